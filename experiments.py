@@ -1,0 +1,392 @@
+"""What is run: from a configuration to a list of runs, and from a run to its place on disk.
+
+The Snakefile and every floor ask this module; nothing else knows a path or resolves a name. Files that hold a method, a data set or
+an extractor are read as source text and never imported here, so that planning a grid costs no import of torch. Standard library only.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import json
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+
+DATASET = "cache/datasets/{dataset}"
+FEATURES = "cache/features/{dataset}/{features}"
+RUN = "results/runs/{dataset}/{features}/{variant}/{bits}bit/seed{seed}"
+LOG = "logs/runs/{dataset}/{features}/{variant}/{bits}bit/seed{seed}"
+SCORES = "results/scores/{dataset}/{features}/{variant}"
+
+DATA_VARIABLE = "BGAN_BENCH_DATA"
+GROUND = ("experiments", "provenance", "storage", "progress", "networks")
+CONTROLS = {"exact-cosine": "Exact cosine", "exact-l2": "Exact Euclidean"}
+
+
+class BenchmarkError(Exception):
+    """A mistake that a user can mend. Every floor prints it as one line and exits with 1."""
+
+
+@dataclass(frozen=True, order=True)
+class Run:
+    """One training and encoding job: one method variant, one code length, one seed, on one data set and its features."""
+
+    dataset: str
+    features: str
+    variant: str
+    bits: int
+    seed: int
+
+    @property
+    def folder(self) -> str:
+        return RUN.format(**vars(self))
+
+    @property
+    def log(self) -> str:
+        return LOG.format(**vars(self)) + ".log"
+
+    @classmethod
+    def from_folder(cls, folder: str | Path) -> Run:
+        """The run whose folder this is. Raises BenchmarkError where the path is no run's."""
+        pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(RUN))
+        found = re.fullmatch(pattern, Path(folder).as_posix())
+        if not found:
+            raise BenchmarkError(f"{folder} is not the folder of a run; expected {RUN}")
+        parts = found.groupdict()
+        return cls(**parts | {"bits": int(parts["bits"]), "seed": int(parts["seed"])})
+
+
+@dataclass(frozen=True)
+class Component:
+    """The one public class of a plugin file: what its source says, without importing it."""
+
+    floor: str
+    name: str
+    class_name: str
+    literals: dict = field(repr=False)
+    keywords: dict = field(repr=False)
+    fit_arguments: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> Path:
+        return plugin_path(self.floor, self.name)
+
+    @property
+    def label(self) -> str:
+        return self.literals.get("label", self.name)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A component under a name, with the keywords that the configuration gives it."""
+
+    name: str
+    component: Component
+    settings: dict
+    label: str
+    note: str = ""
+    datasets: tuple[str, ...] | None = None
+
+    @property
+    def keywords(self) -> dict:
+        """Every keyword with its value: the defaults of the signature, then the configuration's."""
+        return self.component.keywords | self.settings
+
+    @property
+    def stochastic(self) -> bool:
+        return "seed" in self.component.keywords
+
+
+def plugin_path(floor: str, name: str) -> Path:
+    return ROOT / floor / f"{name}.py"
+
+
+def plugins(floor: str) -> list[str]:
+    """Names of the plugin files of a floor: the folder listing is the catalogue."""
+    return sorted(path.stem for path in (ROOT / floor).glob("*.py") if not path.stem.startswith("_"))
+
+
+def component(floor: str, name: str) -> Component:
+    """Read one plugin's class, its literal attributes and the keywords of its `__init__` from the source.
+
+    Raises BenchmarkError if there is no such file, if it cannot be parsed, or if it has not exactly one public class.
+    """
+    path = plugin_path(floor, name)
+    if name not in plugins(floor):
+        raise BenchmarkError(f"{name!r} is unknown: expected one of {', '.join(plugins(floor))}, or a new file {floor}/{name}.py")
+    return _parse(floor, name, path.stat().st_mtime_ns)
+
+
+@functools.cache
+def _parse(floor: str, name: str, modified: int) -> Component:
+    path = plugin_path(floor, name)
+    shown = path.relative_to(ROOT)
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        raise BenchmarkError(f"{shown}, line {error.lineno}: {error.msg}") from None
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
+    if len(classes) != 1:
+        found = ", ".join(node.name for node in classes) or "none"
+        raise BenchmarkError(f"{shown} must define exactly one public class; found {found}")
+    body = classes[0].body
+    functions = {node.name: node for node in body if isinstance(node, ast.FunctionDef)}
+    if "__init__" not in functions:
+        raise BenchmarkError(f"{shown}: class {classes[0].name} needs an __init__, whose keywords are its settings")
+    return Component(
+        floor=floor,
+        name=name,
+        class_name=classes[0].name,
+        literals=_literals(body),
+        keywords=_keywords(functions["__init__"], shown),
+        fit_arguments=tuple(argument.arg for argument in functions["fit"].args.args[1:]) if "fit" in functions else (),
+    )
+
+
+def _literals(body: list[ast.stmt]) -> dict:
+    """Class attributes with a literal value, `a = 1` and `a, b = 1, 2` alike."""
+    values = {}
+    for node in body:
+        if not isinstance(node, ast.Assign):
+            continue
+        for target in node.targets:
+            try:
+                value = ast.literal_eval(node.value)
+            except ValueError:
+                continue
+            if isinstance(target, ast.Name):
+                values[target.id] = value
+            elif isinstance(target, ast.Tuple) and len(target.elts) == len(value):
+                values |= {name.id: item for name, item in zip(target.elts, value, strict=True) if isinstance(name, ast.Name)}
+    return values
+
+
+def _keywords(function: ast.FunctionDef, shown: Path) -> dict:
+    """Keyword-only arguments with their literal defaults; one without a default is required and reads as Ellipsis."""
+    keywords = {}
+    for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
+        try:
+            keywords[argument.arg] = ... if default is None else ast.literal_eval(default)
+        except ValueError:
+            raise BenchmarkError(f"{shown}: the default of {argument.arg} must be a literal value") from None
+    return keywords
+
+
+def sources(floor: str, name: str) -> list[Path]:
+    """The files whose text makes the result of a plugin: its own, and what it imports from its floor's `_*.py` and networks.py.
+
+    The rest of the ground shows progress, stores and describes; a change there must not cost a week of training.
+    """
+    pending, found = [plugin_path(floor, name)], []
+    while pending:
+        path = pending.pop()
+        if path in found:
+            continue
+        found.append(path)
+        for module in imported_modules(path):
+            top, _, rest = module.partition(".")
+            if module == "networks":
+                pending.append(ROOT / "networks.py")
+            elif top == floor and rest and (ROOT / floor / f"{rest}.py").is_file():
+                pending.append(ROOT / floor / f"{rest}.py")
+    return sorted(found)
+
+
+def variant_sources(floor: str, name: str, config: dict) -> list[str]:
+    """`sources` of the plugin that a name of the configuration stands for, as paths from the project's root."""
+    return relative(sources(floor, variant(floor, name, config).component.name))
+
+
+def floor_sources(floor: str) -> list[str]:
+    """Every file that makes the results of a floor without plugins: evaluation or report."""
+    found = [path for path in (ROOT / floor).rglob("*") if path.is_file() and path.suffix != ".pyc" and path.parent.name != "__pycache__"]
+    return relative(sorted(found))
+
+
+def relative(paths: list[Path]) -> list[str]:
+    return [path.relative_to(ROOT).as_posix() for path in paths]
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Dotted names of the modules that a file imports, at any depth; `from a import b` names both `a` and `a.b`."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def variant(floor: str, name: str, config: dict) -> Variant:
+    """Resolve a name of the configuration: a variant of `config["variants"]`, a plugin, or `dataset-protocol`.
+
+    Raises BenchmarkError for an unknown name, an unknown keyword, a keyword of the wrong type, or a required one that is missing.
+    """
+    entry = config.get("variants", {}).get(floor, {}).get(name)
+    if entry is None:
+        entry = _implied_entry(floor, name, config)
+    where = f"variants: {floor}: {name}"
+    part = _component_of(floor, entry["of"], where)
+    settings = entry.get("set") or {}
+    for keyword, value in settings.items():
+        _check_keyword(part, keyword, value, f"{where}: set: {keyword}")
+    missing = [key for key, value in (part.keywords | settings).items() if value is ...]
+    if missing:
+        raise BenchmarkError(f"{where}: {', '.join(missing)} must be set, as in {{of: {part.name}, set: {{{missing[0]}: ...}}}}")
+    only = entry.get("datasets")
+    return Variant(name, part, settings, entry.get("label") or part.label, entry.get("note") or "", tuple(only) if only else None)
+
+
+def _component_of(floor: str, name: str, where: str) -> Component:
+    try:
+        return component(floor, name)
+    except BenchmarkError as error:
+        raise BenchmarkError(f"{where}: {error}") from None
+
+
+def _implied_entry(floor: str, name: str, config: dict) -> dict:
+    base, _, protocol = name.partition("-")
+    if floor == "datasets" and protocol and base in plugins(floor):
+        protocols = component(floor, base).literals.get("protocols", ())
+        if protocol not in protocols:
+            raise BenchmarkError(f"datasets: {name}: protocol {protocol!r} is unknown: expected one of {', '.join(protocols)}")
+        return {"of": base, "set": {"protocol": protocol}}
+    if name not in plugins(floor):
+        named = sorted(config.get("variants", {}).get(floor, {}))
+        known = ", ".join(plugins(floor) + named)
+        raise BenchmarkError(f"{floor}: {name!r} is unknown: expected one of {known}, or a new file {floor}/{name}.py")
+    return {"of": name}
+
+
+def _check_keyword(part: Component, keyword: str, value: object, where: str) -> None:
+    if keyword == "seed":
+        raise BenchmarkError(f"{where}: seeds are set by the key 'seeds' for all methods alike")
+    if keyword not in part.keywords:
+        known = ", ".join(key for key in part.keywords if key != "seed") or "none"
+        raise BenchmarkError(f"{where}: {part.floor}/{part.name}.py has no keyword {keyword!r}: expected one of {known}")
+    default = part.keywords[keyword]
+    if default is ... or default is None or value is None:
+        return
+    numbers = (int, float)
+    if isinstance(default, bool) or isinstance(value, bool):
+        fits = isinstance(default, bool) and isinstance(value, bool)
+    elif isinstance(default, numbers):
+        fits = isinstance(value, int if isinstance(default, int) else numbers)
+    else:
+        fits = isinstance(value, (list, tuple) if isinstance(default, (list, tuple)) else type(default))
+    if not fits:
+        raise BenchmarkError(f"{where}: found {value!r}, expected a value like the default {default!r}")
+
+
+def grid(config: dict) -> list[tuple[str, str]]:
+    """The pairs (data set, features) of a configuration, in its order."""
+    pairs = []
+    for dataset in config["datasets"]:
+        base = variant("datasets", dataset, config).component.name
+        fitting = [name for name in config["features"] if _fits(variant("features", name, config), dataset, base)]
+        if not fitting:
+            raise BenchmarkError(f"features: none of {', '.join(config['features'])} is for data set {dataset}")
+        pairs += [(dataset, name) for name in fitting]
+    return pairs
+
+
+def _fits(features: Variant, dataset: str, base: str) -> bool:
+    return features.datasets is None or dataset in features.datasets or base in features.datasets
+
+
+def runs(config: dict) -> list[Run]:
+    """Every run that a configuration asks for, in the order of its lists; a method without randomness runs once, as seed 0.
+
+    Raises BenchmarkError for anything in the configuration that names what does not exist.
+    """
+    unknown = [name for name in config["controls"] if name not in CONTROLS]
+    if unknown:
+        raise BenchmarkError(f"controls: {unknown[0]!r} is unknown: expected one of {', '.join(CONTROLS)}")
+    clash = [name for name in config["methods"] if name in CONTROLS]
+    if clash:
+        raise BenchmarkError(f"methods: {clash[0]!r} is a control: list it under controls")
+    return [
+        Run(dataset, features, name, bits, seed)
+        for dataset, features in grid(config)
+        for name in config["methods"]
+        for bits, seed in bits_and_seeds(name, config)
+    ]
+
+
+def scored_folders(config: dict) -> list[tuple[str, str, str]]:
+    """(data set, features, variant or control) of every scoring job: one job scores all bits and seeds of a variant."""
+    names = [*config["controls"], *config["methods"]]
+    return [(dataset, features, name) for dataset, features in grid(config) for name in names]
+
+
+def scored_inputs(dataset: str, features: str, name: str, config: dict) -> list[str]:
+    """What one scoring job reads: the codes of all runs of a variant, or for a control the features themselves."""
+    if name in CONTROLS:
+        return [FEATURES.format(dataset=dataset, features=features) + "/features.npy"]
+    return [Run(dataset, features, name, bits, seed).folder + "/codes.npz" for bits, seed in bits_and_seeds(name, config)]
+
+
+def bits_and_seeds(name: str, config: dict) -> list[tuple[int, int]]:
+    """(bits, seed) of every run of a variant; a method without randomness runs once, as seed 0, a control once without bits."""
+    if name in CONTROLS:
+        return [(0, 0)]
+    seeds = config["seeds"] if variant("methods", name, config).stochastic else [0]
+    return [(bits, seed) for bits in config["bits"] for seed in seeds]
+
+
+def outcomes(config: dict) -> list[str]:
+    """Every file that `collect` reads."""
+    scores = [SCORES.format(dataset=d, features=f, variant=v) for d, f, v in scored_folders(config)]
+    files = ("metrics.csv", "score.json")
+    return [f"{run.folder}/run.json" for run in runs(config)] + [f"{folder}/{file}" for folder in scores for file in files]
+
+
+def gpus(name: str, config: dict, present: bool) -> int:
+    """GPUs that a training job asks for: one if its method uses it and there is one, so that CPU training is never serialised."""
+    return int(variant("methods", name, config).component.literals.get("uses_gpu", False) and present)
+
+
+def data_folder(config: dict) -> Path:
+    """The user's data folder: BGAN_BENCH_DATA where it is set, else the key `data`."""
+    return Path(os.environ.get(DATA_VARIABLE) or config["data"])
+
+
+def settings_text(floor: str, name: str, config: dict) -> str:
+    """Plugin and keywords of a variant as JSON: how parameters travel to a job, beside its path."""
+    found = variant(floor, name, config)
+    keywords = {key: value for key, value in found.keywords.items() if key != "seed"}
+    return json.dumps({"of": found.component.name, "set": keywords}, sort_keys=True)
+
+
+def plan_text(config: dict) -> str:
+    """The whole resolved configuration as JSON: what `collect` and `report` hold the results against."""
+    keys = ("datasets", "features", "methods", "controls", "bits", "seeds", "variants")
+    return json.dumps({key: config[key] for key in keys}, sort_keys=True)
+
+
+def one_line(error: BaseException) -> str:
+    """An error's message on one line."""
+    return " ".join(str(error).split())
+
+
+def explain(error: Exception) -> str:
+    """One line for an error in a configuration: the key, what was found, what is allowed.
+
+    Snakemake's `validate` prints the whole schema; the jsonschema error that it wraps says where and why.
+    """
+    invalid = error.__context__
+    if not hasattr(invalid, "absolute_path"):
+        return one_line(error)
+    key = "".join(f"{part}: " for part in invalid.absolute_path)
+    if invalid.validator == "additionalProperties":
+        known = sorted(invalid.schema.get("properties", {}))
+        unknown = ", ".join(repr(name) for name in invalid.instance if name not in known)
+        return f"{key}unknown key {unknown}: expected one of {', '.join(known)}"
+    if invalid.validator == "required":
+        return f"{key}{invalid.message}"
+    return f"{key}found {invalid.instance!r}, expected {invalid.validator} {invalid.validator_value}"

@@ -1,0 +1,97 @@
+"""What made a result: commit, versions, machine, threads, memory, digests. Standard library only."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import resource
+import subprocess
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+from experiments import ROOT
+from storage import digest
+
+PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "numba", "pandas", "pillow", "snakemake")
+
+
+def record(**facts: object) -> dict:
+    """The facts that every result carries, with `facts` added: date, commit, versions and machine."""
+    return facts | {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "dirty": dirty(),
+        "python": platform.python_version(),
+        "versions": versions(),
+        "machine": {"processor": processor(), "cores": os.cpu_count(), "system": platform.platform()},
+        "peak_memory_mib": round(peak_memory_mib(), 1),
+    }
+
+
+def digests(paths: Iterable[str | Path]) -> dict[str, str]:
+    """SHA-256 of each file, under its path from the project's root."""
+    found = {}
+    for path in map(Path, paths):
+        name = path.resolve().relative_to(ROOT) if path.resolve().is_relative_to(ROOT) else path
+        found[name.as_posix()] = digest(path)
+    return found
+
+
+@functools.cache
+def commit() -> str:
+    """The commit of the checkout, or 'unknown' outside one."""
+    return _git("rev-parse", "HEAD") or "unknown"
+
+
+@functools.cache
+def dirty() -> bool:
+    """Whether a tracked file differs from the commit."""
+    return bool(_git("status", "--porcelain", "--untracked-files=no"))
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that this process has imported."""
+    imports = {"scikit-learn": "sklearn", "pillow": "PIL"}
+    return {name: metadata.version(name) for name in PACKAGES if imports.get(name, name) in sys.modules}
+
+
+@functools.cache
+def processor() -> str:
+    """The processor's name, as the system gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def peak_memory_mib() -> float:
+    """Largest resident size of this process so far, in MiB."""
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+def gpu_present() -> bool:
+    """Whether the system has an NVIDIA device that is not hidden, without importing torch."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") == ""
+    return not hidden and any(Path("/dev").glob("nvidia[0-9]*"))
+
+
+def device_name(device: str) -> str:
+    """`cpu`, or the name of the GPU that torch calls `device`."""
+    if not device.startswith("cuda"):
+        return device
+    return sys.modules["torch"].cuda.get_device_name(device)

@@ -1,0 +1,94 @@
+"""From a configuration to runs and paths, and what a wrong one is told."""
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+import experiments
+from experiments import ROOT, BenchmarkError, Run
+
+
+def loaded(name="config.yaml", **changes):
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    config |= yaml.safe_load((ROOT / "config/variants.yaml").read_text())
+    return config | yaml.safe_load((ROOT / "config" / name).read_text()) | changes
+
+
+names = st.from_regex(r"\A[a-z0-9][a-z0-9_.-]{0,12}\Z")
+
+
+@given(names, names, names, st.integers(1, 1024), st.integers(0, 2**32 - 1))
+def test_a_run_and_its_folder_are_one(dataset, features, variant, bits, seed):
+    run = Run(dataset, features, variant, bits, seed)
+    assert Run.from_folder(run.folder) == run
+
+
+def test_a_folder_that_is_no_runs_is_refused():
+    with pytest.raises(BenchmarkError, match="is not the folder of a run"):
+        Run.from_folder("results/runs/digits/pixels/itq/32/seed0")
+
+
+def test_methods_without_randomness_run_once():
+    runs = experiments.runs(loaded())
+    assert sum(run.variant == "itq" for run in runs) == 5 * 3
+    assert {run.seed for run in runs if run.variant == "pcah"} == {0}
+    assert len(runs) == len(set(runs)) == (4 * 3 + 2) * 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"methods": ["itk"]}, r"methods: 'itk' is unknown: expected one of bgan, .*, or a new file methods/itk.py"),
+        ({"datasets": ["digit"]}, "datasets: 'digit' is unknown: expected one of cifar10, digits"),
+        ({"datasets": ["cifar10-deepbits"]}, "protocol 'deepbits' is unknown: expected one of bgan"),
+        ({"features": ["file"]}, r"features: file: path must be set, as in \{of: file, set: \{path: ...\}\}"),
+        ({"features": ["googlenet-pca256"]}, "none of googlenet-pca256 is for data set digits"),
+        ({"controls": ["exact"]}, "controls: 'exact' is unknown: expected one of exact-cosine, exact-l2"),
+        ({"methods": ["exact-l2"]}, "'exact-l2' is a control: list it under controls"),
+    ],
+)
+def test_unknown_names_are_told_what_is_known(changes, message):
+    with pytest.raises(BenchmarkError, match=message):
+        experiments.runs(loaded(**changes))
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"of": "itq", "set": {"iteration": 3}}, "methods/itq.py has no keyword 'iteration': expected one of iterations"),
+        ({"of": "itq", "set": {"iterations": "3"}}, "found '3', expected a value like the default 50"),
+        ({"of": "itq", "set": {"iterations": 3.5}}, "found 3.5, expected a value like the default 50"),
+        ({"of": "itq", "set": {"iterations": True}}, "found True, expected a value like the default 50"),
+        ({"of": "itq", "set": {"seed": 3}}, "seeds are set by the key 'seeds'"),
+        ({"of": "itk"}, "variants: methods: mine: 'itk' is unknown"),
+        ({"of": "bgan", "set": {"betas": 1.0}}, "found 1.0, expected a value like the default"),
+    ],
+)
+def test_wrong_variants_are_told_where_and_what(entry, message):
+    config = loaded(methods=["mine"])
+    config["variants"]["methods"]["mine"] = entry
+    with pytest.raises(BenchmarkError, match=message):
+        experiments.runs(config)
+
+
+def test_a_variant_is_its_methods_defaults_and_what_it_sets():
+    config = loaded(methods=["mine"])
+    config["variants"]["methods"]["mine"] = {"of": "itq", "set": {"iterations": 3}, "label": "ITQ, 3 rounds"}
+    found = experiments.variant("methods", "mine", config)
+    assert (found.label, found.keywords, found.stochastic) == ("ITQ, 3 rounds", {"seed": 0, "iterations": 3}, True)
+
+
+def test_sources_are_the_file_and_what_it_imports_from_its_floor():
+    def names(method):
+        return [path.name for path in experiments.sources("methods", method)]
+
+    assert names("itq") == ["_base.py", "itq.py"]
+    assert names("bgan") == ["_base.py", "_neighbourhood.py", "_nets.py", "_training.py", "bgan.py"]
+
+
+def test_the_data_folder_is_an_option(monkeypatch):
+    monkeypatch.delenv(experiments.DATA_VARIABLE, raising=False)
+    assert experiments.data_folder({"data": "here"}).as_posix() == "here"
+    monkeypatch.setenv(experiments.DATA_VARIABLE, "/there")
+    assert experiments.data_folder({"data": "here"}).as_posix() == "/there"

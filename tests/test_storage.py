@@ -1,0 +1,66 @@
+"""Whole or absent; and the line that long work shows."""
+
+import hashlib
+import os
+
+import pytest
+
+import progress
+import storage
+
+
+def test_a_file_is_there_only_when_its_block_ends(tmp_path):
+    path = tmp_path / "deep" / "a.npy"
+    with storage.new_file(path) as temporary:
+        temporary.write_bytes(b"whole")
+        assert not path.exists()
+        assert temporary.suffix == ".npy"
+    assert path.read_bytes() == b"whole"
+    assert os.listdir(path.parent) == ["a.npy"]
+
+
+def test_a_block_that_raises_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+    with pytest.raises(RuntimeError), storage.new_file(path) as temporary:
+        temporary.write_bytes(b"half")
+        raise RuntimeError
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_a_folder_is_replaced_as_a_whole(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "stale").touch()
+    with storage.new_folder(folder) as temporary:
+        (temporary / "new").touch()
+        assert os.listdir(folder) == ["stale"]
+    assert os.listdir(folder) == ["new"]
+    with pytest.raises(RuntimeError), storage.new_folder(folder) as temporary:
+        (temporary / "half").touch()
+        raise RuntimeError
+    assert os.listdir(folder) == ["new"]
+    assert os.listdir(tmp_path) == ["run"]
+
+
+def test_digest_is_sha256(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    assert storage.digest(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0 s"), (59.6, "1 min 00 s"), (185, "3 min 05 s"), (7620, "2 h 07 min")])
+def test_durations_are_read_at_a_glance(seconds, text):
+    assert progress.duration(seconds) == text
+
+
+def test_progress_is_quiet_until_there_is_something_to_say(capsys, monkeypatch):
+    clock = iter([0.0, 4.0, 11.0, 12.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    work = progress.Progress("training", total=40, unit="batches")
+    work.advance(5)
+    assert capsys.readouterr().err == ""
+    work.advance(5, loss=0.123456)
+    assert capsys.readouterr().err == "training: 10/40 batches, 0.909/s, 33 s left  loss 0.1235\n"
+    work.advance(30)
+    assert capsys.readouterr().err == ""
