@@ -1,0 +1,128 @@
+"""What every data set gives: images, labels and a split, and the invariants that hold for all of them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from experiments import BenchmarkError
+
+PUBLISHED, OURS = "published", "ours"
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A data set under one protocol, all index arrays int64 and in terms of the rows of `images`.
+
+    images: (n, h, w, 3) uint8
+    labels: (n,) int64, one class an image, or (n, classes) bool, any number of labels an image
+    query, database, train: row numbers
+    rules: (text, PUBLISHED or OURS): how the protocol draws the split, and who says so
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    query: np.ndarray
+    database: np.ndarray
+    train: np.ndarray
+    rules: tuple[tuple[str, str], ...]
+
+
+class Dataset:
+    """Contract: class attributes and `load`; keywords of `__init__` are its settings, `protocol` among them if it has several.
+
+    label: name in tables; citation: key in report/references.bib; protocols: names, the default first.
+    """
+
+    label: str
+    citation: str | None
+    protocols: tuple[str, ...] = ("default",)
+
+    def load(self, data: Path, cache: Path) -> Collection:
+        """Read the data set from the user's folder `data` (read only); downloads go below `cache`. Raises BenchmarkError."""
+        raise NotImplementedError
+
+
+def shuffled(n: int, name: str) -> np.ndarray:
+    """A fixed permutation of range(n), int64: ordered by SHA-256 of `name/i`.
+
+    Unlike a seeded generator it is the same under every version of every library, in any language.
+    """
+    keys = [hashlib.sha256(f"{name}/{i}".encode()).digest() for i in range(n)]
+    return np.array(sorted(range(n), key=keys.__getitem__), dtype=np.int64)
+
+
+def draw_per_class(labels: np.ndarray, per_class: int, order: np.ndarray) -> np.ndarray:
+    """The first `per_class` rows of each class in `order`, as sorted row numbers. labels: (n,) int64."""
+    drawn = [order[labels[order] == label][:per_class] for label in np.unique(labels)]
+    short = [rows for rows in drawn if len(rows) < per_class]
+    if short:
+        raise BenchmarkError(f"a class has {min(map(len, short))} images, expected at least {per_class} to draw queries from")
+    return np.sort(np.concatenate(drawn))
+
+
+def others(n: int, rows: np.ndarray) -> np.ndarray:
+    """The rows of range(n) that are not in `rows`, sorted."""
+    return np.setdiff1d(np.arange(n, dtype=np.int64), rows)
+
+
+def split_digest(collection: Collection) -> str:
+    """SHA-256 over the three index arrays (little-endian int64), the identity of a split whatever file holds it."""
+    parts = hashlib.sha256()
+    for name in ("query", "database", "train"):
+        parts.update(name.encode() + getattr(collection, name).astype("<i8").tobytes())
+    return parts.hexdigest()
+
+
+def duplicate_queries(collection: Collection) -> int:
+    """How many query images are also in the database, pixel for pixel."""
+
+    def digests(rows: np.ndarray) -> list[bytes]:
+        return [hashlib.blake2b(collection.images[row].tobytes(), digest_size=16).digest() for row in rows]
+
+    database = set(digests(collection.database))
+    return sum(digest in database for digest in digests(collection.query))
+
+
+def check(collection: Collection, name: str) -> None:
+    """Raise BenchmarkError unless the invariants that make a comparison fair hold."""
+    n = len(collection.images)
+    problems = list(_array_problems(collection, n)) or list(_split_problems(collection))
+    if problems:
+        raise BenchmarkError(f"data set {name}: {problems[0]}; see datasets/{name.partition('-')[0]}.py")
+
+
+def _array_problems(collection: Collection, n: int):
+    images, labels = collection.images, collection.labels
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+        yield f"images are {images.dtype} {images.shape}, expected uint8 (n, h, w, 3)"
+    if len(labels) != n:
+        yield f"{len(labels)} rows of labels for {n} images"
+    if (labels.ndim, labels.dtype.kind) not in ((1, "i"), (2, "b")):
+        yield f"labels are {labels.dtype} with {labels.ndim} axes, expected int64 (n,) or bool (n, classes)"
+    for part in ("query", "database", "train"):
+        rows = getattr(collection, part)
+        if not len(rows):
+            yield f"no {part} images"
+        elif rows.min() < 0 or rows.max() >= n or len(np.unique(rows)) != len(rows):
+            yield f"{part} rows must be distinct and within 0..{n - 1}"
+
+
+def _split_problems(collection: Collection):
+    both = np.intersect1d(collection.query, collection.database)
+    if len(both):
+        yield f"{len(both)} queries are in the database too, first row {both[0]}"
+    outside = np.setdiff1d(collection.train, collection.database)
+    if len(outside):
+        yield f"{len(outside)} training images are outside the database, first row {outside[0]}"
+    queried, held = (_classes(collection.labels[rows]) for rows in (collection.query, collection.database))
+    missing = sorted(queried - held)
+    if missing:
+        yield f"class {missing[0]} has queries but no database item, so nothing could be relevant to them"
+
+
+def _classes(labels: np.ndarray) -> set[int]:
+    return set(np.unique(labels).tolist()) if labels.ndim == 1 else set(np.flatnonzero(labels.any(axis=0)).tolist())
