@@ -1,0 +1,19 @@
+"""The pixels themselves, for data sets small enough that they say something."""
+
+import numpy as np
+
+from features._base import Extractor, blocks
+
+
+class Pixels(Extractor):
+    """Pixel intensities in 0..1, flattened row by row: d = h * w * 3."""
+
+    label = "Pixels"
+
+    def __init__(self):
+        pass
+
+    def extract(self, images, data):
+        for rows in blocks(len(images)):
+            block = images[rows]
+            yield block.reshape(len(block), -1).astype(np.float32) / np.float32(255)

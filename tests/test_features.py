@@ -1,0 +1,119 @@
+"""Extractors' contract, feature files as people have them, and neighbour lists against brute force."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import experiments
+import features._neighbours as neighbours
+from experiments import BenchmarkError
+from features.__main__ import write_features
+from features.file import File
+from features.pixels import Pixels
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (50, 4, 4, 3)).astype(np.uint8)
+
+
+def test_pixels_are_intensities_in_order():
+    block = np.concatenate(list(Pixels().extract(IMAGES, None)))
+    assert block.dtype == np.float32
+    assert np.allclose(block, IMAGES.reshape(50, 48) / 255)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_a_feature_file_of_any_float_is_read_as_float32(tmp_path, dtype):
+    array = np.random.default_rng(1).normal(size=(50, 7)).astype(dtype)
+    np.save(tmp_path / "f.npy", array)
+    rows = np.concatenate(list(File(path="f.npy").extract(IMAGES, tmp_path)))
+    assert rows.dtype == np.float32
+    assert (rows == array.astype(np.float32)).all()
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((49, 7)), "has 49 rows, expected one for each of the 50 images"),
+        (np.zeros(50), r"holds float64 of shape \(50,\), expected float16, 32 or 64 of shape \(n, d\)"),
+        (np.zeros((50, 7), int), "holds int64"),
+        (np.array([{"a": 1}], dtype=object), "is not a .npy array of numbers"),
+    ],
+)
+def test_a_wrong_feature_file_is_named(tmp_path, array, message):
+    np.save(tmp_path / "f.npy", array)
+    with pytest.raises(BenchmarkError, match=message):
+        list(File(path="f.npy").extract(IMAGES, tmp_path))
+
+
+def test_a_missing_or_damaged_feature_file_is_named(tmp_path):
+    with pytest.raises(BenchmarkError, match="f.npy is missing"):
+        list(File(path="f.npy").extract(IMAGES, tmp_path))
+    np.save(tmp_path / "f.npy", np.zeros((50, 7)))
+    (tmp_path / "f.npy").write_bytes((tmp_path / "f.npy").read_bytes()[:200])
+    with pytest.raises(BenchmarkError, match="is not a .npy array of numbers"):
+        list(File(path="f.npy").extract(IMAGES, tmp_path))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_features_that_are_not_finite_are_refused_by_row(tmp_path, value):
+    blocks = [np.zeros((30, 2), np.float32), np.zeros((20, 2), np.float32)]
+    blocks[1][12, 1] = value
+    with pytest.raises(BenchmarkError, match="mine: row 42 holds NaN or infinity"):
+        write_features(tmp_path / "features.npy", blocks, 50, "mine")
+
+
+def test_an_extractor_that_loses_rows_is_named(tmp_path):
+    with pytest.raises(BenchmarkError, match="gave 30 rows for 50 images"):
+        write_features(tmp_path / "features.npy", [np.zeros((30, 2), np.float32)], 50, "mine")
+
+
+def brute_force(features, length):
+    """Every cosine by a sum of its own, every list by a full sort."""
+    centred = features.astype(np.float64) - features.astype(np.float64).mean(axis=0)
+    norms = np.sqrt((centred**2).sum(axis=1))
+    unit = np.array([row / norm if norm else row for row, norm in zip(centred, norms, strict=True)])
+    lists = []
+    for i, row in enumerate(unit):
+        cosines = (unit * row).sum(axis=1)
+        lists.append([i, *sorted((j for j in range(len(unit)) if j != i), key=lambda j: (-cosines[j], j))][:length])
+    return np.array(lists)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(2, 90), st.integers(1, 6), st.integers(1, 70), st.integers(0, 2**32 - 1), st.sampled_from([2, 5, 10_000]))
+def test_neighbours_are_those_of_brute_force(n, d, length, seed, levels):
+    """Few levels make many equal images, and images at the very mean."""
+    features = np.random.default_rng(seed).integers(0, levels, (n, d)).astype(np.float32)
+    found = neighbours.nearest(features, length)
+    assert found.dtype == np.int32
+    assert (found == brute_force(features, min(length, n))).all()
+
+
+def test_neighbours_do_not_depend_on_threads_or_blocks(monkeypatch):
+    features = np.random.default_rng(2).normal(size=(700, 30)).astype(np.float32)
+    expected = neighbours.nearest(features)
+    assert (neighbours.nearest(features, threads=3) == expected).all()
+    monkeypatch.setattr(neighbours, "ROWS", 37)
+    assert (neighbours.nearest(features) == expected).all()
+
+
+def test_candidates_missed_by_rounding_are_found(monkeypatch):
+    """Hundreds of images nearer together than float32 can tell: the whole row is ranked in float64."""
+    generator = np.random.default_rng(3)
+    features = (1 + generator.normal(size=(400, 8)) * 1e-4).astype(np.float32)
+    features = np.concatenate([features, -features]).astype(np.float32)
+    assert (neighbours.nearest(features, 20) == brute_force(features, 20)).all()
+
+
+def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
+    np.save(tmp_path / "images.npy", IMAGES)
+    settings_text = '{"of": "file", "set": {"path": "f.npy"}}'
+    command = [sys.executable, "-m", "features", "extract", "mine", "--settings", settings_text]
+    command += ["--dataset", str(tmp_path), "--data", str(tmp_path), "--output", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=experiments.ROOT)
+    assert done.returncode == 1
+    assert done.stderr == f"features: feature file {tmp_path}/f.npy is missing: put it there, or change `path` or the data folder\n"
+    assert not list((tmp_path / "out").glob("*"))
