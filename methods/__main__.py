@@ -1,0 +1,143 @@
+"""`python -m methods`: train one method on the training images of one data set, and encode all images. Labels are no argument."""
+
+from __future__ import annotations
+
+import os
+
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[_variable] = "1"  # before NumPy: codes must not depend on how many cores are free
+
+import argparse
+import importlib
+import inspect
+import json
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import numpy as np
+
+import provenance
+import storage
+from experiments import BenchmarkError, Component, Run, component, one_line, sources
+
+BLOCK = 8192  # images encoded at a time
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m methods", description=__doc__)
+    parser.add_argument("folder", help="results/runs/DATASET/FEATURES/VARIANT/BITSbit/seedN: says what to run, and is written")
+    parser.add_argument("--settings", default=None, help='JSON {"of": plugin, "set": keywords}; default: the plugin VARIANT as it is')
+    parser.add_argument("--dataset", required=True, help="folder of the prepared data set")
+    parser.add_argument("--features", required=True, help="folder of its features")
+    parser.add_argument("--traceback", default=None, help="where the traceback of a method that raises goes; default: the terminal")
+    arguments = parser.parse_args()
+    try:
+        run = Run.from_folder(arguments.folder)
+        settings = json.loads(arguments.settings or json.dumps({"of": run.variant, "set": {}}))
+        train_and_encode(run, settings, Path(arguments.dataset), Path(arguments.features), arguments.traceback)
+    except BenchmarkError as error:
+        sys.exit(f"methods: {one_line(error)}")
+
+
+def train_and_encode(run: Run, settings: dict, dataset: Path, features: Path, traceback_file: str | None) -> None:
+    """Write codes.npz and run.json, and extras.npz where the method keeps any, into the run's folder: all or none."""
+    part = component("methods", settings["of"])
+    try:
+        hasher = build(part, run, settings["set"])
+        codes, seconds = learn(hasher, part, run.bits, dataset, features)
+    except BenchmarkError:
+        raise
+    except Exception as error:  # whatever a method raises is its author's to read, on one line
+        where = _keep_traceback(traceback_file)
+        raise BenchmarkError(f"methods/{part.name}.py raised {type(error).__name__}: {one_line(error)}{where}") from None
+    with storage.new_folder(run.folder) as folder:
+        np.savez(folder / "codes.npz", codes=np.packbits(codes, axis=1), bits=np.int64(run.bits))
+        if hasattr(hasher, "extras_"):
+            np.savez(folder / "extras.npz", **hasher.extras_)
+        facts = describe(run, part, settings["set"], hasher, codes, dataset, features)
+        storage.write_json(folder / "run.json", facts | seconds | {"codes_sha256": storage.digest(folder / "codes.npz")})
+
+
+def build(part: Component, run: Run, keywords: dict):
+    """The method's object, with the run's seed where it takes one."""
+    method = getattr(importlib.import_module(f"methods.{part.name}"), part.class_name)
+    return method(run.bits, **keywords | ({"seed": run.seed} if "seed" in part.keywords else {}))
+
+
+def learn(hasher, part: Component, bits: int, dataset: Path, features: Path) -> tuple[np.ndarray, dict]:
+    """Fit on the training rows and encode every row: codes (n, bits) bool, and seconds of both."""
+    train = np.load(dataset / "split.npz", allow_pickle=False)["train"]
+    consumed = {name: _load(name, dataset, features) for name in {*_arguments(hasher.fit), *_arguments(hasher.encode)}}
+    fitted_on = {name: _read_only(array if name == "neighbours" else array[train]) for name, array in consumed.items()}
+    started = time.perf_counter()
+    hasher.fit(**{name: fitted_on[name] for name in _arguments(hasher.fit)})
+    fitted = time.perf_counter()
+    encoded = {name: consumed[name] for name in _arguments(hasher.encode)}
+    n = len(next(iter(encoded.values())))
+    codes = np.empty((n, bits), dtype=bool)
+    for start in range(0, n, BLOCK):
+        block = {name: _read_only(array[start : start + BLOCK]) for name, array in encoded.items()}
+        codes[start : start + BLOCK] = checked(hasher.encode(**block), min(BLOCK, n - start), bits, part.name)
+    return codes, {"fit_seconds": fitted - started, "encode_seconds": time.perf_counter() - fitted}
+
+
+def _arguments(function) -> list[str]:
+    return list(inspect.signature(function).parameters)
+
+
+def _load(name: str, dataset: Path, features: Path) -> np.ndarray:
+    folders = {"images": dataset, "features": features, "neighbours": features}
+    if name not in folders:
+        raise BenchmarkError(f"a method consumes {', '.join(folders)}; found the argument {name!r}")
+    return np.load(folders[name] / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    array.flags.writeable = False
+    return array
+
+
+def checked(codes: np.ndarray, rows: int, bits: int, name: str) -> np.ndarray:
+    """The codes, if they are bool (rows, bits); else BenchmarkError."""
+    kind = f"{codes.dtype} {codes.shape}" if isinstance(codes, np.ndarray) else type(codes).__name__
+    if kind != f"bool {(rows, bits)}":
+        raise BenchmarkError(f"methods/{name}.py: encode returned {kind}, expected bool {(rows, bits)}, as `values >= 0` gives")
+    return codes
+
+
+def describe(run: Run, part: Component, keywords: dict, hasher, codes: np.ndarray, dataset: Path, features: Path) -> dict:
+    """Everything that made the run, and what its codes look like."""
+    device = getattr(hasher, "device_", "cpu")
+    ones = codes.mean(axis=0)  # (bits,)
+    return provenance.record(
+        run=vars(run),
+        method=part.name,
+        keywords=keywords,
+        sources=provenance.digests(sources("methods", part.name)),
+        dataset=_identity(storage.read_json(dataset / "dataset.json"), "sha256", "split_sha256", "settings"),
+        features=_identity(storage.read_json(features / "features.json"), "sha256", "settings"),
+        device=provenance.device_name(str(device)),
+        threads=1,
+        items=len(codes),
+        distinct_codes=len(np.unique(np.packbits(codes, axis=1), axis=0)),
+        bit_balance=float(np.minimum(ones, 1 - ones).mean()),
+    )
+
+
+def _identity(described: dict, *keys: str) -> dict:
+    return {key: described[key] for key in keys}
+
+
+def _keep_traceback(path: str | None) -> str:
+    if path is None:
+        traceback.print_exc()
+        return ""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(traceback.format_exc(), encoding="utf-8")
+    return f" (traceback: {path})"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""Networks of the deep methods: encoder for small images, generator, discriminator, and the activations that stand in for sign."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+RELEASED_SIZE = 64  # pixels: the side of the images that BGAN's released generator makes
+
+
+class ConvEncoder(nn.Module):
+    """Images (m, 3, h, w) in -1..1 to real-valued representations (m, n_bits), trained from scratch on small images."""
+
+    def __init__(self, n_bits: int, width: int = 32):
+        super().__init__()
+        self.layers = nn.Sequential(
+            *_convolution(3, width, stride=1),
+            *_convolution(width, 2 * width, stride=2),
+            *_convolution(2 * width, 4 * width, stride=2),
+            nn.AdaptiveAvgPool2d(2),
+            nn.Flatten(),
+            nn.Linear(16 * width, 8 * width),
+            nn.ReLU(),
+            nn.Linear(8 * width, n_bits),
+        )
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.layers(images)
+
+
+def _convolution(inputs: int, outputs: int, stride: int) -> tuple[nn.Module, ...]:
+    return nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
+
+
+class Generator(nn.Module):
+    """Codes (m, n_bits) to images (m, 3, size, size) in 0..1: a linear layer, three deconvolutions that double the side, one 1 x 1.
+
+    Source: BGAN's released code, with its layers, batch normalisation and ELU; `width` scales its 256, 256, 128 and 32 channels.
+    """
+
+    def __init__(self, n_bits: int, size: int, width: float):
+        super().__init__()
+        first, second, third = (_channels(count, width) for count in (256, 128, 32))
+        self.start = (first, size // 8, size // 8)
+        self.project = nn.Sequential(nn.Linear(n_bits, first * (size // 8) ** 2), nn.BatchNorm1d(first * (size // 8) ** 2), nn.ELU())
+        self.layers = nn.Sequential(
+            *_deconvolution(first, first),
+            *_deconvolution(first, second),
+            *_deconvolution(second, third),
+            nn.Conv2d(third, 3, 1),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, codes: torch.Tensor) -> torch.Tensor:
+        return self.layers(self.project(codes).unflatten(1, self.start))
+
+
+def _deconvolution(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
+    layer = nn.ConvTranspose2d(inputs, outputs, 5, stride=2, padding=2, output_padding=1, bias=False)
+    return layer, nn.BatchNorm2d(outputs), nn.ELU()
+
+
+class Discriminator(nn.Module):
+    """Images (m, 3, size, size) in 0..1 to logits (m,) that they are real, and features l(x) (m, 1024 * width).
+
+    Source: BGAN's released code, with its layers, batch normalisation and ELU; `width` scales its channels.
+    """
+
+    def __init__(self, size: int, width: float):
+        super().__init__()
+        first, second, third, features = (_channels(count, width) for count in (32, 128, 256, 1024))
+        self.layers = nn.Sequential(
+            *_strided(3, first, stride=1),
+            *_strided(first, second, stride=2),
+            *_strided(second, third, stride=2),
+            *_strided(third, third, stride=2),
+            nn.Flatten(),
+            nn.Linear(third * (size // 8) ** 2, features),
+            nn.BatchNorm1d(features),
+            nn.ELU(),
+        )
+        self.logit = nn.Linear(features, 1)
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        features = self.layers(images)
+        return self.logit(features).squeeze(1), features
+
+
+def _strided(inputs: int, outputs: int, stride: int) -> tuple[nn.Module, ...]:
+    return nn.Conv2d(inputs, outputs, 5, stride, padding=2, bias=False), nn.BatchNorm2d(outputs), nn.ELU()
+
+
+def _channels(count: int, width: float) -> int:
+    return max(4, round(count * width))
+
+
+def tanh_activation(representation: torch.Tensor, beta: float) -> torch.Tensor:
+    """tanh(beta z), which tends to sign(z) as beta grows."""
+    return torch.tanh(beta * representation)
+
+
+def app_activation(representation: torch.Tensor, beta: float) -> torch.Tensor:
+    """max(-1, min(1, beta z)), the piecewise linear approximation of sign(z)."""
+    return torch.clamp(beta * representation, -1.0, 1.0)
+
+
+def resized(images: torch.Tensor, size: int) -> torch.Tensor:
+    """Images (m, 3, h, w) as (m, 3, size, size), bilinear, antialiased where they shrink."""
+    if images.shape[-2:] == (size, size):
+        return images
+    return functional.interpolate(images, (size, size), mode="bilinear", antialias=True)

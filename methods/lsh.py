@@ -1,0 +1,27 @@
+"""Locality-sensitive hashing by random hyperplanes."""
+
+import numpy as np
+
+from methods._base import Hasher
+
+
+class LSH(Hasher):
+    """Signs of Gaussian random projections; two codes agree in a bit with probability 1 - angle / pi.
+
+    Source: Charikar, STOC 2002, section 3.   Differs from the paper: the training mean is subtracted first, since features that
+    are all positive lie on one side of most hyperplanes.
+    """
+
+    label, citation, uses_gpu = "LSH", "charikar2002similarity", False
+
+    def __init__(self, n_bits, *, seed=0):
+        self.n_bits = n_bits
+        self.seed = seed
+
+    def fit(self, features):
+        self.mean_ = features.mean(axis=0, dtype=np.float64)  # (d,)
+        self.projection_ = np.random.default_rng(self.seed).standard_normal((features.shape[1], self.n_bits))  # (d, n_bits)
+        return self
+
+    def encode(self, features):
+        return (features - self.mean_) @ self.projection_ >= 0

@@ -1,0 +1,22 @@
+"""PCA hashing."""
+
+from methods._base import Hasher, principal_axes
+
+
+class PCAH(Hasher):
+    """Signs of the leading principal components.
+
+    Source: Wang, Kumar & Chang, CVPR 2010, the unsupervised case of section 3.   Differs from the paper: nothing.
+    """
+
+    label, citation, uses_gpu = "PCAH", "wang2010semi", False
+
+    def __init__(self, n_bits):
+        self.n_bits = n_bits
+
+    def fit(self, features):
+        self.mean_, self.axes_ = principal_axes(features, self.n_bits)
+        return self
+
+    def encode(self, features):
+        return (features - self.mean_) @ self.axes_ >= 0

@@ -1,0 +1,69 @@
+"""The drawing of the architecture, held against the imports of every file."""
+
+import ast
+import sys
+
+import pytest
+
+import experiments
+from experiments import GROUND, ROOT
+
+# What the files of a floor may import besides the standard library, their own floor and the ground.
+ALLOWED = {
+    "datasets": {"numpy", "sklearn", "PIL"},
+    "features": {"numpy", "torch", "PIL"},
+    "methods": {"numpy", "scipy", "sklearn", "torch"},
+    "evaluation": {"numpy", "scipy", "numba", "llvmlite", "torch", "pandas"},
+    "report": {"numpy", "pandas", "jinja2", "markupsafe", "matplotlib", "yaml"},
+}
+FLOOR_FILES = [path for floor in ALLOWED for path in sorted((ROOT / floor).rglob("*.py"))]
+
+
+def top_modules(path):
+    return {name.partition(".")[0] for name in experiments.imported_modules(path)}
+
+
+@pytest.mark.parametrize("path", FLOOR_FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_a_floor_imports_what_its_column_allows(path):
+    floor = path.relative_to(ROOT).parts[0]
+    allowed = ALLOWED[floor] | {floor} | set(GROUND) | sys.stdlib_module_names
+    assert top_modules(path) <= allowed
+
+
+@pytest.mark.parametrize("name", [name for name in GROUND if name != "networks"])
+def test_the_ground_needs_the_standard_library_alone(name):
+    assert top_modules(ROOT / f"{name}.py") <= set(GROUND) | sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "methods").glob("*.py")), ids=lambda path: path.name)
+def test_no_method_names_the_labels(path):
+    assert "labels.npy" not in path.read_text()
+
+
+def test_no_training_rule_reads_the_labels():
+    text = (ROOT / "Snakefile").read_text()
+    rules = dict(part.split(":", 1) for part in text.split("\nrule ")[1:])
+    readers = {name for name, body in rules.items() if "labels.npy" in body.partition("output:")[0]}
+    assert readers == {"score"}
+
+
+def test_planning_imports_nothing_heavy():
+    names = set()
+    for module in ("experiments", "provenance", "storage", "progress"):
+        names |= top_modules(ROOT / f"{module}.py")
+    assert not names & {"torch", "numpy", "pandas"}
+
+
+@pytest.mark.parametrize("floor", ["methods", "datasets", "features"])
+def test_every_plugin_can_be_read_without_importing_it(floor):
+    for name in experiments.plugins(floor):
+        part = experiments.component(floor, name)
+        assert part.label != name, f"{floor}/{name}.py has no label"
+
+
+def test_functions_are_short():
+    """No function longer than sixty lines: one that is does several things."""
+    for path in [*ROOT.glob("*.py"), *FLOOR_FILES]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                assert node.end_lineno - node.lineno < 60, f"{path}: {node.name}"

@@ -1,0 +1,194 @@
+"""The contract, over every file in methods/; then each method against its definition."""
+
+import importlib
+import inspect
+import re
+
+import numpy as np
+import pytest
+
+import experiments
+from evaluation import score
+from experiments import ROOT
+from features._neighbours import nearest
+from methods._neighbourhood import similar_pairs
+
+BITS = 12
+METHODS = experiments.plugins("methods")
+QUICK = {"bgan": {"epochs": 6, "k1": 10, "k2": 15}}  # enough to beat chance on the small problem below
+
+
+def hashers(name, bits=BITS, **keywords):
+    part = experiments.component("methods", name)
+    return getattr(importlib.import_module(f"methods.{name}"), part.class_name)(bits, **QUICK.get(name, {}) | keywords)
+
+
+@pytest.fixture(scope="module")
+def problem():
+    """Four classes of 8 x 8 images, 100 each, noisy versions of one image a class."""
+    generator = np.random.default_rng(7)
+    labels = np.repeat(np.arange(4), 100)
+    centres = generator.integers(60, 196, (4, 8, 8, 3))
+    images = (centres[labels] + generator.normal(0, 45, (400, 8, 8, 3))).clip(0, 255).astype(np.uint8)
+    features = images.reshape(400, -1).astype(np.float32) / 255
+    arrays = {"images": images, "features": features, "neighbours": nearest(features), "labels": labels}
+    for array in arrays.values():
+        array.flags.writeable = False
+    return arrays
+
+
+def arguments(function, problem, rows=slice(None)):
+    return {name: problem[name] if name == "neighbours" else problem[name][rows] for name in inspect.signature(function).parameters}
+
+
+@pytest.fixture(scope="module")
+def fitted(problem):
+    done = {}
+
+    def fit(name):
+        if name not in done:
+            hasher = hashers(name)
+            assert hasher.fit(**arguments(hasher.fit, problem)) is hasher
+            done[name] = hasher, hasher.encode(**arguments(hasher.encode, problem))
+        return done[name]
+
+    return fit
+
+
+@pytest.mark.parametrize("name", METHODS)
+class TestContract:
+    def test_codes_are_booleans_of_the_asked_length(self, name, fitted):
+        codes = fitted(name)[1]
+        assert (codes.dtype, codes.shape) == (bool, (400, BITS))
+
+    def test_the_same_seed_gives_the_same_codes(self, name, fitted, problem):
+        again = hashers(name)
+        again.fit(**arguments(again.fit, problem))
+        assert (again.encode(**arguments(again.encode, problem)) == fitted(name)[1]).all()
+
+    def test_another_seed_gives_other_codes(self, name, fitted, problem):
+        if "seed" not in experiments.component("methods", name).keywords:
+            pytest.skip("no randomness, no seed")
+        other = hashers(name, seed=1)
+        other.fit(**arguments(other.fit, problem))
+        assert (other.encode(**arguments(other.encode, problem)) != fitted(name)[1]).any()
+
+    def test_rows_are_encoded_each_on_its_own(self, name, fitted, problem):
+        hasher, codes = fitted(name)
+        rows = [5, 300, 17]
+        alone = [hasher.encode(**arguments(hasher.encode, problem, slice(row, row + 1))) for row in rows]
+        assert (np.concatenate(alone) == codes[rows]).all()
+
+    def test_init_only_stores(self, name, fitted):
+        assert not [attribute for attribute in vars(hashers(name)) if attribute.endswith("_")]
+
+    def test_label_and_citation_resolve(self, name, fitted):
+        part = experiments.component("methods", name)
+        keys = re.findall(r"@\w+\{(\w+),", (ROOT / "report/references.bib").read_text())
+        assert part.label
+        assert part.literals["citation"] is None or part.literals["citation"] in keys
+        assert part.literals["uses_gpu"] in (True, False)
+
+    def test_the_docstring_says_where_it_is_from_and_how_it_differs(self, name, fitted):
+        text = inspect.getdoc(type(fitted(name)[0]))
+        assert "Source:" in text
+        assert "Differs from the paper:" in text
+
+    def test_it_beats_chance(self, name, fitted, problem):
+        if experiments.component("methods", name).literals["citation"] is None:
+            pytest.skip("a control")
+        codes, labels = fitted(name)[1], problem["labels"]
+        query = np.arange(400) % 5 == 0
+        found = score(codes[query], codes[~query], labels[query], labels[~query], metrics=("map",))["map"]
+        assert found > 0.35, "four balanced classes: random codes give 0.25, and stay below 0.28 over seeds"
+
+
+def blobs(n=500, d=20, seed=0):
+    generator = np.random.default_rng(seed)
+    return (generator.normal(size=(n, d)) * np.linspace(3, 0.5, d) + 2).astype(np.float32)
+
+
+def test_pcah_is_the_sign_of_scikit_learns_components():
+    from sklearn.decomposition import PCA
+
+    features = blobs()
+    components = PCA(8).fit_transform(features.astype(np.float64))
+    codes = hashers("pcah", 8).fit(features).encode(features)
+    agreement = (codes == (components >= 0)).mean(axis=0)
+    assert set(agreement.round(2)) <= {0.0, 1.0}, "each bit up to the axis' arbitrary sign"
+
+
+def test_lsh_bits_differ_in_proportion_to_the_angle():
+    features = blobs(40)
+    centred = features - features.mean(axis=0)
+    norms = np.linalg.norm(centred, axis=1)
+    cosines = centred @ centred.T / np.outer(norms, norms)
+    codes = hashers("lsh", 20000).fit(features).encode(features)
+    differing = (codes[:, None] != codes[None]).mean(axis=2)
+    assert np.abs(differing - np.arccos(cosines.clip(-1, 1)) / np.pi).max() < 0.02, "Charikar 2002: probability angle / pi"
+
+
+def test_itq_loses_less_to_quantization_than_pca_and_than_a_random_rotation():
+    features = blobs()
+    hasher = hashers("itq", 8).fit(features)
+    unrotated = hashers("itq", 8, iterations=0).fit(features)
+
+    def loss(projected):
+        return np.square(np.where(projected >= 0, 1, -1) - projected).sum()
+
+    projected = [(features - fitted.mean_) @ fitted.projection_ for fitted in (hasher, unrotated)]
+    assert loss(projected[0]) < loss(projected[1])
+    assert np.linalg.norm(projected[0]) == pytest.approx(np.linalg.norm(projected[1])), "a rotation keeps lengths"
+
+
+def test_sh_on_a_uniform_rectangle_gives_its_eigenfunctions():
+    """On [0, 2] x [0, 0.8]: cos(pi x / 2), then cos(pi x) before cos(pi y / 0.8): eigenvalues grow with the squared frequency."""
+    generator = np.random.default_rng(3)
+    features = (generator.random((4000, 2)) * [2, 0.8]).astype(np.float32)
+    codes = hashers("sh", 2).fit(features).encode(features)
+    x = features[:, 0]
+    assert max((codes[:, 0] == (x < 1)).mean(), (codes[:, 0] == (x >= 1)).mean()) > 0.97
+    assert (codes[:, 1] == (np.cos(np.pi * x) >= 0)).mean() > 0.95
+
+
+@pytest.mark.parametrize("name", ["pcah", "itq"])
+def test_more_bits_than_dimensions_is_said(name):
+    with pytest.raises(ValueError, match="24 bits need at least as many feature dimensions, found 20"):
+        hashers(name, 24).fit(blobs())
+
+
+def test_chance_codes_score_the_share_of_relevant_items(problem):
+    labels = problem["labels"]
+    codes = hashers("chance", 16).fit(problem["features"]).encode(problem["features"])
+    query = np.arange(400) % 2 == 0
+    found = score(codes[query], codes[~query], labels[query], labels[~query], metrics=("map",))["map"]
+    assert found == pytest.approx(0.25, abs=0.03)
+
+
+def transcribed(neighbours, k1, k2):
+    """The definition of the neighbourhood structure, step by step, with sets."""
+    n = len(neighbours)
+    nearest_sets = [set(row[: k1 + 1]) for row in neighbours.tolist()]
+    similar = np.zeros((n, n), dtype=bool)
+    for i in range(n):
+        place = {j: at for at, j in enumerate(neighbours[i].tolist())}
+        ranked = sorted(range(n), key=lambda j: (-len(nearest_sets[i] & nearest_sets[j]), place.get(j, n), j))
+        for j in set().union(*(nearest_sets[m] for m in ranked[:k2])):
+            similar[i, j] = similar[j, i] = True
+    return similar
+
+
+@pytest.mark.parametrize(("k1", "k2"), [(3, 5), (10, 15), (20, 30), (2, 20)])
+def test_the_neighbourhood_is_its_definition(problem, k1, k2):
+    assert (similar_pairs(problem["neighbours"], k1, k2).toarray() == transcribed(problem["neighbours"], k1, k2)).all()
+
+
+def test_the_neighbourhood_with_many_equal_overlaps_is_its_definition():
+    coarse = np.random.default_rng(1).integers(0, 3, (150, 2)).astype(np.float32)
+    neighbours = nearest(coarse, 40)
+    assert (similar_pairs(neighbours, 8, 12).toarray() == transcribed(neighbours, 8, 12)).all()
+
+
+def test_neighbour_lists_too_short_are_said(problem):
+    with pytest.raises(ValueError, match="k1 = 20 and k2 = 80 need neighbour lists longer than found: 64"):
+        similar_pairs(problem["neighbours"], 20, 80)
