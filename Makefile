@@ -1,0 +1,33 @@
+# make: set up and run the default experiment; make test: set up and test. Both need Python 3.11 or newer and nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: run setup test lint clean
+run: .venv/run.stamp
+	snakemake --cores all
+	@echo "The report is in results/report/index.html, its LaTeX tables in results/report/tables/"
+
+setup: .venv/test.stamp
+
+test: .venv/test.stamp lint
+	python -m pytest
+
+lint: .venv/test.stamp
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile
+	snakemake --lint
+
+.venv/run.stamp: requirements.txt constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bgan-bench needs Python 3.11 or newer, found " + sys.version.split()[0] + ": set PYTHON, as in make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt -r requirements.txt
+	touch $@
+
+.venv/test.stamp: .venv/run.stamp requirements-test.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt -r requirements-test.txt
+	touch $@
+
+clean:
+	rm -rf results/runs results/scores results/report results/partial results/*.csv results/*.json cache logs
