@@ -1,7 +1,6 @@
 # images -> features -> codes -> histograms and metrics -> tables and report. What is run is decided in experiments.py.
 import os
 import sys
-import time
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version, validate
@@ -25,13 +24,7 @@ except (WorkflowError, BenchmarkError) as error:
     sys.exit(f"config: {experiments.explain(error)}")
 
 PLAN = experiments.plan_text(config)
-DATA = experiments.data_folder(config).as_posix()
-
-# For jobs: `python` is the one that runs this file, the floors win over installed packages of their names, and the command's start.
-os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
-os.environ["PYTHONPATH"] = os.pathsep.join([workflow.basedir, *filter(None, [os.environ.get("PYTHONPATH")])])
-os.environ.setdefault("BGAN_BENCH_STARTED", str(time.time()))
-os.environ.setdefault("BGAN_BENCH_CORES", str(workflow.cores or 1))
+os.environ |= experiments.job_environment(config, workflow.cores)
 
 
 wildcard_constraints:
@@ -59,95 +52,86 @@ rule dataset:
         f"{DATASET}/labels.npy",
         f"{DATASET}/split.npz",
         f"{DATASET}/dataset.json",
-    params:
-        settings=lambda w: experiments.settings_text("datasets", w.dataset, config),
-        data=DATA,
     log:
         "logs/datasets/{dataset}.log",
     conda:
         "environment.yaml"
+    params:
+        settings=lambda w: experiments.settings_text("datasets", w.dataset, config),
     shell:
-        "python -m datasets {wildcards.dataset} --settings {params.settings:q} --data {params.data:q}"
-        " --output $(dirname {output[0]:q}) > {log:q} 2>&1"
+        "python -m datasets {wildcards.dataset} --settings {params.settings:q} > {log:q} 2>&1"
 
 
 rule features:
     input:
         lambda w: experiments.variant_sources("features", w.features, config),
-        images=f"{DATASET}/images.npy",
+        f"{DATASET}/images.npy",
     output:
         f"{FEATURES}/features.npy",
         f"{FEATURES}/features.json",
-    params:
-        settings=lambda w: experiments.settings_text("features", w.features, config),
-        data=DATA,
     log:
         "logs/features/{dataset}/{features}.log",
     conda:
         "environment.yaml"
+    params:
+        settings=lambda w: experiments.settings_text("features", w.features, config),
     shell:
-        "python -m features extract {wildcards.features} --settings {params.settings:q} --data {params.data:q}"
-        " --dataset $(dirname {input.images:q}) --output $(dirname {output[0]:q}) > {log:q} 2>&1"
+        "python -m features extract {wildcards.dataset} {wildcards.features} --settings {params.settings:q} > {log:q} 2>&1"
 
 
 rule neighbours:
     input:
         "features/_neighbours.py",
-        features=f"{FEATURES}/features.npy",
-        split=f"{DATASET}/split.npz",
+        f"{FEATURES}/features.npy",
+        f"{DATASET}/split.npz",
     output:
         f"{FEATURES}/neighbours.npy",
     log:
         "logs/features/{dataset}/{features}.neighbours.log",
-    threads: workflow.cores
     conda:
         "environment.yaml"
+    threads: workflow.cores
     shell:
-        "python -m features neighbours --dataset $(dirname {input.split:q}) --threads {threads}"
-        " --output $(dirname {output:q}) > {log:q} 2>&1"
+        "python -m features neighbours {wildcards.dataset} {wildcards.features} --threads {threads} > {log:q} 2>&1"
 
 
 # Labels are no input here: that is what makes every method unsupervised.
 rule encode:
     input:
         lambda w: experiments.variant_sources("methods", w.variant, config),
-        f"{DATASET}/images.npy",
-        f"{FEATURES}/features.npy",
-        f"{FEATURES}/neighbours.npy",
-        split=f"{DATASET}/split.npz",
-        described=f"{FEATURES}/features.json",
+        lambda w: experiments.consumed(w.dataset, w.features, w.variant, config),
     output:
         f"{RUN}/codes.npz",
         f"{RUN}/run.json",
-    params:
-        settings=lambda w: experiments.settings_text("methods", w.variant, config),
     log:
         f"{LOG}.log",
-    resources:
-        gpu=lambda w: experiments.gpus(w.variant, config, provenance.gpu_present()),
     conda:
         "environment.yaml"
+    resources:
+        gpu=lambda w: experiments.gpus(w.variant, config, provenance.gpu_present()),
+    params:
+        settings=lambda w: experiments.settings_text("methods", w.variant, config),
     shell:
-        "python -m methods $(dirname {output[0]:q}) --settings {params.settings:q} --dataset $(dirname {input.split:q})"
-        " --features $(dirname {input.described:q}) --traceback {log:q}.traceback > {log:q} 2>&1"
+        "python -m methods {wildcards.dataset} {wildcards.features} {wildcards.variant} {wildcards.bits} {wildcards.seed}"
+        " --settings {params.settings:q} --traceback {log:q}.traceback > {log:q} 2>&1"
 
 
 rule score:
     input:
-        experiments.floor_sources("evaluation"),
+        experiments.relative(experiments.sources("evaluation", "scoring")),
         lambda w: experiments.scored_inputs(w.dataset, w.features, w.variant, config),
-        labels=f"{DATASET}/labels.npy",
-        split=f"{DATASET}/split.npz",
+        f"{DATASET}/labels.npy",
+        f"{DATASET}/split.npz",
     output:
         f"{SCORES}/metrics.csv",
         f"{SCORES}/score.json",
         f"{SCORES}/histograms.npz",
-    params:
-        runs=lambda w: [f"{bits}:{seed}" for bits, seed in experiments.bits_and_seeds(w.variant, config)],
     log:
         "logs/scores/{dataset}/{features}/{variant}.log",
     conda:
         "environment.yaml"
+    params:
+        runs=lambda w: [f"{bits}:{seed}" for bits, seed in experiments.bits_and_seeds(w.variant, config)],
     shell:
         "python -m evaluation score {wildcards.dataset} {wildcards.features} {wildcards.variant} --runs {params.runs}"
         " --threads {threads} > {log:q} 2>&1"
@@ -155,18 +139,18 @@ rule score:
 
 rule collect:
     input:
-        experiments.floor_sources("evaluation"),
+        experiments.relative(experiments.sources("evaluation", "collecting")),
         experiments.outcomes(config),
     output:
         "results/metrics.csv",
         "results/runs.csv",
         "results/experiment.json",
-    params:
-        plan=PLAN,
     log:
         "logs/collect.log",
     conda:
         "environment.yaml"
+    params:
+        plan=PLAN,
     shell:
         "python -m evaluation collect --plan {params.plan:q} > {log:q} 2>&1"
 

@@ -11,17 +11,21 @@ import functools
 import json
 import os
 import re
+import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 
-DATASET = "cache/datasets/{dataset}"
-FEATURES = "cache/features/{dataset}/{features}"
+CACHE = "cache"
+DATASET = CACHE + "/datasets/{dataset}"
+FEATURES = CACHE + "/features/{dataset}/{features}"
 RUN = "results/runs/{dataset}/{features}/{variant}/{bits}bit/seed{seed}"
 LOG = "logs/runs/{dataset}/{features}/{variant}/{bits}bit/seed{seed}"
 SCORES = "results/scores/{dataset}/{features}/{variant}"
 
+WORK = {"datasets": ("load",), "features": ("extract",), "methods": ("fit", "encode")}  # functions of a plugin's class
 DATA_VARIABLE = "BGAN_BENCH_DATA"
 GROUND = ("experiments", "provenance", "storage", "progress", "networks")
 CONTROLS = {"exact-cosine": "Exact cosine", "exact-l2": "Exact Euclidean"}
@@ -62,18 +66,17 @@ class Run:
 
 @dataclass(frozen=True)
 class Component:
-    """The one public class of a plugin file: what its source says, without importing it."""
+    """The one public class of a plugin file: what its source says, without importing it.
+
+    literals: class attributes; keywords: those of `__init__` with their defaults; consumes: names of the arguments of its work.
+    """
 
     floor: str
     name: str
     class_name: str
     literals: dict = field(repr=False)
     keywords: dict = field(repr=False)
-    fit_arguments: tuple[str, ...] = ()
-
-    @property
-    def path(self) -> Path:
-        return plugin_path(self.floor, self.name)
+    consumes: tuple[str, ...]
 
     @property
     def label(self) -> str:
@@ -135,15 +138,16 @@ def _parse(floor: str, name: str, modified: int) -> Component:
         raise BenchmarkError(f"{shown} must define exactly one public class; found {found}")
     body = classes[0].body
     functions = {node.name: node for node in body if isinstance(node, ast.FunctionDef)}
-    if "__init__" not in functions:
-        raise BenchmarkError(f"{shown}: class {classes[0].name} needs an __init__, whose keywords are its settings")
+    missing = [name for name in ("__init__", *WORK[floor]) if name not in functions]
+    if missing:
+        raise BenchmarkError(f"{shown}: class {classes[0].name} needs a function {missing[0]}; see {floor}/_base.py")
     return Component(
         floor=floor,
         name=name,
         class_name=classes[0].name,
         literals=_literals(body),
         keywords=_keywords(functions["__init__"], shown),
-        fit_arguments=tuple(argument.arg for argument in functions["fit"].args.args[1:]) if "fit" in functions else (),
+        consumes=tuple(sorted({argument.arg for name in WORK[floor] for argument in functions[name].args.args[1:]})),
     )
 
 
@@ -177,7 +181,7 @@ def _keywords(function: ast.FunctionDef, shown: Path) -> dict:
 
 
 def sources(floor: str, name: str) -> list[Path]:
-    """The files whose text makes the result of a plugin: its own, and what it imports from its floor's `_*.py` and networks.py.
+    """The files whose text makes the result of a plugin or job: its own, and what it imports from its floor and networks.py.
 
     The rest of the ground shows progress, stores and describes; a change there must not cost a week of training.
     """
@@ -191,8 +195,8 @@ def sources(floor: str, name: str) -> list[Path]:
             top, _, rest = module.partition(".")
             if module == "networks":
                 pending.append(ROOT / "networks.py")
-            elif top == floor and rest and (ROOT / floor / f"{rest}.py").is_file():
-                pending.append(ROOT / floor / f"{rest}.py")
+            elif top == floor and (ROOT / floor / f"{rest or '__init__'}.py").is_file():
+                pending.append(ROOT / floor / f"{rest or '__init__'}.py")
     return sorted(found)
 
 
@@ -310,12 +314,27 @@ def runs(config: dict) -> list[Run]:
     clash = [name for name in config["methods"] if name in CONTROLS]
     if clash:
         raise BenchmarkError(f"methods: {clash[0]!r} is a control: list it under controls")
+    for dataset, features in grid(config)[:1]:
+        for name in config["methods"]:
+            consumed(dataset, features, name, config)
     return [
         Run(dataset, features, name, bits, seed)
         for dataset, features in grid(config)
         for name in config["methods"]
         for bits, seed in bits_and_seeds(name, config)
     ]
+
+
+def consumed(dataset: str, features: str, name: str, config: dict) -> list[str]:
+    """What a training job reads: what its method's arguments name, the split, and the descriptions of both."""
+    place = {"dataset": dataset, "features": features}
+    files = {"images": f"{DATASET}/images.npy", "features": f"{FEATURES}/features.npy", "neighbours": f"{FEATURES}/neighbours.npy"}
+    part = variant("methods", name, config).component
+    unknown = [argument for argument in part.consumes if argument not in files]
+    if unknown:
+        raise BenchmarkError(f"methods/{part.name}.py asks for {unknown[0]!r}: a method may consume {', '.join(files)}")
+    always = [f"{DATASET}/split.npz", f"{FEATURES}/features.json"]
+    return [pattern.format(**place) for pattern in [*(files[argument] for argument in part.consumes), *always]]
 
 
 def scored_folders(config: dict) -> list[tuple[str, str, str]]:
@@ -341,9 +360,11 @@ def bits_and_seeds(name: str, config: dict) -> list[tuple[int, int]]:
 
 def outcomes(config: dict) -> list[str]:
     """Every file that `collect` reads."""
+    described = [DATASET.format(dataset=name) + "/dataset.json" for name in config["datasets"]]
+    described += [FEATURES.format(dataset=d, features=f) + "/features.json" for d, f in grid(config)]
+    made = [f"{run.folder}/run.json" for run in runs(config)]
     scores = [SCORES.format(dataset=d, features=f, variant=v) for d, f, v in scored_folders(config)]
-    files = ("metrics.csv", "score.json")
-    return [f"{run.folder}/run.json" for run in runs(config)] + [f"{folder}/{file}" for folder in scores for file in files]
+    return described + made + [f"{folder}/{file}" for folder in scores for file in ("metrics.csv", "score.json")]
 
 
 def gpus(name: str, config: dict, present: bool) -> int:
@@ -351,9 +372,25 @@ def gpus(name: str, config: dict, present: bool) -> int:
     return int(variant("methods", name, config).component.literals.get("uses_gpu", False) and present)
 
 
-def data_folder(config: dict) -> Path:
-    """The user's data folder: BGAN_BENCH_DATA where it is set, else the key `data`."""
-    return Path(os.environ.get(DATA_VARIABLE) or config["data"])
+def data_folder(config: dict | None = None) -> Path:
+    """The user's data folder: BGAN_BENCH_DATA where it is set, else the key `data`, else `data`."""
+    return Path(os.environ.get(DATA_VARIABLE) or (config or {}).get("data", "data"))
+
+
+def job_environment(config: dict, cores: int | None) -> dict[str, str]:
+    """Environment variables of every job: the programs, the data folder, and when the command began, on how many cores.
+
+    `python` is the one that plans, and the floors win over installed packages of their names. The data folder is no parameter of a
+    job, so that moving it makes nothing anew.
+    """
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "PYTHONPATH": os.pathsep.join(paths),
+        DATA_VARIABLE: str(data_folder(config)),
+        "BGAN_BENCH_STARTED": os.environ.get("BGAN_BENCH_STARTED") or str(time.time()),
+        "BGAN_BENCH_CORES": str(cores or 1),
+    }
 
 
 def settings_text(floor: str, name: str, config: dict) -> str:

@@ -1,4 +1,4 @@
-"""`python -m datasets cifar10 --output FOLDER`: prepare one data set as arrays. Its settings come as JSON from the configuration."""
+"""`python -m datasets cifar10`: prepare one data set as arrays in cache/datasets/cifar10."""
 
 from __future__ import annotations
 
@@ -12,31 +12,29 @@ import numpy as np
 
 import storage
 from datasets import _base
-from experiments import BenchmarkError, component, one_line
+from experiments import CACHE, DATASET, BenchmarkError, component, data_folder, one_line
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m datasets", description=__doc__)
     parser.add_argument("name", help="name in the results: a data set, or dataset-protocol")
     parser.add_argument("--settings", default=None, help='JSON {"of": plugin, "set": keywords}; default: the plugin `name` as it is')
-    parser.add_argument("--data", default="data", help="the user's data folder, only read")
-    parser.add_argument("--cache", default="cache", help="where downloads go")
-    parser.add_argument("--output", required=True, help="folder to write")
+    parser.add_argument("--data", type=Path, default=data_folder(), help="the user's data folder, only read")
     arguments = parser.parse_args()
     try:
         settings = json.loads(arguments.settings or json.dumps({"of": arguments.name, "set": {}}))
-        prepare(arguments.name, settings, Path(arguments.data), Path(arguments.cache), Path(arguments.output))
+        prepare(arguments.name, settings, arguments.data)
     except BenchmarkError as error:
         sys.exit(f"datasets: {one_line(error)}")
 
 
-def prepare(name: str, settings: dict, data: Path, cache: Path, output: Path) -> None:
-    """Write images.npy, labels.npy, split.npz and dataset.json of one data set into `output`, all or none."""
+def prepare(name: str, settings: dict, data: Path) -> None:
+    """Write images.npy, labels.npy, split.npz and dataset.json of one data set, all or none."""
     part = component("datasets", settings["of"])
     dataset = getattr(importlib.import_module(f"datasets.{part.name}"), part.class_name)(**settings["set"])
-    collection = dataset.load(data, cache)
+    collection = dataset.load(data, Path(CACHE))
     _base.check(collection, name)
-    with storage.new_folder(output) as folder:
+    with storage.new_folder(DATASET.format(dataset=name)) as folder:
         np.save(folder / "images.npy", collection.images)
         np.save(folder / "labels.npy", collection.labels)
         np.savez(folder / "split.npz", query=collection.query, database=collection.database, train=collection.train)

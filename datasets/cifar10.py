@@ -108,23 +108,26 @@ def _archive(data: Path, cache: Path) -> Path:
 def _checked(shown: str, name: str, content: bytes) -> bytes:
     found = md5_of(io.BytesIO(content))
     if found != BATCH_MD5[name]:
-        raise BenchmarkError(f"{shown} has {len(content):,} bytes and MD5 {found}, expected MD5 {BATCH_MD5[name]}: get it again from {ARCHIVE_URL}")
+        raise BenchmarkError(
+            f"{shown} has {len(content):,} bytes and MD5 {found}, expected MD5 {BATCH_MD5[name]}: get it again from {ARCHIVE_URL}"
+        )
     return content
+
+
+PICKLED = {  # what an official batch asks for, and where NumPy keeps it now
+    ("numpy.core.multiarray", "_reconstruct"): ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy", "ndarray"): ("numpy", "ndarray"),
+    ("numpy", "dtype"): ("numpy", "dtype"),
+}
 
 
 class _ArrayUnpickler(pickle.Unpickler):
     """Builds arrays, lists and strings and nothing else, though the MD5 already says whose file it is."""
 
-    allowed = {
-        ("numpy.core.multiarray", "_reconstruct"): ("numpy._core.multiarray", "_reconstruct"),
-        ("numpy", "ndarray"): ("numpy", "ndarray"),
-        ("numpy", "dtype"): ("numpy", "dtype"),
-    }
-
     def find_class(self, module: str, name: str):
-        if (module, name) not in self.allowed:
+        if (module, name) not in PICKLED:
             raise BenchmarkError(f"a CIFAR-10 batch asks for {module}.{name}, which no official batch does; refused")
-        return super().find_class(*self.allowed[module, name])
+        return super().find_class(*PICKLED[module, name])
 
 
 def _unpickle(name: str, content: bytes) -> dict:

@@ -20,29 +20,31 @@ import numpy as np
 
 import provenance
 import storage
-from experiments import BenchmarkError, Component, Run, component, one_line, sources
+from experiments import DATASET, FEATURES, BenchmarkError, Component, Run, component, one_line, sources
 
 BLOCK = 8192  # images encoded at a time
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m methods", description=__doc__)
-    parser.add_argument("folder", help="results/runs/DATASET/FEATURES/VARIANT/BITSbit/seedN: says what to run, and is written")
+    for name in ("dataset", "features", "variant"):
+        parser.add_argument(name, help=f"name of the {name} in the results")
+    parser.add_argument("bits", type=int)
+    parser.add_argument("seed", type=int)
     parser.add_argument("--settings", default=None, help='JSON {"of": plugin, "set": keywords}; default: the plugin VARIANT as it is')
-    parser.add_argument("--dataset", required=True, help="folder of the prepared data set")
-    parser.add_argument("--features", required=True, help="folder of its features")
     parser.add_argument("--traceback", default=None, help="where the traceback of a method that raises goes; default: the terminal")
     arguments = parser.parse_args()
     try:
-        run = Run.from_folder(arguments.folder)
+        run = Run(arguments.dataset, arguments.features, arguments.variant, arguments.bits, arguments.seed)
         settings = json.loads(arguments.settings or json.dumps({"of": run.variant, "set": {}}))
-        train_and_encode(run, settings, Path(arguments.dataset), Path(arguments.features), arguments.traceback)
+        train_and_encode(run, settings, arguments.traceback)
     except BenchmarkError as error:
         sys.exit(f"methods: {one_line(error)}")
 
 
-def train_and_encode(run: Run, settings: dict, dataset: Path, features: Path, traceback_file: str | None) -> None:
+def train_and_encode(run: Run, settings: dict, traceback_file: str | None) -> None:
     """Write codes.npz and run.json, and extras.npz where the method keeps any, into the run's folder: all or none."""
+    dataset, features = (Path(pattern.format(**vars(run))) for pattern in (DATASET, FEATURES))
     part = component("methods", settings["of"])
     try:
         hasher = build(part, run, settings["set"])
@@ -69,7 +71,8 @@ def build(part: Component, run: Run, keywords: dict):
 def learn(hasher, part: Component, bits: int, dataset: Path, features: Path) -> tuple[np.ndarray, dict]:
     """Fit on the training rows and encode every row: codes (n, bits) bool, and seconds of both."""
     train = np.load(dataset / "split.npz", allow_pickle=False)["train"]
-    consumed = {name: _load(name, dataset, features) for name in {*_arguments(hasher.fit), *_arguments(hasher.encode)}}
+    folders = {"images": dataset, "features": features, "neighbours": features}
+    consumed = {name: np.load(folders[name] / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in part.consumes}
     fitted_on = {name: _read_only(array if name == "neighbours" else array[train]) for name, array in consumed.items()}
     started = time.perf_counter()
     hasher.fit(**{name: fitted_on[name] for name in _arguments(hasher.fit)})
@@ -85,13 +88,6 @@ def learn(hasher, part: Component, bits: int, dataset: Path, features: Path) -> 
 
 def _arguments(function) -> list[str]:
     return list(inspect.signature(function).parameters)
-
-
-def _load(name: str, dataset: Path, features: Path) -> np.ndarray:
-    folders = {"images": dataset, "features": features, "neighbours": features}
-    if name not in folders:
-        raise BenchmarkError(f"a method consumes {', '.join(folders)}; found the argument {name!r}")
-    return np.load(folders[name] / f"{name}.npy", mmap_mode="r", allow_pickle=False)
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:

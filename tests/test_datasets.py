@@ -114,13 +114,14 @@ def test_a_labelled_part_with_several_labels_is_checked_too():
 
 
 def test_preparing_writes_everything_or_nothing(tmp_path):
-    command = [sys.executable, "-m", "datasets", "cifar10", "--data", str(tmp_path / "none"), "--cache", str(tmp_path), "--output", str(tmp_path / "out")]
     (tmp_path / "none" / cifar10.FOLDER).mkdir(parents=True)
-    done = subprocess.run(command, capture_output=True, text=True, cwd=experiments.ROOT)
+    command = [sys.executable, "-m", "datasets", "cifar10", "--data", "none"]
+    environment = os.environ | {"PYTHONPATH": str(experiments.ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "data_batch_1 is missing" in done.stderr
-    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "cache").exists()
 
 
 @pytest.fixture
@@ -158,7 +159,8 @@ def test_an_archive_without_the_batches_is_named(tmp_path, monkeypatch):
 
 
 def test_without_data_and_network_one_line_says_what_to_do(tmp_path):
-    with pytest.raises(BenchmarkError, match=r"could not download cifar-10-python.tar.gz \(offline\): download https://.* \(MD5 c58f.*\) yourself and put it at"):
+    expected = r"could not download cifar-10-python.tar.gz \(offline\): download https://.* \(MD5 c58f.*\) yourself and put it at"
+    with pytest.raises(BenchmarkError, match=expected):
         cifar10.read_batches(tmp_path, tmp_path)
 
 

@@ -1,5 +1,7 @@
 """From a configuration to runs and paths, and what a wrong one is told."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 from hypothesis import given
@@ -77,6 +79,13 @@ def test_a_variant_is_its_methods_defaults_and_what_it_sets():
     config["variants"]["methods"]["mine"] = {"of": "itq", "set": {"iterations": 3}, "label": "ITQ, 3 rounds"}
     found = experiments.variant("methods", "mine", config)
     assert (found.label, found.keywords, found.stochastic) == ("ITQ, 3 rounds", {"seed": 0, "iterations": 3}, True)
+
+
+def test_what_a_method_reads_is_what_its_arguments_name():
+    config = loaded()
+    read = {name: experiments.consumed("digits", "pixels", name, config) for name in ("itq", "bgan")}
+    assert [Path(path).name for path in read["itq"]] == ["features.npy", "split.npz", "features.json"]
+    assert [Path(path).name for path in read["bgan"]] == ["images.npy", "neighbours.npy", "split.npz", "features.json"]
 
 
 def test_sources_are_the_file_and_what_it_imports_from_its_floor():

@@ -1,5 +1,6 @@
 """Extractors' contract, feature files as people have them, and neighbour lists against brute force."""
 
+import os
 import subprocess
 import sys
 
@@ -39,7 +40,7 @@ def test_a_feature_file_of_any_float_is_read_as_float32(tmp_path, dtype):
         (np.zeros((49, 7)), "has 49 rows, expected one for each of the 50 images"),
         (np.zeros(50), r"holds float64 of shape \(50,\), expected float16, 32 or 64 of shape \(n, d\)"),
         (np.zeros((50, 7), int), "holds int64"),
-        (np.array([{"a": 1}], dtype=object), "is not a .npy array of numbers"),
+        (np.array([{"a": 1}], dtype=object), r"is not a \.npy array of numbers"),
     ],
 )
 def test_a_wrong_feature_file_is_named(tmp_path, array, message):
@@ -49,11 +50,11 @@ def test_a_wrong_feature_file_is_named(tmp_path, array, message):
 
 
 def test_a_missing_or_damaged_feature_file_is_named(tmp_path):
-    with pytest.raises(BenchmarkError, match="f.npy is missing"):
+    with pytest.raises(BenchmarkError, match=r"f\.npy is missing"):
         list(File(path="f.npy").extract(IMAGES, tmp_path))
     np.save(tmp_path / "f.npy", np.zeros((50, 7)))
     (tmp_path / "f.npy").write_bytes((tmp_path / "f.npy").read_bytes()[:200])
-    with pytest.raises(BenchmarkError, match="is not a .npy array of numbers"):
+    with pytest.raises(BenchmarkError, match=r"is not a \.npy array of numbers"):
         list(File(path="f.npy").extract(IMAGES, tmp_path))
 
 
@@ -109,11 +110,13 @@ def test_candidates_missed_by_rounding_are_found(monkeypatch):
 
 
 def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
-    np.save(tmp_path / "images.npy", IMAGES)
+    folder = tmp_path / "cache/datasets/mine"
+    folder.mkdir(parents=True)
+    np.save(folder / "images.npy", IMAGES)
     settings_text = '{"of": "file", "set": {"path": "f.npy"}}'
-    command = [sys.executable, "-m", "features", "extract", "mine", "--settings", settings_text]
-    command += ["--dataset", str(tmp_path), "--data", str(tmp_path), "--output", str(tmp_path / "out")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=experiments.ROOT)
+    command = [sys.executable, "-m", "features", "extract", "mine", "given", "--settings", settings_text, "--data", "there"]
+    environment = os.environ | {"PYTHONPATH": str(experiments.ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert done.returncode == 1
-    assert done.stderr == f"features: feature file {tmp_path}/f.npy is missing: put it there, or change `path` or the data folder\n"
-    assert not list((tmp_path / "out").glob("*"))
+    assert done.stderr == "features: feature file there/f.npy is missing: put it there, or change `path` or the data folder\n"
+    assert not [path for path in (tmp_path / "cache/features").rglob("*") if path.is_file()]

@@ -1,0 +1,67 @@
+"""`python -m evaluation score DATASET FEATURES VARIANT --runs 12:0 12:1`: the metrics of the codes of one variant."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+
+from experiments import BenchmarkError, one_line
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m evaluation", description=__doc__)
+    jobs = parser.add_subparsers(required=True, metavar="JOB")
+
+    scoring = jobs.add_parser("score", help="score the codes of one variant, or a control")
+    scoring.set_defaults(job=score)
+    for name in ("dataset", "features", "variant"):
+        scoring.add_argument(name)
+    scoring.add_argument("--runs", nargs="+", required=True, metavar="BITS:SEED", help="the runs to score; 0:0 for a control")
+    scoring.add_argument("--threads", type=int, help="threads of the compiled loops; default: all cores, or NUMBA_NUM_THREADS")
+
+    for name, job, what in (("collect", collect, "tables of all runs"), ("partial", partial, "the same of the runs that are there")):
+        collecting = jobs.add_parser(name, help=f"write the {what}")
+        collecting.set_defaults(job=job)
+        collecting.add_argument("--plan", required=True, help="the resolved configuration as JSON")
+
+    arguments = parser.parse_args()
+    # Before a job imports NumPy: the bytes of a matrix product depend on its threads. The compiled loops have threads of their own.
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+    try:
+        arguments.job(arguments)
+    except BenchmarkError as error:
+        sys.exit(f"evaluation: {one_line(error)}")
+
+
+def score(arguments: argparse.Namespace) -> None:
+    if arguments.threads:
+        os.environ["NUMBA_NUM_THREADS"] = str(arguments.threads)  # read once, when Numba is imported
+    from evaluation import scoring
+
+    scoring.score(arguments.dataset, arguments.features, arguments.variant, [pair(text) for text in arguments.runs])
+
+
+def collect(arguments: argparse.Namespace) -> None:
+    from evaluation import collecting
+
+    collecting.collect(json.loads(arguments.plan))
+
+
+def partial(arguments: argparse.Namespace) -> None:
+    from evaluation import collecting
+
+    collecting.partial(json.loads(arguments.plan))
+
+
+def pair(text: str) -> tuple[int, int]:
+    """`bits:seed` as two integers."""
+    bits, _, seed = text.partition(":")
+    if not (bits.isdecimal() and seed.isdecimal()):
+        raise BenchmarkError(f"--runs {text}: expected bits:seed, as in 48:0")
+    return int(bits), int(seed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+"""The jobs `collect` and `partial`: one table of all metrics and one of all runs, held against what the configuration says now."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import experiments
+import provenance
+import storage
+from evaluation.stale import run_problem, score_problem
+from experiments import BenchmarkError, Run
+
+COLUMNS = (
+    "dataset", "features", "variant", "bits", "seed", "status", "message", "method", "label", "citation", "keywords",
+    "fit_seconds", "encode_seconds", "peak_memory_mib", "items", "distinct_codes", "bit_balance", "device", "threads",
+    "commit", "dirty", "date", "codes_sha256", "folder",
+)  # fmt: skip
+COPIED = COLUMNS[COLUMNS.index("fit_seconds") : -1]  # as they stand in run.json
+
+Place = tuple[str, str, str]  # data set, features, variant
+
+
+def collect(plan: dict) -> None:
+    """Write results/metrics.csv, runs.csv and experiment.json of every run that the plan asks for.
+
+    Raises BenchmarkError, by name, for a run or score that was made with other code, data, features or parameters than now.
+    """
+    runs = experiments.runs(plan)
+    records = {run: storage.read_json(f"{run.folder}/run.json") for run in runs}
+    _refuse([run_problem(run, record, plan) for run, record in records.items()])
+    folders = {place: _score_folder(place) for place in experiments.scored_folders(plan)}
+    scores = {place: storage.read_json(folder / "score.json") for place, folder in folders.items()}
+    made = _by_place(records)
+    _refuse([score_problem(folder, scores[place], made.get(place, {})) for place, folder in folders.items()])
+    rows = [_row(run, plan, record) for run, record in records.items()]
+    _write(Path("results"), plan, rows, folders, scores)
+
+
+def partial(plan: dict) -> None:
+    """The same tables in results/partial, from the runs that are there and current; the others with what is known of them."""
+    from evaluation import scoring
+
+    root = Path("results/partial")
+    states = {run: _state(run, plan) for run in experiments.runs(plan)}
+    made = _by_place({run: record for run, (record, _, _) in states.items() if record})
+    folders, scores = {}, {}
+    for place in experiments.scored_folders(plan):
+        available = [(run.bits, run.seed) for run in made.get(place, {})]
+        if place[2] in experiments.CONTROLS and _prepared(place):
+            available = [(0, 0)]
+        if available:
+            folders[place] = root / "scores" / Path(*place)
+            scoring.score(*place, available, folders[place])
+            scores[place] = storage.read_json(folders[place] / "score.json")
+    _write(root, plan, [_row(run, plan, *state) for run, state in states.items()], folders, scores, partial=True)
+
+
+def _refuse(problems: list[str]) -> None:
+    found = [problem for problem in problems if problem]
+    if found:
+        others = f" (and {len(found) - 1} more)" if found[1:] else ""
+        raise BenchmarkError(f"{found[0]}{others}; `snakemake --cores all --forcerun encode score` makes them anew")
+
+
+def _by_place(records: dict[Run, dict]) -> dict[Place, dict[Run, dict]]:
+    places = {}
+    for run, record in records.items():
+        places.setdefault((run.dataset, run.features, run.variant), {})[run] = record
+    return places
+
+
+def _prepared(place: Place) -> bool:
+    """Whether a control has what it ranks."""
+    needed = (f"{experiments.DATASET}/labels.npy", f"{experiments.FEATURES}/features.npy")
+    return all(Path(pattern.format(dataset=place[0], features=place[1])).is_file() for pattern in needed)
+
+
+def _state(run: Run, plan: dict) -> tuple[dict | None, str, str]:
+    """The run's record if it is done and current, its status, and what there is to say of it."""
+    path, log = Path(run.folder, "run.json"), Path(run.log)
+    if path.is_file():
+        record = storage.read_json(path)
+        problem = run_problem(run, record, plan)
+        return (None, "missing", problem) if problem else (record, "done", "")
+    if not log.is_file():
+        return None, "missing", ""
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    said = [line for line in lines if line.startswith("methods: ")]
+    return None, "failed", said[-1].removeprefix("methods: ") if said else "the job ended without a message"
+
+
+def _score_folder(place: Place) -> Path:
+    return Path(experiments.SCORES.format(dataset=place[0], features=place[1], variant=place[2]))
+
+
+def _row(run: Run, plan: dict, record: dict | None, status: str = "done", message: str = "") -> dict:
+    """One line of runs.csv."""
+    variant = experiments.variant("methods", run.variant, plan)
+    known = {
+        "status": status,
+        "message": message,
+        "method": variant.component.name,
+        "label": variant.label,
+        "citation": variant.component.literals.get("citation"),
+        "keywords": json.dumps({key: value for key, value in variant.keywords.items() if key != "seed"}),
+        "folder": run.folder,
+    }
+    return vars(run) | known | ({key: record[key] for key in COPIED} if record else {})
+
+
+def _write(root: Path, plan: dict, rows: list[dict], folders: dict[Place, Path], scores: dict[Place, dict], partial: bool = False) -> None:
+    with storage.new_file(root / "metrics.csv") as temporary, open(temporary, "w", encoding="utf-8") as file:
+        file.write("dataset,features,variant,bits,seed,metric,k,value\n")
+        for place, folder in folders.items():
+            file.writelines(f"{','.join(place)},{line}" for line in _lines(folder / "metrics.csv"))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    with storage.new_file(root / "runs.csv") as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8")
+    storage.write_json(root / "experiment.json", _experiment(plan, rows, scores) | {"partial": partial})
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """The lines of a variant's metrics without their header."""
+    with open(path, encoding="utf-8") as file:
+        next(file)
+        yield from file
+
+
+def _experiment(plan: dict, rows: list[dict], scores: dict[Place, dict]) -> dict:
+    """What the report says of the experiment as a whole."""
+    now = provenance.record()
+    described = {f"{d}/{f}": experiments.variant("features", f, plan) for d, f in experiments.grid(plan)}
+    return {
+        **{key: now[key] for key in ("date", "commit", "dirty", "machine", "versions", "python")},
+        **{key: plan[key] for key in ("bits", "seeds")},
+        "grid": experiments.grid(plan),
+        "datasets": {name: _described(experiments.DATASET.format(dataset=name), "dataset.json", name) for name in plan["datasets"]},
+        "features": {pair: _features(pair, variant) for pair, variant in described.items()},
+        "methods": [_method(name, plan) for name in plan["methods"]],
+        "controls": [{"name": name, "label": experiments.CONTROLS[name]} for name in plan["controls"]],
+        "omitted": [
+            {"dataset": place[0], "features": place[1], **omitted}
+            for place, score in _first_of_each_pair(scores).items()
+            for omitted in score["omitted"]
+        ],
+        "queries_left_out": {f"{place[0]}/{place[1]}": score["queries_left_out"] for place, score in scores.items()},
+        "failures": [_failure(row) for row in rows if row["status"] == "failed"],
+        "cost": _cost(rows, scores),
+    }
+
+
+def _described(folder: str, name: str, label: str) -> dict:
+    """A data set's own description; in a partial report it may not have come to one."""
+    path = Path(folder, name)
+    return storage.read_json(path) if path.is_file() else {"label": label}
+
+
+def _features(pair: str, variant: experiments.Variant) -> dict:
+    dataset, features = pair.split("/")
+    found = _described(experiments.FEATURES.format(dataset=dataset, features=features), "features.json", variant.label)
+    return {"label": variant.label, "note": variant.note, "dimensions": found.get("dimensions")}
+
+
+def _method(name: str, plan: dict) -> dict:
+    variant = experiments.variant("methods", name, plan)
+    return {
+        "name": name,
+        "label": variant.label,
+        "method": variant.component.name,
+        "citation": variant.component.literals.get("citation"),
+        "note": variant.note,
+        "stochastic": variant.stochastic,
+        "keywords": {key: value for key, value in variant.keywords.items() if key != "seed"},
+    }
+
+
+def _first_of_each_pair(scores: dict[Place, dict]) -> dict[Place, dict]:
+    """One score of each (data set, features): what is left out for want of a larger database is the same for all."""
+    return {place: score for place, score in scores.items() if place == next(other for other in scores if other[:2] == place[:2])}
+
+
+def _failure(row: dict) -> dict:
+    run = Run(*(row[key] for key in ("dataset", "features", "variant", "bits", "seed")))
+    return {"run": vars(run), "log": run.log, "message": row["message"]}
+
+
+def _cost(rows: list[dict], scores: dict[Place, dict]) -> dict:
+    """What this command spent in methods and metrics, for the harness's own share of it; `started` is null outside a workflow."""
+    started = os.environ.get("BGAN_BENCH_STARTED")
+    since = int(float(started)) if started else 0
+    made = [row for row in rows if row["status"] == "done" and _epoch(row["date"]) >= since]
+    scored = [run["seconds"] for score in scores.values() if _epoch(score["date"]) >= since for run in score["runs"]]
+    return {
+        "started": float(started) if started else None,
+        "cores": int(os.environ.get("BGAN_BENCH_CORES", "1")),
+        "runs_made": len(made),
+        "fit_seconds": sum(row["fit_seconds"] for row in made),
+        "encode_seconds": sum(row["encode_seconds"] for row in made),
+        "score_seconds": sum(scored),
+    }
+
+
+def _epoch(date: str) -> float:
+    return datetime.fromisoformat(date).timestamp()

@@ -1,0 +1,241 @@
+"""Every metric, from the counts of ordered buckets: one definition each, exact in expectation over the random order of ties.
+
+All functions take `n` and `r`, integers (Q, B): items and relevant items in each query's buckets, nearest bucket first. A bucket holds what
+a ranking cannot tell apart: all items at one Hamming distance, or at one real-valued distance. They return float64 (Q,), one value a query,
+and raise BenchmarkError for a query without relevant items (R = 0) and for a cut k outside 1..N, where N is the number of items.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator, Sequence
+
+import numba
+import numpy as np
+
+from experiments import BenchmarkError
+
+SUMMED = 64  # up to this many reciprocals are summed one by one
+VANISHED = 1e-20  # odds against the mode below which the tail of a distribution adds nothing in float64
+
+
+def average_precision(n: np.ndarray, r: np.ndarray) -> np.ndarray:
+    """Tie-aware average precision over all ranks, divided by R.
+
+    Source: McSherry & Najork, "Computing information retrieval performance measures efficiently in the presence of tied scores", ECIR 2008.
+    """
+    return average_precision_at(n, r, int(np.sum(n[:1])), "R")
+
+
+def average_precision_at(n: np.ndarray, r: np.ndarray, k: int, denominator: str) -> np.ndarray:
+    """Expected average precision of the first k ranks: the sum of the precision at each hit, divided by the `denominator`.
+
+    `found`: the hits in the first k, and 0 for a query without any; most code of the field, as github.com/swuxyj/DeepHash-pytorch.
+    `min`: min(k, R), the most hits there can be; github.com/benhamner/Metrics, apk.
+    `R`: all relevant items; github.com/usnistgov/trec_eval, map_cut.
+    """
+    n, r = _checked(n, r, k)
+    total, per_hit = _precision_at_hits(n, r, k, _harmonic(n[0].sum()))
+    relevant = r.sum(axis=1)
+    return {"found": per_hit, "min": total / np.minimum(k, relevant), "R": total / relevant}[denominator]
+
+
+def worst(n: np.ndarray, r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The counts with all ties against the query: each bucket split in two, the relevant items last; (Q, 2 B) each."""
+    return _interleave(n - r, r), _interleave(np.zeros_like(r), r)
+
+
+def best(n: np.ndarray, r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The counts with all ties in favour of the query: each bucket split in two, the relevant items first; (Q, 2 B) each."""
+    return _interleave(r, n - r), _interleave(r, np.zeros_like(r))
+
+
+def expected_hits(n: np.ndarray, r: np.ndarray, ranks: Sequence[int]) -> np.ndarray:
+    """Expected relevant items among the first `ranks` (K,), in increasing order; float64 (Q, K). Linear in the rank within a bucket."""
+    n, r = _checked(n, r, *ranks)
+    if np.any(np.diff(ranks) < 0):
+        raise BenchmarkError(f"ranks are {list(ranks)}: expected increasing order")
+    return _hits(n, r, np.array(ranks, np.int64))
+
+
+def precision_at(n: np.ndarray, r: np.ndarray, k: int) -> np.ndarray:
+    """Expected share of relevant items among the first k."""
+    return expected_hits(n, r, [k])[:, 0] / k
+
+
+def recall_at(n: np.ndarray, r: np.ndarray, k: int) -> np.ndarray:
+    """Expected share of the relevant items that are among the first k."""
+    return expected_hits(n, r, [k])[:, 0] / r.sum(axis=1)
+
+
+def relevant_share(n: np.ndarray, r: np.ndarray) -> np.ndarray:
+    """R / N: the expected precision of a random ranking, at any rank."""
+    n, r = _checked(n, r)
+    return r.sum(axis=1) / n.sum(axis=1)
+
+
+WHOLE = {
+    "map": average_precision,
+    "map_worst": lambda n, r: average_precision(*worst(n, r)),
+    "map_best": lambda n, r: average_precision(*best(n, r)),
+    "relevant_share": relevant_share,
+}
+CUT = {
+    "map@k[found]": functools.partial(average_precision_at, denominator="found"),
+    "map@k[min]": functools.partial(average_precision_at, denominator="min"),
+    "map@k[R]": functools.partial(average_precision_at, denominator="R"),
+    "precision@k": precision_at,
+    "recall@k": recall_at,
+}
+
+
+def parse(name: str) -> tuple[str, int | None]:
+    """A metric and its cut: "map" is ("map", None), "map@1000[found]" is ("map@k[found]", 1000).
+
+    Raises BenchmarkError for an unknown metric.
+    """
+    found = re.fullmatch(r"(\w+)@(\d+)(\[\w+\])?", name)
+    metric, k = (f"{found[1]}@k{found[3] or ''}", int(found[2])) if found else (name, None)
+    if metric not in (WHOLE if k is None else CUT):
+        raise BenchmarkError(f"metric {name!r} is unknown: expected one of {', '.join([*WHOLE, *CUT])}, with a number for k")
+    return metric, k
+
+
+def measure(metric: str, k: int | None, n: np.ndarray, r: np.ndarray) -> np.ndarray:
+    """float64 (Q,): one metric of each query; `k` is None for a metric without a cut."""
+    return WHOLE[metric](n, r) if k is None else CUT[metric](n, r, k)
+
+
+def rank_curve(n: np.ndarray, r: np.ndarray, ranks: Sequence[int]) -> Iterator[tuple[str, int, np.ndarray]]:
+    """Yield (metric, rank, values (Q,)): expected precision and recall at each of the `ranks`."""
+    relevant = r.sum(axis=1)
+    for rank, hits in zip(ranks, expected_hits(n, r, ranks).T, strict=True):
+        yield "pr_rank_precision", int(rank), hits / rank
+        yield "pr_rank_recall", int(rank), hits / relevant
+
+
+def ball_curve(n: np.ndarray, r: np.ndarray) -> Iterator[tuple[str, int, float]]:
+    """Yield (metric, radius, mean over the queries) of Hamming balls of radius 0..B - 1.
+
+    An empty ball counts precision 0. `pr_empty` is the share of empty balls, `pr_precision_nonempty` the mean over the others: it is
+    undefined, and left out, at a radius at which all are empty.
+    """
+    n, r = _checked(n, r)
+    relevant = r.sum(axis=1)
+    for radius, (items, hits) in enumerate(zip(n.cumsum(axis=1).T, r.cumsum(axis=1).T, strict=True)):
+        precision, empty = hits / np.maximum(items, 1), items == 0
+        yield "pr_precision", radius, precision.mean()
+        yield "pr_recall", radius, (hits / relevant).mean()
+        yield "pr_empty", radius, empty.mean()
+        if not empty.all():
+            yield "pr_precision_nonempty", radius, precision[~empty].mean()
+
+
+def _checked(n: np.ndarray, r: np.ndarray, *cuts: int) -> tuple[np.ndarray, np.ndarray]:
+    """The counts as the compiled loops take them, which check no bounds."""
+    n, r = (np.require(counts, np.int64, ["C", "W"]) for counts in (n, r))
+    items = n.sum(axis=1)
+    if n.shape != r.shape or not len(n) or (items != items[0]).any():
+        raise BenchmarkError(f"counts n {n.shape} and r {r.shape}: expected one shape, and for every query the same number of items")
+    if not r.any(axis=1).all():
+        raise BenchmarkError(f"{np.sum(~r.any(axis=1))} of {len(n)} queries have no relevant item: leave those out first")
+    for k in cuts:
+        if not 1 <= k <= items[0]:
+            raise BenchmarkError(f"a cut at k = {k} is impossible: expected 1 to {items[0]}, the items of the database")
+    return n, r
+
+
+def _interleave(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    return np.stack([first, second], axis=2).reshape(len(first), -1)
+
+
+@functools.lru_cache(maxsize=4)
+def _harmonic(items: int) -> np.ndarray:
+    """Prefix sums of the harmonic series, float64 (items + 1,): 0, 1, 1 + 1/2, ..."""
+    return np.concatenate([[0.0], np.cumsum(1 / np.arange(1, items + 1))])
+
+
+@numba.njit("float64(int64, int64, float64[::1])", nogil=True, cache=True)
+def _reciprocals(before, count, harmonic):
+    """1 / (before + 1) + ... + 1 / (before + count)."""
+    if count > SUMMED:
+        return harmonic[before + count] - harmonic[before]
+    total = 0.0  # the difference of two large prefix sums would lose the digits of a short sum
+    for rank in range(before + 1, before + count + 1):
+        total += 1 / rank
+    return total
+
+
+@numba.njit("float64(int64, int64, int64, int64, int64, float64[::1])", nogil=True, cache=True)
+def _bucket(before, hits, n, r, m, harmonic):
+    """Expected sum of the precision at the hits among the first m of n items in random order, r of them relevant.
+
+    `before` items with `hits` relevant ones precede. Given a hit at place i, (i - 1) * slope of the places before it are expected hits:
+    r / n * sum_{i=1..m} (hits + 1 + (i - 1) * slope) / (before + i)
+    """
+    if r == 0:
+        return 0.0
+    slope = (r - 1) / (n - 1) if n > 1 else 0.0
+    return r / n * (slope * m + (hits + 1 - slope * (before + 1)) * _reciprocals(before, m, harmonic))
+
+
+@numba.njit("float64(int64, int64, int64, int64)", nogil=True, cache=True)
+def _odds(found, n, r, m):
+    """P(found + 1) / P(found) of the relevant items among m drawn from n, r of them relevant: the hypergeometric distribution."""
+    return (r - found) * (m - found) / ((found + 1) * (n - r - m + found + 1))
+
+
+@numba.njit("float64(int64, int64, float64, int64, int64, int64, float64[::1])", nogil=True, cache=True)
+def _per_hit(before, hits, total, n, r, m, harmonic):
+    """Expected precision per hit, when a cut keeps m of the n items of a bucket; the buckets before have the expected sum `total`.
+
+    Given the number of hits found among the m items, these are in random order. Sums run from the mode outwards, until the odds vanish.
+    """
+    fewest, most = max(0, m - (n - r)), min(m, r)
+    mode = min(max((m + 1) * (r + 1) // (n + 2), fewest), most)
+    weights, mean = 0.0, 0.0
+    found, weight = mode, 1.0
+    while found <= most and weight > VANISHED:
+        weights += weight
+        mean += weight * (total + _bucket(before, hits, m, found, m, harmonic)) / max(hits + found, 1)
+        weight *= _odds(found, n, r, m)
+        found += 1
+    found, weight = mode - 1, 1.0
+    while found >= fewest and weight > VANISHED:
+        weight /= _odds(found, n, r, m)
+        weights += weight
+        mean += weight * (total + _bucket(before, hits, m, found, m, harmonic)) / max(hits + found, 1)
+        found -= 1
+    return mean / weights
+
+
+@numba.njit("UniTuple(float64[::1], 2)(int64[:, ::1], int64[:, ::1], int64, float64[::1])", nogil=True, cache=True)
+def _precision_at_hits(n, r, k, harmonic):
+    """Expected sum (Q,) and expected mean (Q,) of the precision at the hits in the first k ranks; the mean is 0 where there are none."""
+    sums, means = np.zeros(len(n)), np.zeros(len(n))
+    for query in range(len(n)):
+        before, hits, total, bucket = 0, 0, 0.0, 0
+        while before + n[query, bucket] < k:
+            total += _bucket(before, hits, n[query, bucket], r[query, bucket], n[query, bucket], harmonic)
+            before += n[query, bucket]
+            hits += r[query, bucket]
+            bucket += 1
+        cut = k - before
+        sums[query] = total + _bucket(before, hits, n[query, bucket], r[query, bucket], cut, harmonic)
+        means[query] = _per_hit(before, hits, total, n[query, bucket], r[query, bucket], cut, harmonic)
+    return sums, means
+
+
+@numba.njit("float64[:, ::1](int64[:, ::1], int64[:, ::1], int64[::1])", nogil=True, cache=True)
+def _hits(n, r, ranks):
+    expected = np.empty((len(n), len(ranks)))
+    for query in range(len(n)):
+        before, hits, bucket = 0, 0, 0
+        for place in range(len(ranks)):
+            while before + n[query, bucket] < ranks[place]:
+                before += n[query, bucket]
+                hits += r[query, bucket]
+                bucket += 1
+            expected[query, place] = hits + (ranks[place] - before) * r[query, bucket] / n[query, bucket]
+    return expected

@@ -1,0 +1,89 @@
+"""Which database items are relevant to which query, in memory that grows with the database plus the queries, never with their product."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from experiments import BenchmarkError
+
+QUERIES = 64  # queries that a thread takes at a time
+
+
+@dataclass(frozen=True)
+class Relevance:
+    """Relevant are the items with the query's label or, with several labels an item, those that share at least one.
+
+    The items that carry the same label, or the same set of labels, are a group: a query is compared with each group, not with each item.
+
+    single: one label an item; queries (W, Q), groups (W, G): that label as int64 (W = 1), or the set of labels as W bytes;
+    order (N,) int64: database indices, group by group; starts (G + 1,) int64: where each group starts in `order`.
+    """
+
+    single: bool
+    queries: np.ndarray
+    groups: np.ndarray
+    order: np.ndarray
+    starts: np.ndarray
+
+    @classmethod
+    def of(cls, query_labels: np.ndarray, database_labels: np.ndarray) -> Relevance:
+        """Labels are integers (Q,) and (N,), or bool (Q, classes) and (N, classes). Raises BenchmarkError for anything else."""
+        single = _single("query", query_labels)
+        if _single("database", database_labels) != single or query_labels.shape[1:] != database_labels.shape[1:]:
+            raise BenchmarkError(
+                f"labels are {query_labels.shape} for queries, {database_labels.shape} for the database: expected one kind"
+            )
+        if not len(query_labels) or not len(database_labels):
+            raise BenchmarkError(f"{len(query_labels)} queries, {len(database_labels)} database items: expected at least one of each")
+        groups, members = np.unique(_sets(database_labels), axis=1, return_inverse=True)
+        members = members.ravel()
+        starts = np.concatenate([[0], np.cumsum(np.bincount(members))])
+        return cls(single, _sets(query_labels), groups, np.argsort(members, kind="stable"), starts)
+
+    def of_queries(self, part: slice) -> np.ndarray:
+        """bool (queries of `part`, G): whether a group is relevant to a query."""
+        match = np.equal if self.single else np.bitwise_and
+        rows = zip(self.queries[:, part], self.groups, strict=True)
+        return np.any([match(queries[:, None], groups) for queries, groups in rows], axis=0)
+
+    def of_items(self, query: int) -> np.ndarray:
+        """bool (N,): whether a database item is relevant to the query."""
+        relevant = np.empty(len(self.order), bool)
+        relevant[self.order] = np.repeat(self.of_queries(slice(query, query + 1))[0], np.diff(self.starts))
+        return relevant
+
+    def totals(self) -> np.ndarray:
+        """int64 (Q,): R, the number of relevant items of each query."""
+        sizes = np.diff(self.starts)
+        return np.concatenate([self.of_queries(part) @ sizes for part in parts(self.queries.shape[1])])
+
+    def evaluated(self) -> tuple[np.ndarray, Relevance]:
+        """Indices (int64) of the queries with R > 0, over which every metric is averaged, and the relevance of those alone.
+
+        Raises BenchmarkError if there is none.
+        """
+        kept = np.flatnonzero(self.totals())
+        if not len(kept):
+            raise BenchmarkError("no query has a relevant item in the database: expected labels in common; check the labels and the split")
+        return kept, replace(self, queries=self.queries[:, kept])
+
+
+def parts(queries: int) -> Iterator[slice]:
+    """Slices of `QUERIES` queries: the unit of work of a thread, and the bound of its memory."""
+    return (slice(start, min(start + QUERIES, queries)) for start in range(0, queries, QUERIES))
+
+
+def _single(which: str, labels: np.ndarray) -> bool:
+    """Whether an item has exactly one label."""
+    if labels.ndim == 1 and np.issubdtype(labels.dtype, np.integer):
+        return True
+    if labels.ndim == 2 and labels.dtype == bool and labels.shape[1]:
+        return False
+    raise BenchmarkError(f"{which} labels are {labels.dtype} {labels.shape}: expected integers (n,) or bool (n, classes)")
+
+
+def _sets(labels: np.ndarray) -> np.ndarray:
+    return labels.astype(np.int64)[None] if labels.ndim == 1 else np.packbits(labels, axis=1).T

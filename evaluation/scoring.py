@@ -1,0 +1,147 @@
+"""The job `score`: one variant on one data set and its features, all its code lengths and seeds in one process."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import time
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+import experiments
+import provenance
+import storage
+from evaluation import METRIC_VERSION, metrics
+from evaluation.controls import each_query
+from evaluation.histograms import hamming
+from evaluation.relevance import Relevance
+from experiments import BenchmarkError
+
+CUTS = [("map@k[found]", k) for k in (1000, 5000)] + [("precision@k", k) for k in (1, 10, 50, 100, 500, 1000, 5000)]
+CURVE_RANKS = 40  # log-spaced ranks of the curve of precision and recall
+
+Rows = list[tuple[str, int | None, float]]  # metric, k, value
+Arrays = dict[str, np.ndarray]
+
+
+def score(dataset: str, features: str, variant: str, runs: Iterable[tuple[int, int]], output: Path | None = None) -> None:
+    """Write metrics.csv, histograms.npz and score.json of the `runs` (bits, seed) into the folder of the variant's scores, or `output`.
+
+    Raises BenchmarkError for a file that is missing, damaged or does not fit the labels, and where no query has a relevant item.
+    """
+    runs = sorted(set(runs))
+    control = variant in experiments.CONTROLS
+    if control and runs != [(0, 0)]:
+        raise BenchmarkError(f"{variant} ranks by real-valued features, without a code: expected --runs 0:0")
+    place = {"dataset": dataset, "features": features, "variant": variant}
+    data = Path(experiments.DATASET.format(**place))
+    labels, split = _array(data / "labels.npy"), _arrays(data / "split.npz", "query", "database", "train")
+    with _naming(data):
+        kept, relevance = Relevance.of(labels[split["query"]], labels[split["database"]]).evaluated()
+    left_out = len(split["query"]) - len(kept)
+    split["query"] = split["query"][kept]
+
+    table, arrays, described = [], {"query": split["query"]}, []
+    for bits, seed in runs:
+        started = time.perf_counter()
+        if control:
+            source = Path(experiments.FEATURES.format(**place)) / "features.npy"
+            rows, kept_arrays = _score_control(variant, source, len(labels), split, relevance)
+        else:
+            source = Path(experiments.RUN.format(**place, bits=bits, seed=seed)) / "codes.npz"
+            rows, kept_arrays = _score_codes(source, bits, len(labels), split, relevance)
+        seconds = time.perf_counter() - started
+        table += [(bits, seed, *row) for row in [*rows, ("queries_left_out", None, left_out)]]
+        arrays |= {f"{bits}bit/seed{seed}/{name}": array for name, array in kept_arrays.items()}
+        described.append({"bits": bits, "seed": seed, "seconds": round(seconds, 4), source.name: storage.digest(source)})
+        print(f"{variant}, {bits} bits, seed {seed}: mAP {rows[0][2]:.4f} in {seconds:.2f} s")
+
+    with storage.new_folder(output or experiments.SCORES.format(**place)) as folder:
+        _write_table(folder / "metrics.csv", table)
+        np.savez_compressed(folder / "histograms.npz", **arrays)
+        facts = place | _facts(data, split) | {"queries_left_out": left_out, "runs": described}
+        storage.write_json(folder / "score.json", provenance.record(**facts))
+
+
+def _score_codes(source: Path, bits: int, items: int, split: Arrays, relevance: Relevance) -> tuple[Rows, Arrays]:
+    found = _arrays(source, "codes", "bits")
+    codes = found["codes"]
+    if not np.array_equal(found["bits"], bits) or len(codes) != items:
+        raise BenchmarkError(f"{source} has {len(codes)} codes of {found['bits']} bits: expected {items}, one a label, of {bits} bits")
+    with _naming(source):
+        n, r = hamming(codes[split["query"]], codes[split["database"]], bits, relevance)
+    values = _measure(n, r)
+    rows = [(*key, value.mean()) for key, value in values.items()] + list(metrics.ball_curve(n, r))
+    return rows, {"n": n.astype(np.int32), "r": r.astype(np.int32), "ap": values["map", None]}
+
+
+def _score_control(control: str, source: Path, items: int, split: Arrays, relevance: Relevance) -> tuple[Rows, Arrays]:
+    features = _array(source)
+    if features.ndim != 2 or len(features) != items:
+        raise BenchmarkError(f"{source} has shape {features.shape}; expected a row for each of {items} labels")
+    rows = (features[split[part]] for part in ("query", "database", "train"))
+    queries = each_query(control, *rows, relevance, _measure)
+    values = {key: np.concatenate([query[key] for query in queries]) for key in queries[0]}
+    return [(*key, value.mean()) for key, value in values.items()], {"ap": values["map", None]}
+
+
+def _measure(n: np.ndarray, r: np.ndarray) -> dict[tuple[str, int | None], np.ndarray]:
+    """Each metric and cut that codes and controls share, one value a query (Q,); cuts beyond the database are left out."""
+    size = n[0].sum()
+    asked = [(metric, None) for metric in metrics.WHOLE] + [(metric, k) for metric, k in CUTS if k <= size]
+    values = {(metric, k): metrics.measure(metric, k, n, r) for metric, k in asked}
+    ranks = np.unique(np.geomspace(1, size, CURVE_RANKS).round().astype(np.int64))
+    return values | {(metric, rank): value for metric, rank, value in metrics.rank_curve(n, r, ranks)}
+
+
+def _facts(data: Path, split: Arrays) -> dict:
+    size = len(split["database"])
+    return {
+        "metric_version": METRIC_VERSION,
+        "queries": len(split["query"]),
+        "database": size,
+        "omitted": [{"metric": metric, "k": k, "reason": f"the database has {size} items"} for metric, k in CUTS if k > size],
+        "inputs": {name: storage.digest(data / name) for name in ("labels.npy", "split.npz")},
+        "sources": provenance.digests(experiments.sources("evaluation", "scoring")),
+    }
+
+
+def _write_table(path: Path, table: list[tuple]) -> None:
+    """Floats as the shortest text that reads back as the same number."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("bits", "seed", "metric", "k", "value"))
+        writer.writerows((*key, value if isinstance(value, int) else float(value)) for *key, value in table)
+
+
+def _array(path: Path) -> np.ndarray:
+    with _reading(path):
+        return np.load(path, allow_pickle=False)
+
+
+def _arrays(path: Path, *names: str) -> Arrays:
+    with _reading(path), np.load(path, allow_pickle=False) as stored:
+        return {name: stored[name] for name in names}
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise BenchmarkError(f"{path} is missing: expected it from an earlier job; `snakemake {path}` runs that") from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise BenchmarkError(f"{path} is damaged ({experiments.one_line(error)}): delete it, and run its job again") from None
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Say in an error which file or folder it is about."""
+    try:
+        yield
+    except BenchmarkError as error:
+        raise BenchmarkError(f"{path}: {error}") from None

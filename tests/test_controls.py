@@ -1,0 +1,70 @@
+"""Controls against a plain sort of distances, with equal rows as ties."""
+
+import numpy as np
+import pytest
+
+from evaluation import controls, metrics
+from evaluation.relevance import Relevance
+from experiments import BenchmarkError
+
+CONTROLS = ("exact-cosine", "exact-l2")
+
+
+def sample(items=150, copies=100):
+    """Features with `copies` repeated rows and a zero vector, and labels; queries, database, train."""
+    rng = np.random.default_rng(7)
+    database = rng.normal(1, 2, (items, 6)).astype(np.float32)
+    database[3] = 0
+    database = rng.permutation(np.concatenate([database, database[rng.integers(0, items, copies)]]))
+    return rng.normal(1, 2, (70, 6)).astype(np.float32), database, database[::2], rng.integers(0, 4, 70), rng.integers(0, 4, items + copies)
+
+
+def plain_distances(control, queries, database, train):
+    queries, database, train = (rows.astype(np.float64) for rows in (queries, database, train))
+    if control == "exact-l2":
+        return ((queries[:, None] - database) ** 2).sum(axis=2)
+    queries, database = queries - train.mean(axis=0), database - train.mean(axis=0)
+    return -(queries @ database.T) / np.outer(np.linalg.norm(queries, axis=1), np.linalg.norm(database, axis=1))
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_buckets_are_those_of_a_sort_in_which_equal_rows_are_ties(control):
+    queries, database, train, query_labels, database_labels = sample()
+    counts = controls.each_query(control, queries, database, train, Relevance.of(query_labels, database_labels), lambda n, r: (n[0], r[0]))
+    unique, copy_of = np.unique(database, axis=0, return_inverse=True)
+    distances = plain_distances(control, queries, unique, train)
+    for query, (n, r) in enumerate(counts):
+        order = np.argsort(distances[query])
+        relevant = database_labels == query_labels[query]
+        assert n.tolist() == np.bincount(copy_of.ravel())[order].tolist()
+        assert r.tolist() == np.bincount(copy_of.ravel(), weights=relevant)[order].tolist()
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_places_and_threads_change_nothing(control, monkeypatch):
+    queries, database, train, query_labels, database_labels = sample(items=300)
+    expected = controls.each_query(
+        control, queries, database, train, Relevance.of(query_labels, database_labels), metrics.average_precision
+    )
+    order = np.random.default_rng(0).permutation(len(database))
+    monkeypatch.setattr(controls, "THREADS", 1)
+    monkeypatch.setattr(controls, "BLOCK", 37)
+    relevance = Relevance.of(query_labels, database_labels[order])
+    assert controls.each_query(control, queries, database[order], train, relevance, metrics.average_precision) == expected
+
+
+def test_a_vector_at_the_centre_has_cosine_zero():
+    """Centred on 0: cosines 1, 0 (the zero vector), 0 (a right angle) and -1, so the two in the middle are ties."""
+    database = np.array([[2, 0], [0, 0], [0, 5], [-1, 0]], np.float32)
+    train = np.array([[1, 1], [-1, -1]], np.float32)
+    relevance = Relevance.of(np.array([1]), np.array([0, 1, 0, 0]))
+    [(n, r)] = controls.each_query("exact-cosine", np.array([[3, 0]], np.float32), database, train, relevance, lambda n, r: (n, r))
+    assert n.tolist() == [[1, 2, 1]]
+    assert r.tolist() == [[0, 1, 0]]
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_features_that_are_not_finite_are_refused(control):
+    rows = np.array([[1, 2], [np.nan, 1]], np.float32)
+    with pytest.raises(BenchmarkError, match="not finite"):
+        controls.each_query(control, rows, rows, rows, Relevance.of(np.array([0, 0]), np.array([0, 0])), metrics.average_precision)

@@ -1,0 +1,254 @@
+"""Metrics against their plain definitions on rankings: every order of the ties, shuffles, and scikit-learn where there are no ties."""
+
+import itertools
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from scipy.stats import hypergeom
+from sklearn.metrics import average_precision_score
+
+import evaluation
+from evaluation import metrics
+from experiments import BenchmarkError
+
+
+def plain(ranking, k, metric):
+    """One metric of one ranking, a sequence of 0 and 1, by its definition."""
+    ranking = np.asarray(ranking, float)
+    top, total = ranking[:k], ranking.sum()
+    precision = np.cumsum(top) / np.arange(1, len(top) + 1)
+    hits = top.sum()
+    return {
+        "map": lambda: precision @ top / total,
+        "map@k[found]": lambda: precision @ top / hits if hits else 0.0,
+        "map@k[min]": lambda: precision @ top / min(k, total),
+        "map@k[R]": lambda: precision @ top / total,
+        "precision@k": lambda: hits / k,
+        "recall@k": lambda: hits / total,
+        "relevant_share": lambda: total / len(ranking),
+    }[metric]()
+
+
+def orders_of_ties(n, r):
+    """Every ranking that the ties of one query allow, each equally likely."""
+    for places in itertools.product(*(itertools.combinations(range(size), hits) for size, hits in zip(n, r, strict=True))):
+        yield np.concatenate([np.isin(np.arange(size), chosen) for size, chosen in zip(n, places, strict=True)])
+
+
+buckets = st.lists(st.integers(0, 4).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n))), min_size=1, max_size=5)
+
+
+@settings(deadline=None, max_examples=200)
+@given(buckets, st.data())
+def test_every_metric_is_the_mean_over_all_orders_of_ties(counts, data):
+    n, r = np.array(counts).T
+    assume(r.sum() > 0)
+    cut = data.draw(st.integers(1, int(n.sum())))
+    rankings = list(orders_of_ties(n, r))
+    for metric in ("map", "relevant_share", *metrics.CUT):
+        k = cut if metric in metrics.CUT else None
+        expected = np.mean([plain(ranking, k, metric) for ranking in rankings])
+        assert metrics.measure(metric, k, n[None], r[None])[0] == pytest.approx(expected, abs=1e-12), metric
+    precisions = [plain(ranking, None, "map") for ranking in rankings]
+    assert metrics.measure("map_worst", None, n[None], r[None])[0] == pytest.approx(min(precisions), abs=1e-12)
+    assert metrics.measure("map_best", None, n[None], r[None])[0] == pytest.approx(max(precisions), abs=1e-12)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(1, 5), st.booleans())
+def test_score_is_the_mean_over_all_orders_of_the_database(seed, bits, items, multi):
+    """From bool codes and labels to the mean over queries: a stable sort of each permutation of the database."""
+    rng = np.random.default_rng(seed)
+    codes = rng.random((3 + items, bits)) < 0.5
+    labels = rng.random((3 + items, 4)) < 0.4 if multi else rng.integers(0, 3, 3 + items)
+    relevant = labels[:3].astype(int) @ labels[3:].T > 0 if multi else labels[:3, None] == labels[3:]
+    distances = (codes[:3, None] != codes[3:]).sum(axis=2)
+    kept = np.flatnonzero(relevant.any(axis=1))
+    assume(len(kept))
+    k = int(rng.integers(1, items + 1))
+    names = ["map", "relevant_share", *(name.replace("@k", f"@{k}") for name in metrics.CUT)]
+    scores = evaluation.score(codes[:3], codes[3:], labels[:3], labels[3:], names)
+    permutations = [list(order) for order in itertools.permutations(range(items))]
+    for name in names:
+        metric, cut = metrics.parse(name)
+        values = [
+            plain(relevant[query, order][np.argsort(distances[query, order], kind="stable")], cut, metric)
+            for query in kept
+            for order in permutations
+        ]
+        assert scores[name] == pytest.approx(np.mean(values), abs=1e-12), name
+
+
+def test_found_differs_from_min_and_total_as_worked_by_hand():
+    """Ranking + - + - of R = 3: precision at the hits is 1 and 2/3."""
+    n, r = np.ones((1, 6), int), np.array([[1, 0, 1, 0, 0, 1]])
+    values = [metrics.average_precision_at(n, r, 4, denominator)[0] for denominator in ("found", "min", "R")]
+    assert values == pytest.approx([(1 + 2 / 3) / 2, (1 + 2 / 3) / 3, (1 + 2 / 3) / 3])
+    assert metrics.average_precision_at(n, r, 2, "min")[0] == pytest.approx(1 / 2)
+    assert metrics.average_precision_at(n[:, 1:], r[:, 1:], 1, "found")[0] == 0  # no hit in the first k
+
+
+def test_equals_shuffles_of_tied_codes():
+    rng = np.random.default_rng(5)
+    classes = rng.integers(0, 4, 1503)
+    codes = rng.normal(size=(4, 12))[classes] + 2 * rng.normal(size=(1503, 12)) > 0
+    names = ["map", "map@100[found]", "map@100[min]", "map@100[R]", "precision@100", "recall@100"]
+    scores = evaluation.score(codes[:3], codes[3:], classes[:3], classes[3:], names)
+    distances = (codes[:3, None] != codes[3:]).sum(axis=2)
+    relevant = classes[:3, None] == classes[3:]
+    values = []
+    for _ in range(400):
+        ranks = np.argsort(distances + rng.random((3, 1500)), axis=1)
+        rankings = np.take_along_axis(relevant, ranks, axis=1)
+        values.append([np.mean([plain(ranking, k, metric) for ranking in rankings]) for metric, k in map(metrics.parse, names)])
+    error = np.std(values, axis=0, ddof=1) / math.sqrt(len(values))
+    assert (np.abs(np.mean(values, axis=0) - list(scores.values())) < 3 * error).all()
+
+
+def test_equals_scikit_learn_without_ties():
+    rng = np.random.default_rng(0)
+    r = (rng.random((20, 200)) < 0.2).astype(int)
+    n = np.ones_like(r)
+    expected = [average_precision_score(row, -np.arange(200)) for row in r]
+    np.testing.assert_allclose(metrics.average_precision(n, r), expected, rtol=1e-12)
+    np.testing.assert_array_equal(metrics.average_precision(*metrics.worst(n, r)), metrics.average_precision(*metrics.best(n, r)))
+
+
+def exact(n, r, k):
+    """Expected sum of the precision at the hits in the first k, in rational numbers."""
+    before, hits, total = 0, 0, Fraction(0)
+    for items, relevant in zip(n.tolist(), r.tolist(), strict=True):
+        for place in range(min(items, k - before)):
+            others = Fraction(place * (relevant - 1), items - 1) if items > 1 else 0
+            total += Fraction(relevant, items) * (hits + 1 + others) / (before + place + 1)
+        before, hits = min(before + items, k), hits + relevant
+    return total
+
+
+@pytest.mark.parametrize("last", [(2, 2), (50, 50), (700, 3)])
+def test_keeps_its_digits_far_down_a_large_database(last):
+    """Closed forms subtract large prefix sums: the only relevant items come after 59,000 others."""
+    n, r = np.array([[58_000, 1_000, last[0]]]), np.array([[0, 0, last[1]]])
+    total = 0.0
+    for place in range(last[0]):
+        total += last[1] / last[0] * (1 + place * (last[1] - 1) / (last[0] - 1)) / (59_001 + place)
+    assert metrics.average_precision(n, r)[0] == pytest.approx(total / last[1], rel=1e-9)
+
+
+def test_equals_rational_arithmetic():
+    rng = np.random.default_rng(2)
+    n = rng.multinomial(500, rng.dirichlet(np.ones(9)), size=4)
+    r = rng.integers(0, n + 1)
+    for k in (1, 77, 200, 500):
+        expected = [float(exact(*counts, k) / int(counts[1].sum())) for counts in zip(n, r, strict=True)]
+        np.testing.assert_allclose(metrics.average_precision_at(n, r, k, "R"), expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize(("items", "relevant", "k"), [(20_000, 2_000, 5_000), (59_000, 30_000, 5_000), (59_000, 58_000, 58_500)])
+def test_found_sums_over_the_hypergeometric_distribution(items, relevant, k):
+    """One bucket cut at k: given h hits, their mean precision is that of a random order of k items with h hits."""
+    hits = np.arange(0, k + 1)
+    reciprocals = math.fsum(1 / rank for rank in range(1, k + 1))
+    slope = (hits - 1) / (k - 1)
+    mean_precision = np.where(hits > 0, (slope * k + (1 - slope) * reciprocals) / k, 0)
+    expected = hypergeom(items, relevant, k).pmf(hits) @ mean_precision
+    found = metrics.average_precision_at(np.array([[items]]), np.array([[relevant]]), k, "found")
+    assert found[0] == pytest.approx(expected, rel=1e-8)
+
+
+def test_random_codes_score_the_chance_level():
+    """A random ranking has precision R / N at every rank, and average precision (R - 1) / (N - 1) * (1 - H / N) + H / N, H harmonic."""
+    rng = np.random.default_rng(0)
+    codes, labels = rng.random((1_100, 64)) < 0.5, rng.permutation(np.repeat(np.arange(10), 110))
+    labels[100:] = rng.permutation(np.repeat(np.arange(10), 100))
+    scores = evaluation.score(codes[:100], codes[100:], labels[:100], labels[100:], ["map", "precision@100", "relevant_share"])
+    harmonic = math.fsum(1 / rank for rank in range(1, 1_001))
+    average_precision = 99 / 999 * (1 - harmonic / 1_000) + harmonic / 1_000
+    assert metrics.average_precision(np.array([[1_000]]), np.array([[100]]))[0] == pytest.approx(average_precision, rel=1e-12)
+    assert scores["map"] == pytest.approx(average_precision, abs=0.003)
+    assert scores["precision@100"] == pytest.approx(0.1, abs=0.01)
+    assert scores["relevant_share"] == pytest.approx(0.1)
+
+
+def test_order_of_the_database_changes_nothing():
+    rng = np.random.default_rng(1)
+    codes, labels, order = rng.random((350, 10)) < 0.4, rng.integers(0, 5, 350), rng.permutation(300)
+    names = ["map", "map_worst", "map_best", "map@40[found]", "precision@7"]
+    scores = evaluation.score(codes[:50], codes[50:], labels[:50], labels[50:], names)
+    assert scores == evaluation.score(codes[:50], codes[50:][order], labels[:50], labels[50:][order], names)
+    assert scores["map_worst"] < scores["map"] < scores["map_best"]
+
+
+def test_curve_over_balls_as_worked_by_hand():
+    n, r = np.array([[0, 2, 2], [0, 0, 4]]), np.array([[0, 1, 2], [0, 0, 1]])
+    curve = {(metric, radius): value for metric, radius, value in metrics.ball_curve(n, r)}
+    assert curve == pytest.approx({
+        ("pr_precision", 0): 0, ("pr_recall", 0): 0, ("pr_empty", 0): 1,
+        ("pr_precision", 1): 1 / 4, ("pr_recall", 1): 1 / 6, ("pr_empty", 1): 1 / 2, ("pr_precision_nonempty", 1): 1 / 2,
+        ("pr_precision", 2): 1 / 2, ("pr_recall", 2): 1, ("pr_empty", 2): 0, ("pr_precision_nonempty", 2): 1 / 2,
+    })  # fmt: skip
+
+
+def test_curve_over_ranks_is_precision_and_recall_at_each():
+    rng = np.random.default_rng(0)
+    n = rng.multinomial(60, np.ones(8) / 8, size=3)
+    r = rng.integers(1, n + 2).clip(max=n)
+    ranks = [1, 2, 5, 17, 60]
+    for metric, rank, values in metrics.rank_curve(n, r, ranks):
+        same = metrics.precision_at if metric == "pr_rank_precision" else metrics.recall_at
+        np.testing.assert_array_equal(values, same(n, r, rank))
+
+
+CODES, CLASSES = np.eye(4, dtype=bool), np.array([0, 0, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"metrics": ["map@1000"]}, r"'map@1000' is unknown: expected one of map, .*map@k\[found\]"),
+        ({"metrics": ["ndcg"]}, "'ndcg' is unknown"),
+        ({"metrics": ["precision@0"]}, "k = 0 is impossible: expected 1 to 4"),
+        ({"metrics": ["map@5[found]"]}, "k = 5 is impossible: expected 1 to 4"),
+        ({"query_codes": CODES.astype(float)}, "query codes are float64"),
+        ({"database_codes": CODES.astype(np.uint8)}, "database codes are uint8"),
+        ({"database_codes": CODES[:, :3]}, "query codes have 4 bits, database codes 3"),
+        ({"query_codes": CODES[:3]}, "3 query codes and 4 query labels"),
+        ({"database_codes": CODES[:3]}, "database codes"),
+        ({"query_codes": CODES[:, :0], "database_codes": CODES[:, :0]}, "0 bits"),
+        ({"query_labels": np.array([0, 0, 1, np.nan])}, "query labels are float64"),
+        ({"query_labels": CLASSES + 2}, "no query has a relevant item"),
+    ],
+)
+def test_score_refuses_what_it_cannot_score(changes, message):
+    arguments = {"query_codes": CODES, "database_codes": CODES, "query_labels": CLASSES, "database_labels": CLASSES}
+    with pytest.raises(BenchmarkError, match=message):
+        evaluation.score(**arguments | changes)
+
+
+def test_torch_tensors_are_taken():
+    codes, labels = torch.eye(4, dtype=torch.bool), torch.tensor([0, 0, 1, 1])
+    assert evaluation.score(codes, codes, labels, labels, ["map"]) == evaluation.score(CODES, CODES, CLASSES, CLASSES, ["map"])
+
+
+@pytest.mark.parametrize(
+    ("n", "r", "message"),
+    [
+        ([[2], [2]], [[1], [0]], "1 of 2 queries have no relevant item"),
+        ([[2], [3]], [[1], [1]], "the same number of items"),
+        ([[2, 1]], [[1]], "expected one shape"),
+        (np.zeros((0, 2)), np.zeros((0, 2)), "expected one shape"),
+    ],
+)
+def test_counts_that_cannot_be_measured_are_refused(n, r, message):
+    with pytest.raises(BenchmarkError, match=message):
+        metrics.average_precision(np.array(n, int), np.array(r, int))
+
+
+def test_ranks_out_of_order_are_refused():
+    with pytest.raises(BenchmarkError, match=r"\[2, 1\]: expected increasing order"):
+        metrics.expected_hits(np.array([[3]]), np.array([[1]]), [2, 1])

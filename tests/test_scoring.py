@@ -1,0 +1,209 @@
+"""The scoring job, end to end on files, and what it says of files that are wrong."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import evaluation
+import experiments
+import storage
+from evaluation import scoring
+from experiments import BenchmarkError
+
+QUERIES, ITEMS = 40, 300
+PLACE = ("toy", "pixels", "itq")
+RUNS = [(12, 0), (12, 1), (20, 0)]
+
+
+def codes_of(bits, seed):
+    rng = np.random.default_rng([bits, seed])
+    return rng.normal(size=(5, bits))[np.arange(ITEMS) % 5] + 2 * rng.normal(size=(ITEMS, bits)) > 0
+
+
+def write_codes(bits, seed, codes=None, stored_bits=None):
+    folder = Path(experiments.RUN.format(dataset="toy", features="pixels", variant="itq", bits=bits, seed=seed))
+    folder.mkdir(parents=True, exist_ok=True)
+    packed = np.packbits(codes_of(bits, seed), axis=1) if codes is None else codes
+    np.savez(folder / "codes.npz", codes=packed, bits=np.int64(stored_bits or bits))
+    return folder / "codes.npz"
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A data set of 300 items in 5 classes, the first query of a class of its own, with features and codes; the working directory."""
+    monkeypatch.chdir(tmp_path)
+    data, features = Path("cache/datasets/toy"), Path("cache/features/toy/pixels")
+    data.mkdir(parents=True)
+    features.mkdir(parents=True)
+    labels = np.arange(ITEMS) % 5
+    labels[0] = 99
+    np.save(data / "labels.npy", labels)
+    index = np.arange(ITEMS)
+    np.savez(data / "split.npz", query=index[:QUERIES], database=index[QUERIES:], train=index[QUERIES::2])
+    np.save(features / "features.npy", np.random.default_rng(0).normal(size=(ITEMS, 7)).astype(np.float32))
+    for bits, seed in RUNS:
+        write_codes(bits, seed)
+    return tmp_path
+
+
+def read_table(folder):
+    with open(folder / "metrics.csv", newline="") as file:
+        return {(int(row["bits"]), int(row["seed"]), row["metric"], row["k"]): float(row["value"]) for row in csv.DictReader(file)}
+
+
+def score(variant="itq", runs=RUNS):
+    scoring.score("toy", "pixels", variant, runs)
+    return Path(experiments.SCORES.format(dataset="toy", features="pixels", variant=variant))
+
+
+def test_tables_hold_every_metric_of_every_run(project):
+    table = read_table(score())
+    labels = np.arange(ITEMS) % 5
+    labels[0] = 99
+    for bits, seed in RUNS:
+        codes = codes_of(bits, seed)
+        names = ["map", "map_worst", "map_best", "relevant_share", "precision@1", "precision@100"]
+        expected = evaluation.score(codes[:QUERIES], codes[QUERIES:], labels[:QUERIES], labels[QUERIES:], names)
+        for name, value in expected.items():
+            metric, _, k = name.partition("@")
+            assert table[bits, seed, f"{metric}@k" if k else metric, k] == value
+        assert table[bits, seed, "queries_left_out", ""] == 1
+        assert table[bits, seed, "pr_recall", str(bits)] == 1
+        assert table[bits, seed, "pr_rank_recall", str(ITEMS - QUERIES)] == 1
+        assert (bits, seed, "pr_precision", str(bits + 1)) not in table
+
+
+def test_histograms_keep_what_a_metric_needs(project):
+    table = read_table(folder := score())
+    with np.load(folder / "histograms.npz", allow_pickle=False) as stored:
+        assert stored["query"].tolist() == list(range(1, QUERIES))
+        for bits, seed in RUNS:
+            n, r, ap = (stored[f"{bits}bit/seed{seed}/{name}"] for name in ("n", "r", "ap"))
+            assert n.shape == r.shape == (QUERIES - 1, bits + 1)
+            assert (n.sum(axis=1) == ITEMS - QUERIES).all()
+            assert (r.sum(axis=1) == 52).all()
+            assert ap.mean() == table[bits, seed, "map", ""]
+
+
+def test_cuts_beyond_the_database_are_left_out_and_recorded(project):
+    table, record = read_table(folder := score()), storage.read_json(folder / "score.json")
+    omitted = {(entry["metric"], entry["k"]) for entry in record["omitted"]}
+    expected = {("map@k[found]", 1000), ("map@k[found]", 5000), ("precision@k", 500), ("precision@k", 1000), ("precision@k", 5000)}
+    assert omitted == expected
+    assert not {(metric, k) for _, _, metric, k in table} & {(metric, str(k)) for metric, k in expected}
+    assert record["omitted"][0]["reason"] == "the database has 260 items"
+
+
+def test_record_says_what_was_scored(project):
+    record = storage.read_json(score() / "score.json")
+    assert (record["queries"], record["queries_left_out"], record["database"], record["metric_version"]) == (39, 1, 260, 1)
+    assert record["inputs"]["labels.npy"] == storage.digest("cache/datasets/toy/labels.npy")
+    assert "evaluation/metrics.py" in record["sources"]
+    for entry, (bits, seed) in zip(record["runs"], RUNS, strict=True):
+        path = experiments.RUN.format(dataset="toy", features="pixels", variant="itq", bits=bits, seed=seed) + "/codes.npz"
+        assert (entry["bits"], entry["seed"], entry["codes.npz"]) == (bits, seed, storage.digest(path))
+        assert entry["seconds"] > 0
+
+
+@pytest.mark.parametrize(("variant", "runs"), [("itq", RUNS), ("exact-l2", [(0, 0)]), ("exact-cosine", [(0, 0)])])
+def test_a_repetition_gives_the_same_bytes(project, variant, runs):
+    first = [(score(variant, runs) / name).read_bytes() for name in ("metrics.csv", "histograms.npz")]
+    assert [(score(variant, runs[::-1]) / name).read_bytes() for name in ("metrics.csv", "histograms.npz")] == first
+
+
+def test_a_control_is_scored_without_bits(project):
+    table = read_table(folder := score("exact-l2", [(0, 0)]))
+    features, labels = np.load("cache/features/toy/pixels/features.npy").astype(float), np.load("cache/datasets/toy/labels.npy")
+    hits = []
+    for query in range(1, QUERIES):
+        nearest = QUERIES + np.argsort(((features[QUERIES:] - features[query]) ** 2).sum(axis=1))[:10]
+        hits.append((labels[nearest] == labels[query]).mean())
+    assert table[0, 0, "precision@k", "10"] == pytest.approx(np.mean(hits), rel=1e-12)
+    assert not any(metric in ("pr_precision", "pr_empty") for _, _, metric, _ in table)
+    with np.load(folder / "histograms.npz") as stored:
+        assert sorted(stored.files) == ["0bit/seed0/ap", "query"]
+    assert storage.read_json(folder / "score.json")["runs"][0]["features.npy"] == storage.digest("cache/features/toy/pixels/features.npy")
+
+
+def test_another_folder_can_be_asked_for(project):
+    scoring.score(*PLACE, RUNS[:1], project / "elsewhere")
+    assert len(read_table(project / "elsewhere")) > 20
+    assert not Path("results/scores").exists()
+
+
+def remove(path):
+    path.unlink()
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def other_array(path):
+    np.savez(path, other=np.zeros(3))
+
+
+def pickled(path):
+    np.savez(path, codes=np.array([{}, {}], dtype=object), bits=12)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"), [(remove, "is missing"), (truncate, "is damaged"), (other_array, "is damaged"), (pickled, "is damaged")]
+)
+def test_codes_that_cannot_be_read(project, damage, message):
+    damage(write_codes(12, 0))
+    with pytest.raises(BenchmarkError, match=rf"12bit/seed0/codes.npz {message}"):
+        score()
+    assert not Path("results/scores/toy/pixels/itq").exists()
+
+
+@pytest.mark.parametrize(
+    ("codes", "stored_bits", "message"),
+    [
+        (np.zeros((ITEMS - 1, 2), np.uint8), 12, "has 299 codes of 12 bits: expected 300"),
+        (np.zeros((ITEMS, 2), np.uint8), 16, "300 codes of 16 bits: expected 300, one a label, of 12 bits"),
+        (np.zeros((ITEMS, 3), np.uint8), 12, r"query codes are uint8 \(39, 3\)"),
+        (np.zeros((ITEMS, 2), np.float32), 12, "query codes are float32"),
+        (np.full((ITEMS, 2), 255, np.uint8), 12, "bits beyond the 12"),
+    ],
+)
+def test_codes_that_do_not_fit(project, codes, stored_bits, message):
+    write_codes(12, 0, codes, stored_bits)
+    with pytest.raises(BenchmarkError, match=rf"codes.npz.*{message}"):
+        score()
+
+
+def test_labels_and_features_that_do_not_fit(project):
+    np.save("cache/features/toy/pixels/features.npy", np.zeros((ITEMS - 2, 7), np.float32))
+    with pytest.raises(BenchmarkError, match=r"features.npy has shape \(298, 7\); expected a row for each of 300 labels"):
+        score("exact-l2", [(0, 0)])
+    np.save("cache/datasets/toy/labels.npy", np.arange(ITEMS))
+    with pytest.raises(BenchmarkError, match="cache/datasets/toy: no query has a relevant item"):
+        score()
+    with pytest.raises(BenchmarkError, match="expected --runs 0:0"):
+        score("exact-l2", [(12, 0)])
+
+
+def run(*arguments):
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(experiments.ROOT)}, check=False
+    )
+
+
+def test_command_scores_and_prints_errors_as_one_line(project):
+    done = run("-m", "evaluation", "score", *PLACE, "--runs", "12:0", "12:1", "--threads", "1")
+    assert done.returncode == 0, done.stderr
+    assert len(read_table(Path("results/scores/toy/pixels/itq"))) > 100
+    failed = run("-m", "evaluation", "score", *PLACE, "--runs", "64:0")
+    assert (failed.returncode, failed.stderr.count("\n")) == (1, 1)
+    assert failed.stderr.startswith("evaluation: results/runs/toy/pixels/itq/64bit/seed0/codes.npz is missing")
+    assert run("-m", "evaluation", "score", *PLACE, "--runs", "12").stderr == "evaluation: --runs 12: expected bits:seed, as in 48:0\n"
+
+
+def test_import_loads_nothing_heavy():
+    assert run("-c", "import evaluation, sys; sys.exit(any(name in sys.modules for name in ('numba', 'torch', 'numpy')))").returncode == 0

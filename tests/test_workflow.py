@@ -1,0 +1,253 @@
+"""The whole workflow on a copy of the project: what runs, what runs again and why, what a failure leaves behind."""
+
+import csv
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import ROOT
+
+TINY = """
+methods: [chance, pcah, itq, bgan-brief]
+bits: [8, 12]
+seeds: [0, 1]
+variants:
+  methods:
+    bgan-brief: {of: bgan, set: {epochs: 1}, label: "BGAN, 1 epoch"}
+"""
+PARITY = '''"""A method that somebody adds."""
+
+from methods._base import Hasher
+
+
+class Parity(Hasher):
+    """Whether random sums of pixels are even.
+
+    Source: this test.   Differs from the paper: nothing.
+    """
+
+    label, citation, uses_gpu = "Parity_&_<b>", None, False
+
+    def __init__(self, n_bits):
+        self.n_bits = n_bits
+
+    def fit(self, features):
+        return self
+
+    def encode(self, features):
+        return (features[:, : self.n_bits] * 255).astype(int) % 2 == 0
+'''
+
+
+def rows_of(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+class Copy:
+    """A copy of the project in which the workflow runs."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        ignored = shutil.ignore_patterns(".*", "__pycache__", "cache", "logs", "results", "data")
+        shutil.copytree(ROOT, folder, ignore=ignored)
+        self.write("tiny.yaml", TINY)
+
+    def write(self, name, text):
+        (self.folder / name).write_text(text)
+
+    def replace(self, name, old, new):
+        text = (self.folder / name).read_text()
+        assert old in text
+        self.write(name, text.replace(old, new))
+
+    def snakemake(self, *arguments, config="tiny.yaml", cores="2"):
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("BGAN_BENCH", "SNAKEMAKE"))}
+        command = [sys.executable, "-m", "snakemake", "--cores", cores, *arguments]
+        command += ["--configfile", config] if config else []
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=environment)
+
+    def run(self, *arguments, **options):
+        done = self.snakemake(*arguments, **options)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def planned(self, **options):
+        """(rule, variant or '') of every job that would run now."""
+        text = self.run("--dry-run", **options)
+        jobs = re.split(r"\n(?=rule |localrule |checkpoint )", text)[1:]
+        found = [(re.match(r"(?:local)?rule (\w+):", job)[1], re.search(r"variant=([^,\s]+)", job)) for job in jobs]
+        return sorted((rule, variant[1] if variant else "") for rule, variant in found)
+
+    def outputs(self):
+        """Bytes of all codes and of the metrics."""
+        paths = [*self.folder.glob("results/runs/**/codes.npz"), self.folder / "results/metrics.csv"]
+        return {path.relative_to(self.folder).as_posix(): path.read_bytes() for path in paths}
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    made = Copy(tmp_path_factory.mktemp("first") / "bgan-bench")
+    made.run()
+    return made
+
+
+END = [("all", ""), ("collect", ""), ("report", "")]
+
+
+def test_it_writes_tables_and_a_report(copy):
+    rows = rows_of(copy.folder / "results/metrics.csv")
+    assert {row["variant"] for row in rows} == {"chance", "pcah", "itq", "bgan-brief", "exact-cosine", "exact-l2"}
+    runs = rows_of(copy.folder / "results/runs.csv")
+    assert len(runs) == 2 * (2 + 1 + 2 + 2)
+    assert {row["status"] for row in runs} == {"done"}
+    page = (copy.folder / "results/report/index.html").read_text()
+    assert "BGAN, 1 epoch" in page
+    assert list((copy.folder / "results/report/tables").glob("*.tex"))
+    assert not list(copy.folder.rglob("*.part*"))
+
+
+def test_a_second_run_does_nothing(copy):
+    assert "Nothing to be done" in copy.run("--dry-run")
+
+
+def test_another_copy_on_another_number_of_cores_gives_the_same_bytes(copy, tmp_path):
+    other = Copy(tmp_path / "elsewhere")
+    other.run("collect", cores="1")
+    assert other.outputs() == copy.outputs()
+
+
+def test_a_new_method_runs_its_own_jobs_and_is_in_every_table(copy):
+    copy.write("methods/parity.py", PARITY)
+    copy.write("with.yaml", TINY.replace("itq, bgan-brief", "itq, bgan-brief, parity"))
+    assert copy.planned(config="with.yaml") == sorted([("encode", "parity")] * 2 + [("score", "parity")] + END)
+    copy.run(config="with.yaml")
+    tables = list((copy.folder / "results/report/tables").glob("*.tex"))
+    named = [table.name for table in tables if r"Parity\_\&\_" in table.read_text()]
+    assert sorted(named) == sorted(table.name for table in tables)
+    page = (copy.folder / "results/report/index.html").read_text()
+    assert "Parity_&amp;_&lt;b&gt;" in page
+    assert "Parity_&_<b>" not in page
+    (copy.folder / "methods/parity.py").unlink()
+    copy.run()
+
+
+def test_editing_a_method_runs_that_method_again(copy):
+    copy.replace("methods/itq.py", "iterations=50", "iterations=49")
+    assert copy.planned() == sorted([("encode", "itq")] * 4 + [("score", "itq")] + END)
+    copy.replace("methods/itq.py", "iterations=49", "iterations=50")
+    copy.run("--touch")
+
+
+def test_editing_a_metric_scores_again_without_training(copy):
+    copy.replace("evaluation/metrics.py", '"""', '"""Edited. ')
+    planned = copy.planned()
+    assert {rule for rule, _ in planned} == {"score", "collect", "report", "all"}
+    assert [rule for rule, _ in planned].count("score") == 6
+    copy.run()
+
+
+def test_stale_results_are_refused_by_name(copy):
+    """Snakemake forgets what made a file when .snakemake is gone; the tables do not."""
+    run = copy.folder / "results/runs/digits/pixels/itq/8bit/seed0/run.json"
+    before = run.read_text()
+    run.write_text(before.replace('"iterations": 50', '"iterations": 51'))
+    done = copy.snakemake("collect", "--forcerun", "collect")
+    assert done.returncode != 0
+    assert "itq/8bit/seed0 was made with other keywords than now: iterations was 51, now 50" in done.stdout + done.stderr
+    run.write_text(before)
+    copy.run("--touch")
+    copy.run()
+
+
+FAILING = PARITY.replace("class Parity", "class Failing")
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        (
+            "raising",
+            "return self\n",
+            "raise ValueError('no such\\nluck')\n",
+            "methods/raising.py raised ValueError: no such luck (traceback: logs/runs/",
+        ),
+        ("floating", "% 2 == 0", "% 2.0", "methods/floating.py: encode returned float64 (1797, 8), expected bool (1797, 8)"),
+    ],
+)
+def test_a_method_that_fails_is_shown_and_the_others_are_finished(copy, name, old, new, message):
+    copy.write(f"methods/{name}.py", FAILING.replace(old, new))
+    copy.write("failing.yaml", TINY.replace("itq, bgan-brief", f"itq, bgan-brief, {name}"))
+    done = copy.snakemake(config="failing.yaml")
+    assert done.returncode != 0
+    assert message in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not [path for path in (copy.folder / f"results/runs/digits/pixels/{name}").rglob("*") if path.is_file()]
+    page = (copy.folder / "results/partial/report/index.html").read_text()
+    assert message.partition(" (")[0].replace("'", "&#39;") in page
+    rows = rows_of(copy.folder / "results/partial/runs.csv")
+    assert {row["status"] for row in rows if row["variant"] == name} == {"failed"}
+    assert {row["status"] for row in rows if row["variant"] != name} == {"done"}
+    (copy.folder / f"methods/{name}.py").unlink()
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("metods: [itq]", "config: unknown key 'metods': expected one of bits, controls, data, datasets"),
+        ("methods: [itk]", "config: methods: 'itk' is unknown: expected one of bgan, chance"),
+        ("bits: [0]", "config: bits: 0: found 0, expected minimum 1"),
+        ("bits: 12", "config: bits: found 12, expected type array"),
+        ("methods: [../x]", "config: methods: 0: found '../x', expected pattern"),
+        ("methods: [x]\nvariants: {methods: {x: {of: itq, set: {rounds: 3}}}}", "itq.py has no keyword 'rounds': expected one of iter"),
+    ],
+)
+def test_a_wrong_configuration_is_one_line_before_any_work(copy, config, message):
+    copy.write("wrong.yaml", config)
+    done = copy.snakemake("--dry-run", config="wrong.yaml")
+    assert done.returncode != 0
+    said = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("config: ")]
+    assert len(said) == 1
+    assert message in said[0]
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+EXPERIMENTS = [path.name for path in sorted((ROOT / "config").glob("*.yaml")) if path.stem not in ("variants", "schema")]
+
+
+@pytest.mark.parametrize("config", EXPERIMENTS)
+def test_every_shipped_configuration_can_be_planned(config, copy):
+    copy.run("--dry-run", config=f"config/{config}")
+
+
+def test_a_method_sees_read_only_arrays_and_its_codes_are_packed(copy):
+    stored = np.load(copy.folder / "results/runs/digits/pixels/pcah/12bit/seed0/codes.npz")
+    assert (stored["codes"].shape, int(stored["bits"])) == ((1797, 2), 12)
+
+
+@pytest.mark.data
+def test_cifar10_from_the_official_batches_and_a_feature_file(tmp_path):
+    """From a folder of official batches to metrics, with features of our own making: 60,000 rows."""
+    data = Path(os.environ.get("BGAN_BENCH_DATA", ROOT / "data"))
+    if not (data / "cifar-10-batches-py").is_dir():
+        pytest.skip(f"no cifar-10-batches-py in {data}; set BGAN_BENCH_DATA")
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "cifar-10-batches-py").symlink_to((data / "cifar-10-batches-py").resolve())
+    np.save(folder / "mine.npy", np.random.default_rng(0).normal(size=(60_000, 16)).astype(np.float16))
+    copied = Copy(tmp_path / "bgan-bench")
+    copied.write(
+        "cifar.yaml",
+        f"data: {folder}\ndatasets: [cifar10]\nfeatures: [mine]\nmethods: [lsh]\nbits: [12]\nseeds: [0]\ncontrols: []\n"
+        "variants: {features: {mine: {of: file, set: {path: mine.npy}}}}\n",
+    )
+    copied.run(config="cifar.yaml")
+    rows = rows_of(copied.folder / "results/metrics.csv")
+    (found,) = [float(row["value"]) for row in rows if row["metric"] == "map"]
+    assert found == pytest.approx(0.1, abs=0.005), "random features: chance"
