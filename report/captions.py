@@ -1,0 +1,63 @@
+"""The sentences around a table: how its cells are to be read, by which protocol they came about, and what made them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from report.declarations import Declaration
+from report.model import Panel
+from report.results import Pair, Results
+
+
+def conventions(results: Results, entry: Declaration, panels: list[Panel]) -> Iterator[str]:
+    """The sentences of a caption that say how its cells are to be read; each only where the table has such a cell."""
+    cells = [cell for panel in panels for row in panel.rows for cell in row.cells]
+    seeds = len(results.experiment["seeds"])
+    if any(cell.deviation for cell in cells):
+        yield f"Mean ± standard deviation (n \N{MINUS SIGN} 1) over {seeds} seeds; a method without randomness runs once, with none."
+    elif cells and seeds > 1 and any(value.metric for value in entry.values):
+        yield f"Mean over {seeds} seeds; a method without randomness runs once."
+    if any(cell.best for cell in cells):
+        yield "Best in bold, by the printed digits; ties all."
+    if any(panel.controls for panel in panels):
+        yield "Below the rule: rankings by real-valued features; not upper bounds."
+    if any(cell.state == "incomplete" for cell in cells):
+        yield "2/3 beside a mean: over the 2 of 3 seeds that are done; never in bold."
+
+
+def protocol(results: Results, pair: Pair, entry: Declaration) -> str:
+    """One sentence on a data set: protocol, sizes, which of its rules are ours; chance level and queries left out for metrics."""
+    dataset = results.experiment["datasets"][pair.dataset]
+    if "sizes" not in dataset:
+        return f"{results.label(pair)}: the data set was not prepared."
+    sizes = dataset["sizes"]
+    parts = [f"protocol {dataset['protocol']}", f"{sizes['query']:,} queries", f"database of {sizes['database']:,}"]
+    parts.append(f"{sizes['train']:,} training images")
+    if any(value.metric for value in entry.values):
+        parts += [_chance(results, pair), _left_out(results, pair)]
+    ours = [rule["rule"].rstrip(".") for rule in dataset["rules"] if rule["source"] == "ours"]
+    rules = f"Rules of ours: {'; '.join(ours)}." if ours else "All rules as published."
+    return f"{results.label(pair)}: {', '.join(parts)}. {rules}"
+
+
+def _chance(results: Results, pair: Pair) -> str:
+    chance = results.chance(pair)
+    return "chance level not known, no run is scored" if chance is None else f"chance level {chance:.3f}"
+
+
+def _left_out(results: Results, pair: Pair) -> str:
+    count = results.experiment.get("queries_left_out", {}).get("/".join(pair), 0)
+    return f"{count:,} {'query' if count == 1 else 'queries'} without a relevant item left out" if count else "no query left out"
+
+
+def provenance(results: Results, pairs: list[Pair]) -> str:
+    experiment = results.experiment
+    commit = experiment["commit"][:12] + (" (modified)" if experiment["dirty"] else "")
+    noted = dict.fromkeys(_features_note(experiment["features"]["/".join(pair)]) for pair in pairs)
+    partial = "Partial: not every run is done. " if experiment["partial"] else ""
+    return f"{partial}Commit {commit}, {experiment['date'][:10]}." + (f" Features: {'; '.join(noted)}." if noted else "")
+
+
+def _features_note(features: dict) -> str:
+    dimensions = f"{features['dimensions']:,} dimensions" if features["dimensions"] else "not prepared"
+    return f"{features['label']} ({'; '.join(filter(None, [dimensions, features['note'].rstrip('.')]))})"

@@ -1,0 +1,84 @@
+"""tables.yaml, read and checked: which tables there are and what their cells hold."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+import yaml
+
+from experiments import BenchmarkError
+
+DECLARATIONS = Path(__file__).with_name("tables.yaml")
+
+
+@dataclass(frozen=True)
+class Value:
+    """What a cell holds; the keys are explained in tables.yaml."""
+
+    metric: str = ""
+    to: str = ""
+    fact: str = ""
+    label: str = ""
+    per: str = ""
+    scale: float = 1.0
+    decimals: int = 3
+    significant: int = 0
+    deviation: bool = True
+
+    def printed(self, number: float) -> str:
+        """Rounded to `decimals`, or to `significant` digits down to a thousandth."""
+        decimals = self.decimals
+        if self.significant and 0 < number < 0.001:
+            return "<0.001"
+        if self.significant and number:
+            decimals = max(0, self.significant - 1 - math.floor(math.log10(abs(number))))
+        return f"{number:,.{decimals}f}"
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """One entry of tables.yaml."""
+
+    name: str
+    title: str
+    caption: str
+    values: list[Value]
+    columns: str = "bits"
+    k: int | list[int] | None = None
+    best: bool = False
+    controls: bool = False
+    select: dict = field(default_factory=dict)
+    split: bool = False
+    cites: list[str] = field(default_factory=list)
+
+
+def read(path: Path = DECLARATIONS) -> list[Declaration]:
+    """Read tables.yaml. Raises BenchmarkError for a key that no table has, or a name that is no file name."""
+    entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return [_declaration(entry, f"{path.name}: {entry.get('name', 'an entry without a name')}") for entry in entries]
+
+
+def _declaration(entry: dict, where: str) -> Declaration:
+    _check_keys(entry, Declaration, ("name", "title", "caption", "values"), where)
+    if not re.fullmatch(r"[a-z0-9-]+", entry["name"]):
+        raise BenchmarkError(f"{where}: a name has small letters, digits and hyphens only, since it names a file and a LaTeX label")
+    for value in entry["values"]:
+        _check_keys(value, Value, (), f"{where}: values")
+        if ("metric" in value) == ("fact" in value):
+            raise BenchmarkError(f"{where}: values: found {value}, expected either a metric or a fact")
+    if entry.get("columns", "bits") not in ("bits", "k"):
+        raise BenchmarkError(f"{where}: columns: found {entry['columns']!r}, expected bits or k")
+    return Declaration(**entry | {"values": [Value(**value) for value in entry["values"]]})
+
+
+def _check_keys(entry: dict, kind: type, required: tuple[str, ...], where: str) -> None:
+    known = [item.name for item in fields(kind)]
+    unknown = [key for key in entry if key not in known]
+    if unknown:
+        raise BenchmarkError(f"{where}: unknown key {unknown[0]!r}, expected one of {', '.join(known)}")
+    missing = [key for key in required if key not in entry]
+    if missing:
+        raise BenchmarkError(f"{where}: {missing[0]} must be given")

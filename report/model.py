@@ -1,0 +1,71 @@
+"""A table without its typography: what the page and LaTeX both print."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from report.declarations import Value
+from report.results import Pair
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of numbers: a value at a code length and a cut; bits is None where the panel or the whole row says it."""
+
+    value: Value
+    bits: int | None
+    k: int | None
+    label: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is printed at one place.
+
+    state: complete, incomplete (some seeds are not done), failed, missing, unscored or omitted; number and spread: the mean and
+    the standard deviation (n - 1) behind the text, where there are any; seeds: "2/3" in an incomplete cell.
+    """
+
+    text: str
+    state: str = "complete"
+    deviation: str = ""
+    seeds: str = ""
+    detail: str = ""
+    number: float | None = None
+    spread: float = 0.0
+    best: bool = False
+    span: int = 1
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    label: str
+    cells: list[Cell]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The rows of one data set and features, and of one code length where the columns are cuts."""
+
+    label: str
+    pair: Pair
+    bits: int | None
+    rows: list[Row]
+    controls: list[Row]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table without its typography: groups heads spans of columns, protocol and notes are sentences below it."""
+
+    name: str
+    title: str
+    caption: str
+    protocol: list[str]
+    notes: list[str]
+    groups: list[tuple[str, int]]
+    columns: list[Column]
+    panels: list[Panel]
+    cites: list[str]

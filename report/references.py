@@ -1,0 +1,48 @@
+"""references.bib as data: only what a list of references prints."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from experiments import BenchmarkError
+
+BIBLIOGRAPHY = Path(__file__).with_name("references.bib")
+ENTRY = re.compile(r"^@\w+\{\s*([^,\s]+)\s*,\n(.*?)^\}", re.MULTILINE | re.DOTALL)
+FIELD = re.compile(r"^\s*(\w+)\s*=\s*\{(.*)\},?\s*$", re.MULTILINE)
+VENUES = ("booktitle", "journal", "institution", "publisher")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One entry; `link` is the address of its DOI, or its URL, or empty."""
+
+    key: str
+    authors: str
+    title: str
+    venue: str
+    year: str
+    link: str
+
+
+def read(path: Path = BIBLIOGRAPHY) -> dict[str, Reference]:
+    """Read a bibliography with one `field = {value},` a line, UTF-8, as {key: reference}."""
+    entries = ENTRY.findall(path.read_text(encoding="utf-8"))
+    return {key: _reference(key, dict(FIELD.findall(body))) for key, body in entries}
+
+
+def cited(keys: list[str], references: dict[str, Reference]) -> list[Reference]:
+    """The references of these keys in alphabetical order, each once. Raises BenchmarkError for a key without an entry."""
+    for key in keys:
+        if key not in references:
+            raise BenchmarkError(f"report/references.bib has no entry {key!r}, which a method, a data set or a table cites: add it there")
+    return sorted({references[key] for key in keys}, key=lambda reference: (reference.authors, reference.year, reference.key))
+
+
+def _reference(key: str, fields: dict[str, str]) -> Reference:
+    plain = {name: re.sub(r"[{}]", "", value) for name, value in fields.items()}
+    names = [" ".join(reversed(name.split(", "))) for name in plain.get("author", "").split(" and ")]
+    venue = next((plain[name] for name in VENUES if name in plain), "")
+    link = f"https://doi.org/{plain['doi']}" if "doi" in plain else plain.get("url", "")
+    return Reference(key, ", ".join(names), plain.get("title", ""), venue, plain.get("year", ""), link)

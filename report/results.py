@@ -1,0 +1,175 @@
+"""The collected results of one experiment, read once and grouped once: every table and figure looks up, none filters."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from experiments import BenchmarkError
+
+METRIC_COLUMNS = ("dataset", "features", "variant", "bits", "seed", "metric", "k", "value")
+RUN_COLUMNS = (
+    *("dataset", "features", "variant", "bits", "seed", "status", "message", "keywords", "fit_seconds", "encode_seconds"),
+    *("peak_memory_mib", "items", "distinct_codes", "bit_balance", "device", "threads", "commit", "dirty", "folder"),
+)
+EXPERIMENT_KEYS = ("partial", "date", "commit", "dirty", "bits", "seeds", "grid", "datasets", "features", "methods", "controls")
+CURVES = "pr_"  # metrics of this prefix are curves over k: a few hundred values a run, wanted as arrays
+
+
+class Pair(NamedTuple):
+    """A data set and the features that its images are ranked by: what one panel of a table shows."""
+
+    dataset: str
+    features: str
+
+
+@dataclass(frozen=True)
+class Results:
+    """What `collect` wrote, indexed.
+
+    experiment: results/experiment.json; runs: (dataset, features, variant, bits) -> the runs asked for, one a seed;
+    scores: (dataset, features, variant, bits, metric, k or None) -> {seed: value};
+    curves: (dataset, features, variant, bits, metric) -> (k (m,) int64, mean over the seeds done (m,) float64).
+    """
+
+    experiment: dict
+    runs: dict[tuple, list[dict]]
+    scores: dict[tuple, dict[int, float]]
+    curves: dict[tuple, tuple[np.ndarray, np.ndarray]]
+
+    @property
+    def pairs(self) -> list[Pair]:
+        return [Pair(*names) for names in self.experiment["grid"]]
+
+    @property
+    def methods(self) -> list[dict]:
+        return self.experiment["methods"]
+
+    @property
+    def controls(self) -> list[dict]:
+        return self.experiment["controls"]
+
+    def all_runs(self) -> list[dict]:
+        return [run for group in self.runs.values() for run in group]
+
+    def label(self, pair: Pair) -> str:
+        features = self.experiment["features"]["/".join(pair)]["label"]
+        return f"{self.experiment['datasets'][pair.dataset]['label']}, {features}"
+
+    def chance(self, pair: Pair) -> float | None:
+        """Mean share of relevant items in the database, the precision of a random ranking; None where no run is scored."""
+        entries = [*((method["name"], bits) for method in self.methods for bits in self.experiment["bits"])]
+        entries += [(control["name"], 0) for control in self.controls]
+        for variant, bits in entries:
+            for value in self.scores.get((*pair, variant, bits, "relevant_share", None), {}).values():
+                return value
+        return None
+
+    def omission(self, pair: Pair, metric: str, k: int | None) -> str | None:
+        """Why a metric was left out for a data set and its features, or None where it was not."""
+        for entry in self.experiment.get("omitted", []):
+            if (entry["dataset"], entry["features"], entry["metric"], entry["k"] or None) == (*pair, metric, k):
+                return entry["reason"]
+        return None
+
+
+def read(folder: Path) -> Results:
+    """Read metrics.csv, runs.csv and experiment.json of a results folder.
+
+    Raises BenchmarkError where a file is absent or not what `python -m evaluation collect` writes.
+    """
+    experiment = _read_experiment(folder / "experiment.json")
+    metrics = _read_metrics(folder / "metrics.csv")
+    curve = metrics["metric"].str.startswith(CURVES)
+    return Results(experiment, _read_runs(folder / "runs.csv"), _index_scores(metrics[~curve]), _index_curves(metrics[curve]))
+
+
+def _read_experiment(path: Path) -> dict:
+    try:
+        experiment = json.loads(_existing(path).read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise _broken(path, f"is no JSON: {error}") from None
+    missing = [key for key in EXPERIMENT_KEYS if key not in experiment]
+    if missing:
+        raise _broken(path, f"lacks {', '.join(missing)}")
+    return experiment
+
+
+def _read_metrics(path: Path) -> pd.DataFrame:
+    text = {name: str for name in ("dataset", "features", "variant", "metric", "value")}
+    try:
+        # A variant may be called "NA" or "null": only the numeric columns have empty cells.
+        metrics = pd.read_csv(_existing(path), dtype=text, keep_default_na=False, na_values={"k": [""]})
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise _broken(path, f"is no table: {error}") from None
+    _check_columns(path, METRIC_COLUMNS, metrics.columns)
+    values = metrics["value"].map(_float).astype("float64")
+    wrong = ~np.isfinite(values)
+    if wrong.any():
+        row = metrics[wrong].iloc[0]
+        raise _broken(path, f"has the value {row['value']!r} for {row['metric']} of {row['variant']}, expected a finite number")
+    keys = [name for name in METRIC_COLUMNS if name != "value"]
+    if metrics.duplicated(keys).any():
+        row = metrics[metrics.duplicated(keys)].iloc[0]
+        raise _broken(path, f"has two values for {row['metric']} of {row['variant']}, {row['bits']} bits, seed {row['seed']}")
+    return metrics.assign(value=values, k=metrics["k"].astype("float64"))
+
+
+def _float(text: str) -> float:
+    """Python's own exact reading, the inverse of repr; nan for what is no number."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _read_runs(path: Path) -> dict[tuple, list[dict]]:
+    with _existing(path).open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        _check_columns(path, RUN_COLUMNS, reader.fieldnames or ())
+        rows = list(reader)
+    runs = defaultdict(list)
+    for row in rows:
+        run = row | {"bits": int(row["bits"]), "seed": int(row["seed"])}
+        runs[run["dataset"], run["features"], run["variant"], run["bits"]].append(run)
+    return dict(runs)
+
+
+def _index_scores(metrics: pd.DataFrame) -> dict[tuple, dict[int, float]]:
+    scores = defaultdict(dict)
+    for dataset, features, variant, bits, seed, metric, k, value in metrics[list(METRIC_COLUMNS)].itertuples(index=False):
+        scores[dataset, features, variant, bits, metric, None if np.isnan(k) else int(k)][seed] = value
+    return dict(scores)
+
+
+def _index_curves(metrics: pd.DataFrame) -> dict[tuple, tuple[np.ndarray, np.ndarray]]:
+    keys = ["dataset", "features", "variant", "bits", "metric"]
+    means = metrics.groupby([*keys, "k"], sort=True)["value"].mean().reset_index()
+    return {
+        key: (group["k"].to_numpy(dtype=np.int64), group["value"].to_numpy())
+        for key, group in means.groupby(keys, sort=False)
+    }  # fmt: skip
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise BenchmarkError(f"{path} does not exist; `python -m evaluation collect` writes it, and --results names its folder")
+    return path
+
+
+def _check_columns(path: Path, expected: tuple[str, ...], found: object) -> None:
+    missing = [name for name in expected if name not in found]
+    if missing:
+        raise _broken(path, f"lacks the columns {', '.join(missing)}")
+
+
+def _broken(path: Path, what: str) -> BenchmarkError:
+    return BenchmarkError(f"{path} {what}; write it again with `python -m evaluation collect`")
