@@ -104,7 +104,7 @@ def _facts(data: Path, split: Arrays) -> dict:
         "metric_version": METRIC_VERSION,
         "queries": len(split["query"]),
         "database": size,
-        "omitted": [{"metric": metric, "k": k, "reason": f"the database has {size} items"} for metric, k in CUTS if k > size],
+        "omitted": [{"metric": metric, "k": k, "reason": f"the database has {size:,} items"} for metric, k in CUTS if k > size],
         "inputs": {name: storage.digest(data / name) for name in ("labels.npy", "split.npz")},
         "sources": provenance.digests(experiments.sources("evaluation", "scoring")),
     }

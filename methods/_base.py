@@ -1,10 +1,8 @@
-"""The contract of a method, and what the linear methods share."""
+"""The contract of a method."""
 
 from __future__ import annotations
 
 import numpy as np
-
-BLOCK = 8192  # rows at a time
 
 
 class Hasher:
@@ -30,23 +28,3 @@ class Hasher:
     def encode(self, features: np.ndarray) -> np.ndarray:
         """Codes of m rows, each on its own: bool (m, n_bits), True where the value that is thresholded is >= 0."""
         raise NotImplementedError
-
-
-def principal_axes(features: np.ndarray, n_axes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (d,) and leading eigenvectors (d, n_axes) of the covariance, float64, largest eigenvalue first.
-
-    An eigenvector's sign is arbitrary: here its largest entry by magnitude is positive. Raises ValueError if n_axes > d.
-    """
-    from scipy.linalg import eigh
-
-    n, d = features.shape
-    if n_axes > d:
-        raise ValueError(f"{n_axes} bits need at least as many feature dimensions, found {d}: ask for fewer bits or other features")
-    mean = features.mean(axis=0, dtype=np.float64)
-    scatter = np.zeros((d, d))
-    for start in range(0, n, BLOCK):
-        centred = features[start : start + BLOCK] - mean  # (rows, d)
-        scatter += centred.T @ centred
-    axes = eigh(scatter, subset_by_index=(d - n_axes, d - 1))[1][:, ::-1]
-    peaks = axes[np.abs(axes).argmax(axis=0), np.arange(n_axes)]
-    return mean, axes * np.where(peaks < 0, -1.0, 1.0)

@@ -1,6 +1,7 @@
 """PCA hashing."""
 
-from methods._base import Hasher, principal_axes
+from methods._base import Hasher
+from methods._pca import principal_axes
 
 
 class PCAH(Hasher):

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from methods._base import Hasher, principal_axes
+from methods._base import Hasher
+from methods._pca import principal_axes
 
 
 class SH(Hasher):

@@ -137,8 +137,8 @@ def times(results: Results, pair: Pair) -> Figure | None:
 
 def _canvas(results: Results, panels: int, share_y: bool = True) -> tuple[Canvas, list[Axes]]:
     """Axes in rows of at most COLUMNS above room for the legend, placed in inches: a layout engine would draw everything three times."""
-    columns = min(panels, COLUMNS)
-    rows = -(-panels // columns)
+    rows = -(-panels // COLUMNS)
+    columns = -(-panels // rows)
     panel = FEW_PANELS_INCHES.get(panels, PANEL_INCHES)
     gap = PANEL_GAP if share_y else LABEL_INCHES
     width = LABEL_INCHES + columns * panel[0] + (columns - 1) * gap + MARGIN_INCHES
