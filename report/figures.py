@@ -131,7 +131,7 @@ def times(results: Results, pair: Pair) -> Figure | None:
         _plain_ticks(axis.yaxis)
         axis.set_title(label, y=1.0)
     caption = "Wall time against the code length, mean over the seeds that are done; logarithmic."
-    name = f"time-{_file_part(pair)}"
+    name = f"time--{pair.file_part}"
     return _finish(results, canvas, axes, name, f"Time to fit and to encode: {results.label(pair)}", caption + _lowered(lowered))
 
 
@@ -216,7 +216,7 @@ def _curves(
         _dress(axis, f"{bits} bits", axis_labels, logarithmic)
     axes[0].set_ylabel(axis_labels[1])
     name, title, caption = described
-    return _finish(results, canvas, axes, f"{name}-{_file_part(pair)}", f"{title}: {results.label(pair)}", caption)
+    return _finish(results, canvas, axes, f"{name}--{pair.file_part}", f"{title}: {results.label(pair)}", caption)
 
 
 def _recall_precision(results: Results, family: str) -> Callable[[tuple], tuple[np.ndarray, np.ndarray] | None]:
@@ -287,7 +287,3 @@ def _pdf(canvas: Canvas) -> bytes:
     buffer = io.BytesIO()
     canvas.savefig(buffer, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
     return buffer.getvalue()
-
-
-def _file_part(pair: Pair) -> str:
-    return re.sub(r"[^A-Za-z0-9]+", "-", "-".join(pair))

@@ -35,6 +35,7 @@ def render(table: Table, references: list[str]) -> str:
         .get_template("table.tex.j2")
         .render(
             table=table,
+            name=Source(table.name),  # a label is no text: escaped, its underscores would break it
             references=Source(" ".join(references)),
             columns=Source("l" + "".join("l" if column.value.per == "row" else "c" for column in table.columns)),
             size=Source(rf"{chosen.command}\setlength{{\tabcolsep}}{{{chosen.gap}pt}}"),

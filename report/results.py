@@ -30,6 +30,11 @@ class Pair(NamedTuple):
     dataset: str
     features: str
 
+    @property
+    def file_part(self) -> str:
+        """The pair in a file's name. No name holds two hyphens in a row (config/schema.yaml), so that no two pairs share a file."""
+        return f"{self.dataset}--{self.features}"
+
 
 @dataclass(frozen=True)
 class Results:

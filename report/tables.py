@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import statistics
 from dataclasses import replace
 
@@ -43,7 +42,7 @@ def _table(results: Results, entry: Declaration, pairs: list[Pair]) -> Table:
         if any(_omission(results, pair, column) is None for column in columns)
     ]
     shown = [pair for pair in pairs if any(panel.pair == pair for panel in panels)]
-    suffix = f"-{_file_part(pairs[0].dataset)}-{_file_part(pairs[0].features)}" if entry.split else ""
+    suffix = f"--{pairs[0].file_part}" if entry.split else ""
     return Table(
         name=entry.name + suffix,
         title=entry.title + (f": {results.label(pairs[0])}" if entry.split else ""),
@@ -193,7 +192,3 @@ def _with_best(rows: list[Row]) -> list[Row]:
             if number == max(printed) > -math.inf:
                 row[place] = replace(row[place], best=True)
     return [replace(row, cells=cells) for row, cells in zip(rows, marked, strict=True)]
-
-
-def _file_part(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9]+", "-", name)

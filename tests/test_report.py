@@ -283,8 +283,8 @@ def test_an_omitted_cut_loses_its_column_or_its_panel_and_is_said(tmp_path):
     found = built(write_results(tmp_path, grid=(DIGITS, ("cifar10", "gist"))))
     assert [panel.label for panel in found["map-at-5000"].panels] == ["Cifar10, Gist"]
     assert "Digits, Pixels, k = 5,000: left out, the database is too small." in found["map-at-5000"].notes
-    assert [column.k for column in found["precision-at-k-digits-pixels"].columns] == [1, 10, 50, 100, 500, 1000]
-    assert [column.k for column in found["precision-at-k-cifar10-gist"].columns] == [1, 10, 50, 100, 500, 1000, 5000]
+    assert [column.k for column in found["precision-at-k--digits--pixels"].columns] == [1, 10, 50, 100, 500, 1000]
+    assert [column.k for column in found["precision-at-k--cifar10--gist"].columns] == [1, 10, 50, 100, 500, 1000, 5000]
 
 
 def test_a_metric_that_no_data_set_has_makes_no_file(tmp_path, undrawn):
