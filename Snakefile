@@ -5,7 +5,7 @@ import sys
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version, validate
 
-min_version("9.8")
+min_version("9.27")
 sys.path.insert(0, workflow.basedir)
 
 import experiments
@@ -54,6 +54,7 @@ rule dataset:
         f"{DATASET}/dataset.json",
     log:
         "logs/datasets/{dataset}.log",
+    priority: 2
     conda:
         "environment.yaml"
     params:
@@ -71,6 +72,7 @@ rule features:
         f"{FEATURES}/features.json",
     log:
         "logs/features/{dataset}/{features}.log",
+    priority: 2
     conda:
         "environment.yaml"
     params:
@@ -88,6 +90,7 @@ rule neighbours:
         f"{FEATURES}/neighbours.npy",
     log:
         "logs/features/{dataset}/{features}.neighbours.log",
+    priority: 2
     conda:
         "environment.yaml"
     threads: workflow.cores
@@ -95,7 +98,7 @@ rule neighbours:
         "python -m features neighbours {wildcards.dataset} {wildcards.features} --threads {threads} > {log:q} 2>&1"
 
 
-# Labels are no input here: that is what makes every method unsupervised.
+# Labels are no input here: that is what makes every method unsupervised. The longest jobs go first, so that none is left alone at the end.
 rule encode:
     input:
         lambda w: experiments.variant_sources("methods", w.variant, config),
@@ -105,10 +108,11 @@ rule encode:
         f"{RUN}/run.json",
     log:
         f"{LOG}.log",
+    priority: lambda w: experiments.uses_gpu(w.variant, config)
     conda:
         "environment.yaml"
     resources:
-        gpu=lambda w: experiments.gpus(w.variant, config, provenance.gpu_present()),
+        gpu=lambda w: provenance.gpu_present() and experiments.uses_gpu(w.variant, config),
     params:
         settings=lambda w: experiments.settings_text("methods", w.variant, config),
     shell:

@@ -217,6 +217,11 @@ def relative(paths: list[Path]) -> list[str]:
 
 def imported_modules(path: Path) -> set[str]:
     """Dotted names of the modules that a file imports, at any depth; `from a import b` names both `a` and `a.b`."""
+    return _imported_modules(path, path.stat().st_mtime_ns)
+
+
+@functools.cache
+def _imported_modules(path: Path, modified: int) -> set[str]:
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -367,9 +372,9 @@ def outcomes(config: dict) -> list[str]:
     return described + made + [f"{folder}/{file}" for folder in scores for file in ("metrics.csv", "score.json")]
 
 
-def gpus(name: str, config: dict, present: bool) -> int:
-    """GPUs that a training job asks for: one if its method uses it and there is one, so that CPU training is never serialised."""
-    return int(variant("methods", name, config).component.literals.get("uses_gpu", False) and present)
+def uses_gpu(name: str, config: dict) -> int:
+    """1 if a method trains on a GPU where there is one, else 0: the GPUs that its job asks for, and its place before shorter jobs."""
+    return int(variant("methods", name, config).component.literals.get("uses_gpu", False))
 
 
 def data_folder(config: dict | None = None) -> Path:

@@ -8,6 +8,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_variable] = "1"  # before NumPy: codes must not depend on how many cores are free
 
 import argparse
+import gc
 import importlib
 import inspect
 import json
@@ -40,6 +41,7 @@ def main() -> None:
         train_and_encode(run, settings, arguments.traceback)
     except BenchmarkError as error:
         sys.exit(f"methods: {one_line(error)}")
+    gc.freeze()  # leaving a process that has imported torch collects garbage for a second, in every run
 
 
 def train_and_encode(run: Run, settings: dict, traceback_file: str | None) -> None:
