@@ -112,7 +112,7 @@ rule encode:
     conda:
         "environment.yaml"
     resources:
-        gpu=lambda w: provenance.gpu_present() and experiments.uses_gpu(w.variant, config),
+        gpu=lambda w: provenance.gpu_present() * experiments.uses_gpu(w.variant, config),
     params:
         settings=lambda w: experiments.settings_text("methods", w.variant, config),
     shell:

@@ -10,13 +10,12 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 
 from experiments import ROOT
 from storage import digest
 
-PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "numba", "pandas", "pillow", "snakemake")
+PACKAGES = ("numpy", "scipy", "sklearn", "torch", "numba", "pandas", "PIL")  # as they are imported
 
 
 def record(**facts: object) -> dict:
@@ -63,8 +62,7 @@ def _git(*arguments: str) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of the packages that this process has imported."""
-    imports = {"scikit-learn": "sklearn", "pillow": "PIL"}
-    return {name: metadata.version(name) for name in PACKAGES if imports.get(name, name) in sys.modules}
+    return {name: sys.modules[name].__version__ for name in PACKAGES if name in sys.modules}
 
 
 @functools.cache

@@ -35,13 +35,14 @@ def main() -> None:
     parser.add_argument("--settings", default=None, help='JSON {"of": plugin, "set": keywords}; default: the plugin VARIANT as it is')
     parser.add_argument("--traceback", default=None, help="where the traceback of a method that raises goes; default: the terminal")
     arguments = parser.parse_args()
+    gc.disable()  # importing torch, and leaving a process that did, would collect garbage for a second in every run
     try:
         run = Run(arguments.dataset, arguments.features, arguments.variant, arguments.bits, arguments.seed)
         settings = json.loads(arguments.settings or json.dumps({"of": run.variant, "set": {}}))
         train_and_encode(run, settings, arguments.traceback)
     except BenchmarkError as error:
         sys.exit(f"methods: {one_line(error)}")
-    gc.freeze()  # leaving a process that has imported torch collects garbage for a second, in every run
+    gc.freeze()
 
 
 def train_and_encode(run: Run, settings: dict, traceback_file: str | None) -> None:
@@ -50,6 +51,7 @@ def train_and_encode(run: Run, settings: dict, traceback_file: str | None) -> No
     part = component("methods", settings["of"])
     try:
         hasher = build(part, run, settings["set"])
+        gc.enable()
         codes, seconds = learn(hasher, part, run.bits, dataset, features)
     except BenchmarkError:
         raise
