@@ -8,12 +8,12 @@ from scipy import sparse
 ROWS = 2048  # training images at a time
 
 
-def similar_pairs(neighbours: np.ndarray, k1: int = 20, k2: int = 30) -> sparse.csr_array:
+def similar_pairs(neighbours: np.ndarray, k1: int = 20, k2: int = 30, second_step: bool = True) -> sparse.csr_array:
     """Pairs that BGAN takes for similar, S = +1, as a symmetric boolean (n, n) matrix with a full diagonal; all others are -1.
 
     neighbours: (n, length) int32, ranked, each image itself first. N(i) is the first k1 + 1 of i's list; M(i) the k2 images
     whose N shares most with N(i), equal ones by their place in i's list, then by lower index; S(i, j) = +1 for j in the union of
-    N over M(i), and for the reverse.
+    N over M(i), and for the reverse. Without the second step, S(i, j) = +1 for j in N(i), and for the reverse.
 
     Source: Song et al., AAAI 2018, and the authors' create_S.py, whose order among equal overlaps is left to an unstable sort.
     Raises ValueError if the lists are too short for k1 or k2.
@@ -22,6 +22,8 @@ def similar_pairs(neighbours: np.ndarray, k1: int = 20, k2: int = 30) -> sparse.
     if not (0 < k1 < length and 0 < k2 <= length):
         raise ValueError(f"k1 = {k1} and k2 = {k2} need neighbour lists longer than found: {length}; choose smaller ones")
     nearest = _indicator(neighbours[:, : k1 + 1], n)
+    if not second_step:
+        return (nearest + nearest.T).astype(bool).tocsr()
     most = sparse.vstack([_most_overlapping(nearest, neighbours, k2, start) for start in range(0, n, ROWS)], format="csr")
     similar = (most @ nearest).astype(bool)
     return (similar + similar.T).tocsr()

@@ -9,24 +9,49 @@ from torch.nn import functional
 RELEASED_SIZE = 64  # pixels: the side of the images that BGAN's released generator makes
 
 
-class ConvEncoder(nn.Module):
-    """Images (m, 3, h, w) in -1..1 to real-valued representations (m, n_bits), trained from scratch on small images."""
+class Encoder(nn.Module):
+    """A trunk, and a linear layer from what it sees to the representation z (m, n_bits); with `noisy`, one more to a log-variance."""
 
-    def __init__(self, n_bits: int, width: int = 32):
+    def __init__(self, trunk: nn.Module, n_hidden: int, n_bits: int, noisy: bool = False):
         super().__init__()
-        self.layers = nn.Sequential(
-            *_convolution(3, width, stride=1),
-            *_convolution(width, 2 * width, stride=2),
-            *_convolution(2 * width, 4 * width, stride=2),
-            nn.AdaptiveAvgPool2d(2),
-            nn.Flatten(),
-            nn.Linear(16 * width, 8 * width),
-            nn.ReLU(),
-            nn.Linear(8 * width, n_bits),
-        )
+        self.trunk = trunk
+        self.code = nn.Linear(n_hidden, n_bits)
+        self.log_variance = nn.Linear(n_hidden, n_bits) if noisy else None
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.layers(images)
+    def forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        hidden = self.trunk(inputs)
+        return self.code(hidden), self.log_variance(hidden) if self.log_variance else None
+
+
+def convolutional_trunk(width: int = 32) -> tuple[nn.Module, int]:
+    """Trunk for small images (m, 3, h, w) in -1..1, trained from scratch, and the width of what it gives."""
+    layers = (
+        *_convolution(3, width, stride=1),
+        *_convolution(width, 2 * width, stride=2),
+        *_convolution(2 * width, 4 * width, stride=2),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(16 * width, 8 * width),
+        nn.ReLU(),
+    )
+    return nn.Sequential(*layers), 8 * width
+
+
+def feature_trunk(mean: torch.Tensor, scale: float, n_hidden: int = 1024) -> tuple[nn.Module, int]:
+    """Trunk on feature vectors (m, d) of a frozen network, centred on `mean` (d,) and over `scale`, and the width of what it gives."""
+    return nn.Sequential(Standardise(mean, scale), nn.Linear(len(mean), n_hidden), nn.ReLU()), n_hidden
+
+
+class Standardise(nn.Module):
+    """(x - mean) / scale, with both kept among the network's state."""
+
+    def __init__(self, mean: torch.Tensor, scale: float):
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("scale", torch.tensor(scale))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return (features - self.mean) / self.scale
 
 
 def _convolution(inputs: int, outputs: int, stride: int) -> tuple[nn.Module, ...]:
@@ -95,14 +120,28 @@ def _channels(count: int, width: float) -> int:
     return max(4, round(count * width))
 
 
-def tanh_activation(representation: torch.Tensor, beta: float) -> torch.Tensor:
+def tanh(representation: torch.Tensor, beta: float) -> torch.Tensor:
     """tanh(beta z), which tends to sign(z) as beta grows."""
     return torch.tanh(beta * representation)
 
 
-def app_activation(representation: torch.Tensor, beta: float) -> torch.Tensor:
+def app(representation: torch.Tensor, beta: float) -> torch.Tensor:
     """max(-1, min(1, beta z)), the piecewise linear approximation of sign(z)."""
     return torch.clamp(beta * representation, -1.0, 1.0)
+
+
+def straight_through(representation: torch.Tensor, beta: float = 1.0) -> torch.Tensor:
+    """sign(z), with sign(0) = 1, whose gradient is taken to be that of z (Bengio, Leonard & Courville, 2013)."""
+    binary = torch.where(representation >= 0, 1.0, -1.0)
+    return representation + (binary - representation).detach()
+
+
+def relaxed(representation: torch.Tensor, beta: float) -> torch.Tensor:
+    """z itself: trained without any sign, thresholded afterwards, in two steps."""
+    return representation
+
+
+ACTIVATIONS = {"tanh": tanh, "app": app, "ste": straight_through, "two-step": relaxed}
 
 
 def resized(images: torch.Tensor, size: int) -> torch.Tensor:

@@ -31,6 +31,18 @@ def initialised_by(seed: int, name: str) -> Iterator[None]:
         yield
 
 
+def stream(seed: int, name: str, place: torch.device) -> torch.Generator:
+    """A random stream of its own, on the device."""
+    return torch.Generator(place).manual_seed(stream_seed(seed, name))
+
+
+def check_choices(hasher: object, choices: dict[str, tuple[str, ...]]) -> None:
+    """Raise ValueError for a keyword whose value is none of its choices."""
+    for name, known in choices.items():
+        if getattr(hasher, name) not in known:
+            raise ValueError(f"{name} is {getattr(hasher, name)!r}: expected one of {', '.join(known)}")
+
+
 def to_tensor(images: np.ndarray, place: torch.device) -> torch.Tensor:
     """Images (m, h, w, 3) uint8 as a uint8 tensor (m, 3, h, w) on the device."""
     return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).to(place)

@@ -7,11 +7,26 @@ from torch.nn import functional
 
 from methods._base import Hasher
 from methods._neighbourhood import similar_pairs
-from methods._nets import ConvEncoder, Discriminator, Generator, app_activation, resized, tanh_activation
-from methods._training import batches, check_finite, device, initialised_by, to_tensor
+from methods._nets import (
+    ACTIVATIONS,
+    Discriminator,
+    Encoder,
+    Generator,
+    convolutional_trunk,
+    feature_trunk,
+    resized,
+    straight_through,
+)
+from methods._training import batches, check_choices, check_finite, device, initialised_by, stream, to_tensor
 from progress import Progress
 
-ACTIVATIONS = {"tanh": tanh_activation, "app": app_activation}
+CHOICES = {
+    "activation": tuple(ACTIVATIONS),
+    "generator_input": ("relaxed", "binary", "noisy"),
+    "discriminator_sees": ("reconstructions", "noise", "both"),
+    "encoder": ("conv", "features"),
+    "optimiser": ("adam", "sgd"),
+}
 ENCODED = 512  # images encoded at a time
 PICTURES = 16  # training images kept with the run, beside what the generator makes of their codes
 
@@ -20,11 +35,18 @@ class BGAN(Hasher):
     """An encoder whose near-binary codes keep the neighbourhood of the images and suffice a generator to rebuild them.
 
     Source: Song et al., AAAI 2018 (arXiv 1708.04150), and the authors' code, github.com/htconquer/BGAN at 1c121b9.
-    Differs from the paper: its encoder is VGG-19 on 224 x 224 images; here a small network is trained from scratch, with a
-    generator and a discriminator of an eighth of the released width, on images of at most 32 pixels. What the paper says of loss
-    weights, the schedule of beta, batch, learning rate and epochs is not known to us. The released code's are taken: weights 10, 1
-    and 1, its list of betas in equal stages (it never leaves the first), batch 40, learning rate 0.001 (with Adam's usual epsilon
-    instead of 1), and 20 epochs, those of the codes that its evaluation script names.
+    Differs from the paper: its encoder is VGG-19 on 224 x 224 images; here a small network is trained from scratch, or on given
+    features, with a generator and a discriminator of an eighth of the released width, on images of at most 32 pixels. What the
+    paper says of loss weights, the schedule of beta, batch, learning rate and epochs is not known to us. The released code's are
+    taken: weights 10, 1 and 1, its list of betas in equal stages (it never leaves the first), batch 40, learning rate 0.001 (with
+    Adam's usual epsilon instead of 1), and 20 epochs, those of the codes that its evaluation script names.
+
+    Where code and paper differ, or the paper is unknown, a keyword offers both. Neighbourhood: k1, k2, second_step; pair loss:
+    scale_by_length (the inner product over L: the paper's, by all indirect evidence), weight_quantisation (the released code's term);
+    activation: tanh (the paper's and the code's), app (the paper's second), ste, two-step; betas: one entry an equal stage of
+    epochs; generator_input: the relaxed code, the binary code (the paper's claim), or the code with noise of learned variance (the
+    released code); discriminator_sees: reconstructions (the paper's figure), generations from Gaussian noise (the code), or both;
+    adversarial_to_encoder: whether the encoder too answers to the adversary.
     """
 
     label, citation, uses_gpu = "BGAN", "song2018binary", True
@@ -34,105 +56,156 @@ class BGAN(Hasher):
         n_bits,
         *,
         seed=0,
+        encoder="conv",
         k1=20,
         k2=30,
+        second_step=True,
+        scale_by_length=True,
+        weight_neighbourhood=10.0,
+        weight_quantisation=0.0,
         activation="tanh",
         betas=(1.0, 2.5, 5.0, 7.5, 10.0),
-        weight_neighbourhood=10.0,
+        generator_input="relaxed",
         weight_pixel=1.0,
         weight_perceptual=1.0,
+        discriminator_sees="reconstructions",
         weight_adversarial=1.0,
+        adversarial_to_encoder=False,
         image_size=32,
         width=0.125,
+        optimiser="adam",
+        learning_rate=1e-3,
+        epsilon=1e-8,
         batch=40,
         epochs=20,
-        learning_rate=1e-3,
     ):
-        self.n_bits = n_bits
-        self.seed = seed
-        self.k1, self.k2 = k1, k2
+        self.n_bits, self.seed, self.encoder = n_bits, seed, encoder
+        self.k1, self.k2, self.second_step = k1, k2, second_step
+        self.scale_by_length = scale_by_length
+        self.weight_neighbourhood, self.weight_quantisation = weight_neighbourhood, weight_quantisation
         self.activation, self.betas = activation, betas
-        self.weight_neighbourhood = weight_neighbourhood
+        self.generator_input = generator_input
         self.weight_pixel, self.weight_perceptual = weight_pixel, weight_perceptual
-        self.weight_adversarial = weight_adversarial
+        self.discriminator_sees, self.weight_adversarial = discriminator_sees, weight_adversarial
+        self.adversarial_to_encoder = adversarial_to_encoder
         self.image_size, self.width = image_size, width
-        self.batch, self.epochs, self.learning_rate = batch, epochs, learning_rate
+        self.optimiser, self.learning_rate, self.epsilon = optimiser, learning_rate, epsilon
+        self.batch, self.epochs = batch, epochs
 
-    def fit(self, images, neighbours):
+    def fit(self, images, features, neighbours):
+        check_choices(self, CHOICES)
         self.device_ = device()
-        similar = similar_pairs(neighbours, self.k1, self.k2)
-        size = min(self.image_size, images.shape[1])
-        self._build(size)
-        pixels = to_tensor(images, self.device_)  # (n, 3, h, w) uint8
+        similar = similar_pairs(neighbours, self.k1, self.k2, self.second_step)
+        self.size_ = min(self.image_size, images.shape[1])
+        self._build(features)
+        self.noise_ = stream(self.seed, "noise", self.device_)
+        pixels, inputs = to_tensor(images, self.device_), self._inputs(images, features)
         per_epoch = len(images) // self.batch
         progress = Progress(f"bgan {self.n_bits} bits", total=self.epochs * per_epoch, unit="batches")
         history = []
         for epoch, rows in batches(len(images), self.batch, self.epochs, self.seed):
             beta = self.betas[epoch * len(self.betas) // self.epochs]
             targets = torch.from_numpy(similar[rows][:, rows].toarray() * 2.0 - 1.0).float().to(self.device_)  # (B, B), -1 or +1
-            losses = self._step(pixels[rows].float() / 255, targets, beta, size)
+            losses = self._step(inputs[rows], pixels[rows], targets, beta)
             history.append(torch.stack(list(losses.values())))
             progress.advance(**losses)
             if len(history) % per_epoch == 0:
                 check_finite(losses, epoch)
-        for network in (self.encoder_, self.generator_, self.discriminator_):
+        for network in self.networks_:
             network.eval()
-        self.extras_ = self._pictures(pixels[:PICTURES], size)
         curves = torch.stack(history).unflatten(0, (self.epochs, per_epoch)).mean(1)  # (epochs, losses)
-        self.extras_ |= {"losses": curves.cpu().numpy(), "loss_names": np.array(list(losses))}
+        self.extras_ = {"losses": curves.cpu().numpy(), "loss_names": np.array(list(losses))}
+        self.extras_ |= self._pictures(inputs[:PICTURES], pixels[:PICTURES])
         return self
 
-    def encode(self, images):
-        pixels = to_tensor(images, self.device_)
+    def encode(self, images, features):
         with torch.no_grad():
-            represented = [self._represent(block.float() / 255) for block in pixels.split(ENCODED)]
+            represented = [self._represent(block)[0] for block in self._inputs(images, features).split(ENCODED)]
         return torch.cat(represented).cpu().numpy() >= 0
 
-    @torch.no_grad()
-    def _pictures(self, pixels, size):
-        """Training images and what the generator makes of their binary codes, both uint8 (m, size, size, 3)."""
-        real = resized(pixels.float() / 255, size)
-        codes = torch.where(self._represent(pixels.float() / 255) >= 0, 1.0, -1.0)
-        pictures = {"originals": real, "rebuilt": self.generator_(codes)}
-        return {name: (values * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy() for name, values in pictures.items()}
-
-    def _build(self, size):
+    def _build(self, features):
         """Encoder, generator and discriminator, and their optimisers, each from its own random stream."""
         with initialised_by(self.seed, "encoder"):
-            self.encoder_ = ConvEncoder(self.n_bits).to(self.device_)
+            centred = features - features.mean(axis=0)
+            given = torch.from_numpy(features.mean(axis=0)), float(np.sqrt(np.square(centred).mean()))
+            trunk = convolutional_trunk() if self.encoder == "conv" else feature_trunk(*given)
+            encoder = Encoder(*trunk, self.n_bits, noisy=self.generator_input == "noisy")
         with initialised_by(self.seed, "generator"):
-            self.generator_ = Generator(self.n_bits, size, self.width).to(self.device_)
+            generator = Generator(self.n_bits, self.size_, self.width)
         with initialised_by(self.seed, "discriminator"):
-            self.discriminator_ = Discriminator(size, self.width).to(self.device_)
-        networks = (self.encoder_, self.generator_, self.discriminator_)
-        self.optimisers_ = [torch.optim.Adam(network.parameters(), self.learning_rate, fused=True) for network in networks]
+            discriminator = Discriminator(self.size_, self.width)
+        self.networks_ = [network.to(self.device_) for network in (encoder, generator, discriminator)]
+        self.optimisers_ = [self._optimiser(network) for network in self.networks_]
 
-    def _represent(self, images):
-        """Real-valued representations z (m, n_bits) of images (m, 3, h, w) in 0..1."""
-        return self.encoder_(images * 2 - 1)
+    def _optimiser(self, network):
+        if self.optimiser == "sgd":
+            return torch.optim.SGD(network.parameters(), self.learning_rate, momentum=0.9)
+        return torch.optim.Adam(network.parameters(), self.learning_rate, eps=self.epsilon, fused=True)
 
-    def _step(self, images, targets, beta, size):
+    def _inputs(self, images, features):
+        """What the encoder reads, on the device: uint8 images (m, 3, h, w), or float32 features (m, d)."""
+        return to_tensor(images, self.device_) if self.encoder == "conv" else torch.tensor(features, device=self.device_)
+
+    def _represent(self, inputs):
+        """Representations z (m, n_bits), and the log-variance of the released code's noise or None."""
+        return self.networks_[0](inputs.float() / 255 * 2 - 1 if self.encoder == "conv" else inputs)
+
+    def _step(self, inputs, pixels, targets, beta):
         """One simultaneous update of the three networks; returns their losses."""
-        codes = ACTIVATIONS[self.activation](self._represent(images), beta)  # (B, n_bits) in -1..1
-        real = resized(images, size)
-        rebuilt = self.generator_(codes)  # (B, 3, size, size)
-        real_logits, real_features = self.discriminator_(real)
-        rebuilt_logits, rebuilt_features = self.discriminator_(rebuilt)
-        neighbourhood = neighbourhood_loss(codes, targets)
-        pixel = functional.mse_loss(rebuilt, real)
-        perceptual = functional.mse_loss(rebuilt_features, real_features.detach())
-        content = self.weight_pixel * pixel + self.weight_perceptual * perceptual
-        fooling = -functional.logsigmoid(rebuilt_logits).mean()
-        adversarial = adversarial_loss(real_logits, rebuilt_logits)
+        represented, log_variance = self._represent(inputs)
+        codes = ACTIVATIONS[self.activation](represented, beta)  # (B, n_bits)
+        losses = {"neighbourhood": neighbourhood_loss(codes, targets, self.scale_by_length), "quantisation": quantisation_loss(codes)}
+        objective = self.weight_neighbourhood * losses["neighbourhood"]
+        if self.weight_quantisation:
+            objective = objective + self.weight_quantisation * losses["quantisation"]
+        encoder, generator, discriminator = self.networks_
+        if self.weight_pixel or self.weight_perceptual or self.weight_adversarial:
+            real = resized(pixels.float() / 255, self.size_)  # (B, 3, size, size)
+            rebuilt = generator(self._generator_codes(codes, represented, log_variance))
+            losses["pixel"] = functional.mse_loss(rebuilt, real)
+            objective = objective + self.weight_pixel * losses["pixel"]
+            if self.weight_perceptual or self.weight_adversarial:
+                seen = discriminator(real), discriminator(rebuilt)
+                losses["perceptual"] = functional.mse_loss(seen[1][1], seen[0][1].detach())
+                objective = objective + self.weight_perceptual * losses["perceptual"]
+            if self.weight_adversarial:
+                logits = self._fake_logits(seen[1][0], len(codes))
+                losses["adversarial"] = adversarial_loss(seen[0][0], logits)
+                fooling = -self.weight_adversarial * functional.logsigmoid(logits).mean()
+                _accumulate(fooling, [generator, encoder] if self.adversarial_to_encoder else [generator])
+                _accumulate(losses["adversarial"], [discriminator])
         # Encoder: N + C. Generator: C + A. Discriminator: A. Each objective is differentiated for its own networks alone.
-        _accumulate(self.weight_neighbourhood * neighbourhood + content, [self.encoder_, self.generator_])
-        _accumulate(self.weight_adversarial * fooling, [self.generator_])
-        _accumulate(adversarial, [self.discriminator_])
+        _accumulate(objective, [encoder, generator])
         for optimiser in self.optimisers_:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
-        losses = {"neighbourhood": neighbourhood, "pixel": pixel, "perceptual": perceptual, "adversarial": adversarial}
         return {name: loss.detach() for name, loss in losses.items()}
+
+    def _generator_codes(self, codes, represented, log_variance):
+        if self.generator_input == "binary":
+            return straight_through(represented)
+        if self.generator_input == "noisy":
+            return codes + torch.exp(log_variance / 2) * self._noise(len(codes))
+        return codes
+
+    def _fake_logits(self, rebuilt_logits, n):
+        """The discriminator's logits of what it takes for generated: reconstructions, generations from N(0, I), or both."""
+        if self.discriminator_sees == "reconstructions":
+            return rebuilt_logits
+        _, generator, discriminator = self.networks_
+        sampled_logits, _ = discriminator(generator(self._noise(n)))
+        return sampled_logits if self.discriminator_sees == "noise" else torch.cat([rebuilt_logits, sampled_logits])
+
+    def _noise(self, n):
+        return torch.randn(n, self.n_bits, generator=self.noise_, device=self.device_)
+
+    @torch.no_grad()
+    def _pictures(self, inputs, pixels):
+        """Training images, what the generator makes of their binary codes and of random ones: uint8 (m, size, size, 3) each."""
+        generator, codes = self.networks_[1], torch.where(self._represent(inputs)[0] >= 0, 1.0, -1.0)
+        pictures = {"originals": resized(pixels.float() / 255, self.size_), "rebuilt": generator(codes)}
+        pictures["sampled"] = generator(torch.where(self._noise(len(codes)) >= 0, 1.0, -1.0))
+        return {name: (values * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy() for name, values in pictures.items()}
 
 
 def _accumulate(objective: torch.Tensor, networks: list[nn.Module]) -> None:
@@ -144,11 +217,17 @@ def _accumulate(objective: torch.Tensor, networks: list[nn.Module]) -> None:
             parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
 
 
-def neighbourhood_loss(codes: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Half the mean over pairs of (b_i . b_j / L - s_ij)^2. codes (B, L), targets (B, B) in {-1, +1}."""
-    return 0.5 * (codes @ codes.T / codes.shape[1] - targets).square().mean()
+def neighbourhood_loss(codes: torch.Tensor, targets: torch.Tensor, scale_by_length: bool = True) -> torch.Tensor:
+    """Half the mean over pairs of (b_i . b_j / L - s_ij)^2, or without 1 / L. codes (B, L), targets (B, B) in {-1, +1}."""
+    products = codes @ codes.T / (codes.shape[1] if scale_by_length else 1)
+    return 0.5 * (products - targets).square().mean()
+
+
+def quantisation_loss(codes: torch.Tensor) -> torch.Tensor:
+    """Mean of (b - sign b)^2, from the released code. codes (B, L)."""
+    return (codes - torch.where(codes >= 0, 1.0, -1.0).detach()).square().mean()
 
 
 def adversarial_loss(real_logits: torch.Tensor, generated_logits: torch.Tensor) -> torch.Tensor:
-    """-mean of log D(I) + log(1 - D(I^)): what the discriminator minimises."""
-    return -(functional.logsigmoid(real_logits) + functional.logsigmoid(-generated_logits)).mean()
+    """-mean log D(I) - mean log(1 - D(I^)): what the discriminator minimises."""
+    return -functional.logsigmoid(real_logits).mean() - functional.logsigmoid(-generated_logits).mean()

@@ -6,7 +6,8 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from features._neighbours import nearest
-from methods.bgan import BGAN, adversarial_loss, neighbourhood_loss
+from methods._nets import app, straight_through
+from methods.bgan import BGAN, adversarial_loss, neighbourhood_loss, quantisation_loss
 
 
 @pytest.fixture(scope="module")
@@ -25,15 +26,46 @@ def neighbours(images):
 SMALL = {"epochs": 5, "batch": 20, "k1": 5, "k2": 8}
 
 
+NOTHING = {"weight_neighbourhood": 0.0, "weight_pixel": 0.0, "weight_perceptual": 0.0, "weight_adversarial": 0.0}
+
+
+def flat(images):
+    return images.reshape(len(images), -1).astype(np.float32) / 255
+
+
+def fitted(images, neighbours, bits=16, **keywords):
+    return BGAN(bits, **SMALL | keywords).fit(images, flat(images), neighbours)
+
+
 def codes_of(images, neighbours, **keywords):
-    return BGAN(16, **SMALL | keywords).fit(images, neighbours).encode(images)
+    return fitted(images, neighbours, **keywords).encode(images, flat(images))
 
 
-def test_neighbourhood_loss_is_its_formula():
+@pytest.mark.parametrize("scaled", [True, False])
+def test_neighbourhood_loss_is_its_formula(scaled):
     generator = np.random.default_rng(0)
     codes, targets = generator.uniform(-1, 1, (5, 7)), generator.choice([-1.0, 1.0], (5, 5))
-    expected = np.mean([0.5 * (codes[i] @ codes[j] / 7 - targets[i, j]) ** 2 for i in range(5) for j in range(5)])
-    assert float(neighbourhood_loss(torch.from_numpy(codes), torch.from_numpy(targets))) == pytest.approx(expected)
+    length = 7 if scaled else 1
+    expected = np.mean([0.5 * (codes[i] @ codes[j] / length - targets[i, j]) ** 2 for i in range(5) for j in range(5)])
+    assert float(neighbourhood_loss(torch.from_numpy(codes), torch.from_numpy(targets), scaled)) == pytest.approx(expected)
+
+
+def test_quantisation_loss_is_its_formula():
+    codes = torch.tensor([[0.5, -0.2], [0.0, 1.0]])
+    assert float(quantisation_loss(codes)) == pytest.approx((0.5**2 + 0.8**2 + 1 + 0) / 4)
+
+
+def test_app_is_its_formula():
+    values = torch.linspace(-2, 2, 9)
+    assert app(values, 2.0).tolist() == [max(-1, min(1, 2 * value)) for value in values.tolist()]
+
+
+def test_straight_through_is_sign_with_the_gradient_of_the_identity():
+    values = torch.tensor([-0.3, 0.0, 2.0], requires_grad=True)
+    codes = straight_through(values)
+    (codes * torch.tensor([1.0, 2.0, 3.0])).sum().backward()
+    assert codes.tolist() == [-1, 1, 1]
+    assert values.grad.tolist() == [1, 2, 3]
 
 
 def test_adversarial_loss_is_its_formula():
@@ -43,25 +75,64 @@ def test_adversarial_loss_is_its_formula():
     assert float(adversarial_loss(torch.from_numpy(real), torch.from_numpy(generated))) == pytest.approx(expected)
 
 
-def test_the_adversary_never_reaches_the_encoder(images, neighbours):
-    """{N, A} trains the encoder as {N} does and {A} not at all, bit for bit."""
-    none = {"weight_pixel": 0.0, "weight_perceptual": 0.0}
-    alone = codes_of(images, neighbours, **none, weight_adversarial=0.0)
-    assert (codes_of(images, neighbours, **none, weight_adversarial=1.0) == alone).all()
+def test_the_adversary_alone_leaves_the_encoder_untrained(images, neighbours):
+    """{A} is the untrained encoder, bit for bit: switching the generator off leaves the encoder's random stream alone."""
+    assert (codes_of(images, neighbours, **NOTHING | {"weight_adversarial": 1.0}) == codes_of(images, neighbours, **NOTHING)).all()
 
 
-def test_every_other_part_changes_the_codes(images, neighbours):
-    whole = codes_of(images, neighbours)
-    for weight in ("weight_neighbourhood", "weight_pixel", "weight_perceptual"):
-        assert (codes_of(images, neighbours, **{weight: 0.0}) != whole).any(), weight
+def test_the_adversary_beside_the_neighbourhood_changes_nothing(images, neighbours):
+    """{N, A} trains the encoder as {N} does, bit for bit."""
+    alone = NOTHING | {"weight_neighbourhood": 10.0}
+    assert (codes_of(images, neighbours, **alone | {"weight_adversarial": 1.0}) == codes_of(images, neighbours, **alone)).all()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"weight_neighbourhood": 0.0},
+        {"weight_pixel": 0.0},
+        {"weight_perceptual": 0.0},
+        {"weight_quantisation": 1.0},
+        {"scale_by_length": False},
+        {"second_step": False},
+        {"k1": 4},
+        {"k2": 5},
+        {"activation": "app"},
+        {"activation": "ste"},
+        {"activation": "two-step"},
+        {"betas": [1.0]},
+        {"generator_input": "binary"},
+        {"generator_input": "noisy"},
+        {"discriminator_sees": "noise"},
+        {"discriminator_sees": "both"},
+        {"adversarial_to_encoder": True},
+        {"encoder": "features"},
+        {"optimiser": "sgd"},
+        {"epsilon": 1.0},
+        {"width": 0.25},
+        {"seed": 1},
+    ],
+    ids=str,
+)
+def test_every_other_choice_changes_the_codes(images, neighbours, whole, change):
+    assert (codes_of(images, neighbours, **change) != whole).any()
+
+
+@pytest.fixture(scope="module")
+def whole(images, neighbours):
+    return codes_of(images, neighbours)
+
+
+def test_an_unknown_choice_is_told_what_is_known(images, neighbours):
+    with pytest.raises(ValueError, match="activation is 'relu': expected one of tanh, app, ste, two-step"):
+        fitted(images, neighbours, activation="relu")
 
 
 def test_it_can_overfit_a_hundred_images(images):
     """A neighbourhood of five random groups has nothing to do with the images: only learning them by heart reproduces it."""
     group = np.random.default_rng(0).permutation(100) % 5
-    content = {"weight_pixel": 0.0, "weight_perceptual": 0.0, "weight_adversarial": 0.0}
-    hasher = BGAN(16, **SMALL | content | {"epochs": 60, "k1": 19, "k2": 20})
-    codes = hasher.fit(images, nearest(np.eye(5, dtype=np.float32)[group])).encode(images)
+    settings = NOTHING | {"weight_neighbourhood": 10.0, "epochs": 60, "k1": 19, "k2": 20}
+    codes = codes_of(images, nearest(np.eye(5, dtype=np.float32)[group]), **settings)
     distances = (codes[:, None] != codes[None]).sum(axis=2)
     pairs = np.triu_indices(100, 1)
     assert roc_auc_score((group[:, None] == group)[pairs], -distances[pairs]) > 0.99
@@ -69,20 +140,19 @@ def test_it_can_overfit_a_hundred_images(images):
 
 def test_the_generator_learns_to_rebuild(images, neighbours):
     """With the pixel term alone it is an autoencoder."""
-    others = {"weight_neighbourhood": 0.0, "weight_perceptual": 0.0, "weight_adversarial": 0.0}
-    hasher = BGAN(32, **SMALL | others | {"epochs": 40, "width": 0.25}).fit(images, neighbours)
+    hasher = fitted(images, neighbours, 32, **NOTHING | {"weight_pixel": 1.0, "epochs": 40, "width": 0.25})
     pixel = hasher.extras_["losses"][:, hasher.extras_["loss_names"].tolist().index("pixel")]
     assert pixel[-1] < 0.5 * pixel[0]
 
 
 def test_divergence_is_an_error_that_names_the_loss(images, neighbours):
     with pytest.raises(FloatingPointError, match="lower the learning rate"):
-        BGAN(16, **SMALL | {"learning_rate": 1e30}).fit(images, neighbours)
+        fitted(images, neighbours, learning_rate=1e30)
 
 
 def test_a_batch_larger_than_the_training_images_is_said(images, neighbours):
     with pytest.raises(ValueError, match="a batch of 101 is larger than the 100 training images"):
-        BGAN(16, **SMALL | {"batch": 101}).fit(images, neighbours)
+        fitted(images, neighbours, batch=101)
 
 
 def test_global_random_state_is_untouched(images, neighbours):

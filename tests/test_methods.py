@@ -165,7 +165,7 @@ def test_chance_codes_score_the_share_of_relevant_items(problem):
     assert found == pytest.approx(0.25, abs=0.03)
 
 
-def transcribed(neighbours, k1, k2):
+def transcribed(neighbours, k1, k2, second_step=True):
     """The definition of the neighbourhood structure, step by step, with sets."""
     n = len(neighbours)
     nearest_sets = [set(row[: k1 + 1]) for row in neighbours.tolist()]
@@ -173,7 +173,7 @@ def transcribed(neighbours, k1, k2):
     for i in range(n):
         place = {j: at for at, j in enumerate(neighbours[i].tolist())}
         ranked = sorted(range(n), key=lambda j: (-len(nearest_sets[i] & nearest_sets[j]), place.get(j, n), j))
-        for j in set().union(*(nearest_sets[m] for m in ranked[:k2])):
+        for j in set().union(*(nearest_sets[m] for m in (ranked[:k2] if second_step else [i]))):
             similar[i, j] = similar[j, i] = True
     return similar
 
@@ -181,6 +181,10 @@ def transcribed(neighbours, k1, k2):
 @pytest.mark.parametrize(("k1", "k2"), [(3, 5), (10, 15), (20, 30), (2, 20)])
 def test_the_neighbourhood_is_its_definition(problem, k1, k2):
     assert (similar_pairs(problem["neighbours"], k1, k2).toarray() == transcribed(problem["neighbours"], k1, k2)).all()
+
+
+def test_the_neighbourhood_without_its_second_step_is_the_lists(problem):
+    assert (similar_pairs(problem["neighbours"], 10, 15, False).toarray() == transcribed(problem["neighbours"], 10, 15, False)).all()
 
 
 def test_the_neighbourhood_with_many_equal_overlaps_is_its_definition():
