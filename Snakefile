@@ -94,8 +94,11 @@ rule neighbours:
     conda:
         "environment.yaml"
     threads: workflow.cores
+    params:
+        metric=lambda w: experiments.variant("features", w.features, config).neighbours,
     shell:
-        "python -m features neighbours {wildcards.dataset} {wildcards.features} --threads {threads} > {log:q} 2>&1"
+        "python -m features neighbours {wildcards.dataset} {wildcards.features} --metric {params.metric}"
+        " --threads {threads} > {log:q} 2>&1"
 
 
 # Labels are no input here: that is what makes every method unsupervised. The longest jobs go first, so that none is left alone at the end.

@@ -28,6 +28,7 @@ SCORES = "results/scores/{dataset}/{features}/{variant}"
 WORK = {"datasets": ("load",), "features": ("extract",), "methods": ("fit", "encode")}  # functions of a plugin's class
 DATA_VARIABLE = "BGAN_BENCH_DATA"
 GROUND = ("experiments", "provenance", "storage", "progress", "networks")
+METRICS = ("centred-cosine", "cosine", "l2")  # of the neighbour lists, the default first
 CONTROLS = {"exact-cosine": "Exact cosine", "exact-l2": "Exact Euclidean"}
 
 
@@ -93,6 +94,7 @@ class Variant:
     label: str
     note: str = ""
     datasets: tuple[str, ...] | None = None
+    neighbours: str = METRICS[0]
 
     @property
     def keywords(self) -> dict:
@@ -248,7 +250,8 @@ def variant(floor: str, name: str, config: dict) -> Variant:
     if missing:
         raise BenchmarkError(f"{where}: {', '.join(missing)} must be set, as in {{of: {part.name}, set: {{{missing[0]}: ...}}}}")
     only = entry.get("datasets")
-    return Variant(name, part, settings, entry.get("label") or part.label, entry.get("note") or "", tuple(only) if only else None)
+    label, note, metric = entry.get("label") or part.label, entry.get("note") or "", entry.get("neighbours") or METRICS[0]
+    return Variant(name, part, settings, label, note, tuple(only) if only else None, metric)
 
 
 def _component_of(floor: str, name: str, where: str) -> Component:

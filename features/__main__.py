@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 import storage
-from experiments import DATASET, FEATURES, BenchmarkError, component, data_folder, one_line
+from experiments import DATASET, FEATURES, METRICS, BenchmarkError, component, data_folder, one_line
 from features import _base
 from features._neighbours import nearest
 
@@ -33,6 +33,7 @@ def main() -> None:
         command.add_argument("features", help="name of the features in the results")
     extraction.add_argument("--settings", help='JSON {"of": plugin, "set": keywords}; default: the plugin `features` as it is')
     extraction.add_argument("--data", type=Path, default=data_folder(), help="the user's data folder, only read")
+    listing.add_argument("--metric", choices=METRICS, default=METRICS[0])
     listing.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     try:
@@ -85,7 +86,7 @@ def neighbours(arguments: argparse.Namespace) -> None:
     train = np.load(dataset / "split.npz", allow_pickle=False)["train"]
     features = np.load(output / "features.npy", mmap_mode="r", allow_pickle=False)[train]
     with storage.new_file(output / "neighbours.npy") as temporary:
-        np.save(temporary, nearest(features, threads=arguments.threads))
+        np.save(temporary, nearest(features, threads=arguments.threads, metric=arguments.metric))
 
 
 if __name__ == "__main__":

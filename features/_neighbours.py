@@ -1,8 +1,9 @@
-"""Exact nearest neighbours of the training images, by the cosine of centred features."""
+"""Exact nearest neighbours of the training images."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,53 +15,77 @@ ROWS = 128  # images at a time
 ROUNDING = 1e-5  # bound on the error of a float32 inner product of unit vectors; never reached below 60,000 dimensions
 
 
-def nearest(features: np.ndarray, length: int = LENGTH, threads: int = 1) -> np.ndarray:
-    """Ranked exact neighbour lists, int32 (n, min(length, n)): each image first, then by falling cosine, equal ones by lower index.
+def nearest(features: np.ndarray, length: int = LENGTH, threads: int = 1, metric: str = "centred-cosine") -> np.ndarray:
+    """Ranked exact neighbour lists, int32 (n, min(length, n)): each image first, then nearest first, equal ones by lower index.
 
-    features: (n, d) float32, centred here on their mean. Candidates are found by float32 matrix products and ranked by float64
-    inner products; where float32 could have missed one, the whole row is ranked in float64.
+    features: (n, d) float32; metric: `centred-cosine`, the cosine of features centred on their mean; `cosine`, of features as they
+    are; `l2`, Euclidean. Candidates are found by float32 matrix products and ranked by float64 sums; where float32 could have missed
+    one, the whole row is ranked in float64.
     """
     length = min(length, len(features))
-    unit = _unit_rows(features)
-    single = unit.astype(np.float32)
-    starts = range(0, len(unit), ROWS)
-    progress = Progress("neighbours", total=len(unit), unit="images")
-    lists = np.empty((len(unit), length), dtype=np.int32)
+    space = _Space.of(features, metric)
+    starts = range(0, len(features), ROWS)
+    progress = Progress("neighbours", total=len(features), unit="images")
+    lists = np.empty((len(features), length), dtype=np.int32)
     with ThreadPoolExecutor(threads) as pool:
-        for start, block in zip(starts, pool.map(lambda start: _block(unit, single, start, length), starts), strict=True):
+        for start, block in zip(starts, pool.map(lambda start: _block(space, start, length), starts), strict=True):
             lists[start : start + len(block)] = block
             progress.advance(len(block))
     return lists
 
 
-def _unit_rows(features: np.ndarray) -> np.ndarray:
-    """Centred rows of length one, float64; an image at the very mean stays zero, with cosine 0 to all."""
-    centred = features.astype(np.float64)
-    centred -= centred.mean(axis=0)
-    norms = np.linalg.norm(centred, axis=1, keepdims=True)
-    return np.divide(centred, norms, out=centred, where=norms > 0)
+@dataclass(frozen=True)
+class _Space:
+    """Points whose nearness is x . y - offset of y: the cosine of unit vectors, or what falls with the Euclidean distance.
+
+    points: (n, d) float64; single: the same in float32; offset: (n,) float64, half the squared norm for l2, else 0;
+    rounding: bound on the error of nearness computed in float32.
+    """
+
+    points: np.ndarray
+    single: np.ndarray
+    offset: np.ndarray
+    rounding: float
+
+    @classmethod
+    def of(cls, features: np.ndarray, metric: str) -> _Space:
+        points = features.astype(np.float64)
+        if metric != "cosine":
+            points -= points.mean(axis=0)  # moves no Euclidean distance, and keeps digits
+        norms = np.linalg.norm(points, axis=1)
+        if metric == "l2":
+            return cls(points, points.astype(np.float32), norms**2 / 2, ROUNDING * float(norms.max() ** 2))
+        # An image at the very mean stays zero, with cosine 0 to all.
+        points = np.divide(points, norms[:, None], out=points, where=norms[:, None] > 0)
+        return cls(points, points.astype(np.float32), np.zeros(len(points)), ROUNDING)
+
+    def nearness(self, row: int, others: np.ndarray) -> np.ndarray:
+        """float64, exact: a sum over the last axis adds in one order for every row, so equal images are equally near."""
+        if self.offset.any():
+            return self.offset[row] - np.square(self.points[others] - self.points[row]).sum(axis=1) / 2
+        return (self.points[others] * self.points[row]).sum(axis=1)
 
 
-def _block(unit: np.ndarray, single: np.ndarray, start: int, length: int) -> np.ndarray:
-    rows = np.arange(start, min(start + ROWS, len(unit)))
-    approximate = single[rows] @ single.T  # (rows, n)
-    width = min(length + SPARE, len(unit))
+def _block(space: _Space, start: int, length: int) -> np.ndarray:
+    n = len(space.points)
+    rows = np.arange(start, min(start + ROWS, n))
+    approximate = space.single[rows] @ space.single.T - space.offset.astype(np.float32)  # (rows, n)
+    width = min(length + SPARE, n)
     candidates = np.argpartition(-approximate, width - 1, axis=1)[:, :width]
     candidates.sort(axis=1)
     lists = np.empty((len(rows), length), dtype=np.int32)
     for at, row in enumerate(rows):
-        lists[at], last = _ranked(unit, row, candidates[at], length)
-        # Whatever is no candidate has at most the smallest candidate's approximate cosine.
-        if width < len(unit) and last - approximate[at, candidates[at]].min() <= ROUNDING:
-            lists[at], _ = _ranked(unit, row, np.arange(len(unit)), length)
+        lists[at], last = _ranked(space, row, candidates[at], length)
+        # Whatever is no candidate has at most the smallest candidate's approximate nearness.
+        if width < n and last - approximate[at, candidates[at]].min() <= space.rounding:
+            lists[at], _ = _ranked(space, row, np.arange(n), length)
     return lists
 
 
-def _ranked(unit: np.ndarray, row: int, candidates: np.ndarray, length: int) -> tuple[np.ndarray, float]:
-    """The `length` nearest of `candidates` (rising indices), `row` itself first, and the cosine of the last."""
+def _ranked(space: _Space, row: int, candidates: np.ndarray, length: int) -> tuple[np.ndarray, float]:
+    """The `length` nearest of `candidates` (rising indices), `row` itself first, and the nearness of the last."""
     others = candidates[candidates != row]
-    # A sum over the last axis adds in one order for every row, so equal images get equal cosines; a matrix product does not.
-    cosines = (unit[others] * unit[row]).sum(axis=1)
-    order = np.argsort(-cosines, kind="stable")[: length - 1]
-    last = cosines[order[-1]] if len(order) else 1.0
+    nearness = space.nearness(row, others)
+    order = np.argsort(-nearness, kind="stable")[: length - 1]
+    last = nearness[order[-1]] if len(order) else np.inf
     return np.concatenate(([row], others[order])), last

@@ -9,6 +9,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import argparse
 import gc
+import hashlib
 import importlib
 import inspect
 import json
@@ -21,7 +22,7 @@ import numpy as np
 
 import provenance
 import storage
-from experiments import DATASET, FEATURES, BenchmarkError, Component, Run, component, one_line, sources
+from experiments import CACHE, DATASET, FEATURES, BenchmarkError, Component, Run, component, one_line, sources
 
 BLOCK = 8192  # images encoded at a time
 
@@ -52,18 +53,39 @@ def train_and_encode(run: Run, settings: dict, traceback_file: str | None) -> No
     try:
         hasher = build(part, run, settings["set"])
         gc.enable()
+        hasher.checkpoint = checkpoint(run, part, settings, dataset, features)
         codes, seconds = learn(hasher, part, run.bits, dataset, features)
     except BenchmarkError:
         raise
     except Exception as error:  # whatever a method raises is its author's to read, on one line
         where = _keep_traceback(traceback_file)
         raise BenchmarkError(f"methods/{part.name}.py raised {type(error).__name__}: {one_line(error)}{where}") from None
+    if (codes == codes[0]).all():
+        raise BenchmarkError(
+            f"methods/{part.name}.py collapsed: all {len(codes):,} items have the same code; see its curves, and its settings"
+        )
     with storage.new_folder(run.folder) as folder:
         np.savez(folder / "codes.npz", codes=np.packbits(codes, axis=1), bits=np.int64(run.bits))
         if hasattr(hasher, "extras_"):
             np.savez(folder / "extras.npz", **hasher.extras_)
         facts = describe(run, part, settings["set"], hasher, codes, dataset, features)
         storage.write_json(folder / "run.json", facts | seconds | {"codes_sha256": storage.digest(folder / "codes.npz")})
+    hasher.checkpoint.unlink(missing_ok=True)
+
+
+def checkpoint(run: Run, part: Component, settings: dict, dataset: Path, features: Path) -> Path:
+    """Where training keeps its state: a name made of all that the run is made of, so that it never goes on from another's."""
+    made_of = [vars(run), settings, identity(part, dataset, features)]
+    return Path(CACHE, "checkpoints", hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest() + ".pt")
+
+
+def identity(part: Component, dataset: Path, features: Path) -> dict:
+    """Digests of the sources, the data set and the features that a run is made of."""
+    described = {"dataset": storage.read_json(dataset / "dataset.json"), "features": storage.read_json(features / "features.json")}
+    keys = {"dataset": ("sha256", "split_sha256", "settings"), "features": ("sha256", "settings")}
+    return {"sources": provenance.digests(sources("methods", part.name))} | {
+        name: {key: described[name][key] for key in keys[name]} for name in described
+    }
 
 
 def build(part: Component, run: Run, keywords: dict):
@@ -115,19 +137,13 @@ def describe(run: Run, part: Component, keywords: dict, hasher, codes: np.ndarra
         run=vars(run),
         method=part.name,
         keywords=keywords,
-        sources=provenance.digests(sources("methods", part.name)),
-        dataset=_identity(storage.read_json(dataset / "dataset.json"), "sha256", "split_sha256", "settings"),
-        features=_identity(storage.read_json(features / "features.json"), "sha256", "settings"),
+        **identity(part, dataset, features),
         device=provenance.device_name(str(device)),
         threads=1,
         items=len(codes),
         distinct_codes=len(np.unique(np.packbits(codes, axis=1), axis=0)),
         bit_balance=float(np.minimum(ones, 1 - ones).mean()),
     )
-
-
-def _identity(described: dict, *keys: str) -> dict:
-    return {key: described[key] for key in keys}
 
 
 def _keep_traceback(path: str | None) -> str:

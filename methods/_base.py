@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 
@@ -14,12 +16,14 @@ class Hasher:
     without randomness leaves `seed` out, and then runs once. `fit` and `encode` declare by the names of their arguments what they
     consume: `features` (n, d) float32, `images` (n, h, w, 3) uint8, and in `fit` alone `neighbours` (n, 64) int32, ranked nearest
     training images, each image itself first. Arguments are read only. Learned state ends in `_`; a
-    dict `extras_` of arrays (curves, pictures) is kept beside the codes.
+    dict `extras_` of arrays (curves, pictures) is kept beside the codes. `checkpoint` is where long training may keep its state, set by
+    the workflow.
     """
 
     label: str
     citation: str | None = None
     uses_gpu: bool = False
+    checkpoint: Path | None = None
 
     def fit(self, features: np.ndarray) -> Hasher:
         """Learn from the training rows; returns self."""

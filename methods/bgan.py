@@ -17,7 +17,7 @@ from methods._nets import (
     resized,
     straight_through,
 )
-from methods._training import batches, check_choices, check_finite, device, initialised_by, stream, to_tensor
+from methods._training import Checkpoint, batches, check_choices, check_finite, device, initialised_by, stream, to_tensor
 from progress import Progress
 
 CHOICES = {
@@ -28,6 +28,7 @@ CHOICES = {
     "optimiser": ("adam", "sgd"),
 }
 ENCODED = 512  # images encoded at a time
+SATURATED = 0.99  # a unit of larger magnitude hardly learns any more
 PICTURES = 16  # training images kept with the run, beside what the generator makes of their codes
 
 
@@ -102,19 +103,24 @@ class BGAN(Hasher):
         pixels, inputs = to_tensor(images, self.device_), self._inputs(images, features)
         per_epoch = len(images) // self.batch
         progress = Progress(f"bgan {self.n_bits} bits", total=self.epochs * per_epoch, unit="batches")
-        history = []
-        for epoch, rows in batches(len(images), self.batch, self.epochs, self.seed):
+        checkpoint = Checkpoint(self.checkpoint, self.networks_ + self.optimisers_, self.noise_)
+        history = checkpoint.resume()
+        progress.advance(len(history))
+        for step, (epoch, rows) in enumerate(batches(len(images), self.batch, self.epochs, self.seed)):
+            if step < progress.done:
+                continue
             beta = self.betas[epoch * len(self.betas) // self.epochs]
             targets = torch.from_numpy(similar[rows][:, rows].toarray() * 2.0 - 1.0).float().to(self.device_)  # (B, B), -1 or +1
-            losses = self._step(inputs[rows], pixels[rows], targets, beta)
-            history.append(torch.stack(list(losses.values())))
-            progress.advance(**losses)
+            curves = self._step(inputs[rows], pixels[rows], targets, beta) | {"beta": torch.tensor(beta)}
+            history.append(torch.stack([value.cpu() for value in curves.values()]))
+            progress.advance(**curves)
+            checkpoint.keep(history)
             if len(history) % per_epoch == 0:
-                check_finite(losses, epoch)
+                check_finite(curves, epoch)
         for network in self.networks_:
             network.eval()
-        curves = torch.stack(history).unflatten(0, (self.epochs, per_epoch)).mean(1)  # (epochs, losses)
-        self.extras_ = {"losses": curves.cpu().numpy(), "loss_names": np.array(list(losses))}
+        means = torch.stack(history).unflatten(0, (self.epochs, per_epoch)).mean(1)  # (epochs, curves)
+        self.extras_ = {"losses": means.numpy(), "loss_names": np.array(list(curves))}
         self.extras_ |= self._pictures(inputs[:PICTURES], pixels[:PICTURES])
         return self
 
@@ -151,7 +157,7 @@ class BGAN(Hasher):
         return self.networks_[0](inputs.float() / 255 * 2 - 1 if self.encoder == "conv" else inputs)
 
     def _step(self, inputs, pixels, targets, beta):
-        """One simultaneous update of the three networks; returns their losses."""
+        """One simultaneous update of the three networks; returns their losses, the share of bits on, and of saturated units."""
         represented, log_variance = self._represent(inputs)
         codes = ACTIVATIONS[self.activation](represented, beta)  # (B, n_bits)
         losses = {"neighbourhood": neighbourhood_loss(codes, targets, self.scale_by_length), "quantisation": quantisation_loss(codes)}
@@ -179,6 +185,7 @@ class BGAN(Hasher):
         for optimiser in self.optimisers_:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
+        losses |= {"bits on": (codes >= 0).float().mean(), "saturated": (codes.abs() > SATURATED).float().mean()}
         return {name: loss.detach() for name, loss in losses.items()}
 
     def _generator_codes(self, codes, represented, log_variance):

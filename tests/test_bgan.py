@@ -7,6 +7,7 @@ from sklearn.metrics import roc_auc_score
 
 from features._neighbours import nearest
 from methods._nets import app, straight_through
+from methods._training import Checkpoint
 from methods.bgan import BGAN, adversarial_loss, neighbourhood_loss, quantisation_loss
 
 
@@ -153,6 +154,27 @@ def test_divergence_is_an_error_that_names_the_loss(images, neighbours):
 def test_a_batch_larger_than_the_training_images_is_said(images, neighbours):
     with pytest.raises(ValueError, match="a batch of 101 is larger than the 100 training images"):
         fitted(images, neighbours, batch=101)
+
+
+@pytest.mark.parametrize("keywords", [{}, {"discriminator_sees": "both", "generator_input": "noisy"}], ids=str)
+def test_training_that_was_stopped_goes_on_to_the_same_codes(images, neighbours, tmp_path, monkeypatch, keywords):
+    """Stopped in the middle of an epoch, at the 13th of 25 batches, and begun again by another object."""
+    expected = codes_of(images, neighbours, **keywords)
+    monkeypatch.setattr(Checkpoint, "interval", 0.0)
+    steps = []
+    monkeypatch.setattr(
+        BGAN, "_step", lambda self, *rest, step=BGAN._step: steps.append(0) or (step(self, *rest) if len(steps) != 13 else 1 / 0)
+    )
+    hasher = BGAN(16, **SMALL | keywords)
+    hasher.checkpoint = tmp_path / "state.pt"
+    with pytest.raises(ZeroDivisionError):
+        hasher.fit(images, flat(images), neighbours)
+    again = BGAN(16, **SMALL | keywords)
+    again.checkpoint = tmp_path / "state.pt"
+    again.fit(images, flat(images), neighbours)
+    assert len(steps) == 13 + 25 - 12
+    assert (again.encode(images, flat(images)) == expected).all()
+    assert again.extras_["losses"].shape[0] == SMALL["epochs"]
 
 
 def test_global_random_state_is_untouched(images, neighbours):

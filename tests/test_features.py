@@ -71,26 +71,42 @@ def test_an_extractor_that_loses_rows_is_named(tmp_path):
         write_features(tmp_path / "features.npy", [np.zeros((30, 2), np.float32)], 50, "mine")
 
 
-def brute_force(features, length):
-    """Every cosine by a sum of its own, every list by a full sort."""
-    centred = features.astype(np.float64) - features.astype(np.float64).mean(axis=0)
-    norms = np.sqrt((centred**2).sum(axis=1))
-    unit = np.array([row / norm if norm else row for row, norm in zip(centred, norms, strict=True)])
+def brute_force(features, length, metric="centred-cosine"):
+    """Every nearness by a sum of its own, every list by a full sort."""
+    points = features.astype(np.float64)
+    if metric != "cosine":
+        points = points - points.mean(axis=0)
+    if metric != "l2":
+        norms = np.sqrt((points**2).sum(axis=1))
+        points = np.array([row / norm if norm else row for row, norm in zip(points, norms, strict=True)])
     lists = []
-    for i, row in enumerate(unit):
-        cosines = (unit * row).sum(axis=1)
-        lists.append([i, *sorted((j for j in range(len(unit)) if j != i), key=lambda j: (-cosines[j], j))][:length])
+    for i, row in enumerate(points):
+        nearness = -((points - row) ** 2).sum(axis=1) if metric == "l2" else (points * row).sum(axis=1)
+        lists.append([i, *sorted((j for j in range(len(points)) if j != i), key=lambda j: (-nearness[j], j))][:length])
     return np.array(lists)
 
 
-@settings(deadline=None, max_examples=30)
-@given(st.integers(2, 90), st.integers(1, 6), st.integers(1, 70), st.integers(0, 2**32 - 1), st.sampled_from([2, 5, 10_000]))
-def test_neighbours_are_those_of_brute_force(n, d, length, seed, levels):
+@settings(deadline=None, max_examples=60)
+@given(
+    st.integers(2, 90),
+    st.integers(1, 6),
+    st.integers(1, 70),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([2, 5, 10_000]),
+    st.sampled_from(experiments.METRICS),
+)
+def test_neighbours_are_those_of_brute_force(n, d, length, seed, levels, metric):
     """Few levels make many equal images, and images at the very mean."""
     features = np.random.default_rng(seed).integers(0, levels, (n, d)).astype(np.float32)
-    found = neighbours.nearest(features, length)
+    found = neighbours.nearest(features, length, metric=metric)
     assert found.dtype == np.int32
-    assert (found == brute_force(features, min(length, n))).all()
+    assert (found == brute_force(features, min(length, n), metric)).all()
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
+def test_far_from_the_origin_every_metric_is_exact(metric):
+    features = (100 + np.random.default_rng(5).normal(size=(300, 6))).astype(np.float32)
+    assert (neighbours.nearest(features, 20, metric=metric) == brute_force(features, 20, metric)).all()
 
 
 def test_neighbours_do_not_depend_on_threads_or_blocks(monkeypatch):
