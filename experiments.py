@@ -28,6 +28,7 @@ SCORES = "results/scores/{dataset}/{features}/{variant}"
 WORK = {"datasets": ("load",), "features": ("extract",), "methods": ("fit", "encode")}  # functions of a plugin's class
 DATA_VARIABLE = "BGAN_BENCH_DATA"
 GROUND = ("experiments", "provenance", "storage", "progress", "networks")
+VALIDATION = "-validation"  # after a data set's name: the protocol within its training part, for choosing settings
 METRICS = ("centred-cosine", "cosine", "l2")  # of the neighbour lists, the default first
 CONTROLS = {"exact-cosine": "Exact cosine", "exact-l2": "Exact Euclidean"}
 
@@ -95,6 +96,7 @@ class Variant:
     note: str = ""
     datasets: tuple[str, ...] | None = None
     neighbours: str = METRICS[0]
+    validation: bool = False
 
     @property
     def keywords(self) -> dict:
@@ -251,7 +253,7 @@ def variant(floor: str, name: str, config: dict) -> Variant:
         raise BenchmarkError(f"{where}: {', '.join(missing)} must be set, as in {{of: {part.name}, set: {{{missing[0]}: ...}}}}")
     only = entry.get("datasets")
     label, note, metric = entry.get("label") or part.label, entry.get("note") or "", entry.get("neighbours") or METRICS[0]
-    return Variant(name, part, settings, label, note, tuple(only) if only else None, metric)
+    return Variant(name, part, settings, label, note, tuple(only) if only else None, metric, entry.get("validation", False))
 
 
 def _component_of(floor: str, name: str, where: str) -> Component:
@@ -262,6 +264,9 @@ def _component_of(floor: str, name: str, where: str) -> Component:
 
 
 def _implied_entry(floor: str, name: str, config: dict) -> dict:
+    if floor == "datasets" and name.endswith(VALIDATION):
+        whole = variant(floor, name.removesuffix(VALIDATION), config)
+        return {"of": whole.component.name, "set": whole.settings, "label": f"{whole.label}, validation", "validation": True}
     base, _, protocol = name.partition("-")
     if floor == "datasets" and protocol and base in plugins(floor):
         protocols = component(floor, base).literals.get("protocols", ())
@@ -405,7 +410,8 @@ def settings_text(floor: str, name: str, config: dict) -> str:
     """Plugin and keywords of a variant as JSON: how parameters travel to a job, beside its path."""
     found = variant(floor, name, config)
     keywords = {key: value for key, value in found.keywords.items() if key != "seed"}
-    return json.dumps({"of": found.component.name, "set": keywords}, sort_keys=True)
+    validation = {"validation": True} if found.validation else {}
+    return json.dumps({"of": found.component.name, "set": keywords} | validation, sort_keys=True)
 
 
 def plan_text(config: dict) -> str:

@@ -33,6 +33,8 @@ def prepare(name: str, settings: dict, data: Path) -> None:
     part = component("datasets", settings["of"])
     dataset = getattr(importlib.import_module(f"datasets.{part.name}"), part.class_name)(**settings["set"])
     collection = dataset.load(data, Path(CACHE))
+    if settings.get("validation"):
+        collection = _base.validation_part(collection, name)
     _base.check(collection, name)
     with storage.new_folder(DATASET.format(dataset=name)) as folder:
         np.save(folder / "images.npy", collection.images)
@@ -49,7 +51,7 @@ def describe(name: str, settings: dict, dataset: _base.Dataset, collection: _bas
     labels = collection.labels
     return {
         "name": name,
-        "label": dataset.label,
+        "label": dataset.label + (", validation" if settings.get("validation") else ""),
         "citation": dataset.citation,
         "settings": settings,
         "protocol": getattr(dataset, "protocol", dataset.protocols[0]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from experiments import BenchmarkError
 
 PUBLISHED, OURS = "published", "ours"
+VALIDATION_QUERIES = 1000
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,21 @@ def draw_per_class(labels: np.ndarray, per_class: int, order: np.ndarray) -> np.
 def others(n: int, rows: np.ndarray) -> np.ndarray:
     """The rows of range(n) that are not in `rows`, sorted."""
     return np.setdiff1d(np.arange(n, dtype=np.int64), rows)
+
+
+def validation_part(collection: Collection, name: str) -> Collection:
+    """The same images with a split inside the training part, on which settings may be chosen: no test query takes part.
+
+    1,000 of the training images, or a fifth if that is fewer, are queries; the others train and are searched.
+    """
+    train = collection.train[shuffled(len(collection.train), f"bgan-bench/{name}/1")]
+    count = min(VALIDATION_QUERIES, len(train) // 5)
+    rest = np.sort(train[count:])
+    rule = (
+        f"validation: {count:,} training images, drawn without labels in the order of a fixed hash, are queries; the others the rest",
+        OURS,
+    )
+    return replace(collection, query=np.sort(train[:count]), database=rest, train=rest, rules=(*collection.rules, rule))
 
 
 def split_digest(collection: Collection) -> str:

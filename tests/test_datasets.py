@@ -77,6 +77,15 @@ def test_the_splits_are_fixed_for_good():
     assert _base.shuffled(6, "name").tolist() == sorted(range(6), key=lambda i: hashlib.sha256(f"name/{i}".encode()).digest())
 
 
+def test_validation_stays_inside_the_training_part():
+    whole, part = digits(), _base.validation_part(digits(), "digits-validation")
+    _base.check(part, "digits-validation")
+    assert len(part.query) == len(whole.train) // 5
+    assert set(part.query) | set(part.database) == set(whole.train)
+    assert (part.train == part.database).all()
+    assert not set(whole.query) & (set(part.query) | set(part.database))
+
+
 def broken(**changes):
     return replace(digits(), **changes)
 

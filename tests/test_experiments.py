@@ -1,5 +1,6 @@
 """From a configuration to runs and paths, and what a wrong one is told."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,16 @@ def test_sources_are_the_file_and_what_it_imports_from_its_floor():
 
     assert names("itq") == ["_base.py", "_pca.py", "itq.py"]
     assert names("bgan") == ["_base.py", "_neighbourhood.py", "_nets.py", "_training.py", "bgan.py"]
+
+
+def test_any_data_set_has_a_validation_protocol():
+    found = experiments.variant("datasets", "cifar10-bgan-validation", loaded())
+    assert (found.component.name, found.settings, found.validation) == ("cifar10", {"protocol": "bgan"}, True)
+    assert json.loads(experiments.settings_text("datasets", "digits-validation", loaded())) == {
+        "of": "digits",
+        "set": {},
+        "validation": True,
+    }
 
 
 def test_the_data_folder_is_an_option(monkeypatch):
