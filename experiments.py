@@ -10,7 +10,6 @@ import ast
 import functools
 import json
 import os
-import re
 import sys
 import time
 from dataclasses import dataclass, field
@@ -54,16 +53,6 @@ class Run:
     @property
     def log(self) -> str:
         return LOG.format(**vars(self)) + ".log"
-
-    @classmethod
-    def from_folder(cls, folder: str | Path) -> Run:
-        """The run whose folder this is. Raises BenchmarkError where the path is no run's."""
-        pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(RUN))
-        found = re.fullmatch(pattern, Path(folder).as_posix())
-        if not found:
-            raise BenchmarkError(f"{folder} is not the folder of a run; expected {RUN}")
-        parts = found.groupdict()
-        return cls(**parts | {"bits": int(parts["bits"]), "seed": int(parts["seed"])})
 
 
 @dataclass(frozen=True)

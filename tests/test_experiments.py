@@ -21,15 +21,9 @@ def loaded(name="config.yaml", **changes):
 names = st.from_regex(r"\A[a-z0-9][a-z0-9_.-]{0,12}\Z")
 
 
-@given(names, names, names, st.integers(1, 1024), st.integers(0, 2**32 - 1))
-def test_a_run_and_its_folder_are_one(dataset, features, variant, bits, seed):
-    run = Run(dataset, features, variant, bits, seed)
-    assert Run.from_folder(run.folder) == run
-
-
-def test_a_folder_that_is_no_runs_is_refused():
-    with pytest.raises(BenchmarkError, match="is not the folder of a run"):
-        Run.from_folder("results/runs/digits/pixels/itq/32/seed0")
+@given(*[st.tuples(names, names, names, st.integers(1, 1024), st.integers(0, 2**32 - 1)) for _ in range(2)])
+def test_two_runs_share_no_folder(one, other):
+    assert (Run(*one).folder == Run(*other).folder) == (one == other)
 
 
 def test_methods_without_randomness_run_once():
