@@ -40,7 +40,7 @@ def write(source: Path, output: Path, partial: bool = False) -> None:
 
     Raises BenchmarkError where the results are not what `collect` writes, or where `output` holds something that is no report.
     """
-    from report import figures, harness, page, references, results, tables
+    from report import figures, harness, page, references, results, tables, training
 
     _check_output(output)
     found = results.read(source)
@@ -49,14 +49,15 @@ def write(source: Path, output: Path, partial: bool = False) -> None:
         found = replace(found, experiment=found.experiment | {"partial": True})
     built = tables.build(found)
     drawn = figures.draw(found)
+    trainings = training.draw(found)
     cited = references.cited(_keys(found, built), references.read())
     spent = found.experiment.get("cost", {})
     cost = harness.sentence(harness.keep(source / "harness.json", harness.measure(spent, time.time())), spent.get("started"))
     with storage.new_folder(output) as folder:
         _write_tables(folder / "tables", found, built)
-        _write_figures(folder / "figures", drawn)
+        _write_figures(folder / "figures", [*drawn, *(figure for item in trainings for figure in item.figures)])
         shutil.copyfile(references.BIBLIOGRAPHY, folder / "references.bib")
-        (folder / "index.html").write_text(page.render(found, built, drawn, cited, cost, source, output), encoding="utf-8")
+        (folder / "index.html").write_text(page.render(found, built, drawn, trainings, cited, cost, source, output), encoding="utf-8")
     print(f"{output / 'index.html'}: {len(built)} tables, {len(drawn)} figures")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from report.declarations import Declaration
-from report.model import Panel
+from report.model import NEAR_COLLAPSE, Panel
 from report.results import Pair, Results
 
 
@@ -23,6 +23,10 @@ def conventions(results: Results, entry: Declaration, panels: list[Panel]) -> It
         yield "Below the rule: rankings by real-valued features; not upper bounds."
     if any(cell.state == "incomplete" for cell in cells):
         yield "2/3 beside a mean: over the 2 of 3 seeds that are done; never in bold."
+    if collapses := [cell.collapse for cell in cells if cell.collapse]:
+        example = max(collapses, key=lambda collapse: collapse.runs)  # one that counts seeds explains those that do not
+        share = f"{100 * NEAR_COLLAPSE:g} % of the items or of all codes"
+        yield f"{example.mark}: {example.words}, fewer distinct codes than {share}; still in the mean."
 
 
 def protocol(results: Results, pair: Pair, entry: Declaration) -> str:

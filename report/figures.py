@@ -75,7 +75,7 @@ def draw(results: Results) -> list[Figure]:
 
 def overview(results: Results) -> Figure | None:
     """mAP against bits, a panel for each data set and features."""
-    canvas, axes = _canvas(results, len(results.pairs))
+    canvas, axes = canvas_of(len(results.pairs), _legend_labels(results))
     lowered = []
     for axis, pair in zip(axes, results.pairs, strict=True):
         lowered += _lengths(axis, results, pair, Value(metric="map"))
@@ -124,7 +124,7 @@ def by_radius(results: Results, pair: Pair) -> Figure | None:
 
 def times(results: Results, pair: Pair) -> Figure | None:
     """Seconds to fit and microseconds to encode an image, against bits, on logarithmic scales."""
-    canvas, axes = _canvas(results, 2, share_y=False)
+    canvas, axes = canvas_of(2, _legend_labels(results), share_y=False)
     for axis, fact, label in zip(axes, ("fit_seconds", "encode_microseconds"), ("Fit (s)", "Encode (µs per image)"), strict=True):
         lowered = _lengths(axis, results, pair, Value(fact=fact, deviation=False))
         axis.set_yscale("log")
@@ -135,15 +135,17 @@ def times(results: Results, pair: Pair) -> Figure | None:
     return _finish(results, canvas, axes, name, f"Time to fit and to encode: {results.label(pair)}", caption + _lowered(lowered))
 
 
-def _canvas(results: Results, panels: int, share_y: bool = True) -> tuple[Canvas, list[Axes]]:
-    """Axes in rows of at most COLUMNS above room for the legend, placed in inches: a layout engine would draw everything three times."""
+def canvas_of(panels: int, legend: list[str], share_y: bool = True) -> tuple[Canvas, list[Axes]]:
+    """Axes in rows of at most COLUMNS above room for a legend of these labels, placed in inches: a layout engine would draw everything
+    three times.
+    """
     rows = -(-panels // COLUMNS)
     columns = -(-panels // rows)
     panel = FEW_PANELS_INCHES.get(panels, PANEL_INCHES)
     gap = PANEL_GAP if share_y else LABEL_INCHES
     width = LABEL_INCHES + columns * panel[0] + (columns - 1) * gap + MARGIN_INCHES
-    legend = -(-len(_legend_labels(results)) // _legend_columns(results, width)) * LEGEND_ROW_INCHES
-    height = rows * (TITLE_INCHES + panel[1] + AXIS_INCHES) + legend
+    legend_rows = -(-len(legend) // _legend_columns(legend, width))
+    height = rows * (TITLE_INCHES + panel[1] + AXIS_INCHES) + legend_rows * LEGEND_ROW_INCHES
     canvas = Canvas(figsize=(width, height))
     axes = []
     for place in range(panels):
@@ -161,8 +163,8 @@ def _legend_labels(results: Results) -> list[str]:
     return [*(entry["label"] for entry in results.methods + results.controls), CHANCE]
 
 
-def _legend_columns(results: Results, width: float) -> int:
-    longest = max(map(len, _legend_labels(results)))
+def _legend_columns(labels: list[str], width: float) -> int:
+    longest = max(map(len, labels), default=0)
     return max(1, int(width / (0.5 + 0.08 * longest)))
 
 
@@ -202,7 +204,7 @@ def _curves(
 ) -> Figure | None:
     """A panel a code length, a line a method; `curve` gives x and y for a key (dataset, features, variant, bits)."""
     lengths = results.experiment["bits"]
-    canvas, axes = _canvas(results, len(lengths))
+    canvas, axes = canvas_of(len(lengths), _legend_labels(results))
     for axis, bits in zip(axes, lengths, strict=True):
         for place, method in enumerate(results.methods):
             points = curve((*pair, method["name"], bits))
@@ -262,13 +264,18 @@ def _chance_line(axis: Axes, results: Results, pair: Pair) -> None:
 
 
 def _finish(results: Results, canvas: Canvas, axes: list[Axes], name: str, title: str, caption: str) -> Figure | None:
-    """One legend for all panels, then the three forms of the figure; None where nothing was drawn."""
+    """One legend for all panels; None where nothing was drawn."""
     drawn = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     if not drawn:
         return None
     labels = [label for label in dict.fromkeys(_legend_labels(results)) if label in drawn]
-    columns = _legend_columns(results, canvas.get_figwidth())
+    columns = _legend_columns(_legend_labels(results), canvas.get_figwidth())
     canvas.legend([drawn[label] for label in labels], labels, loc="lower center", ncols=columns, columnspacing=1.2, borderaxespad=0.1)
+    return finished(canvas, name, title, caption)
+
+
+def finished(canvas: Canvas, name: str, title: str, caption: str) -> Figure:
+    """A drawn canvas in its three forms."""
     inline = _svg(canvas, name)
     return Figure(name, title, caption, inline, inline.replace(">", f">{SVG_COLOURS}", 1) + "\n", _pdf(canvas))
 

@@ -69,8 +69,8 @@ def size(table: Table) -> Size:
 
 
 def _characters(cell: Cell) -> float:
-    """Length of a cell in characters of its own size; deviation and seeds are set smaller."""
-    return len(cell.text) + (0.8 * len(cell.deviation) + 2.5 if cell.deviation else 0) + 0.7 * len(cell.seeds)
+    """Length of a cell in characters of its own size; deviation and marks are set smaller."""
+    return len(cell.text) + (0.8 * len(cell.deviation) + 2.5 if cell.deviation else 0) + 0.7 * len(_marks(cell))
 
 
 def header(table: Table) -> Source:
@@ -120,4 +120,9 @@ def _cell(cell: Cell, size: Size) -> str:
         text = rf"\textit{{{text}}}"
     if cell.deviation:
         text += rf"{{{size.small}$\,\pm\,${cell.deviation}}}"
-    return text + (rf"\textsuperscript{{{cell.seeds}}}" if cell.seeds else "")
+    marks = _marks(cell).replace(" ", r"\,")  # seven cuts with marks are as wide as the text
+    return text + (rf"\textsuperscript{{{marks}}}" if marks else "")
+
+
+def _marks(cell: Cell) -> str:
+    return ", ".join(filter(None, [cell.seeds, cell.collapse.mark if cell.collapse else ""]))

@@ -18,18 +18,39 @@ class Column:
     label: str
 
 
+NEAR_COLLAPSE = 0.05  # of the distinct codes that there could be: a run with fewer is done, and its metrics say little
+
+
+@dataclass(frozen=True)
+class Collapse:
+    """How many of the `runs` behind a cell, those that are done, are near-collapses."""
+
+    count: int
+    runs: int
+
+    @property
+    def mark(self) -> str:
+        return f"c {self.count}/{self.runs}" if self.runs > 1 else "c"
+
+    @property
+    def words(self) -> str:
+        return "near-collapse" + (f" in {self.count} of {self.runs} seeds" if self.runs > 1 else "")
+
+
 @dataclass(frozen=True)
 class Cell:
     """What is printed at one place.
 
     state: complete, incomplete (some seeds are not done), failed, missing, unscored or omitted; number and spread: the mean and
-    the standard deviation (n - 1) behind the text, where there are any; seeds: "2/3" in an incomplete cell.
+    the standard deviation (n - 1) behind the text, where there are any; seeds: "2/3" in an incomplete cell; collapse: of a metric,
+    where a run that is in the mean collapsed.
     """
 
     text: str
     state: str = "complete"
     deviation: str = ""
     seeds: str = ""
+    collapse: Collapse | None = None
     detail: str = ""
     number: float | None = None
     spread: float = 0.0

@@ -14,12 +14,20 @@ from report.figures import Figure
 from report.model import Table
 from report.references import Reference
 from report.results import Results
+from report.training import Training, methods_shown
 
 TEMPLATES = Path(__file__).with_name("templates")
 
 
 def render(
-    results: Results, tables: list[Table], figures: list[Figure], references: list[Reference], cost: str, source: Path, output: Path
+    results: Results,
+    tables: list[Table],
+    figures: list[Figure],
+    trainings: list[Training],
+    references: list[Reference],
+    cost: str,
+    source: Path,
+    output: Path,
 ) -> str:
     """The page's HTML: `cost` is the sentence on the harness, `source` the folder of the results, `output` that of the page."""
     return _environment().get_template("page.html.j2").render(
@@ -30,6 +38,8 @@ def render(
         tables=tables,
         overview=next((figure for figure in figures if figure.name == "overview"), None),
         figures=[figure for figure in figures if figure.name != "overview"],
+        trainings=trainings,
+        trainings_shown=methods_shown(results),
         references=references,
         numbers={reference.key: place for place, reference in enumerate(references, 1)},
         citations={method["name"]: method["citation"] for method in results.methods if method["citation"]},

@@ -13,12 +13,16 @@ from report.tables import method_cell
 
 @dataclass(frozen=True)
 class Best:
-    """The methods of highest printed mAP at one code length, and those whose mean +- deviation overlaps with theirs."""
+    """The methods of highest printed mAP at one code length, those whose mean +- deviation overlaps with theirs, and what is amiss.
+
+    collapsed: which of the methods, and in how many seeds; absent: methods without a complete cell.
+    """
 
     bits: int
     labels: list[str]
     cell: Cell
     overlapping: list[str]
+    collapsed: list[str]
     absent: list[str]
 
 
@@ -56,7 +60,8 @@ def _best(results: Results, pair: Pair, bits: int) -> Best | None:
     top = max(complete.values(), key=lambda cell: cell.number)
     labels = [label for label, cell in complete.items() if cell.text == top.text]
     overlapping = [label for label, cell in complete.items() if label not in labels and _overlap(cell, top)]
-    return Best(bits, labels, top, overlapping, [label for label in cells if label not in complete])
+    collapsed = [f"{label}: {complete[label].collapse.words}" for label in labels if complete[label].collapse]
+    return Best(bits, labels, top, overlapping, collapsed, [label for label in cells if label not in complete])
 
 
 def _overlap(one: Cell, other: Cell) -> bool:

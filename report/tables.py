@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from report import captions
 from report.declarations import Declaration, Value, read
-from report.model import Cell, Column, Panel, Row, Table
+from report.model import NEAR_COLLAPSE, Cell, Collapse, Column, Panel, Row, Table
 from report.results import Pair, Results
 
 DASH = "\N{EN DASH}"
@@ -23,7 +23,18 @@ TEXT_FACTS = ("device", "threads")
 
 def build(results: Results, entries: list[Declaration] | None = None) -> list[Table]:
     """Every declared table, filled from the results; one whose metric was left out everywhere has no panels and says why."""
-    return [_table(results, entry, pairs) for entry in entries or read() for pairs in _files(results, entry)]
+    shown = [entry for entry in entries or read() if _concerns(results, entry)]
+    return [_table(results, entry, pairs) for entry in shown for pairs in _files(results, entry)]
+
+
+def _concerns(results: Results, entry: Declaration) -> bool:
+    """Whether the experiment has what a table selects; of several methods it takes two, since one alone compares nothing."""
+    experiment = results.experiment
+    present = {"methods": {method["name"] for method in results.methods}, "bits": experiment["bits"], "datasets": experiment["datasets"]}
+    return all(
+        sum(name in present[what] for name in names) >= min(2 if what == "methods" else 1, len(names))
+        for what, names in entry.select.items()
+    )
 
 
 def _files(results: Results, entry: Declaration) -> list[list[Pair]]:
@@ -131,7 +142,8 @@ def method_cell(results: Results, key: tuple[str, str, str], bits: int | None, c
     ]
     if any(number is None for series in numbers for number in series):
         return Cell("not scored", "unscored")
-    return _with_seeds(_summary(numbers, value), len(done), runs)
+    cell = _with_seeds(_summary(numbers, value), len(done), runs)
+    return replace(cell, collapse=_collapse(done)) if value.metric else cell
 
 
 def _undone(runs: list[dict]) -> Cell:
@@ -146,6 +158,13 @@ def _with_seeds(cell: Cell, done: int, runs: list[dict]) -> Cell:
         return cell
     failures = [run["message"] for run in runs if run["status"] == "failed"]
     return replace(cell, state="incomplete", seeds=f"{done}/{len(runs)}", detail=next(iter(failures), ""))
+
+
+def _collapse(done: list[dict]) -> Collapse | None:
+    # Twelve bits cannot tell 60,000 items apart: the share is of the codes that there could be.
+    possible = [min(int(run["items"]), 2 ** run["bits"]) for run in done]
+    count = sum(int(run["distinct_codes"]) < NEAR_COLLAPSE * most for run, most in zip(done, possible, strict=True))
+    return Collapse(count, len(done)) if count else None
 
 
 def _number(results: Results, key: tuple, run: dict, name: str, value: Value, k: int | None) -> float | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import io
 import json
 import re
 import shutil
@@ -15,12 +17,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
+import experiments
 from experiments import BenchmarkError
 from report import __main__ as command
-from report import declarations, figures, harness, latex, references, results, summary, tables
+from report import declarations, figures, harness, latex, references, results, summary, tables, training
 from report.declarations import Value
 from report.latex_text import escape
 from report.model import Cell, Row
@@ -42,10 +47,11 @@ SEEDS = (0, 1, 2)
 DIGITS = results.Pair("digits", "pixels")
 
 
-def write_results(folder, *, methods=METHODS, grid=(DIGITS,), bits=(16, 32), seeds=SEEDS, broken=(), map_of=None, **changes):
+def write_results(folder, *, methods=METHODS, grid=(DIGITS,), bits=(16, 32), seeds=SEEDS, broken=(), distinct=(), map_of=None, **changes):
     """Write the three inputs of the report into `folder` and return it.
 
-    broken: {(variant, bits, seed): "failed" or "missing"}; map_of: (variant, bits, seed) -> map; changes: keys of experiment.json.
+    broken: {(variant, bits, seed): "failed" or "missing"}; distinct: {(variant, bits, seed): distinct codes of 1797};
+    map_of: (variant, bits, seed) -> map; changes: keys of experiment.json.
     """
     random = np.random.default_rng(0)
     runs, metrics = [], []
@@ -55,7 +61,9 @@ def write_results(folder, *, methods=METHODS, grid=(DIGITS,), bits=(16, 32), see
             for length, seed in [(length, seed) for length in bits for seed in (seeds if stochastic else [0])]:
                 status = dict(broken).get((name, length, seed), "done")
                 run = {"dataset": dataset, "features": features, "variant": name, "bits": length, "seed": seed, "label": label}
-                runs.append(run | _run_facts(run, status, random))
+                runs.append(run | _run_facts(run, status, random, folder))
+                if (name, length, seed) in distinct:
+                    runs[-1]["distinct_codes"] = str(distinct[name, length, seed])
                 if status == "done":
                     value = map_of(name, length, seed) if map_of else level + length / 1000 + random.normal(0, 0.01)
                     metrics += [(dataset, features, name, length, seed, *row) for row in scores(value, length, database)]
@@ -69,9 +77,12 @@ def write_results(folder, *, methods=METHODS, grid=(DIGITS,), bits=(16, 32), see
     return folder
 
 
-def _run_facts(run, status, random):
-    place = f"{run['dataset']}/{run['features']}/{run['variant']}/{run['bits']}bit/seed{run['seed']}"
-    facts = {"status": status, "folder": f"results/runs/{place}", "keywords": '{"iterations": 50}', "method": run["variant"]}
+def _place(run):
+    return f"runs/{run['dataset']}/{run['features']}/{run['variant']}/{run['bits']}bit/seed{run['seed']}"
+
+
+def _run_facts(run, status, random, folder):
+    facts = {"status": status, "folder": f"{folder}/{_place(run)}", "keywords": '{"iterations": 50}', "method": run["variant"]}
     if status == "failed":
         facts["message"] = "ValueError: loss is not finite at step 40"
     if status == "done":
@@ -146,7 +157,24 @@ def _method(name, label, stochastic):
 
 def _failure(run):
     identity = {key: run[key] for key in ("dataset", "features", "variant", "bits", "seed")}
-    return {"run": identity, "log": run["folder"].replace("results", "logs", 1) + ".log", "message": run["message"]}
+    return {"run": identity, "log": f"logs/{_place(run)}.log", "message": run["message"]}
+
+
+def write_extras(folder, variant, *, pair=DIGITS, bits=32, seed=0, **changes):
+    """Curves and pictures of one run as a method keeps them; an array changed to None is left out. Returns the arrays."""
+    random = np.random.default_rng(0)
+    arrays = {name: random.integers(0, 256, (10, 8, 8, 3), dtype=np.uint8) for name in training.PICTURES}
+    arrays |= {"losses": random.random((20, 2)).astype(np.float32), "loss_names": np.array(["pixel", "<a & b>"])} | changes
+    run = {"dataset": pair[0], "features": pair[1], "variant": variant, "bits": bits, "seed": seed}
+    place = folder / _place(run)
+    place.mkdir(parents=True, exist_ok=True)
+    np.savez(place / "extras.npz", **{name: array for name, array in arrays.items() if array is not None})
+    return arrays
+
+
+def picture(data_uri):
+    """The pixels of an embedded PNG, read by Pillow."""
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data_uri.removeprefix("data:image/png;base64,")))))
 
 
 def _write_csv(path, header, rows):
@@ -192,10 +220,12 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def complete(tmp_path_factory):
-    """A whole report of two data sets with a failed, a missing and an incomplete cell."""
+    """A whole report of two data sets with a failed, a missing, an incomplete and a nearly collapsed cell, and what a method kept."""
     folder = tmp_path_factory.mktemp("complete") / "results"
     broken = {("itq", 32, 1): "failed", ("bgan", 32, 0): "failed", ("bgan", 32, 1): "missing", ("bgan", 32, 2): "missing"}
-    write_results(folder, grid=(DIGITS, ("cifar10", "vgg19_fc7")), broken=broken)
+    write_results(folder, grid=(DIGITS, ("cifar10", "vgg19_fc7")), broken=broken, distinct={("lsh", 16, 0): 3})
+    write_extras(folder, "lsh")
+    write_extras(folder, "lsh", pair=("cifar10", "vgg19_fc7"), sampled=None)
     command.write(folder, folder / "report")
     return folder / "report"
 
@@ -236,6 +266,57 @@ def test_cells_without_all_their_runs_say_so(tmp_path):
     assert [cells(table, name)[0].text for name in ("bgan", "pcah")] == ["failed 1/3", "missing"]
     assert cells(table, "lsh")[1].text == "failed 3/3"
     assert cells(table, "lsh")[1].detail == "ValueError: loss is not finite at step 40"
+
+
+def test_a_near_collapse_stays_in_the_mean_and_is_marked(tmp_path, undrawn):
+    few = {("itq", 16, 0): 89, ("itq", 16, 1): 90, ("itq", 32, 1): 2, ("itq", 32, 2): 1}  # 5 % of 1797 is 89.85
+    few |= {("pcah", 16, 0): 1} | {("lsh", 16, seed): 5 for seed in SEEDS}
+    values = {"lsh": 0.2, "pcah": 0.3, "itq": 0.9, "bgan": 0.4}
+    folder = write_results(
+        tmp_path / "results",
+        distinct=few,
+        broken={("itq", 32, 0): "missing", ("itq", 16, 2): "failed"} | {("bgan", 32, seed): "missing" for seed in SEEDS},
+        map_of=lambda name, bits, seed: values[name] + seed / 100,
+    )
+    found = built(folder)
+    itq, lsh, pcah, bgan = (cells(found["map"], name)[0] for name in ("itq", "lsh", "pcah", "bgan"))
+    assert (printed(itq), itq.seeds, itq.collapse.mark) == ("0.905 ± 0.007", "2/3", "c 1/2")
+    assert [cell.collapse.mark for cell in (lsh, pcah)] == ["c 3/3", "c"]
+    assert bgan.collapse is None
+    assert (
+        "c 3/3: near-collapse in 3 of 3 seeds, fewer distinct codes than 5 % of the items or of all codes; still in the mean."
+        in found["map"].caption
+    )
+    for name in ("map-tie-order", "map-at-1000", "precision-at-k--digits--pixels"):
+        assert cells(found[name], "itq")[0].collapse.mark == "c 1/2"
+    for name in ("time", "code-health"):
+        assert cells(found[name], "itq")[0].collapse is None
+        assert "near-collapse" not in found[name].caption
+    source = latex.render(found["map"], [])
+    assert r"0.905{\scriptsize$\,\pm\,$0.007}\textsuperscript{2/3,\,c\,1/2} &" in source
+    assert r"PCAH & 0.300\textsuperscript{c} & " in source
+    command.write(folder, folder / "report")
+    page = (folder / "report/index.html").read_text(encoding="utf-8")
+    assert '<span class="seeds">2/3</span> <sup><abbr title="near-collapse in 1 of 2 seeds">c 1/2</abbr></sup></td>' in page
+
+
+@pytest.mark.parametrize(("bits", "distinct", "collapsed"), [(12, 2185, False), (12, 204, True), (48, 2999, True), (48, 3000, False)])
+def test_a_near_collapse_is_of_the_codes_that_there_could_be(bits, distinct, collapsed):
+    """60,000 items: twelve bits have 4,096 codes, of which 5 % are 204.8; of the items they are 3,000."""
+    run = {"bits": bits, "items": "60000", "distinct_codes": str(distinct)}
+    assert bool(tables._collapse([run])) == collapsed
+
+
+def test_the_summary_says_that_a_best_method_collapsed(tmp_path, undrawn):
+    folder = write_results(
+        tmp_path / "results", distinct={("itq", 16, 1): 3, ("lsh", 16, 1): 3}, map_of=lambda name, bits, seed: {"itq": 0.9}.get(name, 0.3)
+    )
+    assert cells(built(folder)["map"], "itq")[0].best
+    command.write(folder, folder / "report")
+    text = " ".join("".join(Page(folder / "report/index.html").text).split())
+    assert "16 bits ITQ 0.900 ± 0.000 (ITQ: near-collapse in 1 of 3 seeds)" in text
+    assert text.count("(ITQ: near-collapse") == 1
+    assert "LSH: near-collapse" not in text
 
 
 def test_a_done_run_without_a_score_is_named(tmp_path):
@@ -330,6 +411,42 @@ def test_declarations_select_filter_and_order(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("selected", "shown"),
+    [
+        ({"methods": ["itq", "absent", "lsh"]}, True),
+        ({"methods": ["itq", "absent"]}, False),  # one alone compares nothing
+        ({"methods": ["absent", "missing"]}, False),
+        ({"methods": ["itq"]}, True),
+        ({"methods": ["absent"]}, False),
+        ({"bits": [64, 32]}, True),
+        ({"bits": [64]}, False),
+        ({"datasets": ["cifar10"], "methods": ["itq", "lsh"]}, False),
+    ],
+)
+def test_a_selection_that_leaves_nothing_to_compare_makes_no_table(tmp_path, selected, shown):
+    entry = declarations.Declaration("map", "", "", [Value(metric="map")], select=selected)
+    assert len(tables.build(results.read(write_results(tmp_path)), [entry])) == shown
+
+
+def test_ablations_have_tables_of_the_variants_that_were_run(tmp_path):
+    levels = {"itq": 0.5, "bgan": 0.3, "bgan-n": 0.31, "bgan-nc": 0.2, "bgan-ste": 0.4}
+    found = built(write_results(tmp_path, methods=[(name, name, level, True) for name, level in levels.items()]))
+    assert [row.name for row in found["rq1"].panels[0].rows] == ["bgan-n", "bgan-nc", "bgan"]
+    assert [row.name for row in found["rq2"].panels[0].rows] == ["bgan", "bgan-ste"]
+    assert [row.name for row in found["map"].panels[0].rows] == list(levels)
+    assert not {"released", "graph"} & set(found)
+    assert cells(found["rq1"], "bgan-n")[0].best
+    assert cells(found["rq1"], "bgan-n")[0].deviation
+
+
+def test_every_selected_method_is_a_variant():
+    variants = yaml.safe_load((Path(experiments.__file__).parent / "config/variants.yaml").read_text(encoding="utf-8"))
+    for entry in declarations.read():
+        for name in entry.select.get("methods", []):
+            assert experiments.variant("methods", name, variants).label
+
+
+@pytest.mark.parametrize(
     ("entry", "message"),
     [
         ("{name: a b, title: t, caption: c, values: []}", "small letters"),
@@ -378,6 +495,7 @@ def test_every_table_compiles_and_fits_two_columns(complete, tmp_path):
     text, log = compiled(tmp_path, sources)
     assert "Overfull \\hbox" not in log
     assert "failed 1/3" in text
+    assert "c 1/3" in text
     assert "Exact Euclidean" in text
 
 
@@ -510,7 +628,112 @@ def test_lines_stand_out_on_light_and_on_dark(colour):
         assert (high + 0.05) / (low + 0.05) >= 3  # WCAG 2.2, 1.4.11
 
 
+# Training
+
+
+def test_training_is_shown_on_the_page(complete):
+    page = Page(complete / "index.html")
+    assert {"training", "figure-training--digits--pixels--lsh", "figure-training--cifar10--vgg19_fc7--lsh"} <= set(page.ids)
+    text = " ".join("".join(page.text).split())
+    assert "Training of LSH: Digits, Pixels" in text
+    assert "What was followed in training, 32 bits, seed 0: mean of each epoch." in text
+    assert text.count("training images; rebuilt from their binary codes; from random codes. 32 bits, seed 0") == 1
+    assert text.count("training images; rebuilt from their binary codes. 32 bits, seed 0") == 1
+    assert text.count("<a & b>") == 2  # a panel of each
+    assert sum(address.startswith("data:image/png") for address in page.loaded) == 2
+    for suffix in ("svg", "pdf"):
+        assert (complete / f"figures/training--digits--pixels--lsh.{suffix}").is_file()
+
+
+def test_the_strip_holds_the_images_enlarged(tmp_path):
+    folder = write_results(tmp_path)
+    arrays = write_extras(folder, "bgan")
+    (shown,) = training.draw(results.read(folder))
+    pixels = picture(shown.strip)
+    side = 8 * 8
+    assert pixels.shape == (3 * side + 2 * 4, 8 * side + 7 * 4, 4)
+    for row, name in enumerate(("originals", "rebuilt", "sampled")):
+        for place in range(8):
+            top, left = row * (side + 4), place * (side + 4)
+            expected = np.kron(arrays[name][place], np.ones((8, 8, 1), dtype=np.uint8))
+            np.testing.assert_array_equal(pixels[top : top + side, left : left + side, :3], expected)
+    assert (pixels[..., 3] == 0).sum() == pixels[..., 3].size - 24 * side * side  # what is between them is transparent
+    assert picture(training._data_uri(training._strip([np.zeros((2, 224, 224, 3), np.uint8)]))).shape == (56, 2 * 56 + 4, 4)
+
+
+def test_the_run_shown_is_the_first_done_seed_of_the_longest_codes(tmp_path):
+    folder = write_results(tmp_path, broken={("itq", 32, 0): "failed"})
+    for seed in SEEDS:
+        write_extras(folder, "itq", seed=seed)
+        write_extras(folder, "bgan", bits=16, seed=seed)
+    assert [(shown.title, shown.note) for shown in training.draw(results.read(folder))] == [
+        ("Training of ITQ: Digits, Pixels", "32 bits, seed 1")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("absent", "curves", "rows"),
+    [
+        (["losses", "loss_names"], False, 3),
+        (["originals", "sampled"], True, 1),
+        (["originals", "rebuilt", "sampled"], True, 0),
+    ],
+)
+def test_every_array_is_optional(tmp_path, absent, curves, rows):
+    folder = write_results(tmp_path)
+    write_extras(folder, "bgan", **dict.fromkeys(absent))
+    (shown,) = training.draw(results.read(folder))
+    assert (shown.curves is not None, len(shown.rows), bool(shown.strip)) == (curves, rows, rows > 0)
+
+
+def test_a_run_that_kept_nothing_to_show_has_no_section(tmp_path, undrawn):
+    folder = write_results(tmp_path / "results")
+    write_extras(folder, "bgan", **dict.fromkeys(["losses", "loss_names", *training.PICTURES]), attention=np.ones(3))
+    command.write(folder, folder / "report")
+    assert "training" not in Page(folder / "report/index.html").ids
+
+
+def test_many_trainings_fit_on_the_page(tmp_path, monkeypatch):
+    methods = [(f"m{place}", f"M{place}", 0.3, True) for place in range(15)]
+    for grid, shown in (((DIGITS,), 12), ((DIGITS, ("cifar10", "gist")), 18)):
+        folder = write_results(tmp_path / str(shown), methods=methods, grid=grid, bits=(16,), seeds=(0,))
+        for pair in grid:
+            for name, *_ in reversed(methods):
+                write_extras(folder, name, pair=pair, bits=16, losses=None, loss_names=None)
+        found = training.draw(results.read(folder))
+        assert len(found) == shown
+        assert [item.title for item in found[:2]] == ["Training of M0: Digits, Pixels", "Training of M1: Digits, Pixels"]
+    noise = np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3), dtype=np.uint8)  # nothing packs worse
+    names = np.array(["neighbourhood", "quantisation", "pixel", "perceptual", "adversarial", "bits on", "saturated"])
+    losses = np.random.default_rng(0).random((50, 7)).astype(np.float32)
+    write_extras(folder, "m0", bits=16, losses=losses, loss_names=names, **dict.fromkeys(training.PICTURES, noise))
+    largest = training.draw(results.read(folder))[0]
+    assert training.SECTIONS * (len(largest.strip) + len(largest.curves.inline)) < 4e6
+
+
+def test_an_extras_file_damaged_anywhere_is_read_or_one_error(tmp_path):
+    folder = write_results(tmp_path)
+    write_extras(folder, "bgan")
+    (path,) = folder.rglob("extras.npz")
+    whole, random, errors = path.read_bytes(), np.random.default_rng(0), 0
+    directory = len(whole) - 700  # the entries of the archive, where a byte does most
+    for place in [*random.integers(0, len(whole), 150), *random.integers(directory, len(whole), 150)]:
+        damaged = bytearray(whole)
+        damaged[place] ^= random.integers(1, 256)
+        path.write_bytes(damaged)
+        try:
+            training._read(path)
+        except BenchmarkError:  # any other error fails
+            errors += 1
+    assert errors > 100
+
+
 # Inputs, outputs, harness
+
+
+def _cut(folder):
+    (path,) = folder.rglob("extras.npz")
+    path.write_bytes(path.read_bytes()[:-100])
 
 
 def _replaced(path, old, new):
@@ -532,6 +755,14 @@ def _replaced(path, old, new):
         (lambda folder: _replaced(folder / "experiment.json", '"grid"', '"pairs"'), "experiment.json lacks grid"),
         (lambda folder: _replaced(folder / "experiment.json", "{", ""), "experiment.json is no JSON"),
         (lambda folder: _replaced(folder / "experiment.json", "song2018binary", "song2099"), "references.bib has no entry 'song2099'"),
+        (lambda folder: write_extras(folder, "bgan", loss_names=None), "extras.npz holds losses float32 (20, 2) and loss_names"),
+        (lambda folder: write_extras(folder, "bgan", losses=np.full((20, 2), np.nan, np.float32)), "expected finite float32 (epochs, n)"),
+        (lambda folder: write_extras(folder, "bgan", losses=np.empty((0, 2), np.float32)), "losses float32 (0, 2)"),
+        (lambda folder: write_extras(folder, "bgan", loss_names=np.array([1, 2])), "loss_names int64 (2,), expected"),
+        (lambda folder: write_extras(folder, "bgan", rebuilt=np.zeros((10, 9, 8, 3), np.uint8)), "rebuilt uint8 (10, 9, 8, 3), expected"),
+        (lambda folder: write_extras(folder, "bgan", originals=np.zeros((10, 8, 8, 3))), "originals float64 (10, 8, 8, 3), expected"),
+        (lambda folder: write_extras(folder, "bgan", losses=np.array([[print]])), "cannot be read (Object arrays cannot be loaded"),
+        (lambda folder: write_extras(folder, "bgan") and _cut(folder), "cannot be read (File is not a zip file); remove the folder of"),
         (lambda folder: (folder / "report").mkdir() or (folder / "report/thesis.doc").touch(), "holds thesis.doc"),
     ],
 )
