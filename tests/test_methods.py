@@ -196,3 +196,14 @@ def test_the_neighbourhood_with_many_equal_overlaps_is_its_definition():
 def test_neighbour_lists_too_short_are_said(problem):
     with pytest.raises(ValueError, match="k1 = 20 and k2 = 80 need neighbour lists longer than found: 64"):
         similar_pairs(problem["neighbours"], 20, 80)
+
+
+def test_the_readmes_example_is_a_method(problem):
+    source = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)[1]
+    defined = {}
+    exec(source, defined)
+    hasher = defined["Median"](BITS).fit(problem["features"])
+    codes, labels = hasher.encode(problem["features"]), problem["labels"]
+    assert (codes.dtype, codes.shape) == (bool, (400, BITS))
+    query = np.arange(400) % 5 == 0
+    assert score(codes[query], codes[~query], labels[query], labels[~query], metrics=("map",))["map"] > 0.35
