@@ -10,15 +10,15 @@ REFRESH = 0.2  # seconds between two states of a terminal's line
 
 
 class Progress:
-    """Count `total` steps of `unit` and say how many are done, how fast, and how long the rest takes.
+    """Count `total` steps of `unit` and say how many are done, how fast, and how long the rest takes; `done` of them were done before.
 
     >>> progress = Progress("training", total=100, unit="batch")
     >>> progress.advance(loss=0.5)
     """
 
-    def __init__(self, what: str, total: int, unit: str):
+    def __init__(self, what: str, total: int, unit: str, done: int = 0):
         self.what, self.total, self.unit = what, total, unit
-        self.done = 0
+        self.done = self._before = done
         self.terminal = sys.stderr.isatty()
         self._started = self._shown = time.monotonic()
 
@@ -33,7 +33,7 @@ class Progress:
             self._show(self.line(now - self._started, values) + "\n")
 
     def line(self, seconds: float, values: dict[str, float]) -> str:
-        rate = self.done / max(seconds, 1e-9)
+        rate = (self.done - self._before) / max(seconds, 1e-9)
         left = (self.total - self.done) / rate if rate else 0.0
         shown = "".join(f"  {name} {value:.4g}" for name, value in values.items())
         return f"{self.what}: {self.done}/{self.total} {self.unit}, {rate:.3g}/s, {duration(left)} left{shown}"

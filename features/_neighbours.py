@@ -36,33 +36,37 @@ def nearest(features: np.ndarray, length: int = LENGTH, threads: int = 1, metric
 
 @dataclass(frozen=True)
 class _Space:
-    """Points whose nearness is x . y - offset of y: the cosine of unit vectors, or what falls with the Euclidean distance.
+    """Points, how near they are exactly, and nearly: within `rounding`, single x . single y - offset of y, in float32.
 
-    points: (n, d) float64; single: the same in float32; offset: (n,) float64, half the squared norm for l2, else 0;
-    rounding: bound on the error of nearness computed in float32.
+    points: (n, d) float64, unit vectors for a cosine, the features themselves for l2; single: (n, d) float32, the points about their
+    mean; offset: (n,) float64, half the squared norm of single for l2, else 0.
     """
 
     points: np.ndarray
     single: np.ndarray
     offset: np.ndarray
     rounding: float
+    euclidean: bool
 
     @classmethod
     def of(cls, features: np.ndarray, metric: str) -> _Space:
         points = features.astype(np.float64)
-        if metric != "cosine":
-            points -= points.mean(axis=0)  # moves no Euclidean distance, and keeps digits
-        norms = np.linalg.norm(points, axis=1)
         if metric == "l2":
-            return cls(points, points.astype(np.float32), norms**2 / 2, ROUNDING * float(norms.max() ** 2))
+            centred = points - points.mean(axis=0)  # moves no distance, and keeps digits in float32
+            squares = np.square(centred).sum(axis=1)
+            return cls(points, centred.astype(np.float32), squares / 2, ROUNDING * float(squares.max()), euclidean=True)
+        if metric == "centred-cosine":
+            points -= points.mean(axis=0)
+        norms = np.linalg.norm(points, axis=1, keepdims=True)
         # An image at the very mean stays zero, with cosine 0 to all.
-        points = np.divide(points, norms[:, None], out=points, where=norms[:, None] > 0)
-        return cls(points, points.astype(np.float32), np.zeros(len(points)), ROUNDING)
+        points = np.divide(points, norms, out=points, where=norms > 0)
+        return cls(points, points.astype(np.float32), np.zeros(len(points)), ROUNDING, euclidean=False)
 
     def nearness(self, row: int, others: np.ndarray) -> np.ndarray:
-        """float64, exact: a sum over the last axis adds in one order for every row, so equal images are equally near."""
-        if self.offset.any():
-            return self.offset[row] - np.square(self.points[others] - self.points[row]).sum(axis=1) / 2
+        """float64: the cosine, or minus half the squared distance; a sum over the last axis adds in one order for every row, so
+        images that are equal are equally near."""
+        if self.euclidean:
+            return np.square(self.points[others] - self.points[row]).sum(axis=1) / -2
         return (self.points[others] * self.points[row]).sum(axis=1)
 
 
@@ -77,7 +81,7 @@ def _block(space: _Space, start: int, length: int) -> np.ndarray:
     for at, row in enumerate(rows):
         lists[at], last = _ranked(space, row, candidates[at], length)
         # Whatever is no candidate has at most the smallest candidate's approximate nearness.
-        if width < n and last - approximate[at, candidates[at]].min() <= space.rounding:
+        if width < n and last + space.offset[row] - approximate[at, candidates[at]].min() <= space.rounding:
             lists[at], _ = _ranked(space, row, np.arange(n), length)
     return lists
 

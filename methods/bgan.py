@@ -102,10 +102,9 @@ class BGAN(Hasher):
         self.noise_ = stream(self.seed, "noise", self.device_)
         pixels, inputs = to_tensor(images, self.device_), self._inputs(images, features)
         per_epoch = len(images) // self.batch
-        progress = Progress(f"bgan {self.n_bits} bits", total=self.epochs * per_epoch, unit="batches")
         checkpoint = Checkpoint(self.checkpoint, self.networks_ + self.optimisers_, self.noise_)
         history = checkpoint.resume()
-        progress.advance(len(history))
+        progress = Progress(f"bgan {self.n_bits} bits", total=self.epochs * per_epoch, unit="batches", done=len(history))
         for step, (epoch, rows) in enumerate(batches(len(images), self.batch, self.epochs, self.seed)):
             if step < progress.done:
                 continue

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import experiments
@@ -74,7 +74,7 @@ def test_an_extractor_that_loses_rows_is_named(tmp_path):
 def brute_force(features, length, metric="centred-cosine"):
     """Every nearness by a sum of its own, every list by a full sort."""
     points = features.astype(np.float64)
-    if metric != "cosine":
+    if metric == "centred-cosine":
         points = points - points.mean(axis=0)
     if metric != "l2":
         norms = np.sqrt((points**2).sum(axis=1))
@@ -86,6 +86,7 @@ def brute_force(features, length, metric="centred-cosine"):
     return np.array(lists)
 
 
+@example(27, 2, 2, 25, 5, "l2")  # equal distances that differ when computed about the mean
 @settings(deadline=None, max_examples=60)
 @given(
     st.integers(2, 90),
@@ -101,6 +102,11 @@ def test_neighbours_are_those_of_brute_force(n, d, length, seed, levels, metric)
     found = neighbours.nearest(features, length, metric=metric)
     assert found.dtype == np.int32
     assert (found == brute_force(features, min(length, n), metric)).all()
+
+
+def test_equal_euclidean_distances_go_by_index():
+    points = np.array([[0, 0], [3, 4], [5, 0], [0, -5], [-3, -4], [1, 0]], np.float32) + np.float32(0.5)
+    assert neighbours.nearest(points, metric="l2")[0].tolist() == [0, 5, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("metric", ["cosine", "l2"])

@@ -65,3 +65,10 @@ def test_progress_is_quiet_until_there_is_something_to_say(capsys, monkeypatch):
     assert capsys.readouterr().err == "training: 10/40 batches, 0.909/s, 33 s left  loss 0.1235\n"
     work.advance(30)
     assert capsys.readouterr().err == ""
+
+
+def test_what_was_done_before_counts_for_no_rate(capsys, monkeypatch):
+    clock = iter([0.0, 20.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    progress.Progress("training", total=100, unit="batches", done=50).advance(10)
+    assert capsys.readouterr().err == "training: 60/100 batches, 0.5/s, 1 min 20 s left\n"
