@@ -335,7 +335,7 @@ def consumed(dataset: str, features: str, name: str, config: dict) -> list[str]:
     unknown = [argument for argument in part.consumes if argument not in files]
     if unknown:
         raise BenchmarkError(f"methods/{part.name}.py asks for {unknown[0]!r}: a method may consume {', '.join(files)}")
-    always = [f"{DATASET}/split.npz", f"{FEATURES}/features.json"]
+    always = [f"{DATASET}/split.npz", f"{DATASET}/dataset.json", f"{FEATURES}/features.json"]
     return [pattern.format(**place) for pattern in [*(files[argument] for argument in part.consumes), *always]]
 
 

@@ -79,8 +79,9 @@ def test_a_variant_is_its_methods_defaults_and_what_it_sets():
 def test_what_a_method_reads_is_what_its_arguments_name():
     config = loaded()
     read = {name: experiments.consumed("digits", "pixels", name, config) for name in ("itq", "bgan")}
-    assert [Path(path).name for path in read["itq"]] == ["features.npy", "split.npz", "features.json"]
-    assert [Path(path).name for path in read["bgan"]] == ["features.npy", "images.npy", "neighbours.npy", "split.npz", "features.json"]
+    described = ["split.npz", "dataset.json", "features.json"]
+    assert [Path(path).name for path in read["itq"]] == ["features.npy", *described]
+    assert [Path(path).name for path in read["bgan"]] == ["features.npy", "images.npy", "neighbours.npy", *described]
 
 
 def test_sources_are_the_file_and_what_it_imports_from_its_floor():
