@@ -11,7 +11,7 @@ import experiments
 from evaluation import score
 from experiments import ROOT
 from features._neighbours import nearest
-from methods._neighbourhood import similar_pairs
+from methods._neighbourhood import TIES, similar_pairs
 
 BITS = 12
 METHODS = experiments.plugins("methods")
@@ -165,22 +165,25 @@ def test_chance_codes_score_the_share_of_relevant_items(problem):
     assert found == pytest.approx(0.25, abs=0.03)
 
 
-def transcribed(neighbours, k1, k2, second_step=True):
+def transcribed(neighbours, k1, k2, second_step=True, ties="place"):
     """The definition of the neighbourhood structure, step by step, with sets."""
     n = len(neighbours)
     nearest_sets = [set(row[: k1 + 1]) for row in neighbours.tolist()]
     similar = np.zeros((n, n), dtype=bool)
     for i in range(n):
         place = {j: at for at, j in enumerate(neighbours[i].tolist())}
-        ranked = sorted(range(n), key=lambda j: (-len(nearest_sets[i] & nearest_sets[j]), place.get(j, n), j))
+        overlap = [len(nearest_sets[i] & other) for other in nearest_sets]
+        ranked = sorted(range(n), key=lambda j: (-overlap[j], 0 if ties == "index" and overlap[j] else place.get(j, n), j))
         for j in set().union(*(nearest_sets[m] for m in (ranked[:k2] if second_step else [i]))):
             similar[i, j] = similar[j, i] = True
     return similar
 
 
+@pytest.mark.parametrize("ties", TIES)
 @pytest.mark.parametrize(("k1", "k2"), [(3, 5), (10, 15), (20, 30), (2, 20)])
-def test_the_neighbourhood_is_its_definition(problem, k1, k2):
-    assert (similar_pairs(problem["neighbours"], k1, k2).toarray() == transcribed(problem["neighbours"], k1, k2)).all()
+def test_the_neighbourhood_is_its_definition(problem, k1, k2, ties):
+    found = similar_pairs(problem["neighbours"], k1, k2, ties=ties).toarray()
+    assert (found == transcribed(problem["neighbours"], k1, k2, ties=ties)).all()
 
 
 def test_the_neighbourhood_without_its_second_step_is_the_lists(problem):
@@ -190,7 +193,8 @@ def test_the_neighbourhood_without_its_second_step_is_the_lists(problem):
 def test_the_neighbourhood_with_many_equal_overlaps_is_its_definition():
     coarse = np.random.default_rng(1).integers(0, 3, (150, 2)).astype(np.float32)
     neighbours = nearest(coarse, 40)
-    assert (similar_pairs(neighbours, 8, 12).toarray() == transcribed(neighbours, 8, 12)).all()
+    for ties in TIES:
+        assert (similar_pairs(neighbours, 8, 12, ties=ties).toarray() == transcribed(neighbours, 8, 12, ties=ties)).all()
 
 
 def test_neighbour_lists_too_short_are_said(problem):

@@ -164,7 +164,7 @@ def write_extras(folder, variant, *, pair=DIGITS, bits=32, seed=0, **changes):
     """Curves and pictures of one run as a method keeps them; an array changed to None is left out. Returns the arrays."""
     random = np.random.default_rng(0)
     arrays = {name: random.integers(0, 256, (10, 8, 8, 3), dtype=np.uint8) for name in training.PICTURES}
-    arrays |= {"losses": random.random((20, 2)).astype(np.float32), "loss_names": np.array(["pixel", "<a & b>"])} | changes
+    arrays |= {"curves": random.random((20, 2)).astype(np.float32), "curve_names": np.array(["pixel", "<a & b>"])} | changes
     run = {"dataset": pair[0], "features": pair[1], "variant": variant, "bits": bits, "seed": seed}
     place = folder / _place(run)
     place.mkdir(parents=True, exist_ok=True)
@@ -674,7 +674,7 @@ def test_the_run_shown_is_the_first_done_seed_of_the_longest_codes(tmp_path):
 @pytest.mark.parametrize(
     ("absent", "curves", "rows"),
     [
-        (["losses", "loss_names"], False, 3),
+        (["curves", "curve_names"], False, 3),
         (["originals", "sampled"], True, 1),
         (["originals", "rebuilt", "sampled"], True, 0),
     ],
@@ -688,7 +688,7 @@ def test_every_array_is_optional(tmp_path, absent, curves, rows):
 
 def test_a_run_that_kept_nothing_to_show_has_no_section(tmp_path, undrawn):
     folder = write_results(tmp_path / "results")
-    write_extras(folder, "bgan", **dict.fromkeys(["losses", "loss_names", *training.PICTURES]), attention=np.ones(3))
+    write_extras(folder, "bgan", **dict.fromkeys(["curves", "curve_names", *training.PICTURES]), attention=np.ones(3))
     command.write(folder, folder / "report")
     assert "training" not in Page(folder / "report/index.html").ids
 
@@ -699,14 +699,14 @@ def test_many_trainings_fit_on_the_page(tmp_path, monkeypatch):
         folder = write_results(tmp_path / str(shown), methods=methods, grid=grid, bits=(16,), seeds=(0,))
         for pair in grid:
             for name, *_ in reversed(methods):
-                write_extras(folder, name, pair=pair, bits=16, losses=None, loss_names=None)
+                write_extras(folder, name, pair=pair, bits=16, curves=None, curve_names=None)
         found = training.draw(results.read(folder))
         assert len(found) == shown
         assert [item.title for item in found[:2]] == ["Training of M0: Digits, Pixels", "Training of M1: Digits, Pixels"]
     noise = np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3), dtype=np.uint8)  # nothing packs worse
     names = np.array(["neighbourhood", "quantisation", "pixel", "perceptual", "adversarial", "bits on", "saturated"])
-    losses = np.random.default_rng(0).random((50, 7)).astype(np.float32)
-    write_extras(folder, "m0", bits=16, losses=losses, loss_names=names, **dict.fromkeys(training.PICTURES, noise))
+    curves = np.random.default_rng(0).random((50, 7)).astype(np.float32)
+    write_extras(folder, "m0", bits=16, curves=curves, curve_names=names, **dict.fromkeys(training.PICTURES, noise))
     largest = training.draw(results.read(folder))[0]
     assert training.SECTIONS * (len(largest.strip) + len(largest.curves.inline)) < 4e6
 
@@ -755,13 +755,13 @@ def _replaced(path, old, new):
         (lambda folder: _replaced(folder / "experiment.json", '"grid"', '"pairs"'), "experiment.json lacks grid"),
         (lambda folder: _replaced(folder / "experiment.json", "{", ""), "experiment.json is no JSON"),
         (lambda folder: _replaced(folder / "experiment.json", "song2018binary", "song2099"), "references.bib has no entry 'song2099'"),
-        (lambda folder: write_extras(folder, "bgan", loss_names=None), "extras.npz holds losses float32 (20, 2) and loss_names"),
-        (lambda folder: write_extras(folder, "bgan", losses=np.full((20, 2), np.nan, np.float32)), "expected finite float32 (epochs, n)"),
-        (lambda folder: write_extras(folder, "bgan", losses=np.empty((0, 2), np.float32)), "losses float32 (0, 2)"),
-        (lambda folder: write_extras(folder, "bgan", loss_names=np.array([1, 2])), "loss_names int64 (2,), expected"),
+        (lambda folder: write_extras(folder, "bgan", curve_names=None), "extras.npz holds curves float32 (20, 2) and curve_names"),
+        (lambda folder: write_extras(folder, "bgan", curves=np.full((20, 2), np.nan, np.float32)), "expected finite float32 (epochs, n)"),
+        (lambda folder: write_extras(folder, "bgan", curves=np.empty((0, 2), np.float32)), "curves float32 (0, 2)"),
+        (lambda folder: write_extras(folder, "bgan", curve_names=np.array([1, 2])), "curve_names int64 (2,), expected"),
         (lambda folder: write_extras(folder, "bgan", rebuilt=np.zeros((10, 9, 8, 3), np.uint8)), "rebuilt uint8 (10, 9, 8, 3), expected"),
         (lambda folder: write_extras(folder, "bgan", originals=np.zeros((10, 8, 8, 3))), "originals float64 (10, 8, 8, 3), expected"),
-        (lambda folder: write_extras(folder, "bgan", losses=np.array([[print]])), "cannot be read (Object arrays cannot be loaded"),
+        (lambda folder: write_extras(folder, "bgan", curves=np.array([[print]])), "cannot be read (Object arrays cannot be loaded"),
         (lambda folder: write_extras(folder, "bgan") and _cut(folder), "cannot be read (File is not a zip file); remove the folder of"),
         (lambda folder: (folder / "report").mkdir() or (folder / "report/thesis.doc").touch(), "holds thesis.doc"),
     ],
