@@ -36,8 +36,8 @@ SIZES = {"digits": (300, 1497), "cifar10": (1000, 59000)}
 METRIC_COLUMNS = ["dataset", "features", "variant", "bits", "seed", "metric", "k", "value"]
 RUN_COLUMNS = [
     *("dataset", "features", "variant", "bits", "seed", "status", "message", "method", "label", "citation", "keywords", "fit_seconds"),
-    *("encode_seconds", "peak_memory_mib", "items", "distinct_codes", "bit_balance", "device", "threads", "commit", "dirty", "date"),
-    *("codes_sha256", "folder"),
+    *("encode_seconds", "peak_memory_mib", "items", "distinct_codes", "bit_balance", "saturated", "device", "threads", "commit"),
+    *("dirty", "date", "codes_sha256", "folder"),
 ]
 DONE = {
     "status": "done", "peak_memory_mib": "312.5", "items": "1797", "distinct_codes": "1500", "bit_balance": "0.45", "device": "cpu",
@@ -90,6 +90,7 @@ def _run_facts(run, status, random, folder):
             "fit_seconds": repr(float(random.gamma(2.0) * run["bits"] / 16)),
             "encode_seconds": repr(float(random.gamma(2.0) / 50)),
         }
+        facts |= {"saturated": "0.25"} if run["variant"] == "bgan" else {}
     return facts
 
 
@@ -355,6 +356,7 @@ def test_ranges_facts_and_groups(tmp_path):
     assert found["resources"].groups == [("Peak memory (MiB)", 2), ("", 1), ("", 1)]
     assert [cell.text for cell in cells(found["resources"], "itq")] == ["312", "312", "1", "cpu"]
     assert cells(found["code-health"], "itq")[0].text == "0.835"  # 1500 of 1797
+    assert [cells(found["code-health"], name)[-1].text for name in ("itq", "bgan")] == ["\N{EN DASH}", "0.25"]
 
 
 # Omissions, captions, summary
@@ -437,6 +439,40 @@ def test_ablations_have_tables_of_the_variants_that_were_run(tmp_path):
     assert not {"released", "graph"} & set(found)
     assert cells(found["rq1"], "bgan-n")[0].best
     assert cells(found["rq1"], "bgan-n")[0].deviation
+
+
+TRIED = {
+    "features": "pixels", "commit": "ab" * 20, "date": "2026-01-02T03:04:05+00:00", "bits": [16, 32], "seeds": [100],
+    "methods": {
+        "bgan": {"of": "bgan", "label": "BGAN", "chosen": 1,
+                 "trials": [{"set": {}, "map": 0.6}, {"set": {"learning_rate": 0.003}, "map": 0.7}, {"set": {"epochs": 5}, "map": None}]},
+        "itq": {"of": "itq", "label": "ITQ", "chosen": 0, "trials": [{"set": {}, "map": 0.5}, {"set": {"iterations": 5}, "map": 0.4}]},
+    },
+}  # fmt: skip
+
+
+def test_rows_with_settings_chosen_on_validation_labels_stand_beside_the_others_and_say_so(tmp_path):
+    bgan = [("bgan", "BGAN", 0.6, True), ("bgan-n", "BGAN, N", 0.5, True)]
+    tuned = [("bgan.tuned-digits", "BGAN (tuned)", 0.7, True), ("bgan-n.as-bgan-digits", "BGAN, N (BGAN's tuning)", 0.6, True)]
+    folder = write_results(tmp_path, methods=bgan + tuned, tried={"digits": TRIED})
+    described = json.loads((folder / "experiment.json").read_text())
+    for method, whose in zip(described["methods"], ["", "", "own", "bgan"], strict=True):
+        method["tuned"] = whose
+    (folder / "experiment.json").write_text(json.dumps(described))
+    found = built(folder)
+    order = ["bgan-n", "bgan-n.as-bgan-digits", "bgan", "bgan.tuned-digits"]
+    assert [row.name for row in found["rq1"].panels[0].rows] == order
+    assert "(tuned): the best of 2 or 3 settings by mean mAP over code lengths on validation labels" in found["rq1"].caption
+    assert "Other rows: fixed settings" in found["map"].caption
+    assert "fixed settings" not in found["time"].caption
+    assert [cell.text for cell in cells(found["settings-digits"], "bgan")] == ["0.600", "0.700", "\N{EN DASH}"]
+    assert [cell.best for cell in cells(found["settings-digits"], "itq")] == [True, False, False]
+    assert "BGAN: setting 1: as it is; setting 2: learning_rate 0.003; setting 3: epochs 5." in found["settings-digits"].notes
+    assert r"\textbf{0.700}" in latex.render(found["settings-digits"], [])
+
+
+def test_settings_that_no_row_has_are_no_table(tmp_path):
+    assert "settings-digits" not in built(write_results(tmp_path, tried={"digits": TRIED}))
 
 
 def test_every_selected_method_is_a_variant():
