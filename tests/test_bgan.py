@@ -178,6 +178,12 @@ def test_training_that_was_stopped_goes_on_to_the_same_codes(images, neighbours,
     assert again.extras_["curves"].shape[0] == SMALL["epochs"]
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_images_that_do_not_fit_a_gpu_are_streamed_to_the_same_codes(images, neighbours, whole, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda place: (0, 0))
+    assert (codes_of(images, neighbours) == whole).mean() > 0.99  # a GPU adds in no fixed order
+
+
 def test_global_random_state_is_untouched(images, neighbours):
     torch.manual_seed(5)
     expected = torch.rand(3)
