@@ -6,7 +6,7 @@ import math
 import statistics
 from dataclasses import replace
 
-from report import captions, settings
+from report import captions, reported, settings
 from report.declarations import Declaration, Value, read
 from report.model import NEAR_COLLAPSE, Cell, Collapse, Column, Panel, Row, Table
 from report.results import Pair, Results
@@ -25,7 +25,8 @@ OPTIONAL_FACTS = ("saturated",)  # methods without such units have none
 def build(results: Results, entries: list[Declaration] | None = None) -> list[Table]:
     """Every declared table, filled from the results; one whose metric was left out everywhere has no panels and says why."""
     shown = [entry for entry in entries or read() if _concerns(results, entry)]
-    return [_table(results, entry, pairs) for entry in shown for pairs in _files(results, entry)] + settings.build(results)
+    declared = [_table(results, entry, pairs) for entry in shown for pairs in _files(results, entry)]
+    return declared + settings.build(results) + reported.build(results)
 
 
 def _concerns(results: Results, entry: Declaration) -> bool:

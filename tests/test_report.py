@@ -25,7 +25,7 @@ from PIL import Image
 import experiments
 from experiments import BenchmarkError
 from report import __main__ as command
-from report import declarations, figures, harness, latex, references, results, summary, tables, training
+from report import declarations, figures, harness, latex, references, reported, results, summary, tables, training
 from report.declarations import Value
 from report.latex_text import escape
 from report.model import Cell, Row
@@ -475,6 +475,34 @@ def test_settings_that_no_row_has_are_no_table(tmp_path):
     assert "settings-digits" not in built(write_results(tmp_path, tried={"digits": TRIED}))
 
 
+def test_published_figures_stand_apart_with_source_and_status(tmp_path):
+    found = built(write_results(tmp_path, grid=[results.Pair("cifar10", "vgg")], bits=(32,)))["reported-cifar10"]
+    labels = {row.label: [cell.text for cell in row.cells] for panel in found.panels for row in panel.rows}
+    assert [column.label for column in found.columns[:3]] == ["Features", "8", "12"]
+    assert labels["BGAN [1]"] == ["VGG-19", "", "0.401", "", "", "0.531", "0.558", "", "", ""]
+    assert found.notes[0].startswith("[1] second-hand: ")
+    assert not any(cell.best for panel in found.panels for row in panel.rows for cell in row.cells)
+    assert "reported-digits" not in built(write_results(tmp_path / "digits"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"status": "sure"}, "line 2: expected a source, and a status of confirmed"),
+        ({"source": ""}, "line 2: expected a source"),
+        ({"value": "40.1"}, "line 2: value 40.1, expected a share between 0 and 1"),
+        ({"value": ""}, "line 2: could not convert"),
+        ({"metric": "mAP"}, "line 2: metric 'mAP', expected map"),
+    ],
+)
+def test_a_published_figure_without_its_terms_is_refused(tmp_path, changes, message):
+    with reported.FILE.open(newline="") as file:
+        row = next(csv.DictReader(file)) | changes
+    _write_csv(tmp_path / "reported.csv", list(row), [list(row.values())])
+    with pytest.raises(BenchmarkError, match=message):
+        reported.read(tmp_path / "reported.csv")
+
+
 def test_every_selected_method_is_a_variant():
     variants = yaml.safe_load((Path(experiments.__file__).parent / "config/variants.yaml").read_text(encoding="utf-8"))
     for entry in declarations.read():
@@ -527,7 +555,7 @@ def compiled(folder, sources):
 
 def test_every_table_compiles_and_fits_two_columns(complete, tmp_path):
     sources = [path.read_text(encoding="utf-8") for path in sorted((complete / "tables").glob("*.tex"))]
-    assert len(sources) == 9
+    assert len(sources) == 10
     text, log = compiled(tmp_path, sources)
     assert "Overfull \\hbox" not in log
     assert "failed 1/3" in text
