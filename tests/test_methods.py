@@ -6,16 +6,21 @@ import re
 
 import numpy as np
 import pytest
+import torch
 
 import experiments
 from evaluation import score
 from experiments import ROOT
 from features._neighbours import nearest
 from methods._neighbourhood import TIES, similar_pairs
+from methods.deepbit import even_loss, quantisation_loss
 
 BITS = 12
 METHODS = experiments.plugins("methods")
-QUICK = {"bgan": {"epochs": 6, "k1": 10, "k2": 15}}  # enough to beat chance on the small problem below
+QUICK = {
+    "bgan": {"epochs": 6, "k1": 10, "k2": 15},
+    "deepbit": {"iterations": 2000, "step": 1000},
+}  # enough to beat chance on the small problem below
 
 
 def hashers(name, bits=BITS, **keywords):
@@ -163,6 +168,27 @@ def test_chance_codes_score_the_share_of_relevant_items(problem):
     query = np.arange(400) % 2 == 0
     found = score(codes[query], codes[~query], labels[query], labels[~query], metrics=("map",))["map"]
     assert found == pytest.approx(0.25, abs=0.03)
+
+
+def test_deepbits_losses_are_their_formulas():
+    outputs = np.random.default_rng(0).uniform(0, 1.5, (6, 5)).astype(np.float32)
+    on = (outputs > 0.5).astype(float)
+    assert float(quantisation_loss(torch.from_numpy(outputs))) == pytest.approx(((on - outputs) ** 2).sum() / 12)
+    assert float(even_loss(torch.from_numpy(outputs))) == pytest.approx(((on.mean(axis=0) - 0.5) ** 2).sum() / 12)
+
+
+def test_deepbits_even_distribution_has_a_gradient():
+    outputs = torch.tensor([[0.9, 0.1], [0.8, 0.2]], requires_grad=True)
+    even_loss(outputs).backward()
+    assert outputs.grad.sign().tolist() == [[1, -1], [1, -1]]
+
+
+def test_deepbit_is_cut_at_one_threshold_or_at_one_a_bit():
+    features = blobs()
+    codes = {threshold: hashers("deepbit", 8, threshold=threshold).fit(features).encode(features) for threshold in ("global", "per-bit")}
+    assert (codes["global"] != codes["per-bit"]).any()
+    with pytest.raises(ValueError, match="threshold is 'median': expected one of global, per-bit"):
+        hashers("deepbit", 8, threshold="median").fit(features)
 
 
 def transcribed(neighbours, k1, k2, second_step=True, ties="place"):
