@@ -58,10 +58,11 @@ def _by_level(
     _check_codes("query", query_codes, bits, relevance.queries.shape[1])
     _check_codes("database", database_codes, bits, len(relevance.members))
     queries, database = words(query_codes), words(database_codes)
-    if (device or _device(queries.size * database.shape[1])) != "cpu":
+    device = device or _device(queries.size * database.shape[1])
+    if device != "cpu":
         from evaluation import histograms_torch
 
-        return histograms_torch.by_level(query_codes, database_codes, bits, relevance, level, levels, device or "cuda")
+        return histograms_torch.by_level(query_codes, database_codes, bits, relevance, level, levels, device)
     grouped = np.take(database, relevance.order, axis=1)
     counts = np.zeros((queries.shape[1], levels, bits + 1), np.int64)
 
@@ -74,7 +75,12 @@ def _by_level(
 
 
 def _device(work: int) -> str:
-    return "cuda" if work >= GPU_WORK and provenance.gpu_present() else "cpu"
+    """Where to count by default: torch is not imported for less than it is worth, nor where the system has no GPU."""
+    if work < GPU_WORK or not provenance.gpu_present():
+        return "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _check_codes(which: str, codes: np.ndarray, bits: int, rows: int) -> None:
