@@ -23,20 +23,21 @@ def each_query(
     database: np.ndarray,
     train: np.ndarray,
     relevance: Relevance,
-    measure: Callable[[np.ndarray, np.ndarray], Result],
+    measure: Callable[[np.ndarray], Result],
 ) -> list[Result]:
-    """`measure(n, r)` of each query, with its counts int64 (1, B) in buckets of equal distance, nearest first.
+    """`measure(g)` of each query, with its counts int64 (1, B, S + 1) by shared labels in buckets of equal distance, nearest first.
 
     Features are float (Q, d), (N, d) and (n_train, d). `exact-cosine` subtracts the mean of the training rows and ranks by the cosine, 0
     for a zero vector; `exact-l2` ranks by the squared Euclidean distance. A distance is a float64 sum over the dimensions in order: it
     depends neither on an item's place nor on the number of threads. Items are ties if these sums are equal, as they are for equal rows.
     Raises BenchmarkError for features that are not finite.
     """
+    levels = relevance.most_shared() + 1
     centre = train.mean(axis=0, dtype=np.float64)
 
     def measure_part(part: slice) -> list[Result]:
         distances = _distances(control, queries[part], database, centre)
-        return [measure(*_buckets(row, relevance.of_items(query))) for query, row in enumerate(distances, part.start)]
+        return [measure(_buckets(row, relevance.shared_by_items(query), levels)) for query, row in enumerate(distances, part.start)]
 
     with ThreadPoolExecutor(THREADS) as pool:
         return [result for results in pool.map(measure_part, parts(len(queries))) for result in results]
@@ -63,11 +64,10 @@ def _prepared(control: str, features: np.ndarray, centre: np.ndarray) -> np.ndar
     return centred / np.where(lengths == 0, 1, lengths)
 
 
-def _buckets(distances: np.ndarray, relevant: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _buckets(distances: np.ndarray, shared: np.ndarray, levels: int) -> np.ndarray:
     order = np.argsort(distances)
     starts = np.flatnonzero(np.diff(distances[order], prepend=-np.inf))
-    n = np.diff(starts, append=len(order))
-    return n[None], np.add.reduceat(relevant[order], starts, dtype=np.int64)[None]
+    return np.stack([np.add.reduceat(shared[order] == level, starts, dtype=np.int64) for level in range(levels)], axis=1)[None]
 
 
 @numba.njit("(float64[:, ::1], float64[:, ::1], int64, float64[:, ::1])", nogil=True, cache=True)

@@ -1,21 +1,23 @@
 """Every metric, from the counts of ordered buckets: one definition each, exact in expectation over the random order of ties.
 
 All functions take `n` and `r`, integers (Q, B): items and relevant items in each query's buckets, nearest bucket first. A bucket holds what
-a ranking cannot tell apart: all items at one Hamming distance, or at one real-valued distance. They return float64 (Q,), one value a query,
-and raise BenchmarkError for a query without relevant items (R = 0) and for a cut k outside 1..N, where N is the number of items.
+a ranking cannot tell apart: all items at one Hamming distance, or at one real-valued distance. Graded metrics take `g` (Q, B, S + 1)
+instead: items that share s = 0..S labels with the query. They return float64 (Q,), one value a query, and raise BenchmarkError for a query
+without relevant items (R = 0) and for a cut k outside 1..N, where N is the number of items.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numba
 import numpy as np
 
 from experiments import BenchmarkError
 
+BALL = 3  # distances 0, 1 and 2: the ball of radius 2
 SUMMED = 64  # up to this many reciprocals are summed one by one
 VANISHED = 1e-20  # odds against the mode below which the tail of a distribution adds nothing in float64
 
@@ -39,6 +41,15 @@ def average_precision_at(n: np.ndarray, r: np.ndarray, k: int, denominator: str)
     total, per_hit = _precision_at_hits(n, r, k, _harmonic(n[0].sum()))
     relevant = r.sum(axis=1)
     return {"found": per_hit, "min": total / np.minimum(k, relevant), "R": total / relevant}[denominator]
+
+
+def precision_of_first_hits(n: np.ndarray, r: np.ndarray, k: int) -> np.ndarray:
+    """Expected mean of the precision at the first min(k, R) hits, however far down they are.
+
+    Codes of cross-modal hashing call this average precision at k: `calc_map_k` of DGCPN (Yu et al., AAAI 2021) and others.
+    """
+    n, r = _checked(n, r, k)
+    return _first_hits(n, r, k, _harmonic(n[0].sum()))
 
 
 def worst(n: np.ndarray, r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -75,6 +86,42 @@ def relevant_share(n: np.ndarray, r: np.ndarray) -> np.ndarray:
     return r.sum(axis=1) / n.sum(axis=1)
 
 
+def lookup_precision(n: np.ndarray, r: np.ndarray) -> np.ndarray:
+    """Share of relevant items in the Hamming ball of radius 2, 0 for an empty ball. Buckets are Hamming distances 0, 1, 2, ..."""
+    n, r = _checked(n, r)
+    return r[:, :BALL].sum(axis=1) / np.maximum(n[:, :BALL].sum(axis=1), 1)
+
+
+def lookup_recall(n: np.ndarray, r: np.ndarray) -> np.ndarray:
+    """Share of the relevant items that lie in the Hamming ball of radius 2."""
+    n, r = _checked(n, r)
+    return r[:, :BALL].sum(axis=1) / r.sum(axis=1)
+
+
+def lookup_empty(n: np.ndarray, r: np.ndarray) -> np.ndarray:
+    """1 for an empty Hamming ball of radius 2, else 0."""
+    n, r = _checked(n, r)
+    return 1.0 - n[:, :BALL].any(axis=1)
+
+
+def ndcg_at(g: np.ndarray, k: int, gains: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Expected discounted cumulative gain of the first k ranks, divided by that of the best k items of the whole database.
+
+    `gains` makes float64 (S + 1,) of the numbers of shared labels; the discount of a rank is 1 / log2(1 + rank).
+    Source: Jarvelin & Kekalainen, "Cumulated gain-based evaluation of IR techniques", TOIS 2002; with ties: McSherry & Najork, ECIR 2008.
+    """
+    g = _checked_levels(g, k)
+    gain, discounts = gains(np.arange(g.shape[2], dtype=np.float64)), _discounts(g[0].sum())
+    ideal = g.sum(axis=1)[:, ::-1, None] * np.eye(g.shape[2], dtype=np.int64)[::-1]  # a bucket for each level, the highest first
+    return _cumulated(g, k, gain, discounts) / _cumulated(ideal, k, gain, discounts)
+
+
+def acg_at(g: np.ndarray, k: int) -> np.ndarray:
+    """Expected mean number of labels that the first k items share with the query (average cumulative gain)."""
+    g = _checked_levels(g, k)
+    return _cumulated(g, k, np.arange(g.shape[2], dtype=np.float64), np.arange(k + 1, dtype=np.float64)) / k
+
+
 WHOLE = {
     "map": average_precision,
     "map_worst": lambda n, r: average_precision(*worst(n, r)),
@@ -85,26 +132,36 @@ CUT = {
     "map@k[found]": functools.partial(average_precision_at, denominator="found"),
     "map@k[min]": functools.partial(average_precision_at, denominator="min"),
     "map@k[R]": functools.partial(average_precision_at, denominator="R"),
+    "map@k[hits]": precision_of_first_hits,
     "precision@k": precision_at,
     "recall@k": recall_at,
 }
+LOOKUP = {"precision_r2": lookup_precision, "recall_r2": lookup_recall, "empty_r2": lookup_empty}
+GRADED = {
+    "ndcg@k": functools.partial(ndcg_at, gains=lambda shared: 2.0**shared - 1),
+    "ndcg_linear@k": functools.partial(ndcg_at, gains=lambda shared: shared),
+    "acg@k": acg_at,
+}
 
 
-def parse(name: str) -> tuple[str, int | None]:
+def parse(name: str, others: Sequence[str] = ()) -> tuple[str, int | None]:
     """A metric and its cut: "map" is ("map", None), "map@1000[found]" is ("map@k[found]", 1000).
 
-    Raises BenchmarkError for an unknown metric.
+    Raises BenchmarkError for an unknown metric; `others` are names that its message adds.
     """
-    found = re.fullmatch(r"(\w+)@(\d+)(\[\w+\])?", name)
+    found = re.fullmatch(r"(\w+)@(\d+)(\[\w+\])?", str(name))
     metric, k = (f"{found[1]}@k{found[3] or ''}", int(found[2])) if found else (name, None)
-    if metric not in (WHOLE if k is None else CUT):
-        raise BenchmarkError(f"metric {name!r} is unknown: expected one of {', '.join([*WHOLE, *CUT])}, with a number for k")
+    if metric not in ({**WHOLE, **LOOKUP} if k is None else {**CUT, **GRADED}):
+        known = ", ".join([*WHOLE, *LOOKUP, *CUT, *GRADED, *others])
+        raise BenchmarkError(f"metric {name!r} is unknown: expected one of {known}, with a number for k")
     return metric, k
 
 
-def measure(metric: str, k: int | None, n: np.ndarray, r: np.ndarray) -> np.ndarray:
-    """float64 (Q,): one metric of each query; `k` is None for a metric without a cut."""
-    return WHOLE[metric](n, r) if k is None else CUT[metric](n, r, k)
+def measure(metric: str, k: int | None, n: np.ndarray, r: np.ndarray, g: np.ndarray | None = None) -> np.ndarray:
+    """float64 (Q,): one metric of each query; `k` is None for a metric without a cut, `g` is needed for a graded one alone."""
+    if metric in GRADED:
+        return GRADED[metric](g, k)
+    return {**WHOLE, **LOOKUP}[metric](n, r) if k is None else CUT[metric](n, r, k)
 
 
 def rank_curve(n: np.ndarray, r: np.ndarray, ranks: Sequence[int]) -> Iterator[tuple[str, int, np.ndarray]]:
@@ -144,6 +201,26 @@ def _checked(n: np.ndarray, r: np.ndarray, *cuts: int) -> tuple[np.ndarray, np.n
         if not 1 <= k <= items[0]:
             raise BenchmarkError(f"a cut at k = {k} is impossible: expected 1 to {items[0]}, the items of the database")
     return n, r
+
+
+def _checked_levels(g: np.ndarray, k: int) -> np.ndarray:
+    """The counts by level, held against what `_checked` asks of those without."""
+    _checked(g.sum(axis=2), g[:, :, 1:].sum(axis=2), k)
+    return g
+
+
+def _cumulated(g: np.ndarray, k: int, gain: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Expected sum (Q,) over the first k ranks of gain times weight; `weights` are prefix sums. Items of a bucket have its mean gain."""
+    n = g.sum(axis=2)
+    ends = np.minimum(n.cumsum(axis=1), k)
+    starts = np.minimum(n.cumsum(axis=1) - n, k)
+    return np.sum(g @ gain / np.maximum(n, 1) * (weights[ends] - weights[starts]), axis=1)
+
+
+@functools.lru_cache(maxsize=4)
+def _discounts(items: int) -> np.ndarray:
+    """Prefix sums of 1 / log2(1 + rank), float64 (items + 1,)."""
+    return np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, items + 2)))])
 
 
 def _interleave(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -225,6 +302,55 @@ def _precision_at_hits(n, r, k, harmonic):
         sums[query] = total + _bucket(before, hits, n[query, bucket], r[query, bucket], cut, harmonic)
         means[query] = _per_hit(before, hits, total, n[query, bucket], r[query, bucket], cut, harmonic)
     return sums, means
+
+
+@numba.njit("float64(int64, int64, int64, int64)", nogil=True, cache=True)
+def _later(place, h, n, r):
+    """P(place + 1) / P(place) of the place of the h-th relevant item among n in random order: negative hypergeometric distribution."""
+    return place * (n - place - (r - h)) / ((place - h + 1) * (n - place))
+
+
+@numba.njit("float64(int64, int64, int64, int64, int64, float64[::1])", nogil=True, cache=True)
+def _first_of_bucket(before, hits, n, r, h, harmonic):
+    """Expected sum of the precision at the first h < r hits of a bucket; `before` items with `hits` relevant ones precede.
+
+    Given the place of the h-th hit, the h - 1 others are in random order before it. Sums run from the mode outwards.
+    """
+    mode = min(max((h - 1) * n // (r - 1) + 1, h), n - r + h)
+    weights, mean = 0.0, 0.0
+    place, weight = mode, 1.0
+    while place <= n - r + h and weight > VANISHED:
+        weights += weight
+        mean += weight * (_bucket(before, hits, place - 1, h - 1, place - 1, harmonic) + (hits + h) / (before + place))
+        weight *= _later(place, h, n, r)
+        place += 1
+    place, weight = mode - 1, 1.0
+    while place >= h and weight > VANISHED:
+        weight /= _later(place, h, n, r)
+        weights += weight
+        mean += weight * (_bucket(before, hits, place - 1, h - 1, place - 1, harmonic) + (hits + h) / (before + place))
+        place -= 1
+    return mean / weights
+
+
+@numba.njit("float64[::1](int64[:, ::1], int64[:, ::1], int64, float64[::1])", nogil=True, cache=True)
+def _first_hits(n, r, k, harmonic):
+    means = np.empty(len(n))
+    for query in range(len(n)):
+        wanted = min(k, r[query].sum())
+        before, hits, total, bucket = 0, 0, 0.0, 0
+        while hits + r[query, bucket] < wanted:
+            total += _bucket(before, hits, n[query, bucket], r[query, bucket], n[query, bucket], harmonic)
+            before += n[query, bucket]
+            hits += r[query, bucket]
+            bucket += 1
+        items, relevant = n[query, bucket], r[query, bucket]
+        if hits + relevant == wanted:
+            total += _bucket(before, hits, items, relevant, items, harmonic)
+        else:
+            total += _first_of_bucket(before, hits, items, relevant, wanted - hits, harmonic)
+        means[query] = total / wanted
+    return means
 
 
 @numba.njit("float64[:, ::1](int64[:, ::1], int64[:, ::1], int64[::1])", nogil=True, cache=True)

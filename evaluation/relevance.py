@@ -10,6 +10,7 @@ import numpy as np
 from experiments import BenchmarkError
 
 QUERIES = 64  # queries that a thread takes at a time
+SMALL = 2**16  # up to so many labels, or groups, are sorted by counting
 
 
 @dataclass(frozen=True)
@@ -18,13 +19,15 @@ class Relevance:
 
     The items that carry the same label, or the same set of labels, are a group: a query is compared with each group, not with each item.
 
-    single: one label an item; queries (W, Q), groups (W, G): that label as int64 (W = 1), or the set of labels as W bytes;
-    order (N,) int64: database indices, group by group; starts (G + 1,) int64: where each group starts in `order`.
+    single: one label an item; queries (W, Q), groups (W, G): that label as int64 (W = 1), or the set of labels as uint64 words;
+    members (N,) int64: the group of each database item; order (N,) int64: database indices, group by group;
+    starts (G + 1,) int64: where each group starts in `order`.
     """
 
     single: bool
     queries: np.ndarray
     groups: np.ndarray
+    members: np.ndarray
     order: np.ndarray
     starts: np.ndarray
 
@@ -38,22 +41,30 @@ class Relevance:
             )
         if not len(query_labels) or not len(database_labels):
             raise BenchmarkError(f"{len(query_labels)} queries, {len(database_labels)} database items: expected at least one of each")
-        groups, members = np.unique(_sets(database_labels), axis=1, return_inverse=True)
-        members = members.ravel()
+        groups, members = _distinct(_sets(database_labels))
         starts = np.concatenate([[0], np.cumsum(np.bincount(members))])
-        return cls(single, _sets(query_labels), groups, np.argsort(members, kind="stable"), starts)
+        # NumPy sorts 16-bit integers in linear time.
+        order = np.argsort(members.astype(np.uint16) if len(starts) <= SMALL else members, kind="stable")
+        return cls(single, _sets(query_labels), groups, members, order, starts)
+
+    def shared(self, part: slice) -> np.ndarray:
+        """uint16 (queries of `part`, G): the number of labels that a group shares with a query."""
+        rows = zip(self.queries[:, part], self.groups, strict=True)
+        if self.single:
+            return np.sum([queries[:, None] == groups for queries, groups in rows], axis=0, dtype=np.uint16)
+        return np.sum([np.bitwise_count(queries[:, None] & groups) for queries, groups in rows], axis=0, dtype=np.uint16)
 
     def of_queries(self, part: slice) -> np.ndarray:
         """bool (queries of `part`, G): whether a group is relevant to a query."""
-        match = np.equal if self.single else np.bitwise_and
-        rows = zip(self.queries[:, part], self.groups, strict=True)
-        return np.any([match(queries[:, None], groups) for queries, groups in rows], axis=0)
+        return self.shared(part) > 0
 
-    def of_items(self, query: int) -> np.ndarray:
-        """bool (N,): whether a database item is relevant to the query."""
-        relevant = np.empty(len(self.order), bool)
-        relevant[self.order] = np.repeat(self.of_queries(slice(query, query + 1))[0], np.diff(self.starts))
-        return relevant
+    def shared_by_items(self, query: int) -> np.ndarray:
+        """uint16 (N,): the number of labels that a database item shares with the query."""
+        return self.shared(slice(query, query + 1))[0, self.members]
+
+    def most_shared(self) -> int:
+        """The largest number of labels that a query shares with an item."""
+        return max(int(self.shared(part).max()) for part in parts(self.queries.shape[1]))
 
     def totals(self) -> np.ndarray:
         """int64 (Q,): R, the number of relevant items of each query."""
@@ -86,4 +97,25 @@ def _single(which: str, labels: np.ndarray) -> bool:
 
 
 def _sets(labels: np.ndarray) -> np.ndarray:
-    return labels.astype(np.int64)[None] if labels.ndim == 1 else np.packbits(labels, axis=1).T
+    return labels.astype(np.int64)[None] if labels.ndim == 1 else words(np.packbits(labels, axis=1))
+
+
+def words(packed: np.ndarray) -> np.ndarray:
+    """Bytes uint8 (n, width) as uint64 (W, n), zero-padded: one row a word, so that the words of neighbours are neighbours in memory."""
+    padded = np.zeros((len(packed), -(-packed.shape[1] // 8) * 8), np.uint8)
+    padded[:, : packed.shape[1]] = packed
+    return np.ascontiguousarray(padded.view(np.uint64).T)
+
+
+def _distinct(sets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct columns (W, G) of `sets` (W, n), and the place of each column among them, int64 (n,)."""
+    if len(sets) > 1:
+        groups, members = np.unique(sets, axis=1, return_inverse=True)
+        return groups, members.ravel()
+    row, lowest = sets[0], int(sets.min())
+    if int(row.max()) - lowest >= SMALL:
+        groups, members = np.unique(row, return_inverse=True)
+        return groups[None], members
+    offsets = (row - row.dtype.type(lowest)).astype(np.int64)
+    present = np.bincount(offsets) > 0
+    return (np.flatnonzero(present) + lowest).astype(row.dtype)[None], (np.cumsum(present) - 1)[offsets]

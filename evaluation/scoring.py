@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import functools
 import time
 import zipfile
 import zlib
@@ -17,11 +18,14 @@ import provenance
 import storage
 from evaluation import METRIC_VERSION, metrics
 from evaluation.controls import each_query
-from evaluation.histograms import hamming
+from evaluation.histograms import hamming_shared, items_and_relevant
+from evaluation.presets import PRESETS, replay, undefined
 from evaluation.relevance import Relevance
 from experiments import BenchmarkError
 
-CUTS = [("map@k[found]", k) for k in (1000, 5000)] + [("precision@k", k) for k in (1, 10, 50, 100, 500, 1000, 5000)]
+CUTS = [(f"map@k[{denominator}]", k) for denominator in ("found", "min", "R", "hits") for k in (1000, 5000)]
+CUTS += [("precision@k", k) for k in (1, 10, 50, 100, 500, 1000, 5000)]
+GRADED_CUTS = [(metric, k) for metric in metrics.GRADED for k in (100, 1000)]  # where items have several labels
 CURVE_RANKS = 40  # log-spaced ranks of the curve of precision and recall
 
 Rows = list[tuple[str, int | None, float]]  # metric, k, value
@@ -54,6 +58,7 @@ def score(dataset: str, features: str, variant: str, runs: Iterable[tuple[int, i
         else:
             source = Path(experiments.RUN.format(**place, bits=bits, seed=seed)) / "codes.npz"
             rows, kept_arrays = _score_codes(source, bits, len(labels), split, relevance)
+            rows += _replayed(source, bits, split, relevance, left_out, dataset)
         seconds = time.perf_counter() - started
         table += [(bits, seed, *row) for row in [*rows, ("queries_left_out", None, left_out)]]
         arrays |= {f"{bits}bit/seed{seed}/{name}": array for name, array in kept_arrays.items()}
@@ -63,7 +68,7 @@ def score(dataset: str, features: str, variant: str, runs: Iterable[tuple[int, i
     with storage.new_folder(output or experiments.SCORES.format(**place)) as folder:
         _write_table(folder / "metrics.csv", table)
         np.savez_compressed(folder / "histograms.npz", **arrays)
-        facts = place | _facts(data, split) | {"queries_left_out": left_out, "runs": described}
+        facts = place | _facts(data, split, relevance.single, left_out) | {"runs": described}
         storage.write_json(folder / "score.json", provenance.record(**facts))
 
 
@@ -73,10 +78,20 @@ def _score_codes(source: Path, bits: int, items: int, split: Arrays, relevance: 
     if not np.array_equal(found["bits"], bits) or len(codes) != items:
         raise BenchmarkError(f"{source} has {len(codes)} codes of {found['bits']} bits: expected {items}, one a label, of {bits} bits")
     with _naming(source):
-        n, r = hamming(codes[split["query"]], codes[split["database"]], bits, relevance)
-    values = _measure(n, r)
+        g = hamming_shared(codes[split["query"]], codes[split["database"]], bits, relevance)
+    n, r = items_and_relevant(g)
+    values = _measure(g, relevance.single) | {(metric, None): metrics.measure(metric, None, n, r) for metric in metrics.LOOKUP}
     rows = [(*key, value.mean()) for key, value in values.items()] + list(metrics.ball_curve(n, r))
-    return rows, {"n": n.astype(np.int32), "r": r.astype(np.int32), "ap": values["map", None]}
+    kept = {"n": n, "r": r} | ({} if relevance.single else {"g": g})
+    return rows, {name: counts.astype(np.int32) for name, counts in kept.items()} | {"ap": values["map", None]}
+
+
+def _replayed(source: Path, bits: int, split: Arrays, relevance: Relevance, left_out: int, dataset: str) -> Rows:
+    """The presets that are defined where `left_out` queries have no relevant item."""
+    codes, names = _arrays(source, "codes")["codes"], [name for name in PRESETS if not undefined(name, left_out)]
+    with _naming(source):
+        values = replay(names, codes[split["query"]], codes[split["database"]], bits, relevance, left_out, dataset)
+    return [(name, None, value) for name, value in values.items()]
 
 
 def _score_control(control: str, source: Path, items: int, split: Arrays, relevance: Relevance) -> tuple[Rows, Arrays]:
@@ -84,27 +99,38 @@ def _score_control(control: str, source: Path, items: int, split: Arrays, releva
     if features.ndim != 2 or len(features) != items:
         raise BenchmarkError(f"{source} has shape {features.shape}; expected a row for each of {items} labels")
     rows = (features[split[part]] for part in ("query", "database", "train"))
-    queries = each_query(control, *rows, relevance, _measure)
+    queries = each_query(control, *rows, relevance, functools.partial(_measure, single=relevance.single))
     values = {key: np.concatenate([query[key] for query in queries]) for key in queries[0]}
     return [(*key, value.mean()) for key, value in values.items()], {"ap": values["map", None]}
 
 
-def _measure(n: np.ndarray, r: np.ndarray) -> dict[tuple[str, int | None], np.ndarray]:
+def _measure(g: np.ndarray, single: bool) -> dict[tuple[str, int | None], np.ndarray]:
     """Each metric and cut that codes and controls share, one value a query (Q,); cuts beyond the database are left out."""
+    n, r = items_and_relevant(g)
     size = n[0].sum()
-    asked = [(metric, None) for metric in metrics.WHOLE] + [(metric, k) for metric, k in CUTS if k <= size]
-    values = {(metric, k): metrics.measure(metric, k, n, r) for metric, k in asked}
+    asked = [(metric, None) for metric in metrics.WHOLE] + [key for key in CUTS + GRADED_CUTS if not _omission(*key, size, single)]
+    values = {(metric, k): metrics.measure(metric, k, n, r, g) for metric, k in asked}
     ranks = np.unique(np.geomspace(1, size, CURVE_RANKS).round().astype(np.int64))
     return values | {(metric, rank): value for metric, rank, value in metrics.rank_curve(n, r, ranks)}
 
 
-def _facts(data: Path, split: Arrays) -> dict:
+def _omission(metric: str, k: int, size: int, single: bool) -> str:
+    """Why a cut of a metric is left out, or empty."""
+    if metric in metrics.GRADED and single:
+        return "items have one label each"
+    return f"the database has {size:,} items" if k > size else ""
+
+
+def _facts(data: Path, split: Arrays, single: bool, left_out: int) -> dict:
     size = len(split["database"])
+    reasons = {(metric, k): _omission(metric, k, size, single) for metric, k in CUTS + GRADED_CUTS}
+    reasons |= {(name, None): undefined(name, left_out) for name in PRESETS}
     return {
         "metric_version": METRIC_VERSION,
         "queries": len(split["query"]),
+        "queries_left_out": left_out,
         "database": size,
-        "omitted": [{"metric": metric, "k": k, "reason": f"the database has {size:,} items"} for metric, k in CUTS if k > size],
+        "omitted": [{"metric": metric, "k": k, "reason": reason} for (metric, k), reason in reasons.items() if reason],
         "inputs": {name: storage.digest(data / name) for name in ("labels.npy", "split.npz")},
         "sources": provenance.digests(experiments.sources("evaluation", "scoring")),
     }

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 from report.declarations import Declaration
-from report.model import NEAR_COLLAPSE, Panel
+from report.model import NEAR_COLLAPSE, Cell, Column, Panel, Row
 from report.results import Pair, Results
+
+NAMED = 3  # up to so many pairs of methods are named, more are counted
 
 
 def conventions(results: Results, entry: Declaration, panels: list[Panel]) -> Iterator[str]:
@@ -70,6 +73,36 @@ def _chance(results: Results, pair: Pair) -> str:
 def _left_out(results: Results, pair: Pair) -> str:
     count = results.experiment.get("queries_left_out", {}).get("/".join(pair), 0)
     return f"{count:,} {'query' if count == 1 else 'queries'} without a relevant item left out" if count else "no query left out"
+
+
+def orders(panels: list[Panel], columns: list[Column]) -> Iterator[str]:
+    """One sentence a panel: which pairs of methods the first column puts in one order and another column in the other."""
+    for panel in panels:
+        pairs = list(itertools.combinations([row for row in panel.rows if _shown(row.cells[0])], 2))
+        swapped = {column.label: [pair for pair in pairs if _swapped(*pair, place)] for place, column in enumerate(columns)}
+        listed = [f"{label}: {_named(found)}" for label, found in swapped.items() if found]
+        if pairs:
+            told = f"in another order under {'; '.join(listed)}" if listed else "in the same order under every convention"
+            yield f"{panel.label}: of {len(pairs)} pairs of methods ordered by {columns[0].label}, {told}."
+
+
+def _swapped(one: Row, other: Row, place: int) -> bool:
+    differences = [_number(one.cells[at]) - _number(other.cells[at]) for at in (0, place) if _shown(one.cells[at], other.cells[at])]
+    return len(differences) == 2 and differences[0] * differences[1] < 0
+
+
+def _shown(*cells: Cell) -> bool:
+    return all(cell.state == "complete" for cell in cells)
+
+
+def _number(cell: Cell) -> float:
+    return float(cell.text.replace(",", ""))  # as printed: what cannot be seen is no difference
+
+
+def _named(pairs: list[tuple[Row, Row]]) -> str:
+    if len(pairs) > NAMED:
+        return f"{len(pairs)} pairs"
+    return ", ".join(f"{one.label} and {other.label}" for one, other in pairs)
 
 
 def provenance(results: Results, pairs: list[Pair]) -> str:

@@ -19,6 +19,7 @@ class Value:
     """What a cell holds; the keys are explained in tables.yaml."""
 
     metric: str = ""
+    k: int | None = None
     to: str = ""
     fact: str = ""
     label: str = ""
@@ -49,6 +50,7 @@ class Declaration:
     columns: str = "bits"
     k: int | list[int] | None = None
     best: bool = False
+    order: bool = False
     controls: bool = False
     select: dict = field(default_factory=dict)
     split: bool = False
@@ -69,8 +71,8 @@ def _declaration(entry: dict, where: str) -> Declaration:
         _check_keys(value, Value, (), f"{where}: values")
         if ("metric" in value) == ("fact" in value):
             raise BenchmarkError(f"{where}: values: found {value}, expected either a metric or a fact")
-    if entry.get("columns", "bits") not in ("bits", "k"):
-        raise BenchmarkError(f"{where}: columns: found {entry['columns']!r}, expected bits or k")
+    if entry.get("columns", "bits") not in ("bits", "k", "values"):
+        raise BenchmarkError(f"{where}: columns: found {entry['columns']!r}, expected bits, k or values")
     return Declaration(**entry | {"values": [Value(**value) for value in entry["values"]]})
 
 

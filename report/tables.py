@@ -52,7 +52,7 @@ def _table(results: Results, entry: Declaration, pairs: list[Pair]) -> Table:
     panels = [
         _panel(results, entry, pair, bits, columns)
         for pair in pairs
-        for bits in (lengths if entry.columns == "k" else [None])
+        for bits in ([None] if entry.columns == "bits" else lengths)
         if any(_omission(results, pair, column) is None for column in columns)
     ]
     shown = [pair for pair in pairs if any(panel.pair == pair for panel in panels)]
@@ -62,8 +62,8 @@ def _table(results: Results, entry: Declaration, pairs: list[Pair]) -> Table:
         title=entry.title + (f": {results.label(pairs[0])}" if entry.split else ""),
         caption=" ".join([entry.caption.format(k=entry.k), *captions.conventions(results, entry, panels)]),
         protocol=[captions.protocol(results, pair, entry) for pair in shown],
-        notes=[*notes, captions.provenance(results, shown)],
-        groups=_groups(columns),
+        notes=[*notes, *(captions.orders(panels, columns) if entry.order else []), captions.provenance(results, shown)],
+        groups=_groups(columns) if entry.columns != "values" else [],
         columns=columns,
         panels=panels,
         cites=entry.cites,
@@ -83,6 +83,8 @@ def _columns(results: Results, entry: Declaration, pairs: list[Pair], lengths: l
     """The columns that some pair has, and a sentence for each cut that a pair has not."""
     if entry.columns == "k":
         asked = [Column(value, None, k, f"k = {k:,}") for value in entry.values for k in entry.k]
+    elif entry.columns == "values":
+        asked = [Column(value, None, value.k, value.label) for value in entry.values]
     else:
         asked = [
             Column(value, bits, entry.k, value.label if bits is None else f"{bits} bits")
@@ -91,8 +93,12 @@ def _columns(results: Results, entry: Declaration, pairs: list[Pair], lengths: l
         ]
     notes = []
     for pair in pairs:
-        reasons = {column.k: _omission(results, pair, column) for column in asked}
-        notes += [f"{results.label(pair)}, k = {k:,}: left out, {reason}." for k, reason in reasons.items() if reason]
+        reasons = {
+            column.label if entry.columns == "values" else f"k = {column.k:,}": reason
+            for column in asked
+            if (reason := _omission(results, pair, column))
+        }
+        notes += [f"{results.label(pair)}, {what}: left out, {reason}." for what, reason in reasons.items()]
     # A column stays for the sake of one pair; a table that nobody has keeps its columns, and has no panels.
     kept = [column for column in asked if any(_omission(results, pair, column) is None for pair in pairs)]
     return kept or asked, notes
@@ -199,7 +205,7 @@ def _summary(numbers: list[list[float]], value: Value) -> Cell:
 
 def _control_row(results: Results, pair: Pair, control: dict, entry: Declaration, columns: list[Column]) -> Row:
     """A ranking by real-valued features has no code length: one cell spans the columns of all of them."""
-    wanted = columns if entry.columns == "k" else columns[:1]
+    wanted = columns[:1] if entry.columns == "bits" else columns
     cells = [replace(_control_cell(results, pair, control["name"], column), span=len(columns) // len(wanted)) for column in wanted]
     return Row(control["name"], control["label"], cells)
 

@@ -95,7 +95,7 @@ def test_relevance_of_items_and_totals(multi):
     _, _, query_labels, database_labels = sample(np.random.default_rng(1), 70, 50, 4, multi)
     relevance = Relevance.of(query_labels, database_labels)
     expected = query_labels.astype(int) @ database_labels.T > 0 if multi else query_labels[:, None] == database_labels
-    np.testing.assert_array_equal([relevance.of_items(query) for query in range(70)], expected)
+    np.testing.assert_array_equal([relevance.shared_by_items(query) > 0 for query in range(70)], expected)
     np.testing.assert_array_equal(relevance.totals(), expected.sum(axis=1))
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scipy.stats import hypergeom
+from scipy.stats import hypergeom, nhypergeom
 from sklearn.metrics import average_precision_score
 
 import evaluation
@@ -28,10 +28,23 @@ def plain(ranking, k, metric):
         "map@k[found]": lambda: precision @ top / hits if hits else 0.0,
         "map@k[min]": lambda: precision @ top / min(k, total),
         "map@k[R]": lambda: precision @ top / total,
+        "map@k[hits]": lambda: np.mean((np.arange(1, total + 1) / (np.flatnonzero(ranking) + 1))[:k]),
         "precision@k": lambda: hits / k,
         "recall@k": lambda: hits / total,
         "relevant_share": lambda: total / len(ranking),
     }[metric]()
+
+
+def plain_graded(ranking, k, metric):
+    """One graded metric of one ranking, a sequence of numbers of shared labels, by its definition."""
+
+    def cumulated(gains):
+        return sum(gain / math.log2(1 + rank) for rank, gain in enumerate(gains[:k], start=1))
+
+    if metric == "acg@k":
+        return np.mean(ranking[:k])
+    gains = np.asarray(ranking) if metric == "ndcg_linear@k" else 2.0 ** np.asarray(ranking) - 1
+    return cumulated(gains) / cumulated(np.sort(gains)[::-1])
 
 
 def orders_of_ties(n, r):
@@ -57,6 +70,18 @@ def test_every_metric_is_the_mean_over_all_orders_of_ties(counts, data):
     precisions = [plain(ranking, None, "map") for ranking in rankings]
     assert metrics.measure("map_worst", None, n[None], r[None])[0] == pytest.approx(min(precisions), abs=1e-12)
     assert metrics.measure("map_best", None, n[None], r[None])[0] == pytest.approx(max(precisions), abs=1e-12)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.lists(st.integers(0, 3), max_size=4), min_size=1, max_size=3), st.data())
+def test_graded_metrics_are_the_mean_over_all_orders_of_ties(buckets, data):
+    assume(any(any(bucket) for bucket in buckets))
+    g = np.array([[bucket.count(level) for level in range(4)] for bucket in buckets])[None]
+    k = data.draw(st.integers(1, int(g.sum())))
+    rankings = [sum(orders, ()) for orders in itertools.product(*(list(itertools.permutations(bucket)) for bucket in buckets))]
+    for metric in metrics.GRADED:
+        expected = np.mean([plain_graded(ranking, k, metric) for ranking in rankings])
+        assert metrics.measure(metric, k, None, None, g)[0] == pytest.approx(expected, abs=1e-12), metric
 
 
 @settings(deadline=None, max_examples=40)
@@ -97,7 +122,7 @@ def test_equals_shuffles_of_tied_codes():
     rng = np.random.default_rng(5)
     classes = rng.integers(0, 4, 1503)
     codes = rng.normal(size=(4, 12))[classes] + 2 * rng.normal(size=(1503, 12)) > 0
-    names = ["map", "map@100[found]", "map@100[min]", "map@100[R]", "precision@100", "recall@100"]
+    names = ["map", *(name.replace("@k", f"@{k}") for name in metrics.CUT for k in (100, 374))]
     scores = evaluation.score(codes[:3], codes[3:], classes[:3], classes[3:], names)
     distances = (codes[:3, None] != codes[3:]).sum(axis=2)
     relevant = classes[:3, None] == classes[3:]
@@ -107,7 +132,7 @@ def test_equals_shuffles_of_tied_codes():
         rankings = np.take_along_axis(relevant, ranks, axis=1)
         values.append([np.mean([plain(ranking, k, metric) for ranking in rankings]) for metric, k in map(metrics.parse, names)])
     error = np.std(values, axis=0, ddof=1) / math.sqrt(len(values))
-    assert (np.abs(np.mean(values, axis=0) - list(scores.values())) < 3 * error).all()
+    assert (np.abs(np.mean(values, axis=0) - list(scores.values())) < 3 * error).all(), dict(zip(names, error, strict=True))
 
 
 def test_equals_scikit_learn_without_ties():
@@ -175,13 +200,35 @@ def test_random_codes_score_the_chance_level():
     assert scores["relevant_share"] == pytest.approx(0.1)
 
 
-def test_order_of_the_database_changes_nothing():
+@pytest.mark.parametrize("multi", [False, True])
+def test_order_of_the_database_changes_no_bit_of_any_metric(multi):
     rng = np.random.default_rng(1)
-    codes, labels, order = rng.random((350, 10)) < 0.4, rng.integers(0, 5, 350), rng.permutation(300)
-    names = ["map", "map_worst", "map_best", "map@40[found]", "precision@7"]
-    scores = evaluation.score(codes[:50], codes[50:], labels[:50], labels[50:], names)
-    assert scores == evaluation.score(codes[:50], codes[50:][order], labels[:50], labels[50:][order], names)
+    codes, order = rng.random((350, 10)) < 0.4, rng.permutation(300)
+    labels = rng.random((350, 6)) < 0.3 if multi else rng.integers(0, 5, 350)
+    labels[7] = False if multi else 99
+    names = [*metrics.WHOLE, *metrics.LOOKUP, *(name.replace("@k", "@40") for name in [*metrics.CUT, *metrics.GRADED])]
+    scores = evaluation.score(codes[:50], codes[50:], labels[:50], labels[50:], [*names, "queries_left_out"])
+    assert scores == evaluation.score(codes[:50], codes[50:][order], labels[:50], labels[50:][order], [*names, "queries_left_out"])
     assert scores["map_worst"] < scores["map"] < scores["map_best"]
+    assert scores["queries_left_out"] >= 1
+
+
+def test_lookup_in_a_ball_of_radius_two_as_worked_by_hand():
+    """Three queries: 3 of 6 items in the ball relevant, of 4 in all; an empty ball; a code of one bit, whose ball is everything."""
+    n, r = np.array([[1, 2, 3, 4], [0, 0, 0, 10]]), np.array([[0, 1, 2, 1], [0, 0, 0, 5]])
+    assert metrics.lookup_precision(n, r).tolist() == [3 / 6, 0]
+    assert metrics.lookup_recall(n, r).tolist() == [3 / 4, 0]
+    assert metrics.lookup_empty(n, r).tolist() == [0, 1]
+    assert metrics.lookup_recall(np.array([[1, 1]]), np.array([[0, 1]])).tolist() == [1]
+
+
+@pytest.mark.parametrize(("items", "relevant", "k"), [(2_000, 200, 50), (3_000, 1_500, 1_200), (20_000, 30, 7), (400, 400, 13)])
+def test_first_hits_sum_over_the_place_of_each(items, relevant, k):
+    """One bucket: how many others come before the j-th relevant item has the negative hypergeometric distribution."""
+    others = np.arange(items - relevant + 1)
+    means = [nhypergeom(items, items - relevant, j).pmf(others) @ (j / (others + j)) for j in range(1, k + 1)]
+    value = metrics.precision_of_first_hits(np.array([[items]]), np.array([[relevant]]), k)[0]
+    assert value == pytest.approx(np.mean(means), rel=1e-8)
 
 
 def test_curve_over_balls_as_worked_by_hand():

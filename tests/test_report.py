@@ -43,6 +43,8 @@ DONE = {
     "status": "done", "peak_memory_mib": "312.5", "items": "1797", "distinct_codes": "1500", "bit_balance": "0.45", "device": "cpu",
     "threads": "1", "commit": "0123456789abcdef0123", "dirty": "False", "date": "2026-01-02T03:04:05+00:00", "codes_sha256": "ab" * 32,
 }  # fmt: skip
+PRESETS = {"as-bgan": 1, "as-deephash-pytorch": 1.01, "as-hashnet": 1.2, "as-deepbit": 1.3, "as-trec": -0.1, "as-landmarks": 0.9}
+GRADED = [("ndcg@k", 100), ("ndcg@k", 1000), ("ndcg_linear@k", 1000), ("acg@k", 100), ("acg@k", 1000)]
 SEEDS = (0, 1, 2)
 DIGITS = results.Pair("digits", "pixels")
 
@@ -100,6 +102,10 @@ def scores(level, bits, database):
     slack = 0.5 / bits if bits else 0.0
     rows += [("map_worst", "", level - slack), ("map_best", "", level + slack)]
     rows += [("map@k[found]", k, min(1.0, level * 1.2)) for k in (1000, 5000) if k <= database]
+    rows += [(f"map@k[{name}]", 1000, level * factor) for name, factor in (("min", 0.9), ("R", 0.1), ("hits", 1.1)) if database >= 1000]
+    if bits:
+        rows += [(name, "", level * factor) for name, factor in PRESETS.items()]
+        rows += [("precision_r2", "", level / 2), ("recall_r2", "", level / 9), ("empty_r2", "", 1 - level)]
     rows += [("precision@k", k, level + 0.3 / (1 + np.log10(k))) for k in (1, 10, 50, 100, 500, 1000, 5000) if k <= database]
     ranks = np.unique(np.geomspace(1, database, 40).astype(int))
     share = ranks / database
@@ -131,6 +137,11 @@ def experiment(methods, grid, bits, seeds, runs):
             {"dataset": dataset, "features": features, "metric": metric, "k": 5000, "reason": "the database is too small"}
             for dataset, features in small
             for metric in ("map@k[found]", "precision@k")
+        ]
+        + [
+            {"dataset": dataset, "features": features, "metric": metric, "k": k, "reason": "items have one label each"}
+            for dataset, features in grid
+            for metric, k in GRADED
         ],
         "queries_left_out": {"/".join(pair): 0 for pair in grid},
         "failures": [_failure(run) for run in runs if run["status"] == "failed"],
@@ -503,6 +514,27 @@ def test_a_published_figure_without_its_terms_is_refused(tmp_path, changes, mess
         reported.read(tmp_path / "reported.csv")
 
 
+def test_conventions_stand_beside_each_other_and_say_what_they_reorder(tmp_path):
+    """as-trec is made to fall with mAP here, so that it turns every pair round; all others rise with it."""
+    table = built(write_results(tmp_path))["conventions"]
+    assert [panel.bits for panel in table.panels] == [16, 32]
+    assert [column.label for column in table.columns][:3] == ["mAP", "[found]", "[min]"]
+    assert not table.groups
+    row = cells(table, "bgan")
+    assert [float(cell.text) / float(row[0].text) for cell in row[1:6]] == pytest.approx([1.2, 0.9, 0.1, 1.1, 1], abs=0.005)
+    orders = [note for note in table.notes if "pairs of methods" in note]
+    assert orders[0] == "Digits, Pixels, 16 bits: of 6 pairs of methods ordered by mAP, in another order under trec_eval: 6 pairs."
+    assert len(orders) == 2
+
+
+def test_a_convention_that_no_data_set_has_is_left_out_and_said(tmp_path):
+    omitted = {"dataset": "digits", "features": "pixels", "metric": "as-bgan", "k": None, "reason": "3 queries have no relevant item"}
+    table = built(write_results(tmp_path, methods=METHODS[:2], omitted=[omitted]))["conventions"]
+    assert "BGAN" not in [column.label for column in table.columns]
+    assert "Digits, Pixels, BGAN: left out, 3 queries have no relevant item." in table.notes
+    assert any(note.endswith("in another order under trec_eval: LSH and PCAH.") for note in table.notes)
+
+
 def test_every_selected_method_is_a_variant():
     variants = yaml.safe_load((Path(experiments.__file__).parent / "config/variants.yaml").read_text(encoding="utf-8"))
     for entry in declarations.read():
@@ -517,7 +549,7 @@ def test_every_selected_method_is_a_variant():
         ("{name: a, title: t, caption: c, values: [], colour: red}", "unknown key 'colour'"),
         ("{name: a, title: t, values: []}", "caption must be given"),
         ("{name: a, title: t, caption: c, values: [{label: x}]}", "either a metric or a fact"),
-        ("{name: a, title: t, caption: c, values: [], columns: seeds}", "expected bits or k"),
+        ("{name: a, title: t, caption: c, values: [], columns: seeds}", "expected bits, k or values"),
     ],
 )
 def test_a_wrong_declaration_is_one_clear_error(tmp_path, entry, message):
@@ -555,7 +587,7 @@ def compiled(folder, sources):
 
 def test_every_table_compiles_and_fits_two_columns(complete, tmp_path):
     sources = [path.read_text(encoding="utf-8") for path in sorted((complete / "tables").glob("*.tex"))]
-    assert len(sources) == 10
+    assert len(sources) == 12
     text, log = compiled(tmp_path, sources)
     assert "Overfull \\hbox" not in log
     assert "failed 1/3" in text

@@ -93,15 +93,22 @@ def test_histograms_keep_what_a_metric_needs(project):
 def test_cuts_beyond_the_database_are_left_out_and_recorded(project):
     table, record = read_table(folder := score()), storage.read_json(folder / "score.json")
     omitted = {(entry["metric"], entry["k"]) for entry in record["omitted"]}
-    expected = {("map@k[found]", 1000), ("map@k[found]", 5000), ("precision@k", 500), ("precision@k", 1000), ("precision@k", 5000)}
-    assert omitted == expected
+    expected = {(f"map@k[{denominator}]", k) for denominator in ("found", "min", "R", "hits") for k in (1000, 5000)}
+    expected |= {("precision@k", k) for k in (500, 1000, 5000)}
+    expected |= {(metric, k) for metric in ("ndcg@k", "ndcg_linear@k", "acg@k") for k in (100, 1000)}  # one label an item
+    assert omitted == expected | {("as-bgan", None)}
     assert not {(metric, k) for _, _, metric, k in table} & {(metric, str(k)) for metric, k in expected}
     assert record["omitted"][0]["reason"] == "the database has 260 items"
 
 
 def test_record_says_what_was_scored(project):
     record = storage.read_json(score() / "score.json")
-    assert (record["queries"], record["queries_left_out"], record["database"], record["metric_version"]) == (39, 1, 260, 1)
+    assert (record["queries"], record["queries_left_out"], record["database"], record["metric_version"]) == (
+        39,
+        1,
+        260,
+        evaluation.METRIC_VERSION,
+    )
     assert record["inputs"]["labels.npy"] == storage.digest("cache/datasets/toy/labels.npy")
     assert "evaluation/metrics.py" in record["sources"]
     for entry, (bits, seed) in zip(record["runs"], RUNS, strict=True):
