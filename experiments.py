@@ -366,7 +366,7 @@ def outcomes(config: dict) -> list[str]:
     described += [FEATURES.format(dataset=d, features=f) + "/features.json" for d, f in grid(config)]
     made = [f"{run.folder}/run.json" for run in runs(config)]
     scores = [SCORES.format(dataset=d, features=f, variant=v) for d, f, v in scored_folders(config)]
-    return described + made + [f"{folder}/{file}" for folder in scores for file in ("metrics.csv", "score.json")]
+    return described + made + [f"{folder}/{file}" for folder in scores for file in ("metrics.csv", "score.json", "histograms.npz")]
 
 
 def uses_gpu(name: str, config: dict) -> int:
