@@ -144,6 +144,7 @@ def _experiment(plan: dict, rows: list[dict], scores: dict[Place, dict]) -> dict
     return {
         **{key: now[key] for key in ("date", "commit", "dirty", "machine", "versions", "python")},
         **{key: plan[key] for key in ("bits", "seeds")},
+        "draws": statistics.DRAWS,
         "grid": experiments.grid(plan),
         "datasets": {name: _described(experiments.DATASET.format(dataset=name), "dataset.json", name) for name in plan["datasets"]},
         "features": {pair: _features(pair, variant) for pair, variant in described.items()},

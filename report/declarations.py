@@ -27,6 +27,7 @@ class Value:
     decimals: int = 3
     significant: int = 0
     deviation: bool = True
+    interval: bool = False
 
     def printed(self, number: float) -> str:
         """Rounded to `decimals`, or to `significant` digits down to a thousandth."""
@@ -69,6 +70,8 @@ def _declaration(entry: dict, where: str) -> Declaration:
         _check_keys(value, Value, (), f"{where}: values")
         if ("metric" in value) == ("fact" in value):
             raise BenchmarkError(f"{where}: values: found {value}, expected either a metric or a fact")
+        if value.get("interval") and value.get("metric") != "map":
+            raise BenchmarkError(f"{where}: values: found an interval of {value.get('metric')}, expected one of map alone")
     if entry.get("columns", "bits") not in ("bits", "k"):
         raise BenchmarkError(f"{where}: columns: found {entry['columns']!r}, expected bits or k")
     return Declaration(**entry | {"values": [Value(**value) for value in entry["values"]]})
