@@ -9,10 +9,10 @@ import unicodedata
 SYMBOLS = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_", "%": r"\%",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
-    '"': "''", "[": "{[}", "]": "{]}", "*": "{*}",  # a bracket or a star after \\ would be read as its argument
+    "†": r"\dag{}", '"': "''", "[": "{[}", "]": "{]}", "*": "{*}",  # a bracket or a star after \\ would be read as its argument
     "ß": r"\ss{}", "æ": r"\ae{}", "Æ": r"\AE{}", "œ": r"\oe{}", "Œ": r"\OE{}", "ø": r"\o{}", "Ø": r"\O{}", "ł": r"\l{}", "Ł": r"\L{}",
     "ı": r"\i{}", "µ": r"$\mu$", "±": r"$\pm$", "×": r"$\times$", "≤": r"$\leq$", "≥": r"$\geq$", "−": "$-$", "·": r"$\cdot$",
-    "–": "--", "—": "---", "‘": "`", "’": "'", "†": r"\dag{}", "“": "``", "”": "''", "…": r"\ldots{}", "→": r"$\rightarrow$", "\u00a0": "~", "`": "{`}",
+    "–": "--", "—": "---", "‘": "`", "’": "'", "“": "``", "”": "''", "…": r"\ldots{}", "→": r"$\rightarrow$", "\u00a0": "~", "`": "{`}",
 }  # fmt: skip
 ACCENTS = {
     "\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304": "=", "\u0306": "u", "\u0307": ".", "\u0308": '"',
