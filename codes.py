@@ -74,7 +74,9 @@ def _columns(array: np.ndarray, path: Path) -> tuple[np.ndarray, str]:
 def _unpacked(array: np.ndarray, bits: int | None, path: Path) -> tuple[np.ndarray, str]:
     bits = bits or 8 * array.shape[1]
     if array.shape[1] != -(-bits // 8):
-        raise BenchmarkError(f"{path} has {array.shape[1]} columns of uint8; {bits} bits are {bits} columns, or {-(-bits // 8)} packed bytes")
+        raise BenchmarkError(
+            f"{path} has {array.shape[1]} columns of uint8; {bits} bits are {bits} columns, or {-(-bits // 8)} packed bytes"
+        )
     for order in ("big", "little"):  # of bits in a byte: numpy.packbits, and compactbit of MATLAB toolboxes
         unpacked = np.unpackbits(array, axis=1, bitorder=order).astype(bool)
         if not unpacked[:, bits:].any():

@@ -27,7 +27,6 @@ SCORES = "results/scores/{dataset}/{features}/{variant}"
 WORK = {"datasets": ("load",), "features": ("extract",), "methods": ("fit", "encode")}  # functions of a plugin's class
 DATA_VARIABLE = "BGAN_BENCH_DATA"
 GROUND = ("experiments", "provenance", "storage", "progress", "networks", "codes")
-CODE_FILES = ("path", "queries", "database")  # keywords of methods/file.py that name files
 VALIDATION = "-validation"  # after a data set's name: the protocol within its training part, for choosing settings
 METRICS = ("centred-cosine", "cosine", "l2")  # of the neighbour lists, the default first
 CONTROLS = {"exact-cosine": "Exact cosine", "exact-l2": "Exact Euclidean"}
@@ -95,14 +94,7 @@ class Variant:
 
     @property
     def stochastic(self) -> bool:
-        return "seed" in self.component.keywords or any("{seed}" in path for path in self.code_files)
-
-    @property
-    def code_files(self) -> list[str]:
-        """Paths, with {bits} and {seed} in them, of the codes that were made elsewhere; none for a method."""
-        if "codes" not in self.component.consumes:
-            return []
-        return [path.partition(".mat:")[0] + ".mat" * (".mat:" in path) for key in CODE_FILES if (path := self.keywords[key])]
+        return "seed" in self.component.keywords
 
 
 def plugin_path(floor: str, name: str) -> Path:
@@ -194,8 +186,8 @@ def sources(floor: str, name: str) -> list[Path]:
         found.append(path)
         for module in imported_modules(path):
             top, _, rest = module.partition(".")
-            if module in ("networks", "codes"):
-                pending.append(ROOT / f"{module}.py")
+            if module == "networks":
+                pending.append(ROOT / "networks.py")
             elif top == floor and (ROOT / floor / f"{rest or '__init__'}.py").is_file():
                 pending.append(ROOT / floor / f"{rest or '__init__'}.py")
     return sorted(found)
