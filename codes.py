@@ -102,6 +102,8 @@ def _matlab(path: Path) -> np.ndarray:
 
     folder, (stem, _, name) = path.parent, path.name.partition(".mat:")
     file = folder / (stem + ".mat") if name else path
+    if not file.is_file():
+        raise _missing(file)
     try:
         names = [found for found, _, _ in whosmat(file)]
         if not name and len(names) != 1:
@@ -110,8 +112,6 @@ def _matlab(path: Path) -> np.ndarray:
         if name not in names:
             raise BenchmarkError(f"{file} has no variable {name!r}: expected one of {', '.join(names)}")
         found = loadmat(file, variable_names=[name])[name]
-    except FileNotFoundError:
-        raise _missing(file) from None
     except NotImplementedError:
         raise BenchmarkError(f"{file} is of MATLAB 7.3 (HDF5): save it with `save(..., '-v7')`, or as .npy") from None
     except (ValueError, TypeError, OSError, EOFError) as error:
