@@ -98,6 +98,7 @@ def _numpy(path: Path) -> np.ndarray:
 
 def _matlab(path: Path) -> np.ndarray:
     from scipy.io import loadmat, whosmat
+    from scipy.io.matlab import MatReadError
     from scipy.sparse import issparse
 
     folder, (stem, _, name) = path.parent, path.name.partition(".mat:")
@@ -114,7 +115,7 @@ def _matlab(path: Path) -> np.ndarray:
         found = loadmat(file, variable_names=[name])[name]
     except NotImplementedError:
         raise BenchmarkError(f"{file} is of MATLAB 7.3 (HDF5): save it with `save(..., '-v7')`, or as .npy") from None
-    except (ValueError, TypeError, OSError, EOFError) as error:
+    except (MatReadError, ValueError, TypeError, OSError, EOFError) as error:
         raise BenchmarkError(f"{file} is no MATLAB file ({one_line(error)})") from None
     return found.toarray() if issparse(found) else found
 
