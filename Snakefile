@@ -15,10 +15,12 @@ from experiments import DATASET, FEATURES, LOG, RUN, SCORES, BenchmarkError
 
 configfile: "config/config.yaml"
 configfile: "config/variants.yaml"
+configfile: "config/tuned.json"
 
 
 try:
     validate(config, "config/schema.yaml")
+    config = experiments.with_trials(config)
     experiments.runs(config)
 except (WorkflowError, BenchmarkError) as error:
     sys.exit(f"config: {experiments.explain(error)}")
@@ -63,9 +65,11 @@ rule dataset:
         "python -m datasets {wildcards.dataset} --settings {params.settings:q} > {log:q} 2>&1"
 
 
+# More than four threads of a network would not stay within 2 GiB.
 rule features:
     input:
         lambda w: experiments.variant_sources("features", w.features, config),
+        lambda w: experiments.user_files("features", w.features, config),
         f"{DATASET}/images.npy",
     output:
         f"{FEATURES}/features.npy",
@@ -75,10 +79,14 @@ rule features:
     priority: 2
     conda:
         "environment.yaml"
+    threads: lambda w: 4 if experiments.uses_gpu("features", w.features, config) else 1
+    resources:
+        gpu=lambda w: provenance.gpu_present() * experiments.uses_gpu("features", w.features, config),
     params:
         settings=lambda w: experiments.settings_text("features", w.features, config),
     shell:
-        "python -m features extract {wildcards.dataset} {wildcards.features} --settings {params.settings:q} > {log:q} 2>&1"
+        "python -m features extract {wildcards.dataset} {wildcards.features} --settings {params.settings:q}"
+        " --threads {threads} > {log:q} 2>&1"
 
 
 rule neighbours:
@@ -111,11 +119,11 @@ rule encode:
         f"{RUN}/run.json",
     log:
         f"{LOG}.log",
-    priority: lambda w: experiments.uses_gpu(w.variant, config)
+    priority: lambda w: experiments.uses_gpu("methods", w.variant, config)
     conda:
         "environment.yaml"
     resources:
-        gpu=lambda w: provenance.gpu_present() * experiments.uses_gpu(w.variant, config),
+        gpu=lambda w: provenance.gpu_present() * experiments.uses_gpu("methods", w.variant, config),
     params:
         settings=lambda w: experiments.settings_text("methods", w.variant, config),
     shell:
