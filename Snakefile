@@ -159,6 +159,8 @@ rule collect:
     output:
         "results/metrics.csv",
         "results/runs.csv",
+        "results/statistics.csv",
+        "results/comparisons.csv",
         "results/experiment.json",
     log:
         "logs/collect.log",

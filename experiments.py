@@ -26,7 +26,7 @@ SCORES = "results/scores/{dataset}/{features}/{variant}"
 
 WORK = {"datasets": ("load",), "features": ("extract",), "methods": ("fit", "encode")}  # functions of a plugin's class
 DATA_VARIABLE = "BGAN_BENCH_DATA"
-GROUND = ("experiments", "provenance", "storage", "progress", "networks")
+GROUND = ("experiments", "provenance", "storage", "progress", "networks", "codes")
 USER_FILES = ("path", "weights")  # keywords of extractors that name a file below the data folder
 VALIDATION = "-validation"  # after a data set's name: the protocol within its training part, for choosing settings
 METRICS = ("centred-cosine", "cosine", "l2")  # of the neighbour lists, the default first
@@ -394,7 +394,7 @@ def outcomes(config: dict) -> list[str]:
     described += [FEATURES.format(dataset=d, features=f) + "/features.json" for d, f in grid(config)]
     made = [f"{run.folder}/run.json" for run in runs(config)]
     scores = [SCORES.format(dataset=d, features=f, variant=v) for d, f, v in scored_folders(config)]
-    return described + made + [f"{folder}/{file}" for folder in scores for file in ("metrics.csv", "score.json")]
+    return described + made + [f"{folder}/{file}" for folder in scores for file in ("metrics.csv", "score.json", "histograms.npz")]
 
 
 def uses_gpu(floor: str, name: str, config: dict) -> int:

@@ -22,6 +22,15 @@ def main() -> None:
     scoring.add_argument("--runs", nargs="+", required=True, metavar="BITS:SEED", help="the runs to score; 0:0 for a control")
     scoring.add_argument("--threads", type=int, help="threads of the compiled loops; default: all cores, or NUMBA_NUM_THREADS")
 
+    importing = jobs.add_parser("codes", help="score codes made elsewhere against a prepared data set")
+    importing.set_defaults(job=codes)
+    importing.add_argument("dataset")
+    importing.add_argument(
+        "files", nargs="+", type=Path, help=".npy or .mat (FILE.mat:NAME): codes of every image, or of the queries and of the database"
+    )
+    importing.add_argument("--bits", type=int, help="length of the codes, where packed bytes do not say it")
+    importing.add_argument("--metrics", nargs="+", help="as map, map@1000[found], precision@100")
+
     for name, job, what in (("collect", collect, "tables of all runs"), ("partial", partial, "the same of the runs that are there")):
         collecting = jobs.add_parser(name, help=f"write the {what}")
         collecting.set_defaults(job=job)
@@ -47,6 +56,15 @@ def score(arguments: argparse.Namespace) -> None:
     from evaluation import scoring
 
     scoring.score(arguments.dataset, arguments.features, arguments.variant, [pair(text) for text in arguments.runs])
+
+
+def codes(arguments: argparse.Namespace) -> None:
+    if len(arguments.files) > 2:
+        raise BenchmarkError(f"found {len(arguments.files)} files: expected one of every image, or two, of the queries and of the database")
+    from evaluation import imported
+
+    for name, value in imported.score(arguments.dataset, arguments.files, arguments.bits, arguments.metrics).items():
+        print(f"{name:16} {value:.4f}")
 
 
 def collect(arguments: argparse.Namespace) -> None:

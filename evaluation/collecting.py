@@ -13,6 +13,7 @@ from pathlib import Path
 import experiments
 import provenance
 import storage
+from evaluation import statistics
 from evaluation.stale import run_problem, score_problem
 from experiments import BenchmarkError, Run
 
@@ -27,7 +28,7 @@ Place = tuple[str, str, str]  # data set, features, variant
 
 
 def collect(plan: dict) -> None:
-    """Write results/metrics.csv, runs.csv and experiment.json of every run that the plan asks for.
+    """Write results/metrics.csv, runs.csv, statistics.csv, comparisons.csv and experiment.json of every run that the plan asks for.
 
     Raises BenchmarkError, by name, for a run or score that was made with other code, data, features or parameters than now.
     """
@@ -125,6 +126,7 @@ def _write(root: Path, plan: dict, rows: list[dict], folders: dict[Place, Path],
     writer.writerows(rows)
     with storage.new_file(root / "runs.csv") as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8")
+    statistics.write(root, plan, folders)
     storage.write_json(root / "experiment.json", _experiment(plan, rows, scores) | {"partial": partial})
 
 
@@ -142,6 +144,7 @@ def _experiment(plan: dict, rows: list[dict], scores: dict[Place, dict]) -> dict
     return {
         **{key: now[key] for key in ("date", "commit", "dirty", "machine", "versions", "python")},
         **{key: plan[key] for key in ("bits", "seeds")},
+        "draws": statistics.DRAWS,
         "trials": plan.get("trials", {}),
         "tried": {name: tried for name, tried in plan.get("tried", {}).items() if name in _without_validation(plan["datasets"])},
         "grid": experiments.grid(plan),

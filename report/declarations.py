@@ -28,6 +28,7 @@ class Value:
     decimals: int = 3
     significant: int = 0
     deviation: bool = True
+    interval: bool = False
 
     def printed(self, number: float) -> str:
         """Rounded to `decimals`, or to `significant` digits down to a thousandth."""
@@ -71,6 +72,8 @@ def _declaration(entry: dict, where: str) -> Declaration:
         _check_keys(value, Value, (), f"{where}: values")
         if ("metric" in value) == ("fact" in value):
             raise BenchmarkError(f"{where}: values: found {value}, expected either a metric or a fact")
+        if value.get("interval") and value.get("metric") != "map":
+            raise BenchmarkError(f"{where}: values: found an interval of {value.get('metric')}, expected one of map alone")
     if entry.get("columns", "bits") not in ("bits", "k", "values"):
         raise BenchmarkError(f"{where}: columns: found {entry['columns']!r}, expected bits, k or values")
     return Declaration(**entry | {"values": [Value(**value) for value in entry["values"]]})

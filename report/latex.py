@@ -8,7 +8,7 @@ from pathlib import Path
 import jinja2
 
 from report.latex_text import Source, escape
-from report.model import Cell, Panel, Row, Table
+from report.model import DAGGER, Cell, Panel, Row, Table
 
 TEMPLATES = Path(__file__).with_name("templates")
 TEXT_WIDTH = 490  # points; the text of IEEE, ACM, AAAI and CVPR papers is 497 to 516 wide
@@ -70,7 +70,8 @@ def size(table: Table) -> Size:
 
 def _characters(cell: Cell) -> float:
     """Length of a cell in characters of its own size; deviation and marks are set smaller."""
-    return len(cell.text) + (0.8 * len(cell.deviation) + 2.5 if cell.deviation else 0) + 0.7 * len(_marks(cell))
+    printed = len(cell.text) + (0.8 * len(cell.deviation) + 2.5 if cell.deviation else 0) + 0.7 * len(_marks(cell))
+    return max(printed, 0.8 * len(cell.interval))
 
 
 def header(table: Table) -> Source:
@@ -101,7 +102,11 @@ def body(table: Table, panel: Panel, size: Size) -> Source:
 
 
 def _row(row: Row, size: Size) -> str:
-    return _line([escape(row.label), *(_spanning(_cell(cell, size), cell.span) for cell in row.cells)])
+    lines = [_line([escape(row.label), *(_spanning(_cell(cell, size), cell.span) for cell in row.cells)])]
+    if any(cell.interval for cell in row.cells):
+        intervals = [_spanning(rf"{{{size.small}{escape(cell.interval)}}}" if cell.interval else "", cell.span) for cell in row.cells]
+        lines.append(_line(["", *intervals]))
+    return "\n".join(lines)
 
 
 def _line(cells: list[str]) -> str:
@@ -120,9 +125,9 @@ def _cell(cell: Cell, size: Size) -> str:
         text = rf"\textit{{{text}}}"
     if cell.deviation:
         text += rf"{{{size.small}$\,\pm\,${cell.deviation}}}"
-    marks = _marks(cell).replace(" ", r"\,")  # seven cuts with marks are as wide as the text
+    marks = escape(_marks(cell)).replace(" ", r"\,")  # seven cuts with marks are as wide as the text
     return text + (rf"\textsuperscript{{{marks}}}" if marks else "")
 
 
 def _marks(cell: Cell) -> str:
-    return ", ".join(filter(None, [cell.seeds, cell.collapse.mark if cell.collapse else ""]))
+    return ", ".join(filter(None, [DAGGER if cell.dagger else "", cell.seeds, cell.collapse.mark if cell.collapse else ""]))

@@ -21,6 +21,9 @@ class Column:
 NEAR_COLLAPSE = 0.05  # of the distinct codes that there could be: a run with fewer is done, and its metrics say little
 
 
+DAGGER = "\N{DAGGER}"
+
+
 @dataclass(frozen=True)
 class Collapse:
     """How many of the `runs` behind a cell, those that are done, are near-collapses."""
@@ -43,7 +46,8 @@ class Cell:
 
     state: complete, incomplete (some seeds are not done), failed, missing, unscored or omitted; number and spread: the mean and
     the standard deviation (n - 1) behind the text, where there are any; seeds: "2/3" in an incomplete cell; collapse: of a metric,
-    where a run that is in the mean collapsed.
+    where a run that is in the mean collapsed; interval: "[0.612, 0.655]" where the table shows one; dagger: the value is best, and
+    significantly higher than that of every other method of the column.
     """
 
     text: str
@@ -55,6 +59,8 @@ class Cell:
     number: float | None = None
     spread: float = 0.0
     best: bool = False
+    interval: str = ""
+    dagger: bool = False
     span: int = 1
 
 

@@ -11,7 +11,7 @@ from experiments import BenchmarkError
 BIBLIOGRAPHY = Path(__file__).with_name("references.bib")
 ENTRY = re.compile(r"^@\w+\{\s*([^,\s]+)\s*,\n(.*?)^\}", re.MULTILINE | re.DOTALL)
 FIELD = re.compile(r"^\s*(\w+)\s*=\s*\{(.*)\},?\s*$", re.MULTILINE)
-VENUES = ("booktitle", "journal", "institution", "publisher")
+VENUES = ("booktitle", "journal", "institution", "publisher", "note")
 
 
 @dataclass(frozen=True)

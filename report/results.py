@@ -20,7 +20,9 @@ RUN_COLUMNS = (
     *("dataset", "features", "variant", "bits", "seed", "status", "message", "keywords", "fit_seconds", "encode_seconds"),
     *("peak_memory_mib", "items", "distinct_codes", "bit_balance", "device", "threads", "commit", "dirty", "folder"),
 )
-EXPERIMENT_KEYS = ("partial", "date", "commit", "dirty", "bits", "seeds", "grid", "datasets", "features", "methods", "controls")
+CELL_COLUMNS = ("dataset", "features", "variant", "bits", "low", "high")
+COMPARISON_COLUMNS = ("dataset", "features", "bits", "variant", "other", "significant")
+EXPERIMENT_KEYS = ("partial", "date", "commit", "dirty", "bits", "seeds", "grid", "datasets", "features", "methods", "controls", "draws")
 CURVES = "pr_"  # metrics of this prefix are curves over k: a few hundred values a run, wanted as arrays
 
 
@@ -42,13 +44,18 @@ class Results:
 
     experiment: results/experiment.json; runs: (dataset, features, variant, bits) -> the runs asked for, one a seed;
     scores: (dataset, features, variant, bits, metric, k or None) -> {seed: value};
-    curves: (dataset, features, variant, bits, metric) -> (k (m,) int64, mean over the seeds done (m,) float64).
+    curves: (dataset, features, variant, bits, metric) -> (k (m,) int64, mean over the seeds done (m,) float64);
+    intervals: (dataset, features, variant, bits) -> ends of the interval of the mean average precision;
+    comparisons: (dataset, features, bits, higher variant, lower variant) -> whether it is significantly higher, None where that was not
+    tested for want of seeds.
     """
 
     experiment: dict
     runs: dict[tuple, list[dict]]
     scores: dict[tuple, dict[int, float]]
     curves: dict[tuple, tuple[np.ndarray, np.ndarray]]
+    intervals: dict[tuple, tuple[float, float]]
+    comparisons: dict[tuple, bool | None]
 
     @property
     def pairs(self) -> list[Pair]:
@@ -87,14 +94,21 @@ class Results:
 
 
 def read(folder: Path) -> Results:
-    """Read metrics.csv, runs.csv and experiment.json of a results folder.
+    """Read metrics.csv, runs.csv, statistics.csv, comparisons.csv and experiment.json of a results folder.
 
     Raises BenchmarkError where a file is absent or not what `python -m evaluation collect` writes.
     """
     experiment = _read_experiment(folder / "experiment.json")
     metrics = _read_metrics(folder / "metrics.csv")
     curve = metrics["metric"].str.startswith(CURVES)
-    return Results(experiment, _read_runs(folder / "runs.csv"), _index_scores(metrics[~curve]), _index_curves(metrics[curve]))
+    return Results(
+        experiment,
+        _read_runs(folder / "runs.csv"),
+        _index_scores(metrics[~curve]),
+        _index_curves(metrics[curve]),
+        _read_intervals(folder / "statistics.csv"),
+        _read_comparisons(folder / "comparisons.csv"),
+    )
 
 
 def _read_experiment(path: Path) -> dict:
@@ -136,13 +150,37 @@ def _float(text: str) -> float:
         return math.nan
 
 
-def _read_runs(path: Path) -> dict[tuple, list[dict]]:
+def _read_rows(path: Path, columns: tuple[str, ...]) -> list[dict]:
     with _existing(path).open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
-        _check_columns(path, RUN_COLUMNS, reader.fieldnames or ())
-        rows = list(reader)
+        _check_columns(path, columns, reader.fieldnames or ())
+        return list(reader)
+
+
+def _read_intervals(path: Path) -> dict[tuple, tuple[float, float]]:
+    places = {}
+    for row in _read_rows(path, CELL_COLUMNS):
+        ends = (_float(row["low"]), _float(row["high"]))
+        if not np.isfinite(ends).all():
+            raise _broken(path, f"has the interval {row['low']} to {row['high']} for {row['variant']}, expected finite numbers")
+        places[row["dataset"], row["features"], row["variant"], int(row["bits"])] = ends
+    return places
+
+
+def _read_comparisons(path: Path) -> dict[tuple, bool | None]:
+    verdicts = {"yes": True, "no": False, "too few seeds": None}
+    compared = {}
+    for row in _read_rows(path, COMPARISON_COLUMNS):
+        if row["significant"] not in verdicts:
+            raise _broken(path, f"has {row['significant']!r} as `significant`, expected one of {', '.join(verdicts)}")
+        key = (row["dataset"], row["features"], int(row["bits"]), row["variant"], row["other"])
+        compared[key] = verdicts[row["significant"]]
+    return compared
+
+
+def _read_runs(path: Path) -> dict[tuple, list[dict]]:
     runs = defaultdict(list)
-    for row in rows:
+    for row in _read_rows(path, RUN_COLUMNS):
         run = row | {"bits": int(row["bits"]), "seed": int(row["seed"])}
         runs[run["dataset"], run["features"], run["variant"], run["bits"]].append(run)
     return dict(runs)

@@ -13,15 +13,18 @@ from report.tables import method_cell
 
 @dataclass(frozen=True)
 class Best:
-    """The methods of highest printed mAP at one code length, those whose mean +- deviation overlaps with theirs, and what is amiss.
+    """The methods of highest printed mAP at one code length, and what is amiss.
 
-    collapsed: which of the methods, and in how many seeds; absent: methods without a complete cell.
+    dagger: significantly higher than every other; undecided: methods below that no test tells from the best, untested: those that were
+    not tested for want of seeds; collapsed: which of the methods, and in how many seeds; absent: methods without a complete cell.
     """
 
     bits: int
     labels: list[str]
     cell: Cell
-    overlapping: list[str]
+    dagger: bool
+    undecided: list[str]
+    untested: list[str]
     collapsed: list[str]
     absent: list[str]
 
@@ -53,16 +56,21 @@ def best_methods(results: Results) -> list[tuple[Pair, list[Best]]]:
 
 def _best(results: Results, pair: Pair, bits: int) -> Best | None:
     column = Column(Value(metric="map"), bits, None, "")
-    cells = {method["label"]: method_cell(results, (*pair, method["name"]), bits, column) for method in results.methods}
-    complete = {label: cell for label, cell in cells.items() if cell.state == "complete"}
+    labels = {method["name"]: method["label"] for method in results.methods}
+    cells = {name: method_cell(results, (*pair, name), bits, column) for name in labels}
+    complete = {name: cell for name, cell in cells.items() if cell.state == "complete"}
     if not complete:
         return None
-    top = max(complete.values(), key=lambda cell: cell.number)
-    labels = [label for label, cell in complete.items() if cell.text == top.text]
-    overlapping = [label for label, cell in complete.items() if label not in labels and _overlap(cell, top)]
-    collapsed = [f"{label}: {complete[label].collapse.words}" for label in labels if complete[label].collapse]
-    return Best(bits, labels, top, overlapping, collapsed, [label for label in cells if label not in complete])
-
-
-def _overlap(one: Cell, other: Cell) -> bool:
-    return abs(one.number - other.number) <= one.spread + other.spread
+    top = max(complete, key=lambda name: complete[name].number)
+    best = [name for name, cell in complete.items() if cell.text == complete[top].text]
+    verdicts = {name: results.comparisons.get((*pair, bits, top, name)) for name in complete if name not in best}
+    return Best(
+        bits=bits,
+        labels=[labels[name] for name in best],
+        cell=complete[top],
+        dagger=len(best) == 1 and bool(verdicts) and all(verdicts.values()),
+        undecided=[labels[name] for name, verdict in verdicts.items() if verdict is False],
+        untested=[labels[name] for name, verdict in verdicts.items() if verdict is None],
+        collapsed=[f"{labels[name]}: {complete[name].collapse.words}" for name in best if complete[name].collapse],
+        absent=[labels[name] for name in cells if name not in complete],
+    )

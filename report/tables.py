@@ -135,7 +135,7 @@ def _panel(results: Results, entry: Declaration, pair: Pair, bits: int | None, c
         label=results.label(pair) + (f", {bits} bits" if bits is not None else ""),
         pair=pair,
         bits=bits,
-        rows=_with_best(rows) if entry.best else rows,
+        rows=_with_daggers(results, pair, columns, _with_best(rows)) if entry.best else rows,
         controls=[_control_row(results, pair, control, entry, columns) for control in results.controls] if entry.controls else [],
     )
 
@@ -159,7 +159,12 @@ def method_cell(results: Results, key: tuple[str, str, str], bits: int | None, c
     if any(number is None for series in numbers for number in series):
         return Cell("not scored", "unscored")
     cell = _with_seeds(_summary(numbers, value), len(done), runs)
-    return replace(cell, collapse=_collapse(done)) if value.metric else cell
+    return replace(cell, collapse=_collapse(done), interval=_interval(results, (*key, bits), value)) if value.metric else cell
+
+
+def _interval(results: Results, key: tuple, value: Value) -> str:
+    ends = results.intervals.get(key) if value.interval else None
+    return f"[{', '.join(value.printed(end * value.scale) for end in ends)}]" if ends else ""
 
 
 def _undone(runs: list[dict]) -> Cell:
@@ -215,7 +220,9 @@ def _control_cell(results: Results, pair: Pair, name: str, column: Column) -> Ce
     if results.omission(pair, value.metric, column.k):
         return Cell(DASH, "omitted")
     numbers = [list(results.scores.get((*pair, name, 0, metric, column.k), {}).values()) for metric in (value.metric, value.to) if metric]
-    return _summary(numbers, value) if all(numbers) else Cell("missing", "missing")
+    if not all(numbers):
+        return Cell("missing", "missing")
+    return replace(_summary(numbers, value), interval=_interval(results, (*pair, name, 0), value))
 
 
 def _with_best(rows: list[Row]) -> list[Row]:
@@ -226,4 +233,19 @@ def _with_best(rows: list[Row]) -> list[Row]:
         for row, number in zip(marked, printed, strict=True):
             if number == max(printed) > -math.inf:
                 row[place] = replace(row[place], best=True)
+    return [replace(row, cells=cells) for row, cells in zip(rows, marked, strict=True)]
+
+
+def _with_daggers(results: Results, pair: Pair, columns: list[Column], rows: list[Row]) -> list[Row]:
+    """Mark the one best mean average precision of a column if it is significantly higher than that of every other complete cell."""
+    marked = [list(row.cells) for row in rows]
+    for place, column in enumerate(columns):
+        complete = {row.name: row.cells[place] for row in rows if row.cells[place].state == "complete"}
+        best = [name for name, cell in complete.items() if cell.best]
+        if column.value != Value(metric="map", interval=column.value.interval) or len(best) != 1 or len(complete) < 2:
+            continue
+        others = [name for name in complete if name != best[0]]
+        if all(results.comparisons.get((*pair, column.bits, best[0], other)) for other in others):
+            cells = next(cells for row, cells in zip(rows, marked, strict=True) if row.name == best[0])
+            cells[place] = replace(cells[place], dagger=True)
     return [replace(row, cells=cells) for row, cells in zip(rows, marked, strict=True)]

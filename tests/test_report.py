@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import itertools
 import json
 import re
 import shutil
@@ -34,6 +35,8 @@ METHODS = [("lsh", "LSH", 0.25, True), ("pcah", "PCAH", 0.35, False), ("itq", "I
 CITATIONS = {"lsh": "charikar2002similarity", "pcah": "wang2010semi", "itq": "gong2011iterative", "bgan": "song2018binary"}
 SIZES = {"digits": (300, 1497), "cifar10": (1000, 59000)}
 METRIC_COLUMNS = ["dataset", "features", "variant", "bits", "seed", "metric", "k", "value"]
+CELL_COLUMNS = ["dataset", "features", "variant", "bits", "low", "high"]
+COMPARISON_COLUMNS = ["dataset", "features", "bits", "variant", "other", "significant"]
 RUN_COLUMNS = [
     *("dataset", "features", "variant", "bits", "seed", "status", "message", "method", "label", "citation", "keywords", "fit_seconds"),
     *("encode_seconds", "peak_memory_mib", "items", "distinct_codes", "bit_balance", "saturated", "device", "threads", "commit"),
@@ -49,11 +52,14 @@ SEEDS = (0, 1, 2)
 DIGITS = results.Pair("digits", "pixels")
 
 
-def write_results(folder, *, methods=METHODS, grid=(DIGITS,), bits=(16, 32), seeds=SEEDS, broken=(), distinct=(), map_of=None, **changes):
+def write_results(
+    folder, *, methods=METHODS, grid=(DIGITS,), bits=(16, 32), seeds=SEEDS, broken=(), distinct=(), map_of=None, significant=None, **changes
+):
     """Write the three inputs of the report into `folder` and return it.
 
     broken: {(variant, bits, seed): "failed" or "missing"}; distinct: {(variant, bits, seed): distinct codes of 1797};
-    map_of: (variant, bits, seed) -> map; changes: keys of experiment.json.
+    map_of: (variant, bits, seed) -> map; significant: {(higher, lower): "yes" or "too few seeds"}, else "no"; changes: keys of
+    experiment.json.
     """
     random = np.random.default_rng(0)
     runs, metrics = [], []
@@ -73,10 +79,27 @@ def write_results(folder, *, methods=METHODS, grid=(DIGITS,), bits=(16, 32), see
             metrics += [(dataset, features, control, 0, 0, *row) for row in scores(value, 0, database)]
     folder.mkdir(parents=True, exist_ok=True)
     _write_csv(folder / "metrics.csv", METRIC_COLUMNS, metrics)
+    _write_statistics(folder, metrics, list(bits), significant or {})
     _write_csv(folder / "runs.csv", RUN_COLUMNS, [[run.get(column, "") for column in RUN_COLUMNS] for run in runs])
     described = experiment(methods, grid, bits, seeds, runs) | changes
     (folder / "experiment.json").write_text(json.dumps(described), encoding="utf-8")
     return folder
+
+
+def _write_statistics(folder, metrics, bits, significant):
+    """An interval of 0.02 to both sides of the mean of each cell, and the comparisons of every two methods."""
+    values = {}
+    for dataset, features, variant, length, _, metric, _, value in metrics:
+        if metric == "map":
+            values.setdefault((dataset, features, variant, length), []).append(float(value))
+    means = {key: np.mean(found) for key, found in values.items()}
+    _write_csv(folder / "statistics.csv", CELL_COLUMNS, [(*key, mean - 0.02, mean + 0.02) for key, mean in means.items()])
+    compared = []
+    for (*pair, one, length), (*place, other, same) in itertools.combinations(means, 2):
+        if pair == place and length == same in bits:
+            higher, lower = sorted((one, other), key=lambda name: -means[*pair, name, length])
+            compared.append((*pair, length, higher, lower, significant.get((higher, lower), "no")))
+    _write_csv(folder / "comparisons.csv", COMPARISON_COLUMNS, compared)
 
 
 def _place(run):
@@ -127,6 +150,7 @@ def experiment(methods, grid, bits, seeds, runs):
         "commit": "0123456789abcdef0123",
         "dirty": False,
         "bits": list(bits),
+        "draws": 5000,
         "seeds": list(seeds),
         "grid": [list(pair) for pair in grid],
         "datasets": {name: _dataset(name) for name, _ in grid},
@@ -370,6 +394,40 @@ def test_ranges_facts_and_groups(tmp_path):
     assert [cells(found["code-health"], name)[-1].text for name in ("itq", "bgan")] == ["\N{EN DASH}", "0.25"]
 
 
+def test_a_dagger_is_of_the_one_best_that_beats_every_complete_cell(tmp_path):
+    values = {"lsh": 0.1, "pcah": 0.2, "itq": 0.3, "bgan": 0.4}
+
+    def table(name, verdicts, **options):
+        folder = write_results(tmp_path / name, map_of=lambda name, bits, seed: values[name], significant=verdicts, **options)
+        return built(folder)["map"]
+
+    over_all = {("bgan", name): "yes" for name in ("lsh", "pcah", "itq")}
+    shown = table("all", over_all)
+    assert [[cell.dagger for cell in cells(shown, name)] for name in values] == [[False] * 2] * 3 + [[True] * 2]
+    assert "Holm's correction over all 12 comparisons of two methods at one code length" in shown.caption
+    source = latex.render(shown, [])
+    assert r"BGAN & \textbf{0.400}{\scriptsize$\,\pm\,$0.000}\textsuperscript{\dag{}} & " in source
+    for verdict in ("no", "too few seeds"):
+        shown = table(verdict, over_all | {("bgan", "lsh"): verdict})
+        assert not any(cell.dagger for cell in cells(shown, "bgan"))
+        assert "No \N{DAGGER}: no method" in shown.caption
+        assert ("fewer than 3 seeds" in shown.caption) == (verdict == "too few seeds")
+    lacking = table("lacking", over_all | {("bgan", "lsh"): "no"}, broken={("lsh", 32, 0): "missing"})
+    assert [cell.dagger for cell in cells(lacking, "bgan")] == [False, True]  # an incomplete cell competes with none
+    values["itq"] = 0.4001
+    assert not any(cell.dagger for name in values for cell in cells(table("tied", {}), name))
+
+
+def test_intervals_stand_below_the_means_of_methods_and_controls(tmp_path):
+    shown = built(write_results(tmp_path, map_of=lambda name, bits, seed: 0.5))["map"]
+    assert [cell.interval for cell in cells(shown, "itq")] == ["[0.480, 0.520]"] * 2
+    lines = latex.render(shown, []).splitlines()
+    assert r" & {\scriptsize{[}0.480, 0.520{]}} & {\scriptsize{[}0.480, 0.520{]}} \\" in lines
+    assert r" & \multicolumn{2}{c}{{\scriptsize{[}0.600, 0.640{]}}} \\" in lines
+    assert "(5,000 draws; seeds and queries drawn" in shown.caption
+    assert not any(cell.interval for cell in cells(built(tmp_path)["map-tie-order"], "itq"))
+
+
 # Omissions, captions, summary
 
 
@@ -401,16 +459,17 @@ def test_captions_name_definition_protocol_and_provenance(tmp_path):
     assert table.notes == ["Commit 0123456789ab (modified), 2026-01-02. Features: Pixels (192 dimensions)."]
 
 
-def test_summary_counts_runs_and_compares_intervals(tmp_path):
+def test_summary_counts_runs_and_says_what_was_tested(tmp_path):
     values = {"lsh": [0.1] * 3, "pcah": [0.44], "itq": [0.4, 0.45, 0.5], "bgan": [0.5, 0.55, 0.6]}
     broken = {("lsh", 32, 0): "failed", ("lsh", 32, 1): "missing"}
-    found = results.read(write_results(tmp_path, broken=broken, map_of=lambda name, bits, seed: values[name][seed]))
+    verdicts = {("bgan", "pcah"): "yes", ("bgan", "lsh"): "too few seeds"}
+    found = results.read(write_results(tmp_path, broken=broken, map_of=lambda name, bits, seed: values[name][seed], significant=verdicts))
     assert summary.what_ran(found) == (
         "4 methods, 2 code lengths (16, 32 bits), 3 seeds, 1 data set (Digits, Pixels). Of 20 runs: 18 done, 1 failed, 1 missing."
     )
     ((_, bests),) = summary.best_methods(found)
     assert [(best.labels, printed(best.cell)) for best in bests] == [(["BGAN"], "0.550 ± 0.050")] * 2
-    assert [best.overlapping for best in bests] == [["ITQ"], ["ITQ"]]  # 0.45 + 0.05 reaches 0.55 - 0.05; 0.44 alone does not
+    assert [(best.dagger, best.undecided, best.untested) for best in bests] == [(False, ["ITQ"], ["LSH"]), (False, ["ITQ"], [])]
     assert [best.absent for best in bests] == [[], ["LSH"]]
 
 
@@ -550,6 +609,7 @@ def test_every_selected_method_is_a_variant():
         ("{name: a, title: t, values: []}", "caption must be given"),
         ("{name: a, title: t, caption: c, values: [{label: x}]}", "either a metric or a fact"),
         ("{name: a, title: t, caption: c, values: [], columns: seeds}", "expected bits, k or values"),
+        ("{name: a, title: t, caption: c, values: [{metric: map_best, interval: true}]}", "an interval of map_best, expected one of map"),
     ],
 )
 def test_a_wrong_declaration_is_one_clear_error(tmp_path, entry, message):
@@ -691,7 +751,8 @@ def test_an_experiment_of_which_nothing_was_made(tmp_path):
     described = json.loads((folder / "experiment.json").read_text(encoding="utf-8"))
     described["features"]["digits/pixels"]["dimensions"] = None
     (folder / "experiment.json").write_text(json.dumps(described), encoding="utf-8")
-    _write_csv(folder / "metrics.csv", METRIC_COLUMNS, [])
+    for name, columns in (("metrics", METRIC_COLUMNS), ("statistics", CELL_COLUMNS), ("comparisons", COMPARISON_COLUMNS)):
+        _write_csv(folder / f"{name}.csv", columns, [])
     command.write(folder, folder / "report", partial=True)
     text = " ".join(Page(folder / "report/index.html").text)
     assert "Of 20 runs: 0 done, 20 missing." in text
@@ -847,6 +908,11 @@ def _replaced(path, old, new):
             lambda folder: _replaced(folder / "metrics.csv", "exact-l2,0,0,map,", "exact-cosine,0,0,map,"),
             "two values for map of exact-cosine",
         ),
+        (
+            lambda folder: _replaced(folder / "comparisons.csv", ",no\n", ",nil\n"),
+            "comparisons.csv has 'nil' as `significant`, expected one",
+        ),
+        (lambda folder: (folder / "statistics.csv").unlink(), "statistics.csv does not exist"),
         (lambda folder: _replaced(folder / "runs.csv", "status", "state"), "runs.csv lacks the columns status"),
         (lambda folder: _replaced(folder / "experiment.json", '"grid"', '"pairs"'), "experiment.json lacks grid"),
         (lambda folder: _replaced(folder / "experiment.json", "{", ""), "experiment.json is no JSON"),

@@ -1,0 +1,124 @@
+"""Codes that were made elsewhere: from the files that people keep them in to booleans. Never unpickles; NumPy and SciPy."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from experiments import BenchmarkError, one_line
+
+BITS, SIGNS = "0 and 1", "-1 and +1"
+
+
+def whole(path: Path, items: int, bits: int | None = None) -> np.ndarray:
+    """Codes of every image of a data set, in its order: bool (items, bits). See `read`."""
+    return read(path, items, bits, "one for each image of the data set in its order")[0]
+
+
+def apart(queries: Path, database: Path, rows: tuple[int, int], bits: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Codes of the queries and of the database, each in the order of the split: bool (Q, bits) and (N, bits). See `read`.
+
+    Raises BenchmarkError also where one file holds 0 and 1, the other -1 and +1, and where their lengths differ.
+    """
+    one, one_kind = read(queries, rows[0], bits, "one for each query")
+    other, other_kind = read(database, rows[1], bits, "one for each database item")
+    if one_kind != other_kind:
+        raise BenchmarkError(f"{queries} holds {one_kind}, {database} {other_kind}: two conventions; save both alike")
+    if one.shape[1] != other.shape[1]:
+        raise BenchmarkError(f"{queries} has {one.shape[1]} bits, {database} {other.shape[1]}: expected the same")
+    return one, other
+
+
+def read(path: Path, rows: int, bits: int | None, what: str) -> tuple[np.ndarray, str]:
+    """Codes bool (rows, bits) of a `.npy` or `.mat` file, and the kind of its values; `FILE.mat:NAME` names one of several variables.
+
+    The array has a row an item: booleans, 0 and 1, -1 and +1, with one column a bit, or uint8 bytes of 8 bits each, packed either end
+    first, with zeros beyond the last bit. +1 is 1. `bits` None takes the length from the file.
+    Raises BenchmarkError for any other file, type, value or shape, and where all codes are the same.
+    """
+    array = _matlab(path) if path.suffix == ".mat" or ".mat:" in path.name else _numpy(path)
+    if array.ndim != 2 or array.dtype.kind not in "biuf":
+        raise BenchmarkError(f"{path} holds {array.dtype} of shape {array.shape}, expected one row an item, of numbers or booleans")
+    if len(array) != rows:
+        hint = "; it looks transposed: save its transpose" if array.shape[1] == rows else ""
+        raise BenchmarkError(f"{path} has {len(array):,} rows, expected {rows:,}, {what}{hint}")
+    packed = array.dtype == np.uint8 and (array.shape[1] != bits if bits else bool((array > 1).any()))
+    codes, kind = _unpacked(array, bits, path) if packed else _columns(array, path)
+    if bits and codes.shape[1] != bits:
+        raise BenchmarkError(f"{path} has codes of {codes.shape[1]} bits, expected {bits}")
+    if len(codes) and (codes == codes[0]).all():
+        raise BenchmarkError(f"{path}: all {len(codes):,} codes are the same")
+    return codes, kind
+
+
+def _columns(array: np.ndarray, path: Path) -> tuple[np.ndarray, str]:
+    if array.dtype == bool:
+        return array, BITS
+    zero, negative = array == 0, array == -1
+    strange = ~(zero | negative | (array == 1))
+    if strange.any():
+        row, column = np.argwhere(strange)[0]
+        found = f"{path}: row {row}, column {column} is {array[row, column]}"
+        raise BenchmarkError(f"{found}, expected 0 and 1, or -1 and +1; threshold real values before saving, as `values >= 0`")
+    if zero.any() and negative.any():
+        row, column = np.argwhere(zero)[0]
+        raise BenchmarkError(
+            f"{path} has {zero.sum():,} zeros among -1 and +1, the first in row {row}, column {column}: the sign of 0 is no bit; "
+            "save `values >= 0`"
+        )
+    return array == 1, SIGNS if negative.any() else BITS
+
+
+def _unpacked(array: np.ndarray, bits: int | None, path: Path) -> tuple[np.ndarray, str]:
+    bits = bits or 8 * array.shape[1]
+    if array.shape[1] != -(-bits // 8):
+        raise BenchmarkError(
+            f"{path} has {array.shape[1]} columns of uint8; {bits} bits are {bits} columns, or {-(-bits // 8)} packed bytes"
+        )
+    for order in ("big", "little"):  # of bits in a byte: numpy.packbits, and compactbit of MATLAB toolboxes
+        unpacked = np.unpackbits(array, axis=1, bitorder=order).astype(bool)
+        if not unpacked[:, bits:].any():
+            return unpacked[:, :bits], BITS
+    raise BenchmarkError(f"{path} has ones beyond its {bits} bits, at both ends of the last byte: expected zeros there")
+
+
+def _numpy(path: Path) -> np.ndarray:
+    try:
+        found = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise _missing(path) from None
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise BenchmarkError(f"{path} is no .npy array of numbers or booleans ({one_line(error)})") from None
+    if not isinstance(found, np.ndarray):
+        raise BenchmarkError(f"{path} is an archive of {', '.join(found.files)}, expected one array in .npy, or .mat")
+    return found
+
+
+def _matlab(path: Path) -> np.ndarray:
+    from scipy.io import loadmat, whosmat
+    from scipy.io.matlab import MatReadError
+    from scipy.sparse import issparse
+
+    folder, (stem, _, name) = path.parent, path.name.partition(".mat:")
+    file = folder / (stem + ".mat") if name else path
+    if not file.is_file():
+        raise _missing(file)
+    try:
+        names = [found for found, _, _ in whosmat(file)]
+        if not name and len(names) != 1:
+            raise BenchmarkError(f"{file} has the variables {', '.join(names) or 'none'}: name one, as {file}:{(names or ['B'])[0]}")
+        name = name or names[0]
+        if name not in names:
+            raise BenchmarkError(f"{file} has no variable {name!r}: expected one of {', '.join(names)}")
+        found = loadmat(file, variable_names=[name])[name]
+    except NotImplementedError:
+        raise BenchmarkError(f"{file} is of MATLAB 7.3 (HDF5): save it with `save(..., '-v7')`, or as .npy") from None
+    except (MatReadError, ValueError, TypeError, OSError, EOFError) as error:
+        raise BenchmarkError(f"{file} is no MATLAB file ({one_line(error)})") from None
+    return found.toarray() if issparse(found) else found
+
+
+def _missing(path: Path) -> BenchmarkError:
+    return BenchmarkError(f"codes file {path} is missing: put it there, or name another")

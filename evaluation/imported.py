@@ -1,0 +1,36 @@
+"""The command `codes`: the metrics of codes made elsewhere, against the labels and the split of a prepared data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+import codes
+import evaluation
+import experiments
+from evaluation.metrics import parse
+from experiments import BenchmarkError
+
+METRICS = ("map", "map_worst", "map_best", "map@1000[found]", "map@5000[found]", "precision@1", "precision@10", "precision@100")
+
+
+def score(dataset: str, files: list[Path], bits: int | None = None, metrics: list[str] | None = None) -> dict[str, float]:
+    """The metrics of one file with codes of every image, or of two, of the queries and of the database.
+
+    A default metric whose cut is beyond the database is left out. Raises BenchmarkError for files that do not fit, and a data set that
+    was not prepared.
+    """
+    data = Path(experiments.DATASET.format(dataset=dataset))
+    if not (data / "labels.npy").is_file() or not (data / "split.npz").is_file():
+        raise BenchmarkError(f"{data} is missing: `python -m datasets {dataset}` prepares it")
+    labels = np.load(data / "labels.npy", allow_pickle=False)
+    with np.load(data / "split.npz", allow_pickle=False) as split:
+        query, database = split["query"], split["database"]
+    if len(files) == 1:
+        whole = codes.whole(files[0], len(labels), bits)
+        query_codes, database_codes = whole[query], whole[database]
+    else:
+        query_codes, database_codes = codes.apart(*files, (len(query), len(database)), bits)
+    chosen = metrics or [name for name in METRICS if (parse(name)[1] or 1) <= len(database)]
+    return evaluation.score(query_codes, database_codes, labels[query], labels[database], chosen)

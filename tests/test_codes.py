@@ -1,0 +1,112 @@
+"""Codes made elsewhere: every form that people keep them in is read alike, and what is wrong with a file is said."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+import codes
+import evaluation
+from evaluation import imported
+from experiments import BenchmarkError
+
+BITS = 12
+CODES = np.random.default_rng(0).random((60, BITS)) < 0.4
+SIGNS = np.where(CODES, 1.0, -1.0)
+FORMS = {
+    "booleans": CODES,
+    "zeros and ones": CODES.astype(np.uint8),
+    "signs": SIGNS,
+    "int8 signs": SIGNS.astype(np.int8),
+    "packed by NumPy": np.packbits(CODES, axis=1),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("suffix", [".npy", ".mat"])
+def test_every_form_is_the_same_codes(tmp_path, form, suffix):
+    path = tmp_path / f"codes{suffix}"
+    np.save(path, FORMS[form]) if suffix == ".npy" else savemat(path, {"B": FORMS[form]})
+    assert (codes.whole(path, 60, BITS) == CODES).all()
+
+
+def test_packed_codes_of_matlab_have_the_same_distances(tmp_path):
+    np.save(tmp_path / "codes.npy", np.packbits(CODES, axis=1, bitorder="little"))
+    found = codes.whole(tmp_path / "codes.npy", 60, BITS)
+    assert ((found[:, None] != found).sum(axis=2) == (CODES[:, None] != CODES).sum(axis=2)).all()
+
+
+def test_a_variable_of_a_matlab_file_is_named(tmp_path):
+    savemat(tmp_path / "both.mat", {"Bq": SIGNS[:20], "Bd": SIGNS[20:]})
+    queries, database = codes.apart(tmp_path / "both.mat:Bq", tmp_path / "both.mat:Bd", (20, 40))
+    assert (np.concatenate([queries, database]) == CODES).all()
+    with pytest.raises(BenchmarkError, match=r"has the variables Bq, Bd: name one, as .*both.mat:Bq"):
+        codes.whole(tmp_path / "both.mat", 60)
+    with pytest.raises(BenchmarkError, match="has no variable 'B': expected one of Bq, Bd"):
+        codes.whole(tmp_path / "both.mat:B", 60)
+
+
+def zeroed():
+    signs = SIGNS.copy()
+    signs[3, 5] = 0
+    return signs
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (zeroed(), r"has 1 zeros among -1 and \+1, the first in row 3, column 5: the sign of 0 is no bit"),
+        (SIGNS * 0.7, r"row 0, column 0 is .*0.7, expected 0 and 1, or -1 and \+1; threshold real values"),
+        (np.where(CODES, np.nan, 1.0), "is nan, expected 0 and 1"),
+        (CODES[:59], "has 59 rows, expected 60, one for each image of the data set in its order$"),
+        (CODES.T, "has 12 rows, expected 60, .*; it looks transposed"),
+        (CODES[:, :8], "has codes of 8 bits, expected 12"),
+        (np.full((60, 2), 255, np.uint8), "has ones beyond its 12 bits"),
+        (np.zeros((60, 5), np.uint8), "has 5 columns of uint8; 12 bits are 12 columns, or 2 packed bytes"),
+        (CODES[:, 0], r"holds bool of shape \(60,\), expected one row an item"),
+        (np.ones((60, 12)), "all 60 codes are the same"),
+        (np.array([["a"]]), "holds <U1"),
+        (np.array([[{}]], dtype=object), "is no .npy array of numbers"),
+    ],
+)
+def test_what_is_wrong_is_said(tmp_path, array, message):
+    np.save(tmp_path / "codes.npy", array)
+    with pytest.raises(BenchmarkError, match=f"codes.npy.*{message}"):
+        codes.whole(tmp_path / "codes.npy", 60, BITS)
+
+
+def test_two_conventions_are_not_mixed(tmp_path):
+    np.save(tmp_path / "queries.npy", SIGNS[:20])
+    np.save(tmp_path / "database.npy", CODES[20:])
+    with pytest.raises(BenchmarkError, match=re.escape("queries.npy holds -1 and +1,")):
+        codes.apart(tmp_path / "queries.npy", tmp_path / "database.npy", (20, 40))
+
+
+@pytest.mark.parametrize("name", ["codes.npy", "codes.mat"])
+def test_files_that_cannot_be_read(tmp_path, name):
+    with pytest.raises(BenchmarkError, match=f"{name} is missing"):
+        codes.whole(tmp_path / name, 60)
+    (tmp_path / name).write_bytes(b"nothing of the kind")
+    with pytest.raises(BenchmarkError, match=rf"{name} is no (\.npy|MATLAB)"):
+        codes.whole(tmp_path / name, 60)
+
+
+def test_the_command_scores_as_the_function_does(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BenchmarkError, match="cache/datasets/toy is missing: `python -m datasets toy` prepares it"):
+        imported.score("toy", [Path("codes.npy")])
+    data = tmp_path / "cache/datasets/toy"
+    data.mkdir(parents=True)
+    labels, rows = np.arange(60) % 3, np.random.default_rng(1).permutation(60)
+    np.save(data / "labels.npy", labels)
+    np.savez(data / "split.npz", query=rows[:20], database=rows[20:], train=rows[20:])
+    np.save("codes.npy", SIGNS)
+    np.save("queries.npy", SIGNS[rows[:20]])
+    np.save("database.npy", SIGNS[rows[20:]])
+    expected = evaluation.score(CODES[rows[:20]], CODES[rows[20:]], labels[rows[:20]], labels[rows[20:]], ["map", "precision@10"])
+    for files in (["codes.npy"], ["queries.npy", "database.npy"]):
+        found = imported.score("toy", [Path(name) for name in files])
+        assert {name: found[name] for name in expected} == expected
+        assert "precision@100" not in found  # the database has 40 items
