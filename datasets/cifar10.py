@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from datasets._base import OURS, PUBLISHED, Collection, Dataset, draw_per_class, known_protocol, others, shuffled
-from datasets._download import fetch, md5_of
+from datasets._download import Published, fetch, md5_of
 from experiments import BenchmarkError
 
 FOLDER = "cifar-10-batches-py"
 ARCHIVE = "cifar-10-python.tar.gz"
 ARCHIVE_URL = f"https://www.cs.toronto.edu/~kriz/{ARCHIVE}"
-ARCHIVE_MD5 = "c58f30108f718f92721af3b95e74349a"
+PUBLISHED_ARCHIVE = Published(ARCHIVE_URL, "c58f30108f718f92721af3b95e74349a")
 BATCH_MD5 = {
     "data_batch_1": "c99cafc152244af753f735de768cd75f",
     "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
@@ -170,10 +170,10 @@ def _archive(data: Path, cache: Path) -> Path:
     """The official archive, from the data folder or downloaded below the cache."""
     local = data / ARCHIVE
     if not local.is_file():
-        return fetch(ARCHIVE_URL, cache / "downloads" / ARCHIVE, ARCHIVE_MD5, alternative=f"unpack it as {data / FOLDER}/")
+        return fetch(PUBLISHED_ARCHIVE, cache / "downloads" / ARCHIVE, put=local)
     found = md5_of(local)
-    if found != ARCHIVE_MD5:
-        raise BenchmarkError(f"{local} has MD5 {found}, expected {ARCHIVE_MD5}: get it again from {ARCHIVE_URL}")
+    if found != PUBLISHED_ARCHIVE.md5:
+        raise BenchmarkError(f"{local} has MD5 {found}, expected {PUBLISHED_ARCHIVE.md5}: get it again from {ARCHIVE_URL}")
     return local
 
 

@@ -131,7 +131,8 @@ def read_concepts(folder: Path, protocol: str, advice: str) -> tuple[np.ndarray,
     found = int(labels.any(axis=1).sum())
     if found != LABELLED[protocol]:
         raise BenchmarkError(f"{files.shown('AllLabels')}: {found:,} images carry a concept, expected {LABELLED[protocol]:,}; {advice}")
-    rules = ((f"the {protocol} most frequent of {CONCEPTS} concepts by count: {found:,} images carry one", PUBLISHED),)
+    kept = f"all {CONCEPTS} concepts" if len(chosen) == CONCEPTS else f"the {len(chosen)} most frequent of {CONCEPTS} concepts by count"
+    rules = ((f"{kept}: {found:,} images carry one", PUBLISHED),)
     return labels, rules + _halves(files, count)
 
 
