@@ -261,7 +261,7 @@ def _implied_entry(floor: str, name: str, config: dict) -> dict:
         protocols = component(floor, base).literals.get("protocols", ())
         if protocol not in protocols:
             raise BenchmarkError(f"datasets: {name}: protocol {protocol!r} is unknown: expected one of {', '.join(protocols)}")
-        return {"of": base, "set": {"protocol": protocol}}
+        return {"of": base, "set": {"protocol": protocol}, "label": f"{component(floor, base).label} ({protocol})"}
     if name not in plugins(floor):
         named = sorted(config.get("variants", {}).get(floor, {}))
         known = ", ".join(plugins(floor) + named)

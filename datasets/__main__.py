@@ -60,6 +60,9 @@ def prepare(name: str, settings: dict, dataset: _base.Dataset, collection: _base
     except OSError as error:
         raise BenchmarkError(f"cannot write {output} ({error}): expected a folder that can be written, on a disk with space") from None
     print(f"{name}: {described['sizes']}, split {described['split_sha256'][:12]}")
+    print(f"  duplicate queries: {described['duplicate_queries']}; without a relevant item: {described['queries_without_relevant']}")
+    for rule, source in collection.rules:
+        print(f"  {rule} ({source})")
 
 
 def describe(name: str, settings: dict, dataset: _base.Dataset, collection: _base.Collection) -> dict:
@@ -77,6 +80,7 @@ def describe(name: str, settings: dict, dataset: _base.Dataset, collection: _bas
         "classes": int(labels.shape[1] if labels.ndim == 2 else len(np.unique(labels))),
         "sizes": {part: len(getattr(collection, part)) for part in ("query", "database", "train")},
         "duplicate_queries": _base.duplicate_queries(collection),
+        "queries_without_relevant": _base.queries_without_relevant(collection),
         "split_sha256": _base.split_digest(collection),
     }
 

@@ -154,26 +154,28 @@ def _split_problems(collection: Collection):
     both = np.intersect1d(collection.query, collection.database)
     if len(both):
         yield f"{len(both)} queries are in the database too, first row {both[0]}"
-    trained = np.intersect1d(collection.query, collection.train)
-    if len(trained):
-        yield f"{len(trained)} queries are training images, first row {trained[0]}"
     outside = np.setdiff1d(collection.train, collection.database)
     if len(outside) and not collection.train_outside:
         yield f"{len(outside)} training images are outside the database, first row {outside[0]}"
+    trained = np.intersect1d(collection.query, collection.train)
+    if len(trained):
+        yield f"{len(trained)} queries are training images, first row {trained[0]}"
     yield from _label_problems(collection)
 
 
 def _label_problems(collection: Collection):
     labels = collection.labels
-    unlabelled = np.flatnonzero(~labels[collection.query].any(axis=1)) if labels.ndim == 2 else ()
-    if len(unlabelled):
-        yield f"{len(unlabelled)} queries carry no label, so nothing could be relevant to them; first row {collection.query[unlabelled[0]]}"
-    present, asked, held = (_classes(labels[rows]) for rows in (slice(None), collection.query, collection.database))
-    missing = sorted(present - held)
-    if missing:
-        have = "queries" if missing[0] in asked else "images"
-        yield f"class {missing[0]} has {have} but no database item, so nothing could be relevant to a query for it"
+    if labels.ndim == 1:
+        missing = np.setdiff1d(labels[collection.query], labels[collection.database])
+        if len(missing):
+            yield f"class {missing[0]} has queries but no database item, so nothing could be relevant to them"
+    elif queries_without_relevant(collection) == len(collection.query):
+        yield "no query has a label in common with a database item, so nothing could be relevant"
 
 
-def _classes(labels: np.ndarray) -> set[int]:
-    return set(np.unique(labels).tolist()) if labels.ndim == 1 else set(np.flatnonzero(labels.any(axis=0)).tolist())
+def queries_without_relevant(collection: Collection) -> int:
+    """How many queries have no relevant database item; metrics leave these out."""
+    labels = collection.labels
+    if labels.ndim == 1:
+        return int((~np.isin(labels[collection.query], labels[collection.database])).sum())
+    return int((~labels[collection.query][:, labels[collection.database].any(axis=0)].any(axis=1)).sum())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import http.client
+import socket
 import time
 import urllib.error
 import urllib.request
@@ -83,7 +84,9 @@ def _download(url: str, part: Path) -> None:
             return
         except FAILURES as error:
             status = getattr(error, "code", None)
-            if attempt == ATTEMPTS or (isinstance(error, urllib.error.HTTPError) and status not in PASSING):
+            refused = isinstance(error, urllib.error.HTTPError) and status not in PASSING
+            offline = isinstance(getattr(error, "reason", None), socket.gaierror)
+            if attempt == ATTEMPTS or refused or offline:
                 raise
             if status == 416:  # what is held is no part of the file
                 part.write_bytes(b"")

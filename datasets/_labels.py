@@ -24,6 +24,9 @@ def read_flags(content: bytes, n: int, shown: str, known: dict[int, tuple[bytes,
 
     Raises BenchmarkError for another number of lines or another value, with its line.
     """
+    compact = content.replace(b"\r", b"")
+    if len(compact) == 2 * n and compact[1::2] == b"\n" * n and not compact[::2].strip(b"01"):  # a published file without a fault
+        return np.frombuffer(compact[::2], np.uint8) == ord("1")
     lines = content.split()
     for number, (text, value) in (known or {}).items():
         if lines[number - 1 : number] == [text]:

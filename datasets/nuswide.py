@@ -102,6 +102,7 @@ def without_images(n: int) -> tuple[np.ndarray, np.ndarray, tuple]:
 
 def official_images(folder: Path, advice: str) -> tuple[Files, tuple[str, ...]]:
     """The folder of images, and the name that each row has in it: `actor/0001_2124494179.jpg` in Flickr/, or flat in images/."""
+    advice += ", or set `images: false` for features from a file"
     lists = open_files(folder, "ImageList", "ImageList.zip", advice)
     try:
         text = lists.read("Imagelist.txt").decode("utf-8")
@@ -113,8 +114,7 @@ def official_images(folder: Path, advice: str) -> tuple[Files, tuple[str, ...]]:
     if (folder / "images").is_dir():
         return Folder(folder / "images"), tuple(name.rpartition("/")[2] for name in names)
     expected = "Flickr/actor/0001_2124494179.jpg ..., or images/0001_2124494179.jpg ..."
-    asked = f"expected {expected}; {advice}, or set `images: false` for features from a file"
-    return open_files(folder, "Flickr", "Flickr.zip", asked), names
+    return open_files(folder, "Flickr", "Flickr.zip", f"expected {expected}; {advice}"), names
 
 
 def read_concepts(folder: Path, protocol: str, advice: str) -> tuple[np.ndarray, tuple]:
