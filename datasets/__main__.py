@@ -6,6 +6,7 @@ import argparse
 import importlib
 import json
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="that decode images")
     parser.add_argument("--check", action="store_true", help="say whether everything is there, downloads included, and prepare nothing")
     arguments = parser.parse_args()
+    warnings.filterwarnings("ignore", module="PIL")  # of flaws that are harmless or, in its next step, an error
     try:
         settings = json.loads(arguments.settings or settings_text("datasets", arguments.name, {}))
         dataset, collection = load(arguments.name, settings, arguments.data)

@@ -21,14 +21,15 @@ MAX_PIXELS = 50_000_000  # of one image: a small file can unfold to gigabytes
 NAMED = 5  # damaged or missing files that an error lists; it counts them all
 ROWS = 64  # images that a thread takes at a time
 # What Pillow's decoders raise on damaged files.
-DAMAGE = (OSError, ValueError, SyntaxError, EOFError, TypeError, IndexError, KeyError, OverflowError, ArithmeticError, struct.error)
+DAMAGE = (OSError, ValueError, SyntaxError, EOFError, TypeError, LookupError, ArithmeticError, struct.error, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
 class ImageFiles:
     """Image files that read like an array (n, size, size, 3) uint8; one is decoded when its row is asked for.
 
-    Its central square, resized to size x size pixels (Pillow's bilinear filter, antialiased), as RGB; rotation tags are not followed.
+    The short side is resized to `size` pixels (Pillow's bilinear filter, antialiased) and the central square kept, as RGB; rotation tags
+    are not followed.
     """
 
     files: Files
@@ -45,7 +46,7 @@ class ImageFiles:
     @property
     def rule(self) -> str:
         """What was done to the images, for the rules of a protocol."""
-        return f"images: the central square, resized to {self.size} x {self.size} pixels (bilinear, antialiased)"
+        return f"images: short side resized to {self.size} pixels (bilinear, antialiased), central square kept"
 
     def __len__(self) -> int:
         return len(self.names)
@@ -67,7 +68,7 @@ def decode(content: bytes, size: int) -> np.ndarray:
             raise ValueError(f"{width:,} x {height:,} pixels, expected at most {MAX_PIXELS:,} in all")
         side = min(width, height)
         left, top = (width - side) / 2, (height - side) / 2
-        # Palettes and CMYK have no antialiased resizing of their own.
+        # One step for both sides. Palettes have no antialiased resizing of their own.
         square = image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))
     return np.asarray(square)
 

@@ -58,7 +58,7 @@ class ImageFolder(Dataset):
 def image_names(folder: Path) -> tuple[str, ...]:
     """Paths below `folder`, sorted: every file in a sub-folder. Raises BenchmarkError for a file outside one, or fewer than two classes."""
     if not folder.is_dir():
-        raise BenchmarkError(f"{folder} is missing: expected a folder with one sub-folder of images a class; change `path` or the data folder")
+        raise BenchmarkError(f"{folder} is missing: expected a folder with one sub-folder of images a class; change `path`")
     found = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
     names = sorted(path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts))
     outside = [name for name in names if "/" not in name]

@@ -161,7 +161,7 @@ def _halves(files: Files, count: dict[str, int]) -> tuple:
                 if text in content:
                     said = ((f"{name} line {line} holds {text.decode()}, as published; read as {int(value)}, no protocol uses it", OURS),)
         if halves != whole:
-            raise BenchmarkError(f"{files.shown('AllLabels')}: {concept} has {whole:,} images, TrainTestLabels {halves:,}, expected the same")
+            raise BenchmarkError(f"{files.shown('AllLabels')}: {concept} has {whole:,} images, {halves:,} in TrainTestLabels")
     return said
 
 
@@ -211,7 +211,7 @@ def draw_per_concept(labels: np.ndarray, per_concept: int, taken: np.ndarray, or
     for concept in np.argsort(labels.sum(axis=0), kind="stable"):
         rows = order[labels[order, concept] & free[order]][:per_concept]
         if len(rows) < per_concept:
-            raise BenchmarkError(f"NUS-WIDE: {len(rows)} images are left for concept {concept}, expected {per_concept}: too many are missing")
+            raise BenchmarkError(f"{len(rows)} images are left for concept {concept}, expected {per_concept}: too many are missing")
         free[rows] = False
         drawn.append(rows)
     return np.sort(np.concatenate(drawn))

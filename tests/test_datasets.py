@@ -167,7 +167,12 @@ def test_a_data_set_is_one_file(tmp_path):
         if (experiments.ROOT / f"{name}.py").is_file():
             shutil.copy(experiments.ROOT / f"{name}.py", tmp_path)
     shutil.copytree(experiments.ROOT / "datasets", tmp_path / "datasets")
-    source = (experiments.ROOT / "datasets/digits.py").read_text().replace("class Digits", "class Few").replace("PER_CLASS = 30", "PER_CLASS = 5")
+    source = (
+        (experiments.ROOT / "datasets/digits.py")
+        .read_text()
+        .replace("class Digits", "class Few")
+        .replace("PER_CLASS = 30", "PER_CLASS = 5")
+    )
     (tmp_path / "datasets/few.py").write_text(source)
     for name, queries in (("few", 50), ("few-validation", 349)):
         done = run(tmp_path, name)

@@ -81,7 +81,9 @@ def test_a_download_killed_before_its_last_step_is_not_repeated(server, tmp_path
 
 def test_a_missing_page_is_not_asked_again(server, tmp_path):
     server[2].append(404)
-    with pytest.raises(BenchmarkError, match=rf"could not download file \(HTTP Error 404.*\): download {server[0]} \(MD5 {MD5}\) .* put it at"):
+    with pytest.raises(
+        BenchmarkError, match=rf"could not download file \(HTTP Error 404.*\): download {server[0]} \(MD5 {MD5}\) .* put it at"
+    ):
         fetched(server, tmp_path)
     assert len(server[1]) == 1
     assert os.listdir(tmp_path) == []
