@@ -15,10 +15,12 @@ from experiments import DATASET, FEATURES, LOG, RUN, SCORES, BenchmarkError
 
 configfile: "config/config.yaml"
 configfile: "config/variants.yaml"
+configfile: "config/tuned.json"
 
 
 try:
     validate(config, "config/schema.yaml")
+    config = experiments.with_trials(config)
     experiments.runs(config)
 except (WorkflowError, BenchmarkError) as error:
     sys.exit(f"config: {experiments.explain(error)}")

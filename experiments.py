@@ -86,6 +86,7 @@ class Variant:
     datasets: tuple[str, ...] | None = None
     neighbours: str = METRICS[0]
     validation: bool = False
+    tuned: str = ""  # whose settings, chosen on validation labels, it has: "own" or "bgan"
 
     @property
     def keywords(self) -> dict:
@@ -242,7 +243,8 @@ def variant(floor: str, name: str, config: dict) -> Variant:
         raise BenchmarkError(f"{where}: {', '.join(missing)} must be set, as in {{of: {part.name}, set: {{{missing[0]}: ...}}}}")
     only = entry.get("datasets")
     label, note, metric = entry.get("label") or part.label, entry.get("note") or "", entry.get("neighbours") or METRICS[0]
-    return Variant(name, part, settings, label, note, tuple(only) if only else None, metric, entry.get("validation", False))
+    choices = entry.get("validation", False), entry.get("tuned", "")
+    return Variant(name, part, settings, label, note, tuple(only) if only else None, metric, *choices)
 
 
 def _component_of(floor: str, name: str, where: str) -> Component:
@@ -316,15 +318,40 @@ def runs(config: dict) -> list[Run]:
     clash = [name for name in config["methods"] if name in CONTROLS]
     if clash:
         raise BenchmarkError(f"methods: {clash[0]!r} is a control: list it under controls")
-    for dataset, features in grid(config)[:1]:
+    for dataset, features in grid(config):
         for name in config["methods"]:
             consumed(dataset, features, name, config)
+            only = variant("methods", name, config).datasets
+            if only and dataset not in only:
+                raise BenchmarkError(f"methods: {name} is for {', '.join(only)} alone, not for {dataset}")
     return [
         Run(dataset, features, name, bits, seed)
         for dataset, features in grid(config)
         for name in config["methods"]
         for bits, seed in bits_and_seeds(name, config)
     ]
+
+
+def with_trials(config: dict) -> dict:
+    """The configuration with each method that has `trials` replaced by one variant a trial, NAME.trial1 and so on.
+
+    What a variant departs in goes before what a trial sets: a row without the adversary stays one. Raises BenchmarkError as `runs`.
+    """
+    trials = config.get("trials", {})
+    methods, entries = [], {}
+    for name in config["methods"]:
+        found = variant("methods", name, config)
+        part = found.component
+        settings = [trial | found.settings for trial in trials.get(part.name, [])]
+        labels = [f"{found.label}, trial {place}" for place in range(1, len(settings) + 1)]
+        made = {
+            f"{name}.trial{place}": {"of": part.name, "set": setting, "label": label, "note": found.note}
+            for place, (setting, label) in enumerate(zip(settings, labels, strict=True), 1)
+        }
+        methods += list(made) or [name]
+        entries |= made
+    variants = config["variants"] | {"methods": config["variants"].get("methods", {}) | entries}
+    return config | {"methods": methods, "variants": variants}
 
 
 def consumed(dataset: str, features: str, name: str, config: dict) -> list[str]:
@@ -405,8 +432,8 @@ def settings_text(floor: str, name: str, config: dict) -> str:
 
 def plan_text(config: dict) -> str:
     """The whole resolved configuration as JSON: what `collect` and `report` hold the results against."""
-    keys = ("datasets", "features", "methods", "controls", "bits", "seeds", "variants")
-    return json.dumps({key: config[key] for key in keys}, sort_keys=True)
+    keys = ("datasets", "features", "methods", "controls", "bits", "seeds", "variants", "trials", "tried")
+    return json.dumps({key: config[key] for key in keys if key in config}, sort_keys=True)
 
 
 def one_line(error: BaseException) -> str:

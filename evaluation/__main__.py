@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+from pathlib import Path
 
 from experiments import BenchmarkError, one_line
 
@@ -25,6 +26,11 @@ def main() -> None:
         collecting = jobs.add_parser(name, help=f"write the {what}")
         collecting.set_defaults(job=job)
         collecting.add_argument("--plan", required=True, help="the resolved configuration as JSON")
+
+    choosing = jobs.add_parser("choose", help="choose settings from the trials of a run of config/tuning.yaml")
+    choosing.set_defaults(job=choose)
+    choosing.add_argument("--results", type=Path, default=Path("results"), help="folder of what `collect` wrote")
+    choosing.add_argument("--output", type=Path, default=Path("config/tuned.json"), help="where the choices of other data sets stay")
 
     arguments = parser.parse_args()
     # Before a job imports NumPy: the bytes of a matrix product depend on its threads. The compiled loops have threads of their own.
@@ -53,6 +59,12 @@ def partial(arguments: argparse.Namespace) -> None:
     from evaluation import collecting
 
     collecting.partial(json.loads(arguments.plan))
+
+
+def choose(arguments: argparse.Namespace) -> None:
+    from evaluation import choosing
+
+    choosing.choose(arguments.results, arguments.output)
 
 
 def pair(text: str) -> tuple[int, int]:

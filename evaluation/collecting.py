@@ -18,7 +18,7 @@ from experiments import BenchmarkError, Run
 
 COLUMNS = (
     "dataset", "features", "variant", "bits", "seed", "status", "message", "method", "label", "citation", "keywords",
-    "fit_seconds", "encode_seconds", "peak_memory_mib", "items", "distinct_codes", "bit_balance", "device", "threads",
+    "fit_seconds", "encode_seconds", "peak_memory_mib", "items", "distinct_codes", "bit_balance", "saturated", "device", "threads",
     "commit", "dirty", "date", "codes_sha256", "folder",
 )  # fmt: skip
 COPIED = COLUMNS[COLUMNS.index("fit_seconds") : -1]  # as they stand in run.json
@@ -111,7 +111,7 @@ def _row(run: Run, plan: dict, record: dict | None, status: str = "done", messag
         "keywords": json.dumps({key: value for key, value in variant.keywords.items() if key != "seed"}),
         "folder": run.folder,
     }
-    return vars(run) | known | ({key: record[key] for key in COPIED} if record else {})
+    return vars(run) | known | ({key: record.get(key) for key in COPIED} if record else {})
 
 
 def _write(root: Path, plan: dict, rows: list[dict], folders: dict[Place, Path], scores: dict[Place, dict], partial: bool = False) -> None:
@@ -142,6 +142,8 @@ def _experiment(plan: dict, rows: list[dict], scores: dict[Place, dict]) -> dict
     return {
         **{key: now[key] for key in ("date", "commit", "dirty", "machine", "versions", "python")},
         **{key: plan[key] for key in ("bits", "seeds")},
+        "trials": plan.get("trials", {}),
+        "tried": {name: tried for name, tried in plan.get("tried", {}).items() if name in _without_validation(plan["datasets"])},
         "grid": experiments.grid(plan),
         "datasets": {name: _dataset(name, plan) for name in plan["datasets"]},
         "features": {pair: _features(pair, variant) for pair, variant in described.items()},
@@ -156,6 +158,10 @@ def _experiment(plan: dict, rows: list[dict], scores: dict[Place, dict]) -> dict
         "failures": [_failure(row) for row in rows if row["status"] == "failed"],
         "cost": _cost(rows, scores),
     }
+
+
+def _without_validation(datasets: list[str]) -> list[str]:
+    return [name.removesuffix(experiments.VALIDATION) for name in datasets]
 
 
 def _described(folder: str, name: str, label: str) -> dict:
@@ -183,6 +189,8 @@ def _method(name: str, plan: dict) -> dict:
         "method": variant.component.name,
         "citation": variant.component.literals.get("citation"),
         "note": variant.note,
+        "tuned": variant.tuned,
+        "set": variant.settings,
         "stochastic": variant.stochastic,
         "keywords": {key: value for key, value in variant.keywords.items() if key != "seed"},
     }

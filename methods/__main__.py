@@ -148,6 +148,7 @@ def describe(run: Run, part: Component, keywords: dict, hasher, codes: np.ndarra
         items=len(codes),
         distinct_codes=len(np.unique(np.packbits(codes, axis=1), axis=0)),
         bit_balance=float(np.minimum(ones, 1 - ones).mean()),
+        **getattr(hasher, "facts_", {}),
     )
 
 

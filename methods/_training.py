@@ -15,8 +15,9 @@ import storage
 
 
 def device() -> torch.device:
-    """The GPU where there is one. On the CPU one thread, so that codes never depend on how many cores are free."""
+    """The GPU where there is one, in TF32 where it can. On the CPU one thread, so that codes never depend on how many cores are free."""
     if torch.cuda.is_available():
+        torch.set_float32_matmul_precision("high")
         return torch.device("cuda")
     torch.set_num_threads(1)
     return torch.device("cpu")
@@ -80,9 +81,20 @@ def check_choices(hasher: object, choices: dict[str, tuple[str, ...]]) -> None:
             raise ValueError(f"{name} is {getattr(hasher, name)!r}: expected one of {', '.join(known)}")
 
 
-def to_tensor(images: np.ndarray, place: torch.device) -> torch.Tensor:
-    """Images (m, h, w, 3) uint8 as a uint8 tensor (m, 3, h, w) on the device."""
-    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).to(place)
+def to_tensor(array: np.ndarray, place: torch.device) -> torch.Tensor:
+    """Features (m, d) as they are, uint8 images (m, h, w, 3) as (m, 3, h, w), channels last; in memory if a GPU lacks twice the room."""
+    if place.type == "cuda" and 2 * array.nbytes > torch.cuda.mem_get_info(place)[0]:
+        place = torch.device("cpu")
+    tensor = torch.tensor(array, device=place)
+    return tensor.permute(0, 3, 1, 2) if array.ndim == 4 else tensor
+
+
+def rows_of(kept: torch.Tensor, rows: np.ndarray, place: torch.device) -> torch.Tensor:
+    """Rows of a tensor on the device; where it is kept in memory, a batch is copied while the device still works on the last."""
+    batch = kept[torch.from_numpy(rows).to(kept.device)]
+    if batch.device.type == place.type:
+        return batch
+    return batch.pin_memory().to(place, non_blocking=True)
 
 
 def batches(n: int, size: int, epochs: int, seed: int) -> Iterator[tuple[int, np.ndarray]]:

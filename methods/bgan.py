@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional
 
 from methods._base import Hasher
-from methods._neighbourhood import similar_pairs
+from methods._neighbourhood import TIES, similar_pairs
 from methods._nets import (
     ACTIVATIONS,
     Discriminator,
@@ -17,10 +17,11 @@ from methods._nets import (
     resized,
     straight_through,
 )
-from methods._training import Checkpoint, batches, check_choices, check_finite, device, initialised_by, stream, to_tensor
+from methods._training import Checkpoint, batches, check_choices, check_finite, device, initialised_by, rows_of, stream, to_tensor
 from progress import Progress
 
 CHOICES = {
+    "ties": TIES,
     "activation": tuple(ACTIVATIONS),
     "generator_input": ("relaxed", "binary", "noisy"),
     "discriminator_sees": ("reconstructions", "noise", "both"),
@@ -42,7 +43,7 @@ class BGAN(Hasher):
     taken: weights 10, 1 and 1, its list of betas in equal stages (it never leaves the first), batch 40, learning rate 0.001 (with
     Adam's usual epsilon instead of 1), and 20 epochs, those of the codes that its evaluation script names.
 
-    Where code and paper differ, or the paper is unknown, a keyword offers both. Neighbourhood: k1, k2, second_step; pair loss:
+    Where code and paper differ, or the paper is unknown, a keyword offers both. Neighbourhood: k1, k2, ties, second_step; pair loss:
     scale_by_length (the inner product over L: the paper's, by all indirect evidence), weight_quantisation (the released code's term);
     activation: tanh (the paper's and the code's), app (the paper's second), ste, two-step; betas: one entry an equal stage of
     epochs; generator_input: the relaxed code, the binary code (the paper's claim), or the code with noise of learned variance (the
@@ -60,6 +61,7 @@ class BGAN(Hasher):
         encoder="conv",
         k1=20,
         k2=30,
+        ties="place",
         second_step=True,
         scale_by_length=True,
         weight_neighbourhood=10.0,
@@ -81,7 +83,7 @@ class BGAN(Hasher):
         epochs=20,
     ):
         self.n_bits, self.seed, self.encoder = n_bits, seed, encoder
-        self.k1, self.k2, self.second_step = k1, k2, second_step
+        self.k1, self.k2, self.ties, self.second_step = k1, k2, ties, second_step
         self.scale_by_length = scale_by_length
         self.weight_neighbourhood, self.weight_quantisation = weight_neighbourhood, weight_quantisation
         self.activation, self.betas = activation, betas
@@ -96,11 +98,12 @@ class BGAN(Hasher):
     def fit(self, images, features, neighbours):
         check_choices(self, CHOICES)
         self.device_ = device()
-        similar = similar_pairs(neighbours, self.k1, self.k2, self.second_step)
+        similar = similar_pairs(neighbours, self.k1, self.k2, self.second_step, self.ties)
         self.size_ = min(self.image_size, images.shape[1])
         self._build(features)
         self.noise_ = stream(self.seed, "noise", self.device_)
-        pixels, inputs = to_tensor(images, self.device_), self._inputs(images, features)
+        pixels = to_tensor(images, self.device_)
+        inputs = pixels if self.encoder == "conv" else to_tensor(features, self.device_)
         per_epoch = len(images) // self.batch
         checkpoint = Checkpoint(self.checkpoint, self.networks_ + self.optimisers_, self.noise_)
         history = checkpoint.resume()
@@ -110,22 +113,25 @@ class BGAN(Hasher):
                 continue
             beta = self.betas[epoch * len(self.betas) // self.epochs]
             targets = torch.from_numpy(similar[rows][:, rows].toarray() * 2.0 - 1.0).float().to(self.device_)  # (B, B), -1 or +1
-            curves = self._step(inputs[rows], pixels[rows], targets, beta) | {"beta": torch.tensor(beta)}
-            history.append(torch.stack([value.cpu() for value in curves.values()]))
+            seen, drawn = rows_of(inputs, rows, self.device_), rows_of(pixels, rows, self.device_)
+            curves = self._step(seen, drawn, targets, beta) | {"beta": torch.tensor(beta, device=self.device_)}
+            history.append(torch.stack(list(curves.values())))
             progress.advance(**curves)
             checkpoint.keep(history)
             if len(history) % per_epoch == 0:
                 check_finite(curves, epoch)
         for network in self.networks_:
             network.eval()
-        means = torch.stack(history).unflatten(0, (self.epochs, per_epoch)).mean(1)  # (epochs, curves)
-        self.extras_ = {"losses": means.numpy(), "loss_names": np.array(list(curves))}
-        self.extras_ |= self._pictures(inputs[:PICTURES], pixels[:PICTURES])
+        means = torch.stack(history).unflatten(0, (self.epochs, per_epoch)).mean(1).cpu()  # (epochs, curves)
+        self.facts_ = {"saturated": float(means[-1, list(curves).index("saturated")])}
+        self.extras_ = {"curves": means.numpy(), "curve_names": np.array(list(curves))}
+        self.extras_ |= self._pictures(*(rows_of(kept, np.arange(PICTURES), self.device_) for kept in (inputs, pixels)))
         return self
 
     def encode(self, images, features):
         with torch.no_grad():
-            represented = [self._represent(block)[0] for block in self._inputs(images, features).split(ENCODED)]
+            inputs = to_tensor(images if self.encoder == "conv" else features, self.device_)
+            represented = [self._represent(block.to(self.device_))[0] for block in inputs.split(ENCODED)]
         return torch.cat(represented).cpu().numpy() >= 0
 
     def _build(self, features):
@@ -139,7 +145,8 @@ class BGAN(Hasher):
             generator = Generator(self.n_bits, self.size_, self.width)
         with initialised_by(self.seed, "discriminator"):
             discriminator = Discriminator(self.size_, self.width)
-        self.networks_ = [network.to(self.device_) for network in (encoder, generator, discriminator)]
+        networks = encoder, generator, discriminator
+        self.networks_ = [network.to(self.device_, memory_format=torch.channels_last) for network in networks]
         self.optimisers_ = [self._optimiser(network) for network in self.networks_]
 
     def _optimiser(self, network):
@@ -147,12 +154,8 @@ class BGAN(Hasher):
             return torch.optim.SGD(network.parameters(), self.learning_rate, momentum=0.9)
         return torch.optim.Adam(network.parameters(), self.learning_rate, eps=self.epsilon, fused=True)
 
-    def _inputs(self, images, features):
-        """What the encoder reads, on the device: uint8 images (m, 3, h, w), or float32 features (m, d)."""
-        return to_tensor(images, self.device_) if self.encoder == "conv" else torch.tensor(features, device=self.device_)
-
     def _represent(self, inputs):
-        """Representations z (m, n_bits), and the log-variance of the released code's noise or None."""
+        """Representations z (m, n_bits) of uint8 images (m, 3, h, w) or float32 features (m, d), and a log-variance or None."""
         return self.networks_[0](inputs.float() / 255 * 2 - 1 if self.encoder == "conv" else inputs)
 
     def _step(self, inputs, pixels, targets, beta):

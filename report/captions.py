@@ -17,6 +17,7 @@ def conventions(results: Results, entry: Declaration, panels: list[Panel]) -> It
         yield f"Mean ± standard deviation (n \N{MINUS SIGN} 1) over {seeds} seeds; a method without randomness runs once, with none."
     elif cells and seeds > 1 and any(value.metric for value in entry.values):
         yield f"Mean over {seeds} seeds; a method without randomness runs once."
+    yield from _settings(results, entry, panels)
     if any(cell.best for cell in cells):
         yield "Best in bold, by the printed digits; ties all."
     if any(panel.controls for panel in panels):
@@ -27,6 +28,23 @@ def conventions(results: Results, entry: Declaration, panels: list[Panel]) -> It
         example = max(collapses, key=lambda collapse: collapse.runs)  # one that counts seeds explains those that do not
         share = f"{100 * NEAR_COLLAPSE:g} % of the items or of all codes"
         yield f"{example.mark}: {example.words}, fewer distinct codes than {share}; still in the mean."
+
+
+def _settings(results: Results, entry: Declaration, panels: list[Panel]) -> Iterator[str]:
+    """Whether rows have settings that were chosen with labels, those of the validation queries."""
+    shown = {row.name for panel in panels for row in panel.rows}
+    kinds = {method.get("tuned", "") for method in results.methods if method["name"] in shown}
+    if not any(value.metric for value in entry.values) or not kinds - {""}:
+        return
+    tried = results.experiment["tried"].values()
+    counts = sorted({len(method["trials"]) for dataset in tried for method in dataset["methods"].values()})
+    yield (
+        f"(tuned): the best of {' or '.join(map(str, counts))} settings by mean mAP over code lengths on validation labels, queries and"
+        " database both from the training part, one other seed; then trained on the whole of it."
+    )
+    if "bgan" in kinds:
+        yield "(BGAN's tuning): the setting so chosen for BGAN."
+    yield "Other rows: fixed settings, the same for all data sets."
 
 
 def protocol(results: Results, pair: Pair, entry: Declaration) -> str:

@@ -6,7 +6,7 @@ import math
 import statistics
 from dataclasses import replace
 
-from report import captions
+from report import captions, reported, settings
 from report.declarations import Declaration, Value, read
 from report.model import NEAR_COLLAPSE, Cell, Collapse, Column, Panel, Row, Table
 from report.results import Pair, Results
@@ -19,18 +19,21 @@ DERIVED = {
     "distinct_share": lambda run: float(run["distinct_codes"]) / float(run["items"]),
 }
 TEXT_FACTS = ("device", "threads")
+OPTIONAL_FACTS = ("saturated",)  # methods without such units have none
 
 
 def build(results: Results, entries: list[Declaration] | None = None) -> list[Table]:
     """Every declared table, filled from the results; one whose metric was left out everywhere has no panels and says why."""
     shown = [entry for entry in entries or read() if _concerns(results, entry)]
-    return [_table(results, entry, pairs) for entry in shown for pairs in _files(results, entry)]
+    declared = [_table(results, entry, pairs) for entry in shown for pairs in _files(results, entry)]
+    return declared + settings.build(results) + reported.build(results)
 
 
 def _concerns(results: Results, entry: Declaration) -> bool:
     """Whether the experiment has what a table selects; of several methods it takes two, since one alone compares nothing."""
     experiment = results.experiment
-    present = {"methods": {method["name"] for method in results.methods}, "bits": experiment["bits"], "datasets": experiment["datasets"]}
+    methods = {method["name"].partition(".")[0] for method in results.methods}
+    present = {"methods": methods, "bits": experiment["bits"], "datasets": experiment["datasets"]}
     return all(
         sum(name in present[what] for name in names) >= min(2 if what == "methods" else 1, len(names))
         for what, names in entry.select.items()
@@ -68,7 +71,12 @@ def _table(results: Results, entry: Declaration, pairs: list[Pair]) -> Table:
 
 
 def _selected(entry: Declaration, what: str, everything: list) -> list:
-    return [item for item in entry.select[what] if item in everything] if what in entry.select else everything
+    """What a table selects of everything, in its order; after a method, the same with tuned settings, NAME.tuned-digits, say."""
+    if what not in entry.select:
+        return everything
+    if what != "methods":
+        return [item for item in entry.select[what] if item in everything]
+    return [name for item in entry.select[what] for name in everything if name == item or name.startswith(f"{item}.")]
 
 
 def _columns(results: Results, entry: Declaration, pairs: list[Pair], lengths: list[int]) -> tuple[list[Column], list[str]]:
@@ -137,6 +145,8 @@ def method_cell(results: Results, key: tuple[str, str, str], bits: int | None, c
         return _undone(runs)
     if value.fact in TEXT_FACTS:
         return Cell(", ".join(dict.fromkeys(run[value.fact] for run in done)))
+    if value.fact in OPTIONAL_FACTS and not all(run.get(value.fact) for run in done):
+        return Cell(DASH, "omitted")
     numbers = [
         [_number(results, key, run, name, value, column.k) for run in done] for name in (value.metric or value.fact, value.to) if name
     ]

@@ -77,21 +77,21 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         return {}
     try:
         with np.load(path, allow_pickle=False) as file:
-            extras = {name: file[name] for name in ("losses", "loss_names", *PICTURES) if name in file}
+            extras = {name: file[name] for name in ("curves", "curve_names", *PICTURES) if name in file}
     except UNREADABLE as error:
         raise _damaged(path, f"cannot be read ({error})") from None
-    _check_losses(path, extras)
+    _check_curves(path, extras)
     _check_pictures(path, extras)
     return extras
 
 
-def _check_losses(path: Path, extras: dict[str, np.ndarray]) -> None:
-    if not {"losses", "loss_names"} & set(extras):
+def _check_curves(path: Path, extras: dict[str, np.ndarray]) -> None:
+    if not {"curves", "curve_names"} & set(extras):
         return
-    losses, names = (extras.get(name, np.empty(0)) for name in ("losses", "loss_names"))
-    named = names.dtype.kind == "U" and names.shape == losses.shape[1:]
-    if not (named and losses.ndim == 2 and losses.size and losses.dtype == np.float32 and np.isfinite(losses).all()):
-        what = f"losses {losses.dtype} {losses.shape} and loss_names {names.dtype} {names.shape}"
+    curves, names = (extras.get(name, np.empty(0)) for name in ("curves", "curve_names"))
+    named = names.dtype.kind == "U" and names.shape == curves.shape[1:]
+    if not (named and curves.ndim == 2 and curves.size and curves.dtype == np.float32 and np.isfinite(curves).all()):
+        what = f"curves {curves.dtype} {curves.shape} and curve_names {names.dtype} {names.shape}"
         raise _damaged(path, f"holds {what}, expected finite float32 (epochs, n) and str (n,)")
 
 
@@ -116,17 +116,17 @@ def _training(results: Results, pair: Pair, method: dict, run: dict, extras: dic
         name=name,
         title=title,
         note=note,
-        curves=_curves(name, title, note, extras["losses"], extras["loss_names"]) if "losses" in extras else None,
+        curves=_curves(name, title, note, extras["curves"], extras["curve_names"]) if "curves" in extras else None,
         strip=_data_uri(_strip([extras[picture] for picture in rows])) if rows else "",
         rows=[PICTURES[picture] for picture in rows],
     )
 
 
-def _curves(name: str, title: str, note: str, losses: np.ndarray, names: np.ndarray) -> Figure:
-    """A panel each of losses (epochs, n) float32, names (n,) str."""
+def _curves(name: str, title: str, note: str, curves: np.ndarray, names: np.ndarray) -> Figure:
+    """A panel each of curves (epochs, n) float32, names (n,) str."""
     canvas, axes = canvas_of(len(names), [], share_y=False)
-    epochs = np.arange(1, len(losses) + 1)
-    for axis, label, curve in zip(axes, names.tolist(), losses.T, strict=True):
+    epochs = np.arange(1, len(curves) + 1)
+    for axis, label, curve in zip(axes, names.tolist(), curves.T, strict=True):
         axis.plot(epochs, curve, color=COLOURS[0], marker="o" if len(epochs) == 1 else None)
         axis.set_title(label, y=1.0)
         axis.set_xlabel("epoch")

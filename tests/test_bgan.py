@@ -96,6 +96,7 @@ def test_the_adversary_beside_the_neighbourhood_changes_nothing(images, neighbou
         {"weight_quantisation": 1.0},
         {"scale_by_length": False},
         {"second_step": False},
+        {"ties": "index"},
         {"k1": 4},
         {"k2": 5},
         {"activation": "app"},
@@ -142,7 +143,7 @@ def test_it_can_overfit_a_hundred_images(images):
 def test_the_generator_learns_to_rebuild(images, neighbours):
     """With the pixel term alone it is an autoencoder."""
     hasher = fitted(images, neighbours, 32, **NOTHING | {"weight_pixel": 1.0, "epochs": 40, "width": 0.25})
-    pixel = hasher.extras_["losses"][:, hasher.extras_["loss_names"].tolist().index("pixel")]
+    pixel = hasher.extras_["curves"][:, hasher.extras_["curve_names"].tolist().index("pixel")]
     assert pixel[-1] < 0.5 * pixel[0]
 
 
@@ -174,7 +175,13 @@ def test_training_that_was_stopped_goes_on_to_the_same_codes(images, neighbours,
     again.fit(images, flat(images), neighbours)
     assert len(steps) == 13 + 25 - 12
     assert (again.encode(images, flat(images)) == expected).all()
-    assert again.extras_["losses"].shape[0] == SMALL["epochs"]
+    assert again.extras_["curves"].shape[0] == SMALL["epochs"]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_images_that_do_not_fit_a_gpu_are_streamed_to_the_same_codes(images, neighbours, whole, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda place: (0, 0))
+    assert (codes_of(images, neighbours) == whole).mean() > 0.99  # a GPU adds in no fixed order
 
 
 def test_global_random_state_is_untouched(images, neighbours):

@@ -6,16 +6,21 @@ import re
 
 import numpy as np
 import pytest
+import torch
 
 import experiments
 from evaluation import score
 from experiments import ROOT
 from features._neighbours import nearest
-from methods._neighbourhood import similar_pairs
+from methods._neighbourhood import TIES, similar_pairs
+from methods.deepbit import even_loss, quantisation_loss
 
 BITS = 12
 METHODS = experiments.plugins("methods")
-QUICK = {"bgan": {"epochs": 6, "k1": 10, "k2": 15}}  # enough to beat chance on the small problem below
+QUICK = {
+    "bgan": {"epochs": 6, "k1": 10, "k2": 15},
+    "deepbit": {"iterations": 2000, "step": 1000},
+}  # enough to beat chance on the small problem below
 
 
 def hashers(name, bits=BITS, **keywords):
@@ -165,22 +170,46 @@ def test_chance_codes_score_the_share_of_relevant_items(problem):
     assert found == pytest.approx(0.25, abs=0.03)
 
 
-def transcribed(neighbours, k1, k2, second_step=True):
+def test_deepbits_losses_are_their_formulas():
+    outputs = np.random.default_rng(0).uniform(0, 1.5, (6, 5)).astype(np.float32)
+    on = (outputs > 0.5).astype(float)
+    assert float(quantisation_loss(torch.from_numpy(outputs))) == pytest.approx(((on - outputs) ** 2).sum() / 12)
+    assert float(even_loss(torch.from_numpy(outputs))) == pytest.approx(((on.mean(axis=0) - 0.5) ** 2).sum() / 12)
+
+
+def test_deepbits_even_distribution_has_a_gradient():
+    outputs = torch.tensor([[0.9, 0.1], [0.8, 0.2]], requires_grad=True)
+    even_loss(outputs).backward()
+    assert outputs.grad.sign().tolist() == [[1, -1], [1, -1]]
+
+
+def test_deepbit_is_cut_at_one_threshold_or_at_one_a_bit():
+    features = blobs()
+    codes = {threshold: hashers("deepbit", 8, threshold=threshold).fit(features).encode(features) for threshold in ("global", "per-bit")}
+    assert (codes["global"] != codes["per-bit"]).any()
+    with pytest.raises(ValueError, match="threshold is 'median': expected one of global, per-bit"):
+        hashers("deepbit", 8, threshold="median").fit(features)
+
+
+def transcribed(neighbours, k1, k2, second_step=True, ties="place"):
     """The definition of the neighbourhood structure, step by step, with sets."""
     n = len(neighbours)
     nearest_sets = [set(row[: k1 + 1]) for row in neighbours.tolist()]
     similar = np.zeros((n, n), dtype=bool)
     for i in range(n):
         place = {j: at for at, j in enumerate(neighbours[i].tolist())}
-        ranked = sorted(range(n), key=lambda j: (-len(nearest_sets[i] & nearest_sets[j]), place.get(j, n), j))
+        overlap = [len(nearest_sets[i] & other) for other in nearest_sets]
+        ranked = sorted(range(n), key=lambda j: (-overlap[j], 0 if ties == "index" and overlap[j] else place.get(j, n), j))
         for j in set().union(*(nearest_sets[m] for m in (ranked[:k2] if second_step else [i]))):
             similar[i, j] = similar[j, i] = True
     return similar
 
 
+@pytest.mark.parametrize("ties", TIES)
 @pytest.mark.parametrize(("k1", "k2"), [(3, 5), (10, 15), (20, 30), (2, 20)])
-def test_the_neighbourhood_is_its_definition(problem, k1, k2):
-    assert (similar_pairs(problem["neighbours"], k1, k2).toarray() == transcribed(problem["neighbours"], k1, k2)).all()
+def test_the_neighbourhood_is_its_definition(problem, k1, k2, ties):
+    found = similar_pairs(problem["neighbours"], k1, k2, ties=ties).toarray()
+    assert (found == transcribed(problem["neighbours"], k1, k2, ties=ties)).all()
 
 
 def test_the_neighbourhood_without_its_second_step_is_the_lists(problem):
@@ -190,7 +219,8 @@ def test_the_neighbourhood_without_its_second_step_is_the_lists(problem):
 def test_the_neighbourhood_with_many_equal_overlaps_is_its_definition():
     coarse = np.random.default_rng(1).integers(0, 3, (150, 2)).astype(np.float32)
     neighbours = nearest(coarse, 40)
-    assert (similar_pairs(neighbours, 8, 12).toarray() == transcribed(neighbours, 8, 12)).all()
+    for ties in TIES:
+        assert (similar_pairs(neighbours, 8, 12, ties=ties).toarray() == transcribed(neighbours, 8, 12, ties=ties)).all()
 
 
 def test_neighbour_lists_too_short_are_said(problem):

@@ -25,7 +25,7 @@ from PIL import Image
 import experiments
 from experiments import BenchmarkError
 from report import __main__ as command
-from report import declarations, figures, harness, latex, references, results, summary, tables, training
+from report import declarations, figures, harness, latex, references, reported, results, summary, tables, training
 from report.declarations import Value
 from report.latex_text import escape
 from report.model import Cell, Row
@@ -36,8 +36,8 @@ SIZES = {"digits": (300, 1497), "cifar10": (1000, 59000)}
 METRIC_COLUMNS = ["dataset", "features", "variant", "bits", "seed", "metric", "k", "value"]
 RUN_COLUMNS = [
     *("dataset", "features", "variant", "bits", "seed", "status", "message", "method", "label", "citation", "keywords", "fit_seconds"),
-    *("encode_seconds", "peak_memory_mib", "items", "distinct_codes", "bit_balance", "device", "threads", "commit", "dirty", "date"),
-    *("codes_sha256", "folder"),
+    *("encode_seconds", "peak_memory_mib", "items", "distinct_codes", "bit_balance", "saturated", "device", "threads", "commit"),
+    *("dirty", "date", "codes_sha256", "folder"),
 ]
 DONE = {
     "status": "done", "peak_memory_mib": "312.5", "items": "1797", "distinct_codes": "1500", "bit_balance": "0.45", "device": "cpu",
@@ -90,6 +90,7 @@ def _run_facts(run, status, random, folder):
             "fit_seconds": repr(float(random.gamma(2.0) * run["bits"] / 16)),
             "encode_seconds": repr(float(random.gamma(2.0) / 50)),
         }
+        facts |= {"saturated": "0.25"} if run["variant"] == "bgan" else {}
     return facts
 
 
@@ -164,7 +165,7 @@ def write_extras(folder, variant, *, pair=DIGITS, bits=32, seed=0, **changes):
     """Curves and pictures of one run as a method keeps them; an array changed to None is left out. Returns the arrays."""
     random = np.random.default_rng(0)
     arrays = {name: random.integers(0, 256, (10, 8, 8, 3), dtype=np.uint8) for name in training.PICTURES}
-    arrays |= {"losses": random.random((20, 2)).astype(np.float32), "loss_names": np.array(["pixel", "<a & b>"])} | changes
+    arrays |= {"curves": random.random((20, 2)).astype(np.float32), "curve_names": np.array(["pixel", "<a & b>"])} | changes
     run = {"dataset": pair[0], "features": pair[1], "variant": variant, "bits": bits, "seed": seed}
     place = folder / _place(run)
     place.mkdir(parents=True, exist_ok=True)
@@ -355,6 +356,7 @@ def test_ranges_facts_and_groups(tmp_path):
     assert found["resources"].groups == [("Peak memory (MiB)", 2), ("", 1), ("", 1)]
     assert [cell.text for cell in cells(found["resources"], "itq")] == ["312", "312", "1", "cpu"]
     assert cells(found["code-health"], "itq")[0].text == "0.835"  # 1500 of 1797
+    assert [cells(found["code-health"], name)[-1].text for name in ("itq", "bgan")] == ["\N{EN DASH}", "0.25"]
 
 
 # Omissions, captions, summary
@@ -439,6 +441,68 @@ def test_ablations_have_tables_of_the_variants_that_were_run(tmp_path):
     assert cells(found["rq1"], "bgan-n")[0].deviation
 
 
+TRIED = {
+    "features": "pixels", "commit": "ab" * 20, "date": "2026-01-02T03:04:05+00:00", "bits": [16, 32], "seeds": [100],
+    "methods": {
+        "bgan": {"of": "bgan", "label": "BGAN", "chosen": 1,
+                 "trials": [{"set": {}, "map": 0.6}, {"set": {"learning_rate": 0.003}, "map": 0.7}, {"set": {"epochs": 5}, "map": None}]},
+        "itq": {"of": "itq", "label": "ITQ", "chosen": 0, "trials": [{"set": {}, "map": 0.5}, {"set": {"iterations": 5}, "map": 0.4}]},
+    },
+}  # fmt: skip
+
+
+def test_rows_with_settings_chosen_on_validation_labels_stand_beside_the_others_and_say_so(tmp_path):
+    bgan = [("bgan", "BGAN", 0.6, True), ("bgan-n", "BGAN, N", 0.5, True)]
+    tuned = [("bgan.tuned-digits", "BGAN (tuned)", 0.7, True), ("bgan-n.as-bgan-digits", "BGAN, N (BGAN's tuning)", 0.6, True)]
+    folder = write_results(tmp_path, methods=bgan + tuned, tried={"digits": TRIED})
+    described = json.loads((folder / "experiment.json").read_text())
+    for method, whose in zip(described["methods"], ["", "", "own", "bgan"], strict=True):
+        method["tuned"] = whose
+    (folder / "experiment.json").write_text(json.dumps(described))
+    found = built(folder)
+    order = ["bgan-n", "bgan-n.as-bgan-digits", "bgan", "bgan.tuned-digits"]
+    assert [row.name for row in found["rq1"].panels[0].rows] == order
+    assert "(tuned): the best of 2 or 3 settings by mean mAP over code lengths on validation labels" in found["rq1"].caption
+    assert "Other rows: fixed settings" in found["map"].caption
+    assert "fixed settings" not in found["time"].caption
+    assert [cell.text for cell in cells(found["settings-digits"], "bgan")] == ["0.600", "0.700", "\N{EN DASH}"]
+    assert [cell.best for cell in cells(found["settings-digits"], "itq")] == [True, False, False]
+    assert "BGAN: setting 1: as it is; setting 2: learning_rate 0.003; setting 3: epochs 5." in found["settings-digits"].notes
+    assert r"\textbf{0.700}" in latex.render(found["settings-digits"], [])
+
+
+def test_settings_that_no_row_has_are_no_table(tmp_path):
+    assert "settings-digits" not in built(write_results(tmp_path, tried={"digits": TRIED}))
+
+
+def test_published_figures_stand_apart_with_source_and_status(tmp_path):
+    found = built(write_results(tmp_path, grid=[results.Pair("cifar10", "vgg")], bits=(32,)))["reported-cifar10"]
+    labels = {row.label: [cell.text for cell in row.cells] for panel in found.panels for row in panel.rows}
+    assert [column.label for column in found.columns[:3]] == ["Features", "8", "12"]
+    assert labels["BGAN [1]"] == ["VGG-19", "", "0.401", "", "", "0.531", "0.558", "", "", ""]
+    assert found.notes[0].startswith("[1] second-hand: ")
+    assert not any(cell.best for panel in found.panels for row in panel.rows for cell in row.cells)
+    assert "reported-digits" not in built(write_results(tmp_path / "digits"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"status": "sure"}, "line 2: expected a source, and a status of confirmed"),
+        ({"source": ""}, "line 2: expected a source"),
+        ({"value": "40.1"}, "line 2: value 40.1, expected a share between 0 and 1"),
+        ({"value": ""}, "line 2: could not convert"),
+        ({"metric": "mAP"}, "line 2: metric 'mAP', expected map"),
+    ],
+)
+def test_a_published_figure_without_its_terms_is_refused(tmp_path, changes, message):
+    with reported.FILE.open(newline="") as file:
+        row = next(csv.DictReader(file)) | changes
+    _write_csv(tmp_path / "reported.csv", list(row), [list(row.values())])
+    with pytest.raises(BenchmarkError, match=message):
+        reported.read(tmp_path / "reported.csv")
+
+
 def test_every_selected_method_is_a_variant():
     variants = yaml.safe_load((Path(experiments.__file__).parent / "config/variants.yaml").read_text(encoding="utf-8"))
     for entry in declarations.read():
@@ -491,7 +555,7 @@ def compiled(folder, sources):
 
 def test_every_table_compiles_and_fits_two_columns(complete, tmp_path):
     sources = [path.read_text(encoding="utf-8") for path in sorted((complete / "tables").glob("*.tex"))]
-    assert len(sources) == 9
+    assert len(sources) == 10
     text, log = compiled(tmp_path, sources)
     assert "Overfull \\hbox" not in log
     assert "failed 1/3" in text
@@ -674,7 +738,7 @@ def test_the_run_shown_is_the_first_done_seed_of_the_longest_codes(tmp_path):
 @pytest.mark.parametrize(
     ("absent", "curves", "rows"),
     [
-        (["losses", "loss_names"], False, 3),
+        (["curves", "curve_names"], False, 3),
         (["originals", "sampled"], True, 1),
         (["originals", "rebuilt", "sampled"], True, 0),
     ],
@@ -688,7 +752,7 @@ def test_every_array_is_optional(tmp_path, absent, curves, rows):
 
 def test_a_run_that_kept_nothing_to_show_has_no_section(tmp_path, undrawn):
     folder = write_results(tmp_path / "results")
-    write_extras(folder, "bgan", **dict.fromkeys(["losses", "loss_names", *training.PICTURES]), attention=np.ones(3))
+    write_extras(folder, "bgan", **dict.fromkeys(["curves", "curve_names", *training.PICTURES]), attention=np.ones(3))
     command.write(folder, folder / "report")
     assert "training" not in Page(folder / "report/index.html").ids
 
@@ -699,14 +763,14 @@ def test_many_trainings_fit_on_the_page(tmp_path, monkeypatch):
         folder = write_results(tmp_path / str(shown), methods=methods, grid=grid, bits=(16,), seeds=(0,))
         for pair in grid:
             for name, *_ in reversed(methods):
-                write_extras(folder, name, pair=pair, bits=16, losses=None, loss_names=None)
+                write_extras(folder, name, pair=pair, bits=16, curves=None, curve_names=None)
         found = training.draw(results.read(folder))
         assert len(found) == shown
         assert [item.title for item in found[:2]] == ["Training of M0: Digits, Pixels", "Training of M1: Digits, Pixels"]
     noise = np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3), dtype=np.uint8)  # nothing packs worse
     names = np.array(["neighbourhood", "quantisation", "pixel", "perceptual", "adversarial", "bits on", "saturated"])
-    losses = np.random.default_rng(0).random((50, 7)).astype(np.float32)
-    write_extras(folder, "m0", bits=16, losses=losses, loss_names=names, **dict.fromkeys(training.PICTURES, noise))
+    curves = np.random.default_rng(0).random((50, 7)).astype(np.float32)
+    write_extras(folder, "m0", bits=16, curves=curves, curve_names=names, **dict.fromkeys(training.PICTURES, noise))
     largest = training.draw(results.read(folder))[0]
     assert training.SECTIONS * (len(largest.strip) + len(largest.curves.inline)) < 4e6
 
@@ -755,13 +819,13 @@ def _replaced(path, old, new):
         (lambda folder: _replaced(folder / "experiment.json", '"grid"', '"pairs"'), "experiment.json lacks grid"),
         (lambda folder: _replaced(folder / "experiment.json", "{", ""), "experiment.json is no JSON"),
         (lambda folder: _replaced(folder / "experiment.json", "song2018binary", "song2099"), "references.bib has no entry 'song2099'"),
-        (lambda folder: write_extras(folder, "bgan", loss_names=None), "extras.npz holds losses float32 (20, 2) and loss_names"),
-        (lambda folder: write_extras(folder, "bgan", losses=np.full((20, 2), np.nan, np.float32)), "expected finite float32 (epochs, n)"),
-        (lambda folder: write_extras(folder, "bgan", losses=np.empty((0, 2), np.float32)), "losses float32 (0, 2)"),
-        (lambda folder: write_extras(folder, "bgan", loss_names=np.array([1, 2])), "loss_names int64 (2,), expected"),
+        (lambda folder: write_extras(folder, "bgan", curve_names=None), "extras.npz holds curves float32 (20, 2) and curve_names"),
+        (lambda folder: write_extras(folder, "bgan", curves=np.full((20, 2), np.nan, np.float32)), "expected finite float32 (epochs, n)"),
+        (lambda folder: write_extras(folder, "bgan", curves=np.empty((0, 2), np.float32)), "curves float32 (0, 2)"),
+        (lambda folder: write_extras(folder, "bgan", curve_names=np.array([1, 2])), "curve_names int64 (2,), expected"),
         (lambda folder: write_extras(folder, "bgan", rebuilt=np.zeros((10, 9, 8, 3), np.uint8)), "rebuilt uint8 (10, 9, 8, 3), expected"),
         (lambda folder: write_extras(folder, "bgan", originals=np.zeros((10, 8, 8, 3))), "originals float64 (10, 8, 8, 3), expected"),
-        (lambda folder: write_extras(folder, "bgan", losses=np.array([[print]])), "cannot be read (Object arrays cannot be loaded"),
+        (lambda folder: write_extras(folder, "bgan", curves=np.array([[print]])), "cannot be read (Object arrays cannot be loaded"),
         (lambda folder: write_extras(folder, "bgan") and _cut(folder), "cannot be read (File is not a zip file); remove the folder of"),
         (lambda folder: (folder / "report").mkdir() or (folder / "report/thesis.doc").touch(), "holds thesis.doc"),
     ],

@@ -1,0 +1,97 @@
+"""The job `choose`: from the trials of each method, on validation labels, the settings that it is compared with."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections import defaultdict
+from pathlib import Path
+
+import storage
+from experiments import VALIDATION, BenchmarkError
+
+METRIC = "map"
+
+
+def choose(results: Path, output: Path) -> None:
+    """Choose the trial of highest mean mAP over all code lengths, the earlier of equals, and write variants that have its settings.
+
+    results: folder with experiment.json, runs.csv and metrics.csv of an experiment with `trials`, each of its data sets a
+    `NAME-validation`, so that no test query is ever looked at. output: a configuration, JSON, where the entries of these data sets
+    are replaced: for each method X the variants `X.tuned-NAME`, and `X.as-bgan-NAME` with the settings chosen for BGAN; and under
+    `tried` every trial with its mAP. A trial with a failed run has no mAP and is never chosen.
+
+    Raises BenchmarkError for an experiment without trials, on test queries, or of which a run is missing.
+    """
+    experiment = storage.read_json(results / "experiment.json")
+    if not experiment["trials"]:
+        raise BenchmarkError(f"{results}/experiment.json has no trials: run an experiment that has, as config/tuning.yaml")
+    scores = _scores(results)
+    config = storage.read_json(output) if output.is_file() else {"variants": {"methods": {}}, "tried": {}}
+    for dataset, features in experiment["grid"]:
+        if not dataset.endswith(VALIDATION):
+            raise BenchmarkError(f"{dataset}: settings are chosen on {dataset}{VALIDATION} alone, never on test queries")
+        name = dataset.removesuffix(VALIDATION)
+        methods = _tried(experiment, {key: value for key, value in scores.items() if key[0] == (dataset, features)})
+        made = {key: experiment[key] for key in ("commit", "date", "bits", "seeds")} | {"features": features}
+        config["tried"][name] = made | {"methods": methods}
+        config["variants"]["methods"] = _of_others(config["variants"]["methods"], name) | _chosen(methods, name)
+    storage.write_json(output, config)
+    counts = [f"{name}, {len(entry['methods'])} methods" for name, entry in config["tried"].items()]
+    print(f"{output}: settings for {'; '.join(counts)}")
+
+
+def _scores(results: Path) -> dict[tuple, list[float | None]]:
+    """((data set, features), variant) -> the mAP of each of its runs, None for a failed one."""
+    with open(results / "runs.csv", newline="", encoding="utf-8") as file:
+        runs = list(csv.DictReader(file))
+    with open(results / "metrics.csv", newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["metric"] == METRIC]
+    values = {(row["dataset"], row["features"], row["variant"], row["bits"], row["seed"]): float(row["value"]) for row in rows}
+    scores = defaultdict(list)
+    for run in runs:
+        if run["status"] == "missing":
+            raise BenchmarkError(f"{run['folder']} is missing: run the experiment again before settings are chosen")
+        key = run["dataset"], run["features"], run["variant"], run["bits"], run["seed"]
+        scores[(run["dataset"], run["features"]), run["variant"]].append(values[key] if run["status"] == "done" else None)
+    return scores
+
+
+def _tried(experiment: dict, scores: dict[tuple, list[float | None]]) -> dict[str, dict]:
+    """Each method with trials: what it is, every trial's settings and mean mAP, and the place of the chosen one."""
+    maps = {name: None if None in values else math.fsum(values) / len(values) for (_, name), values in scores.items()}
+    methods = {}
+    for method in experiment["methods"]:
+        name, _, place = method["name"].rpartition(".trial")
+        if not place.isdecimal() or method["method"] not in experiment["trials"]:
+            continue
+        tried = methods.setdefault(name, {"of": method["method"], "label": method["label"].rpartition(",")[0], "trials": []})
+        tried["trials"].append({"set": method["set"], "map": maps[method["name"]]})
+    for name, tried in methods.items():
+        done = [place for place, trial in enumerate(tried["trials"]) if trial["map"] is not None]
+        if not done:
+            raise BenchmarkError(f"{name}: every trial failed; see its logs, and try other settings")
+        tried["chosen"] = max(done, key=lambda place, trials=tried["trials"]: (trials[place]["map"], -place))
+    return methods
+
+
+def _of_others(entries: dict[str, dict], name: str) -> dict[str, dict]:
+    return {key: entry for key, entry in entries.items() if entry["datasets"] != [name]}
+
+
+def _chosen(methods: dict[str, dict], name: str) -> dict[str, dict]:
+    """The variants of the chosen settings."""
+    entries = {}
+    for method, tried in methods.items():
+        settings = tried["trials"][tried["chosen"]]["set"]
+        entries[f"{method}.tuned-{name}"] = _entry(tried, settings, "tuned", "own", name)
+        if tried["of"] == "bgan" and method != "bgan" and "bgan" in methods:
+            place = methods["bgan"]["chosen"]
+            entries[f"{method}.as-bgan-{name}"] = _entry(tried, tried["trials"][place]["set"], "BGAN's tuning", "bgan", name)
+    return entries
+
+
+def _entry(tried: dict, settings: dict, what: str, whose: str, name: str) -> dict:
+    note = f"tuned on validation labels: {json.dumps(settings)}"
+    return {"of": tried["of"], "set": settings, "label": f"{tried['label']} ({what})", "note": note, "tuned": whose, "datasets": [name]}

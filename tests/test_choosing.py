@@ -1,0 +1,123 @@
+"""Settings chosen on validation labels: which trials there are, and which of them is taken."""
+
+import csv
+import json
+
+import pytest
+import yaml
+
+import experiments
+from evaluation.choosing import choose
+from experiments import ROOT, BenchmarkError
+
+TRIALS = {"bgan": [{}, {"learning_rate": 0.01}, {"weight_pixel": 5.0}]}
+
+
+def loaded(**changes):
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text()) | yaml.safe_load((ROOT / "config/variants.yaml").read_text())
+    return config | {"methods": ["lsh", "bgan", "bgan-n"], "trials": TRIALS} | changes
+
+
+def test_a_method_with_trials_becomes_one_variant_a_trial_and_the_others_stay():
+    config = experiments.with_trials(loaded())
+    trials = [f"{name}.trial{place}" for name in ("bgan", "bgan-n") for place in (1, 2, 3)]
+    assert config["methods"] == ["lsh", *trials]
+    assert experiments.variant("methods", "bgan.trial2", config).keywords["learning_rate"] == 0.01
+    experiments.runs(config)
+
+
+def test_what_a_row_departs_in_goes_before_a_trial():
+    config = experiments.with_trials(loaded())
+    assert experiments.variant("methods", "bgan-n.trial3", config).keywords["weight_pixel"] == 0.0
+
+
+def test_without_trials_nothing_changes():
+    config = loaded(trials={})
+    assert experiments.with_trials(config) == config
+
+
+def test_a_trial_of_a_keyword_that_is_none_is_told():
+    with pytest.raises(BenchmarkError, match=r"methods/bgan\.py has no keyword 'rate'"):
+        experiments.runs(experiments.with_trials(loaded(trials={"bgan": [{}, {"rate": 1}]})))
+
+
+def test_every_row_of_the_shipped_tuning_has_the_same_number_of_trials():
+    shipped = yaml.safe_load((ROOT / "config/tuning.yaml").read_text())
+    ablations = yaml.safe_load((ROOT / "config/ablations.yaml").read_text())["methods"]
+    assert {len(trials) for trials in shipped["trials"].values()} == {3}
+    never = {"chance", "bgan-untrained", "bgan-released"}  # and A alone and N + A, the untrained encoder and N to the bit
+    assert set(ablations) - set(shipped["methods"]) == never | {"bgan-a", "bgan-na"}
+    assert all(name.endswith("-validation") for name in shipped["datasets"])
+
+
+def results(folder, maps, dataset="digits-validation", failed=()):
+    """What `collect` writes of an experiment with trials; maps: {variant: [mAP of 12 bits, of 24 bits]}."""
+    config = experiments.with_trials(loaded(methods=["bgan", "bgan-n"]))
+    described = [experiments.variant("methods", name, config) for name in config["methods"]]
+    methods = [{"name": v.name, "label": v.label, "method": v.component.name, "set": v.settings} for v in described]
+    facts = {"commit": "ab" * 20, "date": "2026-01-02T03:04:05+00:00", "bits": [12, 24], "seeds": [100], "trials": TRIALS}
+    folder.mkdir()
+    (folder / "experiment.json").write_text(json.dumps(facts | {"grid": [[dataset, "pixels"]], "methods": methods}))
+    key = ("dataset", "features", "variant", "bits", "seed")
+    runs = [(dataset, "pixels", name, bits, 100) for name in maps for bits in (12, 24)]
+    with open(folder / "runs.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([*key, "status", "folder"])
+        writer.writerows([*run, "failed" if run[2] in failed else "done", f"runs/{run[2]}"] for run in runs)
+    with open(folder / "metrics.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([*key, "metric", "k", "value"])
+        writer.writerows([*run, "map", "", maps[run[2]][run[3] // 12 - 1]] for run in runs if run[2] not in failed)
+    return folder
+
+
+MAPS = {
+    "bgan.trial1": (0.5, 0.7), "bgan.trial2": (0.4, 0.9), "bgan.trial3": (0.6, 0.6),
+    "bgan-n.trial1": (0.3, 0.3), "bgan-n.trial2": (0.2, 0.2), "bgan-n.trial3": (0.3, 0.3),
+}  # fmt: skip
+
+
+def chosen(tmp_path, maps=MAPS, **keywords):
+    choose(results(tmp_path / "results", maps, **keywords), tmp_path / "tuned.json")
+    return json.loads((tmp_path / "tuned.json").read_text())
+
+
+def test_the_highest_mean_over_code_lengths_is_chosen_and_the_first_of_equals(tmp_path):
+    found = chosen(tmp_path)["tried"]["digits"]["methods"]
+    assert [found[name]["chosen"] for name in ("bgan", "bgan-n")] == [1, 0]
+    assert [trial["map"] for trial in found["bgan"]["trials"]] == pytest.approx([0.6, 0.65, 0.6])
+
+
+def test_the_choices_are_variants_of_that_data_set_alone(tmp_path):
+    entries = chosen(tmp_path)["variants"]["methods"]
+    assert set(entries) == {"bgan.tuned-digits", "bgan-n.tuned-digits", "bgan-n.as-bgan-digits"}
+    config = loaded(trials={}, methods=list(entries))
+    config["variants"]["methods"] |= entries
+    with_bgans = experiments.variant("methods", "bgan-n.as-bgan-digits", config)
+    assert (with_bgans.keywords["learning_rate"], with_bgans.keywords["weight_pixel"]) == (0.01, 0.0)
+    assert experiments.runs(config)
+    with pytest.raises(BenchmarkError, match=r"bgan\.tuned-digits is for digits alone, not for digits-validation"):
+        experiments.runs(config | {"datasets": ["digits-validation"]})
+
+
+def test_a_failed_trial_is_never_chosen(tmp_path):
+    found = chosen(tmp_path, failed={"bgan.trial2"})["tried"]["digits"]["methods"]["bgan"]
+    assert (found["chosen"], found["trials"][1]["map"]) == (0, None)
+
+
+def test_choosing_again_replaces_this_data_set_and_keeps_the_others(tmp_path):
+    before = {"tried": {"cifar10": {"methods": {}}}, "variants": {"methods": {"itq.tuned-cifar10": {"datasets": ["cifar10"]}}}}
+    (tmp_path / "tuned.json").write_text(json.dumps(before))
+    found = chosen(tmp_path)
+    assert set(found["tried"]) == {"cifar10", "digits"}
+    assert "itq.tuned-cifar10" in found["variants"]["methods"]
+
+
+def test_test_queries_choose_nothing(tmp_path):
+    with pytest.raises(BenchmarkError, match="digits: settings are chosen on digits-validation alone, never on test queries"):
+        chosen(tmp_path, dataset="digits")
+
+
+def test_every_trial_failed_is_said(tmp_path):
+    with pytest.raises(BenchmarkError, match="bgan: every trial failed"):
+        chosen(tmp_path, failed={"bgan.trial1", "bgan.trial2", "bgan.trial3"})
