@@ -66,9 +66,11 @@ rule dataset:
         "python -m datasets {wildcards.dataset} --settings {params.settings:q} --threads {threads} > {log:q} 2>&1"
 
 
+# More than four threads of a network would not stay within 2 GiB.
 rule features:
     input:
         lambda w: experiments.variant_sources("features", w.features, config),
+        lambda w: experiments.user_files("features", w.features, config),
         f"{DATASET}/images.npy",
     output:
         f"{FEATURES}/features.npy",
@@ -78,10 +80,14 @@ rule features:
     priority: 2
     conda:
         "environment.yaml"
+    threads: lambda w: 4 if experiments.uses_gpu("features", w.features, config) else 1
+    resources:
+        gpu=lambda w: provenance.gpu_present() * experiments.uses_gpu("features", w.features, config),
     params:
         settings=lambda w: experiments.settings_text("features", w.features, config),
     shell:
-        "python -m features extract {wildcards.dataset} {wildcards.features} --settings {params.settings:q} > {log:q} 2>&1"
+        "python -m features extract {wildcards.dataset} {wildcards.features} --settings {params.settings:q}"
+        " --threads {threads} > {log:q} 2>&1"
 
 
 rule neighbours:
@@ -114,11 +120,11 @@ rule encode:
         f"{RUN}/run.json",
     log:
         f"{LOG}.log",
-    priority: lambda w: experiments.uses_gpu(w.variant, config)
+    priority: lambda w: experiments.uses_gpu("methods", w.variant, config)
     conda:
         "environment.yaml"
     resources:
-        gpu=lambda w: provenance.gpu_present() * experiments.uses_gpu(w.variant, config),
+        gpu=lambda w: provenance.gpu_present() * experiments.uses_gpu("methods", w.variant, config),
     params:
         settings=lambda w: experiments.settings_text("methods", w.variant, config),
     shell:

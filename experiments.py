@@ -27,6 +27,7 @@ SCORES = "results/scores/{dataset}/{features}/{variant}"
 WORK = {"datasets": ("load",), "features": ("extract",), "methods": ("fit", "encode")}  # functions of a plugin's class
 DATA_VARIABLE = "BGAN_BENCH_DATA"
 GROUND = ("experiments", "provenance", "storage", "progress", "networks")
+USER_FILES = ("path", "weights")  # keywords of extractors that name a file below the data folder
 VALIDATION = "-validation"  # after a data set's name: the protocol within its training part, for choosing settings
 METRICS = ("centred-cosine", "cosine", "l2")  # of the neighbour lists, the default first
 CONTROLS = {"exact-cosine": "Exact cosine", "exact-l2": "Exact Euclidean"}
@@ -396,9 +397,16 @@ def outcomes(config: dict) -> list[str]:
     return described + made + [f"{folder}/{file}" for folder in scores for file in ("metrics.csv", "score.json")]
 
 
-def uses_gpu(name: str, config: dict) -> int:
-    """1 if a method trains on a GPU where there is one, else 0: the GPUs that its job asks for, and its place before shorter jobs."""
-    return int(variant("methods", name, config).component.literals.get("uses_gpu", False))
+def uses_gpu(floor: str, name: str, config: dict) -> int:
+    """1 if a method or extractor works on a GPU where there is one, else 0: what its job asks for, and its place before shorter jobs."""
+    return int(variant(floor, name, config).component.literals.get("uses_gpu", False))
+
+
+def user_files(floor: str, name: str, config: dict) -> list[str]:
+    """The files below the data folder that a variant's settings name and that are there; the job itself says what is missing."""
+    keywords = variant(floor, name, config).keywords
+    paths = [data_folder(config) / keywords[keyword] for keyword in USER_FILES if keywords.get(keyword)]
+    return [str(path) for path in paths if path.is_file()]
 
 
 def data_folder(config: dict | None = None) -> Path:

@@ -8,6 +8,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_variable] = "1"  # before NumPy: blocks of rows are what runs in parallel
 
 import argparse
+import hashlib
 import importlib
 import json
 import sys
@@ -15,10 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
+import provenance
 import storage
-from experiments import DATASET, FEATURES, METRICS, BenchmarkError, component, data_folder, one_line
+from experiments import CACHE, DATASET, FEATURES, METRICS, BenchmarkError, Component, component, data_folder, one_line, sources
 from features import _base
 from features._neighbours import nearest
+from progress import Progress
 
 
 def main() -> None:
@@ -33,6 +36,7 @@ def main() -> None:
         command.add_argument("features", help="name of the features in the results")
     extraction.add_argument("--settings", help='JSON {"of": plugin, "set": keywords}; default: the plugin `features` as it is')
     extraction.add_argument("--data", type=Path, default=data_folder(), help="the user's data folder, only read")
+    extraction.add_argument("--threads", type=int, default=1)
     listing.add_argument("--metric", choices=METRICS, default=METRICS[0])
     listing.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
@@ -43,17 +47,25 @@ def main() -> None:
 
 
 def extract(arguments: argparse.Namespace) -> None:
-    """Write features.npy (n, d) float32 and features.json."""
+    """Write features.npy (n, d) float32 and features.json. A job that was killed goes on where it was."""
     name, (dataset, output) = arguments.features, folders(arguments)
     settings = json.loads(arguments.settings or json.dumps({"of": name, "set": {}}))
     part = component("features", settings["of"])
     extractor = getattr(importlib.import_module(f"features.{part.name}"), part.class_name)(**settings["set"])
-    images = np.load(dataset / "images.npy", mmap_mode="r", allow_pickle=False)
-    with storage.new_file(output / "features.npy") as temporary:
-        dimensions = write_features(temporary, extractor.extract(images, arguments.data), len(images), name)
+    extractor.threads = arguments.threads
+    images = dataset / "images.npy"
+    n = len(_base.opened(images))
+    extractor.open(arguments.data, n)
+    facts = getattr(extractor, "facts_", {})
+    partial = unfinished(part, settings, facts, images)
+    dimensions = write_features(partial, extractor, part, images, n)
     described = {"name": name, "label": extractor.label, "citation": extractor.citation, "settings": settings, "dimensions": dimensions}
-    storage.write_json(output / "features.json", described | {"sha256": storage.digest(output / "features.npy")})
-    print(f"{name}: {len(images):,} x {dimensions:,}")
+    described |= {"sha256": storage.digest(partial), **facts, "sources": provenance.digests(sources("features", part.name))}
+    output.mkdir(parents=True, exist_ok=True)
+    partial.replace(output / "features.npy")
+    storage.write_json(output / "features.json", provenance.record(**described))
+    rows_done(partial).unlink()
+    print(f"{name}: {n:,} x {dimensions:,}")
 
 
 def folders(arguments: argparse.Namespace) -> tuple[Path, Path]:
@@ -62,22 +74,37 @@ def folders(arguments: argparse.Namespace) -> tuple[Path, Path]:
     return Path(DATASET.format(**place)), Path(FEATURES.format(**place))
 
 
-def write_features(path: Path, extracted, n: int, name: str) -> int:
-    """Write the extractor's blocks as one memory-mapped array; returns its dimensions.
+def unfinished(part: Component, settings: dict, facts: dict, images: Path) -> Path:
+    """Where rows are written: a name made of all that they are made of, so that a job never goes on from another's."""
+    seen = images.stat()
+    made_of = [settings, facts, provenance.digests(sources("features", part.name)), str(images), seen.st_size, seen.st_mtime_ns]
+    return Path(CACHE, "checkpoints", hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest() + ".npy")
 
-    Raises BenchmarkError for rows that are not finite, and for more or fewer of them than images.
+
+def rows_done(partial: Path) -> Path:
+    """The file that says how many rows of an unfinished array are written."""
+    return partial.with_suffix(".json")
+
+
+def write_features(partial: Path, extractor: _base.Extractor, part: Component, images: Path, n: int) -> int:
+    """Write the rows that are not there yet into one memory-mapped array; returns its dimensions.
+
+    Both arrays are opened anew for every block, since all pages touched through a mapping count as memory while it is open. Raises
+    BenchmarkError for rows that are not finite, and for more or fewer of them than images.
     """
-    array, start = None, 0
-    for block in extracted:
-        _base.check_block(block, start, name)
-        if array is None:
-            array = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(n, block.shape[1]))
-        array[start : start + len(block)] = block
-        start += len(block)
-    if start != n:
-        raise BenchmarkError(f"{name}: the extractor gave {start:,} rows for {n:,} images; see features/{name}.py")
-    array.flush()
-    return array.shape[1]
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    done = storage.read_json(rows_done(partial))["rows"] if partial.is_file() and rows_done(partial).is_file() else 0
+    dimensions = _base.opened(partial).shape[1] if done else None
+    progress = Progress(part.name, total=n, unit="images", done=done)
+    for rows in _base.blocks(n, done):
+        block = extractor.extract(rows if "rows" in part.consumes else _base.opened(images)[rows])
+        _base.check_block(block, rows, dimensions, part.name)
+        dimensions = block.shape[1]
+        array = np.lib.format.open_memmap(partial, mode="r+" if rows.start else "w+", dtype=np.float32, shape=(n, dimensions))
+        array[rows] = block
+        storage.write_json(rows_done(partial), {"rows": rows.stop})
+        progress.advance(len(block))
+    return dimensions
 
 
 def neighbours(arguments: argparse.Namespace) -> None:

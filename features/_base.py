@@ -1,4 +1,4 @@
-"""What every extractor gives: blocks of feature rows, checked as they are written."""
+"""What every extractor gives: a block of feature rows for a block of images, checked as it is written."""
 
 from __future__ import annotations
 
@@ -9,31 +9,52 @@ import numpy as np
 
 from experiments import BenchmarkError
 
-BLOCK = 4096  # rows at a time
+BLOCK = 64  # rows at a time, always the same ones: a job that goes on after a kill cuts no other blocks
 
 
 class Extractor:
-    """Contract: class attributes and `extract`; keywords of `__init__` are its settings.
+    """Contract: class attributes, `extract`, and `open` where there is something to read; keywords of `__init__` are its settings.
 
-    label: name in tables; citation: key in report/references.bib or None.
+    label: name in tables; citation: key in report/references.bib or None; uses_gpu: whether a GPU serves it.
+    threads: as many blocks of work as may run at a time; set by the job, and no row depends on it.
     """
 
     label: str
     citation: str | None = None
+    uses_gpu: bool = False
+    threads: int = 1
 
-    def extract(self, images: np.ndarray, data: Path) -> Iterator[np.ndarray]:
-        """Yield float32 blocks (m, d) in the order of `images` (n, h, w, 3) uint8. `data` is the user's folder, only read."""
+    def open(self, data: Path, n: int) -> None:
+        """Read what the extractor needs, once, before the first block. `data` is the user's folder, only read; n images will come.
+
+        It may set `facts_`, a dictionary for features.json: how images are prepared, digests of files. Raises BenchmarkError.
+        """
+
+    def extract(self, images: np.ndarray) -> np.ndarray:
+        """float32 (m, d), each row from its own image. images: (m, h, w, 3) uint8.
+
+        An extractor that reads its rows from elsewhere names its argument `rows`, a slice of the data set's rows, instead.
+        """
         raise NotImplementedError
 
 
-def blocks(n: int) -> Iterator[slice]:
-    """Consecutive slices that cover range(n)."""
-    for start in range(0, n, BLOCK):
-        yield slice(start, min(start + BLOCK, n))
+def opened(path: Path) -> np.ndarray:
+    """An array in a file, memory-mapped to read."""
+    return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
-def check_block(block: np.ndarray, start: int, name: str) -> None:
-    """Raise BenchmarkError if features, whose first row is row `start`, are not finite."""
+def blocks(n: int, start: int = 0) -> Iterator[slice]:
+    """Consecutive slices that cover range(start, n)."""
+    for first in range(start, n, BLOCK):
+        yield slice(first, min(first + BLOCK, n))
+
+
+def check_block(block: np.ndarray, rows: slice, dimensions: int | None, name: str) -> None:
+    """Raise BenchmarkError unless a block is float32 (rows, dimensions) of finite features; dimensions: None before the first."""
+    m = rows.stop - rows.start
+    if block.dtype != np.float32 or block.ndim != 2 or len(block) != m or block.shape[1] != (dimensions or block.shape[1]):
+        expected = f"float32 ({m}, {dimensions or 'd'})"
+        raise BenchmarkError(f"features/{name}.py gave {block.dtype} {block.shape} for {m} images, expected {expected}")
     finite = np.isfinite(block).all(axis=1)
     if not finite.all():
-        raise BenchmarkError(f"{name}: row {start + int(np.argmin(finite))} holds NaN or infinity, expected finite features")
+        raise BenchmarkError(f"{name}: row {rows.start + int(np.argmin(finite))} holds NaN or infinity, expected finite features")

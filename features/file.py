@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from experiments import BenchmarkError
-from features._base import Extractor, blocks
+from features._base import Extractor
+from storage import digest
 
 
 class File(Extractor):
@@ -16,19 +17,22 @@ class File(Extractor):
     def __init__(self, *, path):
         self.path = path
 
-    def extract(self, images, data):
-        array = self._open(Path(data) / self.path)
+    def open(self, data, n):
+        self._file = Path(data) / self.path
+        array = self._array()
         if array.ndim != 2 or array.dtype not in (np.float16, np.float32, np.float64):
             raise BenchmarkError(f"{self.path} holds {array.dtype} of shape {array.shape}, expected float16, 32 or 64 of shape (n, d)")
-        if len(array) != len(images):
-            raise BenchmarkError(f"{self.path} has {len(array):,} rows, expected one for each of the {len(images):,} images")
-        for rows in blocks(len(array)):
-            yield array[rows].astype(np.float32)
+        if len(array) != n:
+            raise BenchmarkError(f"{self.path} has {len(array):,} rows, expected one for each of the {n:,} images")
+        self.facts_ = {"file_sha256": digest(self._file)}
 
-    def _open(self, path: Path) -> np.ndarray:
+    def extract(self, rows):
+        return self._array()[rows].astype(np.float32)
+
+    def _array(self) -> np.ndarray:
         try:
-            return np.load(path, mmap_mode="r", allow_pickle=False)
+            return np.load(self._file, mmap_mode="r", allow_pickle=False)
         except FileNotFoundError:
-            raise BenchmarkError(f"feature file {path} is missing: put it there, or change `path` or the data folder") from None
+            raise BenchmarkError(f"feature file {self._file} is missing: put it there, or change `path` or the data folder") from None
         except (ValueError, OSError, EOFError) as error:
-            raise BenchmarkError(f"{path} is not a .npy array of numbers ({error})") from None
+            raise BenchmarkError(f"{self._file} is not a .npy array of numbers ({error})") from None

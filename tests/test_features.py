@@ -11,25 +11,53 @@ from hypothesis import strategies as st
 
 import experiments
 import features._neighbours as neighbours
-from experiments import BenchmarkError
-from features.__main__ import write_features
+from experiments import BenchmarkError, Component
+from features.__main__ import unfinished, write_features
+from features._base import Extractor
 from features.file import File
 from features.pixels import Pixels
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 4, 4, 3)).astype(np.uint8)
 
 
-def test_pixels_are_intensities_in_order():
-    block = np.concatenate(list(Pixels().extract(IMAGES, None)))
-    assert block.dtype == np.float32
-    assert np.allclose(block, IMAGES.reshape(50, 48) / 255)
+class Given(Extractor):
+    """Blocks that a test gives, one for each call."""
+
+    label = "Given"
+
+    def __init__(self, array):
+        self.array, self.calls = array, []
+
+    def extract(self, rows):
+        self.calls.append(rows.start)
+        return self.array[rows]
+
+
+def written(tmp_path, extractor, images=IMAGES, consumes=("rows",)):
+    """The array that `write_features` makes."""
+    np.save(tmp_path / "images.npy", images)
+    part = Component("features", "mine", "Mine", {}, {}, consumes)
+    write_features(tmp_path / "partial.npy", extractor, part, tmp_path / "images.npy", len(images))
+    return np.load(tmp_path / "partial.npy")
+
+
+def from_file(folder, n=50):
+    extractor = File(path="f.npy")
+    extractor.open(folder, n)
+    return extractor.extract(slice(0, n))
+
+
+def test_pixels_are_intensities_in_order(tmp_path):
+    rows = written(tmp_path, Pixels(), consumes=("images",))
+    assert rows.dtype == np.float32
+    assert np.allclose(rows, IMAGES.reshape(50, 48) / 255)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_a_feature_file_of_any_float_is_read_as_float32(tmp_path, dtype):
     array = np.random.default_rng(1).normal(size=(50, 7)).astype(dtype)
     np.save(tmp_path / "f.npy", array)
-    rows = np.concatenate(list(File(path="f.npy").extract(IMAGES, tmp_path)))
+    rows = from_file(tmp_path)
     assert rows.dtype == np.float32
     assert (rows == array.astype(np.float32)).all()
 
@@ -46,29 +74,60 @@ def test_a_feature_file_of_any_float_is_read_as_float32(tmp_path, dtype):
 def test_a_wrong_feature_file_is_named(tmp_path, array, message):
     np.save(tmp_path / "f.npy", array)
     with pytest.raises(BenchmarkError, match=message):
-        list(File(path="f.npy").extract(IMAGES, tmp_path))
+        from_file(tmp_path)
 
 
 def test_a_missing_or_damaged_feature_file_is_named(tmp_path):
     with pytest.raises(BenchmarkError, match=r"f\.npy is missing"):
-        list(File(path="f.npy").extract(IMAGES, tmp_path))
+        from_file(tmp_path)
     np.save(tmp_path / "f.npy", np.zeros((50, 7)))
     (tmp_path / "f.npy").write_bytes((tmp_path / "f.npy").read_bytes()[:200])
     with pytest.raises(BenchmarkError, match=r"is not a \.npy array of numbers"):
-        list(File(path="f.npy").extract(IMAGES, tmp_path))
+        from_file(tmp_path)
+
+
+MANY = np.zeros((300, 1, 1, 3), np.uint8)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_features_that_are_not_finite_are_refused_by_row(tmp_path, value):
-    blocks = [np.zeros((30, 2), np.float32), np.zeros((20, 2), np.float32)]
-    blocks[1][12, 1] = value
-    with pytest.raises(BenchmarkError, match="mine: row 42 holds NaN or infinity"):
-        write_features(tmp_path / "features.npy", blocks, 50, "mine")
+    array = np.zeros((300, 2), np.float32)
+    array[142, 1] = value
+    with pytest.raises(BenchmarkError, match="mine: row 142 holds NaN or infinity"):
+        written(tmp_path, Given(array), MANY)
 
 
-def test_an_extractor_that_loses_rows_is_named(tmp_path):
-    with pytest.raises(BenchmarkError, match="gave 30 rows for 50 images"):
-        write_features(tmp_path / "features.npy", [np.zeros((30, 2), np.float32)], 50, "mine")
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((290, 2), np.float32), r"features/mine\.py gave float32 \(34, 2\) for 44 images, expected float32 \(44, 2\)"),
+        (np.zeros((300, 2)), r"gave float64 \(64, 2\) for 64 images, expected float32 \(64, d\)"),
+        (np.zeros(300, np.float32), r"gave float32 \(64,\) for 64 images"),
+    ],
+)
+def test_an_extractor_that_loses_rows_or_gives_others_is_named(tmp_path, array, message):
+    with pytest.raises(BenchmarkError, match=message):
+        written(tmp_path, Given(array), MANY)
+
+
+def test_an_extraction_that_stopped_goes_on_where_it_was(tmp_path):
+    array = np.random.default_rng(3).normal(size=(300, 5)).astype(np.float32)
+    broken = array.copy()
+    broken[200] = np.nan
+    with pytest.raises(BenchmarkError, match="row 200"):
+        written(tmp_path, Given(broken), MANY)
+    rest = Given(array)
+    assert (written(tmp_path, rest, MANY) == array).all()
+    assert rest.calls == [192, 256]
+
+
+def test_rows_of_other_settings_or_images_are_never_gone_on_from(tmp_path):
+    np.save(tmp_path / "images.npy", IMAGES)
+    part = experiments.component("features", "pixels")
+    names = {unfinished(part, settings, {}, tmp_path / "images.npy") for settings in ({"side": 1}, {"side": 2})}
+    np.save(tmp_path / "images.npy", IMAGES[:40])
+    names.add(unfinished(part, {"side": 1}, {}, tmp_path / "images.npy"))
+    assert len(names) == 3
 
 
 def brute_force(features, length, metric="centred-cosine"):

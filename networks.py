@@ -1,0 +1,242 @@
+"""Convolutional networks for ImageNet under their official parameter names, and the one loader of weights, which checks every file.
+
+`forward` gives class scores (n, 1000); `penultimate` what the last layer sees, the usual features. Needs torch and the ground alone.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from experiments import BenchmarkError, one_line
+from storage import digest
+
+URL = "https://download.pytorch.org/models/"
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB in 0..1, what the official weights were trained with
+CLASSES = 1000
+
+
+class VGG(nn.Module):
+    """Configurations D (16 layers) and E (19). Source: Simonyan & Zisserman, ICLR 2015, table 1.
+
+    convolutions: how many 3 x 3 convolutions stand before each of the five poolings.
+    """
+
+    def __init__(self, convolutions: tuple[int, ...]):
+        super().__init__()
+        layers, channels = [], 3
+        for width, count in zip((64, 128, 256, 512, 512), convolutions, strict=True):
+            for _ in range(count):
+                layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
+                channels = width
+            layers.append(nn.MaxPool2d(2))
+        self.features = nn.Sequential(*layers)
+        self.avgpool = nn.AdaptiveAvgPool2d(7)
+        self.classifier = nn.Sequential(
+            *(nn.Linear(512 * 7 * 7, 4096), nn.ReLU(inplace=True), nn.Dropout()),
+            *(nn.Linear(4096, 4096), nn.ReLU(inplace=True), nn.Dropout()),
+            nn.Linear(4096, CLASSES),
+        )
+
+    def penultimate(self, images: Tensor) -> Tensor:
+        """fc7 after its ReLU, (n, 4096). images: (n, 3, h, w), normalised."""
+        maps = self.avgpool(self.features(images))  # (n, 512, 7, 7)
+        return self.classifier[:-1](maps.flatten(1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.classifier[-1](self.penultimate(images))
+
+
+class AlexNet(nn.Module):
+    """The single-column network. Source: Krizhevsky, One weird trick for parallelizing convolutional neural networks, 2014."""
+
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Sequential(
+            *(nn.Conv2d(3, 64, 11, stride=4, padding=2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2)),
+            *(nn.Conv2d(64, 192, 5, padding=2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2)),
+            *(nn.Conv2d(192, 384, 3, padding=1), nn.ReLU(inplace=True)),
+            *(nn.Conv2d(384, 256, 3, padding=1), nn.ReLU(inplace=True)),
+            *(nn.Conv2d(256, 256, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2)),
+        )
+        self.avgpool = nn.AdaptiveAvgPool2d(6)
+        self.classifier = nn.Sequential(
+            *(nn.Dropout(), nn.Linear(256 * 6 * 6, 4096), nn.ReLU(inplace=True)),
+            *(nn.Dropout(), nn.Linear(4096, 4096), nn.ReLU(inplace=True)),
+            nn.Linear(4096, CLASSES),
+        )
+
+    def penultimate(self, images: Tensor) -> Tensor:
+        """fc7 after its ReLU, (n, 4096). images: (n, 3, h, w), normalised, at least 63 pixels a side."""
+        maps = self.avgpool(self.features(images))  # (n, 256, 6, 6)
+        return self.classifier[:-1](maps.flatten(1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.classifier[-1](self.penultimate(images))
+
+
+class Bottleneck(nn.Module):
+    """1 x 1, 3 x 3 and 1 x 1 convolutions beside a shortcut. Source: He et al., CVPR 2016, figure 5; the stride is in the 3 x 3."""
+
+    def __init__(self, channels: int, width: int, stride: int):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width)
+        self.conv2, self.bn2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=False), nn.BatchNorm2d(width)
+        self.conv3, self.bn3 = nn.Conv2d(width, 4 * width, 1, bias=False), nn.BatchNorm2d(4 * width)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = None
+        if channels != 4 * width:
+            self.downsample = nn.Sequential(nn.Conv2d(channels, 4 * width, 1, stride, bias=False), nn.BatchNorm2d(4 * width))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        shortcut = maps if self.downsample is None else self.downsample(maps)
+        maps = self.relu(self.bn1(self.conv1(maps)))
+        maps = self.relu(self.bn2(self.conv2(maps)))
+        return self.relu(self.bn3(self.conv3(maps)) + shortcut)
+
+
+class ResNet50(nn.Module):
+    """Source: He et al., CVPR 2016, table 1."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False), nn.BatchNorm2d(64)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, 2, padding=1)
+        self.layer1 = self._layer(64, 64, blocks=3, stride=1)
+        self.layer2 = self._layer(256, 128, blocks=4, stride=2)
+        self.layer3 = self._layer(512, 256, blocks=6, stride=2)
+        self.layer4 = self._layer(1024, 512, blocks=3, stride=2)
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(2048, CLASSES)
+
+    @staticmethod
+    def _layer(channels: int, width: int, blocks: int, stride: int) -> nn.Sequential:
+        return nn.Sequential(Bottleneck(channels, width, stride), *(Bottleneck(4 * width, width, 1) for _ in range(blocks - 1)))
+
+    def penultimate(self, images: Tensor) -> Tensor:
+        """pool5, the mean of the last maps, (n, 2048). images: (n, 3, h, w), normalised."""
+        maps = self.maxpool(self.relu(self.bn1(self.conv1(images))))  # (n, 64, h / 4, w / 4)
+        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+            maps = layer(maps)
+        return self.avgpool(maps).flatten(1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.fc(self.penultimate(images))
+
+
+class Fire(nn.Module):
+    """1 x 1 convolutions that squeeze, then 1 x 1 and 3 x 3 that expand. Source: Iandola et al., arXiv 1602.07360, figure 1."""
+
+    def __init__(self, channels: int, squeezed: int, expanded: int):
+        super().__init__()
+        self.squeeze = nn.Conv2d(channels, squeezed, 1)
+        self.expand1x1 = nn.Conv2d(squeezed, expanded, 1)
+        self.expand3x3 = nn.Conv2d(squeezed, expanded, 3, padding=1)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        maps = self.relu(self.squeeze(maps))
+        return torch.cat([self.relu(self.expand1x1(maps)), self.relu(self.expand3x3(maps))], dim=1)
+
+
+class SqueezeNet(nn.Module):
+    """Version 1.1. Source: Iandola et al., arXiv 1602.07360, and the authors' release of version 1.1."""
+
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Sequential(
+            *(nn.Conv2d(3, 64, 3, stride=2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, ceil_mode=True)),
+            *(Fire(64, 16, 64), Fire(128, 16, 64), nn.MaxPool2d(3, 2, ceil_mode=True)),
+            *(Fire(128, 32, 128), Fire(256, 32, 128), nn.MaxPool2d(3, 2, ceil_mode=True)),
+            *(Fire(256, 48, 192), Fire(384, 48, 192), Fire(384, 64, 256), Fire(512, 64, 256)),
+        )
+        pool = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Sequential(nn.Dropout(), nn.Conv2d(512, CLASSES, 1), nn.ReLU(inplace=True), pool)
+
+    def penultimate(self, images: Tensor) -> Tensor:
+        """The mean of the last maps before the classifier, (n, 512). images: (n, 3, h, w), normalised, at least 17 pixels a side."""
+        return self.features(images).mean(dim=(2, 3))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.classifier(self.features(images)).flatten(1)
+
+
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "vgg16": lambda: VGG((2, 2, 3, 3, 3)),
+    "vgg19": lambda: VGG((2, 2, 4, 4, 4)),
+    "alexnet": AlexNet,
+    "resnet50": ResNet50,
+    "squeezenet1_1": SqueezeNet,
+}
+# The end of a name is the beginning of the file's SHA-256.
+OFFICIAL = {
+    "vgg16": "vgg16-397923af.pth",
+    "vgg19": "vgg19-dcbb9e9d.pth",
+    "alexnet": "alexnet-owt-7be5be79.pth",
+    "resnet50": "resnet50-0676ba61.pth",
+    "squeezenet1_1": "squeezenet1_1-b8a52dc0.pth",
+}
+
+
+def load(name: str, path: Path, cache: Path, sha256: str | None = None) -> tuple[nn.Module, str]:
+    """The network `name` of NETWORKS in evaluation mode, with weights from a checked file, and the SHA-256 of that file.
+
+    path: where the user's file is; sha256: its digest, which only the official file, known by its name, may leave out. The official
+    file is downloaded below `cache` where there is none. A file is unpickled as tensors alone, after its digest was found right.
+    Raises BenchmarkError for a file that is missing, has another digest, or does not hold the parameters of the network.
+    """
+    official = path.name == OFFICIAL[name]
+    if sha256 is None and not official:
+        raise BenchmarkError(f"weights {path} are not the official {OFFICIAL[name]}: give the SHA-256 of your file as `sha256`")
+    advice = f"get {URL}{OFFICIAL[name]}" if official else f"put your file there, or get {URL}{OFFICIAL[name]}"
+    advice += f" and put it at {path.with_name(OFFICIAL[name])}"
+    if not path.is_file():
+        if not official:
+            raise BenchmarkError(f"weights {path} are missing: {advice}")
+        path = _downloaded(path.name, cache, advice)
+    beginning, found = path.stem.rpartition("-")[2], digest(path)
+    if found != sha256.lower() if sha256 is not None else not found.startswith(beginning):
+        expected = f"one that begins with {beginning}" if sha256 is None else sha256
+        raise BenchmarkError(f"weights {path} have SHA-256 {found}, expected {expected}: {advice}")
+    return _filled(name, _read(path), path).eval(), found
+
+
+def _downloaded(file: str, cache: Path, advice: str) -> Path:
+    if not (cache / file).is_file():
+        try:
+            torch.hub.load_state_dict_from_url(URL + file, str(cache), map_location="cpu", check_hash=True, weights_only=True)
+        except (OSError, RuntimeError, pickle.UnpicklingError) as error:
+            raise BenchmarkError(f"could not download {file} ({one_line(error)}): {advice}") from None
+    return cache / file
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        raise BenchmarkError(f"weights {path} cannot be read as tensors ({one_line(error).partition('. ')[0]})") from None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise BenchmarkError(f"weights {path} hold {type(state).__name__}, expected a dictionary of parameter names and tensors")
+    return state
+
+
+def _filled(name: str, state: dict[str, Tensor], path: Path) -> nn.Module:
+    """The network with the tensors themselves as its parameters: nothing is copied."""
+    with torch.device("meta"):
+        network = NETWORKS[name]()
+    for key, own in network.state_dict().items():
+        if key.endswith("num_batches_tracked"):
+            state.setdefault(key, torch.tensor(0))  # older files have none, and nothing here counts batches
+        if key not in state or state[key].shape != own.shape:
+            found = f"of shape {tuple(state[key].shape)}" if key in state else "missing"
+            raise BenchmarkError(f"weights {path}: {key} is {found}, expected shape {tuple(own.shape)}: are they of {name}?")
+    unknown = sorted(set(state) - set(network.state_dict()))
+    if unknown:
+        raise BenchmarkError(f"weights {path} hold {unknown[0]}, which {name} has not: are they of another network?")
+    network.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in state.items()}, assign=True)
+    return network

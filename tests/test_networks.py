@@ -1,0 +1,315 @@
+"""Networks against their published sizes and layouts, the loader against files that are missing, altered, foreign or hostile."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import experiments
+import networks
+from experiments import ROOT, BenchmarkError
+from features.squeezenet1_1_pool import SqueezeNet11Pool
+from features.vgg16_fc7 import VGG16FC7
+from storage import digest
+
+# Parameters as the pages of the official weights give them, tensors of the official files, and dimensions of the usual features.
+PUBLISHED = {
+    "vgg16": (138_357_544, 32, 4096),
+    "vgg19": (143_667_240, 38, 4096),
+    "alexnet": (61_100_840, 16, 4096),
+    "resnet50": (25_557_032, 320, 2048),
+    "squeezenet1_1": (1_235_496, 52, 512),
+}
+
+
+def on_meta(name):
+    with torch.device("meta"):
+        return networks.NETWORKS[name]().eval()
+
+
+@pytest.mark.parametrize("name", networks.NETWORKS)
+def test_a_network_has_its_published_size_and_shapes(name):
+    parameters, tensors, dimensions = PUBLISHED[name]
+    network = on_meta(name)
+    assert sum(parameter.numel() for parameter in network.parameters()) == parameters
+    assert len(network.state_dict()) == tensors
+    images = torch.empty(2, 3, 224, 224, device="meta")
+    assert network(images).shape == (2, 1000)
+    assert network.penultimate(images).shape == (2, dimensions)
+
+
+def convolutions(prefix, indices, widths, kernel=3):
+    """Names and shapes of plain convolutions with biases, one after another."""
+    shapes, channels = {}, 3
+    for index, width in zip(indices, widths, strict=True):
+        shapes[f"{prefix}.{index}.weight"] = (width, channels, kernel, kernel)
+        shapes[f"{prefix}.{index}.bias"] = (width,)
+        channels = width
+    return shapes
+
+
+def linear(**layers):
+    return {f"classifier.{at[1:]}.{name}": shape for at, (o, i) in layers.items() for name, shape in (("weight", (o, i)), ("bias", (o,)))}
+
+
+def resnet_layout():
+    """Names and shapes of He et al., table 1, in the 50-layer column."""
+
+    def normalised(convolution, norm, out, channels, kernel):
+        names = ("weight", "bias", "running_mean", "running_var")
+        return {f"{convolution}.weight": (out, channels, kernel, kernel)} | {f"{norm}.{name}": (out,) for name in names}
+
+    shapes, channels = normalised("conv1", "bn1", 64, 3, 7), 64
+    for layer, (width, blocks) in enumerate([(64, 3), (128, 4), (256, 6), (512, 3)], start=1):
+        for block in range(blocks):
+            at = f"layer{layer}.{block}."
+            shapes |= normalised(f"{at}conv1", f"{at}bn1", width, channels, 1)
+            shapes |= normalised(f"{at}conv2", f"{at}bn2", width, width, 3)
+            shapes |= normalised(f"{at}conv3", f"{at}bn3", 4 * width, width, 1)
+            if block == 0:
+                shapes |= normalised(f"{at}downsample.0", f"{at}downsample.1", 4 * width, channels, 1)
+            channels = 4 * width
+    return shapes | {"fc.weight": (1000, 2048), "fc.bias": (1000,)}
+
+
+def squeezenet_layout():
+    shapes = {"features.0.weight": (64, 3, 3, 3), "features.0.bias": (64,)}
+    fires = {3: (64, 16, 64), 4: (128, 16, 64), 6: (128, 32, 128), 7: (256, 32, 128)}
+    fires |= {9: (256, 48, 192), 10: (384, 48, 192), 11: (384, 64, 256), 12: (512, 64, 256)}
+    for index, (channels, squeezed, expanded) in fires.items():
+        parts = {"squeeze": (squeezed, channels, 1), "expand1x1": (expanded, squeezed, 1), "expand3x3": (expanded, squeezed, 3)}
+        for part, (out, into, kernel) in parts.items():
+            shapes[f"features.{index}.{part}.weight"] = (out, into, kernel, kernel)
+            shapes[f"features.{index}.{part}.bias"] = (out,)
+    return shapes | {"classifier.1.weight": (1000, 512, 1, 1), "classifier.1.bias": (1000,)}
+
+
+LAYOUTS = {
+    "vgg16": convolutions("features", [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28], [64] * 2 + [128] * 2 + [256] * 3 + [512] * 6)
+    | linear(_0=(4096, 25088), _3=(4096, 4096), _6=(1000, 4096)),
+    "vgg19": convolutions(
+        "features",
+        [0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34],
+        [64] * 2 + [128] * 2 + [256] * 4 + [512] * 8,
+    )
+    | linear(_0=(4096, 25088), _3=(4096, 4096), _6=(1000, 4096)),
+    "alexnet": convolutions("features", [0, 3, 6, 8, 10], [64, 192, 384, 256, 256])
+    | {"features.0.weight": (64, 3, 11, 11), "features.3.weight": (192, 64, 5, 5)}
+    | linear(_1=(4096, 9216), _4=(4096, 4096), _6=(1000, 4096)),
+    "resnet50": resnet_layout(),
+    "squeezenet1_1": squeezenet_layout(),
+}
+
+
+@pytest.mark.parametrize("name", networks.NETWORKS)
+def test_parameters_have_their_official_names_and_shapes(name):
+    found = {key: tuple(value.shape) for key, value in on_meta(name).state_dict().items() if not key.endswith("num_batches_tracked")}
+    assert found == LAYOUTS[name]
+
+
+@pytest.fixture(scope="module")
+def squeezenet():
+    torch.manual_seed(0)
+    return networks.NETWORKS["squeezenet1_1"]().eval()
+
+
+def saved(state, path):
+    torch.save(state, path)
+    return digest(path)
+
+
+def load(path, sha256=None, name="squeezenet1_1", cache=None):
+    return networks.load(name, path, cache or path.parent / "cache", sha256)
+
+
+def test_a_converted_file_loads_with_its_own_digest_and_only_with_it(tmp_path, squeezenet):
+    path = tmp_path / "mine.pth"
+    sha256 = saved(squeezenet.state_dict(), path)
+    network, found = load(path, sha256.upper())
+    assert found == sha256
+    assert not network.training
+    images = torch.rand(2, 3, 64, 64)
+    assert torch.equal(network(images), squeezenet(images))
+    with pytest.raises(BenchmarkError, match=r"not the official squeezenet1_1-b8a52dc0\.pth: give the SHA-256 of your file as `sha256`"):
+        load(path)
+    for wrong in ("", sha256[:8], "0" * 64):
+        with pytest.raises(BenchmarkError, match=f"have SHA-256 {sha256}, expected {wrong}: put your file there, or get https://"):
+            load(path, wrong)
+
+
+def test_the_official_file_is_held_against_the_digest_in_its_name(tmp_path, squeezenet, monkeypatch):
+    sha256 = saved(squeezenet.state_dict(), tmp_path / "x.pth")
+    path = (tmp_path / "x.pth").rename(tmp_path / f"squeezenet1_1-{sha256[:8]}.pth")
+    monkeypatch.setitem(networks.OFFICIAL, "squeezenet1_1", path.name)
+    assert load(path)[1] == sha256
+    path.write_bytes(path.read_bytes() + b"0")
+    with pytest.raises(BenchmarkError, match=f"expected one that begins with {sha256[:8]}: get https://.*{path.name} and put it at {path}"):
+        load(path)
+
+
+def test_the_official_file_is_downloaded_once_and_checked(tmp_path, squeezenet, monkeypatch):
+    sha256 = saved(squeezenet.state_dict(), tmp_path / "x.pth")
+    server = tmp_path / "server"
+    server.mkdir()
+    official = (tmp_path / "x.pth").rename(server / f"squeezenet1_1-{sha256[:8]}.pth")
+    monkeypatch.setitem(networks.OFFICIAL, "squeezenet1_1", official.name)
+    monkeypatch.setattr(networks, "URL", server.as_uri() + "/")
+    cache, wanted = tmp_path / "cache", tmp_path / "weights" / official.name
+    assert load(wanted, cache=cache)[1] == sha256
+    whole = official.read_bytes()
+    official.unlink()
+    assert load(wanted, cache=cache)[1] == sha256, "from the cache"
+    (cache / official.name).unlink()
+    one_line = f"could not download {official.name} .*: get file://.* and put it at {wanted}$"
+    with pytest.raises(BenchmarkError, match=one_line):
+        load(wanted, cache=cache)
+    official.write_bytes(whole[:-1] + b"?")
+    with pytest.raises(BenchmarkError, match=r"invalid hash value.*: get file://"):
+        load(wanted, cache=cache)
+    assert not list(cache.iterdir())
+
+
+def test_a_missing_converted_file_is_one_line(tmp_path):
+    with pytest.raises(BenchmarkError, match=r"weights .*mine\.pth are missing: put your file there, or get https://.*b8a52dc0\.pth and"):
+        load(tmp_path / "mine.pth", "0" * 64)
+
+
+def test_a_file_that_does_not_fit_is_named_by_its_first_parameter(tmp_path, squeezenet):
+    state = squeezenet.state_dict()
+    path = tmp_path / "mine.pth"
+    changes = [
+        (state | {"classifier.1.bias": torch.zeros(10)}, r"classifier.1.bias is of shape \(10,\), expected shape \(1000,\)"),
+        ({key: value for key, value in state.items() if key != "features.0.bias"}, "features.0.bias is missing, expected shape"),
+        (state | {"extra": torch.zeros(1)}, "hold extra, which squeezenet1_1 has not"),
+        ([torch.zeros(1)], "hold list, expected a dictionary of parameter names and tensors"),
+        ({"state_dict": state}, "hold dict, expected a dictionary of parameter names and tensors"),
+    ]
+    for content, message in changes:
+        with pytest.raises(BenchmarkError, match=message):
+            load(path, saved(content, path))
+    path.write_bytes(b"no weights at all")
+    with pytest.raises(BenchmarkError, match="cannot be read as tensors"):
+        load(path, digest(path))
+
+
+class Calls:
+    """Pickled, it asks for a function to be called."""
+
+    def __reduce__(self):
+        return (open, ("called", "w"))
+
+
+def test_nothing_in_a_weight_file_is_called(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "hostile.pth"
+    sha256 = saved({"features.0.weight": Calls()}, path)
+    with pytest.raises(BenchmarkError, match="cannot be read as tensors") as caught:
+        load(path, sha256)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "called").exists()
+
+
+def extractor_of(folder, squeezenet, **keywords):
+    sha256 = saved(squeezenet.state_dict(), folder / "mine.pth")
+    extractor = SqueezeNet11Pool(weights="mine.pth", sha256=sha256, **keywords)
+    extractor.open(folder, 10)
+    return extractor
+
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (10, 40, 40, 3)).astype(np.uint8)
+
+
+def test_images_are_prepared_as_stated(tmp_path, squeezenet):
+    from PIL import Image
+
+    extractor = extractor_of(tmp_path, squeezenet, resize=32, crop=24)
+    found = extractor.prepared(torch.tensor(IMAGES).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
+    mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    for image, prepared in zip(IMAGES, found, strict=True):
+        expected = np.asarray(Image.fromarray(image).resize((32, 32), Image.Resampling.BILINEAR))[4:28, 4:28]
+        assert np.abs(prepared * deviation + mean - expected / 255).max() < 1 / 255  # Pillow rounds to whole intensities, twice
+    assert extractor.facts_["preprocessing"]["crop"] == [24, 24]
+    with pytest.raises(BenchmarkError, match="crop is 40, expected 1 to 32, the value of resize"):
+        extractor_of(tmp_path, squeezenet, resize=32, crop=40)
+
+
+def test_rows_do_not_depend_on_threads(tmp_path, squeezenet):
+    extractor = extractor_of(tmp_path, squeezenet, resize=64, crop=64)
+    rows = extractor.extract(IMAGES)
+    assert (rows.dtype, rows.shape) == (np.float32, (10, 512))
+    extractor.threads = 3
+    assert (extractor.extract(IMAGES) == rows).all()
+    alone = np.concatenate([extractor.extract(IMAGES[i : i + 1]) for i in range(10)])
+    assert np.allclose(alone, rows, atol=1e-5)
+
+
+def test_the_command_records_what_made_the_features_and_goes_on_after_a_kill(tmp_path, squeezenet):
+    folder = tmp_path / "cache/datasets/mine"
+    folder.mkdir(parents=True)
+    images = np.random.default_rng(1).integers(0, 256, (200, 32, 32, 3)).astype(np.uint8)
+    np.save(folder / "images.npy", images)
+    sha256 = saved(squeezenet.state_dict(), tmp_path / "mine.pth")
+    keywords = {"weights": "mine.pth", "sha256": sha256, "resize": 64, "crop": 64}
+    settings = json.dumps({"of": "squeezenet1_1_pool", "set": keywords})
+    command = [sys.executable, "-m", "features", "extract", "mine", "deep", "--settings", settings, "--data", str(tmp_path)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+
+    def run():
+        subprocess.run(command, check=True, capture_output=True, cwd=tmp_path, env=environment)
+        return (tmp_path / "cache/features/mine/deep/features.npy").read_bytes()
+
+    killed = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while killed.poll() is None and not list((tmp_path / "cache").glob("checkpoints/*.json")):
+        pass
+    killed.kill()
+    killed.wait()
+    resumed = run()
+    described = json.loads((tmp_path / "cache/features/mine/deep/features.json").read_text())
+    assert described["weights_sha256"] == sha256
+    assert described["preprocessing"]["resize"] == [64, 64]
+    assert described["dimensions"] == 512
+    assert "networks.py" in described["sources"]
+    assert not list((tmp_path / "cache/checkpoints").iterdir())
+    assert run() == resumed
+
+
+@pytest.mark.parametrize("name", ["vgg16_fc7", "vgg19_fc7", "alexnet_fc7", "resnet50_pool5", "squeezenet1_1_pool"])
+def test_an_extractor_names_the_official_file_and_follows_the_networks(name):
+    part = experiments.component("features", name)
+    assert part.keywords["weights"] == f"weights/{networks.OFFICIAL[part.literals['network']]}"
+    assert part.literals["uses_gpu"] is True
+    assert ROOT / "networks.py" in experiments.sources("features", name)
+
+
+def test_missing_weights_are_one_line_that_says_where_to_get_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(networks, "URL", "file:///nowhere/")
+    extractor = VGG16FC7()
+    with pytest.raises(BenchmarkError, match=r"could not download vgg16-397923af\.pth \(.*\): get .* and put it at .*weights/vgg16"):
+        extractor.open(tmp_path, 1)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("photo", "label", "at_least"), [("parrot.jpg", 88, 0.97), ("cat.bmp", 285, 0.5), ("bird.bmp", 19, 0.99)])
+def test_photographs_are_recognised(photo, label, at_least):
+    """Macaw, Egyptian cat and chickadee, with a conversion of the authors' SqueezeNet 1.1."""
+    from PIL import Image
+
+    data = Path(os.environ.get("BGAN_BENCH_DATA", ROOT / "data"))
+    for needed in (f"photos/{photo}", "weights/squeezenet1_1.pth"):
+        if not (data / needed).is_file():
+            pytest.skip(f"no {needed} in {data}; set BGAN_BENCH_DATA")
+    sha256 = "1bc19c5319c18216d76698340ff44afac84222f4067088a8f7de74c3b9fe9f09"
+    network, _ = load(data / "weights/squeezenet1_1.pth", sha256)
+    extractor = SqueezeNet11Pool(weights="weights/squeezenet1_1.pth", sha256=sha256)
+    extractor.open(data, 1)
+    pixels = torch.tensor(np.asarray(Image.open(data / "photos" / photo).convert("RGB")))[None].permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        likelihoods = network(extractor.prepared(pixels)).softmax(dim=1)[0]
+    assert int(likelihoods.argmax()) == label
+    assert float(likelihoods[label]) > at_least
