@@ -59,10 +59,11 @@ rule dataset:
     priority: 2
     conda:
         "environment.yaml"
+    threads: workflow.cores
     params:
         settings=lambda w: experiments.settings_text("datasets", w.dataset, config),
     shell:
-        "python -m datasets {wildcards.dataset} --settings {params.settings:q} > {log:q} 2>&1"
+        "python -m datasets {wildcards.dataset} --settings {params.settings:q} --threads {threads} > {log:q} 2>&1"
 
 
 # More than four threads of a network would not stay within 2 GiB.

@@ -264,7 +264,7 @@ def _implied_entry(floor: str, name: str, config: dict) -> dict:
         protocols = component(floor, base).literals.get("protocols", ())
         if protocol not in protocols:
             raise BenchmarkError(f"datasets: {name}: protocol {protocol!r} is unknown: expected one of {', '.join(protocols)}")
-        return {"of": base, "set": {"protocol": protocol}}
+        return {"of": base, "set": {"protocol": protocol}, "label": f"{component(floor, base).label} ({protocol})"}
     if name not in plugins(floor):
         named = sorted(config.get("variants", {}).get(floor, {}))
         known = ", ".join(plugins(floor) + named)
@@ -320,6 +320,7 @@ def runs(config: dict) -> list[Run]:
     if clash:
         raise BenchmarkError(f"methods: {clash[0]!r} is a control: list it under controls")
     for dataset, features in grid(config):
+        _need_images(dataset, features, config)
         for name in config["methods"]:
             consumed(dataset, features, name, config)
             only = variant("methods", name, config).datasets
@@ -331,6 +332,19 @@ def runs(config: dict) -> list[Run]:
         for name in config["methods"]
         for bits, seed in bits_and_seeds(name, config)
     ]
+
+
+def _need_images(dataset: str, features: str, config: dict) -> None:
+    """Raise BenchmarkError if a data set is prepared without images, and what runs on it reads them."""
+    if variant("datasets", dataset, config).keywords.get("images") is not False:
+        return
+    asked = [variant("features", features, config), *(variant("methods", name, config) for name in config["methods"])]
+    for found in asked:
+        if "images" in found.component.consumes:
+            raise BenchmarkError(
+                f"{found.component.floor}: {found.name} reads images, and data set {dataset} has none (`images: false`): "
+                "set `images: true` for it, or leave them out"
+            )
 
 
 def with_trials(config: dict) -> dict:

@@ -6,44 +6,65 @@ import argparse
 import importlib
 import json
 import sys
+import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 import storage
-from datasets import _base
-from experiments import CACHE, DATASET, BenchmarkError, component, data_folder, one_line
+from datasets import _base, _images
+from experiments import CACHE, DATASET, BenchmarkError, component, data_folder, one_line, settings_text
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m datasets", description=__doc__)
     parser.add_argument("name", help="name in the results: a data set, or dataset-protocol")
-    parser.add_argument("--settings", default=None, help='JSON {"of": plugin, "set": keywords}; default: the plugin `name` as it is')
+    parser.add_argument("--settings", default=None, help='JSON {"of": plugin, "set": keywords}; default: what `name` stands for')
     parser.add_argument("--data", type=Path, default=data_folder(), help="the user's data folder, only read")
+    parser.add_argument("--threads", type=int, default=1, help="that decode images")
+    parser.add_argument("--check", action="store_true", help="say whether everything is there, downloads included, and prepare nothing")
     arguments = parser.parse_args()
+    warnings.filterwarnings("ignore", module="PIL")  # of flaws that are harmless or, in its next step, an error
     try:
-        settings = json.loads(arguments.settings or json.dumps({"of": arguments.name, "set": {}}))
-        prepare(arguments.name, settings, arguments.data)
+        settings = json.loads(arguments.settings or settings_text("datasets", arguments.name, {}))
+        dataset, collection = load(arguments.name, settings, arguments.data)
+        if arguments.check:
+            print(f"{arguments.name}: {len(collection.images):,} images, all there")
+        else:
+            prepare(arguments.name, settings, dataset, collection, arguments.threads)
     except BenchmarkError as error:
         sys.exit(f"datasets: {one_line(error)}")
 
 
-def prepare(name: str, settings: dict, data: Path) -> None:
-    """Write images.npy, labels.npy, split.npz and dataset.json of one data set, all or none."""
+def load(name: str, settings: dict, data: Path) -> tuple[_base.Dataset, _base.Collection]:
+    """A data set and what it gives, its split checked, before an image file is decoded."""
     part = component("datasets", settings["of"])
     dataset = getattr(importlib.import_module(f"datasets.{part.name}"), part.class_name)(**settings["set"])
     collection = dataset.load(data, Path(CACHE))
     if settings.get("validation"):
         collection = _base.validation_part(collection, name)
     _base.check(collection, name)
-    with storage.new_folder(DATASET.format(dataset=name)) as folder:
-        np.save(folder / "images.npy", collection.images)
-        np.save(folder / "labels.npy", collection.labels)
-        np.savez(folder / "split.npz", query=collection.query, database=collection.database, train=collection.train)
-        described = describe(name, settings, dataset, collection)
-        files = {file: storage.digest(folder / file) for file in ("images.npy", "labels.npy", "split.npz")}
-        storage.write_json(folder / "dataset.json", described | {"sha256": files})
+    return dataset, collection
+
+
+def prepare(name: str, settings: dict, dataset: _base.Dataset, collection: _base.Collection, threads: int) -> None:
+    """Write images.npy, labels.npy, split.npz and dataset.json of one data set, all or none."""
+    output = DATASET.format(dataset=name)
+    try:
+        with storage.new_folder(output) as folder:
+            collection = replace(collection, images=_images.write(collection.images, folder / "images.npy", threads))
+            np.save(folder / "labels.npy", collection.labels)
+            np.savez(folder / "split.npz", query=collection.query, database=collection.database, train=collection.train)
+            described = describe(name, settings, dataset, collection)
+            files = {file: storage.digest(folder / file) for file in ("images.npy", "labels.npy", "split.npz")}
+            storage.write_json(folder / "dataset.json", described | {"sha256": files})
+    except OSError as error:
+        raise BenchmarkError(f"cannot write {output} ({error}): expected a folder that can be written, on a disk with space") from None
     print(f"{name}: {described['sizes']}, split {described['split_sha256'][:12]}")
+    print(f"  duplicate queries: {described['duplicate_queries']}; without a relevant item: {described['queries_without_relevant']}")
+    for rule, source in collection.rules:
+        print(f"  {rule} ({source})")
 
 
 def describe(name: str, settings: dict, dataset: _base.Dataset, collection: _base.Collection) -> dict:
@@ -54,12 +75,14 @@ def describe(name: str, settings: dict, dataset: _base.Dataset, collection: _bas
         "label": dataset.label + (", validation" if settings.get("validation") else ""),
         "citation": dataset.citation,
         "settings": settings,
+        "version": dataset.version,
         "protocol": getattr(dataset, "protocol", dataset.protocols[0]),
         "rules": [{"rule": rule, "source": source} for rule, source in collection.rules],
         "images": list(collection.images.shape),
         "classes": int(labels.shape[1] if labels.ndim == 2 else len(np.unique(labels))),
         "sizes": {part: len(getattr(collection, part)) for part in ("query", "database", "train")},
         "duplicate_queries": _base.duplicate_queries(collection),
+        "queries_without_relevant": _base.queries_without_relevant(collection),
         "split_sha256": _base.split_digest(collection),
     }
 

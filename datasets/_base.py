@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from datasets._images import ImageFiles
 from experiments import BenchmarkError
 
 PUBLISHED, OURS = "published", "ours"
@@ -18,33 +19,49 @@ VALIDATION_QUERIES = 1000
 class Collection:
     """A data set under one protocol, all index arrays int64 and in terms of the rows of `images`.
 
-    images: (n, h, w, 3) uint8
+    images: (n, h, w, 3) uint8, or files that become such an array when they are written; (n, 0, 0, 3) for labels without images
     labels: (n,) int64, one class an image, or (n, classes) bool, any number of labels an image
-    query, database, train: row numbers
+    query, database, train: row numbers; rows in none of them take no part, so that one order of rows fits all protocols
     rules: (text, PUBLISHED or OURS): how the protocol draws the split, and who says so
+    sizes: numbers of query, database and training images that the protocol states, if it does; checked
+    train_outside: whether the protocol keeps training images out of the database
     """
 
-    images: np.ndarray
+    images: np.ndarray | ImageFiles
     labels: np.ndarray
     query: np.ndarray
     database: np.ndarray
     train: np.ndarray
     rules: tuple[tuple[str, str], ...]
+    sizes: tuple[int, int, int] | None = None
+    train_outside: bool = False
 
 
 class Dataset:
     """Contract: class attributes and `load`; keywords of `__init__` are its settings, `protocol` among them if it has several.
 
-    label: name in tables; citation: key in report/references.bib; protocols: names, the default first.
+    label: name in tables; citation: key in report/references.bib or None; protocols: names, the default first; version: of its
+    splits, raised whenever one changes.
     """
 
     label: str
     citation: str | None
     protocols: tuple[str, ...] = ("default",)
+    version: int = 1
 
     def load(self, data: Path, cache: Path) -> Collection:
-        """Read the data set from the user's folder `data` (read only); downloads go below `cache`. Raises BenchmarkError."""
+        """Read the data set from the user's folder `data` (read only); downloads go below `cache`. Decodes no image file.
+
+        Raises BenchmarkError that names what is missing or damaged, where to get it and where to put it.
+        """
         raise NotImplementedError
+
+
+def known_protocol(dataset: type[Dataset], protocol: str) -> str:
+    """The protocol, if the data set has it; else BenchmarkError."""
+    if protocol not in dataset.protocols:
+        raise BenchmarkError(f"{dataset.label}: protocol {protocol!r} is unknown: expected one of {', '.join(dataset.protocols)}")
+    return protocol
 
 
 def shuffled(n: int, name: str) -> np.ndarray:
@@ -58,10 +75,10 @@ def shuffled(n: int, name: str) -> np.ndarray:
 
 def draw_per_class(labels: np.ndarray, per_class: int, order: np.ndarray) -> np.ndarray:
     """The first `per_class` rows of each class in `order`, as sorted row numbers. labels: (n,) int64."""
-    drawn = [order[labels[order] == label][:per_class] for label in np.unique(labels)]
+    drawn = [order[labels[order] == label][:per_class] for label in np.unique(labels[order])]
     short = [rows for rows in drawn if len(rows) < per_class]
     if short:
-        raise BenchmarkError(f"a class has {min(map(len, short))} images, expected at least {per_class} to draw queries from")
+        raise BenchmarkError(f"a class has {min(map(len, short))} images, expected at least {per_class} to draw from")
     return np.sort(np.concatenate(drawn))
 
 
@@ -82,7 +99,8 @@ def validation_part(collection: Collection, name: str) -> Collection:
         f"validation: {count:,} training images, drawn without labels in the order of a fixed hash, are queries; the others the rest",
         OURS,
     )
-    return replace(collection, query=np.sort(train[:count]), database=rest, train=rest, rules=(*collection.rules, rule))
+    query, rules = np.sort(train[:count]), (*collection.rules, rule)
+    return replace(collection, query=query, database=rest, train=rest, rules=rules, sizes=None, train_outside=False)
 
 
 def split_digest(collection: Collection) -> str:
@@ -93,8 +111,10 @@ def split_digest(collection: Collection) -> str:
     return parts.hexdigest()
 
 
-def duplicate_queries(collection: Collection) -> int:
-    """How many query images are also in the database, pixel for pixel."""
+def duplicate_queries(collection: Collection) -> int | None:
+    """How many query images are also in the database, pixel for pixel; None where there are no pixels."""
+    if 0 in collection.images.shape:
+        return None
 
     def digests(rows: np.ndarray) -> list[bytes]:
         return [hashlib.blake2b(collection.images[row].tobytes(), digest_size=16).digest() for row in rows]
@@ -128,17 +148,34 @@ def _array_problems(collection: Collection, n: int):
 
 
 def _split_problems(collection: Collection):
+    found = tuple(len(getattr(collection, part)) for part in ("query", "database", "train"))
+    if collection.sizes not in (None, found):
+        yield f"query, database and training images are {found}, expected {collection.sizes}"
     both = np.intersect1d(collection.query, collection.database)
     if len(both):
         yield f"{len(both)} queries are in the database too, first row {both[0]}"
     outside = np.setdiff1d(collection.train, collection.database)
-    if len(outside):
+    if len(outside) and not collection.train_outside:
         yield f"{len(outside)} training images are outside the database, first row {outside[0]}"
-    queried, held = (_classes(collection.labels[rows]) for rows in (collection.query, collection.database))
-    missing = sorted(queried - held)
-    if missing:
-        yield f"class {missing[0]} has queries but no database item, so nothing could be relevant to them"
+    trained = np.intersect1d(collection.query, collection.train)
+    if len(trained):
+        yield f"{len(trained)} queries are training images, first row {trained[0]}"
+    yield from _label_problems(collection)
 
 
-def _classes(labels: np.ndarray) -> set[int]:
-    return set(np.unique(labels).tolist()) if labels.ndim == 1 else set(np.flatnonzero(labels.any(axis=0)).tolist())
+def _label_problems(collection: Collection):
+    labels = collection.labels
+    if labels.ndim == 1:
+        missing = np.setdiff1d(labels[collection.query], labels[collection.database])
+        if len(missing):
+            yield f"class {missing[0]} has queries but no database item, so nothing could be relevant to them"
+    elif queries_without_relevant(collection) == len(collection.query):
+        yield "no query has a label in common with a database item, so nothing could be relevant"
+
+
+def queries_without_relevant(collection: Collection) -> int:
+    """How many queries have no relevant database item; metrics leave these out."""
+    labels = collection.labels
+    if labels.ndim == 1:
+        return int((~np.isin(labels[collection.query], labels[collection.database])).sum())
+    return int((~labels[collection.query][:, labels[collection.database].any(axis=0)].any(axis=1)).sum())

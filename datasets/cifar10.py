@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets._base import OURS, PUBLISHED, Collection, Dataset, draw_per_class, others, shuffled
-from datasets._download import fetch, md5_of
+from datasets._base import OURS, PUBLISHED, Collection, Dataset, draw_per_class, known_protocol, others, shuffled
+from datasets._download import Published, fetch, md5_of
 from experiments import BenchmarkError
 
 FOLDER = "cifar-10-batches-py"
 ARCHIVE = "cifar-10-python.tar.gz"
 ARCHIVE_URL = f"https://www.cs.toronto.edu/~kriz/{ARCHIVE}"
-ARCHIVE_MD5 = "c58f30108f718f92721af3b95e74349a"
+PUBLISHED_ARCHIVE = Published(ARCHIVE_URL, "c58f30108f718f92721af3b95e74349a")
 BATCH_MD5 = {
     "data_batch_1": "c99cafc152244af753f735de768cd75f",
     "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
@@ -23,40 +23,112 @@ BATCH_MD5 = {
     "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
     "test_batch": "40351d587109b95175f43aff81a1287e",
 }
-QUERIES_PER_CLASS, TRAINING_IMAGES = 100, 10_000
+ROWS = 60_000
+OFFICIAL_TRAINING = 50_000  # rows of the five data batches; the test batch follows
 
 
 class CIFAR10(Dataset):
     """60,000 colour images of 32 x 32 pixels in ten classes; rows are data_batch_1 ... data_batch_5, then test_batch.
 
-    Source: Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009. Protocol `bgan`: the sizes that the code
-    released with Song et al., AAAI 2018 evaluates on.
+    Source: Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009. Relevant: same class. Protocols, as queries /
+    database / training images:
+
+    bgan: 1,000 / 59,000 / 10,000, the sizes that the code released with Song et al., AAAI 2018 evaluates on.
+    1: 1,000 / 59,000 / 5,000, drawn per class. 2: 10,000 / 50,000 / 50,000, redrawn from all images. 54k: as 1, but the 5,000
+    training images are outside the database of 54,000. Sizes of `cifar10-1`, `cifar10-2` and `cifar10` in
+    https://github.com/swuxyj/DeepHash-pytorch.
+    deepbit, greedyhash: the official test set / the official training set, which also trains. Lin et al., CVPR 2016; Su et al.,
+    NeurIPS 2018.
+    cibhash: 5,000 of the official test set / the official training set / 5,000 of it. Qiu et al., IJCAI 2021.
     """
 
     label, citation = "CIFAR-10", "krizhevsky2009learning"
-    protocols = ("bgan",)
+    protocols = ("bgan", "1", "2", "54k", "deepbit", "greedyhash", "cibhash")
 
     def __init__(self, *, protocol="bgan"):
-        self.protocol = protocol
+        self.protocol = known_protocol(CIFAR10, protocol)
 
     def load(self, data: Path, cache: Path) -> Collection:
         """See Dataset.load; reads `cifar-10-batches-py/` or the official archive below `data`, else downloads the archive."""
         images, labels = read_batches(data, cache)
-        query = draw_per_class(labels, QUERIES_PER_CLASS, shuffled(len(labels), "bgan-bench/cifar10-bgan/1/query"))
-        database = others(len(labels), query)
-        order = shuffled(len(database), "bgan-bench/cifar10-bgan/1/train")
-        return Collection(
-            images=images,
-            labels=labels,
-            query=query,
-            database=database,
-            train=np.sort(database[order[:TRAINING_IMAGES]]),
-            rules=(
-                ("1,000 queries, 59,000 database images, 10,000 training images; relevant: same class", PUBLISHED),
-                ("100 queries per class from all 60,000 images, in the order of a fixed hash", OURS),
-                ("training images drawn uniformly from the database, without labels, in the order of a fixed hash", OURS),
-            ),
-        )
+        return Collection(images=images, labels=labels, **split(labels, self.protocol))
+
+
+def split(labels: np.ndarray, protocol: str) -> dict:
+    """The split, sizes and rules of a protocol, as fields of a Collection. labels: (60000,) int64 in the official order."""
+    draws = {"bgan": _bgan, "1": _drawn, "2": _drawn, "54k": _drawn, "deepbit": _official, "greedyhash": _official, "cibhash": _cibhash}
+    return draws[protocol](labels, protocol)
+
+
+def _order(rows: np.ndarray | int, protocol: str, part: str) -> np.ndarray:
+    """`rows` (a number stands for its range) in the order of the hash of a protocol's part."""
+    rows = np.arange(rows) if isinstance(rows, int) else rows
+    return rows[shuffled(len(rows), f"bgan-bench/cifar10-{protocol}/{CIFAR10.version}/{part}")]
+
+
+def _bgan(labels: np.ndarray, protocol: str) -> dict:
+    query = draw_per_class(labels, 100, _order(ROWS, protocol, "query"))
+    database = others(ROWS, query)
+    return {
+        "query": query,
+        "database": database,
+        "train": np.sort(_order(database, protocol, "train")[:10_000]),
+        "sizes": (1_000, 59_000, 10_000),
+        "rules": (
+            ("1,000 queries, 59,000 database images, 10,000 training images; relevant: same class", PUBLISHED),
+            ("100 queries per class from all 60,000 images, in the order of a fixed hash", OURS),
+            ("training images drawn uniformly from the database, without labels, in the order of a fixed hash", OURS),
+        ),
+    }
+
+
+def _drawn(labels: np.ndarray, protocol: str) -> dict:
+    """Queries and training images per class from all images; what database is left depends on the protocol."""
+    queries, training = (1_000, 5_000) if protocol == "2" else (100, 500)
+    query = draw_per_class(labels, queries, _order(ROWS, protocol, "query"))
+    train = draw_per_class(labels, training, _order(others(ROWS, query), protocol, "train"))
+    database = {"1": others(ROWS, query), "2": train, "54k": others(ROWS, np.union1d(query, train))}[protocol]
+    sizes = {"1": (1_000, 59_000, 5_000), "2": (10_000, 50_000, 50_000), "54k": (1_000, 54_000, 5_000)}[protocol]
+    place = "outside the database" if protocol == "54k" else "inside the database"
+    return {
+        "query": query,
+        "database": database,
+        "train": train,
+        "sizes": sizes,
+        "train_outside": protocol == "54k",
+        "rules": (
+            ("{:,} queries, {:,} database images; relevant: same class".format(*sizes), PUBLISHED),
+            (f"{queries:,} queries and {training:,} training images per class from all 60,000, training images {place}", PUBLISHED),
+            ("which images: in the order of a fixed hash, where the published code draws anew at each run", OURS),
+        ),
+    }
+
+
+def _official(labels: np.ndarray, protocol: str) -> dict:
+    database = np.arange(OFFICIAL_TRAINING)
+    return {
+        "query": np.arange(OFFICIAL_TRAINING, ROWS),
+        "database": database,
+        "train": database,
+        "sizes": (10_000, 50_000, 50_000),
+        "rules": (("queries: the official test set; database and training: the official training set; relevant: same class", PUBLISHED),),
+    }
+
+
+def _cibhash(labels: np.ndarray, protocol: str) -> dict:
+    database = np.arange(OFFICIAL_TRAINING)
+    return {
+        "query": draw_per_class(labels, 500, _order(np.arange(OFFICIAL_TRAINING, ROWS), protocol, "query")),
+        "database": database,
+        "train": draw_per_class(labels, 500, _order(database, protocol, "train")),
+        "sizes": (5_000, 50_000, 5_000),
+        "rules": (
+            ("queries: 5,000 of the official test set; database: the official training set; relevant: same class", PUBLISHED),
+            ("500 training images per class, from the database", PUBLISHED),
+            ("500 queries per class; the other 5,000 test images take no part", OURS),
+            ("which images: in the order of a fixed hash", OURS),
+        ),
+    }
 
 
 def read_batches(data: Path, cache: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -98,10 +170,10 @@ def _archive(data: Path, cache: Path) -> Path:
     """The official archive, from the data folder or downloaded below the cache."""
     local = data / ARCHIVE
     if not local.is_file():
-        return fetch(ARCHIVE_URL, cache / "downloads" / ARCHIVE, ARCHIVE_MD5, alternative=f"unpack it as {data / FOLDER}/")
+        return fetch(PUBLISHED_ARCHIVE, cache / "downloads" / ARCHIVE, put=local)
     found = md5_of(local)
-    if found != ARCHIVE_MD5:
-        raise BenchmarkError(f"{local} has MD5 {found}, expected {ARCHIVE_MD5}: get it again from {ARCHIVE_URL}")
+    if found != PUBLISHED_ARCHIVE.md5:
+        raise BenchmarkError(f"{local} has MD5 {found}, expected {PUBLISHED_ARCHIVE.md5}: get it again from {ARCHIVE_URL}")
     return local
 
 

@@ -148,7 +148,7 @@ def _experiment(plan: dict, rows: list[dict], scores: dict[Place, dict]) -> dict
         "trials": plan.get("trials", {}),
         "tried": {name: tried for name, tried in plan.get("tried", {}).items() if name in _without_validation(plan["datasets"])},
         "grid": experiments.grid(plan),
-        "datasets": {name: _described(experiments.DATASET.format(dataset=name), "dataset.json", name) for name in plan["datasets"]},
+        "datasets": {name: _dataset(name, plan) for name in plan["datasets"]},
         "features": {pair: _features(pair, variant) for pair, variant in described.items()},
         "methods": [_method(name, plan) for name in plan["methods"]],
         "controls": [{"name": name, "label": experiments.CONTROLS[name]} for name in plan["controls"]],
@@ -171,6 +171,11 @@ def _described(folder: str, name: str, label: str) -> dict:
     """A data set's own description; in a partial report it may not have come to one."""
     path = Path(folder, name)
     return storage.read_json(path) if path.is_file() else {"label": label}
+
+
+def _dataset(name: str, plan: dict) -> dict:
+    label = experiments.variant("datasets", name, plan).label
+    return _described(experiments.DATASET.format(dataset=name), "dataset.json", label) | {"label": label}
 
 
 def _features(pair: str, variant: experiments.Variant) -> dict:

@@ -2,14 +2,14 @@
 
 import functools
 import hashlib
-import http.server
 import importlib
+import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import tarfile
-import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,10 +23,13 @@ from experiments import BenchmarkError
 DATA = Path(os.environ.get(experiments.DATA_VARIABLE, "data"))
 
 
-def collection(name):
+read_once = functools.cache(cifar10.read_batches)
+
+
+def collection(name, **settings):
     part = experiments.component("datasets", name)
     try:
-        return getattr(importlib.import_module(f"datasets.{name}"), part.class_name)().load(DATA, Path("no-cache"))
+        return getattr(importlib.import_module(f"datasets.{name}"), part.class_name)(**settings).load(DATA, Path("no-cache"))
     except BenchmarkError as error:
         pytest.skip(f"no data: {error}")
 
@@ -38,18 +41,35 @@ def digits():
 
 @pytest.fixture(autouse=True)
 def offline(monkeypatch):
+    monkeypatch.setattr(cifar10, "read_batches", read_once)
     monkeypatch.setattr(_download, "_download", lambda url, part: (_ for _ in ()).throw(OSError("offline")))
 
 
-@pytest.mark.parametrize("name", experiments.plugins("datasets"))
-def test_every_data_set_keeps_its_invariants(name):
-    found = collection(name)
+def every_protocol():
+    """(data set, settings) of every protocol of every data set that is not the user's own, as the data of this machine allow."""
+    for name in experiments.plugins("datasets"):
+        part = experiments.component("datasets", name)
+        if ... in part.keywords.values():
+            continue  # tests/test_own_images.py builds one
+        here = {"mirflickr": {"subset": True}, "nuswide": {"images": False}}.get(name, {})
+        for protocol in part.literals.get("protocols", (None,)):
+            yield pytest.param(name, here | ({"protocol": protocol} if protocol else {}), id=f"{name}-{protocol or 'default'}")
+
+
+@pytest.mark.parametrize(("name", "settings"), list(every_protocol()))
+def test_every_protocol_of_every_data_set_keeps_its_invariants(name, settings):
+    found = collection(name, **settings)
     _base.check(found, name)
-    assert not set(found.query) & set(found.database)
-    assert set(found.train) <= set(found.database)
+    query, database, train = set(found.query), set(found.database), set(found.train)
+    assert query.isdisjoint(database)
+    assert query.isdisjoint(train)
+    assert found.train_outside == (not train <= database)
     assert len(found.images) == len(found.labels)
+    assert found.rules
     assert all(source in (_base.PUBLISHED, _base.OURS) for _, source in found.rules)
-    assert _base.split_digest(collection(name)) == _base.split_digest(found)
+    part = _base.validation_part(found, f"{name}-validation")
+    _base.check(part, name)
+    assert set(part.query) | set(part.database) == train
 
 
 def test_digits_have_thirty_queries_a_class_and_scikit_learns_order():
@@ -63,13 +83,31 @@ def test_digits_have_thirty_queries_a_class_and_scikit_learns_order():
     assert _base.duplicate_queries(found) == 0
 
 
+CIFAR10_SPLITS = {  # queries, database, training images, and the digest that is fixed for good
+    "bgan": (1000, 59000, 10000, "e91e3455f1a586908564e7f46ac5488d49f92773e85d965a3b436c614e722e46"),
+    "1": (1000, 59000, 5000, "064193c9682d17fcb51f1f2ecb938ba8c9a165ebff91f38c06e8f009c6b238a6"),
+    "2": (10000, 50000, 50000, "c16074873818336a04133ddff5ab0bfc54b52a8abda15a0fa9759a7a232b940e"),
+    "54k": (1000, 54000, 5000, "7e81d3cdc8c5685a0f6873843fcef4871198359fbe435f1c7edea0a8d6fa2e8d"),
+    "deepbit": (10000, 50000, 50000, "d9c84cdd55ff2b23f61a200ec42f975498a7a4a37ed7aae3a74224c0b735979b"),
+    "greedyhash": (10000, 50000, 50000, "d9c84cdd55ff2b23f61a200ec42f975498a7a4a37ed7aae3a74224c0b735979b"),
+    "cibhash": (5000, 50000, 5000, "bc2b2cca4faf34c3cac5fdde6d6f5ec9dd05e24f5f9c10782fda663861071076"),
+}
+
+
 @pytest.mark.data
-def test_cifar10_is_the_published_protocol():
-    found = collection("cifar10")
-    assert (len(found.query), len(found.database), len(found.train)) == (1000, 59000, 10000)
-    assert np.bincount(found.labels[found.query]).tolist() == [100] * 10
+@pytest.mark.parametrize("protocol", cifar10.CIFAR10.protocols)
+def test_cifar10_protocols(protocol):
+    found = collection("cifar10", protocol=protocol)
+    *sizes, digest = CIFAR10_SPLITS[protocol]
+    assert [len(found.query), len(found.database), len(found.train)] == sizes
     assert np.bincount(found.labels).tolist() == [6000] * 10
-    assert _base.split_digest(found) == "e91e3455f1a586908564e7f46ac5488d49f92773e85d965a3b436c614e722e46", "fixed for good"
+    assert np.bincount(found.labels[found.query]).tolist() == [sizes[0] // 10] * 10
+    if protocol != "bgan":
+        assert np.bincount(found.labels[found.train]).tolist() == [sizes[2] // 10] * 10
+    if protocol in ("deepbit", "greedyhash", "cibhash"):
+        assert found.query.min() >= 50_000 > found.database.max(), "the official test and training sets"
+    assert _base.split_digest(found) == digest
+    assert _base.duplicate_queries(found) == 0
 
 
 def test_the_splits_are_fixed_for_good():
@@ -101,11 +139,60 @@ def broken(**changes):
         (lambda d: {"images": d.images[..., 0]}, r"expected uint8 \(n, h, w, 3\)"),
         (lambda d: {"query": np.array([1797])}, "query rows must be distinct and within 0..1796"),
         (lambda d: {"query": d.query[[0, 0]]}, "query rows must be distinct"),
+        (lambda d: {"train": d.query, "train_outside": True}, "300 queries are training images"),
+        (lambda d: {"sizes": (300, 1497, 1000)}, r"are \(300, 1497, 1497\), expected \(300, 1497, 1000\)"),
+        (lambda d: {"labels": np.zeros((1797, 2), bool)}, "no query has a label in common"),
     ],
 )
 def test_a_broken_split_is_refused(changes, message):
     with pytest.raises(BenchmarkError, match=message):
         _base.check(broken(**changes(digits())), "digits")
+
+
+def test_training_images_may_be_outside_the_database_where_the_protocol_says_so():
+    kept = digits().database[100:]
+    _base.check(broken(database=kept, train_outside=True), "digits")
+
+
+def test_duplicate_queries_are_counted():
+    images = digits().images.copy()
+    images[digits().query[:3]] = images[digits().database[:3]]
+    assert _base.duplicate_queries(broken(images=images)) == 3
+    assert _base.duplicate_queries(broken(images=np.empty((1797, 0, 0, 3), np.uint8))) is None
+
+
+def test_a_data_set_is_one_file(tmp_path):
+    """A copy of the project with one file more prepares it, and its validation protocol too."""
+    for name in experiments.GROUND:
+        if (experiments.ROOT / f"{name}.py").is_file():
+            shutil.copy(experiments.ROOT / f"{name}.py", tmp_path)
+    shutil.copytree(experiments.ROOT / "datasets", tmp_path / "datasets")
+    source = (
+        (experiments.ROOT / "datasets/digits.py")
+        .read_text()
+        .replace("class Digits", "class Few")
+        .replace("PER_CLASS = 30", "PER_CLASS = 5")
+    )
+    (tmp_path / "datasets/few.py").write_text(source)
+    for name, queries in (("few", 50), ("few-validation", 349)):
+        done = run(tmp_path, name)
+        assert done.returncode == 0, done.stderr
+        assert json.loads((tmp_path / f"cache/datasets/{name}/dataset.json").read_text())["sizes"]["query"] == queries
+
+
+def run(folder, *arguments):
+    command, environment = [sys.executable, "-m", "datasets", *arguments], os.environ | {"PYTHONPATH": str(folder)}
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)
+
+
+def test_a_cache_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "cache").write_text("a file where the folder goes")
+    environment = os.environ | {"PYTHONPATH": str(experiments.ROOT)}
+    command = [sys.executable, "-m", "datasets", "digits"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 1
+    assert done.stderr.startswith("datasets: cannot write cache/datasets/digits (")
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_class_without_database_items_is_refused():
@@ -114,12 +201,14 @@ def test_a_class_without_database_items_is_refused():
         _base.check(broken(database=kept, train=kept), "digits")
 
 
-def test_a_labelled_part_with_several_labels_is_checked_too():
+def test_queries_without_a_relevant_item_are_counted_where_images_have_several_labels():
     labels = np.zeros((1797, 3), dtype=bool)
     labels[:, 0] = True
-    labels[digits().query[0], 2] = True
-    with pytest.raises(BenchmarkError, match="class 2 has queries but no database item"):
-        _base.check(broken(labels=labels), "digits")
+    labels[digits().query[:4]] = [[False, False, False], [False, True, False], [True, True, False], [True, False, False]]
+    found = broken(labels=labels)
+    _base.check(found, "digits")
+    assert _base.queries_without_relevant(found) == 2
+    assert _base.queries_without_relevant(digits()) == 0
 
 
 def test_preparing_writes_everything_or_nothing(tmp_path):
@@ -162,7 +251,8 @@ def test_a_batch_that_calls_a_function_calls_nothing(tmp_path):
 def test_an_archive_without_the_batches_is_named(tmp_path, monkeypatch):
     with tarfile.open(tmp_path / cifar10.ARCHIVE, "w:gz") as archive:
         archive.add(__file__, f"{cifar10.FOLDER}/../../data_batch_1")
-    monkeypatch.setattr(cifar10, "ARCHIVE_MD5", _download.md5_of(tmp_path / cifar10.ARCHIVE))
+    md5 = _download.md5_of(tmp_path / cifar10.ARCHIVE)
+    monkeypatch.setattr(cifar10, "PUBLISHED_ARCHIVE", _download.Published(cifar10.ARCHIVE_URL, md5))
     with pytest.raises(BenchmarkError, match="holds no cifar-10-batches-py/data_batch_1"):
         cifar10.read_batches(tmp_path, tmp_path)
 
@@ -171,49 +261,3 @@ def test_without_data_and_network_one_line_says_what_to_do(tmp_path):
     expected = r"could not download cifar-10-python.tar.gz \(offline\): download https://.* \(MD5 c58f.*\) yourself and put it at"
     with pytest.raises(BenchmarkError, match=expected):
         cifar10.read_batches(tmp_path, tmp_path)
-
-
-@pytest.fixture
-def server(tmp_path):
-    """A server on this machine that sends ranges as asked, and breaks off the first transfer half way."""
-    content = bytes(range(256)) * 2000
-    asked = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked.append(self.headers.get("Range"))
-            start = int((self.headers.get("Range") or "bytes=0-").split("=")[1].rstrip("-"))
-            self.send_response(206 if start else 200)
-            self.send_header("Content-Length", str(len(content) - start))
-            self.end_headers()
-            self.wfile.write(content[start : start + 100_000] if len(asked) == 1 else content[start:])
-
-        def log_message(self, *arguments):
-            pass
-
-    running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=running.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{running.server_port}/file", content, asked
-    running.shutdown()
-    running.server_close()
-
-
-class TestDownload:
-    @pytest.fixture(autouse=True)
-    def online(self, offline, monkeypatch):
-        monkeypatch.undo()
-        monkeypatch.setattr(_download.time, "sleep", lambda seconds: None)
-
-    def test_a_broken_transfer_is_resumed(self, server, tmp_path):
-        url, content, asked = server
-        md5 = hashlib.md5(content).hexdigest()
-        assert _download.fetch(url, tmp_path / "file", md5, "x").read_bytes() == content
-        assert asked == [None, "bytes=100000-"]
-        assert os.listdir(tmp_path) == ["file"]
-        _download.fetch(url, tmp_path / "file", md5, "x")
-        assert len(asked) == 2, "a whole copy is not asked for again"
-
-    def test_a_wrong_digest_leaves_nothing(self, server, tmp_path):
-        with pytest.raises(BenchmarkError, match="expected 00: download"):
-            _download.fetch(server[0], tmp_path / "file", "00", "x")
-        assert os.listdir(tmp_path) == []

@@ -107,3 +107,18 @@ def test_the_data_folder_is_an_option(monkeypatch):
     assert experiments.data_folder({"data": "here"}).as_posix() == "here"
     monkeypatch.setenv(experiments.DATA_VARIABLE, "/there")
     assert experiments.data_folder({"data": "here"}).as_posix() == "/there"
+
+
+def test_labels_without_images_run_on_feature_files_alone():
+    features = {"given": {"of": "file", "set": {"path": "x.npy"}}}
+    asked = loaded(datasets=["labels"], features=["given"], methods=["itq"])
+    asked["variants"] = {"datasets": {"labels": {"of": "nuswide", "set": {"images": False}}}, "features": features}
+    assert experiments.runs(asked)
+    for change in ({"methods": ["bgan"]}, {"features": ["pixels"]}):
+        with pytest.raises(BenchmarkError, match=r"reads images, and data set labels has none \(`images: false`\)"):
+            experiments.runs(asked | change)
+
+
+def test_a_protocol_is_part_of_the_label():
+    assert experiments.variant("datasets", "cifar10-54k", {}).label == "CIFAR-10 (54k)"
+    assert experiments.variant("datasets", "cifar10-54k-validation", {}).label == "CIFAR-10 (54k), validation"
