@@ -122,3 +122,17 @@ def test_labels_without_images_run_on_feature_files_alone():
 def test_a_protocol_is_part_of_the_label():
     assert experiments.variant("datasets", "cifar10-54k", {}).label == "CIFAR-10 (54k)"
     assert experiments.variant("datasets", "cifar10-54k-validation", {}).label == "CIFAR-10 (54k), validation"
+
+
+def test_the_users_files_are_inputs_where_they_lie(tmp_path, monkeypatch):
+    monkeypatch.delenv(experiments.DATA_VARIABLE, raising=False)
+    named = {"mine": {"of": "file", "set": {"path": "f.npy"}}}
+    config = {"data": str(tmp_path), "variants": {"features": named}}
+    assert experiments.user_files("features", "mine", config) == []
+    (tmp_path / "f.npy").touch()
+    assert experiments.user_files("features", "mine", config) == [str(tmp_path / "f.npy")]
+    (tmp_path / "weights").mkdir()
+    weights = tmp_path / "weights/vgg19-dcbb9e9d.pth"
+    weights.touch()
+    assert experiments.user_files("features", "vgg19_fc7", config) == [str(weights)]
+    assert experiments.user_files("features", "pixels", config) == []

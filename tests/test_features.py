@@ -15,6 +15,7 @@ from experiments import BenchmarkError, Component
 from features.__main__ import unfinished, write_features
 from features._base import Extractor
 from features.file import File
+from features.gist import GIST
 from features.pixels import Pixels
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 4, 4, 3)).astype(np.uint8)
@@ -201,3 +202,57 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
     assert done.returncode == 1
     assert done.stderr == "features: feature file there/f.npy is missing: put it there, or change `path` or the data folder\n"
     assert not [path for path in (tmp_path / "cache/features").rglob("*") if path.is_file()]
+
+
+def gist_by_definition(image):
+    """LMgist's steps for one grey image (side, side) float64, by NumPy's transforms and padding."""
+    side = len(image)
+    stretched = 255 * (image - image.min()) / (image.max() - image.min())
+    padded = np.pad(np.log(stretched + 1), 5, mode="symmetric")
+    n = len(padded)
+    across, down = np.meshgrid(np.arange(-n // 2, n // 2), np.arange(-n // 2, n // 2))
+    low = np.fft.fftshift(np.exp(-(across**2 + down**2) / (4 / np.sqrt(np.log(2))) ** 2))
+    high = padded - np.fft.ifft2(np.fft.fft2(padded) * low).real
+    high = high / (0.2 + np.sqrt(np.abs(np.fft.ifft2(np.fft.fft2(high**2) * low))))
+    spectrum = np.fft.fft2(np.pad(high[5:-5, 5:-5], 32, mode="symmetric"))
+    n = side + 64
+    across, down = np.meshgrid(np.arange(-n // 2, n // 2), np.arange(-n // 2, n // 2))
+    radius, angle = np.fft.fftshift(np.hypot(across, down)), np.fft.fftshift(np.angle(across + 1j * down))
+    parts = []
+    for scale in range(4):
+        for orientation in range(8):
+            turned = angle + np.pi * orientation / 8
+            turned = turned + 2 * np.pi * (turned < -np.pi) - 2 * np.pi * (turned > np.pi)
+            gabor = np.exp(-10 * 0.35 * (radius / n / (0.3 / 1.85**scale) - 1) ** 2 - 2 * (16 * 8**2 / 32**2) * np.pi * turned**2)
+            response = np.abs(np.fft.ifft2(spectrum * gabor))[32:-32, 32:-32]
+            parts.append(response.reshape(4, side // 4, 4, side // 4).mean(axis=(1, 3)).ravel())
+    return np.concatenate(parts)
+
+
+def gist_of(images, side):
+    extractor = GIST(side=side)
+    extractor.open(None, len(images))
+    return extractor.extract(images)
+
+
+def test_gist_is_that_of_its_definition():
+    images = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3)).astype(np.uint8)
+    found = gist_of(images, 64)
+    assert found.shape == (6, 512)
+    expected = np.array([gist_by_definition(image.mean(axis=2)) for image in images])
+    assert np.allclose(found, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("orientation", range(8))
+def test_gist_answers_to_the_direction_of_a_grating(orientation):
+    down, across = np.mgrid[:64, :64] * 0.3 * 2 * np.pi
+    angle = -np.pi * orientation / 8
+    grating = np.rint(127 + 120 * np.sin(across * np.cos(angle) + down * np.sin(angle))).astype(np.uint8)
+    strength = gist_of(np.repeat(grating[None, :, :, None], 3, axis=3), 64).reshape(4, 8, 16).mean(axis=2)
+    assert strength[0].argmax() == orientation
+
+
+def test_gist_of_one_colour_is_zero_and_a_wrong_side_is_named():
+    assert not gist_of(np.full((1, 8, 8, 3), 9, np.uint8), 32).any()
+    with pytest.raises(BenchmarkError, match="gist: side is 30, expected a multiple of 4 from 32"):
+        gist_of(IMAGES, 30)

@@ -197,6 +197,19 @@ def test_a_method_that_fails_is_shown_and_the_others_are_finished(copy, name, ol
     (copy.folder / f"methods/{name}.py").unlink()
 
 
+def test_a_feature_file_that_is_replaced_is_extracted_again(copy):
+    data = copy.folder / "given"
+    data.mkdir()
+    np.save(data / "mine.npy", np.random.default_rng(0).normal(size=(1797, 16)))
+    config = "data: given\nfeatures: [mine]\nmethods: []\ncontrols: [exact-l2]\nvariants: {features: {mine: {of: file, set: {path: mine.npy}}}}\n"
+    copy.write("mine.yaml", config)
+    copy.run("collect", config="mine.yaml")
+    assert ("features", "") not in copy.planned(config="mine.yaml")
+    np.save(data / "mine.npy", np.random.default_rng(1).normal(size=(1797, 16)))
+    assert ("features", "") in copy.planned(config="mine.yaml")
+    copy.run()
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [
