@@ -115,6 +115,7 @@ rule encode:
     input:
         lambda w: experiments.variant_sources("methods", w.variant, config),
         lambda w: experiments.consumed(w.dataset, w.features, w.variant, config),
+        lambda w: experiments.user_files("methods", w.variant, config, w.bits, w.seed),
     output:
         f"{RUN}/codes.npz",
         f"{RUN}/run.json",
@@ -168,7 +169,7 @@ rule collect:
     conda:
         "environment.yaml"
     params:
-        plan=PLAN,
+        plan=lambda w: PLAN,  # a function, since a path in it may hold braces
     shell:
         "python -m evaluation collect --plan {params.plan:q} > {log:q} 2>&1"
 

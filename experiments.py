@@ -96,7 +96,8 @@ class Variant:
 
     @property
     def stochastic(self) -> bool:
-        return "seed" in self.component.keywords
+        """Whether seeds differ: a method takes one, and a file, where its codes are from one, names it."""
+        return "seed" in self.component.keywords and "{seed}" in str(self.keywords.get("path", "{seed}"))
 
 
 def plugin_path(floor: str, name: str) -> Path:
@@ -373,6 +374,7 @@ def consumed(dataset: str, features: str, name: str, config: dict) -> list[str]:
     """What a training job reads: what its method's arguments name, the split, and the descriptions of both."""
     place = {"dataset": dataset, "features": features}
     files = {"images": f"{DATASET}/images.npy", "features": f"{FEATURES}/features.npy", "neighbours": f"{FEATURES}/neighbours.npy"}
+    files["codes"] = files["features"]  # for the number of images; the file itself is the user's
     part = variant("methods", name, config).component
     unknown = [argument for argument in part.consumes if argument not in files]
     if unknown:
@@ -416,11 +418,16 @@ def uses_gpu(floor: str, name: str, config: dict) -> int:
     return int(variant(floor, name, config).component.literals.get("uses_gpu", False))
 
 
-def user_files(floor: str, name: str, config: dict) -> list[str]:
+def user_files(floor: str, name: str, config: dict, bits: object = "", seed: object = "") -> list[str]:
     """The files below the data folder that a variant's settings name and that are there; the job itself says what is missing."""
     keywords = variant(floor, name, config).keywords
-    paths = [data_folder(config) / keywords[keyword] for keyword in USER_FILES if keywords.get(keyword)]
+    paths = [user_file(keywords[keyword], bits, seed, config) for keyword in USER_FILES if keywords.get(keyword)]
     return [str(path) for path in paths if path.is_file()]
+
+
+def user_file(path: str, bits: object, seed: object, config: dict | None = None) -> Path:
+    """A file below the data folder; {bits} and {seed} in `path` stand for those of the run."""
+    return data_folder(config) / path.replace("{bits}", str(bits)).replace("{seed}", str(seed))
 
 
 def data_folder(config: dict | None = None) -> Path:

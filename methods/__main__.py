@@ -20,9 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
+import codes as imported
 import provenance
 import storage
-from experiments import CACHE, DATASET, FEATURES, BenchmarkError, Component, Run, component, one_line, sources
+from experiments import CACHE, DATASET, FEATURES, BenchmarkError, Component, Run, component, one_line, sources, user_file
 
 BLOCK = 8192  # images encoded at a time
 
@@ -54,7 +55,7 @@ def train_and_encode(run: Run, settings: dict, traceback_file: str | None) -> No
         hasher = build(part, run, settings["set"])
         gc.enable()
         hasher.checkpoint = checkpoint(run, part, settings, dataset, features)
-        codes, seconds = learn(hasher, part, run.bits, dataset, features)
+        codes, seconds = learn(hasher, part, run, dataset, features)
     except BenchmarkError:
         raise
     except Exception as error:  # whatever a method raises is its author's to read, on one line
@@ -94,11 +95,14 @@ def build(part: Component, run: Run, keywords: dict):
     return method(run.bits, **keywords | ({"seed": run.seed} if "seed" in part.keywords else {}))
 
 
-def learn(hasher, part: Component, bits: int, dataset: Path, features: Path) -> tuple[np.ndarray, dict]:
+def learn(hasher, part: Component, run: Run, dataset: Path, features: Path) -> tuple[np.ndarray, dict]:
     """Fit on the training rows and encode every row: codes (n, bits) bool, and seconds of both."""
-    train = np.load(dataset / "split.npz", allow_pickle=False)["train"]
-    folders = {"images": dataset, "features": features, "neighbours": features}
-    consumed = {name: np.load(folders[name] / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in part.consumes}
+    train, bits = np.load(dataset / "split.npz", allow_pickle=False)["train"], run.bits
+    files = {"images": dataset / "images.npy", "features": features / "features.npy", "neighbours": features / "neighbours.npy"}
+    consumed = {name: np.load(files[name], mmap_mode="r", allow_pickle=False) for name in part.consumes if name != "codes"}
+    if "codes" in part.consumes:
+        n = len(np.load(files["features"], mmap_mode="r", allow_pickle=False))
+        consumed["codes"] = imported.whole(user_file(hasher.path, bits, run.seed), n, bits)
     fitted_on = {name: _read_only(array if name == "neighbours" else array[train]) for name, array in consumed.items()}
     started = time.perf_counter()
     hasher.fit(**{name: fitted_on[name] for name in _arguments(hasher.fit)})

@@ -136,3 +136,16 @@ def test_the_users_files_are_inputs_where_they_lie(tmp_path, monkeypatch):
     weights.touch()
     assert experiments.user_files("features", "vgg19_fc7", config) == [str(weights)]
     assert experiments.user_files("features", "pixels", config) == []
+
+
+def test_imported_codes_run_once_for_each_file_that_their_path_names(tmp_path, monkeypatch):
+    monkeypatch.setenv(experiments.DATA_VARIABLE, str(tmp_path))
+    config = loaded(methods=["mine", "once"], bits=[12, 24], seeds=[0, 1])
+    config["variants"]["methods"] = {
+        name: {"of": "imported", "set": {"path": path}} for name, path in (("mine", "mine-{bits}-{seed}.npy"), ("once", "once-{bits}.npy"))
+    }
+    runs = [(run.variant, run.bits, run.seed) for run in experiments.runs(config)]
+    assert runs == [("mine", bits, seed) for bits in (12, 24) for seed in (0, 1)] + [("once", 12, 0), ("once", 24, 0)]
+    (tmp_path / "mine-24-1.npy").touch()
+    assert experiments.user_files("methods", "mine", config, 24, 1) == [str(tmp_path / "mine-24-1.npy")]
+    assert experiments.user_files("methods", "mine", config, 24, 0) == []

@@ -201,12 +201,31 @@ def test_a_feature_file_that_is_replaced_is_extracted_again(copy):
     data = copy.folder / "given"
     data.mkdir()
     np.save(data / "mine.npy", np.random.default_rng(0).normal(size=(1797, 16)))
-    config = "data: given\nfeatures: [mine]\nmethods: []\ncontrols: [exact-l2]\nvariants: {features: {mine: {of: file, set: {path: mine.npy}}}}\n"
-    copy.write("mine.yaml", config)
+    variants = "variants: {features: {mine: {of: file, set: {path: mine.npy}}}}"
+    copy.write("mine.yaml", f"data: given\nfeatures: [mine]\nmethods: []\ncontrols: [exact-l2]\n{variants}\n")
     copy.run("collect", config="mine.yaml")
     assert ("features", "") not in copy.planned(config="mine.yaml")
     np.save(data / "mine.npy", np.random.default_rng(1).normal(size=(1797, 16)))
     assert ("features", "") in copy.planned(config="mine.yaml")
+    copy.run()
+
+
+def test_codes_made_elsewhere_are_a_row(copy):
+    codes = np.random.default_rng(0).random((1797, 12)) < 0.5
+    (copy.folder / "given").mkdir(exist_ok=True)
+    np.save(copy.folder / "given/mine-12.npy", np.where(codes, 1, -1))
+    entry = '{of: imported, set: {path: "mine-{bits}.npy"}, label: Mine}'
+    copy.write("own.yaml", f"data: given\nmethods: [chance, mine]\nbits: [12]\nvariants: {{methods: {{mine: {entry}}}}}\n")
+    copy.run(config="own.yaml")
+    rows = [row for row in rows_of(copy.folder / "results/metrics.csv") if row["variant"] == "mine" and row["metric"] == "map"]
+    assert [(row["bits"], row["seed"]) for row in rows] == [("12", "0")]
+    assert float(rows[0]["value"]) == pytest.approx(0.104, abs=0.01)
+    np.save(copy.folder / "given/mine-12.npy", ~codes)
+    assert ("encode", "mine") in copy.planned(config="own.yaml")
+    np.save(copy.folder / "given/mine-12.npy", codes[:5])
+    failed = copy.snakemake(config="own.yaml")
+    assert failed.returncode
+    assert "given/mine-12.npy has 5 rows, expected 1,797, one for each image of the data set in its order" in failed.stderr
     copy.run()
 
 
