@@ -455,7 +455,9 @@ def unprepared(config: dict) -> list[tuple[str, str]]:
         *(("datasets", name, DATASET.format(dataset=name) + "/dataset.json") for name in config["datasets"]),
         *(("features", name, FEATURES.format(dataset=dataset, features=name) + "/features.json") for dataset, name in grid(config)),
     ]
-    found = [(floor, name) for floor, name, path in reading if _reads_files(floor, name, config) and not _is_made(path, floor, name, config)]
+    found = [
+        (floor, name) for floor, name, path in reading if _reads_files(floor, name, config) and not _is_made(path, floor, name, config)
+    ]
     return list(dict.fromkeys(found))
 
 

@@ -29,7 +29,14 @@ def load(data: Path, cache: Path, folder: str, url: str, md5: dict[str, str]) ->
     Each file is read from `data/folder`, as .gz or unpacked, else downloaded from `url`. md5: of the .gz files, by name. Raises
     BenchmarkError.
     """
-    arrays = {name: _array(name, data / folder, cache / "downloads" / folder, url, md5) for name in CONTENTS}
+    arrays, problems = {}, []
+    for name in CONTENTS:
+        try:
+            arrays[name] = _array(name, data / folder, cache / "downloads" / folder, url, md5)
+        except BenchmarkError as error:
+            problems.append(str(error))
+    if problems:
+        raise BenchmarkError("; ".join(problems))
     grey = np.concatenate([arrays["train-images-idx3-ubyte"], arrays["t10k-images-idx3-ubyte"]])
     database = np.arange(TRAINING)
     return Collection(
