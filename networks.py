@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from downloads import Published, fetch
 from experiments import BenchmarkError, one_line
 from storage import digest
 
@@ -207,21 +208,12 @@ def checked_file(name: str, path: Path, cache: Path, sha256: str | None = None) 
     if not path.is_file():
         if not official:
             raise BenchmarkError(f"weights {path} are missing: {advice}")
-        path = _downloaded(path.name, cache, advice)
+        path = fetch(Published(URL + path.name, path.stem.rpartition("-")[2], "sha256"), cache / path.name, put=path)
     beginning, found = path.stem.rpartition("-")[2], digest(path)
     if found != sha256.lower() if sha256 is not None else not found.startswith(beginning):
         expected = f"one that begins with {beginning}" if sha256 is None else sha256
         raise BenchmarkError(f"weights {path} have SHA-256 {found}, expected {expected}: {advice}")
     return path, found
-
-
-def _downloaded(file: str, cache: Path, advice: str) -> Path:
-    if not (cache / file).is_file():
-        try:
-            torch.hub.load_state_dict_from_url(URL + file, str(cache), map_location="cpu", check_hash=True, weights_only=True)
-        except (OSError, RuntimeError, pickle.UnpicklingError) as error:
-            raise BenchmarkError(f"could not download {file} ({one_line(error)}): {advice}") from None
-    return cache / file
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -26,6 +26,7 @@ import experiments
 import networks
 import provenance
 import storage
+from experiments import CACHE
 from features.__main__ import write_features
 from features._base import BLOCK, Extractor
 
@@ -58,6 +59,7 @@ def main() -> None:
         command.add_argument("--side", type=int, default=256, help="pixels")
         command.add_argument("--threads", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
+    Path(CACHE).mkdir(exist_ok=True)
     arguments.job(arguments)
 
 
@@ -90,7 +92,7 @@ def memory(arguments: argparse.Namespace) -> None:
 def extract(arguments: argparse.Namespace) -> None:
     """Extract made-up images and print the peak memory of this process."""
     (name,) = arguments.extractors
-    with tempfile.TemporaryDirectory(dir=".") as temporary:
+    with tempfile.TemporaryDirectory(dir=CACHE) as temporary:
         folder, shape = Path(temporary), (arguments.images, arguments.side, arguments.side, 3)
         np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape).flush()  # a file of holes
         extractor, part = built(name, folder, arguments.threads)
@@ -105,7 +107,7 @@ def rate(arguments: argparse.Namespace) -> None:
     for name in arguments.extractors:
         rates = []
         for threads in sorted({1, arguments.threads}):
-            with tempfile.TemporaryDirectory(dir=".") as temporary:
+            with tempfile.TemporaryDirectory(dir=CACHE) as temporary:
                 extractor, _ = built(name, Path(temporary), threads)
                 extractor.extract(images[:4])
                 started = time.perf_counter()

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from datasets._base import PUBLISHED, Collection
-from datasets._download import Published, fetch, md5_of
 from datasets._files import Folder
+from downloads import Published, fetch
 from experiments import BenchmarkError
+from storage import digest
 
 TRAINING, TEST, SIDE = 60_000, 10_000, 28
 CONTENTS = {  # magic number and shape of each file
@@ -58,9 +59,9 @@ def _array(name: str, local: Path, downloads: Path, url: str, md5: dict[str, str
     path = local / packed
     if not path.is_file():
         path = fetch(published, downloads / packed, put=path)
-    found = md5_of(path)
-    if found != published.md5:
-        raise BenchmarkError(f"{path} has MD5 {found}, expected {published.md5}: get it again from {published.url}")
+    found = digest(path, "md5")
+    if found != published.digest:
+        raise BenchmarkError(f"{path} has MD5 {found}, expected {published.digest}: get it again from {published.url}")
     return parse(unpack(path.read_bytes(), name, str(path)), name, str(path))
 
 

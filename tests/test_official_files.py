@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import downloads
 import experiments
-from datasets import _base, _download, _files, _idx, _labels, fashion_mnist, mirflickr, mnist, nuswide
+import storage
+from datasets import _base, _files, _idx, _labels, fashion_mnist, mirflickr, mnist, nuswide
 from experiments import BenchmarkError
 
 DATA = Path(os.environ.get(experiments.DATA_VARIABLE, "data"))
@@ -310,7 +312,7 @@ class TestIdx:
             path = tmp_path / "mnist" / (name + ".gz" * request.param)
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(gzip.compress(idx(arrays[name])) if request.param else idx(arrays[name]))
-            md5[f"{name}.gz"] = _download.md5_of(path)
+            md5[f"{name}.gz"] = storage.digest(path, "md5")
         monkeypatch.setattr(mnist, "MD5", md5)
         return tmp_path, arrays
 
@@ -346,7 +348,7 @@ class TestIdx:
             _idx.unpack(gzip.compress(bytes(10))[:-9], "t10k-labels-idx1-ubyte", "x")
 
     def test_offline_each_file_is_named_with_its_address(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(_download, "_download", lambda url, part: (_ for _ in ()).throw(OSError("offline")))
+        monkeypatch.setattr(downloads, "_download", lambda url, part: (_ for _ in ()).throw(OSError("offline")))
         expected = r"download http.*fashion-mnist.*train-images-idx3-ubyte.gz \(MD5 8d4f.*\) yourself and put it at .*fashion_mnist/"
         with pytest.raises(BenchmarkError, match=expected) as caught:
             fashion_mnist.FashionMNIST().load(tmp_path, tmp_path / "cache")
