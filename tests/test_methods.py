@@ -9,23 +9,46 @@ import pytest
 import torch
 
 import experiments
+import networks
 from evaluation import score
 from experiments import ROOT
 from features._neighbours import nearest
 from methods._neighbourhood import TIES, similar_pairs
 from methods.deepbit import even_loss, quantisation_loss
+from storage import digest
 
 BITS = 12
 METHODS = [name for name in experiments.plugins("methods") if ... not in experiments.component("methods", name).keywords.values()]
 QUICK = {
     "bgan": {"epochs": 6, "k1": 10, "k2": 15},
     "deepbit": {"iterations": 2000, "step": 1000},
+    "bgan squeezenet1_1": {"encoder": "squeezenet1_1", "encoder_size": 24, "epochs": 2, "k1": 10, "k2": 15},
 }  # enough to beat chance on the small problem below
+CASES = METHODS + [name for name in QUICK if name not in METHODS]
+
+
+def component(name):
+    return experiments.component("methods", name.partition(" ")[0])
 
 
 def hashers(name, bits=BITS, **keywords):
-    part = experiments.component("methods", name)
-    return getattr(importlib.import_module(f"methods.{name}"), part.class_name)(bits, **QUICK.get(name, {}) | keywords)
+    part = component(name)
+    return getattr(importlib.import_module(f"methods.{part.name}"), part.class_name)(bits, **QUICK.get(name, {}) | keywords)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def weights(tmp_path_factory):
+    """A data folder with random weights of SqueezeNet, large enough for a signal to pass eighteen layers."""
+    torch.manual_seed(0)
+    network = networks.NETWORKS["squeezenet1_1"]()
+    for parameter in network.parameters():
+        torch.nn.init.kaiming_normal_(parameter) if parameter.ndim > 1 else torch.nn.init.zeros_(parameter)
+    path = tmp_path_factory.mktemp("data") / "random.pth"
+    torch.save(network.state_dict(), path)
+    QUICK["bgan squeezenet1_1"] |= {"weights": path.name, "sha256": digest(path)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(experiments.DATA_VARIABLE, str(path.parent))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +83,7 @@ def fitted(problem):
     return fit
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", CASES)
 class TestContract:
     def test_codes_are_booleans_of_the_asked_length(self, name, fitted):
         codes = fitted(name)[1]
@@ -72,7 +95,7 @@ class TestContract:
         assert (again.encode(**arguments(again.encode, problem)) == fitted(name)[1]).all()
 
     def test_another_seed_gives_other_codes(self, name, fitted, problem):
-        if "seed" not in experiments.component("methods", name).keywords:
+        if "seed" not in component(name).keywords:
             pytest.skip("no randomness, no seed")
         other = hashers(name, seed=1)
         other.fit(**arguments(other.fit, problem))
@@ -88,7 +111,7 @@ class TestContract:
         assert not [attribute for attribute in vars(hashers(name)) if attribute.endswith("_")]
 
     def test_label_and_citation_resolve(self, name, fitted):
-        part = experiments.component("methods", name)
+        part = component(name)
         keys = re.findall(r"@\w+\{(\w+),", (ROOT / "report/references.bib").read_text())
         assert part.label
         assert part.literals["citation"] is None or part.literals["citation"] in keys
@@ -100,7 +123,7 @@ class TestContract:
         assert "Differs from the paper:" in text
 
     def test_it_beats_chance(self, name, fitted, problem):
-        if experiments.component("methods", name).literals["citation"] is None:
+        if component(name).literals["citation"] is None:
             pytest.skip("a control")
         codes, labels = fitted(name)[1], problem["labels"]
         query = np.arange(400) % 5 == 0
