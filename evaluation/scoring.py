@@ -80,7 +80,7 @@ def _score_codes(source: Path, bits: int, items: int, split: Arrays, relevance: 
     with _naming(source):
         g = hamming_shared(codes[split["query"]], codes[split["database"]], bits, relevance)
     n, r = items_and_relevant(g)
-    values = _measure(g, relevance.single) | {(metric, None): metrics.measure(metric, None, n, r) for metric in metrics.LOOKUP}
+    values = _measure(g, relevance.single) | metrics.measure_all([(metric, None) for metric in metrics.LOOKUP], n, r)
     rows = [(*key, value.mean()) for key, value in values.items()] + list(metrics.ball_curve(n, r))
     kept = {"n": n, "r": r} | ({} if relevance.single else {"g": g})
     return rows, {name: counts.astype(np.int32) for name, counts in kept.items()} | {"ap": values["map", None]}
@@ -109,7 +109,7 @@ def _measure(g: np.ndarray, single: bool) -> dict[tuple[str, int | None], np.nda
     n, r = items_and_relevant(g)
     size = n[0].sum()
     asked = [(metric, None) for metric in metrics.WHOLE] + [key for key in CUTS + GRADED_CUTS if not _omission(*key, size, single)]
-    values = {(metric, k): metrics.measure(metric, k, n, r, g) for metric, k in asked}
+    values = metrics.measure_all(asked, n, r, g)
     ranks = np.unique(np.geomspace(1, size, CURVE_RANKS).round().astype(np.int64))
     return values | {(metric, rank): value for metric, rank, value in metrics.rank_curve(n, r, ranks)}
 
