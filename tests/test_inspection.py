@@ -30,8 +30,6 @@ def test_first_items_are_those_of_a_stable_sort(seed, bits, items, several):
         distances = [int(np.sum(query[place] != code)) for code in database]
         order = sorted(range(items), key=lambda item: (distances[item], item))[: inspection.FIRST]
         both = [query_labels[place] & database_labels[item] if several else query_labels[place] == database_labels[item] for item in order]
-            bool(np.any(query_labels[place] & database_labels[i])) if several else query_labels[place] == database_labels[i] for i in order
-        ]
         assert found["first"][row].tolist() == order
         assert found["first_distance"][row].tolist() == [distances[item] for item in order]
         assert found["first_relevant"][row].tolist() == [bool(np.any(shared)) for shared in both]
