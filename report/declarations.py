@@ -29,6 +29,7 @@ class Value:
     significant: int = 0
     deviation: bool = True
     interval: bool = False
+    optional: bool = False
 
     def printed(self, number: float) -> str:
         """Rounded to `decimals`, or to `significant` digits down to a thousandth."""
@@ -60,7 +61,7 @@ class Declaration:
 
 def read(path: Path = DECLARATIONS) -> list[Declaration]:
     """Read tables.yaml. Raises BenchmarkError for a key that no table has, or a name that is no file name."""
-    entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+    entries = yaml.safe_load(path.read_text(encoding="utf-8"))["tables"]
     return [_declaration(entry, f"{path.name}: {entry.get('name', 'an entry without a name')}") for entry in entries]
 
 

@@ -6,6 +6,7 @@ import math
 import statistics
 from dataclasses import replace
 
+from experiments import BenchmarkError
 from report import captions, reported, settings
 from report.declarations import Declaration, Value, read
 from report.model import NEAR_COLLAPSE, Cell, Collapse, Column, Panel, Row, Table
@@ -17,9 +18,10 @@ DASH = "\N{EN DASH}"
 DERIVED = {
     "encode_microseconds": lambda run: 1e6 * float(run["encode_seconds"]) / float(run["items"]),
     "distinct_share": lambda run: float(run["distinct_codes"]) / float(run["items"]),
+    "code_bytes": lambda run: -(-run["bits"] // 8),
 }
 TEXT_FACTS = ("device", "threads")
-OPTIONAL_FACTS = ("saturated",)  # methods without such units have none
+FEATURE_BYTES = 4  # a dimension of float32
 
 
 def build(results: Results, entries: list[Declaration] | None = None) -> list[Table]:
@@ -94,7 +96,7 @@ def _columns(results: Results, entry: Declaration, pairs: list[Pair], lengths: l
     notes = []
     for pair in pairs:
         reasons = {
-            column.label if entry.columns == "values" else f"k = {column.k:,}": reason
+            f"k = {column.k:,}" if column.k and entry.columns != "values" else column.value.label: reason
             for column in asked
             if (reason := _omission(results, pair, column))
         }
@@ -105,7 +107,11 @@ def _columns(results: Results, entry: Declaration, pairs: list[Pair], lengths: l
 
 
 def _omission(results: Results, pair: Pair, column: Column) -> str | None:
-    return results.omission(pair, column.value.metric, column.k) if column.value.metric else None
+    if column.value.metric:
+        return results.omission(pair, column.value.metric, column.k)
+    runs = [run for key, group in results.runs.items() if key[:2] == pair for run in group]
+    unknown = column.value.optional and not any(run.get(column.value.fact) for run in runs)
+    return "no run has it" if unknown else None
 
 
 def _groups(columns: list[Column]) -> list[tuple[str, int]]:
@@ -151,7 +157,7 @@ def method_cell(results: Results, key: tuple[str, str, str], bits: int | None, c
         return _undone(runs)
     if value.fact in TEXT_FACTS:
         return Cell(", ".join(dict.fromkeys(run[value.fact] for run in done)))
-    if value.fact in OPTIONAL_FACTS and not all(run.get(value.fact) for run in done):
+    if value.optional and not all(run.get(value.fact) for run in done):
         return Cell(DASH, "omitted")
     numbers = [
         [_number(results, key, run, name, value, column.k) for run in done] for name in (value.metric or value.fact, value.to) if name
@@ -193,8 +199,10 @@ def _number(results: Results, key: tuple, run: dict, name: str, value: Value, k:
         number = results.scores.get((*key, run["bits"], name, k), {}).get(run["seed"])
     elif name in DERIVED:
         number = DERIVED[name](run)
-    else:
+    elif name in run:
         number = float(run[name])
+    else:
+        raise BenchmarkError(f"report/tables.yaml: fact {name!r} is no column of runs.csv; `optional: true` allows that")
     return None if number is None else number * value.scale
 
 
@@ -217,6 +225,10 @@ def _control_row(results: Results, pair: Pair, control: dict, entry: Declaration
 
 def _control_cell(results: Results, pair: Pair, name: str, column: Column) -> Cell:
     value = column.value
+    if value.fact:
+        dimensions = results.experiment["features"]["/".join(pair)]["dimensions"]
+        known = value.fact == "code_bytes" and dimensions
+        return Cell(value.printed(FEATURE_BYTES * dimensions), number=FEATURE_BYTES * dimensions) if known else Cell(DASH, "omitted")
     if results.omission(pair, value.metric, column.k):
         return Cell(DASH, "omitted")
     numbers = [list(results.scores.get((*pair, name, 0, metric, column.k), {}).values()) for metric in (value.metric, value.to) if metric]
