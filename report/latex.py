@@ -117,8 +117,8 @@ def layout(table: Table) -> Layout:
     tried = [Layout(False, size, None, every) for size in (SMALL, FOOTNOTE)]
     tried += [Layout(True, size, label, every) for label in (None, LABEL) for size in SIZES]
     group = max([span for _, span in table.groups], default=1)  # a part has whole groups where it can
-    fewer = [count for step in (group, 1) for count in range(every - 1, 0, -1) if count % step == 0]
-    tried += [Layout(True, SCRIPT, LABEL, -(-every // -(-every // count)) if group == 1 else count) for count in fewer]
+    fewer = [count for count in range(every - 1, 0, -1) if count % group == 0] + [-(-every // parts) for parts in range(2, every + 1)]
+    tried += [Layout(True, SCRIPT, LABEL, count) for count in fewer]
     return next((choice for choice in tried if _fits(table, choice)), tried[-1])
 
 
@@ -166,7 +166,7 @@ def _places(row: Row) -> list[tuple[int, Cell]]:
 
 
 def _columns_of_parts(table: Table, chosen: Layout) -> list[Table]:
-    """The table, or where it has more columns than a part takes, one with the first of them, and so on."""
+    """The table, or where it has more columns than a part takes, one with the first of them, and so on; it has no blank rows."""
     starts = range(0, len(table.columns), chosen.columns) or [0]
     return [_with_columns(table, start, min(start + chosen.columns, len(table.columns))) for start in starts]
 
@@ -180,8 +180,17 @@ def _with_columns(table: Table, start: int, end: int) -> Table:
     for label, span in table.groups:
         groups.append((label, min(end, left + span) - max(start, left)))
         left += span
-    panels = [replace(panel, rows=[*map(cut, panel.rows)], controls=[*map(cut, panel.controls)]) for panel in table.panels]
-    return replace(table, columns=table.columns[start:end], groups=[group for group in groups if group[1] > 0], panels=panels)
+
+    def said(rows: list[Row]) -> list[Row]:
+        return [row for row in map(cut, rows) if any(cell.text for cell in row.cells)]
+
+    panels = [replace(panel, rows=said(panel.rows), controls=said(panel.controls)) for panel in table.panels]
+    return replace(
+        table,
+        columns=table.columns[start:end],
+        groups=[group for group in groups if group[1] > 0],
+        panels=[panel for panel in panels if panel.rows],
+    )
 
 
 def _pages(table: Table, chosen: Layout, last: bool) -> list[Table]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from report.cells import method_cell
 from report.declarations import Value
 from report.model import Cell, Column
 from report.results import Pair, Results
-from report.tables import method_cell
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ from PIL import Image
 import experiments
 from experiments import BenchmarkError
 from report import __main__ as command
-from report import declarations, figures, harness, latex, references, reported, results, summary, tables, training
+from report import cells as cells_of_tables
+from report import declarations, figures, harness, latex, references, results, summary, tables, training
 from report.declarations import Value
 from report.model import Cell, Row
 
@@ -338,7 +339,7 @@ def test_a_near_collapse_stays_in_the_mean_and_is_marked(tmp_path, undrawn):
 def test_a_near_collapse_is_of_the_codes_that_there_could_be(bits, distinct, collapsed):
     """60,000 items: twelve bits have 4,096 codes, of which 5 % are 204.8; of the items they are 3,000."""
     run = {"bits": bits, "items": "60000", "distinct_codes": str(distinct)}
-    assert bool(tables._collapse([run])) == collapsed
+    assert bool(cells_of_tables._collapse([run])) == collapsed
 
 
 def test_the_summary_says_that_a_best_method_collapsed(tmp_path, undrawn):
@@ -370,7 +371,7 @@ def test_best_is_the_maximum_of_the_printed_numbers(numbers, decimals):
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=10))
 def test_summary_is_numpys_mean_and_deviation(numbers):
-    cell = tables._summary([numbers], Value(metric="map"))
+    cell = cells_of_tables._summary([numbers], Value(metric="map"))
     assert cell.number == pytest.approx(np.mean(numbers), abs=1e-12)
     assert cell.spread == pytest.approx(np.std(numbers, ddof=1), abs=1e-7)
 
@@ -553,34 +554,6 @@ def test_rows_with_settings_chosen_on_validation_labels_stand_beside_the_others_
 
 def test_settings_that_no_row_has_are_no_table(tmp_path):
     assert "settings-digits" not in built(write_results(tmp_path, tried={"digits": TRIED}))
-
-
-def test_published_figures_stand_apart_with_source_and_status(tmp_path):
-    found = built(write_results(tmp_path, grid=[results.Pair("cifar10", "vgg")], bits=(32,)))["reported-cifar10"]
-    labels = {row.label: [cell.text for cell in row.cells] for panel in found.panels for row in panel.rows}
-    assert [column.label for column in found.columns[:3]] == ["Features", "8", "12"]
-    assert labels["BGAN [1]"] == ["VGG-19", "", "0.401", "", "", "0.531", "0.558", "", "", ""]
-    assert found.notes[0].startswith("[1] second-hand: ")
-    assert not any(cell.best for panel in found.panels for row in panel.rows for cell in row.cells)
-    assert "reported-digits" not in built(write_results(tmp_path / "digits"))
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"status": "sure"}, "line 2: expected a source, and a status of confirmed"),
-        ({"source": ""}, "line 2: expected a source"),
-        ({"value": "40.1"}, "line 2: value 40.1, expected a share between 0 and 1"),
-        ({"value": ""}, "line 2: could not convert"),
-        ({"metric": "mAP"}, "line 2: metric 'mAP', expected map"),
-    ],
-)
-def test_a_published_figure_without_its_terms_is_refused(tmp_path, changes, message):
-    with reported.FILE.open(newline="") as file:
-        row = next(csv.DictReader(file)) | changes
-    _write_csv(tmp_path / "reported.csv", list(row), [list(row.values())])
-    with pytest.raises(BenchmarkError, match=message):
-        reported.read(tmp_path / "reported.csv")
 
 
 def test_conventions_stand_beside_each_other_and_say_what_they_reorder(tmp_path):
