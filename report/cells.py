@@ -45,6 +45,14 @@ def method_cell(results: Results, key: tuple[str, str, str], bits: int | None, c
     return replace(cell, collapse=_collapse(done), interval=_interval(results, (*key, bits), value)) if value.metric else cell
 
 
+def run_values(results: Results, key: tuple[str, str, str], bits: int, column: Column) -> list[float]:
+    """What `method_cell` takes the mean of: the value of each run that is done and has one."""
+    done = [run for run in results.runs.get((*key, bits), []) if run["status"] == "done"]
+    value = column.value
+    numbers = [_number(results, key, run, value.metric or value.fact, value, column.k) for run in done]
+    return [number for number in numbers if number is not None]
+
+
 def _interval(results: Results, key: tuple, value: Value) -> str:
     ends = results.intervals.get(key) if value.interval else None
     return f"[{', '.join(value.printed(end * value.scale) for end in ends)}]" if ends else ""
