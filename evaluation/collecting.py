@@ -181,7 +181,8 @@ def _dataset(name: str, plan: dict) -> dict:
 def _features(pair: str, variant: experiments.Variant) -> dict:
     dataset, features = pair.split("/")
     found = _described(experiments.FEATURES.format(dataset=dataset, features=features), "features.json", variant.label)
-    return {"label": variant.label, "note": variant.note, "dimensions": found.get("dimensions")}
+    made = {"of": variant.component.name, "keywords": variant.keywords}
+    return {"label": variant.label, "note": variant.note, "dimensions": found.get("dimensions")} | made
 
 
 def _method(name: str, plan: dict) -> dict:
