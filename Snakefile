@@ -102,9 +102,11 @@ rule neighbours:
     input:
         "features/_neighbours.py",
         f"{FEATURES}/features.npy",
+        f"{FEATURES}/features.json",
         f"{DATASET}/split.npz",
     output:
         f"{FEATURES}/neighbours.npy",
+        f"{FEATURES}/neighbours.json",
     log:
         "logs/features/{dataset}/{features}.neighbours.log",
     priority: 2

@@ -44,19 +44,22 @@ def score(dataset: str, features: str, variant: str, runs: Iterable[tuple[int, i
         raise BenchmarkError(f"{variant} ranks by real-valued features, without a code: expected --runs 0:0")
     place = {"dataset": dataset, "features": features, "variant": variant}
     data = Path(experiments.DATASET.format(**place))
-    labels, split = _array(data / "labels.npy"), _arrays(data / "split.npz", "query", "database", "train")
+    described = data / "dataset.json"
+    labels = _array(storage.unchanged(data / "labels.npy", described))
+    split = _arrays(storage.unchanged(data / "split.npz", described), "query", "database", "train")
     with _naming(data):
         kept, relevance = Relevance.of(labels[split["query"]], labels[split["database"]]).evaluated()
     left_out = len(split["query"]) - len(kept)
     split["query"] = split["query"][kept]
 
-    table, described, arrays = [], [], {"query": split["query"]}
+    table, scored, arrays = [], [], {"query": split["query"]}
     if not control:
         arrays["inspected"] = split["query"][chosen(len(kept))]
     for bits, seed in runs:
         started = time.perf_counter()
         if control:
-            source = Path(experiments.FEATURES.format(**place)) / "features.npy"
+            extracted = Path(experiments.FEATURES.format(**place))
+            source = storage.unchanged(extracted / "features.npy", extracted / "features.json")
             rows, kept_arrays = _score_control(variant, source, len(labels), split, relevance)
         else:
             source = Path(experiments.RUN.format(**place, bits=bits, seed=seed)) / "codes.npz"
@@ -65,13 +68,13 @@ def score(dataset: str, features: str, variant: str, runs: Iterable[tuple[int, i
         seconds = time.perf_counter() - started
         table += [(bits, seed, *row) for row in [*rows, ("queries_left_out", None, left_out)]]
         arrays |= {f"{bits}bit/seed{seed}/{name}": array for name, array in kept_arrays.items()}
-        described.append({"bits": bits, "seed": seed, "seconds": round(seconds, 4), source.name: storage.digest(source)})
+        scored.append({"bits": bits, "seed": seed, "seconds": round(seconds, 4), source.name: storage.digest(source)})
         print(f"{variant}, {bits} bits, seed {seed}: mAP {rows[0][2]:.4f} in {seconds:.2f} s")
 
     with storage.new_folder(output or experiments.SCORES.format(**place)) as folder:
         _write_table(folder / "metrics.csv", table)
         np.savez_compressed(folder / "histograms.npz", **arrays)
-        facts = place | _facts(data, split, relevance.single, left_out) | {"runs": described}
+        facts = place | _facts(data, split, relevance.single, left_out) | {"runs": scored}
         storage.write_json(folder / "score.json", provenance.record(**facts))
 
 

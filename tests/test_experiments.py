@@ -81,7 +81,7 @@ def test_what_a_method_reads_is_what_its_arguments_name():
     read = {name: experiments.consumed("digits", "pixels", name, config) for name in ("itq", "bgan")}
     described = ["split.npz", "dataset.json", "features.json"]
     assert [Path(path).name for path in read["itq"]] == ["features.npy", *described]
-    assert [Path(path).name for path in read["bgan"]] == ["features.npy", "images.npy", "neighbours.npy", *described]
+    assert [Path(path).name for path in read["bgan"]] == ["features.npy", "images.npy", "neighbours.npy", *described, "neighbours.json"]
 
 
 def test_sources_are_the_file_and_what_it_imports_from_its_floor():
