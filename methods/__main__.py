@@ -20,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 
-import codes as imported
 import provenance
 import storage
 from experiments import CACHE, DATASET, FEATURES, BenchmarkError, Component, Run, component, one_line, sources, user_file
@@ -102,6 +101,8 @@ def learn(hasher, part: Component, run: Run, dataset: Path, features: Path) -> t
     consumed = {name: np.load(files[name], mmap_mode="r", allow_pickle=False) for name in part.consumes if name != "codes"}
     if "codes" in part.consumes:
         n = len(np.load(files["features"], mmap_mode="r", allow_pickle=False))
+        import codes as imported  # here, since other methods need no reader of archives
+
         consumed["codes"] = imported.whole(user_file(hasher.path, bits, run.seed), n, bits)
     fitted_on = {name: _read_only(array if name == "neighbours" else array[train]) for name, array in consumed.items()}
     started = time.perf_counter()
@@ -145,10 +146,19 @@ def describe(run: Run, part: Component, keywords: dict, hasher, codes: np.ndarra
         device=provenance.device_name(str(device)),
         threads=1,
         items=len(codes),
-        distinct_codes=len(np.unique(np.packbits(codes, axis=1), axis=0)),
+        distinct_codes=distinct(codes),
         bit_balance=float(np.minimum(ones, 1 - ones).mean()),
         **getattr(hasher, "facts_", {}),
     )
+
+
+def distinct(codes: np.ndarray) -> int:
+    """How many codes differ, of bool (n, bits), by sorting them as words of 64 bits."""
+    packed = np.zeros((len(codes), -(-codes.shape[1] // 64) * 8), np.uint8)
+    packed[:, : -(-codes.shape[1] // 8)] = np.packbits(codes, axis=1)
+    words = packed.view(np.uint64).T  # (W, n)
+    words = words[:, np.lexsort(words)]
+    return 1 + int((words[:, 1:] != words[:, :-1]).any(axis=0).sum())
 
 
 def _keep_traceback(path: str | None) -> str:
