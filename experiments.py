@@ -26,7 +26,7 @@ SCORES = "results/scores/{dataset}/{features}/{variant}"
 
 WORK = {"datasets": ("load",), "features": ("extract",), "methods": ("fit", "encode")}  # functions of a plugin's class
 DATA_VARIABLE = "BGAN_BENCH_DATA"
-GROUND = ("experiments", "provenance", "storage", "progress", "networks", "codes")
+GROUND = ("experiments", "provenance", "gpus", "storage", "progress", "networks", "codes")
 USER_FILES = ("path", "weights")  # keywords of extractors that name a file below the data folder
 VALIDATION = "-validation"  # after a data set's name: the protocol within its training part, for choosing settings
 METRICS = ("centred-cosine", "cosine", "l2")  # of the neighbour lists, the default first

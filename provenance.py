@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import gpus
 from experiments import ROOT
 from storage import digest
 
@@ -84,8 +85,7 @@ def peak_memory_mib() -> float:
 
 def gpu_present() -> bool:
     """Whether the system has an NVIDIA device that is not hidden, without importing torch."""
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") == ""
-    return not hidden and any(Path("/dev").glob("nvidia[0-9]*"))
+    return bool(gpus.names())
 
 
 def device_name(device: str) -> str:

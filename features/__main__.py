@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+import gpus
 import provenance
 import storage
 from experiments import CACHE, DATASET, FEATURES, METRICS, BenchmarkError, Component, component, data_folder, one_line, sources
@@ -51,6 +52,8 @@ def extract(arguments: argparse.Namespace) -> None:
     name, (dataset, output) = arguments.features, folders(arguments)
     settings = json.loads(arguments.settings or json.dumps({"of": name, "set": {}}))
     part = component("features", settings["of"])
+    if part.literals.get("uses_gpu"):
+        gpus.lease()
     extractor = getattr(importlib.import_module(f"features.{part.name}"), part.class_name)(**settings["set"])
     extractor.threads = arguments.threads
     images = dataset / "images.npy"

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+import gpus
 import provenance
 import storage
 from experiments import CACHE, DATASET, FEATURES, BenchmarkError, Component, Run, component, one_line, sources, user_file
@@ -50,6 +51,8 @@ def train_and_encode(run: Run, settings: dict, traceback_file: str | None) -> No
     """Write codes.npz and run.json, and extras.npz where the method keeps any, into the run's folder: all or none."""
     dataset, features = (Path(pattern.format(**vars(run))) for pattern in (DATASET, FEATURES))
     part = component("methods", settings["of"])
+    if part.literals.get("uses_gpu"):
+        gpus.lease()
     try:
         hasher = build(part, run, settings["set"])
         gc.enable()
