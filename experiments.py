@@ -34,7 +34,7 @@ SCORES = "results/scores/{dataset}/{features}/{variant}"
 
 WORK = {"datasets": ("load",), "features": ("extract",), "methods": ("fit", "encode")}  # functions of a plugin's class
 DATA_VARIABLE = "BGAN_BENCH_DATA"
-GROUND = ("experiments", "provenance", "storage", "progress", "downloads", "networks", "codes")
+GROUND = ("experiments", "provenance", "gpus", "storage", "progress", "downloads", "networks", "codes")
 USER_FILES = ("path", "names", "images")  # keywords that may name a file or folder below the data folder
 WEIGHTS = "weights"  # another, of a file that its name or the settings tell the digest of
 VALIDATION = "-validation"  # after a data set's name: the protocol within its training part, for choosing settings

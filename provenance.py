@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import gpus
 from experiments import CACHE, ROOT
 from storage import digest, read_json, write_json
 
@@ -113,8 +114,7 @@ def peak_memory_mib() -> float:
 
 def gpu_present() -> bool:
     """Whether the system has an NVIDIA device that is not hidden, without importing torch."""
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") == ""
-    return not hidden and any(Path("/dev").glob("nvidia[0-9]*"))
+    return bool(gpus.names())
 
 
 def device_advice(error: Exception, smaller: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+import gpus
 import provenance
 import storage
 from experiments import CACHE, DATASET, FEATURES, METRICS, BenchmarkError, Component, component, data_folder, one_line, sources
@@ -62,6 +63,8 @@ def extract(arguments: argparse.Namespace) -> None:
     """Write features.npy (n, d) float32 and features.json. A job that was killed goes on where it was."""
     name, (dataset, output) = arguments.features, folders(arguments)
     extractor, part, settings = built(arguments)
+    if part.literals.get("uses_gpu"):
+        gpus.lease()
     extractor.threads = arguments.threads
     if (dataset / "names.json").is_file():
         extractor.image_names = storage.read_json(dataset / "names.json")["names"]
