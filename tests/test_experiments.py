@@ -89,7 +89,7 @@ def test_sources_are_the_file_and_what_it_imports_from_its_floor():
         return [path.name for path in experiments.sources("methods", method)]
 
     assert names("itq") == ["_base.py", "_pca.py", "itq.py"]
-    assert names("bgan") == ["_base.py", "_neighbourhood.py", "_nets.py", "_training.py", "bgan.py"]
+    assert names("bgan") == ["_base.py", "_neighbourhood.py", "_nets.py", "_training.py", "bgan.py", "networks.py"]
 
 
 def test_any_data_set_has_a_validation_protocol():
