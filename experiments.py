@@ -27,7 +27,7 @@ SCORES = "results/scores/{dataset}/{features}/{variant}"
 WORK = {"datasets": ("load",), "features": ("extract",), "methods": ("fit", "encode")}  # functions of a plugin's class
 DATA_VARIABLE = "BGAN_BENCH_DATA"
 GROUND = ("experiments", "provenance", "storage", "progress", "networks", "codes")
-USER_FILES = ("path", "weights")  # keywords of extractors that name a file below the data folder
+USER_FILES = ("path", "weights")  # keywords that name a file below the data folder
 VALIDATION = "-validation"  # after a data set's name: the protocol within its training part, for choosing settings
 METRICS = ("centred-cosine", "cosine", "l2")  # of the neighbour lists, the default first
 CONTROLS = {"exact-cosine": "Exact cosine", "exact-l2": "Exact Euclidean"}
@@ -381,6 +381,21 @@ def consumed(dataset: str, features: str, name: str, config: dict) -> list[str]:
         raise BenchmarkError(f"methods/{part.name}.py asks for {unknown[0]!r}: a method may consume {', '.join(files)}")
     always = [f"{DATASET}/split.npz", f"{DATASET}/dataset.json", f"{FEATURES}/features.json"]
     return [pattern.format(**place) for pattern in [*(files[argument] for argument in part.consumes), *always]]
+
+
+def encoder(features: str, name: str, config: dict) -> tuple[str, str]:
+    """What sees the images in the runs of a method, and the file of its weights: its own encoder, or what made the features it reads.
+
+    Empty for codes that were made elsewhere; no file for what is not trained, or trained from scratch.
+    """
+    seen = variant("methods", name, config)
+    of = seen.keywords.get("encoder", "features")
+    if of == "features":
+        if "features" not in seen.component.consumes:
+            return "", ""
+        seen = variant("features", features, config)
+        of = seen.component.name
+    return of, seen.keywords.get("weights") or seen.keywords.get("path") or ""
 
 
 def scored_folders(config: dict) -> list[tuple[str, str, str]]:
