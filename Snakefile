@@ -37,9 +37,12 @@ wildcard_constraints:
     seed="[0-9]+",
 
 
+# A limit on jobs a second makes Snakemake look at all jobs again a second after it last did, in one more chain for each job that ends.
 onstart:
     if missing := experiments.missing_files(config):
         sys.exit(missing)
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None
 
 
 onerror:
@@ -102,9 +105,11 @@ rule neighbours:
     input:
         "features/_neighbours.py",
         f"{FEATURES}/features.npy",
+        f"{FEATURES}/features.json",
         f"{DATASET}/split.npz",
     output:
         f"{FEATURES}/neighbours.npy",
+        f"{FEATURES}/neighbours.json",
     log:
         "logs/features/{dataset}/{features}.neighbours.log",
     priority: 2

@@ -16,20 +16,25 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import storage
-
 ROOT = Path(__file__).resolve().parent
 
 CACHE = "cache"
 DATASET = CACHE + "/datasets/{dataset}"
 FEATURES = CACHE + "/features/{dataset}/{features}"
 RUN = "results/runs/{dataset}/{features}/{variant}/{bits}bit/seed{seed}"
+# What a run records of the things it is made of, and is held against when results are collected.
+IDENTITY = {"dataset": ("sha256", "split_sha256", "settings"), "features": ("sha256", "settings"), "neighbours": ("sha256", "metric")}
+DESCRIPTIONS = {
+    "dataset": DATASET + "/dataset.json",
+    "features": FEATURES + "/features.json",
+    "neighbours": FEATURES + "/neighbours.json",
+}
 LOG = "logs/runs/{dataset}/{features}/{variant}/{bits}bit/seed{seed}"
 SCORES = "results/scores/{dataset}/{features}/{variant}"
 
 WORK = {"datasets": ("load",), "features": ("extract",), "methods": ("fit", "encode")}  # functions of a plugin's class
 DATA_VARIABLE = "BGAN_BENCH_DATA"
-GROUND = ("experiments", "provenance", "storage", "progress", "downloads", "networks", "codes")
+GROUND = ("experiments", "provenance", "gpus", "storage", "progress", "downloads", "networks", "codes")
 USER_FILES = ("path", "names", "images")  # keywords that may name a file or folder below the data folder
 WEIGHTS = "weights"  # another, of a file that its name or the settings tell the digest of
 VALIDATION = "-validation"  # after a data set's name: the protocol within its training part, for choosing settings
@@ -383,8 +388,13 @@ def consumed(dataset: str, features: str, name: str, config: dict) -> list[str]:
     unknown = [argument for argument in part.consumes if argument not in files]
     if unknown:
         raise BenchmarkError(f"methods/{part.name}.py asks for {unknown[0]!r}: a method may consume {', '.join(files)}")
-    always = [f"{DATASET}/split.npz", f"{DATASET}/dataset.json", f"{FEATURES}/features.json"]
+    always = [f"{DATASET}/split.npz", *described_by(part).values()]
     return [pattern.format(**place) for pattern in [*(files[argument] for argument in part.consumes), *always]]
+
+
+def described_by(part: Component) -> dict[str, str]:
+    """The descriptions of what a method's runs are made of, by name: places with {dataset} and {features}."""
+    return {name: path for name, path in DESCRIPTIONS.items() if name != "neighbours" or name in part.consumes}
 
 
 def scored_folders(config: dict) -> list[tuple[str, str, str]]:
@@ -469,7 +479,11 @@ def _reads_files(floor: str, name: str, config: dict) -> bool:
 
 
 def _is_made(path: str, floor: str, name: str, config: dict) -> bool:
-    return Path(path).is_file() and storage.read_json(path)["settings"] == json.loads(settings_text(floor, name, config))
+    try:
+        made = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return made.get("settings") == json.loads(settings_text(floor, name, config))
 
 
 def _advice(config: dict, failed: list[tuple[str, str]]) -> str:

@@ -9,10 +9,11 @@ import platform
 import resource
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import gpus
 from experiments import CACHE, ROOT
 from storage import digest, read_json, write_json
 
@@ -113,8 +114,25 @@ def peak_memory_mib() -> float:
 
 def gpu_present() -> bool:
     """Whether the system has an NVIDIA device that is not hidden, without importing torch."""
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") == ""
-    return not hidden and any(Path("/dev").glob("nvidia[0-9]*"))
+    return bool(gpus.names())
+
+
+def device_advice(error: Exception, smaller: Sequence[str]) -> str:
+    """What helps where a device is too small or lost; empty for any other error. smaller: the keywords that memory grows with.
+
+    Errors of torch are known by their names, since many a job does without it.
+    """
+    kind = type(error).__name__
+    if kind in ("OutOfMemoryError", "MemoryError"):
+        return f"too little memory: lower {' or '.join(smaller)}" if smaller else "too little memory: run fewer jobs at a time"
+    if kind == "AcceleratorError" or "CUDA error" in str(error):
+        return "the GPU failed: run the same command again, which goes on where this job was"
+    return ""
+
+
+def repeatability(device: str) -> str:
+    """What another run of the same job on `device`, with the same versions and the same kind of processor, gives: see the README."""
+    return "within tolerance" if device.startswith("cuda") else "bit for bit"
 
 
 def device_name(device: str) -> str:

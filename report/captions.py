@@ -64,7 +64,7 @@ def _settings(results: Results, entry: Declaration, panels: list[Panel]) -> Iter
         " database both from the training part, one other seed; then trained on the whole of it."
     )
     if "bgan" in kinds:
-        yield "(BGAN's tuning): the setting so chosen for BGAN."
+        yield "(BGAN's tuning): the setting so chosen for BGAN, where another was chosen for the row itself."
     yield "Other rows: fixed settings, the same for all data sets."
 
 
@@ -94,14 +94,16 @@ def _left_out(results: Results, pair: Pair) -> str:
 
 
 def orders(panels: list[Panel], columns: list[Column]) -> Iterator[str]:
-    """One sentence a panel: which pairs of methods the first column puts in one order and another column in the other."""
+    """Which pairs of methods the first column puts in one order and another column in the other; one sentence for panels alike."""
+    said = {}
     for panel in panels:
         pairs = list(itertools.combinations([row for row in panel.rows if _shown(row.cells[0])], 2))
         swapped = {column.label: [pair for pair in pairs if _swapped(*pair, place)] for place, column in enumerate(columns)}
         listed = [f"{label}: {_named(found)}" for label, found in swapped.items() if found]
         if pairs:
             told = f"in another order under {'; '.join(listed)}" if listed else "in the same order under every convention"
-            yield f"{panel.label}: of {len(pairs)} pairs of methods ordered by {columns[0].label}, {told}."
+            said.setdefault(f"of {len(pairs)} pairs of methods ordered by {columns[0].label}, {told}.", []).append(panel.label)
+    return (f"{'; '.join(labels)}: {told}" for told, labels in said.items())
 
 
 def _swapped(one: Row, other: Row, place: int) -> bool:

@@ -81,7 +81,7 @@ def test_what_a_method_reads_is_what_its_arguments_name():
     read = {name: experiments.consumed("digits", "pixels", name, config) for name in ("itq", "bgan")}
     described = ["split.npz", "dataset.json", "features.json"]
     assert [Path(path).name for path in read["itq"]] == ["features.npy", *described]
-    assert [Path(path).name for path in read["bgan"]] == ["features.npy", "images.npy", "neighbours.npy", *described]
+    assert [Path(path).name for path in read["bgan"]] == ["features.npy", "images.npy", "neighbours.npy", *described, "neighbours.json"]
 
 
 def test_sources_are_the_file_and_what_it_imports_from_its_floor():
@@ -89,7 +89,7 @@ def test_sources_are_the_file_and_what_it_imports_from_its_floor():
         return [path.name for path in experiments.sources("methods", method)]
 
     assert names("itq") == ["_base.py", "_pca.py", "itq.py"]
-    assert names("bgan") == ["_base.py", "_neighbourhood.py", "_nets.py", "_training.py", "bgan.py"]
+    assert names("bgan") == ["_base.py", "_neighbourhood.py", "_nets.py", "_training.py", "bgan.py", "networks.py"]
 
 
 def test_any_data_set_has_a_validation_protocol():

@@ -10,7 +10,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import experiments
+import features.__main__ as extraction
 import features._neighbours as neighbours
+import storage
 from experiments import BenchmarkError, Component
 from features.__main__ import unfinished, write_features
 from features._base import Extractor
@@ -159,7 +161,8 @@ def test_an_extractor_that_loses_rows_or_gives_others_is_named(tmp_path, array, 
         written(tmp_path, Given(array), MANY)
 
 
-def test_an_extraction_that_stopped_goes_on_where_it_was(tmp_path):
+def test_an_extraction_that_stopped_goes_on_where_it_was(tmp_path, monkeypatch):
+    monkeypatch.setattr(extraction, "KEPT", 0.0)
     array = np.random.default_rng(3).normal(size=(300, 5)).astype(np.float32)
     broken = array.copy()
     broken[200] = np.nan
@@ -243,6 +246,7 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
     folder = tmp_path / "cache/datasets/mine"
     folder.mkdir(parents=True)
     np.save(folder / "images.npy", IMAGES)
+    storage.write_json(folder / "dataset.json", {"sha256": {"images.npy": storage.digest(folder / "images.npy")}})
     settings_text = '{"of": "file", "set": {"path": "f.npy"}}'
     command = [sys.executable, "-m", "features", "extract", "mine", "given", "--settings", settings_text, "--data", "there"]
     environment = os.environ | {"PYTHONPATH": str(experiments.ROOT)}

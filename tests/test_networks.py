@@ -14,7 +14,7 @@ import experiments
 import networks
 from experiments import ROOT, BenchmarkError
 from features.squeezenet1_1_pool import SqueezeNet11Pool
-from storage import digest
+from storage import digest, write_json
 
 # Parameters as the pages of the official weights give them, tensors of the official files, and dimensions of the usual features.
 PUBLISHED = {
@@ -230,6 +230,7 @@ def test_the_command_records_what_made_the_features_and_goes_on_after_a_kill(tmp
     folder.mkdir(parents=True)
     images = np.random.default_rng(1).integers(0, 256, (200, 32, 32, 3)).astype(np.uint8)
     np.save(folder / "images.npy", images)
+    write_json(folder / "dataset.json", {"sha256": {"images.npy": digest(folder / "images.npy")}})
     sha256 = saved(squeezenet.state_dict(), tmp_path / "mine.pth")
     keywords = {"weights": "mine.pth", "sha256": sha256, "resize": 64, "crop": 64}
     settings = json.dumps({"of": "squeezenet1_1_pool", "set": keywords})
