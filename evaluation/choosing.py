@@ -19,8 +19,8 @@ def choose(results: Path, output: Path) -> None:
 
     results: folder with experiment.json, runs.csv and metrics.csv of an experiment with `trials`, each of its data sets a
     `NAME-validation`, so that no test query is ever looked at. output: a configuration, JSON, where the entries of these data sets
-    are replaced: for each method X the variants `X.tuned-NAME`, and `X.as-bgan-NAME` with the settings chosen for BGAN; and under
-    `tried` every trial with its mAP. A trial with a failed run has no mAP and is never chosen.
+    are replaced: for each method X the variants `X.tuned-NAME`, and `X.as-bgan-NAME` with the settings chosen for BGAN where these
+    are others; and under `tried` every trial with its mAP. A trial with a failed run has no mAP and is never chosen.
 
     Raises BenchmarkError for an experiment without trials, on test queries, or of which a run is missing.
     """
@@ -86,9 +86,10 @@ def _chosen(methods: dict[str, dict], name: str) -> dict[str, dict]:
     for method, tried in methods.items():
         settings = tried["trials"][tried["chosen"]]["set"]
         entries[f"{method}.tuned-{name}"] = _entry(tried, settings, "tuned", "own", name)
-        if tried["of"] == "bgan" and method != "bgan" and "bgan" in methods:
-            place = methods["bgan"]["chosen"]
-            entries[f"{method}.as-bgan-{name}"] = _entry(tried, tried["trials"][place]["set"], "BGAN's tuning", "bgan", name)
+        if tried["of"] == "bgan" and "bgan" in methods:
+            of_bgan = tried["trials"][methods["bgan"]["chosen"]]["set"]
+            if of_bgan != settings:
+                entries[f"{method}.as-bgan-{name}"] = _entry(tried, of_bgan, "BGAN's tuning", "bgan", name)
     return entries
 
 

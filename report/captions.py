@@ -64,7 +64,7 @@ def _settings(results: Results, entry: Declaration, panels: list[Panel]) -> Iter
         " database both from the training part, one other seed; then trained on the whole of it."
     )
     if "bgan" in kinds:
-        yield "(BGAN's tuning): the setting so chosen for BGAN."
+        yield "(BGAN's tuning): the setting so chosen for BGAN, where another was chosen for the row itself."
     yield "Other rows: fixed settings, the same for all data sets."
 
 

@@ -100,6 +100,11 @@ def test_the_choices_are_variants_of_that_data_set_alone(tmp_path):
         experiments.runs(config | {"datasets": ["digits-validation"]})
 
 
+def test_a_row_that_chose_as_bgan_did_is_not_trained_twice(tmp_path):
+    maps = MAPS | {"bgan-n.trial2": (0.9, 0.9)}
+    assert set(chosen(tmp_path, maps)["variants"]["methods"]) == {"bgan.tuned-digits", "bgan-n.tuned-digits"}
+
+
 def test_a_failed_trial_is_never_chosen(tmp_path):
     found = chosen(tmp_path, failed={"bgan.trial2"})["tried"]["digits"]["methods"]["bgan"]
     assert (found["chosen"], found["trials"][1]["map"]) == (0, None)
