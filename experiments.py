@@ -447,6 +447,12 @@ def uses_gpu(floor: str, name: str, config: dict) -> int:
     return int(variant(floor, name, config).component.literals.get("uses_gpu", False))
 
 
+def submission(dataset: str, features: str, name: str, config: dict) -> str | None:
+    """Name of what a cluster gets as one job: all runs of a method that needs no GPU, and their scoring. None: a job of its own."""
+    alone = name in CONTROLS or uses_gpu("methods", name, config)
+    return None if alone else f"{dataset}.{features}.{name}"
+
+
 def user_files(floor: str, name: str, config: dict, bits: object = "", seed: object = "") -> list[str]:
     """Files and folders below the data folder that a variant's settings name, there or not. A job depends on what they hold, not on
     where they lie, so that moving the data folder makes nothing anew; weights are known by their digest already."""
