@@ -56,7 +56,7 @@ def test_unknown_names_are_told_what_is_known(changes, message):
         ("itq", ("squeezenet1_1_pool", "weights/squeezenet1_1.pth")),
         ("bgan-features", ("squeezenet1_1_pool", "weights/squeezenet1_1.pth")),
         ("bgan-squeezenet1_1", ("squeezenet1_1", "weights/squeezenet1_1.pth")),
-        ("bgan-vgg19", ("vgg19", "weights/vgg19-dcbb9e9d.pth")),
+        ("bgan.vgg19", ("vgg19", "weights/vgg19-dcbb9e9d.pth")),
         ("bgan", ("conv", "")),
         ("mine", ("", "")),
     ],
