@@ -48,14 +48,15 @@ def test_the_workflow_ends_on_a_cluster_that_loses_a_node(tmp_path):
     with open(copy.folder / "results/runs.csv", newline="") as file:
         assert [row["status"] for row in csv.DictReader(file)] == ["done"] * 6
     submitted = set(re.findall(r"has been submitted with SLURM jobid (\d+)", log.read_text()))
-    assert 3 + 2 + 3 + 1 <= len(submitted) <= 3 + 2 + 3 + 1 + 2, "preparation, a group a method, BGAN's, the tables, and what was lost"
+    jobs = 3 + 2 + 3 + 1  # preparation; a group for each of two methods; BGAN's runs and scoring; the tables
+    assert jobs <= len(submitted) <= jobs + 3, "those on the lost node may be submitted again"
 
 
 def lose_a_node(cluster, copy):
     """Kill the node that has no GPU, as soon as a run of a method is on it; returns its name."""
     for _ in range(LIMIT):
         shown = subprocess.run(["squeue", "-h", "-t", "R", "-o", "%N %k"], capture_output=True, text=True).stdout
-        if "cpu1 group" in shown or "cpu1 rule_encode" in shown or "cpu1 rule_neighbours" in shown:
+        if re.search("^cpu1 .*encode", shown, re.MULTILINE):
             cluster.kill("cpu1")
             return "cpu1"
         time.sleep(0.5)
