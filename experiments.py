@@ -397,6 +397,21 @@ def described_by(part: Component) -> dict[str, str]:
     return {name: path for name, path in DESCRIPTIONS.items() if name != "neighbours" or name in part.consumes}
 
 
+def encoder(features: str, name: str, config: dict) -> tuple[str, str]:
+    """What sees the images in the runs of a method, and the file of its weights: its own encoder, or what made the features it reads.
+
+    Empty for codes that were made elsewhere; no file for what is not trained, or trained from scratch.
+    """
+    seen = variant("methods", name, config)
+    of = seen.keywords.get("encoder", "features")
+    if of == "features":
+        if "features" not in seen.component.consumes:
+            return "", ""
+        seen = variant("features", features, config)
+        of = seen.component.name
+    return of, seen.keywords.get("weights") or seen.keywords.get("path") or ""
+
+
 def scored_folders(config: dict) -> list[tuple[str, str, str]]:
     """(data set, features, variant or control) of every scoring job: one job scores all bits and seeds of a variant."""
     names = [*config["controls"], *config["methods"]]
