@@ -44,7 +44,7 @@ def main() -> None:
     for items in arguments.items:
         with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
             write(Path(folder), items)
-            measured[items] = {stage: run(command, folder) for stage, command in stages(arguments.method, arguments.bits).items()}
+            measured[items] = {stage: run(*job, Path(folder)) for stage, job in stages(arguments.method, arguments.bits).items()}
             described = storage.read_json(
                 Path(folder, experiments.RUN.format(**PLACE, variant=arguments.method, bits=arguments.bits, seed=0), "run.json")
             )
@@ -64,7 +64,7 @@ def write(folder: Path, items: int) -> None:
     labels = generator.integers(CLASSES, size=n)
     data = folder / experiments.DATASET.format(**PLACE)
     data.mkdir(parents=True)
-    with open(folder / "given.npy", "wb") as file:  # no mapping: a job's largest size counts its parent's when it was started
+    with open(folder / "given.npy", "wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (n, DIMENSIONS)})
         for start in range(0, n, BLOCK):
             rows = labels[start : start + BLOCK]
@@ -77,25 +77,25 @@ def write(folder: Path, items: int) -> None:
     storage.write_json(data / "dataset.json", {"name": "synthetic", "sha256": files, "split_sha256": "", "settings": {}})
 
 
-def stages(method: str, bits: int) -> dict[str, list[str]]:
-    """The jobs as the Snakefile runs them."""
+def stages(method: str, bits: int) -> dict[str, tuple[list[str], str]]:
+    """The jobs as the Snakefile runs them, each with the file in which it describes itself."""
     settings = json.dumps({"of": "file", "set": {"path": "given.npy"}})
+    place = PLACE | {"variant": method, "bits": bits, "seed": 0}
+    extract = ["features", "extract", *PLACE.values(), "--settings", settings, "--data", "."]
+    score = ["evaluation", "score", *PLACE.values(), method, "--runs", f"{bits}:0", "--threads", "1"]
     return {
-        "features": ["features", "extract", *PLACE.values(), "--settings", settings, "--data", "."],
-        "codes": ["methods", *PLACE.values(), method, str(bits), "0"],
-        "metrics": ["evaluation", "score", *PLACE.values(), method, "--runs", f"{bits}:0", "--threads", "1"],
+        "features": (extract, experiments.FEATURES.format(**place) + "/features.json"),
+        "codes": (["methods", *PLACE.values(), method, str(bits), "0"], experiments.RUN.format(**place) + "/run.json"),
+        "metrics": (score, experiments.SCORES.format(**place) + "/score.json"),
     }
 
 
-def run(command: list[str], folder: str) -> tuple[float, float]:
+def run(command: list[str], described: str, folder: Path) -> tuple[float, float]:
     """Seconds and largest resident size in MiB of a job."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     started = time.perf_counter()
-    job = subprocess.Popen([sys.executable, "-m", *command], cwd=folder, env=environment, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(job.pid, 0)
-    if status:
-        sys.exit(f"{' '.join(command)} failed")
-    return time.perf_counter() - started, usage.ru_maxrss / 1024
+    subprocess.run([sys.executable, "-m", *command], cwd=folder, env=environment, stdout=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - started, storage.read_json(folder / described)["peak_memory_mib"]
 
 
 def draw(measured: dict[int, dict[str, tuple[float, float]]]) -> None:

@@ -41,6 +41,7 @@ from experiments import (
 )
 
 BLOCK = 8192  # images encoded at a time
+GATHERED = 512  # rows read at a time that may lie far apart: the system maps up to 64 KiB around each
 SMALLER = ("batch", "image_size", "width")  # keywords of deep methods that memory grows with
 
 
@@ -164,8 +165,8 @@ def sampled(train: np.ndarray, part: Component, seed: int) -> np.ndarray:
 def rows_of(opened: Callable[[], np.ndarray], rows: np.ndarray) -> np.ndarray:
     """Rows of an array in a file, in memory."""
     kept = np.empty((len(rows), *opened().shape[1:]), opened().dtype)
-    for start in range(0, len(rows), BLOCK):
-        kept[start : start + BLOCK] = opened()[rows[start : start + BLOCK]]
+    for start in range(0, len(rows), GATHERED):
+        kept[start : start + GATHERED] = opened()[rows[start : start + GATHERED]]
     return kept
 
 

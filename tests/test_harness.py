@@ -66,6 +66,14 @@ def prepared(folder, n):
     return folder
 
 
+def test_memory_is_that_of_the_process_and_not_of_its_parent(tmp_path):
+    filled = np.ones(2**26)  # 512 MiB
+    job(tmp_path, program="import provenance; assert provenance.peak_memory_mib() < 100")
+    kept = "import provenance; kept = bytearray(2**28); del kept; assert 256 < provenance.peak_memory_mib() < 356"
+    job(tmp_path, program=kept)
+    assert filled.all()
+
+
 def test_encoding_holds_a_block_of_features_and_the_codes(tmp_path):
     """100 MiB of features more are 6.4 MB of codes more, and what sorting them takes."""
     sizes = []
