@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import functools
 import json
+import math
 import os
 import sys
 import time
@@ -286,6 +287,10 @@ def _check_keyword(part: Component, keyword: str, value: object, where: str) -> 
     if keyword not in part.keywords:
         known = ", ".join(key for key in part.keywords if key != "seed") or "none"
         raise BenchmarkError(f"{where}: {part.floor}/{part.name}.py has no keyword {keyword!r}: expected one of {known}")
+    if not _is_plain(value):
+        raise BenchmarkError(
+            f"{where}: found {value!r}, expected text, a number, true, false, null or a list of such; quote what is a text"
+        )
     default = part.keywords[keyword]
     if default is ... or default is None or value is None:
         return
@@ -298,6 +303,13 @@ def _check_keyword(part: Component, keyword: str, value: object, where: str) -> 
         fits = isinstance(value, (list, tuple) if isinstance(default, (list, tuple)) else type(default))
     if not fits:
         raise BenchmarkError(f"{where}: found {value!r}, expected a value like the default {default!r}")
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a value travels to a job as JSON and back: YAML has dates, bytes and infinities too."""
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value))
 
 
 def grid(config: dict) -> list[tuple[str, str]]:
@@ -327,6 +339,9 @@ def runs(config: dict) -> list[Run]:
     clash = [name for name in config["methods"] if name in CONTROLS]
     if clash:
         raise BenchmarkError(f"methods: {clash[0]!r} is a control: list it under controls")
+    for floor in ("features", "methods"):
+        for name in config[floor]:
+            _check_paths(variant(floor, name, config), config)
     for dataset, features in grid(config):
         _need_images(dataset, features, config)
         for name in config["methods"]:
@@ -340,6 +355,15 @@ def runs(config: dict) -> list[Run]:
         for name in config["methods"]
         for bits, seed in bits_and_seeds(name, config)
     ]
+
+
+def _check_paths(found: Variant, config: dict) -> None:
+    """Raise BenchmarkError for a file of the user's whose path Snakemake would not take as it is."""
+    for path in (found.keywords.get(keyword) for keyword in USER_FILES):
+        shown = str(user_file(path, 0, 0, config)) if isinstance(path, str) else ""
+        if set(shown) & set("{}"):
+            where = f"{found.component.floor}: {found.name}"
+            raise BenchmarkError(f"{where}: {shown!r} holds braces, which stand for {{bits}} and {{seed}} alone")
 
 
 def _need_images(dataset: str, features: str, config: dict) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments import BenchmarkError
+from experiments import BenchmarkError, one_line
 from features._base import Extractor
 from storage import digest
 
@@ -34,5 +34,5 @@ class File(Extractor):
             return np.load(self._file, mmap_mode="r", allow_pickle=False)
         except FileNotFoundError:
             raise BenchmarkError(f"feature file {self._file} is missing: put it there, or change `path` or the data folder") from None
-        except (ValueError, OSError, EOFError) as error:
-            raise BenchmarkError(f"{self._file} is not a .npy array of numbers ({error})") from None
+        except Exception as error:  # NumPy raises errors of many kinds for damaged headers
+            raise BenchmarkError(f"{self._file} is no .npy array of numbers ({one_line(error)})") from None
