@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import platform
 import resource
@@ -12,9 +13,11 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from experiments import ROOT
-from storage import digest
+import gpus
+from experiments import CACHE, ROOT
+from storage import digest, read_json, write_json
 
+DIGESTS = Path(CACHE, "digests.json")  # of the user's files
 PACKAGES = ("numpy", "scipy", "sklearn", "torch", "numba", "pandas", "PIL")  # as they are imported
 
 GPU_TOLERANCE = 0.05  # of a mean average precision, between two trainings on a GPU with the same seed
@@ -40,6 +43,33 @@ def digests(paths: Iterable[str | Path]) -> dict[str, str]:
         name = path.resolve().relative_to(ROOT) if path.resolve().is_relative_to(ROOT) else path
         found[name.as_posix()] = digest(path)
     return found
+
+
+def fingerprints(paths: Iterable[str | Path]) -> list[str]:
+    """What the user's files hold, wherever they lie: SHA-256 of a file, or of the names, sizes and times of change in a folder.
+
+    Empty for what is not there. A file is read again only when its size or time of change differs from when it was last asked for.
+    """
+    return [_of_folder(path) if path.is_dir() else _of_file(path) if path.is_file() else "" for path in map(Path, paths)]
+
+
+def _of_file(path: Path) -> str:
+    known = read_json(DIGESTS) if DIGESTS.is_file() else {}
+    place, seen = str(path.resolve()), [path.stat().st_size, path.stat().st_mtime_ns]
+    if known.get(place, {}).get("seen") != seen:
+        known[place] = {"seen": seen, "sha256": digest(path)}
+        write_json(DIGESTS, known)
+    return known[place]["sha256"]
+
+
+def _of_folder(path: Path) -> str:
+    lines = hashlib.sha256()
+    for folder, folders, files in os.walk(path):
+        folders.sort()
+        for name in sorted(files):
+            status = os.stat(os.path.join(folder, name))
+            lines.update(f"{os.path.relpath(folder, path)}/{name} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return lines.hexdigest()
 
 
 @functools.cache
@@ -86,8 +116,7 @@ def peak_memory_mib() -> float:
 
 def gpu_present() -> bool:
     """Whether the system has an NVIDIA device that is not hidden, without importing torch."""
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") == ""
-    return not hidden and any(Path("/dev").glob("nvidia[0-9]*"))
+    return bool(gpus.names())
 
 
 def device_advice(error: Exception, smaller: Sequence[str]) -> str:

@@ -50,8 +50,9 @@ def load(name: str, settings: dict, data: Path) -> tuple[_base.Dataset, _base.Co
 
 
 def prepare(name: str, settings: dict, dataset: _base.Dataset, collection: _base.Collection, threads: int) -> None:
-    """Write images.npy, labels.npy, split.npz and dataset.json of one data set, all or none."""
+    """Write images.npy, labels.npy, split.npz, names.json (of image files, else none) and dataset.json of one data set, all or none."""
     with storage.new_folder(DATASET.format(dataset=name)) as folder:
+        storage.write_json(folder / "names.json", {"names": list(getattr(collection.images, "names", ()))})
         collection = replace(collection, images=_images.write(collection.images, folder / "images.npy", threads))
         np.save(folder / "labels.npy", collection.labels)
         np.savez(folder / "split.npz", query=collection.query, database=collection.database, train=collection.train)

@@ -19,6 +19,7 @@ import storage
 from evaluation import METRIC_VERSION, metrics
 from evaluation.controls import each_query
 from evaluation.histograms import hamming_shared, items_and_relevant
+from evaluation.inspection import chosen, inspect
 from evaluation.presets import PRESETS, replay, undefined
 from evaluation.relevance import Relevance
 from experiments import BenchmarkError
@@ -51,7 +52,9 @@ def score(dataset: str, features: str, variant: str, runs: Iterable[tuple[int, i
     left_out = len(split["query"]) - len(kept)
     split["query"] = split["query"][kept]
 
-    table, arrays, scored = [], {"query": split["query"]}, []
+    table, scored, arrays = [], [], {"query": split["query"]}
+    if not control:
+        arrays["inspected"] = split["query"][chosen(len(kept))]
     for bits, seed in runs:
         started = time.perf_counter()
         if control:
@@ -83,10 +86,12 @@ def _score_codes(source: Path, bits: int, items: int, split: Arrays, relevance: 
     with _naming(source):
         g = hamming_shared(codes[split["query"]], codes[split["database"]], bits, relevance)
     n, r = items_and_relevant(g)
-    values = _measure(g, relevance.single) | {(metric, None): metrics.measure(metric, None, n, r) for metric in metrics.LOOKUP}
+    looked_at = inspect(codes[split["query"]], codes[split["database"]], bits, relevance, n, r)
+    looked_at["first"] = split["database"][looked_at["first"]]
+    values = _measure(g, relevance.single) | metrics.measure_all([(metric, None) for metric in metrics.LOOKUP], n, r)
     rows = [(*key, value.mean()) for key, value in values.items()] + list(metrics.ball_curve(n, r))
     kept = {"n": n, "r": r} | ({} if relevance.single else {"g": g})
-    return rows, {name: counts.astype(np.int32) for name, counts in kept.items()} | {"ap": values["map", None]}
+    return rows, {name: counts.astype(np.int32) for name, counts in kept.items()} | {"ap": values["map", None], **looked_at}
 
 
 def _replayed(source: Path, bits: int, split: Arrays, relevance: Relevance, left_out: int, dataset: str) -> Rows:
@@ -112,7 +117,7 @@ def _measure(g: np.ndarray, single: bool) -> dict[tuple[str, int | None], np.nda
     n, r = items_and_relevant(g)
     size = n[0].sum()
     asked = [(metric, None) for metric in metrics.WHOLE] + [key for key in CUTS + GRADED_CUTS if not _omission(*key, size, single)]
-    values = {(metric, k): metrics.measure(metric, k, n, r, g) for metric, k in asked}
+    values = metrics.measure_all(asked, n, r, g)
     ranks = np.unique(np.geomspace(1, size, CURVE_RANKS).round().astype(np.int64))
     return values | {(metric, rank): value for metric, rank, value in metrics.rank_curve(n, r, ranks)}
 

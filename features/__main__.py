@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+import gpus
 import provenance
 import storage
 from experiments import CACHE, DATASET, FEATURES, METRICS, BenchmarkError, Component, component, data_folder, one_line, sources
@@ -34,11 +35,15 @@ def main() -> None:
     extraction.set_defaults(job=extract)
     listing = commands.add_parser("neighbours", help="write neighbours.npy, from features.npy")
     listing.set_defaults(job=neighbours)
+    search = commands.add_parser("check", help="say whether the files that features need are there, downloads included")
+    search.set_defaults(job=check)
     for command in (extraction, listing):
         command.add_argument("dataset", help="name of a prepared data set")
+    for command in (extraction, listing, search):
         command.add_argument("features", help="name of the features in the results")
-    extraction.add_argument("--settings", help='JSON {"of": plugin, "set": keywords}; default: the plugin `features` as it is')
-    extraction.add_argument("--data", type=Path, default=data_folder(), help="the user's data folder, only read")
+    for command in (extraction, search):
+        command.add_argument("--settings", help='JSON {"of": plugin, "set": keywords}; default: the plugin `features` as it is')
+        command.add_argument("--data", type=Path, default=data_folder(), help="the user's data folder, only read")
     extraction.add_argument("--threads", type=int, default=1)
     listing.add_argument("--metric", choices=METRICS, default=METRICS[0])
     listing.add_argument("--threads", type=int, default=1)
@@ -57,10 +62,12 @@ def main() -> None:
 def extract(arguments: argparse.Namespace) -> None:
     """Write features.npy (n, d) float32 and features.json. A job that was killed goes on where it was."""
     name, (dataset, output) = arguments.features, folders(arguments)
-    settings = json.loads(arguments.settings or json.dumps({"of": name, "set": {}}))
-    part = component("features", settings["of"])
-    extractor = getattr(importlib.import_module(f"features.{part.name}"), part.class_name)(**settings["set"])
+    extractor, part, settings = built(arguments)
+    if part.literals.get("uses_gpu"):
+        gpus.lease()
     extractor.threads = arguments.threads
+    if (dataset / "names.json").is_file():
+        extractor.image_names = storage.read_json(dataset / "names.json")["names"]
     images = storage.unchanged(dataset / "images.npy", dataset / "dataset.json")
     n = len(_base.opened(images))
     extractor.open(arguments.data, n)
@@ -75,6 +82,18 @@ def extract(arguments: argparse.Namespace) -> None:
     storage.write_json(output / "features.json", provenance.record(**described))
     rows_done(partial).unlink(missing_ok=True)
     print(f"{name}: {n:,} x {dimensions:,}")
+
+
+def check(arguments: argparse.Namespace) -> None:
+    built(arguments)[0].check(arguments.data)
+    print(f"{arguments.features}: all there")
+
+
+def built(arguments: argparse.Namespace) -> tuple[_base.Extractor, Component, dict]:
+    """The extractor that the command asks for, what its source says, and its settings."""
+    settings = json.loads(arguments.settings or json.dumps({"of": arguments.features, "set": {}}))
+    part = component("features", settings["of"])
+    return getattr(importlib.import_module(f"features.{part.name}"), part.class_name)(**settings["set"]), part, settings
 
 
 def folders(arguments: argparse.Namespace) -> tuple[Path, Path]:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-import codes as imported
+import gpus
 import provenance
 import storage
 from experiments import (
@@ -80,6 +80,8 @@ def train_and_encode(run: Run, settings: dict, traceback_file: str | None) -> No
 
 def learned(part: Component, run: Run, settings: dict, dataset: Path, features: Path, traceback_file: str | None) -> tuple:
     """The fitted method, codes (n, bits) bool, and seconds; BenchmarkError for whatever it raises, and where all codes are the same."""
+    if part.literals.get("uses_gpu"):
+        gpus.lease()
     try:
         hasher = build(part, run, settings["set"])
         gc.enable()
@@ -127,6 +129,8 @@ def learn(hasher, part: Component, run: Run, dataset: Path, features: Path) -> t
     train = np.load(split, allow_pickle=False)["train"]
     consumed = {name: _opened(storage.unchanged(files[name], recorded[name])) for name in part.consumes if name != "codes"}
     if "codes" in part.consumes:
+        import codes as imported  # here, since other methods need no reader of archives
+
         n = len(_opened(files["features"]))
         consumed["codes"] = imported.whole(user_file(hasher.path, bits, run.seed), n, bits)
     fitted_on = {name: _read_only(array if name == "neighbours" else array[train]) for name, array in consumed.items()}
@@ -176,10 +180,19 @@ def describe(run: Run, part: Component, keywords: dict, hasher, codes: np.ndarra
         repeats=provenance.repeatability(str(device)),
         threads=1,
         items=len(codes),
-        distinct_codes=len(np.unique(np.packbits(codes, axis=1), axis=0)),
+        distinct_codes=distinct(codes),
         bit_balance=float(np.minimum(ones, 1 - ones).mean()),
         **getattr(hasher, "facts_", {}),
     )
+
+
+def distinct(codes: np.ndarray) -> int:
+    """How many codes differ, of bool (n, bits), by sorting them as words of 64 bits."""
+    packed = np.zeros((len(codes), -(-codes.shape[1] // 64) * 8), np.uint8)
+    packed[:, : -(-codes.shape[1] // 8)] = np.packbits(codes, axis=1)
+    words = packed.view(np.uint64).T  # (W, n)
+    words = words[:, np.lexsort(words)]
+    return 1 + int((words[:, 1:] != words[:, :-1]).any(axis=0).sum())
 
 
 def _keep_traceback(path: str | None) -> str:

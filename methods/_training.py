@@ -11,9 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 import storage
 from experiments import BenchmarkError, one_line
+
+OPTIMISERS = ("adam", "sgd")
 
 
 def device() -> torch.device:
@@ -32,7 +35,7 @@ def stream_seed(seed: int, name: str) -> int:
 
 @contextlib.contextmanager
 def initialised_by(seed: int, name: str) -> Iterator[None]:
-    """Networks built in this block draw their weights from their own stream."""
+    """Networks built in this block draw their weights from their own stream, and dropout its zeros."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, name))
         yield
@@ -126,6 +129,22 @@ def batches(n: int, size: int, epochs: int, seed: int) -> Iterator[tuple[int, np
         order = generator.permutation(n)
         for start in range(0, n - size + 1, size):
             yield epoch, order[start : start + size]
+
+
+def optimiser_of(network: nn.Module, name: str, learning_rate: float, epsilon: float) -> torch.optim.Optimizer:
+    """Adam, or stochastic gradient descent with momentum 0.9, for all parameters of a network. name: one of OPTIMISERS."""
+    if name == "sgd":
+        return torch.optim.SGD(network.parameters(), learning_rate, momentum=0.9)
+    return torch.optim.Adam(network.parameters(), learning_rate, eps=epsilon, fused=True)
+
+
+def accumulate(objective: torch.Tensor, networks: list[nn.Module]) -> None:
+    """Add the gradient of `objective` to the parameters of `networks` and of nothing else."""
+    parameters = [parameter for network in networks for parameter in network.parameters()]
+    gradients = torch.autograd.grad(objective, parameters, retain_graph=True, allow_unused=True)
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        if gradient is not None:
+            parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
 
 
 def check_finite(losses: dict[str, torch.Tensor], epoch: int) -> None:
