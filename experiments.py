@@ -341,9 +341,6 @@ def runs(config: dict) -> list[Run]:
     clash = [name for name in config["methods"] if name in CONTROLS]
     if clash:
         raise BenchmarkError(f"methods: {clash[0]!r} is a control: list it under controls")
-    for floor in ("features", "methods"):
-        for name in config[floor]:
-            _check_paths(variant(floor, name, config), config)
     for dataset, features in grid(config):
         _need_images(dataset, features, config)
         for name in config["methods"]:
@@ -357,15 +354,6 @@ def runs(config: dict) -> list[Run]:
         for name in config["methods"]
         for bits, seed in bits_and_seeds(name, config)
     ]
-
-
-def _check_paths(found: Variant, config: dict) -> None:
-    """Raise BenchmarkError for a file of the user's whose path Snakemake would not take as it is."""
-    for path in (found.keywords.get(keyword) for keyword in USER_FILES):
-        shown = str(user_file(path, 0, 0, config)) if isinstance(path, str) else ""
-        if set(shown) & set("{}"):
-            where = f"{found.component.floor}: {found.name}"
-            raise BenchmarkError(f"{where}: {shown!r} holds braces, which stand for {{bits}} and {{seed}} alone")
 
 
 def _need_images(dataset: str, features: str, config: dict) -> None:

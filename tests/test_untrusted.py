@@ -23,7 +23,7 @@ from experiments import ROOT, BenchmarkError, Run
 from features.file import File
 
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-HOSTILE = "$(touch HACKED) `touch HACKED` '; touch HACKED; \" && touch HACKED \n touch HACKED # \\"
+HOSTILE = "$(touch HACKED) `touch HACKED` '; touch HACKED; \" && touch HACKED \n touch HACKED # {input} {{x}} {seeds} \\"
 SCHEMA = yaml.safe_load((ROOT / "config/schema.yaml").read_text())
 
 
@@ -82,14 +82,6 @@ def test_settings_are_planned_or_refused(floor, of, data):
     except (jsonschema.ValidationError, BenchmarkError):
         return
     assert experiments.settings_text(floor, "mine", plan) == settings_text
-
-
-@pytest.mark.parametrize(("data", "path"), [("{input}", "mine.npy"), ("data", "{wildcards.bits}.npy"), ("data", "a}.npy")])
-def test_braces_in_a_path_are_refused_before_snakemake_fills_them(data, path):
-    config = yaml.safe_load((ROOT / "config/config.yaml").read_text()) | {"data": data, "methods": ["mine"]}
-    config["variants"] = {"methods": {"mine": {"of": "imported", "set": {"path": path}}}}
-    with pytest.raises(BenchmarkError, match=r"methods: mine: '.*' holds braces, which stand for \{bits\} and \{seed\} alone"):
-        experiments.runs(config)
 
 
 def test_a_value_that_yaml_makes_a_date_is_told_to_be_quoted():
