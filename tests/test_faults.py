@@ -387,7 +387,7 @@ class TestCheckpoints:
     def kept(self, folder, monkeypatch, device="cpu"):
         monkeypatch.setattr(Checkpoint, "interval", 0.0)
         noise = torch.Generator()
-        Checkpoint(folder / "state.pt", self.parts(), noise).keep([torch.zeros(3)])
+        Checkpoint(folder / "state.pt", self.parts(), noise).keep([torch.zeros(3)], left=1)
         return Checkpoint(folder / "state.pt", self.parts(), noise)
 
     def test_a_changed_byte_is_found_and_training_begins_again(self, tmp_path, monkeypatch):
