@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import gpus
-from experiments import CACHE, ROOT
-from storage import digest, read_json, write_json
+from experiments import CACHE, DESCRIPTIONS, ROOT
+from storage import digest, read_json, unchanged, write_json
 
 DIGESTS = Path(CACHE, "digests.json")  # of the user's files
 PACKAGES = ("numpy", "scipy", "sklearn", "torch", "numba", "pandas", "PIL")  # as they are imported
@@ -43,6 +43,20 @@ def digests(paths: Iterable[str | Path]) -> dict[str, str]:
         name = path.resolve().relative_to(ROOT) if path.resolve().is_relative_to(ROOT) else path
         found[name.as_posix()] = digest(path)
     return found
+
+
+def check_arrays(pairs: Iterable[tuple[str, str]]) -> None:
+    """Raise BenchmarkError if an array of a (data set, features) in the cache is not the one that was made: see storage.unchanged.
+
+    Before anything is planned, since Snakemake takes a damaged file for a new one and removes what came of it.
+    """
+    arrays = {"dataset": ("images.npy", "labels.npy", "split.npz"), "features": ("features.npy",), "neighbours": ("neighbours.npy",)}
+    for dataset, features in pairs:
+        for name, pattern in DESCRIPTIONS.items():
+            recorded = Path(pattern.format(dataset=dataset, features=features))
+            for array in (recorded.with_name(file) for file in arrays[name]):
+                if array.is_file() and recorded.is_file():
+                    unchanged(array, recorded)
 
 
 def fingerprints(paths: Iterable[str | Path]) -> list[str]:

@@ -290,6 +290,8 @@ def files(folder):
 @pytest.mark.parametrize("written", WRITERS)
 def test_a_full_disk_is_one_line_and_leaves_what_was_there(place, written):
     """A file that may not grow stands for a disk that is full: both are an error of the same write."""
+    if written.startswith("results/scores"):
+        assert command(place, *WRITERS[written]).returncode == 0, "its loops are compiled, and kept"
     before = files(place)
     done = command(place, *WRITERS[written], preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024)))
     one_line(done, WRITERS[written][0], f"cannot write {written} .*expected a folder that can be written, on a disk with space")
@@ -371,11 +373,8 @@ def test_a_changed_byte_of_the_cache_is_found_before_it_is_used(place, name):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    method = ("methods", "digits", "pixels", "bgan", "8", "0")
-    shown = path.relative_to(place)
-    one_line(command(place, *method), "methods", f"{shown} was damaged and is removed .*run the same command again, which makes it anew")
-    assert not path.exists()
-    one_line(command(place, *method), "methods", f"{shown} is missing: run the same command again")
+    done = command(place, "methods", "digits", "pixels", "bgan", "8", "0")
+    one_line(done, "methods", f"{path.relative_to(place)} was damaged since it was made .*delete it and add its name to the same command")
 
 
 class TestCheckpoints:
