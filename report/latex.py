@@ -167,7 +167,9 @@ def _places(row: Row) -> list[tuple[int, Cell]]:
 
 def _columns_of_parts(table: Table, chosen: Layout) -> list[Table]:
     """The table, or where it has more columns than a part takes, one with the first of them, and so on; it has no blank rows."""
-    starts = range(0, len(table.columns), chosen.columns) or [0]
+    if chosen.columns >= len(table.columns):
+        return [table]
+    starts = range(0, len(table.columns), chosen.columns)
     return [_with_columns(table, start, min(start + chosen.columns, len(table.columns))) for start in starts]
 
 

@@ -65,16 +65,17 @@ def test_thumbnails_are_the_images_and_places_lead_to_them(tmp_path, monkeypatch
         top, left = place // gallery.ACROSS * sprite.down, place % gallery.ACROSS * sprite.across
         return pixels[top : top + sprite.height, left : left + sprite.width]
 
+    rows = shown.data["images"]
     query = shown.data["queries"][3]
-    assert query["image"] == inspection.chosen(QUERIES)[3]
-    np.testing.assert_array_equal(tile(query["place"]), images[query["image"]])
-    found = shown.data["methods"][2]["lengths"][32]
-    for item, place in zip(found["items"][3], found["places"][3], strict=True):
-        np.testing.assert_array_equal(tile(place), images[item])
-    places = {
-        place for method in shown.data["methods"] for length in method["lengths"].values() for row in length["places"] for place in row
-    }
-    assert len(places) <= QUERIES + DATABASE  # each image once
+    assert rows[query] == inspection.chosen(QUERIES)[3]
+    np.testing.assert_array_equal(tile(query), images[rows[query]])
+    with np.load(tmp_path / "results/scores/digits/pixels/itq/histograms.npz") as kept:
+        first = kept["32bit/seed0/first"][3]
+    found = shown.data["methods"][2]["lengths"][32]["items"][3]
+    assert [rows[place] for place in found] == first.tolist()
+    for place in found:
+        np.testing.assert_array_equal(tile(place), images[rows[place]])
+    assert len(set(rows)) == len(rows)  # each image once
 
 
 def test_the_arrays_are_those_of_the_first_done_seed(tmp_path, monkeypatch):
@@ -88,8 +89,10 @@ def test_the_arrays_are_those_of_the_first_done_seed(tmp_path, monkeypatch):
         pairs = kept["32bit/seed0/pairs"]
     np.testing.assert_allclose(methods["ITQ"][32]["pairs"], pairs / pairs.sum(axis=1, keepdims=True), atol=1e-5)
     assert list(methods["BGAN"]) == [16]
-    matrix = np.frombuffer(base64.b64decode(methods["LSH"][32]["correlation"]), np.int8).reshape(32, 32)
-    off = np.abs(matrix[np.triu_indices(32, 1)].astype(int)) / 100
+    with np.load(folder / "scores/digits/pixels/lsh/histograms.npz") as kept:
+        upper = kept["32bit/seed0/correlation"][np.triu_indices(32, 1)]
+    assert base64.b64decode(methods["LSH"][32]["correlation"]) == upper.tobytes()
+    off = np.abs(upper.astype(int)) / 100
     assert methods["LSH"][32]["correlated"] == [pytest.approx(off.mean(), abs=1e-3), off.max()]
 
 
@@ -249,11 +252,12 @@ def test_a_thumbnail_shows_the_pixels_of_its_image(report, page):
     page.locator("#gallery select[data-picks=dataset]").select_option("0")
     page.locator(".queries button").nth(2).click()
     bits = int(page.locator("#gallery select[data-picks=bits]").input_value())
-    item = report[1][0].data["methods"][1]["lengths"][bits]["items"][2][4]
+    data = report[1][0].data
+    item = data["images"][data["methods"][1]["lengths"][bits]["items"][2][4]]
     image = np.load(report[0].parent / "cache/datasets/digits/images.npy")[item]
     read = """(canvas) => [canvas.width, ...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data]"""
-    width, *data = page.locator(".retrieved tbody tr").nth(1).locator("canvas").nth(4).evaluate(read)
-    pixels = np.array(data, np.uint8).reshape(width, width, 4)[..., :3]
+    width, *read_pixels = page.locator(".retrieved tbody tr").nth(1).locator("canvas").nth(4).evaluate(read)
+    pixels = np.array(read_pixels, np.uint8).reshape(width, width, 4)[..., :3]
     np.testing.assert_array_equal(pixels, np.kron(image, np.ones((8, 8, 1), np.uint8)))
 
 
