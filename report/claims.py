@@ -152,8 +152,8 @@ def _collapsed(results: Results, pair: Pair, names: dict[str, None]) -> list[str
 
 def _told(outcomes: dict[str, list[int]]) -> str:
     if len(outcomes) == 1:
-        return f"{next(iter(outcomes))} at every code length"
-    return "; ".join(f"{what} at {listed(lengths)} bits" for what, lengths in outcomes.items())
+        return f"at every code length {next(iter(outcomes))}"
+    return "; ".join(f"at {listed(lengths)} bits {what}" for what, lengths in outcomes.items())
 
 
 def listed(items: list) -> str:

@@ -62,14 +62,14 @@ def test_a_claim_whose_rows_were_not_run_says_which(tmp_path):
     compared = verdict(found, "rq3")
     assert compared.words == "holds"
     assert compared.lacking == ["sh", "pcah", "deepbit", "deepbit_rotation"]
-    assert compared.sentences == ["BGAN against LSH and ITQ, fixed settings: better at every code length."]
+    assert compared.sentences == ["BGAN against LSH and ITQ, fixed settings: at every code length better."]
 
 
 def test_an_incomplete_or_failed_cell_keeps_a_claim_from_holding(tmp_path):
     found = experiment(tmp_path, broken={("bgan-nc", 32, 1): "failed"})
     shown = verdict(found)
     assert shown.words == "holds in part (5 of 6 comparisons in favour, 0 against)"
-    assert "BGAN against N + C, fixed settings: better at 16 bits; not complete at 32 bits." in shown.sentences
+    assert "BGAN against N + C, fixed settings: at 16 bits better; at 32 bits not complete." in shown.sentences
 
 
 def test_rows_with_chosen_settings_are_preferred_and_never_mixed_with_fixed_ones(tmp_path):
@@ -109,7 +109,7 @@ def test_times_are_compared_run_by_run(tmp_path):
         writer.writerows(runs)
     shown = verdict(results.read(folder), "rq4")
     assert shown.words == "holds in part (1 of 2 comparisons in favour, 0 against)"
-    assert shown.sentences == ["BGAN against ITQ, fixed settings: better at 16 bits; not distinguishable at 32 bits."]
+    assert shown.sentences == ["BGAN against ITQ, fixed settings: at 16 bits better; at 32 bits not distinguishable."]
     assert shown.rule.startswith(
         "lower encode microseconds than each of lsh, sh, pcah, itq, deepbit, deepbit_rotation at every code length"
     )
@@ -168,6 +168,8 @@ def test_winners_are_told_in_groups_of_code_lengths(tmp_path):
         "Ranking by the features themselves has 0.620 (Exact cosine; the best method is above it at 2 of 2 code lengths)"
     )
     assert told("open", {("bgan", "lsh"): "yes"})[0].endswith("; not distinguishable from ITQ.")
+    many = {"bgan": 0.7} | {f"m{place}": 0.1 for place in range(5)}
+    assert summary.winners(experiment(tmp_path / "many", many, {}))[0].endswith("; not distinguishable from 5 other methods.")
     untested = dict.fromkeys(both, "too few seeds")
     assert told("untested", untested)[0].endswith("; not tested against ITQ and LSH, for want of seeds.")
     changing = told("changing", both, lambda name, bits, seed: 0.9 if (name, bits) == ("lsh", 32) else levels[name])
