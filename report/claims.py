@@ -91,7 +91,8 @@ def _settings(results: Results, pair: Pair, rows: list[str], other: str) -> tupl
     """The two rows to compare, and whose settings both have; None where no two of a kind were run."""
     names = {method["name"] for method in results.methods}
     own, shared = f".tuned-{pair.dataset}", f".as-bgan-{pair.dataset}"
-    for kind, of_row, of_other in (("tuned", own, own), ("BGAN's tuning", own, shared), ("fixed settings", "", "")):
+    kinds = [("tuned", own, own), ("BGAN's tuning", own, shared), *(("fixed settings", encoder, encoder) for encoder in (".vgg19", ""))]
+    for kind, of_row, of_other in kinds:
         for row in rows:
             if {row + of_row, other + of_other} <= names:
                 return row + of_row, other + of_other, kind

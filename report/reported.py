@@ -22,6 +22,7 @@ COLUMNS = (
 )
 STATUSES = ("confirmed", "second-hand", "re-run by a third party", "withdrawn")
 QUALIFIERS = ("", "about", "above")
+CHOSEN = re.compile(r"\.(tuned|as-bgan)-.*")  # after the name of a row whose settings were chosen on validation labels
 METRIC = re.compile(r"(map|precision)(@\d+)?(\[found\])?")
 CAPTION = (
     "Figures as published, by protocol and metric; a blank is not known. One is compared with a measured figure, with the difference"
@@ -135,7 +136,7 @@ def differences(results: Results, pair: Pair, method: dict, figure: Reported) ->
 
 def set_against(results: Results, figure: Reported) -> list[dict]:
     """The methods of the experiment that a published figure is set against, with settings chosen for them or not."""
-    return [method for method in results.methods if method["name"].partition(".")[0] in figure.against]
+    return [method for method in results.methods if CHOSEN.sub("", method["name"]) in figure.against]
 
 
 def replicated(results: Results, pair: Pair, name: str, metric: str) -> bool:
