@@ -25,7 +25,7 @@ try:
 except (WorkflowError, BenchmarkError) as error:
     sys.exit(f"config: {experiments.explain(error)}")
 
-PLAN = experiments.plan_text(config)
+PLAN = experiments.plan_text(config | {"configfiles": [os.path.relpath(path) for path in workflow.overwrite_configfiles]})
 os.environ |= experiments.job_environment(config, workflow.cores)
 
 

@@ -20,9 +20,9 @@ from experiments import BenchmarkError, Run
 COLUMNS = (
     "dataset", "features", "variant", "bits", "seed", "status", "message", "method", "label", "citation", "keywords",
     "fit_seconds", "encode_seconds", "peak_memory_mib", "items", "distinct_codes", "bit_balance", "saturated", "device", "threads",
-    "commit", "dirty", "date", "codes_sha256", "folder",
+    "versions", "commit", "dirty", "date", "codes_sha256", "folder",
 )  # fmt: skip
-COPIED = COLUMNS[COLUMNS.index("fit_seconds") : -1]  # as they stand in run.json
+COPIED = set(COLUMNS[COLUMNS.index("fit_seconds") : -1]) - {"versions"}  # as they stand in run.json
 
 Place = tuple[str, str, str]  # data set, features, variant
 
@@ -112,7 +112,10 @@ def _row(run: Run, plan: dict, record: dict | None, status: str = "done", messag
         "keywords": json.dumps({key: value for key, value in variant.keywords.items() if key != "seed"}),
         "folder": run.folder,
     }
-    return vars(run) | known | ({key: record.get(key) for key in COPIED} if record else {})
+    made = {key: record.get(key) for key in COPIED} if record else {}
+    if record:
+        made["versions"] = json.dumps({"python": record["python"]} | record["versions"])
+    return vars(run) | known | made
 
 
 def _write(root: Path, plan: dict, rows: list[dict], folders: dict[Place, Path], scores: dict[Place, dict], partial: bool = False) -> None:
@@ -144,6 +147,7 @@ def _experiment(plan: dict, rows: list[dict], scores: dict[Place, dict]) -> dict
     return {
         **{key: now[key] for key in ("date", "commit", "dirty", "machine", "versions", "python")},
         **{key: plan[key] for key in ("bits", "seeds")},
+        "configfiles": plan.get("configfiles", []),
         "draws": statistics.DRAWS,
         "trials": plan.get("trials", {}),
         "tried": {name: tried for name, tried in plan.get("tried", {}).items() if name in _without_validation(plan["datasets"])},
