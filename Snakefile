@@ -37,6 +37,14 @@ wildcard_constraints:
     seed="[0-9]+",
 
 
+# A limit on jobs a second makes Snakemake look at all jobs again a second after it last did, in one more chain for each job that ends.
+onstart:
+    if missing := experiments.missing_files(config):
+        sys.exit(missing)
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None
+
+
 onerror:
     shell("python -m evaluation partial --plan {PLAN:q} && python -m report --partial")
 
@@ -53,6 +61,7 @@ rule dataset:
         f"{DATASET}/images.npy",
         f"{DATASET}/labels.npy",
         f"{DATASET}/split.npz",
+        f"{DATASET}/names.json",
         f"{DATASET}/dataset.json",
     log:
         "logs/datasets/{dataset}.log",
@@ -62,6 +71,7 @@ rule dataset:
     threads: workflow.cores
     params:
         settings=lambda w: experiments.settings_text("datasets", w.dataset, config),
+        files=lambda w: provenance.fingerprints(experiments.user_files("datasets", w.dataset, config)),
     shell:
         "python -m datasets {wildcards.dataset} --settings {params.settings:q} --threads {threads} > {log:q} 2>&1"
 
@@ -70,8 +80,8 @@ rule dataset:
 rule features:
     input:
         lambda w: experiments.variant_sources("features", w.features, config),
-        lambda w: experiments.user_files("features", w.features, config),
         f"{DATASET}/images.npy",
+        f"{DATASET}/names.json",
     output:
         f"{FEATURES}/features.npy",
         f"{FEATURES}/features.json",
@@ -85,6 +95,7 @@ rule features:
         gpu=lambda w: provenance.gpu_present() * experiments.uses_gpu("features", w.features, config),
     params:
         settings=lambda w: experiments.settings_text("features", w.features, config),
+        files=lambda w: provenance.fingerprints(experiments.user_files("features", w.features, config)),
     shell:
         "python -m features extract {wildcards.dataset} {wildcards.features} --settings {params.settings:q}"
         " --threads {threads} > {log:q} 2>&1"
@@ -94,9 +105,11 @@ rule neighbours:
     input:
         "features/_neighbours.py",
         f"{FEATURES}/features.npy",
+        f"{FEATURES}/features.json",
         f"{DATASET}/split.npz",
     output:
         f"{FEATURES}/neighbours.npy",
+        f"{FEATURES}/neighbours.json",
     log:
         "logs/features/{dataset}/{features}.neighbours.log",
     priority: 2
@@ -115,7 +128,6 @@ rule encode:
     input:
         lambda w: experiments.variant_sources("methods", w.variant, config),
         lambda w: experiments.consumed(w.dataset, w.features, w.variant, config),
-        lambda w: experiments.user_files("methods", w.variant, config, w.bits, w.seed),
     output:
         f"{RUN}/codes.npz",
         f"{RUN}/run.json",
@@ -128,6 +140,7 @@ rule encode:
         gpu=lambda w: provenance.gpu_present() * experiments.uses_gpu("methods", w.variant, config),
     params:
         settings=lambda w: experiments.settings_text("methods", w.variant, config),
+        files=lambda w: provenance.fingerprints(experiments.user_files("methods", w.variant, config, w.bits, w.seed)),
     shell:
         "python -m methods {wildcards.dataset} {wildcards.features} {wildcards.variant} {wildcards.bits} {wildcards.seed}"
         " --settings {params.settings:q} --traceback {log:q}.traceback > {log:q} 2>&1"

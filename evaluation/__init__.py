@@ -39,7 +39,7 @@ def score(
     >>> score(codes[:100], codes[100:], labels[:100], labels[100:], metrics=["map", "map@1000[found]"])
     """
     from evaluation.histograms import hamming, hamming_shared, items_and_relevant
-    from evaluation.metrics import GRADED, measure, parse
+    from evaluation.metrics import GRADED, measure_all, parse
     from evaluation.presets import PRESETS, replay
 
     if isinstance(metrics, str):
@@ -50,7 +50,8 @@ def score(
     *packed, bits, relevance, left_out = _prepared(query_codes, database_codes, query_labels, database_labels)
     g = hamming_shared(*packed, bits, relevance) if any(metric in GRADED for metric, _ in parsed.values()) else None
     n, r = hamming(*packed, bits, relevance) if g is None else items_and_relevant(g)
-    scores = {name: float(measure(metric, k, n, r, g).mean()) for name, (metric, k) in parsed.items()}
+    values = measure_all(parsed.values(), n, r, g)
+    scores = {name: float(values[key].mean()) for name, key in parsed.items()}
     scores |= replay(replayed, *packed, bits, relevance, left_out) | {"queries_left_out": float(left_out)}
     return {name: scores[name] for name in metrics}
 

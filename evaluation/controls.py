@@ -9,8 +9,7 @@ from typing import TypeVar
 import numba
 import numpy as np
 
-from evaluation.histograms import THREADS
-from evaluation.relevance import Relevance, parts
+from evaluation.relevance import THREADS, Relevance, parts
 from experiments import BenchmarkError
 
 BLOCK = 128  # database rows compared at a time: in float64 they fit the second-level cache

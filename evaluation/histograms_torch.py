@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 
@@ -18,13 +16,13 @@ def by_level(
     database_codes: np.ndarray,
     bits: int,
     relevance: Relevance,
-    level: Callable[[slice], np.ndarray],
     levels: int,
     device: str,
 ) -> np.ndarray:
     """Items at each distance of each query by the level of their group, int64 (Q, bits + 1, levels).
 
-    Codes are packed uint8 (Q, ceil(bits / 8)) and (N, ceil(bits / 8)); `level(part)` is (queries, G). The product of two codes of +1 and -1
+    Codes are packed uint8 (Q, ceil(bits / 8)) and (N, ceil(bits / 8)). A group's level is the number of labels that it shares with a query,
+    up to the last one. The product of two codes of +1 and -1
     is bits - 2 * distance, and up to 2,048 exact in float16, which the GPU multiplies fastest; the CPU takes float32.
     Raises BenchmarkError where torch does not have the device.
     """
@@ -35,7 +33,7 @@ def by_level(
     members = torch.from_numpy(relevance.members).to(device)
     counts = np.empty((len(query_codes), bits + 1, levels), np.int64)
     for part in parts(len(query_codes)):
-        of_groups = torch.from_numpy(level(part).astype(np.int64)).to(device)  # (C, G)
+        of_groups = torch.from_numpy(np.minimum(relevance.shared(part), levels - 1).astype(np.int64)).to(device)  # (C, G)
         counts[part] = _count(queries[part], database, bits, of_groups, members, levels).cpu().numpy()
     return counts
 

@@ -9,12 +9,15 @@ without relevant items (R = 0) and for a cut k outside 1..N, where N is the numb
 from __future__ import annotations
 
 import functools
+import itertools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numba
 import numpy as np
 
+from evaluation.relevance import THREADS
 from experiments import BenchmarkError
 
 BALL = 3  # distances 0, 1 and 2: the ball of radius 2
@@ -162,6 +165,24 @@ def measure(metric: str, k: int | None, n: np.ndarray, r: np.ndarray, g: np.ndar
     if metric in GRADED:
         return GRADED[metric](g, k)
     return {**WHOLE, **LOOKUP}[metric](n, r) if k is None else CUT[metric](n, r, k)
+
+
+def measure_all(
+    asked: Iterable[tuple[str, int | None]], n: np.ndarray, r: np.ndarray, g: np.ndarray | None = None
+) -> dict[tuple[str, int | None], np.ndarray]:
+    """`measure` of each metric and cut, on all cores: each takes a share of the queries, and no value depends on how many there are."""
+    asked = list(dict.fromkeys(asked))
+    _checked(n, r)
+    if len(n) < THREADS:
+        return {key: measure(*key, n, r, g) for key in asked}
+    shares = [slice(*ends) for ends in itertools.pairwise(np.linspace(0, len(n), THREADS + 1).astype(int))]
+
+    def measure_share(share: slice) -> list[np.ndarray]:
+        return [measure(metric, k, n[share], r[share], None if g is None else g[share]) for metric, k in asked]
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        values = zip(*pool.map(measure_share, shares), strict=True)
+        return dict(zip(asked, map(np.concatenate, values), strict=True))
 
 
 def rank_curve(n: np.ndarray, r: np.ndarray, ranks: Sequence[int]) -> Iterator[tuple[str, int, np.ndarray]]:

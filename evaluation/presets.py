@@ -13,9 +13,12 @@ from dataclasses import dataclass, field
 import numba
 import numpy as np
 
-from evaluation.histograms import BLOCK, THREADS, distances_of, hamming
-from evaluation.relevance import Relevance, parts, words
+from evaluation.histograms import hamming
+from evaluation.planes import popcount
+from evaluation.relevance import THREADS, Relevance, parts, words
 from experiments import BenchmarkError
+
+BLOCK = 2048  # database items whose distances are kept at a time: they stay in the first-level cache
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,18 @@ def in_order(
     return sums, hits
 
 
+@numba.njit("(uint64[:], uint64[:, ::1], int64, int64, uint16[::1])", nogil=True, cache=True)
+def _distances_of(query, database, first, items, distances):
+    """Distances of `items` neighbours in the database (W, N), from the item `first` on, to a query (W,)."""
+    word, row = query[0], database[0, first : first + items]
+    for item in range(items):
+        distances[item] = popcount(word ^ row[item])
+    for index in range(1, len(query)):
+        word, row = query[index], database[index, first : first + items]
+        for item in range(items):
+            distances[item] += popcount(word ^ row[item])
+
+
 @numba.njit(
     "(uint64[:, :], uint64[:, ::1], int64[::1], boolean[:, ::1], int64[::1], int64[:, ::1], int64[:, ::1], float64[:, ::1], int64[:, ::1])",
     nogil=True,
@@ -129,7 +144,7 @@ def _scan(queries, database, members, relevant, depths, seen, found, sums, hits)
     for query in range(queries.shape[1]):
         for start in range(0, items, BLOCK):
             size = min(BLOCK, items - start)
-            distances_of(queries[:, query], database, start, size, distances)
+            _distances_of(queries[:, query], database, start, size, distances)
             for item in range(size):
                 distance = distances[item]
                 seen[query, distance] += 1

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import numba
 import numpy as np
 
 from experiments import BenchmarkError
 
+THREADS = numba.config.NUMBA_NUM_THREADS  # all cores, or the environment variable of that name
 QUERIES = 64  # queries that a thread takes at a time
 SMALL = 2**16  # up to so many labels, or groups, are sorted by counting
 
@@ -65,6 +67,25 @@ class Relevance:
     def most_shared(self) -> int:
         """The largest number of labels that a query shares with an item."""
         return max(int(self.shared(part).max()) for part in parts(self.queries.shape[1]))
+
+    def most_labels(self) -> int:
+        """The largest number of labels of a query."""
+        return 1 if self.single else int(np.bitwise_count(self.queries).sum(axis=0).max())
+
+    def label_words(self) -> tuple[np.ndarray, np.ndarray, int]:
+        """Labels as uint64 words (W, Q) of the queries and (W, N) of the database, 0 being no label, and the number of their bits.
+
+        With several labels an item, a bit is a label; else the words count the labels of the database, and those it does not have are one.
+        """
+        if not self.single:
+            found, of_groups = self.queries, self.groups
+        else:
+            places = np.searchsorted(self.groups[0], self.queries[0])
+            there = self.groups[0][np.minimum(places, len(self.groups[0]) - 1)] == self.queries[0]
+            found, of_groups = np.where(there, places + 1, len(self.groups[0]) + 1)[None], np.arange(1, len(self.groups[0]) + 1)[None]
+        bits = max(int(words[-1].max()).bit_length() for words in (found, of_groups))
+        bits += 64 * (len(found) - 1)
+        return found.astype(np.uint64), np.take(of_groups.astype(np.uint64), self.members, axis=1), bits
 
     def totals(self) -> np.ndarray:
         """int64 (Q,): R, the number of relevant items of each query."""

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
+import networks
+from experiments import CACHE, data_folder
+
+PRETRAINED = {"vgg19": 4096, "squeezenet1_1": 512}  # networks that can be trained further, and the width of what their last layer sees
+ENCODERS = ("conv", "features", *PRETRAINED)
+PRECISIONS = ("float32", "bfloat16")
 RELEASED_SIZE = 64  # pixels: the side of the images that BGAN's released generator makes
 
 
@@ -23,6 +32,15 @@ class Encoder(nn.Module):
         return self.code(hidden), self.log_variance(hidden) if self.log_variance else None
 
 
+def trunk_of(encoder: str, features: np.ndarray, *pretrained) -> tuple[nn.Module, int]:
+    """The trunk of one of ENCODERS, and the width of what it gives; `pretrained` are the arguments of Pretrained after its name."""
+    if encoder == "conv":
+        return convolutional_trunk()
+    if encoder == "features":
+        return feature_trunk(features)
+    return Pretrained(encoder, *pretrained), PRETRAINED[encoder]
+
+
 def convolutional_trunk(width: int = 32) -> tuple[nn.Module, int]:
     """Trunk for small images (m, 3, h, w) in -1..1, trained from scratch, and the width of what it gives."""
     layers = (
@@ -37,9 +55,36 @@ def convolutional_trunk(width: int = 32) -> tuple[nn.Module, int]:
     return nn.Sequential(*layers), 8 * width
 
 
-def feature_trunk(mean: torch.Tensor, scale: float, n_hidden: int = 1024) -> tuple[nn.Module, int]:
-    """Trunk on feature vectors (m, d) of a frozen network, centred on `mean` (d,) and over `scale`, and the width of what it gives."""
-    return nn.Sequential(Standardise(mean, scale), nn.Linear(len(mean), n_hidden), nn.ReLU()), n_hidden
+def feature_trunk(features: np.ndarray, n_hidden: int = 1024) -> tuple[nn.Module, int]:
+    """Trunk on feature vectors (m, d) of a frozen network, less the mean of `features` (n, d) and over the deviation of all that is left,
+    and the width of what it gives."""
+    mean = features.mean(axis=0)  # (d,)
+    scale = float(np.sqrt(np.square(features - mean).mean()))
+    return nn.Sequential(Standardise(torch.from_numpy(mean), scale), nn.Linear(len(mean), n_hidden), nn.ReLU()), n_hidden
+
+
+class Pretrained(nn.Module):
+    """What the last layer of an ImageNet network sees, (m, width), of images (m, 3, h, w) uint8: all layers can be trained further.
+
+    Images are resized on the device, batch by batch, to size x size pixels, RGB in 0..1 less networks.MEAN, over networks.DEVIATION.
+    In training mode VGG's dropout is on, after fc6 and fc7. precision: of the network's products alone, "float32" or "bfloat16" (its
+    parameters stay float32). weights: the file below the data folder, None for the official one; sha256: digest of a file that is not
+    official; weights_sha256: what it was found to be. Raises BenchmarkError as networks.load.
+    """
+
+    def __init__(self, name: str, weights: str | None, sha256: str | None, size: int, precision: str):
+        super().__init__()
+        path = data_folder() / (weights or f"weights/{networks.OFFICIAL[name]}")
+        network, self.weights_sha256 = networks.load(name, path, Path(CACHE, "weights"), sha256)
+        self.network = network.train()
+        self.size, self.bfloat16 = size, precision == "bfloat16"
+        self.register_buffer("mean", torch.tensor(networks.MEAN).view(3, 1, 1))
+        self.register_buffer("deviation", torch.tensor(networks.DEVIATION).view(3, 1, 1))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        prepared = (resized(images.float(), self.size) / 255 - self.mean) / self.deviation  # (m, 3, size, size)
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bfloat16):
+            return self.network.penultimate(prepared).float()
 
 
 class Standardise(nn.Module):

@@ -2,22 +2,36 @@
 
 import numpy as np
 import torch
-from torch import nn
 from torch.nn import functional
 
 from methods._base import Hasher
 from methods._neighbourhood import TIES, similar_pairs
 from methods._nets import (
     ACTIVATIONS,
+    ENCODERS,
+    PRECISIONS,
+    PRETRAINED,
     Discriminator,
     Encoder,
     Generator,
-    convolutional_trunk,
-    feature_trunk,
     resized,
     straight_through,
+    trunk_of,
 )
-from methods._training import Checkpoint, batches, check_choices, check_finite, device, initialised_by, rows_of, stream, to_tensor
+from methods._training import (
+    OPTIMISERS,
+    Checkpoint,
+    accumulate,
+    batches,
+    check_choices,
+    check_finite,
+    device,
+    initialised_by,
+    optimiser_of,
+    rows_of,
+    stream,
+    to_tensor,
+)
 from progress import Progress
 
 CHOICES = {
@@ -25,10 +39,11 @@ CHOICES = {
     "activation": tuple(ACTIVATIONS),
     "generator_input": ("relaxed", "binary", "noisy"),
     "discriminator_sees": ("reconstructions", "noise", "both"),
-    "encoder": ("conv", "features"),
-    "optimiser": ("adam", "sgd"),
+    "encoder": ENCODERS,
+    "precision": PRECISIONS,
+    "optimiser": OPTIMISERS,
 }
-ENCODED = 512  # images encoded at a time
+ENCODED = 512  # images encoded at a time by a small encoder; a pretrained one takes as many as in a batch of training
 SATURATED = 0.99  # a unit of larger magnitude hardly learns any more
 PICTURES = 16  # training images kept with the run, beside what the generator makes of their codes
 
@@ -37,11 +52,12 @@ class BGAN(Hasher):
     """An encoder whose near-binary codes keep the neighbourhood of the images and suffice a generator to rebuild them.
 
     Source: Song et al., AAAI 2018 (arXiv 1708.04150), and the authors' code, github.com/htconquer/BGAN at 1c121b9.
-    Differs from the paper: its encoder is VGG-19 on 224 x 224 images; here a small network is trained from scratch, or on given
-    features, with a generator and a discriminator of an eighth of the released width, on images of at most 32 pixels. What the
-    paper says of loss weights, the schedule of beta, batch, learning rate and epochs is not known to us. The released code's are
-    taken: weights 10, 1 and 1, its list of betas in equal stages (it never leaves the first), batch 40, learning rate 0.001 (with
-    Adam's usual epsilon instead of 1), and 20 epochs, those of the codes that its evaluation script names.
+    Differs from the paper: by default a small network trained from scratch ("conv") or a head on given features ("features") instead
+    of its encoder, "vgg19"; generator and discriminator of an eighth of the released width, on images of at most 32 pixels. Of "vgg19",
+    and of the lighter "squeezenet1_1", every layer is trained further; weights, sha256, encoder_size (pixels a side) and precision are
+    those of Pretrained. What the paper says of loss weights, the schedule of beta, batch, learning rate and epochs is not known to us.
+    The released code's are taken: weights 10, 1 and 1, its list of betas in equal stages (it never leaves the first), batch 40,
+    learning rate 0.001 (with Adam's usual epsilon instead of 1), and 20 epochs, those of the codes that its evaluation script names.
 
     Where code and paper differ, or the paper is unknown, a keyword offers both. Neighbourhood: k1, k2, ties, second_step; pair loss:
     scale_by_length (the inner product over L: the paper's, by all indirect evidence), weight_quantisation (the released code's term);
@@ -59,6 +75,10 @@ class BGAN(Hasher):
         *,
         seed=0,
         encoder="conv",
+        weights=None,
+        sha256=None,
+        encoder_size=224,
+        precision="float32",
         k1=20,
         k2=30,
         ties="place",
@@ -82,15 +102,15 @@ class BGAN(Hasher):
         batch=40,
         epochs=20,
     ):
-        self.n_bits, self.seed, self.encoder = n_bits, seed, encoder
+        self.n_bits, self.seed, self.encoder, self.weights, self.sha256 = n_bits, seed, encoder, weights, sha256
+        self.encoder_size, self.precision = encoder_size, precision
         self.k1, self.k2, self.ties, self.second_step = k1, k2, ties, second_step
         self.scale_by_length = scale_by_length
         self.weight_neighbourhood, self.weight_quantisation = weight_neighbourhood, weight_quantisation
         self.activation, self.betas = activation, betas
-        self.generator_input = generator_input
+        self.generator_input, self.discriminator_sees = generator_input, discriminator_sees
         self.weight_pixel, self.weight_perceptual = weight_pixel, weight_perceptual
-        self.discriminator_sees, self.weight_adversarial = discriminator_sees, weight_adversarial
-        self.adversarial_to_encoder = adversarial_to_encoder
+        self.weight_adversarial, self.adversarial_to_encoder = weight_adversarial, adversarial_to_encoder
         self.image_size, self.width = image_size, width
         self.optimiser, self.learning_rate, self.epsilon = optimiser, learning_rate, epsilon
         self.batch, self.epochs = batch, epochs
@@ -103,7 +123,7 @@ class BGAN(Hasher):
         self._build(features)
         self.noise_ = stream(self.seed, "noise", self.device_)
         pixels = to_tensor(images, self.device_)
-        inputs = pixels if self.encoder == "conv" else to_tensor(features, self.device_)
+        inputs = to_tensor(features, self.device_) if self.encoder == "features" else pixels
         per_epoch = len(images) // self.batch
         checkpoint = Checkpoint(self.checkpoint, self.networks_ + self.optimisers_, self.noise_)
         history = checkpoint.resume()
@@ -114,7 +134,8 @@ class BGAN(Hasher):
             beta = self.betas[epoch * len(self.betas) // self.epochs]
             targets = torch.from_numpy(similar[rows][:, rows].toarray() * 2.0 - 1.0).float().to(self.device_)  # (B, B), -1 or +1
             seen, drawn = rows_of(inputs, rows, self.device_), rows_of(pixels, rows, self.device_)
-            curves = self._step(seen, drawn, targets, beta) | {"beta": torch.tensor(beta, device=self.device_)}
+            with initialised_by(self.seed, f"dropout/{step}"):  # a stream for each step: there is no state to keep
+                curves = self._step(seen, drawn, targets, beta) | {"beta": torch.tensor(beta, device=self.device_)}
             history.append(torch.stack(list(curves.values())))
             progress.advance(**curves)
             checkpoint.keep(history)
@@ -123,36 +144,31 @@ class BGAN(Hasher):
         for network in self.networks_:
             network.eval()
         means = torch.stack(history).unflatten(0, (self.epochs, per_epoch)).mean(1).cpu()  # (epochs, curves)
-        self.facts_ = {"saturated": float(means[-1, list(curves).index("saturated")])}
+        self.facts_ |= {"saturated": float(means[-1, list(curves).index("saturated")])}
         self.extras_ = {"curves": means.numpy(), "curve_names": np.array(list(curves))}
         self.extras_ |= self._pictures(*(rows_of(kept, np.arange(PICTURES), self.device_) for kept in (inputs, pixels)))
         return self
 
     def encode(self, images, features):
         with torch.no_grad():
-            inputs = to_tensor(images if self.encoder == "conv" else features, self.device_)
-            represented = [self._represent(block.to(self.device_))[0] for block in inputs.split(ENCODED)]
+            inputs = to_tensor(features if self.encoder == "features" else images, self.device_)
+            size = self.batch if self.encoder in PRETRAINED else ENCODED
+            represented = [self._represent(block.to(self.device_))[0] for block in inputs.split(size)]
         return torch.cat(represented).cpu().numpy() >= 0
 
     def _build(self, features):
         """Encoder, generator and discriminator, and their optimisers, each from its own random stream."""
         with initialised_by(self.seed, "encoder"):
-            centred = features - features.mean(axis=0)
-            given = torch.from_numpy(features.mean(axis=0)), float(np.sqrt(np.square(centred).mean()))
-            trunk = convolutional_trunk() if self.encoder == "conv" else feature_trunk(*given)
+            trunk = trunk_of(self.encoder, features, self.weights, self.sha256, self.encoder_size, self.precision)
             encoder = Encoder(*trunk, self.n_bits, noisy=self.generator_input == "noisy")
+        self.facts_ = {"weights_sha256": trunk[0].weights_sha256} if self.encoder in PRETRAINED else {}
         with initialised_by(self.seed, "generator"):
             generator = Generator(self.n_bits, self.size_, self.width)
         with initialised_by(self.seed, "discriminator"):
             discriminator = Discriminator(self.size_, self.width)
         networks = encoder, generator, discriminator
         self.networks_ = [network.to(self.device_, memory_format=torch.channels_last) for network in networks]
-        self.optimisers_ = [self._optimiser(network) for network in self.networks_]
-
-    def _optimiser(self, network):
-        if self.optimiser == "sgd":
-            return torch.optim.SGD(network.parameters(), self.learning_rate, momentum=0.9)
-        return torch.optim.Adam(network.parameters(), self.learning_rate, eps=self.epsilon, fused=True)
+        self.optimisers_ = [optimiser_of(network, self.optimiser, self.learning_rate, self.epsilon) for network in self.networks_]
 
     def _represent(self, inputs):
         """Representations z (m, n_bits) of uint8 images (m, 3, h, w) or float32 features (m, d), and a log-variance or None."""
@@ -180,10 +196,10 @@ class BGAN(Hasher):
                 logits = self._fake_logits(seen[1][0], len(codes))
                 losses["adversarial"] = adversarial_loss(seen[0][0], logits)
                 fooling = -self.weight_adversarial * functional.logsigmoid(logits).mean()
-                _accumulate(fooling, [generator, encoder] if self.adversarial_to_encoder else [generator])
-                _accumulate(losses["adversarial"], [discriminator])
+                accumulate(fooling, [generator, encoder] if self.adversarial_to_encoder else [generator])
+                accumulate(losses["adversarial"], [discriminator])
         # Encoder: N + C. Generator: C + A. Discriminator: A. Each objective is differentiated for its own networks alone.
-        _accumulate(objective, [encoder, generator])
+        accumulate(objective, [encoder, generator])
         for optimiser in self.optimisers_:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
@@ -215,15 +231,6 @@ class BGAN(Hasher):
         pictures = {"originals": resized(pixels.float() / 255, self.size_), "rebuilt": generator(codes)}
         pictures["sampled"] = generator(torch.where(self._noise(len(codes)) >= 0, 1.0, -1.0))
         return {name: (values * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy() for name, values in pictures.items()}
-
-
-def _accumulate(objective: torch.Tensor, networks: list[nn.Module]) -> None:
-    """Add the gradient of `objective` to the parameters of `networks` and of nothing else."""
-    parameters = [parameter for network in networks for parameter in network.parameters()]
-    gradients = torch.autograd.grad(objective, parameters, retain_graph=True, allow_unused=True)
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        if gradient is not None:
-            parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
 
 
 def neighbourhood_loss(codes: torch.Tensor, targets: torch.Tensor, scale_by_length: bool = True) -> torch.Tensor:

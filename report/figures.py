@@ -12,6 +12,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import LogLocator, NullLocator
 
+from report.cells import method_cell
 from report.declarations import Value
 from report.drawing import (
     CHANCE,
@@ -29,7 +30,6 @@ from report.drawing import (
 )
 from report.model import Cell, Column
 from report.results import Pair, Results
-from report.tables import method_cell
 
 Points = dict[str, list[str] | str]  # x, y, deviation, at and what of a Trace
 Numbers = tuple[np.ndarray, np.ndarray, Points]  # x and y of a line, and its points

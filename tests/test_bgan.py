@@ -5,10 +5,14 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+import experiments
+import networks
+from experiments import BenchmarkError
 from features._neighbours import nearest
-from methods._nets import app, straight_through
+from methods._nets import PRETRAINED, Pretrained, app, straight_through
 from methods._training import Checkpoint
 from methods.bgan import BGAN, adversarial_loss, neighbourhood_loss, quantisation_loss
+from storage import digest
 
 
 @pytest.fixture(scope="module")
@@ -157,9 +161,10 @@ def test_a_batch_larger_than_the_training_images_is_said(images, neighbours):
         fitted(images, neighbours, batch=101)
 
 
-@pytest.mark.parametrize("keywords", [{}, {"discriminator_sees": "both", "generator_input": "noisy"}], ids=str)
-def test_training_that_was_stopped_goes_on_to_the_same_codes(images, neighbours, tmp_path, monkeypatch, keywords):
+@pytest.mark.parametrize("keywords", [{}, {"discriminator_sees": "both", "generator_input": "noisy"}, {"encoder": "vgg19"}], ids=str)
+def test_training_that_was_stopped_goes_on_to_the_same_codes(images, neighbours, tmp_path, monkeypatch, small_vgg, keywords):
     """Stopped in the middle of an epoch, at the 13th of 25 batches, and begun again by another object."""
+    keywords = small_vgg | keywords
     expected = codes_of(images, neighbours, **keywords)
     monkeypatch.setattr(Checkpoint, "interval", 0.0)
     steps = []
@@ -176,6 +181,93 @@ def test_training_that_was_stopped_goes_on_to_the_same_codes(images, neighbours,
     assert len(steps) == 13 + 25 - 12
     assert (again.encode(images, flat(images)) == expected).all()
     assert again.extras_["curves"].shape[0] == SMALL["epochs"]
+
+
+class SmallVGG(torch.nn.Module):
+    """A network with VGG's dropout after fc6 and fc7, in little."""
+
+    def __init__(self):
+        super().__init__()
+        self.features = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, stride=2), torch.nn.ReLU(inplace=True), torch.nn.AdaptiveAvgPool2d(3))
+        layers = (
+            torch.nn.Linear(36, 24),
+            torch.nn.ReLU(),
+            torch.nn.Dropout(),
+            torch.nn.Linear(24, 20),
+            torch.nn.ReLU(),
+            torch.nn.Dropout(),
+        )
+        self.classifier = torch.nn.Sequential(*layers, torch.nn.Linear(20, 10))
+
+    def penultimate(self, images):
+        return self.classifier[:-1](self.features(images).flatten(1))
+
+
+@pytest.fixture
+def small_vgg(tmp_path, monkeypatch):
+    """Keywords that name its weights; it stands in for VGG-19, whose official layout the tests of networks hold."""
+    torch.manual_seed(0)
+    torch.save(SmallVGG().state_dict(), tmp_path / "mine.pth")
+    monkeypatch.setenv(experiments.DATA_VARIABLE, str(tmp_path))
+    monkeypatch.setitem(networks.NETWORKS, "vgg19", SmallVGG)
+    monkeypatch.setitem(PRETRAINED, "vgg19", 20)
+    return {"weights": "mine.pth", "sha256": digest(tmp_path / "mine.pth"), "encoder_size": 16}
+
+
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_the_width_of_a_pretrained_encoder_is_what_its_last_layer_sees(name):
+    with torch.device("meta"):
+        assert networks.NETWORKS[name]().penultimate(torch.empty(1, 3, 64, 64)).shape == (1, PRETRAINED[name])
+
+
+def test_a_pretrained_encoder_is_given_images_as_its_weights_want_them(images, small_vgg, monkeypatch):
+    from PIL import Image
+
+    monkeypatch.setattr(SmallVGG, "penultimate", lambda self, given: given)
+    trunk = Pretrained("vgg19", small_vgg["weights"], small_vgg["sha256"], 20, "float32")
+    found = trunk(torch.from_numpy(images[:5]).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
+    mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    for image, given in zip(images, found, strict=False):
+        expected = np.asarray(Image.fromarray(image).resize((20, 20), Image.Resampling.BILINEAR)) / 255
+        assert np.abs(given * deviation + mean - expected).max() < 1 / 255  # Pillow rounds to whole intensities, twice
+
+
+def test_a_pretrained_encoder_begins_as_its_file_and_all_its_layers_are_trained(images, neighbours, small_vgg, tmp_path):
+    kept = torch.load(tmp_path / "mine.pth", weights_only=True)
+    untrained, trained = (
+        fitted(images, neighbours, encoder="vgg19", **small_vgg | {"learning_rate": rate}).networks_[0] for rate in (0.0, 1e-3)
+    )
+    for name, value in kept.items():
+        assert torch.equal(untrained.trunk.network.get_parameter(name), value)
+        moved = not torch.equal(trained.trunk.network.get_parameter(name), value)
+        assert moved == (not name.startswith("classifier.6")), "the last layer is what the code layer replaces"
+
+
+def test_dropout_is_on_in_training_alone(images, neighbours, small_vgg):
+    hasher = BGAN(16, encoder="vgg19", **SMALL | small_vgg)
+    seen = []
+    step = hasher._step
+    hasher._step = lambda inputs, *rest: seen.append([hasher._represent(inputs)[0] for _ in range(2)]) or step(inputs, *rest)
+    hasher.fit(images, flat(images), neighbours)
+    assert all((first != second).any() for first, second in seen)
+    assert (hasher.encode(images, flat(images)) == hasher.encode(images, flat(images))).all()
+    assert hasher.facts_["weights_sha256"] == small_vgg["sha256"]
+
+
+def test_bfloat16_is_of_products_alone(images, neighbours, small_vgg):
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        hasher = fitted(images, neighbours, encoder="vgg19", precision=precision, **small_vgg)
+        assert {parameter.dtype for parameter in hasher.networks_[0].parameters()} == {torch.float32}
+        found[precision] = hasher.networks_[0].trunk(torch.from_numpy(images).permute(0, 3, 1, 2)).detach()
+        assert found[precision].dtype == torch.float32
+    difference = (found["float32"] - found["bfloat16"]).abs().max() / found["float32"].abs().max()
+    assert 1e-4 < float(difference) < 0.1, "eight bits of mantissa, not twenty-four"
+
+
+def test_other_weights_than_stated_are_one_line(images, neighbours, small_vgg):
+    with pytest.raises(BenchmarkError, match=f"weights .*mine.pth have SHA-256 {small_vgg['sha256']}, expected {'0' * 64}"):
+        fitted(images, neighbours, encoder="vgg19", **small_vgg | {"sha256": "0" * 64})
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

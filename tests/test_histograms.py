@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation import histograms
+from evaluation import histograms, planes
 from evaluation.relevance import Relevance
 from experiments import BenchmarkError
 
@@ -36,7 +36,7 @@ def sample(rng, queries, items, bits, multi):
 
 
 @pytest.mark.parametrize("multi", [False, True])
-@pytest.mark.parametrize("bits", [1, 7, 8, 63, 64, 65, 128, 1024])
+@pytest.mark.parametrize("bits", [1, 7, 8, 16, 17, 63, 64, 65, 128, 511, 512, 1023, 1024])
 def test_equals_reference_at_every_length(bits, multi):
     arrays = sample(np.random.default_rng(bits), 5, 90, bits, multi)
     np.testing.assert_array_equal(count(*arrays), reference(*arrays))
@@ -44,7 +44,7 @@ def test_equals_reference_at_every_length(bits, multi):
 
 @pytest.mark.parametrize("multi", [False, True])
 def test_equals_reference_across_blocks_and_parts(multi):
-    queries, items = histograms.THREADS + 130, 2 * histograms.BLOCK + 37
+    queries, items = histograms.THREADS + 130, 2 * 64 * planes.WORDS + 37
     query_codes, database_codes, query_labels, database_labels = sample(np.random.default_rng(0), queries, items, 20, multi)
     n, r = count(query_codes, database_codes, query_labels, database_labels)
     distances = (query_codes[:, None] != database_codes).sum(axis=2)
@@ -52,6 +52,26 @@ def test_equals_reference_across_blocks_and_parts(multi):
     for distance in range(21):
         np.testing.assert_array_equal(n[:, distance], (distances == distance).sum(axis=1))
         np.testing.assert_array_equal(r[:, distance], ((distances == distance) & relevant).sum(axis=1))
+
+
+@pytest.mark.parametrize("classes", [1, 9, 64, 65, 130])
+def test_shared_labels_are_counted_one_by_one(classes):
+    rng = np.random.default_rng(classes)
+    codes, labels = rng.random((120, 21)) < 0.5, rng.random((120, classes)) < 5 / (classes + 4)
+    packed = np.packbits(codes, axis=1)
+    g = histograms.hamming_shared(packed[:20], packed[20:], 21, Relevance.of(labels[:20], labels[20:]))
+    shared = labels[:20].astype(int) @ labels[20:].T
+    expected = np.zeros((20, 22, shared.max() + 1), int)
+    for query, row in enumerate(shared):
+        np.add.at(expected[query], ((codes[query] != codes[20:]).sum(axis=1), row), 1)
+    np.testing.assert_array_equal(g, expected)
+
+
+def test_labels_that_the_database_does_not_have():
+    codes, labels = np.ones((6, 9), bool), np.array([-7, 3, 2**62, 3, 4, 3])
+    n, r = count(codes[:3], codes[3:], labels[:3], labels[3:])
+    assert n[:, 0].tolist() == [3, 3, 3]
+    assert r[:, 0].tolist() == [0, 2, 0]
 
 
 @settings(deadline=None, max_examples=60)
