@@ -8,7 +8,7 @@ from pathlib import Path
 
 import jinja2
 
-from report.figures import Figure
+from report.drawing import Figure
 from report.latex_text import Source, escape, width
 from report.model import DAGGER, Cell, Panel, Row, Table
 
