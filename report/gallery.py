@@ -64,7 +64,7 @@ def _kept(results: Results, pair: Pair, source: Path) -> dict[str, dict]:
     for method in results.methods[:METHODS]:
         path = source / "scores" / pair.dataset / pair.features / method["name"] / "histograms.npz"
         runs = {bits: _first_done(results, (*pair, method["name"], bits)) for bits in results.experiment["bits"]}
-        arrays = _read(path, {bits: run for bits, run in runs.items() if run}) if path.is_file() else {}
+        arrays = _read(path, {bits: run for bits, run in runs.items() if run}) if path.is_file() and any(runs.values()) else {}
         if arrays:
             kept[method["name"]] = arrays
     return kept

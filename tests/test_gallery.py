@@ -16,7 +16,7 @@ from evaluation.histograms import hamming
 from evaluation.relevance import Relevance
 from experiments import BenchmarkError
 from report import __main__ as command
-from report import figures, gallery, results
+from report import distances, figures, gallery, results
 
 QUERIES, DATABASE = 30, 200
 
@@ -163,6 +163,23 @@ def test_a_damaged_file_is_one_error(tmp_path, monkeypatch):
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(BenchmarkError, match=r"histograms\.npz cannot be read .*; delete it, and its job scores again"):
         built(folder)
+
+
+def test_distances_are_a_figure_too(tmp_path, monkeypatch, undrawn):
+    """The first length of at least 32 bits, or the last that any method has."""
+    monkeypatch.chdir(tmp_path)
+    folder = experiment(tmp_path)
+    (figure,) = distances.draw(built(folder))
+    assert (figure.name, "32 bits" in figure.caption) == ("distances--digits--pixels", True)
+    assert figure.svg.count("Hamming distance") == len(METHODS)
+    command.write(folder, folder / "report")
+    assert (folder / "report/figures/distances--digits--pixels.pdf").is_file()
+    assert "figures/distances--digits--pixels" in (folder / "report/report.tex").read_text(encoding="utf-8")
+    everything = {(name, 32, seed): "missing" for name, *_ in METHODS for seed in (0, 1, 2)}
+    (figure,) = distances.draw(built(experiment(tmp_path, broken=everything)))
+    assert "16 bits" in figure.caption
+    nothing = everything | {(name, 16, seed): "missing" for name, _, seed in everything}
+    assert built(experiment(tmp_path, broken=nothing)) == []
 
 
 def test_hostile_names_stay_text_in_the_data(tmp_path, monkeypatch, undrawn):
