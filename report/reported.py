@@ -271,7 +271,8 @@ def _measured_panels(results: Results, pairs: list[Pair], figures: list[Reported
     """What was measured of the methods that published figures are set against, apart, by each preset of those."""
     panels = []
     for preset in dict.fromkeys(figure.terms.metric for figure in figures if figure.terms.metric and figure.against):
-        named = dict.fromkeys(method["name"] for figure in figures for method in set_against(results, figure))
+        against = [method["name"] for figure in figures for method in set_against(results, figure)]
+        named = [method["name"] for method in results.methods if method["name"] in against]
         for pair in pairs:
             labels = {method["name"]: method["label"] for method in results.methods}
             rows = [Row(name, labels[name], [_measured(results, (*pair, name), preset, bits) for bits in lengths]) for name in named]

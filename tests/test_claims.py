@@ -88,6 +88,8 @@ def test_rows_with_chosen_settings_are_preferred_and_never_mixed_with_fixed_ones
     assert (compared.row, compared.other, list(compared.outcomes)) == ("BGANvgg19", "N + Cvgg19", ["worse"])
     alone = verdict(experiment(tmp_path, {"bgan.tuned-digits": 0.7, "bgan-nc": 0.1}, {}))
     assert alone.words == "cannot be said"
+    assert alone.lacking == ["bgan-na", "bgan-ca", "bgan-nc with settings of the same kind"]
+    assert verdict(experiment(tmp_path, {"itq": 0.5, "lsh": 0.4}, {})).lacking == ["bgan"]
 
 
 def test_near_collapsed_rows_are_named_in_the_claims_that_rest_on_them(tmp_path):
