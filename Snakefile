@@ -29,6 +29,11 @@ PLAN = experiments.plan_text(config | {"configfiles": [os.path.relpath(path) for
 os.environ |= experiments.job_environment(config, workflow.cores)
 
 
+def gpu(floor, name):
+    """What a job asks for: 1 where its method or extractor uses a GPU and there is one, here or, where jobs go to a cluster, there."""
+    return (not workflow.local_exec or provenance.gpu_present()) * experiments.uses_gpu(floor, name, config)
+
+
 wildcard_constraints:
     dataset="[^/]+",
     features="[^/]+",
@@ -92,7 +97,7 @@ rule features:
         "environment.yaml"
     threads: lambda w: 4 if experiments.uses_gpu("features", w.features, config) else 1
     resources:
-        gpu=lambda w: provenance.gpu_present() * experiments.uses_gpu("features", w.features, config),
+        gpu=lambda w: gpu("features", w.features),
     params:
         settings=lambda w: experiments.settings_text("features", w.features, config),
         files=lambda w: provenance.fingerprints(experiments.user_files("features", w.features, config)),
@@ -136,8 +141,11 @@ rule encode:
     priority: lambda w: experiments.uses_gpu("methods", w.variant, config)
     conda:
         "environment.yaml"
+    group:
+        lambda w: None if workflow.local_exec else experiments.submission(w.dataset, w.features, w.variant, config)
     resources:
-        gpu=lambda w: provenance.gpu_present() * experiments.uses_gpu("methods", w.variant, config),
+        gpu=lambda w: gpu("methods", w.variant),
+        runtime=lambda w, attempt: attempt * (720 if experiments.uses_gpu("methods", w.variant, config) else 15),
     params:
         settings=lambda w: experiments.settings_text("methods", w.variant, config),
         files=lambda w: provenance.fingerprints(experiments.user_files("methods", w.variant, config, w.bits, w.seed)),
@@ -160,6 +168,8 @@ rule score:
         "logs/scores/{dataset}/{features}/{variant}.log",
     conda:
         "environment.yaml"
+    group:
+        lambda w: None if workflow.local_exec else experiments.submission(w.dataset, w.features, w.variant, config)
     params:
         runs=lambda w: [f"{bits}:{seed}" for bits, seed in experiments.bits_and_seeds(w.variant, config)],
     shell:

@@ -397,6 +397,21 @@ def described_by(part: Component) -> dict[str, str]:
     return {name: path for name, path in DESCRIPTIONS.items() if name != "neighbours" or name in part.consumes}
 
 
+def encoder(features: str, name: str, config: dict) -> tuple[str, str]:
+    """What sees the images in the runs of a method, and the file of its weights: its own encoder, or what made the features it reads.
+
+    Empty for codes that were made elsewhere; no file for what is not trained, or trained from scratch.
+    """
+    seen = variant("methods", name, config)
+    of = seen.keywords.get("encoder", "features")
+    if of == "features":
+        if "features" not in seen.component.consumes:
+            return "", ""
+        seen = variant("features", features, config)
+        of = seen.component.name
+    return of, seen.keywords.get("weights") or seen.keywords.get("path") or ""
+
+
 def scored_folders(config: dict) -> list[tuple[str, str, str]]:
     """(data set, features, variant or control) of every scoring job: one job scores all bits and seeds of a variant."""
     names = [*config["controls"], *config["methods"]]
@@ -430,6 +445,12 @@ def outcomes(config: dict) -> list[str]:
 def uses_gpu(floor: str, name: str, config: dict) -> int:
     """1 if a method or extractor works on a GPU where there is one, else 0: what its job asks for, and its place before shorter jobs."""
     return int(variant(floor, name, config).component.literals.get("uses_gpu", False))
+
+
+def submission(dataset: str, features: str, name: str, config: dict) -> str | None:
+    """Name of what a cluster gets as one job: all runs of a method that needs no GPU, and their scoring. None: a job of its own."""
+    alone = name in CONTROLS or uses_gpu("methods", name, config)
+    return None if alone else f"{dataset}.{features}.{name}"
 
 
 def user_files(floor: str, name: str, config: dict, bits: object = "", seed: object = "") -> list[str]:

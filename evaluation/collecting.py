@@ -18,9 +18,9 @@ from evaluation.stale import prepared_problems, run_problem, score_problem
 from experiments import BenchmarkError, Run
 
 COLUMNS = (
-    "dataset", "features", "variant", "bits", "seed", "status", "message", "method", "label", "citation", "keywords",
-    "fit_seconds", "encode_seconds", "peak_memory_mib", "items", "distinct_codes", "bit_balance", "saturated", "device", "repeats",
-    "threads", "versions", "commit", "dirty", "date", "codes_sha256", "folder",
+    "dataset", "features", "variant", "bits", "seed", "status", "message", "method", "label", "citation", "encoder", "weights",
+    "keywords", "fit_seconds", "encode_seconds", "peak_memory_mib", "items", "distinct_codes", "bit_balance", "saturated", "device",
+    "repeats", "threads", "versions", "commit", "dirty", "date", "codes_sha256", "folder",
 )  # fmt: skip
 COPIED = set(COLUMNS[COLUMNS.index("fit_seconds") : -1]) - {"versions"}  # as they stand in run.json
 NAMED = 4  # files that a refusal names; of more it names the rule
@@ -120,12 +120,15 @@ def _score_folder(place: Place) -> Path:
 def _row(run: Run, plan: dict, record: dict | None, status: str = "done", message: str = "") -> dict:
     """One line of runs.csv."""
     variant = experiments.variant("methods", run.variant, plan)
+    encoder, weights = experiments.encoder(run.features, run.variant, plan)
     known = {
         "status": status,
         "message": message,
         "method": variant.component.name,
         "label": variant.label,
         "citation": variant.component.literals.get("citation"),
+        "encoder": encoder,
+        "weights": weights,
         "keywords": json.dumps({key: value for key, value in variant.keywords.items() if key != "seed"}),
         "folder": run.folder,
     }

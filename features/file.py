@@ -1,6 +1,7 @@
 """Features that somebody computed elsewhere."""
 
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
@@ -68,7 +69,7 @@ def _array(path: Path) -> np.ndarray:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise BenchmarkError(f"feature file {path} is missing: put it there, or change `path` or the data folder") from None
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, TokenError) as error:  # the last from a header without its last bracket
         raise BenchmarkError(f"{path} is not a .npy array of numbers ({error})") from None
 
 

@@ -116,7 +116,7 @@ def layout(table: Table) -> Layout:
     every = max(1, len(table.columns))
     tried = [Layout(False, size, None, every) for size in (SMALL, FOOTNOTE)]
     tried += [Layout(True, size, label, every) for label in (None, LABEL) for size in SIZES]
-    group = max([span for _, span in table.groups], default=1)  # a part has whole groups where it can
+    group = max([span for _, span in table.groups], default=every)  # a part has whole groups where it can, or about as many as another
     fewer = [count for count in range(every - 1, 0, -1) if count % group == 0] + [-(-every // parts) for parts in range(2, every + 1)]
     tried += [Layout(True, SCRIPT, LABEL, count) for count in fewer]
     return next((choice for choice in tried if _fits(table, choice)), tried[-1])

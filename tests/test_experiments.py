@@ -51,6 +51,27 @@ def test_unknown_names_are_told_what_is_known(changes, message):
 
 
 @pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("itq", ("squeezenet1_1_pool", "weights/squeezenet1_1.pth")),
+        ("bgan-features", ("squeezenet1_1_pool", "weights/squeezenet1_1.pth")),
+        ("bgan-squeezenet1_1", ("squeezenet1_1", "weights/squeezenet1_1.pth")),
+        ("bgan.vgg19", ("vgg19", "weights/vgg19-dcbb9e9d.pth")),
+        ("bgan", ("conv", "")),
+        ("mine", ("", "")),
+    ],
+)
+def test_what_sees_the_images_is_the_methods_own_encoder_or_what_made_the_features(name, expected):
+    config = loaded()
+    config["variants"]["methods"]["mine"] = {"of": "imported", "set": {"path": "codes.npy"}}
+    assert experiments.encoder("squeezenet1_1-128px", name, config) == expected
+
+
+def test_the_encoder_of_features_from_a_file_is_that_file():
+    assert experiments.encoder("googlenet-pca256", "itq", loaded()) == ("file", "features/cifar10-googlenet-pca256.npy")
+
+
+@pytest.mark.parametrize(
     ("entry", "message"),
     [
         ({"of": "itq", "set": {"iteration": 3}}, "methods/itq.py has no keyword 'iteration': expected one of iterations"),
@@ -84,7 +105,7 @@ def test_what_a_method_reads_is_what_its_arguments_name():
     assert [Path(path).name for path in read["bgan"]] == ["features.npy", "images.npy", "neighbours.npy", *described, "neighbours.json"]
 
 
-def test_sources_are_the_file_and_what_it_imports_from_its_floor():
+def test_sources_are_the_file_and_what_it_imports_from_its_floor_and_the_networks():
     def names(method):
         return [path.name for path in experiments.sources("methods", method)]
 

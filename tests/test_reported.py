@@ -12,8 +12,8 @@ from report import reported, results, tables
 
 CIFAR = results.Pair("cifar10", "pixels")
 METHODS = [
-    ("bgan-vgg19", "BGAN: VGG-19", 0.5, True),
-    ("bgan-vgg19-released.tuned-cifar10", "As released", 0.45, True),
+    ("bgan.vgg19", "BGAN: VGG-19", 0.5, True),
+    ("bgan-released.vgg19.tuned-cifar10", "As released", 0.45, True),
     ("itq", "ITQ", 0.4, True),
 ]
 PAPER = {"encoder": "vgg19", "weights": "weights/vgg19.pth", "encoder_size": 224}  # what the paper's figures rest on
@@ -55,8 +55,8 @@ def test_a_measured_figure_on_the_same_terms_is_compared(tmp_path):
     assert labels[again - 1].startswith("BGAN, released code, 4 epochs")
     assert [panel.rows[again + 1].cells[at[bits]].text for bits in ("12", "32")] == ["+0.068", "+0.049"]
     found = results.read(tmp_path)
-    assert reported.replicated(found, CIFAR, "bgan-vgg19", "as-bgan")
-    assert not reported.replicated(found, CIFAR, "bgan-vgg19", "map")
+    assert reported.replicated(found, CIFAR, "bgan.vgg19", "as-bgan")
+    assert not reported.replicated(found, CIFAR, "bgan.vgg19", "map")
     assert not reported.replicated(found, CIFAR, "itq", "as-bgan")
     assert not any(cell.best for panel in table.panels for row in panel.rows for cell in row.cells)
 
@@ -80,7 +80,7 @@ def test_one_term_that_differs_leaves_a_figure_apart(tmp_path, changes, term):
     (table,) = reported.build(found)
     said = " ".join(table.notes)
     assert re.search(rf"BGAN: VGG-19 \(.*\) is not compared with .*: different or not known: [^.]*{term}", said)
-    assert not reported.replicated(found, found.pairs[0], "bgan-vgg19", "as-bgan")
+    assert not reported.replicated(found, found.pairs[0], "bgan.vgg19", "as-bgan")
     assert any(panel.label.startswith("Measured here by as-bgan") for panel in table.panels)
 
 
@@ -89,7 +89,7 @@ def test_another_metric_or_preset_leaves_a_figure_apart(tmp_path):
     found = experiment(tmp_path, preset="as-other")
     assert not differences_shown(found)
     figure = reported.read()[0]
-    method = next(method for method in found.methods if method["name"] == "bgan-vgg19")
+    method = next(method for method in found.methods if method["name"] == "bgan.vgg19")
     measured = reported.measured_terms(found, CIFAR, method, "map")
     assert measured.differing(figure.terms) == ["metric"]
 
