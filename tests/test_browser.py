@@ -282,8 +282,8 @@ def test_failed_cells_groups_and_controls_say_what_they_are(opened):
     page.locator("#table-map td.failed .origin-of").first.click()
     assert "ValueError: loss is not finite at step 40" in dialog.inner_text()
     page.keyboard.press("Escape")
-    page.locator("#table-time tbody tr", has_text="BGAN").first.locator("td").last.click()
-    assert dialog.get_by_role("heading", level=2).inner_text() == "BGAN, 32 bits, Encode (µs per image)"
+    page.locator("#table-code-health tbody tr", has_text="BGAN").first.locator("td").nth(1).click()
+    assert dialog.get_by_role("heading", level=2).inner_text() == "BGAN, 32 bits, Distinct codes (share)"
     page.keyboard.press("Escape")
     page.locator("#table-map .controls td").first.click()
     assert dialog.get_by_role("heading", level=2).inner_text() == "Exact cosine"

@@ -67,5 +67,5 @@ def test_a_table_as_csv_has_the_numbers_and_the_words_of_its_cells(tmp_path):
     assert found["map"][2] == '"Digits, Pixels",PCAH,0.35,,0.35,'
     assert found["map"][4].endswith(",0.41,0.0,failed 3/3,")
     assert found["map"][5] == '"Digits, Pixels",Exact cosine,0.62,,0.62,'
-    assert "Fit (s): 16 bits" in found["time"][0]
+    assert "Bit balance: 16 bits" in found["code-health"][0]
     assert "\N{EN DASH}" in found["map-tie-order"][1]

@@ -226,68 +226,76 @@ addEventListener("scroll", () => tip.classList.remove("shown"), { passive: true 
 
 // Provenance: a number opens the runs behind it. They are read from the table of runs, so that the page says each thing once.
 const panel = document.getElementById("provenance");
-const runsHead = all("#runs-table thead th").map((heading) => heading.textContent.trim());
+const factNames = all("#runs-table thead th").slice(1).map((heading) => heading.textContent.trim());
 
-const headingOf = (cell) => {
-  const [groups, columns] = cell.closest("table").tHead.rows.length > 1 ? cell.closest("table").tHead.rows : [null, cell.closest("table").tHead.rows[0]];
-  const place = cell.cellIndex;
+/** What a cell stands under: its column, unless it spans several, and the group of its column. */
+function headingsOf(cell) {
+  const rows = [...cell.closest("table").tHead.rows];
+  const columns = rows.pop().cells;
   let [end, group] = [0, ""];
-  for (const heading of groups?.cells ?? []) {
-    if (place >= end) group = heading.textContent.trim();
+  for (const heading of rows[0]?.cells ?? []) {
+    if (cell.cellIndex >= end) group = heading.textContent.trim();
     end += heading.colSpan;
   }
-  return [cell.colSpan > 1 ? "" : columns.cells[place].textContent.trim(), group].filter(Boolean).join(", ");
-};
+  return [cell.colSpan > 1 ? "" : columns[cell.cellIndex].textContent.trim(), group].filter(Boolean);
+}
 
-/** The facts of some runs: those that all share, [name, content], and the names and rows of those that differ. */
-function compared(runs) {
-  const facts = runs.map((run) => [...run.cells].slice(1));
-  const same = (at) => facts.every((cells) => cells[at].textContent === facts[0][at].textContent);
-  const places = facts.length ? facts[0].map((_, at) => at) : [];
-  const name = (at) => runsHead[at + 1];
-  const copied = (cell) => [...cell.cloneNode(true).childNodes];
-  return {
-    shared: places.filter(same).map((at) => [name(at), copied(facts[0][at])]),
-    differing: places.filter((at) => !same(at)).map(name),
-    rows: facts.map((cells) => places.filter((at) => !same(at)).map((at) => copied(cells[at]))),
-  };
+const panelLabel = (body) => body.querySelector(".panel th")?.textContent ?? panelLabel(body.previousElementSibling);
+
+const copied = (cell) => [...cell.cloneNode(true).childNodes];
+
+/** Names and cells of the facts of some runs, apart: `shared` are the same for all, `differing` are not. */
+function factsOf(runs) {
+  const facts = factNames.map((name, at) => ({ name, cells: runs.map((run) => run.cells[at + 1]) }));
+  const same = ({ cells }) => cells.every((cell) => cell.textContent === cells[0].textContent);
+  return { shared: facts.filter((fact) => runs.length && same(fact)), differing: facts.filter((fact) => !same(fact)) };
+}
+
+/** A row a run: a link to its run.json, its value behind the mean where it has one, and what differs between the runs. */
+function runsTable(runs, values, differing, ofAllLengths) {
+  const names = ["Run", ...(values.size ? ["Value"] : []), ...differing.map(({ name }) => name)];
+  const head = element("tr", {}, ...names.map((name) => element("th", { scope: "col" }, name)));
+  const rows = runs.map((run, at) => {
+    const [bits, seed] = run.dataset.run.split("/").slice(-2);
+    const text = ofAllLengths ? `${bits} bits, seed ${seed}` : `seed ${seed}`;
+    const link = run.cells[0].querySelector("a")?.href;
+    const first = element("th", { scope: "row" }, link ? element("a", { href: link, title: "run.json" }, text) : text);
+    const value = values.size ? [element("td", {}, values.get(seed) ?? "")] : [];
+    return element("tr", {}, first, ...value, ...differing.map(({ cells }) => element("td", {}, ...copied(cells[at]))));
+  });
+  const table = element("table", { class: "records" }, element("thead", {}, head), element("tbody", {}, ...rows));
+  return element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Runs behind this number" }, table);
+}
+
+function factsList(shared) {
+  const said = shared.filter(({ cells }) => cells[0].textContent.trim());
+  const entries = said.flatMap(({ name, cells }) => [element("dt", {}, name), element("dd", {}, ...copied(cells[0]))]);
+  return element("dl", { class: "facts" }, ...entries);
+}
+
+function commandOf(runs, [dataset, features, variant]) {
+  const commits = new Set(runs.map((run) => run.dataset.commit).filter(Boolean));
+  const commit = commits.size === 1 ? [...commits][0] : panel.dataset.commit;
+  const filled = { commit, dataset, features, variant };
+  return panel.dataset.command.replace(/\{(\w+)\}/g, (_, name) => filled[name]);
 }
 
 function openProvenance(cell) {
-  const [table, row] = [cell.closest("table"), cell.closest("tr")];
-  const [dataset, features, variant, bits] = cell.dataset.run.split("/");
+  const names = cell.dataset.run.split("/");
   const runs = all("#runs-table tbody tr").filter((run) => `${run.dataset.run}/`.startsWith(`${cell.dataset.run}/`));
-  const values = new Map((cell.dataset.values ?? "").split(" ").filter(Boolean).map((text) => text.split(":")));
-  const { shared, differing, rows } = compared(runs);
-  const method = row.cells[0].firstChild.textContent.trim();
-  const place = all(".panel th", row.parentElement)[0] ?? all(".panel th", row.parentElement.previousElementSibling)[0];
-  panel.querySelector("h2").textContent = [method, headingOf(cell)].filter(Boolean).join(", ");
-  const title = table.closest("section").querySelector("h3").textContent;
-  const parts = [element("p", { class: "aside" }, `${title}. ${place.textContent}.`)];
-  parts.push(element("p", { class: "shown-value" }, cell.innerText.replace(/\s+/g, " ")));
-  if (runs.length) {
-    const named = values.size ? ["Value"] : [];
-    const head = ["Run", ...named, ...differing].map((text) => element("th", { scope: "col" }, text));
-    const body = runs.map((run, at) => {
-      const [, , , length, seed] = run.dataset.run.split("/");
-      const link = run.cells[0].querySelector("a")?.href;
-      const text = bits ? `seed ${seed}` : `${length} bits, seed ${seed}`;
-      const first = element("th", { scope: "row" }, link ? element("a", { href: link, title: "run.json" }, text) : text);
-      const mine = values.size ? [element("td", {}, values.get(seed) ?? "")] : [];
-      return element("tr", {}, first, ...mine, ...rows[at].map((content) => element("td", {}, ...content)));
-    });
-    const inside = element("table", { class: "records" }, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...body));
-    parts.push(element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Runs behind this number" }, inside));
-  }
-  const facts = shared.filter(([, content]) => content.some((node) => node.textContent.trim()));
-  parts.push(element("dl", { class: "facts" }, ...facts.flatMap(([name, content]) => [element("dt", {}, name), element("dd", {}, ...content)])));
-  const commits = new Set(runs.map((run) => run.dataset.commit).filter(Boolean));
-  const filled = { dataset, features, variant, commit: commits.size === 1 ? [...commits][0] : panel.dataset.commit };
-  const command = panel.dataset.command.replace(/\{(\w+)\}/g, (_, name) => filled[name]);
-  parts.push(element("h3", {}, "To make it again"), element("pre", { tabindex: 0 }, element("code", {}, command)));
-  const scored = "In a clone of this project, with the same data. It trains what is not there, and scores all code lengths of this row.";
-  parts.push(element("p", { class: "aside" }, scored));
-  panel.querySelector(".content").replaceChildren(...parts);
+  const values = new Map(cell.dataset.values?.split(" ").map((text) => text.split(":")));
+  const { shared, differing } = factsOf(runs);
+  const method = cell.parentElement.cells[0].firstChild.textContent.trim();
+  const title = cell.closest("section").querySelector("h3").textContent;
+  panel.querySelector("h2").textContent = [method, ...headingsOf(cell)].join(", ");
+  panel.querySelector(".content").replaceChildren(
+    element("p", { class: "aside" }, `${title}. ${panelLabel(cell.closest("tbody"))}.`),
+    element("p", { class: "shown-value" }, cell.innerText.replace(/\s+/g, " ")),
+    ...(runs.length ? [runsTable(runs, values, differing, names.length < 4), factsList(shared)] : []),
+    element("h3", {}, "To make it again"),
+    element("pre", { tabindex: 0 }, element("code", {}, commandOf(runs, names))),
+    element("p", { class: "aside" }, panel.dataset.advice),
+  );
   panel.showModal();
 }
 
