@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,23 @@ import numpy as np
 from experiments import BenchmarkError, one_line
 
 BITS, SIGNS = "0 and 1", "-1 and +1"
+
+
+def of_images(
+    files: Sequence[Path], items: int, query: np.ndarray, database: np.ndarray, bits: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Codes of a data set's images, bool (items, bits), and the indices of the images that have one.
+
+    `files` is one file of every image, or two, of the queries and of the database, whose places among the images `query` and `database`
+    are; an image of neither has no code, and zeros here. See `whole` and `apart`.
+    """
+    if len(files) == 1:
+        return whole(files[0], items, bits), np.arange(items)
+    given = np.concatenate(apart(*files, (len(query), len(database)), bits))
+    rows = np.concatenate([query, database])
+    codes = np.zeros((items, given.shape[1]), bool)
+    codes[rows] = given
+    return codes, rows
 
 
 def whole(path: Path, items: int, bits: int | None = None) -> np.ndarray:

@@ -10,6 +10,7 @@ import ast
 import functools
 import json
 import os
+import re
 import sys
 import time
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ SCORES = "results/scores/{dataset}/{features}/{variant}"
 WORK = {"datasets": ("load",), "features": ("extract",), "methods": ("fit", "encode")}  # functions of a plugin's class
 DATA_VARIABLE = "BGAN_BENCH_DATA"
 GROUND = ("experiments", "provenance", "storage", "progress", "networks", "codes")
-USER_FILES = ("path", "weights")  # keywords of extractors that name a file below the data folder
+USER_FILES = ("path", "database_path", "weights")  # keywords that name a file below the data folder
 VALIDATION = "-validation"  # after a data set's name: the protocol within its training part, for choosing settings
 METRICS = ("centred-cosine", "cosine", "l2")  # of the neighbour lists, the default first
 CONTROLS = {"exact-cosine": "Exact cosine", "exact-l2": "Exact Euclidean"}
@@ -97,7 +98,8 @@ class Variant:
     @property
     def stochastic(self) -> bool:
         """Whether seeds differ: a method takes one, and a file, where its codes are from one, names it."""
-        return "seed" in self.component.keywords and "{seed}" in str(self.keywords.get("path", "{seed}"))
+        paths = [str(self.keywords[key]) for key in ("path", "database_path") if self.keywords.get(key)]
+        return "seed" in self.component.keywords and any("{seed}" in path for path in paths or ["{seed}"])
 
 
 def plugin_path(floor: str, name: str) -> Path:
@@ -421,8 +423,9 @@ def uses_gpu(floor: str, name: str, config: dict) -> int:
 def user_files(floor: str, name: str, config: dict, bits: object = "", seed: object = "") -> list[str]:
     """The files below the data folder that a variant's settings name and that are there; the job itself says what is missing."""
     keywords = variant(floor, name, config).keywords
-    paths = [user_file(keywords[keyword], bits, seed, config) for keyword in USER_FILES if keywords.get(keyword)]
-    return [str(path) for path in paths if path.is_file()]
+    paths = [str(user_file(keywords[keyword], bits, seed, config)) for keyword in USER_FILES if keywords.get(keyword)]
+    files = [re.sub(r"(\.mat):[^/]*$", r"\1", path) for path in paths]  # FILE.mat:NAME is a variable of a file
+    return [file for file in dict.fromkeys(files) if Path(file).is_file()]
 
 
 def user_file(path: str, bits: object, seed: object, config: dict | None = None) -> Path:

@@ -27,10 +27,6 @@ def score(dataset: str, files: list[Path], bits: int | None = None, metrics: lis
     labels = np.load(data / "labels.npy", allow_pickle=False)
     with np.load(data / "split.npz", allow_pickle=False) as split:
         query, database = split["query"], split["database"]
-    if len(files) == 1:
-        whole = codes.whole(files[0], len(labels), bits)
-        query_codes, database_codes = whole[query], whole[database]
-    else:
-        query_codes, database_codes = codes.apart(*files, (len(query), len(database)), bits)
+    found, _ = codes.of_images(files, len(labels), query, database, bits)
     chosen = metrics or [name for name in METRICS if (parse(name)[1] or 1) <= len(database)]
-    return evaluation.score(query_codes, database_codes, labels[query], labels[database], chosen)
+    return evaluation.score(found[query], found[database], labels[query], labels[database], chosen)

@@ -55,21 +55,21 @@ def train_and_encode(run: Run, settings: dict, traceback_file: str | None) -> No
         hasher = build(part, run, settings["set"])
         gc.enable()
         hasher.checkpoint = checkpoint(run, part, settings, dataset, features)
-        codes, seconds = learn(hasher, part, run, dataset, features)
+        codes, rows, seconds = learn(hasher, part, run, dataset, features)
     except BenchmarkError:
         raise
     except Exception as error:  # whatever a method raises is its author's to read, on one line
         where = _keep_traceback(traceback_file)
         raise BenchmarkError(f"methods/{part.name}.py raised {type(error).__name__}: {one_line(error)}{where}") from None
-    if (codes == codes[0]).all():
+    if (codes[rows] == codes[rows[0]]).all():
         raise BenchmarkError(
-            f"methods/{part.name}.py collapsed: all {len(codes):,} items have the same code; see its curves, and its settings"
+            f"methods/{part.name}.py collapsed: all {len(rows):,} items have the same code; see its curves, and its settings"
         )
     with storage.new_folder(run.folder) as folder:
         np.savez(folder / "codes.npz", codes=np.packbits(codes, axis=1), bits=np.int64(run.bits))
         if hasattr(hasher, "extras_"):
             np.savez(folder / "extras.npz", **hasher.extras_)
-        facts = describe(run, part, settings["set"], hasher, codes, dataset, features)
+        facts = describe(run, part, settings["set"], hasher, codes[rows], dataset, features)
         storage.write_json(folder / "run.json", facts | seconds | {"codes_sha256": storage.digest(folder / "codes.npz")})
     hasher.checkpoint.unlink(missing_ok=True)
 
@@ -95,14 +95,20 @@ def build(part: Component, run: Run, keywords: dict):
     return method(run.bits, **keywords | ({"seed": run.seed} if "seed" in part.keywords else {}))
 
 
-def learn(hasher, part: Component, run: Run, dataset: Path, features: Path) -> tuple[np.ndarray, dict]:
-    """Fit on the training rows and encode every row: codes (n, bits) bool, and seconds of both."""
-    train, bits = np.load(dataset / "split.npz", allow_pickle=False)["train"], run.bits
+def learn(hasher, part: Component, run: Run, dataset: Path, features: Path) -> tuple[np.ndarray, np.ndarray, dict]:
+    """Fit on the training rows and encode every row: codes (n, bits) bool, the rows that have one, and seconds of both.
+
+    Codes from the user's files may leave out rows that are neither queries nor database, and say nothing of the time that they took.
+    """
+    with np.load(dataset / "split.npz", allow_pickle=False) as split:
+        query, database, train = split["query"], split["database"], split["train"]
+    bits = run.bits
     files = {"images": dataset / "images.npy", "features": features / "features.npy", "neighbours": features / "neighbours.npy"}
     consumed = {name: np.load(files[name], mmap_mode="r", allow_pickle=False) for name in part.consumes if name != "codes"}
     if "codes" in part.consumes:
         n = len(np.load(files["features"], mmap_mode="r", allow_pickle=False))
-        consumed["codes"] = imported.whole(user_file(hasher.path, bits, run.seed), n, bits)
+        paths = [user_file(path, bits, run.seed) for path in (hasher.path, hasher.database_path) if path]
+        consumed["codes"], rows = imported.of_images(paths, n, query, database, bits)
     fitted_on = {name: _read_only(array if name == "neighbours" else array[train]) for name, array in consumed.items()}
     started = time.perf_counter()
     hasher.fit(**{name: fitted_on[name] for name in _arguments(hasher.fit)})
@@ -113,7 +119,9 @@ def learn(hasher, part: Component, run: Run, dataset: Path, features: Path) -> t
     for start in range(0, n, BLOCK):
         block = {name: _read_only(array[start : start + BLOCK]) for name, array in encoded.items()}
         codes[start : start + BLOCK] = checked(hasher.encode(**block), min(BLOCK, n - start), bits, part.name)
-    return codes, {"fit_seconds": fitted - started, "encode_seconds": time.perf_counter() - fitted}
+    if "codes" in part.consumes:
+        return codes, rows, {}
+    return codes, np.arange(n), {"fit_seconds": fitted - started, "encode_seconds": time.perf_counter() - fitted}
 
 
 def _arguments(function) -> list[str]:

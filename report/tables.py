@@ -19,7 +19,8 @@ DERIVED = {
     "distinct_share": lambda run: float(run["distinct_codes"]) / float(run["items"]),
 }
 TEXT_FACTS = ("device", "threads")
-OPTIONAL_FACTS = ("saturated",)  # methods without such units have none
+# The columns of facts that some rows lack: methods without such units, codes made elsewhere.
+OPTIONAL_FACTS = {"saturated": "saturated", "fit_seconds": "fit_seconds", "encode_microseconds": "encode_seconds"}
 
 
 def build(results: Results, entries: list[Declaration] | None = None) -> list[Table]:
@@ -151,7 +152,7 @@ def method_cell(results: Results, key: tuple[str, str, str], bits: int | None, c
         return _undone(runs)
     if value.fact in TEXT_FACTS:
         return Cell(", ".join(dict.fromkeys(run[value.fact] for run in done)))
-    if value.fact in OPTIONAL_FACTS and not all(run.get(value.fact) for run in done):
+    if value.fact in OPTIONAL_FACTS and not all(run.get(OPTIONAL_FACTS[value.fact]) for run in done):
         return Cell(DASH, "omitted")
     numbers = [
         [_number(results, key, run, name, value, column.k) for run in done] for name in (value.metric or value.fact, value.to) if name

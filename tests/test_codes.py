@@ -84,6 +84,19 @@ def test_two_conventions_are_not_mixed(tmp_path):
         codes.apart(tmp_path / "queries.npy", tmp_path / "database.npy", (20, 40))
 
 
+def test_codes_of_two_files_come_to_their_places_and_other_images_have_none(tmp_path):
+    np.save(tmp_path / "queries.npy", CODES[:2])
+    np.save(tmp_path / "database.npy", CODES[2:5])
+    query, database = np.array([6, 1]), np.array([0, 3, 4])
+    found, rows = codes.of_images([tmp_path / "queries.npy", tmp_path / "database.npy"], 8, query, database)
+    assert sorted(rows.tolist()) == [0, 1, 3, 4, 6]
+    assert (found[query] == CODES[:2]).all()
+    assert (found[database] == CODES[2:5]).all()
+    assert not found[[2, 5, 7]].any()
+    with pytest.raises(BenchmarkError, match=r"database\.npy has 3 rows, expected 4, one for each database item"):
+        codes.of_images([tmp_path / "queries.npy", tmp_path / "database.npy"], 8, query, np.arange(2, 6))
+
+
 @pytest.mark.parametrize("name", ["codes.npy", "codes.mat"])
 def test_files_that_cannot_be_read(tmp_path, name):
     with pytest.raises(BenchmarkError, match=f"{name} is missing"):
