@@ -57,7 +57,7 @@ def read(path: Path, rows: int, bits: int | None, what: str) -> tuple[np.ndarray
     Raises BenchmarkError for any other file, type, value or shape, and where all codes are the same.
     """
     array = _matlab(path) if path.suffix == ".mat" or ".mat:" in path.name else _numpy(path)
-    if array.ndim != 2 or array.dtype.kind not in "biuf":
+    if array.ndim != 2 or not array.shape[1] or array.dtype.kind not in "biuf":
         raise BenchmarkError(f"{path} holds {array.dtype} of shape {array.shape}, expected one row an item, of numbers or booleans")
     if len(array) != rows:
         hint = "; it looks transposed: save its transpose" if array.shape[1] == rows else ""

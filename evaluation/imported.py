@@ -13,6 +13,7 @@ from evaluation.metrics import parse
 from experiments import BenchmarkError
 
 METRICS = ("map", "map_worst", "map_best", "map@1000[found]", "map@5000[found]", "precision@1", "precision@10", "precision@100")
+LEFT_OUT = "queries_left_out"
 
 
 def score(dataset: str, files: list[Path], bits: int | None = None, metrics: list[str] | None = None) -> dict[str, float]:
@@ -29,4 +30,5 @@ def score(dataset: str, files: list[Path], bits: int | None = None, metrics: lis
         query, database = split["query"], split["database"]
     found, _ = codes.of_images(files, len(labels), query, database, bits)
     chosen = metrics or [name for name in METRICS if (parse(name)[1] or 1) <= len(database)]
+    chosen = list(dict.fromkeys([*chosen, LEFT_OUT]))
     return evaluation.score(found[query], found[database], labels[query], labels[database], chosen)
