@@ -29,12 +29,25 @@ PLAN = experiments.plan_text(config)
 os.environ |= experiments.job_environment(config, workflow.cores)
 
 
+def gpu(floor, name):
+    """What a job asks for: 1 where its method or extractor uses a GPU and there is one, here or, where jobs go to a cluster, there."""
+    return (not workflow.local_exec or provenance.gpu_present()) * experiments.uses_gpu(floor, name, config)
+
+
 wildcard_constraints:
     dataset="[^/]+",
     features="[^/]+",
     variant="[^/]+",
     bits="[0-9]+",
     seed="[0-9]+",
+
+
+# A limit on jobs a second makes Snakemake look at all jobs again a second after it last did, in one more chain for each job that ends.
+onstart:
+    if missing := experiments.missing_files(config):
+        sys.exit(missing)
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None
 
 
 onerror:
@@ -53,6 +66,7 @@ rule dataset:
         f"{DATASET}/images.npy",
         f"{DATASET}/labels.npy",
         f"{DATASET}/split.npz",
+        f"{DATASET}/names.json",
         f"{DATASET}/dataset.json",
     log:
         "logs/datasets/{dataset}.log",
@@ -62,6 +76,7 @@ rule dataset:
     threads: workflow.cores
     params:
         settings=lambda w: experiments.settings_text("datasets", w.dataset, config),
+        files=lambda w: provenance.fingerprints(experiments.user_files("datasets", w.dataset, config)),
     shell:
         "python -m datasets {wildcards.dataset} --settings {params.settings:q} --threads {threads} > {log:q} 2>&1"
 
@@ -70,8 +85,8 @@ rule dataset:
 rule features:
     input:
         lambda w: experiments.variant_sources("features", w.features, config),
-        lambda w: experiments.user_files("features", w.features, config),
         f"{DATASET}/images.npy",
+        f"{DATASET}/names.json",
     output:
         f"{FEATURES}/features.npy",
         f"{FEATURES}/features.json",
@@ -82,9 +97,10 @@ rule features:
         "environment.yaml"
     threads: lambda w: 4 if experiments.uses_gpu("features", w.features, config) else 1
     resources:
-        gpu=lambda w: provenance.gpu_present() * experiments.uses_gpu("features", w.features, config),
+        gpu=lambda w: gpu("features", w.features),
     params:
         settings=lambda w: experiments.settings_text("features", w.features, config),
+        files=lambda w: provenance.fingerprints(experiments.user_files("features", w.features, config)),
     shell:
         "python -m features extract {wildcards.dataset} {wildcards.features} --settings {params.settings:q}"
         " --threads {threads} > {log:q} 2>&1"
@@ -94,9 +110,11 @@ rule neighbours:
     input:
         "features/_neighbours.py",
         f"{FEATURES}/features.npy",
+        f"{FEATURES}/features.json",
         f"{DATASET}/split.npz",
     output:
         f"{FEATURES}/neighbours.npy",
+        f"{FEATURES}/neighbours.json",
     log:
         "logs/features/{dataset}/{features}.neighbours.log",
     priority: 2
@@ -115,7 +133,6 @@ rule encode:
     input:
         lambda w: experiments.variant_sources("methods", w.variant, config),
         lambda w: experiments.consumed(w.dataset, w.features, w.variant, config),
-        lambda w: experiments.user_files("methods", w.variant, config, w.bits, w.seed),
     output:
         f"{RUN}/codes.npz",
         f"{RUN}/run.json",
@@ -124,10 +141,14 @@ rule encode:
     priority: lambda w: experiments.uses_gpu("methods", w.variant, config)
     conda:
         "environment.yaml"
+    group:
+        lambda w: None if workflow.local_exec else experiments.submission(w.dataset, w.features, w.variant, config)
     resources:
-        gpu=lambda w: provenance.gpu_present() * experiments.uses_gpu("methods", w.variant, config),
+        gpu=lambda w: gpu("methods", w.variant),
+        runtime=lambda w, attempt: attempt * (720 if experiments.uses_gpu("methods", w.variant, config) else 15),
     params:
         settings=lambda w: experiments.settings_text("methods", w.variant, config),
+        files=lambda w: provenance.fingerprints(experiments.user_files("methods", w.variant, config, w.bits, w.seed)),
     shell:
         "python -m methods {wildcards.dataset} {wildcards.features} {wildcards.variant} {wildcards.bits} {wildcards.seed}"
         " --settings {params.settings:q} --traceback {log:q}.traceback > {log:q} 2>&1"
@@ -147,6 +168,8 @@ rule score:
         "logs/scores/{dataset}/{features}/{variant}.log",
     conda:
         "environment.yaml"
+    group:
+        lambda w: None if workflow.local_exec else experiments.submission(w.dataset, w.features, w.variant, config)
     params:
         runs=lambda w: [f"{bits}:{seed}" for bits, seed in experiments.bits_and_seeds(w.variant, config)],
     shell:

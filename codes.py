@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
@@ -107,7 +108,7 @@ def _numpy(path: Path) -> np.ndarray:
         found = np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise _missing(path) from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError, EOFError, TokenError, zipfile.BadZipFile) as error:
         raise BenchmarkError(f"{path} is no .npy array of numbers or booleans ({one_line(error)})") from None
     if not isinstance(found, np.ndarray):
         raise BenchmarkError(f"{path} is an archive of {', '.join(found.files)}, expected one array in .npy, or .mat")

@@ -11,6 +11,7 @@ import functools
 import json
 import os
 import re
+import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
@@ -22,13 +23,21 @@ CACHE = "cache"
 DATASET = CACHE + "/datasets/{dataset}"
 FEATURES = CACHE + "/features/{dataset}/{features}"
 RUN = "results/runs/{dataset}/{features}/{variant}/{bits}bit/seed{seed}"
+# What a run records of the things it is made of, and is held against when results are collected.
+IDENTITY = {"dataset": ("sha256", "split_sha256", "settings"), "features": ("sha256", "settings"), "neighbours": ("sha256", "metric")}
+DESCRIPTIONS = {
+    "dataset": DATASET + "/dataset.json",
+    "features": FEATURES + "/features.json",
+    "neighbours": FEATURES + "/neighbours.json",
+}
 LOG = "logs/runs/{dataset}/{features}/{variant}/{bits}bit/seed{seed}"
 SCORES = "results/scores/{dataset}/{features}/{variant}"
 
 WORK = {"datasets": ("load",), "features": ("extract",), "methods": ("fit", "encode")}  # functions of a plugin's class
 DATA_VARIABLE = "BGAN_BENCH_DATA"
-GROUND = ("experiments", "provenance", "storage", "progress", "networks", "codes")
-USER_FILES = ("path", "database_path", "weights")  # keywords that name a file below the data folder
+GROUND = ("experiments", "provenance", "gpus", "storage", "progress", "downloads", "networks", "codes")
+USER_FILES = ("path", "database_path", "names", "images")  # keywords that may name a file or folder below the data folder
+WEIGHTS = "weights"  # another, of a file that its name or the settings tell the digest of
 VALIDATION = "-validation"  # after a data set's name: the protocol within its training part, for choosing settings
 METRICS = ("centred-cosine", "cosine", "l2")  # of the neighbour lists, the default first
 CONTROLS = {"exact-cosine": "Exact cosine", "exact-l2": "Exact Euclidean"}
@@ -381,8 +390,28 @@ def consumed(dataset: str, features: str, name: str, config: dict) -> list[str]:
     unknown = [argument for argument in part.consumes if argument not in files]
     if unknown:
         raise BenchmarkError(f"methods/{part.name}.py asks for {unknown[0]!r}: a method may consume {', '.join(files)}")
-    always = [f"{DATASET}/split.npz", f"{DATASET}/dataset.json", f"{FEATURES}/features.json"]
+    always = [f"{DATASET}/split.npz", *described_by(part).values()]
     return [pattern.format(**place) for pattern in [*(files[argument] for argument in part.consumes), *always]]
+
+
+def described_by(part: Component) -> dict[str, str]:
+    """The descriptions of what a method's runs are made of, by name: places with {dataset} and {features}."""
+    return {name: path for name, path in DESCRIPTIONS.items() if name != "neighbours" or name in part.consumes}
+
+
+def encoder(features: str, name: str, config: dict) -> tuple[str, str]:
+    """What sees the images in the runs of a method, and the file of its weights: its own encoder, or what made the features it reads.
+
+    Empty for codes that were made elsewhere; no file for what is not trained, or trained from scratch.
+    """
+    seen = variant("methods", name, config)
+    of = seen.keywords.get("encoder", "features")
+    if of == "features":
+        if "features" not in seen.component.consumes:
+            return "", ""
+        seen = variant("features", features, config)
+        of = seen.component.name
+    return of, seen.keywords.get("weights") or seen.keywords.get("path") or ""
 
 
 def scored_folders(config: dict) -> list[tuple[str, str, str]]:
@@ -420,17 +449,79 @@ def uses_gpu(floor: str, name: str, config: dict) -> int:
     return int(variant(floor, name, config).component.literals.get("uses_gpu", False))
 
 
+def submission(dataset: str, features: str, name: str, config: dict) -> str | None:
+    """Name of what a cluster gets as one job: all runs of a method that needs no GPU, and their scoring. None: a job of its own."""
+    alone = name in CONTROLS or uses_gpu("methods", name, config)
+    return None if alone else f"{dataset}.{features}.{name}"
+
+
 def user_files(floor: str, name: str, config: dict, bits: object = "", seed: object = "") -> list[str]:
-    """The files below the data folder that a variant's settings name and that are there; the job itself says what is missing."""
+    """Files and folders below the data folder that a variant's settings name, there or not. A job depends on what they hold, not on
+    where they lie, so that moving the data folder makes nothing anew; weights are known by their digest already."""
     keywords = variant(floor, name, config).keywords
-    paths = [str(user_file(keywords[keyword], bits, seed, config)) for keyword in USER_FILES if keywords.get(keyword)]
-    files = [re.sub(r"(\.mat):[^/]*$", r"\1", path) for path in paths]  # FILE.mat:NAME is a variable of a file
-    return [file for file in dict.fromkeys(files) if Path(file).is_file()]
+    named = [keywords[keyword] for keyword in USER_FILES if isinstance(keywords.get(keyword), str)]
+    paths = [str(user_file(path, bits, seed, config)) for path in named]
+    return list(dict.fromkeys(re.sub(r"(\.mat):[^/]*$", r"\1", path) for path in paths))  # FILE.mat:NAME is a variable of a file
 
 
 def user_file(path: str, bits: object, seed: object, config: dict | None = None) -> Path:
     """A file below the data folder; {bits} and {seed} in `path` stand for those of the run."""
     return data_folder(config) / path.replace("{bits}", str(bits)).replace("{seed}", str(seed))
+
+
+def missing_files(config: dict) -> str:
+    """Look for the user's files before any work; each command that finds one missing says so in a line of its own.
+
+    Returns how to go on with what is there, or nothing if all is.
+    """
+    failed = []
+    for floor, name in unprepared(config):
+        place = [name, "--check"] if floor == "datasets" else ["check", name]
+        command = [sys.executable, "-m", floor, *place, "--settings", settings_text(floor, name, config)]
+        if subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
+            failed.append((floor, name))
+    return _advice(config, failed) if failed else ""
+
+
+def unprepared(config: dict) -> list[tuple[str, str]]:
+    """(floor, name) of every data set and extractor that reads files of the user's and is not prepared as the configuration says."""
+    reading = [
+        *(("datasets", name, DATASET.format(dataset=name) + "/dataset.json") for name in config["datasets"]),
+        *(("features", name, FEATURES.format(dataset=dataset, features=name) + "/features.json") for dataset, name in grid(config)),
+    ]
+    found = [
+        (floor, name) for floor, name, path in reading if _reads_files(floor, name, config) and not _is_made(path, floor, name, config)
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _reads_files(floor: str, name: str, config: dict) -> bool:
+    found = variant(floor, name, config)
+    if floor == "datasets":
+        return found.component.literals.get("needs_files", True)
+    return any(found.keywords.get(keyword) for keyword in (*USER_FILES, WEIGHTS))
+
+
+def _is_made(path: str, floor: str, name: str, config: dict) -> bool:
+    try:
+        made = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return made.get("settings") == json.loads(settings_text(floor, name, config))
+
+
+def _advice(config: dict, failed: list[tuple[str, str]]) -> str:
+    """What to do about the files of (floor, name) that are missing: at best, what to add to the command to run the rest."""
+    there = {floor: [name for name in config[floor] if (floor, name) not in failed] for floor in ("datasets", "features")}
+    said = "nothing was started: the files named above are missing or damaged"
+    try:
+        grid(config | there)
+    except BenchmarkError:
+        return said
+    if not all(there.values()):
+        return said
+    lists = " ".join(f"'{floor}=[{','.join(names)}]'" for floor, names in there.items() if names != config[floor])
+    return f"{said}; to run the rest, add --config {lists} to the command"
 
 
 def data_folder(config: dict | None = None) -> Path:

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from downloads import Published, fetch
 from experiments import BenchmarkError, one_line
 from storage import digest
 
@@ -186,9 +186,18 @@ OFFICIAL = {
 def load(name: str, path: Path, cache: Path, sha256: str | None = None) -> tuple[nn.Module, str]:
     """The network `name` of NETWORKS in evaluation mode, with weights from a checked file, and the SHA-256 of that file.
 
+    A file is unpickled as tensors alone, after its digest was found right. Raises BenchmarkError as `checked_file`, and for a file that
+    does not hold the parameters of the network.
+    """
+    path, found = checked_file(name, path, cache, sha256)
+    return _filled(name, _read(path), path).eval(), found
+
+
+def checked_file(name: str, path: Path, cache: Path, sha256: str | None = None) -> tuple[Path, str]:
+    """Where the weights of the network `name` of NETWORKS are, and their SHA-256, found right.
+
     path: where the user's file is; sha256: its digest, which only the official file, known by its name, may leave out. The official
-    file is downloaded below `cache` where there is none. A file is unpickled as tensors alone, after its digest was found right.
-    Raises BenchmarkError for a file that is missing, has another digest, or does not hold the parameters of the network.
+    file is downloaded below `cache` where there is none. Raises BenchmarkError for a file that is missing or has another digest.
     """
     official = path.name == OFFICIAL[name]
     if sha256 is None and not official:
@@ -198,27 +207,18 @@ def load(name: str, path: Path, cache: Path, sha256: str | None = None) -> tuple
     if not path.is_file():
         if not official:
             raise BenchmarkError(f"weights {path} are missing: {advice}")
-        path = _downloaded(path.name, cache, advice)
+        path = fetch(Published(URL + path.name, path.stem.rpartition("-")[2], "sha256"), cache / path.name, put=path)
     beginning, found = path.stem.rpartition("-")[2], digest(path)
     if found != sha256.lower() if sha256 is not None else not found.startswith(beginning):
         expected = f"one that begins with {beginning}" if sha256 is None else sha256
         raise BenchmarkError(f"weights {path} have SHA-256 {found}, expected {expected}: {advice}")
-    return _filled(name, _read(path), path).eval(), found
-
-
-def _downloaded(file: str, cache: Path, advice: str) -> Path:
-    if not (cache / file).is_file():
-        try:
-            torch.hub.load_state_dict_from_url(URL + file, str(cache), map_location="cpu", check_hash=True, weights_only=True)
-        except (OSError, RuntimeError, pickle.UnpicklingError) as error:
-            raise BenchmarkError(f"could not download {file} ({one_line(error)}): {advice}") from None
-    return cache / file
+    return path, found
 
 
 def _read(path: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except Exception as error:  # on damaged bytes the reader raises whatever its next step does
         raise BenchmarkError(f"weights {path} cannot be read as tensors ({one_line(error).partition('. ')[0]})") from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise BenchmarkError(f"weights {path} hold {type(state).__name__}, expected a dictionary of parameter names and tensors")

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import platform
 import resource
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from experiments import ROOT
-from storage import digest
+import gpus
+from experiments import CACHE, ROOT
+from storage import digest, read_json, write_json
 
+DIGESTS = Path(CACHE, "digests.json")  # of the user's files
 PACKAGES = ("numpy", "scipy", "sklearn", "torch", "numba", "pandas", "PIL")  # as they are imported
 
 
@@ -38,6 +41,33 @@ def digests(paths: Iterable[str | Path]) -> dict[str, str]:
         name = path.resolve().relative_to(ROOT) if path.resolve().is_relative_to(ROOT) else path
         found[name.as_posix()] = digest(path)
     return found
+
+
+def fingerprints(paths: Iterable[str | Path]) -> list[str]:
+    """What the user's files hold, wherever they lie: SHA-256 of a file, or of the names, sizes and times of change in a folder.
+
+    Empty for what is not there. A file is read again only when its size or time of change differs from when it was last asked for.
+    """
+    return [_of_folder(path) if path.is_dir() else _of_file(path) if path.is_file() else "" for path in map(Path, paths)]
+
+
+def _of_file(path: Path) -> str:
+    known = read_json(DIGESTS) if DIGESTS.is_file() else {}
+    place, seen = str(path.resolve()), [path.stat().st_size, path.stat().st_mtime_ns]
+    if known.get(place, {}).get("seen") != seen:
+        known[place] = {"seen": seen, "sha256": digest(path)}
+        write_json(DIGESTS, known)
+    return known[place]["sha256"]
+
+
+def _of_folder(path: Path) -> str:
+    lines = hashlib.sha256()
+    for folder, folders, files in os.walk(path):
+        folders.sort()
+        for name in sorted(files):
+            status = os.stat(os.path.join(folder, name))
+            lines.update(f"{os.path.relpath(folder, path)}/{name} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return lines.hexdigest()
 
 
 @functools.cache
@@ -84,8 +114,25 @@ def peak_memory_mib() -> float:
 
 def gpu_present() -> bool:
     """Whether the system has an NVIDIA device that is not hidden, without importing torch."""
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") == ""
-    return not hidden and any(Path("/dev").glob("nvidia[0-9]*"))
+    return bool(gpus.names())
+
+
+def device_advice(error: Exception, smaller: Sequence[str]) -> str:
+    """What helps where a device is too small or lost; empty for any other error. smaller: the keywords that memory grows with.
+
+    Errors of torch are known by their names, since many a job does without it.
+    """
+    kind = type(error).__name__
+    if kind in ("OutOfMemoryError", "MemoryError"):
+        return f"too little memory: lower {' or '.join(smaller)}" if smaller else "too little memory: run fewer jobs at a time"
+    if kind == "AcceleratorError" or "CUDA error" in str(error):
+        return "the GPU failed: run the same command again, which goes on where this job was"
+    return ""
+
+
+def repeatability(device: str) -> str:
+    """What another run of the same job on `device`, with the same versions and the same kind of processor, gives: see the README."""
+    return "within tolerance" if device.startswith("cuda") else "bit for bit"
 
 
 def device_name(device: str) -> str:

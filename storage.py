@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -11,34 +12,88 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from experiments import BenchmarkError, one_line
+
 
 @contextlib.contextmanager
 def new_file(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; it takes that place when the block ends, and is removed when it raises."""
+    """Yield a temporary path beside `path`; it takes that place when the block ends, and is removed when it raises.
+
+    What a killed job left of the same file is removed. Raises BenchmarkError where it cannot be written.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix is kept, since numpy.save and matplotlib choose or extend a name by it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f".{glob.escape(path.stem)}.[0-9]*.part{glob.escape(path.suffix)}"):
+            left.unlink(missing_ok=True)
+        # The suffix is kept, since numpy.save and matplotlib choose or extend a name by it.
+        temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+        try:
+            yield temporary
+            _to_disk(temporary)
+            os.replace(temporary, path)
+            _to_disk(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def new_folder(path: str | Path) -> Iterator[Path]:
-    """Yield an empty temporary folder beside `path`; it replaces that folder when the block ends, and is removed when it raises."""
+    """Yield an empty temporary folder beside `path`; it replaces that folder when the block ends, and is removed when it raises.
+
+    What a killed job left of the same folder is removed. Raises BenchmarkError where it cannot be written.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for ending in ("part", "old.part"):  # after mkdtemp's eight characters: names have dots too, so a star would match others'
+            for left in path.parent.glob(f".{glob.escape(path.name)}.????????.{ending}"):
+                shutil.rmtree(left, ignore_errors=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+        try:
+            temporary.chmod(0o777 & ~_umask())
+            yield temporary
+            for written in (*temporary.rglob("*"), temporary):
+                _to_disk(written)
+            _replace_folder(temporary, path)
+            _to_disk(path.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _replace_folder(temporary: Path, path: Path) -> None:
+    """At every moment `path` is the old folder, the new one or absent: never a part of one."""
+    old = temporary.with_name(f"{temporary.stem}.old.part")
+    if path.exists():
+        os.replace(path, old)
+    os.replace(temporary, path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _to_disk(path: Path) -> None:
+    """Have the bytes of a file, or the names in a folder, on the disk: else a power cut may keep the renaming and lose them."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        temporary.chmod(0o777 & ~_umask())
-        yield temporary
-        shutil.rmtree(path, ignore_errors=True)
-        os.replace(temporary, path)
+        os.fsync(descriptor)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Say in one line which place the disk did not take: raises BenchmarkError for an OSError in the block."""
+    try:
+        yield
+    except OSError as error:
+        expected = "expected a folder that can be written, on a disk with space"
+        raise BenchmarkError(f"cannot write {path} ({one_line(error)}): {expected}") from None
+
+
+def reserve(path: str | Path) -> None:
+    """Take the disk space of a sparse file now: a mapping that meets a full disk ends its process without a word."""
+    if hasattr(os, "posix_fallocate"):
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
 
 
 def _umask() -> int:
@@ -53,7 +108,35 @@ def write_json(path: str | Path, value: object) -> None:
 
 
 def read_json(path: str | Path) -> dict:
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """The object in a JSON file. Raises BenchmarkError for a file that is missing or damaged."""
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BenchmarkError(f"{path} is missing: `snakemake --cores all {path}` makes it") from None
+    except (OSError, ValueError) as error:
+        raise BenchmarkError(f"{path} is damaged ({one_line(error)}): delete it, and run the same command again") from None
+    if not isinstance(found, dict):
+        raise BenchmarkError(f"{path} is damaged (no JSON object): delete it, and run the same command again")
+    return found
+
+
+def unchanged(path: str | Path, recorded: str | Path) -> Path:
+    """The path of an array in the cache, if it is the file whose SHA-256 its description `recorded` holds; else it is removed.
+
+    A file that is no newer than its description is taken as it is, so that large arrays are not read whole by every job; one that
+    was written or copied since is read and compared. Raises BenchmarkError: the same command then makes it anew.
+    """
+    path, expected = Path(path), read_json(recorded).get("sha256")
+    expected = expected.get(path.name) if isinstance(expected, dict) else expected
+    if not path.is_file():
+        raise BenchmarkError(f"{path} is missing: run the same command again, which makes it")
+    if path.stat().st_mtime_ns <= Path(recorded).stat().st_mtime_ns or (found := digest(path)) == expected:
+        return path
+    path.unlink(missing_ok=True)
+    raise BenchmarkError(
+        f"{path} was damaged and is removed (its SHA-256 was {found[:12]}..., {recorded} says {str(expected)[:12]}...): "
+        "run the same command again, which makes it anew"
+    )
 
 
 def digest(path: str | Path, algorithm: str = "sha256") -> str:

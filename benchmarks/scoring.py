@@ -33,6 +33,7 @@ PRECISION = [("precision@k", k) for k in (1, 10, 50, 100, 500, 1000, 5000)]
 SHORT = [("map", None), ("map_worst", None), ("map_best", None), *PRECISION]
 FULL = [*SHORT, *((f"map@k[{name}]", k) for name in ("found", "hits") for k in (1000, 5000))]
 PEER_QUERIES = 20
+DRAWN = 2**22  # numbers that are drawn at a time for codes
 SCALING = Path(__file__).with_name("scaling.svg")
 
 
@@ -70,7 +71,7 @@ def noisy_codes(labels: np.ndarray, bits: int) -> np.ndarray:
     classes = labels.shape[1] if labels.ndim == 2 else int(labels.max()) + 1
     centres = generator.standard_normal((classes, bits), dtype=np.float32)
     codes = []
-    for rows in np.array_split(labels, max(1, len(labels) // 50_000)):
+    for rows in np.array_split(labels, -(-len(labels) * bits // DRAWN)):
         signal = rows.astype(np.float32) @ centres if labels.ndim == 2 else centres[rows]
         codes.append(np.packbits(signal + 1.5 * generator.standard_normal((len(rows), bits), dtype=np.float32) > 0, axis=1))
     return np.concatenate(codes)
@@ -169,7 +170,7 @@ def scaling() -> dict[str, tuple[list[int], list[float]]]:
     grown = {
         "64 queries and more (x 59,000 items x 48 bits)": [(size * 64, 59_000, 48) for size in sizes],
         "4,000 items and more (x 256 queries x 48 bits)": [(256, size * 4000, 48) for size in sizes],
-        "1 word of 64 bits and more (x 64 queries x 32,000 items)": [(64, 32_000, size * 64) for size in sizes],
+        "1 word of 64 bits and more (x 64 queries x 8,000 items)": [(64, 8_000, size * 64) for size in sizes],
     }
     curves = {}
     for name, shapes in grown.items():

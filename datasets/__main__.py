@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+import provenance
 import storage
 from datasets import _base, _images
-from experiments import CACHE, DATASET, BenchmarkError, component, data_folder, one_line, settings_text
+from experiments import CACHE, DATASET, BenchmarkError, component, data_folder, one_line, settings_text, sources
 
 
 def main() -> None:
@@ -49,18 +50,15 @@ def load(name: str, settings: dict, data: Path) -> tuple[_base.Dataset, _base.Co
 
 
 def prepare(name: str, settings: dict, dataset: _base.Dataset, collection: _base.Collection, threads: int) -> None:
-    """Write images.npy, labels.npy, split.npz and dataset.json of one data set, all or none."""
-    output = DATASET.format(dataset=name)
-    try:
-        with storage.new_folder(output) as folder:
-            collection = replace(collection, images=_images.write(collection.images, folder / "images.npy", threads))
-            np.save(folder / "labels.npy", collection.labels)
-            np.savez(folder / "split.npz", query=collection.query, database=collection.database, train=collection.train)
-            described = describe(name, settings, dataset, collection)
-            files = {file: storage.digest(folder / file) for file in ("images.npy", "labels.npy", "split.npz")}
-            storage.write_json(folder / "dataset.json", described | {"sha256": files})
-    except OSError as error:
-        raise BenchmarkError(f"cannot write {output} ({error}): expected a folder that can be written, on a disk with space") from None
+    """Write images.npy, labels.npy, split.npz, names.json (of image files, else none) and dataset.json of one data set, all or none."""
+    with storage.new_folder(DATASET.format(dataset=name)) as folder:
+        storage.write_json(folder / "names.json", {"names": list(getattr(collection.images, "names", ()))})
+        collection = replace(collection, images=_images.write(collection.images, folder / "images.npy", threads))
+        np.save(folder / "labels.npy", collection.labels)
+        np.savez(folder / "split.npz", query=collection.query, database=collection.database, train=collection.train)
+        described = describe(name, settings, dataset, collection)
+        files = {file: storage.digest(folder / file) for file in ("images.npy", "labels.npy", "split.npz")}
+        storage.write_json(folder / "dataset.json", described | {"sha256": files})
     print(f"{name}: {described['sizes']}, split {described['split_sha256'][:12]}")
     print(f"  duplicate queries: {described['duplicate_queries']}; without a relevant item: {described['queries_without_relevant']}")
     for rule, source in collection.rules:
@@ -84,6 +82,7 @@ def describe(name: str, settings: dict, dataset: _base.Dataset, collection: _bas
         "duplicate_queries": _base.duplicate_queries(collection),
         "queries_without_relevant": _base.queries_without_relevant(collection),
         "split_sha256": _base.split_digest(collection),
+        "sources": provenance.digests(sources("datasets", settings["of"])),
     }
 
 

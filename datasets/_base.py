@@ -41,11 +41,12 @@ class Dataset:
     """Contract: class attributes and `load`; keywords of `__init__` are its settings, `protocol` among them if it has several.
 
     label: name in tables; citation: key in report/references.bib or None; protocols: names, the default first; version: of its
-    splits, raised whenever one changes.
+    splits, raised whenever one changes; needs_files: whether there is anything to look for before work starts.
     """
 
     label: str
     citation: str | None
+    needs_files: bool = True
     protocols: tuple[str, ...] = ("default",)
     version: int = 1
 

@@ -87,8 +87,14 @@ class Zip:
 
 def open_files(parent: Path, folder: str, archive: str, advice: str) -> Files:
     """The files of `parent/folder`, or of the zip `parent/archive`. Raises BenchmarkError, ending in `advice`, if neither is there."""
-    if (parent / folder).is_dir():
-        return Folder(parent / folder)
-    if (parent / archive).is_file():
-        return Zip(parent / archive, folder)
-    raise BenchmarkError(f"{parent / folder} is missing: expected that folder or {parent / archive}; {advice}")
+    need(parent, [(folder, archive)], advice)
+    return Folder(parent / folder) if (parent / folder).is_dir() else Zip(parent / archive, folder)
+
+
+def need(parent: Path, parts: list[tuple[str, str]], advice: str) -> None:
+    """Raise BenchmarkError, ending in `advice`, that names every (folder, zip) of which neither is in `parent`."""
+    lacking = [(folder, archive) for folder, archive in parts if not (parent / folder).is_dir() and not (parent / archive).is_file()]
+    if lacking:
+        folders, zips = (", ".join(str(parent / name) for name in names) for names in zip(*lacking, strict=True))
+        are, expected = ("are", "these folders") if lacking[1:] else ("is", "that folder")
+        raise BenchmarkError(f"{folders} {are} missing: expected {expected} or {zips}; {advice}")

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from datasets._base import PUBLISHED, Collection
-from datasets._download import Published, fetch, md5_of
 from datasets._files import Folder
+from downloads import Published, fetch
 from experiments import BenchmarkError
+from storage import digest
 
 TRAINING, TEST, SIDE = 60_000, 10_000, 28
 CONTENTS = {  # magic number and shape of each file
@@ -29,7 +30,14 @@ def load(data: Path, cache: Path, folder: str, url: str, md5: dict[str, str]) ->
     Each file is read from `data/folder`, as .gz or unpacked, else downloaded from `url`. md5: of the .gz files, by name. Raises
     BenchmarkError.
     """
-    arrays = {name: _array(name, data / folder, cache / "downloads" / folder, url, md5) for name in CONTENTS}
+    arrays, problems = {}, []
+    for name in CONTENTS:
+        try:
+            arrays[name] = _array(name, data / folder, cache / "downloads" / folder, url, md5)
+        except BenchmarkError as error:
+            problems.append(str(error))
+    if problems:
+        raise BenchmarkError("; ".join(problems))
     grey = np.concatenate([arrays["train-images-idx3-ubyte"], arrays["t10k-images-idx3-ubyte"]])
     database = np.arange(TRAINING)
     return Collection(
@@ -51,9 +59,9 @@ def _array(name: str, local: Path, downloads: Path, url: str, md5: dict[str, str
     path = local / packed
     if not path.is_file():
         path = fetch(published, downloads / packed, put=path)
-    found = md5_of(path)
-    if found != published.md5:
-        raise BenchmarkError(f"{path} has MD5 {found}, expected {published.md5}: get it again from {published.url}")
+    found = digest(path, "md5")
+    if found != published.digest:
+        raise BenchmarkError(f"{path} has MD5 {found}, expected {published.digest}: get it again from {published.url}")
     return parse(unpack(path.read_bytes(), name, str(path)), name, str(path))
 
 

@@ -1,5 +1,6 @@
 """CIFAR-10 from the official Python batches: local, or downloaded and checked."""
 
+import hashlib
 import io
 import pickle
 import tarfile
@@ -8,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from datasets._base import OURS, PUBLISHED, Collection, Dataset, draw_per_class, known_protocol, others, shuffled
-from datasets._download import Published, fetch, md5_of
+from downloads import Published, fetch
 from experiments import BenchmarkError
+from storage import digest
 
 FOLDER = "cifar-10-batches-py"
 ARCHIVE = "cifar-10-python.tar.gz"
@@ -171,14 +173,14 @@ def _archive(data: Path, cache: Path) -> Path:
     local = data / ARCHIVE
     if not local.is_file():
         return fetch(PUBLISHED_ARCHIVE, cache / "downloads" / ARCHIVE, put=local)
-    found = md5_of(local)
-    if found != PUBLISHED_ARCHIVE.md5:
-        raise BenchmarkError(f"{local} has MD5 {found}, expected {PUBLISHED_ARCHIVE.md5}: get it again from {ARCHIVE_URL}")
+    found = digest(local, "md5")
+    if found != PUBLISHED_ARCHIVE.digest:
+        raise BenchmarkError(f"{local} has MD5 {found}, expected {PUBLISHED_ARCHIVE.digest}: get it again from {ARCHIVE_URL}")
     return local
 
 
 def _checked(shown: str, name: str, content: bytes) -> bytes:
-    found = md5_of(io.BytesIO(content))
+    found = hashlib.md5(content).hexdigest()
     if found != BATCH_MD5[name]:
         raise BenchmarkError(
             f"{shown} has {len(content):,} bytes and MD5 {found}, expected MD5 {BATCH_MD5[name]}: get it again from {ARCHIVE_URL}"

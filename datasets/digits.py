@@ -16,7 +16,7 @@ class Digits(Dataset):
     Source: Alpaydin & Kaynak, Optical Recognition of Handwritten Digits, UCI 1998 (its test part).
     """
 
-    label, citation = "Digits", "alpaydin1998optical"
+    label, citation, needs_files = "Digits", "alpaydin1998optical", False
 
     def __init__(self):
         pass

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets._base import OURS, PUBLISHED, Collection, Dataset, known_protocol, shuffled
-from datasets._files import Files, open_files
+from datasets._files import Files, need, open_files
 from datasets._images import ImageFiles
 from datasets._labels import missing_images
 from experiments import BenchmarkError
@@ -50,6 +50,7 @@ class MIRFlickr(Dataset):
         """See Dataset.load; reads `mirflickr25k/` below `data`."""
         folder = data / FOLDER
         advice = f"get {IMAGES_ZIP} and {ANNOTATIONS}.zip from {SITE} and put them into {folder}, unpacked or as they are"
+        need(folder, [(ANNOTATIONS, f"{ANNOTATIONS}.zip"), (IMAGES, IMAGES_ZIP)], advice)
         labels = read_concepts(open_files(folder, ANNOTATIONS, f"{ANNOTATIONS}.zip", advice), self.protocol)
         fields = split(labels, self.protocol, _listed(folder) if self.protocol == "20015" else np.flatnonzero(labels.any(axis=1)))
         files = open_files(folder, IMAGES, IMAGES_ZIP, advice)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets._base import OURS, PUBLISHED, Collection, Dataset, known_protocol, others, shuffled
-from datasets._files import Files, Folder, open_files
+from datasets._files import Files, Folder, need, open_files
 from datasets._images import ImageFiles
 from datasets._labels import missing_images, read_flags, read_lists
 from experiments import BenchmarkError
@@ -13,8 +13,11 @@ from experiments import BenchmarkError
 FOLDER = "nuswide"
 SITE = "https://lms.comp.nus.edu.sg/wp-content/uploads/2019/research/nuswide/NUS-WIDE.html"
 LISTS_SITE = "https://github.com/swuxyj/DeepHash-pytorch"
+IMAGES_ADVICE = (
+    " (images as Flickr/actor/0001_2124494179.jpg ... or images/0001_2124494179.jpg ...), or set `images: false` for features from a file"
+)
 ROWS, TRAINING_ROWS, TEST_ROWS = 269_648, 161_789, 107_859
-CONCEPTS = 81
+CONCEPTS, CONCEPT_NAMES = 81, "Concepts81.txt"
 LABELLED = {"10": 186_577, "21": 195_834, "81": 209_347}  # images with at least one of the most frequent concepts
 # The published Labels_lake_Train.txt has this at line 78373. A 0 there makes its images those of AllLabels, as for every other concept.
 KNOWN_WRONG = {"Labels_lake_Train.txt": {78_373: (b"-1130179", False)}}
@@ -48,13 +51,23 @@ class NUSWIDE(Dataset):
         folder = data / FOLDER
         if self.protocol == "21-list":
             return self._listed(folder)
-        advice = f"get it from {SITE} and put it into {folder}"
+        advice = f"get what is missing from {SITE} and put it into {folder}"
+        need(folder, self._parts(folder), f"{advice}{IMAGES_ADVICE}" if self.images else advice)
         labels, rules = read_concepts(folder, self.protocol, advice)
         images, present, said = self._image_files(*official_images(folder, advice)) if self.images else without_images(ROWS)
         labels = labels[present]
         fields = split(labels, self.protocol, len(labels) == ROWS)
         rules = (*fields.pop("rules"), *rules, *said, ("not the paper's: its NUS-WIDE protocol is not published", OURS))
         return Collection(images=images, labels=labels, **fields, rules=rules)
+
+    def _parts(self, folder: Path) -> list[tuple[str, str]]:
+        """The official folders that are read, and the zips that they come in."""
+        names = ["Groundtruth"]
+        if not (folder / CONCEPT_NAMES).is_file():
+            names.append("ConceptsList")
+        if self.images:
+            names += ["ImageList"] if (folder / "images").is_dir() else ["ImageList", "Flickr"]
+        return [(name, f"{name}.zip") for name in names]
 
     def _listed(self, folder: Path) -> Collection:
         """The split of the three published lists."""
@@ -102,7 +115,6 @@ def without_images(n: int) -> tuple[np.ndarray, np.ndarray, tuple]:
 
 def official_images(folder: Path, advice: str) -> tuple[Files, tuple[str, ...]]:
     """The folder of images, and the name that each row has in it: `actor/0001_2124494179.jpg` in Flickr/, or flat in images/."""
-    advice += ", or set `images: false` for features from a file"
     lists = open_files(folder, "ImageList", "ImageList.zip", advice)
     try:
         text = lists.read("Imagelist.txt").decode("utf-8")
@@ -113,8 +125,7 @@ def official_images(folder: Path, advice: str) -> tuple[Files, tuple[str, ...]]:
         raise BenchmarkError(f"{lists.shown('Imagelist.txt')} has {len(names):,} lines, expected {ROWS:,}")
     if (folder / "images").is_dir():
         return Folder(folder / "images"), tuple(name.rpartition("/")[2] for name in names)
-    expected = "Flickr/actor/0001_2124494179.jpg ..., or images/0001_2124494179.jpg ..."
-    return open_files(folder, "Flickr", "Flickr.zip", f"expected {expected}; {advice}"), names
+    return open_files(folder, "Flickr", "Flickr.zip", advice), names
 
 
 def read_concepts(folder: Path, protocol: str, advice: str) -> tuple[np.ndarray, tuple]:
@@ -138,11 +149,13 @@ def read_concepts(folder: Path, protocol: str, advice: str) -> tuple[np.ndarray,
 
 def _names(folder: Path, advice: str) -> list[str]:
     """The 81 concepts, from Concepts81.txt in the folder itself, in ConceptsList/ or in its zip."""
-    name = "Concepts81.txt"
-    files = Folder(folder) if (folder / name).is_file() else open_files(folder, "ConceptsList", "ConceptsList.zip", advice)
-    names = files.read(name).decode("ascii", errors="replace").split()
+    there = (folder / CONCEPT_NAMES).is_file()
+    files = Folder(folder) if there else open_files(folder, "ConceptsList", "ConceptsList.zip", advice)
+    names = files.read(CONCEPT_NAMES).decode("ascii", errors="replace").split()
     if len(set(names)) != CONCEPTS or len(names) != CONCEPTS or not all(name.isidentifier() for name in names):
-        raise BenchmarkError(f"{files.shown(name)} holds {len(names)} entries, expected the {CONCEPTS} names of concepts; {advice}")
+        raise BenchmarkError(
+            f"{files.shown(CONCEPT_NAMES)} holds {len(names)} entries, expected the {CONCEPTS} names of concepts; {advice}"
+        )
     return names
 
 

@@ -14,15 +14,16 @@ import experiments
 import provenance
 import storage
 from evaluation import statistics
-from evaluation.stale import run_problem, score_problem
+from evaluation.stale import prepared_problems, run_problem, score_problem
 from experiments import BenchmarkError, Run
 
 COLUMNS = (
-    "dataset", "features", "variant", "bits", "seed", "status", "message", "method", "label", "citation", "keywords",
-    "fit_seconds", "encode_seconds", "peak_memory_mib", "items", "distinct_codes", "bit_balance", "saturated", "device", "threads",
-    "commit", "dirty", "date", "codes_sha256", "folder",
+    "dataset", "features", "variant", "bits", "seed", "status", "message", "method", "label", "citation", "encoder", "weights",
+    "keywords", "fit_seconds", "encode_seconds", "peak_memory_mib", "items", "distinct_codes", "bit_balance", "saturated", "device",
+    "repeats", "threads", "commit", "dirty", "date", "codes_sha256", "folder",
 )  # fmt: skip
 COPIED = COLUMNS[COLUMNS.index("fit_seconds") : -1]  # as they stand in run.json
+NAMED = 4  # files that a refusal names; of more it names the rule
 
 Place = tuple[str, str, str]  # data set, features, variant
 
@@ -32,13 +33,15 @@ def collect(plan: dict) -> None:
 
     Raises BenchmarkError, by name, for a run or score that was made with other code, data, features or parameters than now.
     """
-    runs = experiments.runs(plan)
-    records = {run: storage.read_json(f"{run.folder}/run.json") for run in runs}
-    _refuse([run_problem(run, record, plan) for run, record in records.items()])
+    for pair in experiments.grid(plan):
+        _refuse("dataset features neighbours", prepared_problems(*pair, plan))
+    records = {run: storage.read_json(f"{run.folder}/run.json") for run in experiments.runs(plan)}
+    _refuse("encode", {f"{run.folder}/codes.npz": run_problem(run, record, plan) for run, record in records.items()})
     folders = {place: _score_folder(place) for place in experiments.scored_folders(plan)}
     scores = {place: storage.read_json(folder / "score.json") for place, folder in folders.items()}
     made = _by_place(records)
-    _refuse([score_problem(folder, scores[place], made.get(place, {})) for place, folder in folders.items()])
+    problems = {place: score_problem(folder, scores[place], made.get(place, {})) for place, folder in folders.items()}
+    _refuse("score", {f"{folders[place]}/score.json": problem for place, problem in problems.items()})
     rows = [_row(run, plan, record) for run, record in records.items()]
     _write(Path("results"), plan, rows, folders, scores)
 
@@ -62,11 +65,16 @@ def partial(plan: dict) -> None:
     _write(root, plan, [_row(run, plan, *state) for run, state in states.items()], folders, scores, partial=True)
 
 
-def _refuse(problems: list[str]) -> None:
-    found = [problem for problem in problems if problem]
+def _refuse(rules: str, problems: dict[str, str]) -> None:
+    """Raise BenchmarkError for the first problem, with what makes the files anew: their names, or their rules where they are many.
+
+    problems: why a file is refused, or empty, by the file.
+    """
+    found = {file: problem for file, problem in problems.items() if problem}
     if found:
-        others = f" (and {len(found) - 1} more)" if found[1:] else ""
-        raise BenchmarkError(f"{found[0]}{others}; `snakemake --cores all --forcerun encode score` makes them anew")
+        others = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        again = rules if len(found) > NAMED else " ".join(found)
+        raise BenchmarkError(f"{next(iter(found.values()))}{others}; add `--forcerun {again}` to the command to make them anew")
 
 
 def _by_place(records: dict[Run, dict]) -> dict[Place, dict[Run, dict]]:
@@ -86,8 +94,11 @@ def _state(run: Run, plan: dict) -> tuple[dict | None, str, str]:
     """The run's record if it is done and current, its status, and what there is to say of it."""
     path, log = Path(run.folder, "run.json"), Path(run.log)
     if path.is_file():
-        record = storage.read_json(path)
-        problem = run_problem(run, record, plan)
+        try:
+            record = storage.read_json(path)
+            problem = run_problem(run, record, plan)
+        except BenchmarkError as error:
+            problem = str(error)
         return (None, "missing", problem) if problem else (record, "done", "")
     if not log.is_file():
         return None, "missing", ""
@@ -103,12 +114,15 @@ def _score_folder(place: Place) -> Path:
 def _row(run: Run, plan: dict, record: dict | None, status: str = "done", message: str = "") -> dict:
     """One line of runs.csv."""
     variant = experiments.variant("methods", run.variant, plan)
+    encoder, weights = experiments.encoder(run.features, run.variant, plan)
     known = {
         "status": status,
         "message": message,
         "method": variant.component.name,
         "label": variant.label,
         "citation": variant.component.literals.get("citation"),
+        "encoder": encoder,
+        "weights": weights,
         "keywords": json.dumps({key: value for key, value in variant.keywords.items() if key != "seed"}),
         "folder": run.folder,
     }
@@ -181,7 +195,8 @@ def _dataset(name: str, plan: dict) -> dict:
 def _features(pair: str, variant: experiments.Variant) -> dict:
     dataset, features = pair.split("/")
     found = _described(experiments.FEATURES.format(dataset=dataset, features=features), "features.json", variant.label)
-    return {"label": variant.label, "note": variant.note, "dimensions": found.get("dimensions")}
+    made = {"of": variant.component.name, "keywords": variant.keywords}
+    return {"label": variant.label, "note": variant.note, "dimensions": found.get("dimensions")} | made
 
 
 def _method(name: str, plan: dict) -> dict:

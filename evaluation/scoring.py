@@ -19,6 +19,7 @@ import storage
 from evaluation import METRIC_VERSION, metrics
 from evaluation.controls import each_query
 from evaluation.histograms import hamming_shared, items_and_relevant
+from evaluation.inspection import chosen, inspect
 from evaluation.presets import PRESETS, replay, undefined
 from evaluation.relevance import Relevance
 from experiments import BenchmarkError
@@ -43,17 +44,22 @@ def score(dataset: str, features: str, variant: str, runs: Iterable[tuple[int, i
         raise BenchmarkError(f"{variant} ranks by real-valued features, without a code: expected --runs 0:0")
     place = {"dataset": dataset, "features": features, "variant": variant}
     data = Path(experiments.DATASET.format(**place))
-    labels, split = _array(data / "labels.npy"), _arrays(data / "split.npz", "query", "database", "train")
+    described = data / "dataset.json"
+    labels = _array(storage.unchanged(data / "labels.npy", described))
+    split = _arrays(storage.unchanged(data / "split.npz", described), "query", "database", "train")
     with _naming(data):
         kept, relevance = Relevance.of(labels[split["query"]], labels[split["database"]]).evaluated()
     left_out = len(split["query"]) - len(kept)
     split["query"] = split["query"][kept]
 
-    table, arrays, described = [], {"query": split["query"]}, []
+    table, scored, arrays = [], [], {"query": split["query"]}
+    if not control:
+        arrays["inspected"] = split["query"][chosen(len(kept))]
     for bits, seed in runs:
         started = time.perf_counter()
         if control:
-            source = Path(experiments.FEATURES.format(**place)) / "features.npy"
+            extracted = Path(experiments.FEATURES.format(**place))
+            source = storage.unchanged(extracted / "features.npy", extracted / "features.json")
             rows, kept_arrays = _score_control(variant, source, len(labels), split, relevance)
         else:
             source = Path(experiments.RUN.format(**place, bits=bits, seed=seed)) / "codes.npz"
@@ -62,13 +68,13 @@ def score(dataset: str, features: str, variant: str, runs: Iterable[tuple[int, i
         seconds = time.perf_counter() - started
         table += [(bits, seed, *row) for row in [*rows, ("queries_left_out", None, left_out)]]
         arrays |= {f"{bits}bit/seed{seed}/{name}": array for name, array in kept_arrays.items()}
-        described.append({"bits": bits, "seed": seed, "seconds": round(seconds, 4), source.name: storage.digest(source)})
+        scored.append({"bits": bits, "seed": seed, "seconds": round(seconds, 4), source.name: storage.digest(source)})
         print(f"{variant}, {bits} bits, seed {seed}: mAP {rows[0][2]:.4f} in {seconds:.2f} s")
 
     with storage.new_folder(output or experiments.SCORES.format(**place)) as folder:
         _write_table(folder / "metrics.csv", table)
         np.savez_compressed(folder / "histograms.npz", **arrays)
-        facts = place | _facts(data, split, relevance.single, left_out) | {"runs": described}
+        facts = place | _facts(data, split, relevance.single, left_out) | {"runs": scored}
         storage.write_json(folder / "score.json", provenance.record(**facts))
 
 
@@ -80,10 +86,12 @@ def _score_codes(source: Path, bits: int, items: int, split: Arrays, relevance: 
     with _naming(source):
         g = hamming_shared(codes[split["query"]], codes[split["database"]], bits, relevance)
     n, r = items_and_relevant(g)
+    looked_at = inspect(codes[split["query"]], codes[split["database"]], bits, relevance, n, r)
+    looked_at["first"] = split["database"][looked_at["first"]]
     values = _measure(g, relevance.single) | metrics.measure_all([(metric, None) for metric in metrics.LOOKUP], n, r)
     rows = [(*key, value.mean()) for key, value in values.items()] + list(metrics.ball_curve(n, r))
     kept = {"n": n, "r": r} | ({} if relevance.single else {"g": g})
-    return rows, {name: counts.astype(np.int32) for name, counts in kept.items()} | {"ap": values["map", None]}
+    return rows, {name: counts.astype(np.int32) for name, counts in kept.items()} | {"ap": values["map", None], **looked_at}
 
 
 def _replayed(source: Path, bits: int, split: Arrays, relevance: Relevance, left_out: int, dataset: str) -> Rows:

@@ -12,16 +12,20 @@ import hashlib
 import importlib
 import json
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 
+import gpus
 import provenance
 import storage
 from experiments import CACHE, DATASET, FEATURES, METRICS, BenchmarkError, Component, component, data_folder, one_line, sources
 from features import _base
 from features._neighbours import nearest
 from progress import Progress
+
+KEPT = 1.0  # seconds of work that a killed job loses at most
 
 
 def main() -> None:
@@ -31,11 +35,15 @@ def main() -> None:
     extraction.set_defaults(job=extract)
     listing = commands.add_parser("neighbours", help="write neighbours.npy, from features.npy")
     listing.set_defaults(job=neighbours)
+    search = commands.add_parser("check", help="say whether the files that features need are there, downloads included")
+    search.set_defaults(job=check)
     for command in (extraction, listing):
         command.add_argument("dataset", help="name of a prepared data set")
+    for command in (extraction, listing, search):
         command.add_argument("features", help="name of the features in the results")
-    extraction.add_argument("--settings", help='JSON {"of": plugin, "set": keywords}; default: the plugin `features` as it is')
-    extraction.add_argument("--data", type=Path, default=data_folder(), help="the user's data folder, only read")
+    for command in (extraction, search):
+        command.add_argument("--settings", help='JSON {"of": plugin, "set": keywords}; default: the plugin `features` as it is')
+        command.add_argument("--data", type=Path, default=data_folder(), help="the user's data folder, only read")
     extraction.add_argument("--threads", type=int, default=1)
     listing.add_argument("--metric", choices=METRICS, default=METRICS[0])
     listing.add_argument("--threads", type=int, default=1)
@@ -44,28 +52,48 @@ def main() -> None:
         arguments.job(arguments)
     except BenchmarkError as error:
         sys.exit(f"features: {one_line(error)}")
+    except Exception as error:
+        advice = provenance.device_advice(error, ())
+        if not advice:
+            raise
+        sys.exit(f"features: {type(error).__name__}: {one_line(error)}; {advice}")
 
 
 def extract(arguments: argparse.Namespace) -> None:
     """Write features.npy (n, d) float32 and features.json. A job that was killed goes on where it was."""
     name, (dataset, output) = arguments.features, folders(arguments)
-    settings = json.loads(arguments.settings or json.dumps({"of": name, "set": {}}))
-    part = component("features", settings["of"])
-    extractor = getattr(importlib.import_module(f"features.{part.name}"), part.class_name)(**settings["set"])
+    extractor, part, settings = built(arguments)
+    if part.literals.get("uses_gpu"):
+        gpus.lease()
     extractor.threads = arguments.threads
-    images = dataset / "images.npy"
+    if (dataset / "names.json").is_file():
+        extractor.image_names = storage.read_json(dataset / "names.json")["names"]
+    images = storage.unchanged(dataset / "images.npy", dataset / "dataset.json")
     n = len(_base.opened(images))
     extractor.open(arguments.data, n)
     facts = getattr(extractor, "facts_", {})
     partial = unfinished(part, settings, facts, images)
-    dimensions = write_features(partial, extractor, part, images, n)
-    described = {"name": name, "label": extractor.label, "citation": extractor.citation, "settings": settings, "dimensions": dimensions}
-    described |= {"sha256": storage.digest(partial), **facts, "sources": provenance.digests(sources("features", part.name))}
-    output.mkdir(parents=True, exist_ok=True)
-    partial.replace(output / "features.npy")
+    with storage.writing(output):
+        dimensions = write_features(partial, extractor, part, images, n)
+        described = {"name": name, "label": extractor.label, "citation": extractor.citation, "settings": settings, "dimensions": dimensions}
+        described |= {"sha256": storage.digest(partial), **facts, **made_of(part, dataset)}
+        output.mkdir(parents=True, exist_ok=True)
+        partial.replace(output / "features.npy")
     storage.write_json(output / "features.json", provenance.record(**described))
-    rows_done(partial).unlink()
+    rows_done(partial).unlink(missing_ok=True)
     print(f"{name}: {n:,} x {dimensions:,}")
+
+
+def check(arguments: argparse.Namespace) -> None:
+    built(arguments)[0].check(arguments.data)
+    print(f"{arguments.features}: all there")
+
+
+def built(arguments: argparse.Namespace) -> tuple[_base.Extractor, Component, dict]:
+    """The extractor that the command asks for, what its source says, and its settings."""
+    settings = json.loads(arguments.settings or json.dumps({"of": arguments.features, "set": {}}))
+    part = component("features", settings["of"])
+    return getattr(importlib.import_module(f"features.{part.name}"), part.class_name)(**settings["set"]), part, settings
 
 
 def folders(arguments: argparse.Namespace) -> tuple[Path, Path]:
@@ -86,6 +114,12 @@ def rows_done(partial: Path) -> Path:
     return partial.with_suffix(".json")
 
 
+def made_of(part: Component, dataset: Path) -> dict:
+    """Digests of the sources and images that features are made of."""
+    images = storage.read_json(dataset / "dataset.json")["sha256"]["images.npy"]
+    return {"sources": provenance.digests(sources("features", part.name)), "images_sha256": images}
+
+
 def write_features(partial: Path, extractor: _base.Extractor, part: Component, images: Path, n: int) -> int:
     """Write the rows that are not there yet into one memory-mapped array; returns its dimensions.
 
@@ -95,25 +129,44 @@ def write_features(partial: Path, extractor: _base.Extractor, part: Component, i
     partial.parent.mkdir(parents=True, exist_ok=True)
     done = storage.read_json(rows_done(partial))["rows"] if partial.is_file() and rows_done(partial).is_file() else 0
     dimensions = _base.opened(partial).shape[1] if done else None
-    progress = Progress(part.name, total=n, unit="images", done=done)
+    progress, kept = Progress(part.name, total=n, unit="images", done=done), -KEPT
     for rows in _base.blocks(n, done):
         block = extractor.extract(rows if "rows" in part.consumes else _base.opened(images)[rows])
         _base.check_block(block, rows, dimensions, part.name)
         dimensions = block.shape[1]
-        array = np.lib.format.open_memmap(partial, mode="r+" if rows.start else "w+", dtype=np.float32, shape=(n, dimensions))
+        if not partial.is_file():
+            _create(partial, (n, dimensions))
+        array = np.lib.format.open_memmap(partial, mode="r+")
         array[rows] = block
-        storage.write_json(rows_done(partial), {"rows": rows.stop})
+        if time.monotonic() - kept >= KEPT or rows.stop == n:
+            array.flush()  # rows are on the disk before they count as done
+            storage.write_json(rows_done(partial), {"rows": rows.stop})
+            kept = time.monotonic()
         progress.advance(len(block))
     return dimensions
 
 
+def _create(path: Path, shape: tuple[int, int]) -> None:
+    """An array of zeros in a file, float32, whole from its first moment: a job that was left behind may be writing into it."""
+    with storage.new_file(path) as temporary:
+        np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
+        storage.reserve(temporary)
+
+
 def neighbours(arguments: argparse.Namespace) -> None:
-    """Write neighbours.npy (n_train, 64) int32: positions within the training images, nearest first, each image itself at the head."""
+    """Write neighbours.npy (n_train, 64) int32, positions within the training images, nearest first, each image itself at the head,
+    and neighbours.json."""
     dataset, output = folders(arguments)
-    train = np.load(dataset / "split.npz", allow_pickle=False)["train"]
-    features = np.load(output / "features.npy", mmap_mode="r", allow_pickle=False)[train]
+    split = storage.unchanged(dataset / "split.npz", dataset / "dataset.json")
+    train = np.load(split, allow_pickle=False)["train"]
+    array = storage.unchanged(output / "features.npy", output / "features.json")
+    features = _base.opened(array)[train]
     with storage.new_file(output / "neighbours.npy") as temporary:
         np.save(temporary, nearest(features, threads=arguments.threads, metric=arguments.metric))
+    described = {"sha256": storage.digest(output / "neighbours.npy"), "metric": arguments.metric}
+    described |= {"sources": provenance.digests(sources("features", "_neighbours"))}
+    described |= {"features_sha256": storage.read_json(output / "features.json")["sha256"]}
+    storage.write_json(output / "neighbours.json", provenance.record(**described))
 
 
 if __name__ == "__main__":

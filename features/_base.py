@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +15,19 @@ BLOCK = 64  # rows at a time, always the same ones: a job that goes on after a k
 class Extractor:
     """Contract: class attributes, `extract`, and `open` where there is something to read; keywords of `__init__` are its settings.
 
-    label: name in tables; citation: key in report/references.bib or None; uses_gpu: whether a GPU serves it.
-    threads: as many blocks of work as may run at a time; set by the job, and no row depends on it.
+    label: name in tables; citation: key in report/references.bib or None; uses_gpu: whether a GPU serves it. Set by the job:
+    threads: as many blocks of work as may run at a time, no row depends on it; image_names: of the data set's image files, one a row,
+    empty where images are no files of their own.
     """
 
     label: str
     citation: str | None = None
     uses_gpu: bool = False
     threads: int = 1
+    image_names: Sequence[str] = ()
+
+    def check(self, data: Path) -> None:
+        """Find what `open` will read, downloads included, before any work of the experiment. Raises BenchmarkError."""
 
     def open(self, data: Path, n: int) -> None:
         """Read what the extractor needs, once, before the first block. `data` is the user's folder, only read; n images will come.

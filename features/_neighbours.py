@@ -11,7 +11,9 @@ from progress import Progress
 
 LENGTH = 64  # neighbours kept for each image, itself first
 SPARE = 32  # more candidates than needed, so that rounding in float32 seldom matters
-ROWS = 128  # images at a time
+ROWS = 128  # images at a time, and fewer where a thread would hold more than
+CELLS = 1 << 23  # approximate nearnesses, 16 bytes each with their order
+AT_ONCE = 1024  # images that one is compared with at a time in float64
 ROUNDING = 1e-5  # bound on the error of a float32 inner product of unit vectors; never reached below 60,000 dimensions
 
 
@@ -24,11 +26,12 @@ def nearest(features: np.ndarray, length: int = LENGTH, threads: int = 1, metric
     """
     length = min(length, len(features))
     space = _Space.of(features, metric)
-    starts = range(0, len(features), ROWS)
+    rows = max(1, min(ROWS, CELLS // len(features)))
+    starts = range(0, len(features), rows)
     progress = Progress("neighbours", total=len(features), unit="images")
     lists = np.empty((len(features), length), dtype=np.int32)
     with ThreadPoolExecutor(threads) as pool:
-        for start, block in zip(starts, pool.map(lambda start: _block(space, start, length), starts), strict=True):
+        for start, block in zip(starts, pool.map(lambda start: _block(space, start, rows, length), starts), strict=True):
             lists[start : start + len(block)] = block
             progress.advance(len(block))
     return lists
@@ -38,11 +41,14 @@ def nearest(features: np.ndarray, length: int = LENGTH, threads: int = 1, metric
 class _Space:
     """Points, how near they are exactly, and nearly: within `rounding`, single x . single y - offset of y, in float32.
 
-    points: (n, d) float64, unit vectors for a cosine, the features themselves for l2; single: (n, d) float32, the points about their
-    mean; offset: (n,) float64, half the squared norm of single for l2, else 0.
+    features: (n, d) float32, of which the points are made when they are asked for; mean: (d,) float64, subtracted, or zeros; norms:
+    (n, 1) float64, divided by, or ones; single: (n, d) float32, the points, about their mean for l2; offset: (n,) float64, half the
+    squared norm of single for l2, else 0.
     """
 
-    points: np.ndarray
+    features: np.ndarray
+    mean: np.ndarray
+    norms: np.ndarray
     single: np.ndarray
     offset: np.ndarray
     rounding: float
@@ -50,29 +56,39 @@ class _Space:
 
     @classmethod
     def of(cls, features: np.ndarray, metric: str) -> _Space:
-        points = features.astype(np.float64)
+        n, d = features.shape
+        mean = np.zeros(d) if metric == "cosine" else features.mean(axis=0, dtype=np.float64)
+        single, squares, norms = np.empty((n, d), np.float32), np.empty((n, 1)), np.ones((n, 1))
+        for start in range(0, n, ROWS):
+            rows = slice(start, start + ROWS)
+            centred = features[rows] - mean  # float64; moves no distance, and keeps digits in float32
+            squares[rows] = np.square(centred).sum(axis=1, keepdims=True)
+            if metric != "l2":
+                norms[rows] = np.where(squares[rows] > 0, np.sqrt(squares[rows]), 1)  # an image at the very mean has cosine 0 to all
+            single[rows] = centred / norms[rows]
         if metric == "l2":
-            centred = points - points.mean(axis=0)  # moves no distance, and keeps digits in float32
-            squares = np.square(centred).sum(axis=1)
-            return cls(points, centred.astype(np.float32), squares / 2, ROUNDING * float(squares.max()), euclidean=True)
-        if metric == "centred-cosine":
-            points -= points.mean(axis=0)
-        norms = np.linalg.norm(points, axis=1, keepdims=True)
-        # An image at the very mean stays zero, with cosine 0 to all.
-        points = np.divide(points, norms, out=points, where=norms > 0)
-        return cls(points, points.astype(np.float32), np.zeros(len(points)), ROUNDING, euclidean=False)
+            return cls(features, np.zeros(d), norms, single, squares[:, 0] / 2, ROUNDING * float(squares.max()), euclidean=True)
+        return cls(features, mean, norms, single, np.zeros(n), ROUNDING, euclidean=False)
+
+    def points(self, rows: int | np.ndarray) -> np.ndarray:
+        """float64 (d,) or (m, d): unit vectors for a cosine, the features themselves for l2."""
+        return (self.features[rows] - self.mean) / self.norms[rows]
 
     def nearness(self, row: int, others: np.ndarray) -> np.ndarray:
         """float64: the cosine, or minus half the squared distance; a sum over the last axis adds in one order for every row, so
         images that are equal are equally near."""
+        parts = [self._nearness(self.points(row), self.points(others[at : at + AT_ONCE])) for at in range(0, len(others), AT_ONCE)]
+        return np.concatenate(parts) if parts else np.empty(0)
+
+    def _nearness(self, point: np.ndarray, points: np.ndarray) -> np.ndarray:
         if self.euclidean:
-            return np.square(self.points[others] - self.points[row]).sum(axis=1) / -2
-        return (self.points[others] * self.points[row]).sum(axis=1)
+            return np.square(points - point).sum(axis=1) / -2
+        return (points * point).sum(axis=1)
 
 
-def _block(space: _Space, start: int, length: int) -> np.ndarray:
-    n = len(space.points)
-    rows = np.arange(start, min(start + ROWS, n))
+def _block(space: _Space, start: int, rows: int, length: int) -> np.ndarray:
+    n = len(space.features)
+    rows = np.arange(start, min(start + rows, n))
     approximate = space.single[rows] @ space.single.T - space.offset.astype(np.float32)  # (rows, n)
     width = min(length + SPARE, n)
     candidates = np.argpartition(-approximate, width - 1, axis=1)[:, :width]

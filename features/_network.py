@@ -28,10 +28,13 @@ class NetworkExtractor(Extractor):
     def __init__(self, *, weights: str, sha256: str | None, resize: int, crop: int):
         self.weights, self.sha256, self.resize, self.crop = weights, sha256, resize, crop
 
+    def check(self, data):
+        networks.checked_file(*self._file(data))
+
     def open(self, data, n):
         if not 0 < self.crop <= self.resize:
             raise BenchmarkError(f"crop is {self.crop}, expected 1 to {self.resize}, the value of resize")
-        loaded, digest = networks.load(self.network, Path(data) / self.weights, Path(CACHE) / "weights", self.sha256)
+        loaded, digest = networks.load(*self._file(data))
         self._device = device()
         self._network = loaded.to(self._device)
         self._mean, self._deviation = (
@@ -49,6 +52,10 @@ class NetworkExtractor(Extractor):
             },
             "device": device_name(str(self._device)),
         }
+
+    def _file(self, data: Path) -> tuple[str, Path, Path, str | None]:
+        """The network, the user's file, where a download goes, and the digest: what networks.py wants to know."""
+        return self.network, data / self.weights, Path(CACHE) / "weights", self.sha256
 
     def penultimate(self, images: np.ndarray) -> np.ndarray:
         """What the network's last layer sees, (m, d) float32. images: (m, h, w, 3) uint8."""

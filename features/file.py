@@ -1,6 +1,7 @@
 """Features that somebody computed elsewhere."""
 
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
@@ -8,31 +9,74 @@ from experiments import BenchmarkError
 from features._base import Extractor
 from storage import digest
 
+NAMED = 5  # images without a row that an error lists; it counts them all
+
 
 class File(Extractor):
-    """An array (n, d) of float16, float32 or float64 in a `.npy` file, one row an image in the data set's own order."""
+    """An array (n, d) of float16, float32 or float64 in a `.npy` file, one row an image in the data set's own order.
+
+    path: the file below the data folder. names: a text file there that names the image of each row, one a line, by its file name as
+    the data set has it (`cache/datasets/NAME/names.json`): rows may then be in any order, and of more images.
+    """
 
     label = "Feature file"
 
-    def __init__(self, *, path):
-        self.path = path
+    def __init__(self, *, path, names=None):
+        self.path, self.names = path, names
 
-    def open(self, data, n):
-        self._file = Path(data) / self.path
-        array = self._array()
+    def check(self, data):
+        array = _array(data / self.path)
         if array.ndim != 2 or array.dtype not in (np.float16, np.float32, np.float64):
             raise BenchmarkError(f"{self.path} holds {array.dtype} of shape {array.shape}, expected float16, 32 or 64 of shape (n, d)")
-        if len(array) != n:
-            raise BenchmarkError(f"{self.path} has {len(array):,} rows, expected one for each of the {n:,} images")
+        if self.names and len(lines := _lines(data / self.names)) != len(array):
+            raise BenchmarkError(f"{self.names} has {len(lines):,} lines, expected {len(array):,}, one for each row of {self.path}")
+
+    def open(self, data, n):
+        self.check(data)
+        self._file = data / self.path
         self.facts_ = {"file_sha256": digest(self._file)}
+        if self.names:
+            self.facts_["names_sha256"] = digest(data / self.names)
+            self._row = self._rows_by_name(_lines(data / self.names), n)
+            return
+        found = len(_array(self._file))
+        if found != n:
+            raise BenchmarkError(
+                f"{self.path} has {found:,} rows, expected one for each of the {n:,} images in their order; `names` matches rows by name"
+            )
+        self._row = np.arange(n)
 
     def extract(self, rows):
-        return self._array()[rows].astype(np.float32)
+        return _array(self._file)[self._row[rows]].astype(np.float32)
 
-    def _array(self) -> np.ndarray:
-        try:
-            return np.load(self._file, mmap_mode="r", allow_pickle=False)
-        except FileNotFoundError:
-            raise BenchmarkError(f"feature file {self._file} is missing: put it there, or change `path` or the data folder") from None
-        except (ValueError, OSError, EOFError) as error:
-            raise BenchmarkError(f"{self._file} is not a .npy array of numbers ({error})") from None
+    def _rows_by_name(self, lines: list[str], n: int) -> np.ndarray:
+        """The file's row of each of the n images, (n,) int64."""
+        if len(self.image_names) != n:
+            raise BenchmarkError(f"{self.names} cannot be used: the images of this data set have no names; leave `names` out")
+        row = {name: place for place, name in enumerate(lines)}
+        if len(row) < len(lines):
+            twice = next(name for place, name in enumerate(lines) if row[name] != place)
+            raise BenchmarkError(f"{self.names} names {twice!r} twice, expected every image once")
+        lost = [name for name in self.image_names if name not in row]
+        if lost:
+            named = ", ".join(lost[:NAMED]) + (", ..." if lost[NAMED:] else "")
+            raise BenchmarkError(f"{self.names} lacks {len(lost):,} of the {n:,} images: {named}; expected names like {lines[0]!r} for all")
+        return np.array([row[name] for name in self.image_names])
+
+
+def _array(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise BenchmarkError(f"feature file {path} is missing: put it there, or change `path` or the data folder") from None
+    except (ValueError, OSError, EOFError, TokenError) as error:  # the last from a header without its last bracket
+        raise BenchmarkError(f"{path} is not a .npy array of numbers ({error})") from None
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise BenchmarkError(f"{path} is missing: put it there, or change `names`") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BenchmarkError(f"{path} cannot be read ({error}): expected a file name a line") from None

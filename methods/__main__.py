@@ -20,12 +20,26 @@ from pathlib import Path
 
 import numpy as np
 
-import codes as imported
+import gpus
 import provenance
 import storage
-from experiments import CACHE, DATASET, FEATURES, BenchmarkError, Component, Run, component, one_line, sources, user_file
+from experiments import (
+    CACHE,
+    DATASET,
+    FEATURES,
+    IDENTITY,
+    BenchmarkError,
+    Component,
+    Run,
+    component,
+    described_by,
+    one_line,
+    sources,
+    user_file,
+)
 
 BLOCK = 8192  # images encoded at a time
+SMALLER = ("batch", "image_size", "width")  # keywords of deep methods that memory grows with
 
 
 def main() -> None:
@@ -48,9 +62,26 @@ def main() -> None:
 
 
 def train_and_encode(run: Run, settings: dict, traceback_file: str | None) -> None:
-    """Write codes.npz and run.json, and extras.npz where the method keeps any, into the run's folder: all or none."""
+    """Write codes.npz and run.json, and extras.npz where the method keeps any, into the run's folder: all or none.
+
+    A folder that cannot be written is found before the work.
+    """
     dataset, features = (Path(pattern.format(**vars(run))) for pattern in (DATASET, FEATURES))
     part = component("methods", settings["of"])
+    with storage.new_folder(run.folder) as folder:
+        hasher, codes, rows, seconds = learned(part, run, settings, dataset, features, traceback_file)
+        np.savez(folder / "codes.npz", codes=np.packbits(codes, axis=1), bits=np.int64(run.bits))
+        if hasattr(hasher, "extras_"):
+            np.savez(folder / "extras.npz", **hasher.extras_)
+        facts = describe(run, part, settings["set"], hasher, codes[rows], dataset, features)
+        storage.write_json(folder / "run.json", facts | seconds | {"codes_sha256": storage.digest(folder / "codes.npz")})
+    hasher.checkpoint.unlink(missing_ok=True)
+
+
+def learned(part: Component, run: Run, settings: dict, dataset: Path, features: Path, traceback_file: str | None) -> tuple:
+    """The fitted method and what `learn` returns; BenchmarkError for whatever it raises, and where all codes are the same."""
+    if part.literals.get("uses_gpu"):
+        gpus.lease()
     try:
         hasher = build(part, run, settings["set"])
         gc.enable()
@@ -60,18 +91,14 @@ def train_and_encode(run: Run, settings: dict, traceback_file: str | None) -> No
         raise
     except Exception as error:  # whatever a method raises is its author's to read, on one line
         where = _keep_traceback(traceback_file)
-        raise BenchmarkError(f"methods/{part.name}.py raised {type(error).__name__}: {one_line(error)}{where}") from None
+        advice = provenance.device_advice(error, [name for name in SMALLER if name in part.keywords])
+        said = f"{type(error).__name__}: {one_line(error)}" + (f"; {advice}" if advice else "")
+        raise BenchmarkError(f"methods/{part.name}.py raised {said}{where}") from None
     if (codes[rows] == codes[rows[0]]).all():
         raise BenchmarkError(
             f"methods/{part.name}.py collapsed: all {len(rows):,} items have the same code; see its curves, and its settings"
         )
-    with storage.new_folder(run.folder) as folder:
-        np.savez(folder / "codes.npz", codes=np.packbits(codes, axis=1), bits=np.int64(run.bits))
-        if hasattr(hasher, "extras_"):
-            np.savez(folder / "extras.npz", **hasher.extras_)
-        facts = describe(run, part, settings["set"], hasher, codes[rows], dataset, features)
-        storage.write_json(folder / "run.json", facts | seconds | {"codes_sha256": storage.digest(folder / "codes.npz")})
-    hasher.checkpoint.unlink(missing_ok=True)
+    return hasher, codes, rows, seconds
 
 
 def checkpoint(run: Run, part: Component, settings: dict, dataset: Path, features: Path) -> Path:
@@ -81,12 +108,11 @@ def checkpoint(run: Run, part: Component, settings: dict, dataset: Path, feature
 
 
 def identity(part: Component, dataset: Path, features: Path) -> dict:
-    """Digests of the sources, the data set and the features that a run is made of."""
-    described = {"dataset": storage.read_json(dataset / "dataset.json"), "features": storage.read_json(features / "features.json")}
-    keys = {"dataset": ("sha256", "split_sha256", "settings"), "features": ("sha256", "settings")}
-    return {"sources": provenance.digests(sources("methods", part.name))} | {
-        name: {key: described[name][key] for key in keys[name]} for name in described
-    }
+    """Digests of the sources, the data set, the features and, where the method reads them, the neighbour lists that a run is made of."""
+    place = {"dataset": dataset.name, "features": features.name}
+    described = {name: storage.read_json(path.format(**place)) for name, path in described_by(part).items()}
+    made_of = {name: {key: described[name].get(key) for key in IDENTITY[name]} for name in described}
+    return {"sources": provenance.digests(sources("methods", part.name))} | made_of
 
 
 def build(part: Component, run: Run, keywords: dict):
@@ -100,16 +126,17 @@ def learn(hasher, part: Component, run: Run, dataset: Path, features: Path) -> t
 
     Codes from the user's files may leave out rows that are neither queries nor database, and say nothing of the time that they took.
     """
-    with np.load(dataset / "split.npz", allow_pickle=False) as split:
-        query, database, train = split["query"], split["database"], split["train"]
-    bits = run.bits
     files = {"images": dataset / "images.npy", "features": features / "features.npy", "neighbours": features / "neighbours.npy"}
-    consumed = {name: np.load(files[name], mmap_mode="r", allow_pickle=False) for name in part.consumes if name != "codes"}
+    recorded = {"images": dataset / "dataset.json", "features": features / "features.json", "neighbours": features / "neighbours.json"}
+    split, bits = np.load(storage.unchanged(dataset / "split.npz", recorded["images"]), allow_pickle=False), run.bits
+    consumed = {name: _opened(storage.unchanged(files[name], recorded[name])) for name in part.consumes if name != "codes"}
     if "codes" in part.consumes:
-        n = len(np.load(files["features"], mmap_mode="r", allow_pickle=False))
+        import codes as imported  # here, since other methods need no reader of archives
+
+        n = len(_opened(files["features"]))
         paths = [user_file(path, bits, run.seed) for path in (hasher.path, hasher.database_path) if path]
-        consumed["codes"], rows = imported.of_images(paths, n, query, database, bits)
-    fitted_on = {name: _read_only(array if name == "neighbours" else array[train]) for name, array in consumed.items()}
+        consumed["codes"], rows = imported.of_images(paths, n, split["query"], split["database"], bits)
+    fitted_on = {name: _read_only(array if name == "neighbours" else array[split["train"]]) for name, array in consumed.items()}
     started = time.perf_counter()
     hasher.fit(**{name: fitted_on[name] for name in _arguments(hasher.fit)})
     fitted = time.perf_counter()
@@ -122,6 +149,10 @@ def learn(hasher, part: Component, run: Run, dataset: Path, features: Path) -> t
     if "codes" in part.consumes:
         return codes, rows, {}
     return codes, np.arange(n), {"fit_seconds": fitted - started, "encode_seconds": time.perf_counter() - fitted}
+
+
+def _opened(path: Path) -> np.ndarray:
+    return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def _arguments(function) -> list[str]:
@@ -151,12 +182,22 @@ def describe(run: Run, part: Component, keywords: dict, hasher, codes: np.ndarra
         keywords=keywords,
         **identity(part, dataset, features),
         device=provenance.device_name(str(device)),
+        repeats=provenance.repeatability(str(device)),
         threads=1,
         items=len(codes),
-        distinct_codes=len(np.unique(np.packbits(codes, axis=1), axis=0)),
+        distinct_codes=distinct(codes),
         bit_balance=float(np.minimum(ones, 1 - ones).mean()),
         **getattr(hasher, "facts_", {}),
     )
+
+
+def distinct(codes: np.ndarray) -> int:
+    """How many codes differ, of bool (n, bits), by sorting them as words of 64 bits."""
+    packed = np.zeros((len(codes), -(-codes.shape[1] // 64) * 8), np.uint8)
+    packed[:, : -(-codes.shape[1] // 8)] = np.packbits(codes, axis=1)
+    words = packed.view(np.uint64).T  # (W, n)
+    words = words[:, np.lexsort(words)]
+    return 1 + int((words[:, 1:] != words[:, :-1]).any(axis=0).sum())
 
 
 def _keep_traceback(path: str | None) -> str:

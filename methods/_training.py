@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import pickle
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import torch
 from torch import nn
 
 import storage
+from experiments import BenchmarkError, one_line
 
 OPTIMISERS = ("adam", "sgd")
 
@@ -61,17 +64,35 @@ class Checkpoint:
         """Restore the parts, and return the curves of the batches that are done: none where nothing was kept."""
         if self.path is None or not self.path.is_file():
             return []
-        kept = torch.load(self.path, weights_only=True, map_location=self.noise.device)
+        kept = self._read()
+        if kept["device"] != self.noise.device.type:
+            raise BenchmarkError(
+                f"training began on {kept['device']} and this is {self.noise.device.type}: run it where it began, "
+                f"or delete {self.path} to begin again"
+            )
         for part, state in zip(self.parts, kept["parts"], strict=True):
             part.load_state_dict(state)
         self.noise.set_state(kept["noise"].cpu())
         return list(kept["history"])
+
+    def _read(self) -> dict:
+        """What was kept. torch.load checks no checksum, so a damaged file would train on to other codes: it is removed instead."""
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                damaged = archive.testzip()
+            if damaged is None:
+                return torch.load(self.path, weights_only=True, map_location=self.noise.device)
+        except (OSError, ValueError, EOFError, RuntimeError, LookupError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+            damaged = one_line(error)
+        self.path.unlink()
+        raise BenchmarkError(f"{self.path} was damaged ({damaged}) and is removed: the same command trains from the beginning")
 
     def keep(self, history: list[torch.Tensor]) -> None:
         """Keep the present state if a minute has passed; `history` has the curves of every batch so far."""
         if self.path is None or time.monotonic() - self._saved < self.interval:
             return
         state = {"parts": [part.state_dict() for part in self.parts], "noise": self.noise.get_state(), "history": torch.stack(history)}
+        state["device"] = self.noise.device.type
         with storage.new_file(self.path) as temporary:
             torch.save(state, temporary)
         self._saved = time.monotonic()

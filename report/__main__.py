@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from report.model import Table
     from report.results import Results
 
-CONTENTS = ("index.html", "tables", "figures", "references.bib")
+CONTENTS = ("index.html", "report.tex", "tables", "figures", "references.bib")
 
 
 def main() -> None:
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def write(source: Path, output: Path, partial: bool = False) -> None:
-    """Write index.html, tables/*.tex, figures/*.svg and *.pdf, and references.bib into `output`, all or none.
+    """Write index.html, tables/*.tex, figures/*.svg and *.pdf, report.tex, and references.bib into `output`, all or none.
 
     Raises BenchmarkError where the results are not what `collect` writes, or where `output` holds something that is no report.
     """
@@ -50,12 +50,14 @@ def write(source: Path, output: Path, partial: bool = False) -> None:
     built = tables.build(found)
     drawn = figures.draw(found)
     trainings = training.draw(found)
+    pictured = [*drawn, *(figure for item in trainings for figure in item.figures)]
     cited = references.cited(_keys(found, built), references.read())
     spent = found.experiment.get("cost", {})
     cost = harness.sentence(harness.keep(source / "harness.json", harness.measure(spent, time.time())), spent.get("started"))
     with storage.new_folder(output) as folder:
         _write_tables(folder / "tables", found, built)
-        _write_figures(folder / "figures", [*drawn, *(figure for item in trainings for figure in item.figures)])
+        _write_figures(folder / "figures", pictured)
+        _write_report(folder / "report.tex", found, built, pictured, [item.key for item in cited])
         shutil.copyfile(references.BIBLIOGRAPHY, folder / "references.bib")
         (folder / "index.html").write_text(page.render(found, built, drawn, trainings, cited, cost, source, output), encoding="utf-8")
     print(f"{output / 'index.html'}: {len(built)} tables, {len(drawn)} figures")
@@ -69,6 +71,14 @@ def _write_tables(folder: Path, found: Results, built: list[Table]) -> None:
     for table in built:
         if table.panels:
             (folder / f"{table.name}.tex").write_text(latex.render(table, table.cites + methods), encoding="utf-8")
+
+
+def _write_report(path: Path, found: Results, built: list[Table], drawn: list[Figure], keys: list[str]) -> None:
+    from report import captions, latex, summary
+
+    shown = [table for table in built if table.panels]
+    made = captions.provenance(found, [])
+    path.write_text(latex.render_report(summary.TITLE, summary.sentences(found), shown, drawn, keys, made), encoding="utf-8")
 
 
 def _write_figures(folder: Path, drawn: list[Figure]) -> None:

@@ -94,14 +94,16 @@ def _left_out(results: Results, pair: Pair) -> str:
 
 
 def orders(panels: list[Panel], columns: list[Column]) -> Iterator[str]:
-    """One sentence a panel: which pairs of methods the first column puts in one order and another column in the other."""
+    """Which pairs of methods the first column puts in one order and another column in the other; one sentence for panels alike."""
+    said = {}
     for panel in panels:
         pairs = list(itertools.combinations([row for row in panel.rows if _shown(row.cells[0])], 2))
         swapped = {column.label: [pair for pair in pairs if _swapped(*pair, place)] for place, column in enumerate(columns)}
         listed = [f"{label}: {_named(found)}" for label, found in swapped.items() if found]
         if pairs:
             told = f"in another order under {'; '.join(listed)}" if listed else "in the same order under every convention"
-            yield f"{panel.label}: of {len(pairs)} pairs of methods ordered by {columns[0].label}, {told}."
+            said.setdefault(f"of {len(pairs)} pairs of methods ordered by {columns[0].label}, {told}.", []).append(panel.label)
+    return (f"{'; '.join(labels)}: {told}" for told, labels in said.items())
 
 
 def _swapped(one: Row, other: Row, place: int) -> bool:

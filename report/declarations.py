@@ -29,6 +29,7 @@ class Value:
     significant: int = 0
     deviation: bool = True
     interval: bool = False
+    optional: bool = False
 
     def printed(self, number: float) -> str:
         """Rounded to `decimals`, or to `significant` digits down to a thousandth."""
@@ -58,10 +59,42 @@ class Declaration:
     cites: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Claim:
+    """One claim of the paper, and the rule by which a verdict on it is computed; the keys are explained in tables.yaml."""
+
+    name: str
+    question: str
+    claim: str
+    row: list[str]
+    against: list[str]
+    test: str
+    metric: str = ""
+    fact: str = ""
+    better: str = "higher"
+
+
 def read(path: Path = DECLARATIONS) -> list[Declaration]:
-    """Read tables.yaml. Raises BenchmarkError for a key that no table has, or a name that is no file name."""
-    entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+    """The tables of tables.yaml. Raises BenchmarkError for a key that no table has, or a name that is no file name."""
+    entries = yaml.safe_load(path.read_text(encoding="utf-8"))["tables"]
     return [_declaration(entry, f"{path.name}: {entry.get('name', 'an entry without a name')}") for entry in entries]
+
+
+def read_claims(path: Path = DECLARATIONS) -> list[Claim]:
+    """The claims of tables.yaml. Raises BenchmarkError for a key that no claim has, or a rule that cannot be applied."""
+    entries = yaml.safe_load(path.read_text(encoding="utf-8")).get("claims", [])
+    return [_claim(entry, f"{path.name}: claims: {entry.get('name', 'one without a name')}") for entry in entries]
+
+
+def _claim(entry: dict, where: str) -> Claim:
+    _check_keys(entry, Claim, ("name", "question", "claim", "row", "against", "test"), where)
+    if ("metric" in entry) == ("fact" in entry):
+        raise BenchmarkError(f"{where}: expected either a metric or a fact")
+    if entry["test"] not in ("significant", "apart") or (entry["test"] == "significant" and entry.get("metric") != "map"):
+        raise BenchmarkError(f"{where}: test: found {entry['test']!r}, expected apart, or significant of the metric map")
+    if entry.get("better", "higher") not in ("higher", "lower") or (entry["test"] == "significant" and entry.get("better") == "lower"):
+        raise BenchmarkError(f"{where}: better: found {entry['better']!r}, expected higher, or lower of a test apart")
+    return Claim(**entry)
 
 
 def _declaration(entry: dict, where: str) -> Declaration:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import jinja2
 
-from report import summary
+from report import claims, gallery, summary
 from report.figures import Figure
 from report.model import Table
 from report.references import Reference
@@ -35,6 +35,10 @@ def render(
         experiment=results.experiment,
         summary=summary.what_ran(results),
         best=summary.best_methods(results),
+        winners=summary.winners(results),
+        problems=summary.problems(results),
+        verdicts=claims.verdicts(results),
+        gallery=gallery.build(results, source),
         tables=tables,
         overview=next((figure for figure in figures if figure.name == "overview"), None),
         figures=[figure for figure in figures if figure.name != "overview"],

@@ -1,105 +1,182 @@
-"""Published figures, reported.csv, in a table apart from the measured ones."""
+"""Published figures, reported.csv, beside the measured ones: compared only where every term of both is known and the same."""
 
 from __future__ import annotations
 
 import csv
 import math
 import re
-from dataclasses import dataclass
-from pathlib import Path
+import statistics
+from dataclasses import dataclass, fields
+from pathlib import Path, PurePath
 
 from experiments import BenchmarkError
+from report.cells import method_cell
 from report.declarations import Value
 from report.model import Cell, Column, Panel, Row, Table
-from report.results import Results
+from report.results import Pair, Results
 
 FILE = Path(__file__).with_name("reported.csv")
 COLUMNS = (
-    *("dataset", "queries", "database", "training", "metric", "method", "features", "bits", "value", "deviation", "runs"),
-    *("status", "source", "note"),
+    *("dataset", "protocol", "queries", "database", "training", "metric", "preset", "method", "against", "features", "encoder"),
+    *("weights", "pixels", "bits", "value", "to", "qualifier", "run", "status", "source", "note"),
 )
-STATUSES = ("confirmed", "second-hand", "measured by a third party", "re-run by a third party", "withdrawn")
-METRIC = re.compile(r"map(@\d+)?(\[found\])?")
+STATUSES = ("confirmed", "second-hand", "re-run by a third party", "withdrawn")
+QUALIFIERS = ("", "about", "above")
+METRIC = re.compile(r"(map|precision)(@\d+)?(\[found\])?")
 CAPTION = (
-    "Mean average precision as published, by protocol and metric; a blank is not known. None is compared with a measured figure:"
-    " protocol, metric, features, encoder and training images would all have to agree. The order of ties is not known of any."
-    " map@k without a bracket: what it is divided by is not known."
+    "Figures as published, by protocol and metric; a blank is not known. One is compared with a measured figure, with the difference"
+    " measured less published, only where protocol, metric with its preset, encoder, its weights, input size and training images are"
+    " known of both and the same; all others stand apart, with no difference and no verdict. The order of ties is not known of any"
+    " published figure. @k without a bracket: what it is divided by is not known. ± is the standard deviation (n \N{MINUS SIGN} 1) over"
+    " the runs that a source lists."
 )
 VALUE = Value(metric="map")
-TEXT = Value(fact="features", per="row")
+BLANK = Cell("", "omitted")
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a figure rests on; empty or 0 where that is not known. encoder: as "vgg19 trained" or "vgg19_fc7 frozen"."""
+
+    protocol: str
+    metric: str
+    encoder: str
+    weights: str
+    input_size: int
+    training_images: int
+
+    def differing(self, other: Terms) -> list[str]:
+        """Names of the terms that differ, or that are not known of both."""
+        both = {term.name.replace("_", " "): (getattr(self, term.name), getattr(other, term.name)) for term in fields(self)}
+        return [name for name, (one, another) in both.items() if one != another or not one]
 
 
 @dataclass(frozen=True)
 class Reported:
-    """One published figure; sizes are 0, and texts empty, where they are not known. value and deviation are shares, not percent."""
+    """One published figure, or what is said of it: value is a share, not percent; to: the end of a range; qualifier: about or above.
+
+    sizes are queries, database and training images, 0 where not known; bits None where not said; against: the variants that it is set
+    against; run: its number among several of one source.
+    """
 
     dataset: str
-    protocol: tuple[int, int, int]  # queries, database, training images
+    sizes: tuple[int, int, int]
     metric: str
+    terms: Terms
     method: str
+    against: tuple[str, ...]
     features: str
-    bits: int
+    bits: int | None
     value: float
-    deviation: float | None
+    to: float | None
+    qualifier: str
+    run: str
     status: str
     source: str
     note: str
 
+    @property
+    def exact(self) -> bool:
+        return not self.qualifier and self.to is None
+
 
 def read(path: Path = FILE) -> list[Reported]:
-    """Every figure of reported.csv. Raises BenchmarkError, with the line, for a figure without a source or with a status unknown."""
+    """Every figure of reported.csv. Raises BenchmarkError, with the line, for one without a source, an unknown status, or given twice."""
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != COLUMNS:
             raise BenchmarkError(f"{path.name} has the columns {reader.fieldnames}, expected {', '.join(COLUMNS)}")
-        return [_reported(row, f"{path.name}, line {reader.line_num}") for row in reader]
+        figures = [_reported(row, f"{path.name}, line {reader.line_num}") for row in reader]
+    places = [(f.dataset, f.sizes, f.metric, f.method, f.features, f.bits, f.run, f.source) for f in figures]
+    twice = [place for place in places if places.count(place) > 1]
+    if twice:
+        raise BenchmarkError(f"{path.name} has two figures of {twice[0][3]}, {twice[0][5]} bits, from {twice[0][-1]}: give each a `run`")
+    return figures
 
 
 def _reported(row: dict[str, str], where: str) -> Reported:
     if row["status"] not in STATUSES or not row["source"]:
         raise BenchmarkError(f"{where}: expected a source, and a status of {', '.join(STATUSES)}; found {row['status']!r}")
     if not METRIC.fullmatch(row["metric"]):
-        raise BenchmarkError(f"{where}: metric {row['metric']!r}, expected map, map@1000 or map@1000[found]")
+        raise BenchmarkError(f"{where}: metric {row['metric']!r}, expected map, map@1000, map@1000[found] or precision@1000")
+    if row["qualifier"] not in QUALIFIERS:
+        raise BenchmarkError(f"{where}: qualifier {row['qualifier']!r}, expected nothing, about or above")
     try:
-        value, deviation = float(row["value"]), float(row["deviation"]) if row["deviation"] else None
+        value, to = float(row["value"]), float(row["to"]) if row["to"] else None
         sizes = tuple(int(row[key] or 0) for key in ("queries", "database", "training"))
-        bits = int(row["bits"])
+        bits, pixels = (int(row[key]) if row[key] else None for key in ("bits", "pixels"))
     except ValueError as error:
         raise BenchmarkError(f"{where}: {error}") from None
-    if not 0 <= value <= 1 or not math.isfinite(deviation or 0.0):
+    if not 0 <= value <= (1 if to is None else to) <= 1:
         raise BenchmarkError(f"{where}: value {value}, expected a share between 0 and 1")
-    texts = {key: row[key] for key in ("dataset", "metric", "method", "features", "status", "source", "note")}
-    return Reported(protocol=sizes, bits=bits, value=value, deviation=deviation, **texts)
+    terms = Terms(row["protocol"], row["preset"], row["encoder"], row["weights"], pixels or 0, sizes[2])
+    texts = {key: row[key] for key in ("dataset", "metric", "method", "features", "qualifier", "run", "status", "source", "note")}
+    return Reported(sizes=sizes, terms=terms, against=tuple(row["against"].split()), bits=bits, value=value, to=to, **texts)
+
+
+def measured_terms(results: Results, pair: Pair, method: dict, metric: str) -> Terms:
+    """The terms of what a method of the experiment was given and is measured by."""
+    keywords, features = method["keywords"], results.experiment["features"]["/".join(pair)]
+    sizes = results.experiment["datasets"][pair.dataset].get("sizes", {})
+    encoder = keywords.get("encoder", "features")
+    if encoder == "features":
+        given = features.get("keywords", {})
+        made = (f"{features.get('of', '')} frozen", given.get("weights"), given.get("crop"))
+    else:
+        made = (f"{encoder} trained", keywords.get("weights") or "official", keywords.get("encoder_size"))
+    return Terms(pair.dataset, metric, made[0], PurePath(made[1] or "").stem, made[2] or 0, sizes.get("train", 0))
+
+
+def differences(results: Results, pair: Pair, method: dict, figure: Reported) -> list[str]:
+    """Why a measured figure of `method` is not compared with a published one; empty where it is."""
+    withdrawn = ["withdrawn"] if figure.status == "withdrawn" else []
+    return withdrawn + measured_terms(results, pair, method, figure.terms.metric).differing(figure.terms)
+
+
+def set_against(results: Results, figure: Reported) -> list[dict]:
+    """The methods of the experiment that a published figure is set against, with settings chosen for them or not."""
+    return [method for method in results.methods if method["name"].partition(".")[0] in figure.against]
+
+
+def replicated(results: Results, pair: Pair, name: str, metric: str) -> bool:
+    """Whether the row of this name, measured by `metric`, is made on the terms of a figure that was published of its method."""
+    method = next(method for method in results.methods if method["name"] == name)
+    figures = [figure for figure in read() if figure.terms.metric == metric and figure.dataset == pair.dataset.partition("-")[0]]
+    return any(method in set_against(results, figure) and not differences(results, pair, method, figure) for figure in figures)
 
 
 def build(results: Results) -> list[Table]:
     """A table for each data set of the experiment that has published figures."""
     figures = read()
     names = dict.fromkeys(pair.dataset.partition("-")[0] for pair in results.pairs)
-    return [_table(results, name, [figure for figure in figures if figure.dataset == name]) for name in names if _known(figures, name)]
-
-
-def _known(figures: list[Reported], name: str) -> bool:
-    return any(figure.dataset == name for figure in figures)
+    grouped = {name: [figure for figure in figures if figure.dataset == name] for name in names}
+    return [_table(results, name, found) for name, found in grouped.items() if found]
 
 
 def _table(results: Results, name: str, figures: list[Reported]) -> Table:
-    pair = next(pair for pair in results.pairs if pair.dataset.partition("-")[0] == name)
-    lengths = sorted({figure.bits for figure in figures})
+    pairs = [pair for pair in results.pairs if pair.dataset.partition("-")[0] == name]
+    lengths = sorted({figure.bits for figure in figures}, key=lambda bits: math.inf if bits is None else bits)
     sources = list(dict.fromkeys((figure.source, figure.status, figure.note) for figure in figures))
-    panels = dict.fromkeys((figure.protocol, figure.metric) for figure in figures)
+    published = dict.fromkeys((figure.sizes, figure.metric) for figure in figures)
+    panels = [
+        Panel(
+            _protocol(*key), pairs[0], None, _rows(results, pairs, [f for f in figures if (f.sizes, f.metric) == key], lengths, sources), []
+        )
+        for key in published
+    ]
     return Table(
         name=f"reported-{name}",
-        title=f"Reported elsewhere: {results.experiment['datasets'][pair.dataset]['label']}",
+        title=f"Reported beside measured: {results.experiment['datasets'][pairs[0].dataset]['label']}",
         caption=CAPTION,
         protocol=[],
-        notes=[_source(place, *source) for place, source in enumerate(sources, 1)],
-        groups=[("", 1), ("Bits", len(lengths))],
-        columns=[Column(TEXT, None, None, "Features"), *(Column(VALUE, bits, None, f"{bits}") for bits in lengths)],
-        panels=[
-            Panel(_protocol(*key), pair, None, _rows([f for f in figures if (f.protocol, f.metric) == key], lengths, sources), [])
-            for key in panels
+        notes=[
+            *(_source(place, *source) for place, source in enumerate(sources, 1)),
+            *_apart(results, pairs, figures, sources),
+            f"Measured: commit {results.experiment['commit'][:12]}, {results.experiment['date'][:10]}.",
         ],
+        groups=[("Bits", len(lengths))],
+        columns=[Column(VALUE, bits, None, "not said" if bits is None else f"{bits}") for bits in lengths],
+        panels=panels + _measured_panels(results, pairs, figures, lengths),
         cites=[],
     )
 
@@ -108,20 +185,87 @@ def _source(place: int, source: str, status: str, note: str) -> str:
     return f"[{place}] {status}{': ' + note if note else ''}. {source}."
 
 
+def _apart(results: Results, pairs: list[Pair], figures: list[Reported], sources: list[tuple]) -> list[str]:
+    """One sentence for each measured method that published figures are set against: why they are not compared."""
+    said = {}
+    for pair in pairs:
+        for figure in figures:
+            for method in set_against(results, figure):
+                if reasons := differences(results, pair, method, figure):
+                    place = sources.index((figure.source, figure.status, figure.note)) + 1
+                    said.setdefault((method["label"], results.label(pair), ", ".join(reasons)), dict.fromkeys([place])).setdefault(place)
+    return [
+        f"{label} ({where}) is not compared with {', '.join(f'[{place}]' for place in places)}: different or not known: {reasons}."
+        for (label, where, reasons), places in said.items()
+    ]
+
+
 def _protocol(sizes: tuple[int, int, int], metric: str) -> str:
     words = [f"{size:,} {what}" for size, what in zip(sizes, ("queries", "in the database", "training images"), strict=True) if size]
     return f"{metric.replace('map', 'mAP')}; {', '.join(words) or 'protocol not known'}"
 
 
-def _rows(figures: list[Reported], lengths: list[int], sources: list[tuple]) -> list[Row]:
-    rows = {}
+def _rows(results: Results, pairs: list[Pair], figures: list[Reported], lengths: list, sources: list[tuple]) -> list[Row]:
+    """A row for each method, features and source, and below it what was measured on the same terms, and the difference."""
+    grouped = {}
     for figure in figures:
         place = sources.index((figure.source, figure.status, figure.note)) + 1
-        cells = rows.setdefault((f"{figure.method} [{place}]", figure.features), {})
-        deviation = "" if figure.deviation is None else VALUE.printed(figure.deviation)
-        cells[figure.bits] = Cell(VALUE.printed(figure.value), number=figure.value, deviation=deviation)
-    blank = Cell("", "omitted")
-    return [
-        Row(f"reported {place}", label, [Cell(features), *(cells.get(bits, blank) for bits in lengths)])
-        for place, ((label, features), cells) in enumerate(rows.items())
-    ]
+        label = ", ".join(filter(None, [figure.method, figure.features]))
+        grouped.setdefault(f"{label} [{place}]", []).append(figure)
+    rows = []
+    for label, found in grouped.items():
+        cells = {bits: _cell([figure for figure in found if figure.bits == bits]) for bits in lengths}
+        rows.append(Row(f"reported {len(rows)}", label, [*cells.values()]))
+        for pair in pairs:
+            for method in set_against(results, found[0]):
+                if not differences(results, pair, method, found[0]):
+                    rows += _compared(results, pair, method, found[0].terms.metric, found, cells)
+    return rows
+
+
+def _cell(figures: list[Reported]) -> Cell:
+    """One published figure as it is, or several runs of one source by mean and deviation."""
+    if not figures:
+        return BLANK
+    if len(figures) > 1:
+        values = [figure.value for figure in figures]
+        mean, spread = math.fsum(values) / len(values), statistics.stdev(values)
+        return Cell(VALUE.printed(mean), number=mean, spread=spread, deviation=VALUE.printed(spread))
+    (figure,) = figures
+    end = "" if figure.to is None else "\N{EN DASH}" + VALUE.printed(figure.to)
+    return Cell(f"{figure.qualifier} {VALUE.printed(figure.value)}{end}".strip(), number=figure.value)
+
+
+def _compared(results: Results, pair: Pair, method: dict, metric: str, figures: list[Reported], cells: dict) -> list[Row]:
+    """What was measured of a method on a figure's terms, and measured less published where the published is exact."""
+    exact = {figure.bits for figure in figures if figure.exact}
+    measured = {bits: _measured(results, (*pair, method["name"]), metric, bits) for bits in cells}
+    less = {
+        bits: Cell(f"{measured[bits].number - cells[bits].number:+.3f}".replace("-", "\N{MINUS SIGN}"))
+        if bits in exact and measured[bits].state == "complete"
+        else BLANK
+        for bits in cells
+    }
+    if not any(cell.state == "complete" for cell in measured.values()):
+        return []
+    label = f"{method['label']}, measured by {metric}"
+    return [Row(method["name"], label, [*measured.values()]), Row(f"{method['name']} difference", "difference", [*less.values()])]
+
+
+def _measured(results: Results, key: tuple[str, str, str], metric: str, bits: int | None) -> Cell:
+    if bits not in results.experiment["bits"]:
+        return BLANK
+    return method_cell(results, key, bits, Column(Value(metric=metric), bits, None, ""))
+
+
+def _measured_panels(results: Results, pairs: list[Pair], figures: list[Reported], lengths: list) -> list[Panel]:
+    """What was measured of the methods that published figures are set against, apart, by each preset of those."""
+    panels = []
+    for preset in dict.fromkeys(figure.terms.metric for figure in figures if figure.terms.metric and figure.against):
+        named = dict.fromkeys(method["name"] for figure in figures for method in set_against(results, figure))
+        for pair in pairs:
+            labels = {method["name"]: method["label"] for method in results.methods}
+            rows = [Row(name, labels[name], [_measured(results, (*pair, name), preset, bits) for bits in lengths]) for name in named]
+            if any(cell.state == "complete" for row in rows for cell in row.cells):
+                panels.append(Panel(f"Measured here by {preset}: {results.label(pair)}", pair, None, rows, []))
+    return panels

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from dataclasses import dataclass
 
+from report.cells import method_cell
+from report.claims import listed, verdicts
 from report.declarations import Value
 from report.model import Cell, Column
 from report.results import Pair, Results
-from report.tables import method_cell
+
+TITLE = "Unsupervised image hashing: results"
 
 
 @dataclass(frozen=True)
@@ -74,3 +78,78 @@ def _best(results: Results, pair: Pair, bits: int) -> Best | None:
         collapsed=[f"{labels[name]}: {complete[name].collapse.words}" for name in best if complete[name].collapse],
         absent=[labels[name] for name in cells if name not in complete],
     )
+
+
+def winners(results: Results) -> list[str]:
+    """Who has the highest mAP where, whether that is significant, and how it stands to rankings by the features themselves."""
+    said = []
+    for pair, bests in best_methods(results):
+        place = results.label(pair)
+        for who, group in itertools.groupby(bests, key=lambda best: best.labels):
+            alike = list(group)
+            printed = [best.cell.text for best in alike]
+            span = printed[0] if len(set(printed)) == 1 else f"{min(printed)} to {max(printed)}"
+            have = "has" if len(who) == 1 else "have"
+            said.append(f"{place}: {listed(who)} {have} the highest mAP at {_lengths(alike)} ({span}){_significance(alike)}.")
+        said += _beside_features(results, pair, bests)
+    return said
+
+
+def _lengths(bests: list[Best]) -> str:
+    return f"{listed([best.bits for best in bests])} bits"
+
+
+def _significance(bests: list[Best]) -> str:
+    """Over which others the highest is significantly so; the same at all of these code lengths, or length by length."""
+    if all(best.dagger for best in bests):
+        return ", significantly higher than every other method" + (" at each" if len(bests) > 1 else "")
+    told = []
+    for names, group in itertools.groupby(bests, key=lambda best: (best.dagger, best.undecided, best.untested)):
+        dagger, undecided, untested = names
+        alike = list(group)
+        words = ["significantly higher than every other method"] if dagger else []
+        words += [f"not distinguishable from {listed(undecided)}"] if undecided else []
+        words += [f"not tested against {listed(untested)}, for want of seeds"] if untested else []
+        told += [f"{' and '.join(words)}{f' at {_lengths(alike)}' if len(alike) < len(bests) else ''}"] if words else []
+    return f"; {'; '.join(told)}" if told else ""
+
+
+def _beside_features(results: Results, pair: Pair, bests: list[Best]) -> list[str]:
+    """How the best methods stand to the rankings by the features themselves, and to chance."""
+    said = []
+    for control in results.controls:
+        values = list(results.scores.get((*pair, control["name"], 0, "map", None), {}).values())
+        if values and bests:
+            level = Value(metric="map").printed(sum(values) / len(values))
+            above = sum(float(best.cell.text) > float(level) for best in bests)
+            said.append(f"{level} ({control['label']}; the best method is above it at {above} of {_count(len(bests), 'code length')})")
+    return [f"Ranking by the features themselves has {listed(said)}; chance has {results.chance(pair):.3f}."] if said else []
+
+
+def problems(results: Results) -> list[str]:
+    """What failed, is missing or nearly collapsed, each named; one sentence if nothing did."""
+    labels = {method["name"]: method["label"] for method in results.methods}
+    places = {"failed": {}, "missing": {}, "near-collapsed": {}}
+    for (*pair, variant, bits), runs in results.runs.items():
+        cell = method_cell(results, (*pair, variant), bits, Column(Value(metric="map"), bits, None, ""))
+        counts = {state: sum(run["status"] == state for run in runs) for state in ("failed", "missing")}
+        counts["near-collapsed"] = cell.collapse.count if cell.collapse else 0
+        for state, count in counts.items():
+            if count:
+                where = f"{labels[variant]} on {results.label(Pair(*pair))}"
+                places[state].setdefault(where, []).append(f"{bits} bits ({count} of {len(runs)})" if len(runs) > 1 else f"{bits} bits")
+    told = {state: "; ".join(f"{where}, {listed(at)}" for where, at in found.items()) for state, found in places.items() if found}
+    said = [f"{state.capitalize()}: {words}." for state, words in told.items()]
+    return said or ["Nothing failed, is missing or nearly collapsed."]
+
+
+def sentences(results: Results) -> list[str]:
+    """The whole summary in plain words."""
+    said = [what_ran(results), *winners(results), *problems(results)]
+    for pair, found in verdicts(results):
+        for verdict in found:
+            told = [f"{results.label(pair)}. {verdict.question} {verdict.words.capitalize()}, {verdict.scope}. Claim: {verdict.claim}"]
+            told += [*verdict.sentences, f"Rule: {verdict.rule}."]
+            told += [f"Not run: {', '.join(verdict.lacking)}."] if verdict.lacking else []
+            said.append(" ".join([*told, *(f"Near-collapsed: {row}." for row in verdict.collapsed)]))
+    return said

@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import math
-import statistics
 from dataclasses import replace
 
 from report import captions, reported, settings
+from report.cells import control_cell, method_cell
 from report.declarations import Declaration, Value, read
-from report.model import NEAR_COLLAPSE, Cell, Collapse, Column, Panel, Row, Table
+from report.model import Column, Panel, Row, Table
 from report.results import Pair, Results
-
-DASH = "\N{EN DASH}"
-
-# Facts computed from the columns of runs.csv.
-DERIVED = {
-    "encode_microseconds": lambda run: 1e6 * float(run["encode_seconds"]) / float(run["items"]),
-    "distinct_share": lambda run: float(run["distinct_codes"]) / float(run["items"]),
-}
-TEXT_FACTS = ("device", "threads")
-# The columns of facts that some rows lack: methods without such units, codes made elsewhere.
-OPTIONAL_FACTS = {"saturated": "saturated", "fit_seconds": "fit_seconds", "encode_microseconds": "encode_seconds"}
 
 
 def build(results: Results, entries: list[Declaration] | None = None) -> list[Table]:
@@ -95,7 +84,7 @@ def _columns(results: Results, entry: Declaration, pairs: list[Pair], lengths: l
     notes = []
     for pair in pairs:
         reasons = {
-            column.label if entry.columns == "values" else f"k = {column.k:,}": reason
+            f"k = {column.k:,}" if column.k and entry.columns != "values" else column.value.label: reason
             for column in asked
             if (reason := _omission(results, pair, column))
         }
@@ -106,7 +95,11 @@ def _columns(results: Results, entry: Declaration, pairs: list[Pair], lengths: l
 
 
 def _omission(results: Results, pair: Pair, column: Column) -> str | None:
-    return results.omission(pair, column.value.metric, column.k) if column.value.metric else None
+    if column.value.metric:
+        return results.omission(pair, column.value.metric, column.k)
+    runs = [run for key, group in results.runs.items() if key[:2] == pair for run in group]
+    unknown = column.value.optional and not any(run.get(column.value.fact) for run in runs)
+    return "no run has it" if unknown else None
 
 
 def _groups(columns: list[Column]) -> list[tuple[str, int]]:
@@ -141,89 +134,11 @@ def _panel(results: Results, entry: Declaration, pair: Pair, bits: int | None, c
     )
 
 
-def method_cell(results: Results, key: tuple[str, str, str], bits: int | None, column: Column) -> Cell:
-    """The cell of one method: its mean over the seeds asked for, or why there is none. `key` is (dataset, features, variant)."""
-    value = column.value
-    runs = [run for length in ([bits] if bits is not None else results.experiment["bits"]) for run in results.runs.get((*key, length), [])]
-    if value.metric and results.omission(Pair(*key[:2]), value.metric, column.k):
-        return Cell(DASH, "omitted")
-    done = [run for run in runs if run["status"] == "done"]
-    if not done:
-        return _undone(runs)
-    if value.fact in TEXT_FACTS:
-        return Cell(", ".join(dict.fromkeys(run[value.fact] for run in done)))
-    if value.fact in OPTIONAL_FACTS and not all(run.get(OPTIONAL_FACTS[value.fact]) for run in done):
-        return Cell(DASH, "omitted")
-    numbers = [
-        [_number(results, key, run, name, value, column.k) for run in done] for name in (value.metric or value.fact, value.to) if name
-    ]
-    if any(number is None for series in numbers for number in series):
-        return Cell("not scored", "unscored")
-    cell = _with_seeds(_summary(numbers, value), len(done), runs)
-    return replace(cell, collapse=_collapse(done), interval=_interval(results, (*key, bits), value)) if value.metric else cell
-
-
-def _interval(results: Results, key: tuple, value: Value) -> str:
-    ends = results.intervals.get(key) if value.interval else None
-    return f"[{', '.join(value.printed(end * value.scale) for end in ends)}]" if ends else ""
-
-
-def _undone(runs: list[dict]) -> Cell:
-    failed = [run for run in runs if run["status"] == "failed"]
-    if failed:
-        return Cell(f"failed {len(failed)}/{len(runs)}", "failed", detail=failed[0]["message"])
-    return Cell("missing", "missing")
-
-
-def _with_seeds(cell: Cell, done: int, runs: list[dict]) -> Cell:
-    if done == len(runs):
-        return cell
-    failures = [run["message"] for run in runs if run["status"] == "failed"]
-    return replace(cell, state="incomplete", seeds=f"{done}/{len(runs)}", detail=next(iter(failures), ""))
-
-
-def _collapse(done: list[dict]) -> Collapse | None:
-    # Twelve bits cannot tell 60,000 items apart: the share is of the codes that there could be.
-    possible = [min(int(run["items"]), 2 ** run["bits"]) for run in done]
-    count = sum(int(run["distinct_codes"]) < NEAR_COLLAPSE * most for run, most in zip(done, possible, strict=True))
-    return Collapse(count, len(done)) if count else None
-
-
-def _number(results: Results, key: tuple, run: dict, name: str, value: Value, k: int | None) -> float | None:
-    if value.metric:
-        number = results.scores.get((*key, run["bits"], name, k), {}).get(run["seed"])
-    elif name in DERIVED:
-        number = DERIVED[name](run)
-    else:
-        number = float(run[name])
-    return None if number is None else number * value.scale
-
-
-def _summary(numbers: list[list[float]], value: Value) -> Cell:
-    """The mean of one series with its deviation, or the range between the means of two."""
-    means = [math.fsum(series) / len(series) for series in numbers]
-    text = DASH.join(value.printed(mean) for mean in means)
-    if value.to or len(numbers[0]) < 2:
-        return Cell(text, number=means[0])
-    spread = statistics.stdev(numbers[0])
-    return Cell(text, number=means[0], spread=spread, deviation=value.printed(spread) if value.deviation else "")
-
-
 def _control_row(results: Results, pair: Pair, control: dict, entry: Declaration, columns: list[Column]) -> Row:
     """A ranking by real-valued features has no code length: one cell spans the columns of all of them."""
     wanted = columns[:1] if entry.columns == "bits" else columns
-    cells = [replace(_control_cell(results, pair, control["name"], column), span=len(columns) // len(wanted)) for column in wanted]
+    cells = [replace(control_cell(results, pair, control["name"], column), span=len(columns) // len(wanted)) for column in wanted]
     return Row(control["name"], control["label"], cells)
-
-
-def _control_cell(results: Results, pair: Pair, name: str, column: Column) -> Cell:
-    value = column.value
-    if results.omission(pair, value.metric, column.k):
-        return Cell(DASH, "omitted")
-    numbers = [list(results.scores.get((*pair, name, 0, metric, column.k), {}).values()) for metric in (value.metric, value.to) if metric]
-    if not all(numbers):
-        return Cell("missing", "missing")
-    return replace(_summary(numbers, value), interval=_interval(results, (*pair, name, 0), value))
 
 
 def _with_best(rows: list[Row]) -> list[Row]:

@@ -16,8 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import downloads
 import experiments
-from datasets import _base, _download, cifar10
+import storage
+from datasets import _base, cifar10
 from experiments import BenchmarkError
 
 DATA = Path(os.environ.get(experiments.DATA_VARIABLE, "data"))
@@ -42,7 +44,7 @@ def digits():
 @pytest.fixture(autouse=True)
 def offline(monkeypatch):
     monkeypatch.setattr(cifar10, "read_batches", read_once)
-    monkeypatch.setattr(_download, "_download", lambda url, part: (_ for _ in ()).throw(OSError("offline")))
+    monkeypatch.setattr(downloads, "_download", lambda url, part: (_ for _ in ()).throw(OSError("offline")))
 
 
 def every_protocol():
@@ -251,8 +253,8 @@ def test_a_batch_that_calls_a_function_calls_nothing(tmp_path):
 def test_an_archive_without_the_batches_is_named(tmp_path, monkeypatch):
     with tarfile.open(tmp_path / cifar10.ARCHIVE, "w:gz") as archive:
         archive.add(__file__, f"{cifar10.FOLDER}/../../data_batch_1")
-    md5 = _download.md5_of(tmp_path / cifar10.ARCHIVE)
-    monkeypatch.setattr(cifar10, "PUBLISHED_ARCHIVE", _download.Published(cifar10.ARCHIVE_URL, md5))
+    md5 = storage.digest(tmp_path / cifar10.ARCHIVE, "md5")
+    monkeypatch.setattr(cifar10, "PUBLISHED_ARCHIVE", downloads.Published(cifar10.ARCHIVE_URL, md5))
     with pytest.raises(BenchmarkError, match="holds no cifar-10-batches-py/data_batch_1"):
         cifar10.read_batches(tmp_path, tmp_path)
 

@@ -1,16 +1,22 @@
-"""Downloads from a server on this machine: resumed, retried, waited for, refused; and what an offline user reads."""
+"""Downloads of data and weights from a server on this machine: resumed, retried, waited for, refused; what an offline user reads."""
 
 import hashlib
 import http.server
 import os
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
-from datasets import _download
-from datasets._download import Published, fetch
+import downloads
+import networks
+from downloads import Published, fetch
 from experiments import BenchmarkError
+from features.squeezenet1_1_pool import SqueezeNet11Pool
 
 CONTENT = bytes(range(256)) * 2000
 MD5 = hashlib.md5(CONTENT).hexdigest()
@@ -18,34 +24,34 @@ MD5 = hashlib.md5(CONTENT).hexdigest()
 
 @pytest.fixture
 def server(monkeypatch):
-    """The address of a server that sends CONTENT, in ranges as asked, and the ranges that it was asked for.
+    """The address of a server, the ranges that it was asked for, faults that it is to meet, and what it sends, in ranges as asked.
 
-    `faults` are met first, one a request: an HTTP status, or the number of bytes after which it breaks off.
+    Faults are met first, one a request: an HTTP status, or the number of bytes after which it breaks off.
     """
-    monkeypatch.setattr(_download.time, "sleep", lambda seconds: None)
-    asked, faults = [], []
+    monkeypatch.setattr(downloads.time, "sleep", lambda seconds: None)
+    asked, faults, content = [], [], bytearray(CONTENT)
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             asked.append(self.headers.get("Range"))
             fault = faults.pop(0) if faults else None
             start = int((self.headers.get("Range") or "bytes=0-").split("=")[1].rstrip("-"))
-            status = fault if fault and fault < 1000 else 416 if start >= len(CONTENT) else 206 if start else 200
+            status = fault if fault and fault < 1000 else 416 if start >= len(content) else 206 if start else 200
             self.send_response(status)
             if status >= 400:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
-            self.send_header("Content-Length", str(len(CONTENT) - start))
+            self.send_header("Content-Length", str(len(content) - start))
             self.end_headers()
-            self.wfile.write(CONTENT[start : start + (fault or len(CONTENT))])
+            self.wfile.write(content[start : start + (fault or len(content))])
 
         def log_message(self, *arguments):
             pass
 
     running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=running.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{running.server_port}/file", asked, faults
+    yield f"http://127.0.0.1:{running.server_port}/file", asked, faults, content
     running.shutdown()
     running.server_close()
 
@@ -90,8 +96,8 @@ def test_a_missing_page_is_not_asked_again(server, tmp_path):
 
 
 def test_a_wrong_digest_leaves_nothing(server, tmp_path):
-    with pytest.raises(BenchmarkError, match="expected 00: download"):
-        fetched(server, tmp_path, md5="00")
+    with pytest.raises(BenchmarkError, match=rf"gave a file with MD5 {MD5}: download http\S+ \(MD5 0{{32}}\) yourself"):
+        fetched(server, tmp_path, md5="0" * 32)
     assert os.listdir(tmp_path) == []
 
 
@@ -101,3 +107,67 @@ def test_jobs_that_want_the_same_file_download_it_once(server, tmp_path):
     assert {path.read_bytes() for path in found} == {CONTENT}
     assert len(server[1]) == 1
     assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A weight file of SqueezeNet's, its bytes."""
+    path = tmp_path_factory.mktemp("weights") / "x.pth"
+    torch.save(networks.NETWORKS["squeezenet1_1"]().state_dict(), path)
+    return path.read_bytes()
+
+
+class TestOfficialWeights:
+    """The official file is the one whose SHA-256 begins as its name ends."""
+
+    @pytest.fixture
+    def extractor(self, server, weights, tmp_path, monkeypatch):
+        name = f"squeezenet1_1-{hashlib.sha256(weights).hexdigest()[:8]}.pth"
+        server[3][:] = weights
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(networks, "URL", server[0].removesuffix("file"))
+        monkeypatch.setitem(networks.OFFICIAL, "squeezenet1_1", name)
+        return SqueezeNet11Pool(weights=f"weights/{name}")
+
+    def said(self, extractor):
+        """The one line for a file that cannot be had, and nothing left behind."""
+        with pytest.raises(BenchmarkError) as caught:
+            extractor.check(Path("data"))
+        assert not [path for path in Path("cache").rglob("*") if path.is_file()]
+        name = Path(extractor.weights).name
+        advice = rf"download http://127.*/{name} \(SHA-256 \w{{8}}\.\.\.\) yourself and put it at data/weights/{name}"
+        assert re.search(advice, str(caught.value))
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    def test_they_are_downloaded_once_and_loaded(self, server, weights, extractor):
+        server[2].append(1_000_000)  # broken off, then resumed
+        extractor.check(Path("data"))
+        extractor.open(Path("data"), 1)
+        assert server[1] == [None, "bytes=1000000-"]
+        assert extractor.facts_["weights_sha256"] == hashlib.sha256(weights).hexdigest()
+        assert extractor.extract(np.zeros((1, 32, 32, 3), np.uint8)).shape == (1, 512)
+
+    def test_another_file_than_the_official_is_refused(self, server, extractor):
+        server[3][-1] ^= 1
+        assert f"gave a file with SHA-256 {hashlib.sha256(server[3]).hexdigest()}: download" in self.said(extractor)
+
+    def test_a_file_that_is_cut_short_is_refused(self, server, extractor):
+        del server[3][-1000:]
+        assert "gave a file with SHA-256" in self.said(extractor)
+
+    def test_a_connection_that_always_breaks_is_said(self, server, extractor):
+        server[2].extend([2000] * downloads.ATTEMPTS)
+        with pytest.raises(BenchmarkError, match=r"could not download squeezenet1_1-\w{8}\.pth \(connection closed after 2,000 of"):
+            extractor.check(Path("data"))
+        assert len(server[1]) == downloads.ATTEMPTS
+        extractor.check(Path("data"))
+        assert server[1][-1] == f"bytes={2000 * downloads.ATTEMPTS}-", "what came is kept, and gone on from"
+
+    def test_no_server_is_one_line(self, extractor, monkeypatch):
+        monkeypatch.setattr(networks, "URL", "http://127.0.0.1:9/")
+        assert "Connection refused" in self.said(extractor)
+
+    def test_a_page_instead_of_the_file_is_refused(self, server, extractor):
+        server[2].append(404)
+        assert "HTTP Error 404" in self.said(extractor)

@@ -51,6 +51,27 @@ def test_unknown_names_are_told_what_is_known(changes, message):
 
 
 @pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("itq", ("squeezenet1_1_pool", "weights/squeezenet1_1.pth")),
+        ("bgan-features", ("squeezenet1_1_pool", "weights/squeezenet1_1.pth")),
+        ("bgan-squeezenet1_1", ("squeezenet1_1", "weights/squeezenet1_1.pth")),
+        ("bgan.vgg19", ("vgg19", "weights/vgg19-dcbb9e9d.pth")),
+        ("bgan", ("conv", "")),
+        ("mine", ("", "")),
+    ],
+)
+def test_what_sees_the_images_is_the_methods_own_encoder_or_what_made_the_features(name, expected):
+    config = loaded()
+    config["variants"]["methods"]["mine"] = {"of": "imported", "set": {"path": "codes.npy"}}
+    assert experiments.encoder("squeezenet1_1-128px", name, config) == expected
+
+
+def test_the_encoder_of_features_from_a_file_is_that_file():
+    assert experiments.encoder("googlenet-pca256", "itq", loaded()) == ("file", "features/cifar10-googlenet-pca256.npy")
+
+
+@pytest.mark.parametrize(
     ("entry", "message"),
     [
         ({"of": "itq", "set": {"iteration": 3}}, "methods/itq.py has no keyword 'iteration': expected one of iterations"),
@@ -81,15 +102,15 @@ def test_what_a_method_reads_is_what_its_arguments_name():
     read = {name: experiments.consumed("digits", "pixels", name, config) for name in ("itq", "bgan")}
     described = ["split.npz", "dataset.json", "features.json"]
     assert [Path(path).name for path in read["itq"]] == ["features.npy", *described]
-    assert [Path(path).name for path in read["bgan"]] == ["features.npy", "images.npy", "neighbours.npy", *described]
+    assert [Path(path).name for path in read["bgan"]] == ["features.npy", "images.npy", "neighbours.npy", *described, "neighbours.json"]
 
 
-def test_sources_are_the_file_and_what_it_imports_from_its_floor():
+def test_sources_are_the_file_and_what_it_imports_from_its_floor_and_the_networks():
     def names(method):
         return [path.name for path in experiments.sources("methods", method)]
 
     assert names("itq") == ["_base.py", "_pca.py", "itq.py"]
-    assert names("bgan") == ["_base.py", "_neighbourhood.py", "_nets.py", "_training.py", "bgan.py"]
+    assert names("bgan") == ["_base.py", "_neighbourhood.py", "_nets.py", "_training.py", "bgan.py", "networks.py"]
 
 
 def test_any_data_set_has_a_validation_protocol():
@@ -124,18 +145,45 @@ def test_a_protocol_is_part_of_the_label():
     assert experiments.variant("datasets", "cifar10-54k-validation", {}).label == "CIFAR-10 (54k), validation"
 
 
-def test_the_users_files_are_inputs_where_they_lie(tmp_path, monkeypatch):
+def test_the_users_files_are_those_that_settings_name(monkeypatch):
     monkeypatch.delenv(experiments.DATA_VARIABLE, raising=False)
-    named = {"mine": {"of": "file", "set": {"path": "f.npy"}}}
-    config = {"data": str(tmp_path), "variants": {"features": named}}
-    assert experiments.user_files("features", "mine", config) == []
-    (tmp_path / "f.npy").touch()
-    assert experiments.user_files("features", "mine", config) == [str(tmp_path / "f.npy")]
-    (tmp_path / "weights").mkdir()
-    weights = tmp_path / "weights/vgg19-dcbb9e9d.pth"
-    weights.touch()
-    assert experiments.user_files("features", "vgg19_fc7", config) == [str(weights)]
-    assert experiments.user_files("features", "pixels", config) == []
+    named = {"mine": {"of": "file", "set": {"path": "f.npy", "names": "f.txt"}}}
+    lists = {
+        "listed": {"of": "image_list", "set": {"path": "lists", "images": "/there"}},
+        "labels": {"of": "nuswide", "set": {"images": False}},
+    }
+    config = {"data": "here", "variants": {"features": named, "datasets": lists}}
+    assert experiments.user_files("features", "mine", config) == ["here/f.npy", "here/f.txt"]
+    assert experiments.user_files("features", "vgg19_fc7", config) == [], "weights are known by the digest in their name"
+    assert experiments.user_files("datasets", "listed", config) == ["here/lists", "/there"]
+    assert experiments.user_files("datasets", "labels", config) == []
+
+
+def test_files_are_looked_for_where_some_are_needed_and_not_yet_prepared(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert experiments.unprepared(loaded()) == []
+    assert experiments.unprepared(loaded("config.yaml", features=["gist", "vgg19_fc7"])) == [("features", "vgg19_fc7")]
+    asked = loaded("paper.yaml")
+    everything = [*(("datasets", name) for name in asked["datasets"]), ("features", "vgg19_fc7")]
+    assert experiments.unprepared(asked) == everything
+    for dataset in asked["datasets"]:
+        for path, floor, name in (
+            (f"cache/datasets/{dataset}/dataset.json", "datasets", dataset),
+            *([(f"cache/features/{dataset}/vgg19_fc7/features.json", "features", "vgg19_fc7")] if dataset != "cifar10" else []),
+        ):
+            Path(path).parent.mkdir(parents=True)
+            Path(path).write_text(json.dumps({"settings": json.loads(experiments.settings_text(floor, name, asked))}))
+    assert experiments.unprepared(asked) == [("features", "vgg19_fc7")], "once, though three data sets ask for it"
+    asked["variants"]["datasets"]["nuswide-21"] = {"of": "nuswide", "set": {"leave_out_missing": True}}
+    assert experiments.unprepared(asked) == [("datasets", "nuswide-21"), ("features", "vgg19_fc7")], "prepared with other settings"
+
+
+def test_what_is_there_can_be_run_by_what_the_last_line_says():
+    asked = loaded("paper.yaml", features=["vgg19_fc7", "pixels"])
+    lost = [("datasets", "nuswide-21"), ("features", "vgg19_fc7")]
+    assert experiments._advice(asked, lost).endswith("add --config 'datasets=[cifar10,mirflickr-24]' 'features=[pixels]' to the command")
+    assert "--config" not in experiments._advice(loaded("paper.yaml"), lost), "no features are left"
+    assert "--config" not in experiments._advice(loaded("paper.yaml", datasets=["cifar10"]), [("datasets", "cifar10")])
 
 
 def test_imported_codes_run_once_for_each_file_that_their_path_names(tmp_path, monkeypatch):
@@ -146,9 +194,7 @@ def test_imported_codes_run_once_for_each_file_that_their_path_names(tmp_path, m
     }
     runs = [(run.variant, run.bits, run.seed) for run in experiments.runs(config)]
     assert runs == [("mine", bits, seed) for bits in (12, 24) for seed in (0, 1)] + [("once", 12, 0), ("once", 24, 0)]
-    (tmp_path / "mine-24-1.npy").touch()
     assert experiments.user_files("methods", "mine", config, 24, 1) == [str(tmp_path / "mine-24-1.npy")]
-    assert experiments.user_files("methods", "mine", config, 24, 0) == []
 
 
 def test_imported_codes_of_queries_and_of_the_database_are_both_inputs(tmp_path, monkeypatch):
@@ -159,7 +205,5 @@ def test_imported_codes_of_queries_and_of_the_database_are_both_inputs(tmp_path,
         "one": {"of": "imported", "set": {"path": "{bits}.mat:Bq", "database_path": "{bits}.mat:Bd"}},
     }
     assert [(run.variant, run.seed) for run in experiments.runs(config)] == [("two", 0), ("two", 1), ("one", 0)]
-    for name in ("q.npy", "d-1.npy", "12.mat"):
-        (tmp_path / name).touch()
     assert experiments.user_files("methods", "two", config, 12, 1) == [str(tmp_path / "q.npy"), str(tmp_path / "d-1.npy")]
     assert experiments.user_files("methods", "one", config, 12, 0) == [str(tmp_path / "12.mat")]

@@ -6,11 +6,13 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import experiments
+import features.__main__ as extraction
 import features._neighbours as neighbours
+import storage
 from experiments import BenchmarkError, Component
 from features.__main__ import unfinished, write_features
 from features._base import Extractor
@@ -87,6 +89,54 @@ def test_a_missing_or_damaged_feature_file_is_named(tmp_path):
         from_file(tmp_path)
 
 
+def by_name(folder, lines, image_names, path="f.npy"):
+    (folder / "f.txt").write_text("".join(f"{line}\n" for line in lines))
+    extractor = File(path=path, names="f.txt")
+    extractor.image_names = image_names
+    extractor.open(folder, len(image_names) or 50)
+    return extractor
+
+
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(1, 90), st.integers(0, 40), st.integers(0, 2**32 - 1))
+def test_rows_of_a_file_are_matched_to_images_by_name(tmp_path, n, more, seed):
+    """Rows in any order, and of images that the data set has not."""
+    generator = np.random.default_rng(seed)
+    array = generator.normal(size=(n + more, 3)).astype(np.float16)
+    np.save(tmp_path / "f.npy", array)
+    lines = [f"im{number}.jpg" for number in generator.permutation(n + more)]
+    wanted = sorted(generator.choice(lines, n, replace=False).tolist())
+    extractor = by_name(tmp_path, lines, wanted)
+    found = np.concatenate([extractor.extract(slice(start, min(start + 32, n))) for start in range(0, n, 32)])
+    assert found.dtype == np.float32
+    for name, row in zip(wanted, found, strict=True):
+        assert (row == array[lines.index(name)].astype(np.float32)).all()
+
+
+@pytest.mark.parametrize(
+    ("lines", "names", "message"),
+    [
+        (["a", "b"], ["a", "b"], r"f\.txt has 2 lines, expected 3, one for each row of f\.npy"),
+        (["a", "b", "a"], ["a", "b"], r"f\.txt names 'a' twice"),
+        (["a", "b", "c"], ["a", *"defghi"], r"f\.txt lacks 6 of the 7 images: d, e, f, g, h, \.\.\.; expected names like 'a'"),
+        (["a", "b", "c"], [], r"the images of this data set have no names; leave `names` out"),
+    ],
+)
+def test_names_that_do_not_fit_are_said(tmp_path, lines, names, message):
+    np.save(tmp_path / "f.npy", np.zeros((3, 2)))
+    with pytest.raises(BenchmarkError, match=message):
+        by_name(tmp_path, lines, names)
+
+
+def test_a_missing_or_binary_list_of_names_is_named(tmp_path):
+    np.save(tmp_path / "f.npy", np.zeros((3, 2)))
+    with pytest.raises(BenchmarkError, match=r"f\.txt is missing: put it there, or change `names`"):
+        File(path="f.npy", names="f.txt").check(tmp_path)
+    (tmp_path / "f.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(BenchmarkError, match=r"f\.txt cannot be read"):
+        File(path="f.npy", names="f.txt").check(tmp_path)
+
+
 MANY = np.zeros((300, 1, 1, 3), np.uint8)
 
 
@@ -111,7 +161,8 @@ def test_an_extractor_that_loses_rows_or_gives_others_is_named(tmp_path, array, 
         written(tmp_path, Given(array), MANY)
 
 
-def test_an_extraction_that_stopped_goes_on_where_it_was(tmp_path):
+def test_an_extraction_that_stopped_goes_on_where_it_was(tmp_path, monkeypatch):
+    monkeypatch.setattr(extraction, "KEPT", 0.0)
     array = np.random.default_rng(3).normal(size=(300, 5)).astype(np.float32)
     broken = array.copy()
     broken[200] = np.nan
@@ -195,6 +246,7 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
     folder = tmp_path / "cache/datasets/mine"
     folder.mkdir(parents=True)
     np.save(folder / "images.npy", IMAGES)
+    storage.write_json(folder / "dataset.json", {"sha256": {"images.npy": storage.digest(folder / "images.npy")}})
     settings_text = '{"of": "file", "set": {"path": "f.npy"}}'
     command = [sys.executable, "-m", "features", "extract", "mine", "given", "--settings", settings_text, "--data", "there"]
     environment = os.environ | {"PYTHONPATH": str(experiments.ROOT)}

@@ -13,8 +13,8 @@ import networks
 from evaluation import score
 from experiments import ROOT
 from features._neighbours import nearest
+from features.vgg16_fc7 import VGG16FC7
 from methods._neighbourhood import TIES, similar_pairs
-from methods.deepbit import even_loss, quantisation_loss
 from storage import digest
 
 BITS = 12
@@ -22,6 +22,7 @@ METHODS = [name for name in experiments.plugins("methods") if ... not in experim
 QUICK = {
     "bgan": {"epochs": 6, "k1": 10, "k2": 15},
     "deepbit": {"iterations": 2000, "step": 1000},
+    "deepbit_rotation": {"encoder": "vgg16", "encoder_size": 16, "iterations": [2000, 100], "step": [1000, 50]},
     "bgan squeezenet1_1": {"encoder": "squeezenet1_1", "encoder_size": 24, "epochs": 2, "k1": 10, "k2": 15},
 }  # enough to beat chance on the small problem below
 CASES = METHODS + [name for name in QUICK if name not in METHODS]
@@ -36,37 +37,57 @@ def hashers(name, bits=BITS, **keywords):
     return getattr(importlib.import_module(f"methods.{part.name}"), part.class_name)(bits, **QUICK.get(name, {}) | keywords)
 
 
+class OneConvolution(torch.nn.Module):
+    """Stands in for VGG-16, whose official layout is too large to train here."""
+
+    def __init__(self):
+        super().__init__()
+        self.features = torch.nn.Sequential(torch.nn.Conv2d(3, 16, 3, stride=2), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(4))
+
+    def penultimate(self, images):
+        return self.features(images).flatten(1)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def weights(tmp_path_factory):
-    """A data folder with random weights of SqueezeNet, large enough for a signal to pass eighteen layers."""
-    torch.manual_seed(0)
-    network = networks.NETWORKS["squeezenet1_1"]()
-    for parameter in network.parameters():
-        torch.nn.init.kaiming_normal_(parameter) if parameter.ndim > 1 else torch.nn.init.zeros_(parameter)
-    path = tmp_path_factory.mktemp("data") / "random.pth"
-    torch.save(network.state_dict(), path)
-    QUICK["bgan squeezenet1_1"] |= {"weights": path.name, "sha256": digest(path)}
+    """A data folder with random weights of SqueezeNet, large enough for a signal to pass eighteen layers, and of OneConvolution."""
+    folder = tmp_path_factory.mktemp("data")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(experiments.DATA_VARIABLE, str(path.parent))
-        yield
+        patch.setenv(experiments.DATA_VARIABLE, str(folder))
+        patch.setitem(networks.NETWORKS, "vgg16", OneConvolution)
+        for case in ("bgan squeezenet1_1", "deepbit_rotation"):
+            torch.manual_seed(0)
+            network = networks.NETWORKS[QUICK[case]["encoder"]]()
+            for parameter in network.parameters():
+                torch.nn.init.kaiming_normal_(parameter) if parameter.ndim > 1 else torch.nn.init.zeros_(parameter)
+            path = folder / f"{case}.pth"
+            torch.save(network.state_dict(), path)
+            QUICK[case] |= {"weights": path.name, "sha256": digest(path)}
+        yield folder
 
 
 @pytest.fixture(scope="module")
-def problem():
+def problem(weights):
     """Four classes of 8 x 8 images, 100 each, noisy versions of one image a class."""
     generator = np.random.default_rng(7)
     labels = np.repeat(np.arange(4), 100)
     centres = generator.integers(60, 196, (4, 8, 8, 3))
     images = (centres[labels] + generator.normal(0, 45, (400, 8, 8, 3))).clip(0, 255).astype(np.uint8)
     features = images.reshape(400, -1).astype(np.float32) / 255
+    given = QUICK["deepbit_rotation"]
+    extractor = VGG16FC7(resize=16, crop=16, weights=given["weights"], sha256=given["sha256"])
+    extractor.open(weights, len(images))
     arrays = {"images": images, "features": features, "neighbours": nearest(features), "labels": labels}
+    arrays["network features"] = extractor.extract(images)
     for array in arrays.values():
         array.flags.writeable = False
     return arrays
 
 
 def arguments(function, problem, rows=slice(None)):
-    return {name: problem[name] if name == "neighbours" else problem[name][rows] for name in inspect.signature(function).parameters}
+    """What a method asks for; features are the pixels, or those of the network that it is told of."""
+    given = problem | ({"features": problem["network features"]} if hasattr(function.__self__, "weight_rotation") else {})
+    return {name: given[name] if name == "neighbours" else given[name][rows] for name in inspect.signature(function).parameters}
 
 
 @pytest.fixture(scope="module")
@@ -191,27 +212,6 @@ def test_chance_codes_score_the_share_of_relevant_items(problem):
     query = np.arange(400) % 2 == 0
     found = score(codes[query], codes[~query], labels[query], labels[~query], metrics=("map",))["map"]
     assert found == pytest.approx(0.25, abs=0.03)
-
-
-def test_deepbits_losses_are_their_formulas():
-    outputs = np.random.default_rng(0).uniform(0, 1.5, (6, 5)).astype(np.float32)
-    on = (outputs > 0.5).astype(float)
-    assert float(quantisation_loss(torch.from_numpy(outputs))) == pytest.approx(((on - outputs) ** 2).sum() / 12)
-    assert float(even_loss(torch.from_numpy(outputs))) == pytest.approx(((on.mean(axis=0) - 0.5) ** 2).sum() / 12)
-
-
-def test_deepbits_even_distribution_has_a_gradient():
-    outputs = torch.tensor([[0.9, 0.1], [0.8, 0.2]], requires_grad=True)
-    even_loss(outputs).backward()
-    assert outputs.grad.sign().tolist() == [[1, -1], [1, -1]]
-
-
-def test_deepbit_is_cut_at_one_threshold_or_at_one_a_bit():
-    features = blobs()
-    codes = {threshold: hashers("deepbit", 8, threshold=threshold).fit(features).encode(features) for threshold in ("global", "per-bit")}
-    assert (codes["global"] != codes["per-bit"]).any()
-    with pytest.raises(ValueError, match="threshold is 'median': expected one of global, per-bit"):
-        hashers("deepbit", 8, threshold="median").fit(features)
 
 
 def transcribed(neighbours, k1, k2, second_step=True, ties="place"):

@@ -14,8 +14,7 @@ import experiments
 import networks
 from experiments import ROOT, BenchmarkError
 from features.squeezenet1_1_pool import SqueezeNet11Pool
-from features.vgg16_fc7 import VGG16FC7
-from storage import digest
+from storage import digest, write_json
 
 # Parameters as the pages of the official weights give them, tensors of the official files, and dimensions of the usual features.
 PUBLISHED = {
@@ -152,28 +151,6 @@ def test_the_official_file_is_held_against_the_digest_in_its_name(tmp_path, sque
         load(path)
 
 
-def test_the_official_file_is_downloaded_once_and_checked(tmp_path, squeezenet, monkeypatch):
-    sha256 = saved(squeezenet.state_dict(), tmp_path / "x.pth")
-    server = tmp_path / "server"
-    server.mkdir()
-    official = (tmp_path / "x.pth").rename(server / f"squeezenet1_1-{sha256[:8]}.pth")
-    monkeypatch.setitem(networks.OFFICIAL, "squeezenet1_1", official.name)
-    monkeypatch.setattr(networks, "URL", server.as_uri() + "/")
-    cache, wanted = tmp_path / "cache", tmp_path / "weights" / official.name
-    assert load(wanted, cache=cache)[1] == sha256
-    whole = official.read_bytes()
-    official.unlink()
-    assert load(wanted, cache=cache)[1] == sha256, "from the cache"
-    (cache / official.name).unlink()
-    one_line = f"could not download {official.name} .*: get file://.* and put it at {wanted}$"
-    with pytest.raises(BenchmarkError, match=one_line):
-        load(wanted, cache=cache)
-    official.write_bytes(whole[:-1] + b"?")
-    with pytest.raises(BenchmarkError, match=r"invalid hash value.*: get file://"):
-        load(wanted, cache=cache)
-    assert not list(cache.iterdir())
-
-
 def test_a_missing_converted_file_is_one_line(tmp_path):
     with pytest.raises(BenchmarkError, match=r"weights .*mine\.pth are missing: put your file there, or get https://.*b8a52dc0\.pth and"):
         load(tmp_path / "mine.pth", "0" * 64)
@@ -253,6 +230,7 @@ def test_the_command_records_what_made_the_features_and_goes_on_after_a_kill(tmp
     folder.mkdir(parents=True)
     images = np.random.default_rng(1).integers(0, 256, (200, 32, 32, 3)).astype(np.uint8)
     np.save(folder / "images.npy", images)
+    write_json(folder / "dataset.json", {"sha256": {"images.npy": digest(folder / "images.npy")}})
     sha256 = saved(squeezenet.state_dict(), tmp_path / "mine.pth")
     keywords = {"weights": "mine.pth", "sha256": sha256, "resize": 64, "crop": 64}
     settings = json.dumps({"of": "squeezenet1_1_pool", "set": keywords})
@@ -284,14 +262,6 @@ def test_an_extractor_names_the_official_file_and_follows_the_networks(name):
     assert part.keywords["weights"] == f"weights/{networks.OFFICIAL[part.literals['network']]}"
     assert part.literals["uses_gpu"] is True
     assert ROOT / "networks.py" in experiments.sources("features", name)
-
-
-def test_missing_weights_are_one_line_that_says_where_to_get_them(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(networks, "URL", "file:///nowhere/")
-    extractor = VGG16FC7()
-    with pytest.raises(BenchmarkError, match=r"could not download vgg16-397923af\.pth \(.*\): get .* and put it at .*weights/vgg16"):
-        extractor.open(tmp_path, 1)
 
 
 @pytest.mark.data

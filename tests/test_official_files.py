@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import downloads
 import experiments
-from datasets import _base, _download, _files, _idx, _labels, fashion_mnist, mirflickr, mnist, nuswide
+import storage
+from datasets import _base, _files, _idx, _labels, fashion_mnist, mirflickr, mnist, nuswide
 from experiments import BenchmarkError
 
 DATA = Path(os.environ.get(experiments.DATA_VARIABLE, "data"))
@@ -132,7 +134,8 @@ class TestMIRFlickr:
             mirflickr.MIRFlickr().load(flickr.parent, Path("no-cache"))
 
     def test_nothing_there_says_what_to_get_and_where_to_put_it(self, tmp_path):
-        with pytest.raises(BenchmarkError, match=r"missing: .*get mirflickr25k.zip and .*_v080.zip from http.* into .*mirflickr25k"):
+        expected = r"_v080, .*/mirflickr are missing: .*get mirflickr25k.zip and .*_v080.zip from http.* into .*mirflickr25k"
+        with pytest.raises(BenchmarkError, match=expected):
             mirflickr.MIRFlickr().load(tmp_path, Path("no-cache"))
 
     def test_the_smaller_variant_says_what_it_needs_and_takes_it(self, flickr):
@@ -247,10 +250,13 @@ class TestNUSWIDE:
 
     def test_without_images_one_line_says_what_to_do(self, wide, tmp_path):
         (wide / "Flickr").rename(wide / "elsewhere")
-        with pytest.raises(BenchmarkError, match=r"Flickr is missing: .*images/0001_2124494179.jpg.*advice, or set `images: false`"):
-            nuswide.official_images(wide, "advice")
-        with pytest.raises(BenchmarkError, match=r"ConceptsList is missing: .*get it from https://.*put it into"):
+        with pytest.raises(BenchmarkError, match=r"Flickr is missing: .*images/0001_2124494179.jpg.*, or set `images: false`"):
+            nuswide.NUSWIDE().load(tmp_path, Path("no-cache"))
+        all_of_it = r"Groundtruth, .*ConceptsList, .*ImageList, .*Flickr are missing: .*get what is missing from https://.*put it into"
+        with pytest.raises(BenchmarkError, match=all_of_it):
             nuswide.NUSWIDE().load(tmp_path / "empty", Path("no-cache"))
+        with pytest.raises(BenchmarkError, match=r"Groundtruth, \S*ConceptsList are missing: expected these folders or"):
+            nuswide.NUSWIDE(images=False).load(tmp_path / "empty", Path("no-cache"))
 
     def test_published_lists_are_read_as_they_are(self, wide):
         lists = wide / "nuswide_21"
@@ -306,7 +312,7 @@ class TestIdx:
             path = tmp_path / "mnist" / (name + ".gz" * request.param)
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(gzip.compress(idx(arrays[name])) if request.param else idx(arrays[name]))
-            md5[f"{name}.gz"] = _download.md5_of(path)
+            md5[f"{name}.gz"] = storage.digest(path, "md5")
         monkeypatch.setattr(mnist, "MD5", md5)
         return tmp_path, arrays
 
@@ -342,10 +348,11 @@ class TestIdx:
             _idx.unpack(gzip.compress(bytes(10))[:-9], "t10k-labels-idx1-ubyte", "x")
 
     def test_offline_each_file_is_named_with_its_address(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(_download, "_download", lambda url, part: (_ for _ in ()).throw(OSError("offline")))
+        monkeypatch.setattr(downloads, "_download", lambda url, part: (_ for _ in ()).throw(OSError("offline")))
         expected = r"download http.*fashion-mnist.*train-images-idx3-ubyte.gz \(MD5 8d4f.*\) yourself and put it at .*fashion_mnist/"
-        with pytest.raises(BenchmarkError, match=expected):
+        with pytest.raises(BenchmarkError, match=expected) as caught:
             fashion_mnist.FashionMNIST().load(tmp_path, tmp_path / "cache")
+        assert all(f"/{name}" in str(caught.value) for name in fashion_mnist.MD5)
 
 
 def test_flags_are_the_same_fast_and_slow():

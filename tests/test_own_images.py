@@ -12,13 +12,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+import torch
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 import experiments
+import networks
 from datasets import _base, _files, _idx, _images, _labels, image_folder, image_list, mirflickr
 from experiments import BenchmarkError
+from features.file import File
 
 
 def encoded(array, kind="PNG"):
@@ -227,6 +230,10 @@ def damaged(whole):
     )
 
 
+def npy_header():
+    return b"{'descr': '<f4', 'fortran_order': False, 'shape': (5, 3), }".ljust(118) + b"\n"
+
+
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -287,6 +294,31 @@ class TestFuzz:
         assert found.labels.dtype == bool
         assert len(found.labels) == len(found.names)
         assert all(len(rows) == 0 or rows.max() < len(found.names) for rows in found.parts.values())
+
+    @QUICK
+    @example(header=b"{'descr': '<f4', 'fortran_order': False, 'shape': (5, 3), ")  # no bracket that ends it
+    @given(header=damaged(npy_header()))
+    def test_feature_files(self, header, tmp_path):
+        (tmp_path / "f.npy").write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(60))
+        extractor = File(path="f.npy")
+        try:
+            extractor.open(tmp_path, 5)
+        except BenchmarkError:
+            return
+        assert extractor.extract(slice(0, 5)).dtype == np.float32
+
+    @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+    @pytest.mark.parametrize("zipped", [True, False])
+    @QUICK
+    @given(data=st.data())
+    def test_weights(self, zipped, data, tmp_path):
+        torch.save({"a": torch.zeros(3), "b": torch.ones(2, 2)}, tmp_path / "whole.pth", _use_new_zipfile_serialization=zipped)
+        (tmp_path / "w.pth").write_bytes(data.draw(damaged((tmp_path / "whole.pth").read_bytes())))
+        try:
+            state = networks._read(tmp_path / "w.pth")
+        except BenchmarkError:
+            return
+        assert all(isinstance(value, torch.Tensor) for value in state.values())
 
     @QUICK
     @given(content=st.binary(max_size=40))

@@ -33,6 +33,13 @@ def write_codes(bits, seed, codes=None, stored_bits=None):
     return folder / "codes.npz"
 
 
+def describe():
+    """The descriptions that the jobs before would have written."""
+    data, features = Path("cache/datasets/toy"), Path("cache/features/toy/pixels")
+    storage.write_json(data / "dataset.json", {"sha256": {name: storage.digest(data / name) for name in ("labels.npy", "split.npz")}})
+    storage.write_json(features / "features.json", {"sha256": storage.digest(features / "features.npy")})
+
+
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """A data set of 300 items in 5 classes, the first query of a class of its own, with features and codes; the working directory."""
@@ -46,6 +53,7 @@ def project(tmp_path, monkeypatch):
     index = np.arange(ITEMS)
     np.savez(data / "split.npz", query=index[:QUERIES], database=index[QUERIES:], train=index[QUERIES::2])
     np.save(features / "features.npy", np.random.default_rng(0).normal(size=(ITEMS, 7)).astype(np.float32))
+    describe()
     for bits, seed in RUNS:
         write_codes(bits, seed)
     return tmp_path
@@ -187,9 +195,11 @@ def test_codes_that_do_not_fit(project, codes, stored_bits, message):
 
 def test_labels_and_features_that_do_not_fit(project):
     np.save("cache/features/toy/pixels/features.npy", np.zeros((ITEMS - 2, 7), np.float32))
+    describe()
     with pytest.raises(BenchmarkError, match=r"features.npy has shape \(298, 7\); expected a row for each of 300 labels"):
         score("exact-l2", [(0, 0)])
     np.save("cache/datasets/toy/labels.npy", np.arange(ITEMS))
+    describe()
     with pytest.raises(BenchmarkError, match="cache/datasets/toy: no query has a relevant item"):
         score()
     with pytest.raises(BenchmarkError, match="expected --runs 0:0"):

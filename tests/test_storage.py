@@ -1,12 +1,14 @@
-"""Whole or absent; and the line that long work shows."""
+"""Whole or absent; what a user's file is known by; and the line that long work shows."""
 
 import contextlib
 import hashlib
 import os
+import shutil
 
 import pytest
 
 import progress
+import provenance
 import storage
 
 
@@ -48,6 +50,46 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path):
 def test_digest_is_sha256(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert storage.digest(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance, "DIGESTS", tmp_path / "digests.json")
+    (tmp_path / "data/a").mkdir(parents=True)
+    (tmp_path / "data/f").write_bytes(b"abc")
+    (tmp_path / "data/a/g").write_bytes(b"defg")
+    return tmp_path
+
+
+def test_a_file_is_known_by_its_bytes_wherever_it_lies(kept):
+    abc = hashlib.sha256(b"abc").hexdigest()
+    assert provenance.fingerprints([kept / "data/f", kept / "none"]) == [abc, ""]
+    shutil.copytree(kept / "data", kept / "copied", copy_function=shutil.copyfile)
+    os.utime(kept / "copied/f", (1, 1))
+    assert provenance.fingerprints([kept / "copied/f"]) == [abc]
+    before = (kept / "data/f").stat()
+    (kept / "data/f").write_bytes(b"xyz")  # as long as before
+    os.utime(kept / "data/f", ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    assert provenance.fingerprints([kept / "data/f"]) == [hashlib.sha256(b"xyz").hexdigest()]
+
+
+def test_a_file_is_not_read_again_without_need(kept, monkeypatch):
+    found = provenance.fingerprints([kept / "data/f"])
+    monkeypatch.setattr(provenance, "digest", None)
+    assert provenance.fingerprints([kept / "data/f"]) == found
+
+
+def test_a_folder_is_known_by_what_is_in_it(kept):
+    (found,) = provenance.fingerprints([kept / "data"])
+    (kept / "data").rename(kept / "moved")
+    shutil.copytree(kept / "moved", kept / "copied")  # with times
+    assert provenance.fingerprints([kept / "moved", kept / "copied"]) == [found, found]
+    changes = [lambda: (kept / "moved/a/h").touch(), lambda: os.utime(kept / "moved/f", (1, 1)), (kept / "moved/a/g").unlink]
+    for change in changes:
+        change()
+        (now,) = provenance.fingerprints([kept / "moved"])
+        assert now != found
+        found = now
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0 s"), (59.6, "1 min 00 s"), (185, "3 min 05 s"), (7620, "2 h 07 min")])

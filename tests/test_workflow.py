@@ -205,8 +205,38 @@ def test_a_feature_file_that_is_replaced_is_extracted_again(copy):
     copy.write("mine.yaml", f"data: given\nfeatures: [mine]\nmethods: []\ncontrols: [exact-l2]\n{variants}\n")
     copy.run("collect", config="mine.yaml")
     assert ("features", "") not in copy.planned(config="mine.yaml")
-    np.save(data / "mine.npy", np.random.default_rng(1).normal(size=(1797, 16)))
-    assert ("features", "") in copy.planned(config="mine.yaml")
+    shutil.copytree(data, copy.folder / "moved", copy_function=shutil.copyfile)
+    copy.write("moved.yaml", (copy.folder / "mine.yaml").read_text().replace("data: given", "data: moved"))
+    assert copy.planned(config="moved.yaml") == sorted([("all", ""), ("report", "")]), "other times, the same bytes"
+    np.save(copy.folder / "moved/mine.npy", np.random.default_rng(1).normal(size=(1797, 16)))
+    assert ("features", "") in copy.planned(config="moved.yaml")
+    copy.run()
+
+
+def test_what_is_missing_is_said_all_at_once_before_any_work(copy):
+    """And what is there runs by what the last line says."""
+    (copy.folder / "given").mkdir(exist_ok=True)
+    np.save(copy.folder / "given/there.npy", np.random.default_rng(0).normal(size=(1797, 8)))
+    entries = ", ".join(f"{name}: {{of: file, set: {{path: {name}.npy}}}}" for name in ("there", "gone"))
+    copy.write(
+        "more.yaml",
+        "data: given\ndatasets: [digits, nuswide-21, mirflickr-24]\nfeatures: [there, gone]\nmethods: []\ncontrols: [exact-l2]\n"
+        f"variants: {{features: {{{entries}}}}}\n",
+    )
+    prepared = sorted(path.name for path in (copy.folder / "cache/datasets").iterdir())
+    done = copy.snakemake(config="more.yaml")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    *said, advice = done.stderr.splitlines()[-4:]
+    assert [line.partition(" ")[0] for line in said] == ["datasets:", "datasets:", "features:"]
+    for line, names in zip(said, ("given/nuswide/Groundtruth", "given/mirflickr25k/mirflickr", "given/gone.npy"), strict=True):
+        assert f"{names}" in line
+    assert "nothing was started" in advice
+    assert sorted(path.name for path in (copy.folder / "cache/datasets").iterdir()) == prepared
+    lists = re.findall(r"'(\S+)'", advice)
+    assert lists == ["datasets=[digits]", "features=[there]"]
+    copy.run("collect", "--config", *lists, config="more.yaml")
+    assert {(row["dataset"], row["features"]) for row in rows_of(copy.folder / "results/metrics.csv")} == {("digits", "there")}
     copy.run()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import http.client
 import socket
 import time
@@ -11,32 +10,35 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
+import storage
 from experiments import BenchmarkError
 from progress import Progress
 
 ATTEMPTS = 4
 BLOCK = 1 << 20  # bytes
 TIMEOUT = 30  # seconds without a byte
+SHORTEST = 32  # hexadecimal digits of a whole digest
 FAILURES = (OSError, http.client.HTTPException)
 PASSING = (408, 416, 429, 500, 502, 503, 504)  # HTTP answers after which another attempt may succeed
 
 
 @dataclass(frozen=True)
 class Published:
-    """A file on the web, and the MD5 of its bytes, hexadecimal."""
+    """A file on the web, and what the hexadecimal digest of its bytes is, or begins with."""
 
     url: str
-    md5: str
+    digest: str
+    algorithm: str = "md5"
 
+    @property
+    def shown(self) -> str:
+        """The address and the digest, as an error gives them to a user."""
+        return f"{self.url} ({self.name} {self.digest}{'...' if len(self.digest) < SHORTEST else ''})"
 
-def md5_of(source: Path | BinaryIO) -> str:
-    """MD5 of a file or stream, hexadecimal: the digest that the official pages publish."""
-    if isinstance(source, Path):
-        with source.open("rb") as file:
-            return hashlib.file_digest(file, "md5").hexdigest()
-    return hashlib.file_digest(source, "md5").hexdigest()
+    @property
+    def name(self) -> str:
+        return {"md5": "MD5", "sha256": "SHA-256"}[self.algorithm]
 
 
 def fetch(published: Published, path: Path, put: Path) -> Path:
@@ -47,7 +49,7 @@ def fetch(published: Published, path: Path, put: Path) -> Path:
     if _whole(path, published):
         return path
     part = path.with_name(path.name + ".part")
-    advice = f"download {published.url} (MD5 {published.md5}) yourself and put it at {put}"
+    advice = f"download {published.shown} yourself and put it at {put}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("ab") as lock:
@@ -64,17 +66,17 @@ def fetch(published: Published, path: Path, put: Path) -> Path:
 
 
 def _whole(path: Path, published: Published) -> bool:
-    return path.is_file() and md5_of(path) == published.md5
+    return path.is_file() and storage.digest(path, published.algorithm).startswith(published.digest)
 
 
 def _complete(part: Path, published: Published, advice: str) -> None:
     if _whole(part, published):
         return
     _download(published.url, part)
-    found = md5_of(part)
-    if found != published.md5:
+    found = storage.digest(part, published.algorithm)
+    if not found.startswith(published.digest):
         part.unlink()
-        raise BenchmarkError(f"{published.url} gave a file with MD5 {found}, expected {published.md5}: {advice}")
+        raise BenchmarkError(f"{published.url} gave a file with {published.name} {found}: {advice}")
 
 
 def _download(url: str, part: Path) -> None:

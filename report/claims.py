@@ -1,0 +1,161 @@
+"""Which of the paper's claims hold on the runs at hand: the rules of tables.yaml, applied."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from report import reported
+from report.cells import method_cell, run_values
+from report.declarations import Claim, Value, read_claims
+from report.model import Column
+from report.results import Pair, Results
+
+FOR, AGAINST, UNDECIDED, UNTESTED, ABSENT = "better", "worse", "not distinguishable", "not tested for want of seeds", "not complete"
+TESTS = {
+    "significant": "significantly, by the paired test and the bootstrap interval of the daggers",
+    "apart": "every run of the one better than every run of the other",
+}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One row against another at every code length: outcomes as {what: code lengths}; settings: tuned, BGAN's tuning, or fixed."""
+
+    row: str
+    other: str
+    settings: str
+    outcomes: dict[str, list[int]]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the runs of one data set and features say of a claim.
+
+    words: the verdict; scope: whether they are a replication; rule: how it was found; comparisons: what it rests on; lacking: rows of the
+    rule that were not run; collapsed: near-collapsed rows among those compared.
+    """
+
+    question: str
+    claim: str
+    words: str
+    scope: str
+    rule: str
+    comparisons: list[Comparison]
+    lacking: list[str]
+    collapsed: list[str]
+
+    @property
+    def kind(self) -> str:
+        """The verdict in one word, for its colour."""
+        words = {"holds": "holds", "does not hold": "fails", "finds no support": "fails", "cannot be said": "open"}
+        return words.get(self.words.partition(" (")[0], "partly")
+
+    @property
+    def sentences(self) -> list[str]:
+        """What was compared and what came of it; comparisons alike in one sentence."""
+        alike = {}
+        for found in self.comparisons:
+            alike.setdefault((found.row, found.settings, _told(found.outcomes)), []).append(found.other)
+        return [f"{row} against {listed(others)}, {settings}: {told}." for (row, settings, told), others in alike.items()]
+
+
+def verdicts(results: Results) -> list[tuple[Pair, list[Verdict]]]:
+    """For each data set and features, a verdict on each claim of tables.yaml."""
+    claims = read_claims()
+    return [(pair, [_verdict(results, pair, claim) for claim in claims]) for pair in results.pairs]
+
+
+def _verdict(results: Results, pair: Pair, claim: Claim) -> Verdict:
+    compared = [found for other in claim.against if (found := _settings(results, pair, claim.row, other))]
+    comparisons = [_comparison(results, pair, claim, *found) for found in compared]
+    same = bool(compared) and all(reported.replicated(results, pair, row, claim.metric) for row, _, _ in compared)
+    return Verdict(
+        question=claim.question,
+        claim=claim.claim,
+        words=_words(comparisons),
+        scope="on the terms of the published figures" if same else "on these runs, not a replication",
+        rule=_rule(claim),
+        comparisons=comparisons,
+        lacking=[other for other in claim.against if not _settings(results, pair, claim.row, other)],
+        collapsed=_collapsed(results, pair, dict.fromkeys(name for row, other, _ in compared for name in (row, other))),
+    )
+
+
+def _rule(claim: Claim) -> str:
+    measured = "mean average precision" if claim.metric == "map" else claim.metric or claim.fact.replace("_", " ")
+    return f"{claim.better} {measured} than each of {', '.join(claim.against)} at every code length, {TESTS[claim.test]}"
+
+
+def _settings(results: Results, pair: Pair, rows: list[str], other: str) -> tuple[str, str, str] | None:
+    """The two rows to compare, and whose settings both have; None where no two of a kind were run."""
+    names = {method["name"] for method in results.methods}
+    own, shared = f".tuned-{pair.dataset}", f".as-bgan-{pair.dataset}"
+    for kind, of_row, of_other in (("tuned", own, own), ("BGAN's tuning", own, shared), ("fixed settings", "", "")):
+        for row in rows:
+            if {row + of_row, other + of_other} <= names:
+                return row + of_row, other + of_other, kind
+    return None
+
+
+def _comparison(results: Results, pair: Pair, claim: Claim, row: str, other: str, settings: str) -> Comparison:
+    labels = {method["name"]: method["label"] for method in results.methods}
+    outcomes = {}
+    for bits in results.experiment["bits"]:
+        outcomes.setdefault(_outcome(results, pair, claim, row, other, bits), []).append(bits)
+    return Comparison(labels[row], labels[other], settings, outcomes)
+
+
+def _outcome(results: Results, pair: Pair, claim: Claim, row: str, other: str, bits: int) -> str:
+    value = Value(metric=claim.metric, fact=claim.fact)
+    column = Column(value, bits, None, "")
+    if any(method_cell(results, (*pair, name), bits, column).state != "complete" for name in (row, other)):
+        return ABSENT
+    if claim.test == "apart":
+        one, another = (run_values(results, (*pair, name), bits, column) for name in (row, other))
+        one, another = (one, another) if claim.better == "higher" else (another, one)
+        return FOR if min(one) > max(another) else AGAINST if max(one) < min(another) else UNDECIDED
+    above, below = (results.comparisons.get((*pair, bits, *names)) for names in ((row, other), (other, row)))
+    tested = (*pair, bits, row, other) if (*pair, bits, row, other) in results.comparisons else (*pair, bits, other, row)
+    if results.comparisons.get(tested) is None:
+        return UNTESTED
+    return FOR if above else AGAINST if below else UNDECIDED
+
+
+def _words(comparisons: list[Comparison]) -> str:
+    """The verdict: what all comparisons at all code lengths together say."""
+    counts = Counter({what: 0 for what in (FOR, AGAINST, UNDECIDED, UNTESTED, ABSENT)})
+    for comparison in comparisons:
+        counts.update({what: len(lengths) for what, lengths in comparison.outcomes.items()})
+    if not counts[FOR] + counts[AGAINST] + counts[UNDECIDED]:
+        return "cannot be said"
+    if counts[FOR] == counts.total():
+        return "holds"
+    decided = f"{counts[FOR]} of {counts.total()} comparisons in favour, {counts[AGAINST]} against"
+    if counts[FOR] and not counts[AGAINST]:
+        return f"holds in part ({decided})"
+    if counts[FOR]:
+        return f"holds in places only ({decided})"
+    return f"does not hold ({decided})" if counts[AGAINST] else f"finds no support ({decided})"
+
+
+def _collapsed(results: Results, pair: Pair, names: dict[str, None]) -> list[str]:
+    labels = {method["name"]: method["label"] for method in results.methods}
+    found = []
+    for name in names:
+        for bits in results.experiment["bits"]:
+            collapse = method_cell(results, (*pair, name), bits, Column(Value(metric="map"), bits, None, "")).collapse
+            if collapse:
+                found.append(f"{labels[name]} at {bits} bits ({collapse.words})")
+    return found
+
+
+def _told(outcomes: dict[str, list[int]]) -> str:
+    if len(outcomes) == 1:
+        return f"{next(iter(outcomes))} at every code length"
+    return "; ".join(f"{what} at {listed(lengths)} bits" for what, lengths in outcomes.items())
+
+
+def listed(items: list) -> str:
+    """Items in words, as in 12, 24 and 48."""
+    return " and ".join(filter(None, [", ".join(map(str, items[:-1])), str(items[-1])]))

@@ -1,0 +1,192 @@
+"""Verdicts on the paper's claims, and the summary in plain words, against experiments whose outcome is known."""
+
+import csv
+import json
+
+import pytest
+import yaml
+from test_report import SEEDS, built, write_results
+
+import experiments
+from experiments import BenchmarkError
+from report import claims, declarations, results, summary
+
+BGAN = {"bgan": 0.5, "bgan-nc": 0.4, "bgan-na": 0.3, "bgan-ca": 0.2}
+NAMES = {"bgan": "BGAN", "bgan-nc": "N + C", "bgan-na": "N + A", "bgan-ca": "C + A", "itq": "ITQ", "lsh": "LSH"}
+ALL_LOWER = {("bgan", name): "yes" for name in BGAN if name != "bgan"}
+
+
+def experiment(folder, levels=BGAN, significant=ALL_LOWER, **options):
+    methods = [(name, NAMES.get(name.partition(".")[0], name) + name.partition(".")[2], level, True) for name, level in levels.items()]
+    means = options.pop("map_of", lambda name, bits, seed: levels[name])
+    return results.read(write_results(folder, methods=methods, map_of=means, significant=significant, **options))
+
+
+def verdict(found, name="rq1"):
+    place = [claim.name for claim in declarations.read_claims()].index(name)
+    ((_, verdicts),) = claims.verdicts(found)
+    return verdicts[place]
+
+
+@pytest.mark.parametrize(
+    ("levels", "significant", "words", "kind"),
+    [
+        (BGAN, ALL_LOWER, "holds", "holds"),
+        (BGAN, ALL_LOWER | {("bgan", "bgan-nc"): "no"}, "holds in part (4 of 6 comparisons in favour, 0 against)", "partly"),
+        (BGAN, {}, "finds no support (0 of 6 comparisons in favour, 0 against)", "fails"),
+        (
+            BGAN | {"bgan-nc": 0.6},
+            ALL_LOWER | {("bgan-nc", "bgan"): "yes"},
+            "holds in places only (4 of 6 comparisons in favour, 2 against)",
+            "partly",
+        ),
+        (
+            dict.fromkeys(BGAN, 0.6) | {"bgan": 0.1},
+            {(name, "bgan"): "yes" for name in BGAN},
+            "does not hold (0 of 6 comparisons in favour, 6 against)",
+            "fails",
+        ),
+        (BGAN, dict.fromkeys(ALL_LOWER, "too few seeds"), "cannot be said", "open"),
+    ],
+)
+def test_a_verdict_counts_what_is_significant_either_way(tmp_path, levels, significant, words, kind):
+    shown = verdict(experiment(tmp_path, levels, significant))
+    assert (shown.words, shown.kind) == (words, kind)
+    assert shown.scope == "on these runs, not a replication"
+
+
+def test_a_claim_whose_rows_were_not_run_says_which(tmp_path):
+    found = experiment(tmp_path, {"bgan": 0.5, "itq": 0.4, "lsh": 0.3}, {("bgan", "itq"): "yes", ("bgan", "lsh"): "yes"})
+    assert verdict(found).words == "cannot be said"
+    assert verdict(found).lacking == ["bgan-nc", "bgan-na", "bgan-ca"]
+    compared = verdict(found, "rq3")
+    assert compared.words == "holds"
+    assert compared.lacking == ["sh", "pcah", "deepbit"]
+    assert compared.sentences == ["BGAN against LSH and ITQ, fixed settings: better at every code length."]
+
+
+def test_an_incomplete_or_failed_cell_keeps_a_claim_from_holding(tmp_path):
+    found = experiment(tmp_path, broken={("bgan-nc", 32, 1): "failed"})
+    shown = verdict(found)
+    assert shown.words == "holds in part (5 of 6 comparisons in favour, 0 against)"
+    assert "BGAN against N + C, fixed settings: better at 16 bits; not complete at 32 bits." in shown.sentences
+
+
+def test_rows_with_chosen_settings_are_preferred_and_never_mixed_with_fixed_ones(tmp_path):
+    """Tuned against tuned, else BGAN's tuning for both, else fixed against fixed; what only one side has is not compared."""
+    levels = BGAN | {"bgan.tuned-digits": 0.7, "bgan-nc.tuned-digits": 0.8, "bgan-na.as-bgan-digits": 0.1}
+    significant = ALL_LOWER | {("bgan-nc.tuned-digits", "bgan.tuned-digits"): "yes", ("bgan.tuned-digits", "bgan-na.as-bgan-digits"): "yes"}
+    shown = verdict(experiment(tmp_path, levels, significant))
+    assert [(found.row, found.other, found.settings) for found in shown.comparisons] == [
+        ("BGANtuned-digits", "N + Ctuned-digits", "tuned"),
+        ("BGANtuned-digits", "N + Aas-bgan-digits", "BGAN's tuning"),
+        ("BGAN", "C + A", "fixed settings"),
+    ]
+    assert [list(found.outcomes) for found in shown.comparisons] == [["worse"], ["better"], ["better"]]
+    alone = verdict(experiment(tmp_path, {"bgan.tuned-digits": 0.7, "bgan-nc": 0.1}, {}))
+    assert alone.words == "cannot be said"
+
+
+def test_near_collapsed_rows_are_named_in_the_claims_that_rest_on_them(tmp_path):
+    found = experiment(tmp_path, distinct={("bgan-ca", 16, seed): 2 for seed in SEEDS})
+    assert verdict(found).collapsed == ["C + A at 16 bits (near-collapse in 3 of 3 seeds)"]
+    assert not verdict(found, "rq2").collapsed
+    assert any("Near-collapsed: C + A at 16 bits" in sentence for sentence in summary.sentences(found))
+
+
+def test_times_are_compared_run_by_run(tmp_path):
+    """Made-up seconds: at 16 bits every run of BGAN is faster than every one of ITQ, at 32 bits one is not."""
+    folder = tmp_path / "results"
+    experiment(folder, {"bgan": 0.5, "itq": 0.4}, {})
+    seconds = {("bgan", "16"): [1, 2, 3], ("itq", "16"): [4, 5, 6], ("bgan", "32"): [1, 2, 5], ("itq", "32"): [4, 6, 7]}
+    with (folder / "runs.csv").open(newline="") as file:
+        runs = list(csv.DictReader(file))
+    for run in runs:
+        run["encode_seconds"] = seconds[run["variant"], run["bits"]][int(run["seed"])]
+    with (folder / "runs.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, runs[0])
+        writer.writeheader()
+        writer.writerows(runs)
+    shown = verdict(results.read(folder), "rq4")
+    assert shown.words == "holds in part (1 of 2 comparisons in favour, 0 against)"
+    assert shown.sentences == ["BGAN against ITQ, fixed settings: better at 16 bits; not distinguishable at 32 bits."]
+    assert shown.rule.startswith("lower encode microseconds than each of lsh, sh, pcah, itq, deepbit at every code length")
+
+
+def test_every_row_of_a_rule_is_a_method_or_a_variant():
+    variants = yaml.safe_load((experiments.ROOT / "config/variants.yaml").read_text(encoding="utf-8"))
+    known = {*experiments.plugins("methods"), *variants["variants"]["methods"]}
+    for claim in declarations.read_claims():
+        assert claim.row[0] in known
+        assert set(claim.against) <= known
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"test": "obvious"}, "found 'obvious', expected apart, or significant"),
+        ({"metric": "as-bgan"}, "found 'significant', expected apart"),
+        ({"metric": None}, "expected either a metric or a fact"),
+        ({"better": "lower"}, "better: found 'lower'"),
+        ({"colour": "red"}, "unknown key 'colour'"),
+        ({"row": None}, "row must be given"),
+    ],
+)
+def test_a_wrong_rule_is_one_clear_error(tmp_path, changes, message):
+    rule = {
+        "name": "x",
+        "question": "q",
+        "claim": "c",
+        "row": ["bgan"],
+        "against": ["itq"],
+        "metric": "map",
+        "test": "significant",
+    } | changes
+    text = json.dumps({"tables": [], "claims": [{key: value for key, value in rule.items() if value is not None}]})
+    (tmp_path / "tables.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(BenchmarkError, match=message):
+        declarations.read_claims(tmp_path / "tables.yaml")
+
+
+# The summary
+
+
+def test_winners_are_told_in_groups_of_code_lengths(tmp_path):
+    levels = {"bgan": 0.7, "itq": 0.5, "lsh": 0.4}
+
+    def told(name, significant, means=None):
+        return summary.winners(experiment(tmp_path / name, levels, significant, map_of=means or (lambda name, bits, seed: levels[name])))
+
+    both = {("bgan", "itq"): "yes", ("bgan", "lsh"): "yes"}
+    first, second = told("clear", both)
+    assert (
+        first == "Digits, Pixels: BGAN has the highest mAP at 16 and 32 bits (0.700), significantly higher than every other method at each."
+    )
+    assert second.startswith(
+        "Ranking by the features themselves has 0.620 (Exact cosine; the best method is above it at 2 of 2 code lengths)"
+    )
+    assert told("open", {("bgan", "lsh"): "yes"})[0].endswith("; not distinguishable from ITQ.")
+    untested = dict.fromkeys(both, "too few seeds")
+    assert told("untested", untested)[0].endswith("; not tested against ITQ and LSH, for want of seeds.")
+    changing = told("changing", both, lambda name, bits, seed: 0.9 if (name, bits) == ("lsh", 32) else levels[name])
+    assert changing[0].startswith("Digits, Pixels: BGAN has the highest mAP at 16 bits (0.700), significantly higher")
+    assert changing[1].startswith("Digits, Pixels: LSH has the highest mAP at 32 bits (0.900)")
+    tied = told("tied", {}, lambda name, bits, seed: 0.5)
+    assert tied[0].startswith("Digits, Pixels: BGAN, ITQ and LSH have the highest mAP at 16 and 32 bits")
+
+
+def test_what_went_wrong_is_named(tmp_path):
+    levels = {"bgan": 0.5, "itq": 0.4}
+    assert summary.problems(experiment(tmp_path / "well", levels, {})) == ["Nothing failed, is missing or nearly collapsed."]
+    broken = {("itq", 16, 0): "failed", ("itq", 32, 0): "failed", ("itq", 32, 2): "missing"}
+    told = summary.problems(experiment(tmp_path / "badly", levels, {}, broken=broken, distinct={("bgan", 32, 1): 3}))
+    assert told == [
+        "Failed: ITQ on Digits, Pixels, 16 bits (1 of 3) and 32 bits (1 of 3).",
+        "Missing: ITQ on Digits, Pixels, 32 bits (1 of 3).",
+        "Near-collapsed: BGAN on Digits, Pixels, 32 bits (1 of 3).",
+    ]
+
+
+def test_the_efficiency_table_has_the_bytes_that_the_rule_needs(tmp_path):
+    write_results(tmp_path)
+    assert [column.label for column in built(tmp_path)["efficiency"].columns][3] == "Bytes"

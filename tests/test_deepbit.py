@@ -1,0 +1,142 @@
+"""DeepBit's losses against their formulas, its rotations against Pillow's, and what its second stage is for."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import experiments
+import networks
+from experiments import BenchmarkError
+from features.squeezenet1_1_pool import SqueezeNet11Pool
+from methods._deepbit import even_loss, quantisation_loss, rotation_loss
+from methods.deepbit import DeepBit
+from methods.deepbit_rotation import ANGLES, NEARNESS, DeepBitRotation, rotated
+from storage import digest
+
+
+def features_of(n=500, d=20):
+    generator = np.random.default_rng(0)
+    return (generator.normal(size=(n, d)) * np.linspace(3, 0.5, d) + 2).astype(np.float32)
+
+
+def test_the_losses_are_their_formulas():
+    outputs = np.random.default_rng(0).uniform(0, 1.5, (6, 5)).astype(np.float32)
+    on = (outputs > 0.5).astype(float)
+    assert float(quantisation_loss(torch.from_numpy(outputs))) == pytest.approx(((on - outputs) ** 2).sum() / 12)
+    assert float(even_loss(torch.from_numpy(outputs))) == pytest.approx(((on.mean(axis=0) - 0.5) ** 2).sum() / 12)
+
+
+def test_the_even_distribution_has_a_gradient():
+    outputs = torch.tensor([[0.9, 0.1], [0.8, 0.2]], requires_grad=True)
+    even_loss(outputs).backward()
+    assert outputs.grad.sign().tolist() == [[1, -1], [1, -1]]
+
+
+def test_the_rotation_loss_is_its_formula_with_its_own_gradient():
+    """By hand: 0.5 * (1 + 4) and 2 * 0.25, over twice the batch of two; the gradient is w (f_rotated - f) over the batch."""
+    outputs = torch.tensor([[1.0, 0.0], [0.5, 0.5]])
+    turned = torch.tensor([[2.0, 2.0], [0.5, 0.0]], requires_grad=True)
+    loss = rotation_loss(outputs, turned, torch.tensor([0.5, 2.0]))
+    loss.backward()
+    assert float(loss.detach()) == pytest.approx((0.5 * 5 + 2 * 0.25) / 4)
+    assert turned.grad.tolist() == [[0.25, 0.5], [0.0, -0.5]]
+
+
+def test_angles_weigh_what_is_published():
+    assert dict(zip(ANGLES, np.round(NEARNESS, 3), strict=True)) == {-10: 0.135, -5: 0.607, 0: 1.0, 5: 0.607, 10: 0.135}
+
+
+@pytest.mark.parametrize("angle", [-10, 5])
+def test_images_are_rotated_as_pillow_does(angle):
+    coarse = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3)).astype(np.uint8)
+    images = np.stack([np.asarray(Image.fromarray(image).resize((32, 32), Image.Resampling.BICUBIC)) for image in coarse])
+    for image, found in zip(images, rotated(images, angle), strict=True):
+        expected = np.asarray(Image.fromarray(image).rotate(angle, Image.Resampling.BILINEAR)).astype(int)
+        assert np.abs(found - expected)[4:-4, 4:-4].max() <= 1  # Pillow cuts where SciPy rounds
+    assert (rotated(images, angle)[:, 0, 0] == 0).all(), "the corners are black"
+
+
+def test_codes_are_cut_at_one_threshold_or_at_one_a_bit():
+    features = features_of()
+    codes = {}
+    for threshold in ("global", "per-bit"):
+        hasher = DeepBit(8, threshold=threshold, iterations=500, step=250).fit(features)
+        codes[threshold] = hasher.encode(features)
+        outputs = (features - hasher.mean_) * hasher.scale_ @ hasher.layer_.weight.T.numpy() + hasher.layer_.bias.numpy()
+        cut = outputs.mean(axis=0) if threshold == "per-bit" else outputs.mean()
+        assert (codes[threshold] == (outputs >= cut)).mean() > 0.999  # in single precision
+    assert (codes["global"] != codes["per-bit"]).any()
+    with pytest.raises(ValueError, match="threshold is 'median': expected one of global, per-bit"):
+        DeepBit(8, threshold="median").fit(features)
+
+
+@pytest.fixture(scope="module")
+def images():
+    from sklearn.datasets import load_digits
+
+    grey = (load_digits().images[:60] * (255 / 16)).round().astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=3).repeat(4, axis=1).repeat(4, axis=2)  # (60, 32, 32, 3)
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory, images):
+    """Keywords that name random weights, and the features that the extractor makes with them."""
+    torch.manual_seed(0)
+    network = networks.NETWORKS["squeezenet1_1"]()
+    for parameter in network.parameters():
+        torch.nn.init.kaiming_normal_(parameter) if parameter.ndim > 1 else torch.nn.init.zeros_(parameter)
+    path = tmp_path_factory.mktemp("data") / "random.pth"
+    torch.save(network.state_dict(), path)
+    weights = {"weights": path.name, "sha256": digest(path)}
+    extractor = SqueezeNet11Pool(resize=32, crop=32, **weights)
+    extractor.open(path.parent, len(images))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(experiments.DATA_VARIABLE, str(path.parent))
+        yield {"encoder": "squeezenet1_1", "encoder_size": 32} | weights, extractor.extract(images)
+
+
+QUICK = {"iterations": (200, 200), "step": (100, 100)}
+
+
+def rotation_of(given, images, **keywords):
+    weights, features = given
+    return DeepBitRotation(8, **QUICK | weights | keywords).fit(images, features)
+
+
+def test_the_second_stage_holds_an_image_and_its_rotations_together(given, images):
+    turned = np.concatenate([rotated(images, angle) for angle in ANGLES])
+    distance = {}
+    for weight in (0.0, 0.5):
+        hasher = rotation_of(given, images, weight_rotation=weight)
+        seen = hasher._outputs(hasher._seen_by(hasher._trunk(), turned)).unflatten(0, (len(ANGLES), len(images)))  # (5, n, 8)
+        distance[weight] = float((seen - seen[2]).square().sum() / seen.var())
+    assert distance[0.5] < 0.9 * distance[0.0]
+
+
+def test_the_first_stage_is_the_method_without_rotation(given, images):
+    weights, features = given
+    still = rotation_of(given, images, learning_rate=(0.001, 0.0))
+    alone = DeepBit(8, iterations=200, step=100).fit(features)
+    assert (still.encode(features) == alone.encode(features)).all()
+    assert still.facts_ == {"weights_sha256": weights["sha256"]}
+
+
+def test_every_image_goes_through_the_network_once_an_angle(given, images, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        DeepBitRotation,
+        "_seen_by",
+        lambda self, trunk, block, old=DeepBitRotation._seen_by: seen.append(len(block)) or old(self, trunk, block),
+    )
+    rotation_of(given, images)
+    assert sum(seen) == 4 * len(images) + 32, "the last to see that the features given are the network's"
+
+
+@pytest.mark.parametrize("other", ["pixels", "another size"])
+def test_features_of_another_network_are_said(given, images, other):
+    weights, features = given
+    seen = images.reshape(len(images), -1).astype(np.float32) if other == "pixels" else features
+    message = r"the features given are not those of squeezenet1_1 with these weights at 48 pixels: .* or run deepbit"
+    with pytest.raises(BenchmarkError, match=message):
+        DeepBitRotation(8, **QUICK | weights | {"encoder_size": 48}).fit(images, seen)

@@ -1,0 +1,267 @@
+"""Retrieved images and code statistics on the page, against arrays made here."""
+
+import base64
+import io
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_report import DIGITS, METHODS, Page, picture, write_results
+
+from evaluation import inspection
+from evaluation.histograms import hamming
+from evaluation.relevance import Relevance
+from experiments import BenchmarkError
+from report import __main__ as command
+from report import figures, gallery, results
+
+QUERIES, DATABASE = 30, 200
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    monkeypatch.setattr(figures, "draw", lambda *_: [])
+
+
+def experiment(root, *, side=8, methods=METHODS, bits=(16, 32), grid=(DIGITS,), images=True, **options):
+    """Results with images, and histograms.npz of every method as the scoring job writes it; the working directory has to be `root`."""
+    folder = write_results(root / "results", methods=methods, bits=bits, grid=grid, **options)
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 3, QUERIES + DATABASE)
+    relevance = Relevance.of(labels[:QUERIES], labels[QUERIES:])
+    for pair in grid:
+        cache = root / "cache/datasets" / pair[0]
+        cache.mkdir(parents=True, exist_ok=True)
+        pixels = random.integers(0, 256, (QUERIES + DATABASE, side, side, 3), dtype=np.uint8)
+        np.save(cache / "images.npy", pixels if images else pixels[:, :0, :0])
+        for name, _, _, stochastic in methods:
+            arrays = {"inspected": inspection.chosen(QUERIES)}
+            for length, seed in [(length, seed) for length in bits for seed in ((0, 1, 2) if stochastic else (0,))]:
+                packed = np.packbits(random.random((QUERIES + DATABASE, length)) < 0.5, axis=1)
+                codes = packed[:QUERIES], packed[QUERIES:]
+                kept = inspection.inspect(*codes, length, relevance, *hamming(*codes, length, relevance))
+                kept["first"] = kept["first"] + QUERIES
+                arrays |= {f"{length}bit/seed{seed}/{key}": array for key, array in kept.items()}
+            place = folder / "scores" / pair[0] / pair[1] / name
+            place.mkdir(parents=True, exist_ok=True)
+            np.savez(place / "histograms.npz", **arrays)
+    return folder
+
+
+def built(folder):
+    return gallery.build(results.read(folder), folder)
+
+
+def test_thumbnails_are_the_images_and_places_lead_to_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (shown,) = built(experiment(tmp_path))
+    pixels, sprite = picture(shown.sprite.uri)[..., :3], shown.sprite
+    images = np.load("cache/datasets/digits/images.npy")
+
+    def tile(place):
+        top, left = place // gallery.ACROSS * sprite.down, place % gallery.ACROSS * sprite.across
+        return pixels[top : top + sprite.height, left : left + sprite.width]
+
+    query = shown.data["queries"][3]
+    assert query["image"] == inspection.chosen(QUERIES)[3]
+    np.testing.assert_array_equal(tile(query["place"]), images[query["image"]])
+    found = shown.data["methods"][2]["lengths"][32]
+    for item, place in zip(found["items"][3], found["places"][3], strict=True):
+        np.testing.assert_array_equal(tile(place), images[item])
+    places = {
+        place for method in shown.data["methods"] for length in method["lengths"].values() for row in length["places"] for place in row
+    }
+    assert len(places) <= QUERIES + DATABASE  # each image once
+
+
+def test_the_arrays_are_those_of_the_first_done_seed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = experiment(tmp_path, broken={("itq", 16, 0): "failed"} | {("bgan", 32, seed): "missing" for seed in range(3)})
+    (shown,) = built(folder)
+    methods = {method["label"]: method["lengths"] for method in shown.data["methods"]}
+    with np.load(folder / "scores/digits/pixels/itq/histograms.npz") as kept:
+        assert methods["ITQ"][16]["distances"] == kept["16bit/seed1/first_distance"].tolist()
+        assert methods["ITQ"][32]["relevant"] == kept["32bit/seed0/first_relevant"].astype(int).tolist()
+        pairs = kept["32bit/seed0/pairs"]
+    np.testing.assert_allclose(methods["ITQ"][32]["pairs"], pairs / pairs.sum(axis=1, keepdims=True), atol=1e-5)
+    assert list(methods["BGAN"]) == [16]
+    matrix = np.frombuffer(base64.b64decode(methods["LSH"][32]["correlation"]), np.int8).reshape(32, 32)
+    off = np.abs(matrix[np.triu_indices(32, 1)].astype(int)) / 100
+    assert methods["LSH"][32]["correlated"] == [pytest.approx(off.mean(), abs=1e-3), off.max()]
+
+
+@pytest.mark.parametrize(("side", "shown"), [(8, 8), (28, 28), (32, 32), (48, 48), (256, 42)])
+def test_images_of_any_size_become_thumbnails(tmp_path, monkeypatch, side, shown):
+    monkeypatch.chdir(tmp_path)
+    (made,) = built(experiment(tmp_path, side=side, methods=METHODS[:2], bits=(16,)))
+    assert (made.sprite.width, made.sprite.height) == (shown, shown)
+    lossless = side <= gallery.LOSSLESS
+    assert made.sprite.uri.startswith(f"data:image/{'png' if lossless else 'jpeg'};base64,")
+    assert lossless or made.sprite.across % gallery.BLOCK == 0
+    decoded = Image.open(io.BytesIO(base64.b64decode(made.sprite.uri.partition(",")[2])))
+    assert decoded.size[0] == gallery.ACROSS * made.sprite.across
+
+
+def test_a_large_image_is_the_mean_of_its_squares():
+    image = np.random.default_rng(0).integers(0, 256, (100, 60, 3), dtype=np.uint8)
+    small = gallery._thumbnail(image)
+    assert small.shape == (33, 20, 3)
+    np.testing.assert_allclose(small[4, 5], image[12:15, 15:18].mean(axis=(0, 1)), atol=0.5)
+
+
+def test_thumbnails_stay_within_their_budget(tmp_path, monkeypatch):
+    """Noise, which nothing packs: fewer queries are shown, never none, and two data sets share."""
+    monkeypatch.chdir(tmp_path)
+    folder = experiment(tmp_path, side=32, grid=(DIGITS, ("cifar10", "gist")))
+    counts = {}
+    for budget in (10_000_000, 250_000, 1):
+        monkeypatch.setattr(gallery, "SPRITES", budget)
+        shown = built(folder)
+        counts[budget] = [len(item.data["queries"]) for item in shown]
+        assert sum(len(item.sprite.uri) for item in shown) <= max(budget, 400_000)
+        assert all(len(length["items"]) == len(shown[0].data["queries"]) for length in shown[0].data["methods"][0]["lengths"].values())
+    assert counts[10_000_000] == [inspection.QUERIES] * 2
+    assert 1 <= counts[250_000][0] < inspection.QUERIES
+    assert counts[1] == [1, 1]
+
+
+@pytest.mark.parametrize(("spoil", "reason"), [("prepared", "prepared without images"), ("absent", "the images are not at cache/datasets")])
+def test_a_data_set_without_images_says_so(tmp_path, monkeypatch, undrawn, spoil, reason):
+    monkeypatch.chdir(tmp_path)
+    folder = experiment(tmp_path, images=spoil != "prepared")
+    if spoil == "absent":
+        Path("cache/datasets/digits/images.npy").unlink()
+    (shown,) = built(folder)
+    assert shown.sprite is None
+    assert reason in shown.lacking
+    command.write(folder, folder / "report")
+    text = " ".join("".join(Page(folder / "report/index.html").text).split())
+    assert f"Digits, Pixels: no pictures, {shown.lacking}." in text
+
+
+def test_scores_without_such_arrays_have_no_section(tmp_path, monkeypatch, undrawn):
+    monkeypatch.chdir(tmp_path)
+    folder = write_results(tmp_path / "results")
+    assert built(folder) == []
+    command.write(folder, folder / "report")
+    assert not {"gallery", "code-statistics"} & set(Page(folder / "report/index.html").ids)
+    for path in (experiment(tmp_path) / "scores").rglob("histograms.npz"):
+        np.savez(path, query=np.arange(3))  # as of before
+    assert built(folder) == []
+
+
+def test_a_damaged_file_is_one_error(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = experiment(tmp_path)
+    path = folder / "scores/digits/pixels/itq/histograms.npz"
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(BenchmarkError, match=r"histograms\.npz cannot be read .*; delete it, and its job scores again"):
+        built(folder)
+
+
+def test_hostile_names_stay_text_in_the_data(tmp_path, monkeypatch, undrawn):
+    monkeypatch.chdir(tmp_path)
+    label = "</script><script>alert(1)</script> & \"q\" 'q'"
+    folder = experiment(tmp_path, methods=[("odd", label, 0.3, True)])
+    command.write(folder, folder / "report")
+    text = (folder / "report/index.html").read_text(encoding="utf-8")
+    start = text.index('class="gallery-data"')
+    data = text[text.index(">", start) + 1 : text.index("</script>", start)]
+    assert json.loads(data)["methods"][0]["label"] == label
+
+
+# In a browser
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """The page of two data sets, the second without images."""
+    root = tmp_path_factory.mktemp("gallery")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        patch.setattr(figures, "draw", lambda *_: [])
+        folder = experiment(root, grid=(DIGITS, ("cifar10", "gist")))
+        np.save("cache/datasets/cifar10/images.npy", np.zeros((QUERIES + DATABASE, 0, 0, 3), np.uint8))
+        command.write(folder, folder / "report")
+        return folder, built(folder)
+
+
+@pytest.fixture(scope="module")
+def page(report):
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, of requirements-test.txt")
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("needs chromium on the path, as of Debian's package")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        said = []
+        opened = browser.new_page()
+        opened.on("console", lambda message: said.append(message.text))
+        opened.on("pageerror", lambda error: said.append(str(error)))
+        opened.goto((report[0] / "report/index.html").as_uri())
+        opened.wait_for_selector(".retrieved tbody tr")
+        yield opened
+        browser.close()
+        assert not said
+
+
+def marks(page):
+    """What is printed below the items: label of the method -> [(right, distance)]."""
+    marks_of_row = """(row) => [...row.querySelectorAll(".item")].map((cell) =>
+        [cell.querySelector(".mark").firstChild.textContent, Number(cell.querySelector("small").textContent)])"""
+    rows = page.locator(".retrieved tbody tr")
+    return {row.locator("th").evaluate("(cell) => cell.firstChild.textContent"): row.evaluate(marks_of_row) for row in rows.all()}
+
+
+def expected(report, dataset, bits, query):
+    (_, shown) = report
+    lengths = {method["label"]: method["lengths"][bits] for method in shown[dataset].data["methods"]}
+    return {
+        label: [
+            ["✓" if right else "✗", distance] for right, distance in zip(found["relevant"][query], found["distances"][query], strict=True)
+        ]
+        for label, found in lengths.items()
+    }
+
+
+def test_pickers_choose_length_query_and_data_set(report, page):
+    assert marks(page) == expected(report, 0, 32, 0)
+    page.locator("#gallery select[data-picks=bits]").select_option("16")
+    assert marks(page) == expected(report, 0, 16, 0)
+    assert page.locator("#code-statistics select[data-picks=bits]").input_value() == "16"
+    page.locator(".queries button").nth(5).press("Enter")
+    assert marks(page) == expected(report, 0, 16, 5)
+    assert page.locator(".queries button[aria-pressed=true]").count() == 1
+    before = page.locator(".status").inner_text()
+    page.locator(".random").click()
+    assert page.locator(".status").inner_text() != before
+    page.locator("#code-statistics select[data-picks=dataset]").select_option("1")
+    assert marks(page) == expected(report, 1, 16, 0)
+    assert page.locator(".retrieved canvas").count() == 0  # no images there
+    page.locator("#gallery select[data-picks=dataset]").select_option("0")
+    assert page.locator(".retrieved canvas").count() == 1 + 10 * len(METHODS)
+
+
+def test_a_thumbnail_shows_the_pixels_of_its_image(report, page):
+    page.locator("#gallery select[data-picks=dataset]").select_option("0")
+    page.locator(".queries button").nth(2).click()
+    bits = int(page.locator("#gallery select[data-picks=bits]").input_value())
+    item = report[1][0].data["methods"][1]["lengths"][bits]["items"][2][4]
+    image = np.load(report[0].parent / "cache/datasets/digits/images.npy")[item]
+    read = """(canvas) => [canvas.width, ...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data]"""
+    width, *data = page.locator(".retrieved tbody tr").nth(1).locator("canvas").nth(4).evaluate(read)
+    pixels = np.array(data, np.uint8).reshape(width, width, 4)[..., :3]
+    np.testing.assert_array_equal(pixels, np.kron(image, np.ones((8, 8, 1), np.uint8)))
+
+
+def test_statistics_have_a_card_a_method_with_exact_values(report, page):
+    page.locator("#gallery select[data-picks=dataset]").select_option("0")
+    page.locator("#gallery select[data-picks=bits]").select_option("32")
+    assert page.locator(".code-cards h3").all_inner_texts() == [label for _, label, *_ in METHODS]
+    found = report[1][0].data["methods"][0]["lengths"][32]
+    title = page.locator(".code-cards li").first.locator("svg").first.locator("rect title").nth(15).text_content()
+    relevant, others = (100 * share[15] for share in found["pairs"])
+    assert title == f"distance 15: {relevant:.1f} % of relevant pairs, {others:.1f} % of the others"

@@ -1,0 +1,155 @@
+"""Published figures beside measured ones: what is compared, and that nothing else is."""
+
+import csv
+import json
+import re
+
+import pytest
+from test_report import _write_csv, write_results
+
+from experiments import BenchmarkError
+from report import reported, results, tables
+
+CIFAR = results.Pair("cifar10", "pixels")
+METHODS = [
+    ("bgan.vgg19", "BGAN: VGG-19", 0.5, True),
+    ("bgan-released.vgg19.tuned-cifar10", "As released", 0.45, True),
+    ("itq", "ITQ", 0.4, True),
+]
+PAPER = {"encoder": "vgg19", "weights": "weights/vgg19.pth", "encoder_size": 224}  # what the paper's figures rest on
+
+
+def experiment(folder, *, keywords=PAPER, train=10_000, dataset="cifar10", bits=(12, 32, 64), preset="as-bgan"):
+    """An experiment whose BGAN agrees with the paper's terms, but for what is changed."""
+    write_results(folder, methods=METHODS, grid=[CIFAR], bits=bits, map_of=lambda name, bits, seed: 0.5 + seed / 100)
+    described = json.loads((folder / "experiment.json").read_text())
+    described["datasets"]["cifar10"]["sizes"] = {"query": 1000, "database": 59_000, "train": train}
+    for method in described["methods"]:
+        method["keywords"] = keywords if method["name"].startswith("bgan") else {"iterations": 50}
+    text = json.dumps(described).replace('"cifar10', f'"{dataset}')
+    (folder / "experiment.json").write_text(text)
+    for name in ("metrics", "runs", "statistics", "comparisons"):
+        path = folder / f"{name}.csv"
+        path.write_text(path.read_text().replace("cifar10,", f"{dataset},").replace("as-bgan", preset))
+    return results.read(folder)
+
+
+def differences_shown(found):
+    (table,) = reported.build(found)
+    return [row for panel in table.panels for row in panel.rows if row.label == "difference"]
+
+
+def test_a_measured_figure_on_the_same_terms_is_compared(tmp_path):
+    """Synthetic runs: mean 0.51 at every length; the paper has 0.401, 0.531 and 0.558, the re-runs 0.442 and 0.461."""
+    (table,) = reported.build(experiment(tmp_path))
+    lengths = [column.label for column in table.columns]
+    panel = next(panel for panel in table.panels if panel.label.startswith("mAP; 1,000 queries, 59,000 in the database, 10,000"))
+    labels = [row.label for row in panel.rows]
+    assert labels[:3] == ["BGAN, VGG-19 [1]", "BGAN: VGG-19, measured by as-bgan", "difference"]
+    paper, measured, less = ([cell.text for cell in row.cells] for row in panel.rows[:3])
+    at = {bits: lengths.index(bits) for bits in ("12", "24", "32", "48", "64")}
+    assert [paper[at[bits]] for bits in at] == ["0.401", "", "0.531", "0.558", ""]
+    assert [measured[at[bits]] for bits in at] == ["0.510", "", "0.510", "", "0.510"]
+    assert [less[at[bits]] for bits in at] == ["+0.109", "", "\N{MINUS SIGN}0.021", "", ""]
+    again = labels.index("As released, measured by as-bgan")
+    assert labels[again - 1].startswith("BGAN, released code, 4 epochs")
+    assert [panel.rows[again + 1].cells[at[bits]].text for bits in ("12", "32")] == ["+0.068", "+0.049"]
+    found = results.read(tmp_path)
+    assert reported.replicated(found, CIFAR, "bgan.vgg19", "as-bgan")
+    assert not reported.replicated(found, CIFAR, "bgan.vgg19", "map")
+    assert not reported.replicated(found, CIFAR, "itq", "as-bgan")
+    assert not any(cell.best for panel in table.panels for row in panel.rows for cell in row.cells)
+
+
+@pytest.mark.parametrize(
+    ("changes", "term"),
+    [
+        ({"keywords": PAPER | {"encoder": "conv"}}, "encoder"),
+        ({"keywords": PAPER | {"encoder": "features"}}, "encoder"),
+        ({"keywords": PAPER | {"weights": None}}, "weights"),
+        ({"keywords": PAPER | {"weights": "weights/vgg19-dcbb9e9d.pth"}}, "weights"),
+        ({"keywords": PAPER | {"encoder_size": 128}}, "input size"),
+        ({"keywords": {"encoder": "vgg19", "weights": "weights/vgg19.pth"}}, "input size"),
+        ({"train": 5000}, "training images"),
+        ({"dataset": "cifar10-1"}, "protocol"),
+    ],
+)
+def test_one_term_that_differs_leaves_a_figure_apart(tmp_path, changes, term):
+    found = experiment(tmp_path, **changes)
+    assert not differences_shown(found)
+    (table,) = reported.build(found)
+    said = " ".join(table.notes)
+    assert re.search(rf"BGAN: VGG-19 \(.*\) is not compared with .*: different or not known: [^.]*{term}", said)
+    assert not reported.replicated(found, found.pairs[0], "bgan.vgg19", "as-bgan")
+    assert any(panel.label.startswith("Measured here by as-bgan") for panel in table.panels)
+
+
+def test_another_metric_or_preset_leaves_a_figure_apart(tmp_path):
+    """What the paper is set against is as-bgan: without it there is nothing to compare, whatever the map is."""
+    found = experiment(tmp_path, preset="as-other")
+    assert not differences_shown(found)
+    figure = reported.read()[0]
+    method = next(method for method in found.methods if method["name"] == "bgan.vgg19")
+    measured = reported.measured_terms(found, CIFAR, method, "map")
+    assert measured.differing(figure.terms) == ["metric"]
+
+
+def test_what_was_withdrawn_or_is_inexact_is_never_compared(tmp_path):
+    found = experiment(tmp_path)
+    for figure in reported.read():
+        for method in reported.set_against(found, figure):
+            if figure.status == "withdrawn":
+                assert "withdrawn" in reported.differences(found, CIFAR, method, figure)
+    about = reported._cell([figure for figure in reported.read() if figure.qualifier == "above" and figure.bits == 12])
+    assert about.text == "above 0.401"
+    span = reported._cell([figure for figure in reported.read() if figure.to is not None])
+    assert span.text == "0.220\N{EN DASH}0.300"
+
+
+def test_the_mean_of_the_re_runs_is_over_the_runs_that_are_listed():
+    figures = [figure for figure in reported.read() if figure.method == "BGAN, released code, 4 epochs"]
+    cells = {bits: reported._cell([figure for figure in figures if figure.bits == bits]) for bits in (12, 24, 32, 48)}
+    assert [(cell.text, cell.deviation) for cell in cells.values()] == [
+        ("0.442", "0.035"), ("0.450", "0.024"), ("0.461", "0.014"), ("0.462", "0.016"),
+    ]  # fmt: skip
+
+
+def test_every_published_figure_has_a_source_and_a_status():
+    figures = reported.read()
+    assert len(figures) == 189
+    assert {figure.status for figure in figures} == set(reported.STATUSES)
+    known = {method for figure in figures for method in figure.against if not method.startswith("bgan")}
+    assert known == {"lsh", "sh", "pcah", "itq", "deepbit"}
+    assert all(figure.terms.metric == "as-bgan" for figure in figures if figure.method.startswith("BGAN") and figure.dataset == "cifar10")
+
+
+def test_a_data_set_without_published_figures_has_no_table(tmp_path):
+    assert "reported-digits" not in {table.name for table in tables.build(results.read(write_results(tmp_path)))}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"status": "sure"}, "line 2: expected a source, and a status of confirmed"),
+        ({"source": ""}, "line 2: expected a source"),
+        ({"value": "40.1"}, "line 2: value 40.1, expected a share between 0 and 1"),
+        ({"value": "0.4", "to": "0.3"}, "line 2: value 0.4, expected a share"),
+        ({"value": ""}, "line 2: could not convert"),
+        ({"metric": "mAP"}, "line 2: metric 'mAP', expected map"),
+        ({"qualifier": "perhaps"}, "line 2: qualifier 'perhaps', expected nothing, about or above"),
+    ],
+)
+def test_a_published_figure_without_its_terms_is_refused(tmp_path, changes, message):
+    with reported.FILE.open(newline="", encoding="utf-8") as file:
+        row = next(csv.DictReader(file)) | changes
+    _write_csv(tmp_path / "reported.csv", list(row), [list(row.values())])
+    with pytest.raises(BenchmarkError, match=message):
+        reported.read(tmp_path / "reported.csv")
+
+
+def test_a_figure_given_twice_is_refused(tmp_path):
+    with reported.FILE.open(newline="", encoding="utf-8") as file:
+        row = next(csv.DictReader(file))
+    _write_csv(tmp_path / "reported.csv", list(row), [list(row.values())] * 2)
+    with pytest.raises(BenchmarkError, match="two figures of BGAN, 12 bits"):
+        reported.read(tmp_path / "reported.csv")

@@ -1,0 +1,234 @@
+"""Results that are not of the present code, data, features or parameters: each is refused by name, or made anew."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import yaml
+from test_workflow import Copy
+
+import experiments
+import storage
+
+CONFIG = {"methods": ["itq", "near"], "bits": [8], "seeds": [0], "controls": ["exact-l2"]}
+NEAR = """from methods._base import Hasher
+
+
+class Near(Hasher):
+    label, citation, uses_gpu = "Near", None, False
+
+    def __init__(self, n_bits):
+        self.n_bits = n_bits
+
+    def fit(self, features, neighbours):
+        self.pair_ = features[neighbours[: self.n_bits, 0]] - features[neighbours[self.n_bits : 2 * self.n_bits, 1]]
+        return self
+
+    def encode(self, features):
+        return features @ self.pair_.T >= 0
+"""
+ITQ = "results/runs/digits/pixels/itq/8bit/seed0"
+SCORES = "results/scores/digits/pixels"
+
+
+class Collected(Copy):
+    """A copy of the project with results, whose tables can be collected without Snakemake, which knows what made them."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def command(self, *arguments):
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("BGAN_BENCH")}
+        environment["PYTHONPATH"] = str(self.folder)
+        return subprocess.run([sys.executable, "-m", *arguments], cwd=self.folder, capture_output=True, text=True, env=environment)
+
+    def collect(self, **changes):
+        """What `collect` says of the results, for a plan with some keys changed."""
+        config = yaml.safe_load((self.folder / "config/config.yaml").read_text()) | CONFIG | {"variants": {}}
+        return self.command("evaluation", "collect", "--plan", experiments.plan_text(config | changes))
+
+    def append(self, name, text="\n# edited\n"):
+        path = self.folder / name
+        path.write_text(path.read_text() + text)
+
+    def change_json(self, name, **changes):
+        path = self.folder / name
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    copy = Copy(tmp_path_factory.mktemp("made") / "bgan-bench")
+    copy.write("methods/near.py", NEAR)
+    copy.write("stale.yaml", yaml.safe_dump(CONFIG))
+    copy.run("collect", config="stale.yaml")
+    return copy.folder
+
+
+@pytest.fixture
+def project(made, tmp_path):
+    shutil.copytree(made, tmp_path / "bgan-bench")  # times of files too
+    return Collected(tmp_path / "bgan-bench")
+
+
+def test_results_that_are_current_are_collected(project):
+    done = project.collect()
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("edited", "refused", "again"),
+    [
+        ("methods/itq.py", f"{ITQ} was made with other sources than now: methods/itq.py was", f"{ITQ}/codes.npz"),
+        ("methods/_pca.py", f"{ITQ} was made with other sources than now: methods/_pca.py was", f"{ITQ}/codes.npz"),
+        (
+            "datasets/digits.py",
+            "dataset.json was made with other sources than now: datasets/digits.py",
+            "cache/datasets/digits/dataset.json",
+        ),
+        ("features/pixels.py", "features.json was made with other sources", "cache/features/digits/pixels/features.json"),
+        ("features/_neighbours.py", "neighbours.json was made with other sources", "cache/features/digits/pixels/neighbours.json"),
+        ("evaluation/metrics.py", f"{SCORES}/exact-l2 was scored with other sources than now: evaluation/metrics.py was", "score.json"),
+    ],
+)
+def test_other_sources_are_refused(project, edited, refused, again):
+    project.append(edited)
+    done = project.collect()
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert refused in done.stderr
+    assert "; add `--forcerun " in done.stderr
+    assert again in done.stderr
+
+
+def another_split(project):
+    project.replace("datasets/digits.py", "QUERIES_PER_CLASS = 30", "QUERIES_PER_CLASS = 29")
+    assert project.command("datasets", "digits").returncode == 0
+
+
+def other_labels(project):
+    """Labels alone: no method reads them, but scores do."""
+    path = project.folder / "cache/datasets/digits/labels.npy"
+    np.save(path, np.roll(np.load(path), 1))
+    described = json.loads(path.with_name("dataset.json").read_text())
+    files = described["sha256"] | {"labels.npy": storage.digest(path)}
+    project.change_json("cache/datasets/digits/dataset.json", sha256=files)
+
+
+def other_features(project):
+    project.replace("features/pixels.py", "np.float32(255)", "np.float32(254)")
+    for job in ("extract", "neighbours"):
+        assert project.command("features", job, "digits", "pixels").returncode == 0
+
+
+def other_metrics(project):
+    project.replace("evaluation/__init__.py", "METRIC_VERSION = 2", "METRIC_VERSION = 3")
+
+
+def other_codes(project):
+    path = project.folder / ITQ / "codes.npz"
+    stored = dict(np.load(path))
+    np.savez(path, **stored | {"codes": ~stored["codes"]})
+
+
+def another_seeds_folder(project):
+    shutil.copytree(project.folder / ITQ, project.folder / ITQ.replace("itq", "near"), dirs_exist_ok=True)
+
+
+def an_older_record(project):
+    path = project.folder / ITQ / "run.json"
+    record = json.loads(path.read_text())
+    del record["sources"]
+    path.write_text(json.dumps(record))
+
+
+def half_a_record(project):
+    path = project.folder / ITQ / "run.json"
+    path.write_text(path.read_text()[:100])
+
+
+def an_older_score(project):
+    project.change_json(f"{SCORES}/itq/score.json", inputs={})
+
+
+def an_older_data_set(project):
+    path = project.folder / "cache/datasets/digits/dataset.json"
+    record = json.loads(path.read_text())
+    del record["sources"]
+    path.write_text(json.dumps(record))
+
+
+def no_codes(project):
+    (project.folder / ITQ / "codes.npz").unlink()
+
+
+@pytest.mark.parametrize(
+    ("edit", "refused"),
+    [
+        (another_split, "was made with other dataset than now: "),
+        (other_labels, f"{ITQ} was made with other dataset than now: labels.npy was"),
+        (other_features, f"{ITQ} was made with other features than now: sha256 was"),
+        (other_metrics, f"{SCORES}/exact-l2 was scored by version 2 of the metrics, now 3"),
+        (other_codes, f"{ITQ}/codes.npz is not the file that was made"),
+        (another_seeds_folder, "near/8bit/seed0 was made with other run than now: variant was itq, now near"),
+        (an_older_record, f"{ITQ} was made by an older version of bgan-bench: it does not say its sources"),
+        (an_older_score, f"{SCORES}/itq was scored with other inputs than now: labels.npy was None"),
+        (an_older_data_set, "dataset.json was made by an older version of bgan-bench: it does not say its sources"),
+        (half_a_record, f"{ITQ}/run.json is damaged"),
+        (no_codes, f"{ITQ} has no codes.npz"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_other_data_and_records_are_refused(project, edit, refused):
+    edit(project)
+    done = project.collect()
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert refused in done.stderr
+    assert "anew" in done.stderr or "again" in done.stderr
+
+
+def test_other_parameters_are_refused(project):
+    entry = {"of": "itq", "set": {"iterations": 49}}
+    done = project.collect(variants={"methods": {"itq": entry}})
+    assert f"{ITQ} was made with other keywords than now: iterations was 50, now 49" in done.stderr
+    near = {"of": "pixels", "neighbours": "l2"}
+    done = project.collect(variants={"features": {"pixels": near}})
+    assert "neighbours.json was made with other metric than now: it was centred-cosine, now l2" in done.stderr
+
+
+def test_a_control_is_held_against_its_features(project):
+    other_features(project)
+    done = project.collect(methods=[])
+    assert f"{SCORES}/exact-l2 was scored with other features than now" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("edited", "first"), [("methods/_pca.py", "encode"), ("datasets/digits.py", "dataset"), ("evaluation/metrics.py", "score")]
+)
+def test_without_what_snakemake_knows_edited_sources_run_again(project, edited, first):
+    shutil.rmtree(project.folder / ".snakemake")
+    project.append(edited)
+    planned = {rule for rule, _ in project.planned(config="stale.yaml")}
+    order = ("dataset", "features", "neighbours", "encode", "score", "collect")
+    assert planned >= set(order[order.index(first) :])
+    assert not planned & set(order[: order.index(first)])
+
+
+def test_a_damaged_cache_file_is_found_removed_and_made_anew(project):
+    expected = (project.folder / "results/metrics.csv").read_bytes()
+    path = project.folder / "cache/features/digits/pixels/features.npy"
+    content = bytearray(path.read_bytes())
+    content[5000] ^= 1
+    path.write_bytes(content)
+    failed = project.snakemake("collect", config="stale.yaml")
+    assert failed.returncode != 0
+    assert "features.npy was damaged and is removed (its SHA-256 was" in failed.stdout + failed.stderr
+    assert "Traceback" not in failed.stdout + failed.stderr
+    assert not path.exists()
+    project.run("collect", config="stale.yaml")
+    assert (project.folder / "results/metrics.csv").read_bytes() == expected
