@@ -16,6 +16,8 @@ import json
 import sys
 import time
 import traceback
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +41,7 @@ from experiments import (
 )
 
 BLOCK = 8192  # images encoded at a time
+GATHERED = 512  # rows read at a time that may lie far apart: the system maps up to 64 KiB around each
 SMALLER = ("batch", "image_size", "width")  # keywords of deep methods that memory grows with
 
 
@@ -69,24 +72,24 @@ def train_and_encode(run: Run, settings: dict, traceback_file: str | None) -> No
     dataset, features = (Path(pattern.format(**vars(run))) for pattern in (DATASET, FEATURES))
     part = component("methods", settings["of"])
     with storage.new_folder(run.folder) as folder:
-        hasher, codes, rows, seconds = learned(part, run, settings, dataset, features, traceback_file)
-        np.savez(folder / "codes.npz", codes=np.packbits(codes, axis=1), bits=np.int64(run.bits))
+        hasher, codes, coded, measured = learned(part, run, settings, dataset, features, traceback_file)
+        np.savez(folder / "codes.npz", codes=codes, bits=np.int64(run.bits))
         if hasattr(hasher, "extras_"):
             np.savez(folder / "extras.npz", **hasher.extras_)
-        facts = describe(run, part, settings["set"], hasher, codes[rows], dataset, features)
-        storage.write_json(folder / "run.json", facts | seconds | {"codes_sha256": storage.digest(folder / "codes.npz")})
+        facts = describe(run, part, settings["set"], hasher, codes[coded], dataset, features)
+        storage.write_json(folder / "run.json", facts | measured | {"codes_sha256": storage.digest(folder / "codes.npz")})
     hasher.checkpoint.unlink(missing_ok=True)
 
 
 def learned(part: Component, run: Run, settings: dict, dataset: Path, features: Path, traceback_file: str | None) -> tuple:
-    """The fitted method and what `learn` returns; BenchmarkError for whatever it raises, and where all codes are the same."""
+    """The fitted method, and what `learn` gives; BenchmarkError for whatever it raises, and where all codes are the same."""
     if part.literals.get("uses_gpu"):
         gpus.lease()
     try:
         hasher = build(part, run, settings["set"])
         gc.enable()
         hasher.checkpoint = checkpoint(run, part, settings, dataset, features)
-        codes, rows, seconds = learn(hasher, part, run, dataset, features)
+        codes, coded, measured = learn(hasher, part, run, dataset, features)
     except BenchmarkError:
         raise
     except Exception as error:  # whatever a method raises is its author's to read, on one line
@@ -94,11 +97,11 @@ def learned(part: Component, run: Run, settings: dict, dataset: Path, features: 
         advice = provenance.device_advice(error, [name for name in SMALLER if name in part.keywords])
         said = f"{type(error).__name__}: {one_line(error)}" + (f"; {advice}" if advice else "")
         raise BenchmarkError(f"methods/{part.name}.py raised {said}{where}") from None
-    if (codes[rows] == codes[rows[0]]).all():
+    if (codes[coded] == codes[coded][0]).all():
         raise BenchmarkError(
-            f"methods/{part.name}.py collapsed: all {len(rows):,} items have the same code; see its curves, and its settings"
+            f"methods/{part.name}.py collapsed: all {len(codes[coded]):,} items have the same code; see its curves, and its settings"
         )
-    return hasher, codes, rows, seconds
+    return hasher, codes, coded, measured
 
 
 def checkpoint(run: Run, part: Component, settings: dict, dataset: Path, features: Path) -> Path:
@@ -121,34 +124,54 @@ def build(part: Component, run: Run, keywords: dict):
     return method(run.bits, **keywords | ({"seed": run.seed} if "seed" in part.keywords else {}))
 
 
-def learn(hasher, part: Component, run: Run, dataset: Path, features: Path) -> tuple[np.ndarray, np.ndarray, dict]:
-    """Fit on the training rows and encode every row: codes (n, bits) bool, the rows that have one, and seconds of both.
+def learn(hasher, part: Component, run: Run, dataset: Path, features: Path) -> tuple[np.ndarray, slice | np.ndarray, dict]:
+    """Fit on the training rows and encode every row: packed codes uint8 (n, ceil(bits / 8)), the rows that have one, what was measured.
 
-    Codes from the user's files may leave out rows that are neither queries nor database, and say nothing of the time that they took.
+    Codes from the user's files may leave out rows that are neither queries nor database, and do not tell the time that they took.
+    Files are opened anew for every block of rows, since all pages touched through a mapping count as memory while it is open.
     """
     files = {"images": dataset / "images.npy", "features": features / "features.npy", "neighbours": features / "neighbours.npy"}
     recorded = {"images": dataset / "dataset.json", "features": features / "features.json", "neighbours": features / "neighbours.json"}
-    split, bits = np.load(storage.unchanged(dataset / "split.npz", recorded["images"]), allow_pickle=False), run.bits
-    consumed = {name: _opened(storage.unchanged(files[name], recorded[name])) for name in part.consumes if name != "codes"}
+    split, bits = storage.unchanged(dataset / "split.npz", recorded["images"]), run.bits
+    train, coded = sampled(np.load(split, allow_pickle=False)["train"], part, run.seed), slice(None)
+    opened = {name: partial(_opened, storage.unchanged(files[name], recorded[name])) for name in part.consumes if name != "codes"}
     if "codes" in part.consumes:
         import codes as imported  # here, since other methods need no reader of archives
 
-        n = len(_opened(files["features"]))
         paths = [user_file(path, bits, run.seed) for path in (hasher.path, hasher.database_path) if path]
-        consumed["codes"], rows = imported.of_images(paths, n, split["query"], split["database"], bits)
-    fitted_on = {name: _read_only(array if name == "neighbours" else array[split["train"]]) for name, array in consumed.items()}
+        places = [np.load(split, allow_pickle=False)[name] for name in ("query", "database")]
+        given, coded = imported.of_images(paths, len(_opened(files["features"])), *places, bits)
+        opened["codes"] = lambda: given
+    fitted_on = {
+        name: _read_only(opened[name]() if name == "neighbours" else rows_of(opened[name], train)) for name in _arguments(hasher.fit)
+    }
     started = time.perf_counter()
-    hasher.fit(**{name: fitted_on[name] for name in _arguments(hasher.fit)})
+    hasher.fit(**fitted_on)
     fitted = time.perf_counter()
-    encoded = {name: consumed[name] for name in _arguments(hasher.encode)}
-    n = len(next(iter(encoded.values())))
-    codes = np.empty((n, bits), dtype=bool)
+    encoded = _arguments(hasher.encode)
+    n = len(opened[encoded[0]]())
+    codes, ones = np.empty((n, -(-bits // 8)), np.uint8), np.zeros(bits, np.int64)
     for start in range(0, n, BLOCK):
-        block = {name: _read_only(array[start : start + BLOCK]) for name, array in encoded.items()}
-        codes[start : start + BLOCK] = checked(hasher.encode(**block), min(BLOCK, n - start), bits, part.name)
-    if "codes" in part.consumes:
-        return codes, rows, {}
-    return codes, np.arange(n), {"fit_seconds": fitted - started, "encode_seconds": time.perf_counter() - fitted}
+        block = hasher.encode(**{name: _read_only(opened[name]()[start : start + BLOCK]) for name in encoded})
+        ones += checked(block, min(BLOCK, n - start), bits, part.name).sum(axis=0)
+        codes[start : start + BLOCK] = np.packbits(block, axis=1)
+    seconds = {"fit_seconds": fitted - started, "encode_seconds": time.perf_counter() - fitted} if "codes" not in opened else {}
+    n = len(codes[coded])
+    return codes, coded, seconds | {"fitted_rows": len(train), "bit_balance": float(np.minimum(ones, n - ones).mean() / n)}
+
+
+def sampled(train: np.ndarray, part: Component, seed: int) -> np.ndarray:
+    """The training rows that a method is fitted on: all, or a sample of as many as its class says in `sample`, sorted."""
+    limit = part.literals.get("sample", len(train))
+    return train if len(train) <= limit else np.sort(np.random.default_rng(seed).choice(train, limit, replace=False))
+
+
+def rows_of(opened: Callable[[], np.ndarray], rows: np.ndarray) -> np.ndarray:
+    """Rows of an array in a file, in memory."""
+    kept = np.empty((len(rows), *opened().shape[1:]), opened().dtype)
+    for start in range(0, len(rows), GATHERED):
+        kept[start : start + GATHERED] = opened()[rows[start : start + GATHERED]]
+    return kept
 
 
 def _opened(path: Path) -> np.ndarray:
@@ -175,7 +198,6 @@ def checked(codes: np.ndarray, rows: int, bits: int, name: str) -> np.ndarray:
 def describe(run: Run, part: Component, keywords: dict, hasher, codes: np.ndarray, dataset: Path, features: Path) -> dict:
     """Everything that made the run, and what its codes look like."""
     device = getattr(hasher, "device_", "cpu")
-    ones = codes.mean(axis=0)  # (bits,)
     return provenance.record(
         run=vars(run),
         method=part.name,
@@ -186,16 +208,15 @@ def describe(run: Run, part: Component, keywords: dict, hasher, codes: np.ndarra
         threads=1,
         items=len(codes),
         distinct_codes=distinct(codes),
-        bit_balance=float(np.minimum(ones, 1 - ones).mean()),
         **getattr(hasher, "facts_", {}),
     )
 
 
 def distinct(codes: np.ndarray) -> int:
-    """How many codes differ, of bool (n, bits), by sorting them as words of 64 bits."""
-    packed = np.zeros((len(codes), -(-codes.shape[1] // 64) * 8), np.uint8)
-    packed[:, : -(-codes.shape[1] // 8)] = np.packbits(codes, axis=1)
-    words = packed.view(np.uint64).T  # (W, n)
+    """How many packed codes (n, bytes) differ, by sorting them as words of 64 bits."""
+    padded = np.zeros((len(codes), -(-codes.shape[1] // 8) * 8), np.uint8)
+    padded[:, : codes.shape[1]] = codes
+    words = padded.view(np.uint64).T  # (W, n)
     words = words[:, np.lexsort(words)]
     return 1 + int((words[:, 1:] != words[:, :-1]).any(axis=0).sum())
 

@@ -11,6 +11,7 @@ from scipy.io import savemat
 
 import codes
 import evaluation.__main__
+import storage
 from evaluation import imported
 from experiments import BenchmarkError
 
@@ -121,6 +122,7 @@ def toy(tmp_path, monkeypatch):
     labels[rows[4]] = 99
     np.save(data / "labels.npy", labels)
     np.savez(data / "split.npz", query=rows[:20], database=rows[20:], train=rows[20:])
+    storage.write_json(data / "dataset.json", {"sha256": {name: storage.digest(data / name) for name in ("labels.npy", "split.npz")}})
     return labels, rows[:20], rows[20:]
 
 
