@@ -18,7 +18,7 @@ class File(Extractor):
     the data set has it (`cache/datasets/NAME/names.json`): rows may then be in any order, and of more images.
     """
 
-    label = "Feature file"
+    label, block = "Feature file", 8192
 
     def __init__(self, *, path, names=None):
         self.path, self.names = path, names
