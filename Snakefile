@@ -26,7 +26,7 @@ try:
 except (WorkflowError, BenchmarkError) as error:
     sys.exit(f"config: {experiments.explain(error)}")
 
-PLAN = experiments.plan_text(config)
+PLAN = experiments.plan_text(config | {"configfiles": [os.path.relpath(path) for path in workflow.overwrite_configfiles]})
 os.environ |= experiments.job_environment(config, workflow.cores)
 
 
@@ -52,7 +52,7 @@ onstart:
 
 
 onerror:
-    shell("python -m evaluation partial --plan {PLAN:q} && python -m report --partial"),
+    shell("python -m evaluation partial --plan {PLAN:q} && python -m report --partial")
 
 
 rule all:
@@ -140,10 +140,10 @@ rule encode:
     log:
         f"{LOG}.log",
     priority: lambda w: experiments.uses_gpu("methods", w.variant, config)
-    conda:
-        "environment.yaml"
     group:
         lambda w: None if workflow.local_exec else experiments.submission(w.dataset, w.features, w.variant, config)
+    conda:
+        "environment.yaml"
     resources:
         gpu=lambda w: gpu("methods", w.variant),
         runtime=lambda w, attempt: attempt * (720 if experiments.uses_gpu("methods", w.variant, config) else 15),
@@ -167,10 +167,10 @@ rule score:
         f"{SCORES}/histograms.npz",
     log:
         "logs/scores/{dataset}/{features}/{variant}.log",
-    conda:
-        "environment.yaml"
     group:
         lambda w: None if workflow.local_exec else experiments.submission(w.dataset, w.features, w.variant, config)
+    conda:
+        "environment.yaml"
     params:
         runs=lambda w: [f"{bits}:{seed}" for bits, seed in experiments.bits_and_seeds(w.variant, config)],
     shell:
@@ -184,9 +184,9 @@ rule collect:
         experiments.outcomes(config),
     output:
         "results/metrics.csv",
-        "results/runs.csv",
-        "results/statistics.csv",
-        "results/comparisons.csv",
+        report("results/runs.csv", caption="report/templates/runs.rst", category="Data"),
+        report("results/statistics.csv", caption="report/templates/statistics.rst", category="Data"),
+        report("results/comparisons.csv", caption="report/templates/comparisons.rst", category="Data"),
         "results/experiment.json",
     log:
         "logs/collect.log",
@@ -203,10 +203,37 @@ rule report:
         experiments.floor_sources("report"),
         rules.collect.output,
     output:
-        "results/report/index.html",
+        report("results/report/index.html", caption="report/templates/page.rst", category="Page"),
+        report(
+            directory("results/report/tables"),
+            patterns=["{table}.csv"],
+            caption="report/templates/table.rst",
+            category="Tables",
+            labels={"table": "{table}"},
+        ),
+        report(
+            directory("results/report/figures"),
+            patterns=["{figure}.svg"],
+            caption="report/templates/figure.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
     log:
         "logs/report.log",
     conda:
         "environment.yaml"
+    threads: workflow.cores
     shell:
-        "python -m report > {log:q} 2>&1"
+        "python -m report --threads {threads} > {log:q} 2>&1"
+
+
+# At any time, beside a command that runs as well: snakemake --nolock partial
+rule partial:
+    log:
+        "logs/partial.log",
+    conda:
+        "environment.yaml"
+    params:
+        plan=lambda w: PLAN,
+    shell:
+        "(python -m evaluation partial --running --plan {params.plan:q} && python -m report --partial) > {log:q} 2>&1"

@@ -582,8 +582,8 @@ def settings_text(floor: str, name: str, config: dict) -> str:
 
 
 def plan_text(config: dict) -> str:
-    """The whole resolved configuration as JSON: what `collect` and `report` hold the results against."""
-    keys = ("datasets", "features", "methods", "controls", "bits", "seeds", "variants", "trials", "tried")
+    """The whole resolved configuration as JSON, and the files that it is from: what `collect` and `report` hold the results against."""
+    keys = ("configfiles", "datasets", "features", "methods", "controls", "bits", "seeds", "variants", "trials", "tried")
     return json.dumps({key: config[key] for key in keys if key in config}, sort_keys=True)
 
 
