@@ -368,6 +368,15 @@ def test_a_gpu_that_is_too_small_or_lost(place, monkeypatch, capsys, error, mess
     assert not files(place / "results")
 
 
+def test_a_gpu_that_torch_cannot_use_is_said(place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(training.gpus, "lease", lambda: "3")
+    codes = np.arange(1797)[:, None] % 2 == np.arange(8) % 2
+    monkeypatch.setattr(training, "learn", lambda *arguments: (codes, {}))
+    training.train_and_encode(Run("digits", "pixels", "bgan", 8, 0), {"of": "bgan", "set": {}}, None)
+    assert "GPU 3 is there, but torch cannot use it: trained on the CPU" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["images.npy", "features.npy", "neighbours.npy", "split.npz"])
 def test_a_changed_byte_of_the_cache_is_found_before_it_is_used(place, name):
     (path,) = place.glob(f"cache/**/{name}")
