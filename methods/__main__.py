@@ -83,8 +83,7 @@ def train_and_encode(run: Run, settings: dict, traceback_file: str | None) -> No
 
 def learned(part: Component, run: Run, settings: dict, dataset: Path, features: Path, traceback_file: str | None) -> tuple:
     """The fitted method, and what `learn` gives; BenchmarkError for whatever it raises, and where all codes are the same."""
-    if part.literals.get("uses_gpu"):
-        gpus.lease()
+    leased = gpus.lease() if part.literals.get("uses_gpu") else None
     try:
         hasher = build(part, run, settings["set"])
         gc.enable()
@@ -97,6 +96,8 @@ def learned(part: Component, run: Run, settings: dict, dataset: Path, features: 
         advice = provenance.device_advice(error, [name for name in SMALLER if name in part.keywords])
         said = f"{type(error).__name__}: {one_line(error)}" + (f"; {advice}" if advice else "")
         raise BenchmarkError(f"methods/{part.name}.py raised {said}{where}") from None
+    if leased and str(getattr(hasher, "device_", "cpu")) == "cpu":
+        print(f"GPU {leased} is there, but torch cannot use it: trained on the CPU", file=sys.stderr)
     if (codes[coded] == codes[coded][0]).all():
         raise BenchmarkError(
             f"methods/{part.name}.py collapsed: all {len(codes[coded]):,} items have the same code; see its curves, and its settings"
