@@ -22,6 +22,7 @@ try:
     validate(config, "config/schema.yaml")
     config = experiments.with_trials(config)
     experiments.runs(config)
+    provenance.check_arrays(experiments.grid(config))
 except (WorkflowError, BenchmarkError) as error:
     sys.exit(f"config: {experiments.explain(error)}")
 

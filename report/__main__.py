@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
 import shutil
 import sys
 import time
@@ -29,6 +30,8 @@ def main() -> None:
     parser.add_argument("--partial", action="store_true", help="mark everything as made from the runs that exist")
     parser.add_argument("--threads", type=int, default=1, help="processes that draw figures (default: 1)")
     arguments = parser.parse_args()
+    # Before NumPy is imported: its idle threads would not come along into the processes that draw.
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
     source = Path(arguments.results or ("results/partial" if arguments.partial else "results"))
     try:
         write(source, Path(arguments.output or source / "report"), arguments.partial, arguments.threads)

@@ -8,7 +8,7 @@ import pytest
 from test_report import write_extras, write_results
 
 from experiments import ROOT
-from report import drawing, figures, results, spreadsheets, tables, training
+from report import drawing, figures, results, spreadsheets, tables
 
 GRID = [results.Pair(dataset, features) for dataset in ("digits", "cifar10") for features in ("pixels", "gist")]
 MEASURED = """
@@ -37,12 +37,18 @@ def test_two_thousand_runs_take_less_than_twenty_seconds_of_two_cores(tmp_path):
     assert alone + together / 2 < 20
 
 
-def test_figures_drawn_side_by_side_are_the_same(tmp_path):
-    folder = write_results(tmp_path, bits=(16,))
+def test_a_report_drawn_by_two_processes_is_the_same(tmp_path):
+    folder = write_results(tmp_path / "results", bits=(16,))
     write_extras(folder, "lsh", bits=16)
-    found = results.read(folder)
-    assert figures.draw(found, 3) == figures.draw(found)
-    assert training.draw(found, 2) == training.draw(found)
+    write_extras(folder, "itq", bits=16)
+    made = []
+    for threads in ("1", "2"):
+        arguments = ["--results", folder, "--output", tmp_path / "report", "--threads", threads]
+        subprocess.run([sys.executable, "-m", "report", *map(str, arguments)], cwd=ROOT, check=True)
+        files = [path for path in (tmp_path / "report").rglob("*") if path.is_file()]
+        made.append({path.relative_to(tmp_path): path.read_bytes() for path in files})
+    assert len(made[0]) > 40
+    assert made[0] == made[1]
 
 
 def test_the_files_of_a_figure_keep_their_legend_and_the_page_has_its_own(tmp_path):
