@@ -370,6 +370,20 @@ def test_best_is_the_maximum_of_the_printed_numbers(numbers, decimals):
     assert [row.cells[0].best for row in tables._with_best(rows)] == [number == max(exact) for number in exact]
 
 
+@given(st.floats(0, 1e6), st.integers(0, 4))
+def test_a_number_is_printed_as_its_exact_value_rounds(number, decimals):
+    printed = Value(metric="map", decimals=decimals).printed(number)
+    assert Decimal(printed.replace(",", "")) == Decimal(number).quantize(Decimal(10) ** -decimals, ROUND_HALF_EVEN)
+
+
+@given(st.floats(0.001, 1e6), st.integers(1, 4))
+def test_significant_digits_are_as_many_as_asked_or_the_whole_number(number, significant):
+    printed = Value(fact="fit_seconds", significant=significant).printed(number).replace(",", "")
+    digits = printed.replace(".", "").lstrip("0")
+    assert len(digits) in (significant, significant + 1) or "." not in printed  # 0.999 rounds to one digit more
+    assert float(printed) == pytest.approx(number, rel=0.51 * 10.0 ** (1 - significant), abs=0)
+
+
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=10))
 def test_summary_is_numpys_mean_and_deviation(numbers):
     cell = cells_of_tables._summary([numbers], Value(metric="map"))
