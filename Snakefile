@@ -22,10 +22,11 @@ try:
     validate(config, "config/schema.yaml")
     config = experiments.with_trials(config)
     experiments.runs(config)
+    provenance.check_arrays(experiments.grid(config))
 except (WorkflowError, BenchmarkError) as error:
     sys.exit(f"config: {experiments.explain(error)}")
 
-PLAN = experiments.plan_text(config)
+PLAN = experiments.plan_text(config | {"configfiles": [os.path.relpath(path) for path in workflow.overwrite_configfiles]})
 os.environ |= experiments.job_environment(config, workflow.cores)
 
 
@@ -51,7 +52,7 @@ onstart:
 
 
 onerror:
-    shell("python -m evaluation partial --plan {PLAN:q} && python -m report --partial"),
+    shell("python -m evaluation partial --plan {PLAN:q} && python -m report --partial")
 
 
 rule all:
@@ -183,9 +184,9 @@ rule collect:
         experiments.outcomes(config),
     output:
         "results/metrics.csv",
-        "results/runs.csv",
-        "results/statistics.csv",
-        "results/comparisons.csv",
+        report("results/runs.csv", caption="report/templates/runs.rst", category="Data"),
+        report("results/statistics.csv", caption="report/templates/statistics.rst", category="Data"),
+        report("results/comparisons.csv", caption="report/templates/comparisons.rst", category="Data"),
         "results/experiment.json",
     log:
         "logs/collect.log",
@@ -202,10 +203,37 @@ rule report:
         experiments.floor_sources("report"),
         rules.collect.output,
     output:
-        "results/report/index.html",
+        report("results/report/index.html", caption="report/templates/page.rst", category="Page"),
+        report(
+            directory("results/report/tables"),
+            patterns=["{table}.csv"],
+            caption="report/templates/table.rst",
+            category="Tables",
+            labels={"table": "{table}"},
+        ),
+        report(
+            directory("results/report/figures"),
+            patterns=["{figure}.svg"],
+            caption="report/templates/figure.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
     log:
         "logs/report.log",
     conda:
         "environment.yaml"
+    threads: workflow.cores
     shell:
-        "python -m report > {log:q} 2>&1"
+        "python -m report --threads {threads} > {log:q} 2>&1"
+
+
+# At any time, beside a command that runs as well: snakemake --nolock partial
+rule partial:
+    log:
+        "logs/partial.log",
+    conda:
+        "environment.yaml"
+    params:
+        plan=lambda w: PLAN,
+    shell:
+        "(python -m evaluation partial --running --plan {params.plan:q} && python -m report --partial) > {log:q} 2>&1"

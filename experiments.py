@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import functools
 import json
+import math
 import os
 import re
 import subprocess
@@ -289,6 +290,10 @@ def _check_keyword(part: Component, keyword: str, value: object, where: str) -> 
     if keyword not in part.keywords:
         known = ", ".join(key for key in part.keywords if key != "seed") or "none"
         raise BenchmarkError(f"{where}: {part.floor}/{part.name}.py has no keyword {keyword!r}: expected one of {known}")
+    if not _is_plain(value):
+        raise BenchmarkError(
+            f"{where}: found {value!r}, expected text, a number, true, false, null or a list of such; quote what is a text"
+        )
     default = part.keywords[keyword]
     if default is ... or default is None or value is None:
         return
@@ -301,6 +306,13 @@ def _check_keyword(part: Component, keyword: str, value: object, where: str) -> 
         fits = isinstance(value, (list, tuple) if isinstance(default, (list, tuple)) else type(default))
     if not fits:
         raise BenchmarkError(f"{where}: found {value!r}, expected a value like the default {default!r}")
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a value travels to a job as JSON and back: YAML has dates, bytes and infinities too."""
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value))
 
 
 def grid(config: dict) -> list[tuple[str, str]]:
@@ -570,8 +582,8 @@ def settings_text(floor: str, name: str, config: dict) -> str:
 
 
 def plan_text(config: dict) -> str:
-    """The whole resolved configuration as JSON: what `collect` and `report` hold the results against."""
-    keys = ("datasets", "features", "methods", "controls", "bits", "seeds", "variants", "trials", "tried")
+    """The whole resolved configuration as JSON, and the files that it is from: what `collect` and `report` hold the results against."""
+    keys = ("configfiles", "datasets", "features", "methods", "controls", "bits", "seeds", "variants", "trials", "tried")
     return json.dumps({key: config[key] for key in keys if key in config}, sort_keys=True)
 
 

@@ -35,6 +35,7 @@ def main() -> None:
         collecting = jobs.add_parser(name, help=f"write the {what}")
         collecting.set_defaults(job=job)
         collecting.add_argument("--plan", required=True, help="the resolved configuration as JSON")
+    collecting.add_argument("--running", action="store_true", help="jobs may be at work: a log without an end is no failure")
 
     choosing = jobs.add_parser("choose", help="choose settings from the trials of a run of config/tuning.yaml")
     choosing.set_defaults(job=choose)
@@ -46,7 +47,7 @@ def main() -> None:
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
     try:
         arguments.job(arguments)
-    except BenchmarkError as error:
+    except (BenchmarkError, OSError) as error:  # Numba writes the loops that it compiled
         sys.exit(f"evaluation: {one_line(error)}")
 
 
@@ -76,7 +77,7 @@ def collect(arguments: argparse.Namespace) -> None:
 def partial(arguments: argparse.Namespace) -> None:
     from evaluation import collecting
 
-    collecting.partial(json.loads(arguments.plan))
+    collecting.partial(json.loads(arguments.plan), arguments.running)
 
 
 def choose(arguments: argparse.Namespace) -> None:

@@ -20,9 +20,9 @@ from experiments import BenchmarkError, Run
 COLUMNS = (
     "dataset", "features", "variant", "bits", "seed", "status", "message", "method", "label", "citation", "encoder", "weights",
     "keywords", "fit_seconds", "encode_seconds", "peak_memory_mib", "items", "distinct_codes", "bit_balance", "saturated", "device",
-    "repeats", "threads", "commit", "dirty", "date", "codes_sha256", "folder",
+    "repeats", "threads", "versions", "commit", "dirty", "date", "codes_sha256", "folder",
 )  # fmt: skip
-COPIED = COLUMNS[COLUMNS.index("fit_seconds") : -1]  # as they stand in run.json
+COPIED = set(COLUMNS[COLUMNS.index("fit_seconds") : -1]) - {"versions"}  # as they stand in run.json
 NAMED = 4  # files that a refusal names; of more it names the rule
 
 Place = tuple[str, str, str]  # data set, features, variant
@@ -46,12 +46,15 @@ def collect(plan: dict) -> None:
     _write(Path("results"), plan, rows, folders, scores)
 
 
-def partial(plan: dict) -> None:
-    """The same tables in results/partial, from the runs that are there and current; the others with what is known of them."""
+def partial(plan: dict, running: bool = False) -> None:
+    """The same tables in results/partial, from the runs that are there and current; the others with what is known of them.
+
+    running: jobs may be at work, and a log that does not say why it ended is no failure.
+    """
     from evaluation import scoring
 
     root = Path("results/partial")
-    states = {run: _state(run, plan) for run in experiments.runs(plan)}
+    states = {run: _state(run, plan, running) for run in experiments.runs(plan)}
     made = _by_place({run: record for run, (record, _, _) in states.items() if record})
     folders, scores = {}, {}
     for place in experiments.scored_folders(plan):
@@ -90,7 +93,7 @@ def _prepared(place: Place) -> bool:
     return all(Path(pattern.format(dataset=place[0], features=place[1])).is_file() for pattern in needed)
 
 
-def _state(run: Run, plan: dict) -> tuple[dict | None, str, str]:
+def _state(run: Run, plan: dict, running: bool) -> tuple[dict | None, str, str]:
     """The run's record if it is done and current, its status, and what there is to say of it."""
     path, log = Path(run.folder, "run.json"), Path(run.log)
     if path.is_file():
@@ -102,9 +105,12 @@ def _state(run: Run, plan: dict) -> tuple[dict | None, str, str]:
         return (None, "missing", problem) if problem else (record, "done", "")
     if not log.is_file():
         return None, "missing", ""
-    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").split("\n") if line.strip()]
     said = [line for line in lines if line.startswith("methods: ")]
-    return None, "failed", said[-1].removeprefix("methods: ") if said else "the job ended without a message"
+    if said:
+        return None, "failed", said[-1].removeprefix("methods: ")
+    last = f"; the last line of its log: {lines[-1].strip()}" if lines else ""
+    return None, *(("missing", f"not finished{last}") if running else ("failed", f"the job ended without a message{last}"))
 
 
 def _score_folder(place: Place) -> Path:
@@ -126,7 +132,13 @@ def _row(run: Run, plan: dict, record: dict | None, status: str = "done", messag
         "keywords": json.dumps({key: value for key, value in variant.keywords.items() if key != "seed"}),
         "folder": run.folder,
     }
-    return vars(run) | known | ({key: record.get(key) for key in COPIED} if record else {})
+    return vars(run) | known | (_made(record) if record else {})
+
+
+def _made(record: dict) -> dict:
+    """What of a run.json stands in runs.csv."""
+    versions = {"python": record["python"]} | record["versions"]
+    return {key: record.get(key) for key in COPIED} | {"versions": json.dumps(versions)}
 
 
 def _write(root: Path, plan: dict, rows: list[dict], folders: dict[Place, Path], scores: dict[Place, dict], partial: bool = False) -> None:
@@ -158,6 +170,7 @@ def _experiment(plan: dict, rows: list[dict], scores: dict[Place, dict]) -> dict
     return {
         **{key: now[key] for key in ("date", "commit", "dirty", "machine", "versions", "python")},
         **{key: plan[key] for key in ("bits", "seeds")},
+        "configfiles": plan.get("configfiles", []),
         "draws": statistics.DRAWS,
         "trials": plan.get("trials", {}),
         "tried": {name: tried for name, tried in plan.get("tried", {}).items() if name in _without_validation(plan["datasets"])},

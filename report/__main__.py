@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
 import shutil
 import sys
 import time
@@ -15,7 +16,7 @@ import storage
 from experiments import BenchmarkError, one_line
 
 if TYPE_CHECKING:
-    from report.figures import Figure
+    from report.drawing import Figure
     from report.model import Table
     from report.results import Results
 
@@ -27,20 +28,23 @@ def main() -> None:
     parser.add_argument("--results", help="folder with metrics.csv, runs.csv and experiment.json (default: results, or results/partial)")
     parser.add_argument("--output", help="folder to write; a report that is there is replaced (default: report in that of --results)")
     parser.add_argument("--partial", action="store_true", help="mark everything as made from the runs that exist")
+    parser.add_argument("--threads", type=int, default=1, help="processes that draw figures (default: 1)")
     arguments = parser.parse_args()
+    # Before NumPy is imported: its idle threads would not come along into the processes that draw.
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
     source = Path(arguments.results or ("results/partial" if arguments.partial else "results"))
     try:
-        write(source, Path(arguments.output or source / "report"), arguments.partial)
+        write(source, Path(arguments.output or source / "report"), arguments.partial, arguments.threads)
     except BenchmarkError as error:
         sys.exit(f"report: {one_line(error)}")
 
 
-def write(source: Path, output: Path, partial: bool = False) -> None:
-    """Write index.html, tables/*.tex, figures/*.svg and *.pdf, report.tex, and references.bib into `output`, all or none.
+def write(source: Path, output: Path, partial: bool = False, processes: int = 1) -> None:
+    """Write index.html, tables/*.tex and *.csv, figures/*.svg, *.pdf and *.csv, report.tex, and references.bib into `output`, all or none.
 
     Raises BenchmarkError where the results are not what `collect` writes, or where `output` holds something that is no report.
     """
-    from report import figures, harness, page, references, results, tables, training
+    from report import distances, figures, gallery, harness, page, references, results, tables, training
 
     _check_output(output)
     found = results.read(source)
@@ -48,9 +52,10 @@ def write(source: Path, output: Path, partial: bool = False) -> None:
     if partial:
         found = replace(found, experiment=found.experiment | {"partial": True})
     built = tables.build(found)
-    drawn = figures.draw(found)
-    trainings = training.draw(found)
-    pictured = [*drawn, *(figure for item in trainings for figure in item.figures)]
+    drawn = figures.draw(found, processes)
+    trainings = training.draw(found, processes)
+    galleries = gallery.build(found, source)
+    pictured = [*drawn, *distances.draw(galleries), *(figure for item in trainings for figure in item.figures)]
     cited = references.cited(_keys(found, built), references.read())
     spent = found.experiment.get("cost", {})
     cost = harness.sentence(harness.keep(source / "harness.json", harness.measure(spent, time.time())), spent.get("started"))
@@ -59,18 +64,21 @@ def write(source: Path, output: Path, partial: bool = False) -> None:
         _write_figures(folder / "figures", pictured)
         _write_report(folder / "report.tex", found, built, pictured, [item.key for item in cited])
         shutil.copyfile(references.BIBLIOGRAPHY, folder / "references.bib")
-        (folder / "index.html").write_text(page.render(found, built, drawn, trainings, cited, cost, source, output), encoding="utf-8")
+        (folder / "index.html").write_text(
+            page.render(found, built, drawn, trainings, galleries, cited, cost, source, output), encoding="utf-8"
+        )
     print(f"{output / 'index.html'}: {len(built)} tables, {len(drawn)} figures")
 
 
 def _write_tables(folder: Path, found: Results, built: list[Table]) -> None:
-    from report import latex
+    from report import latex, spreadsheets
 
     folder.mkdir()
     methods = [method["citation"] for method in found.methods if method["citation"]]
     for table in built:
         if table.panels:
             (folder / f"{table.name}.tex").write_text(latex.render(table, table.cites + methods), encoding="utf-8")
+            (folder / f"{table.name}.csv").write_text(spreadsheets.of_table(table), encoding="utf-8")
 
 
 def _write_report(path: Path, found: Results, built: list[Table], drawn: list[Figure], keys: list[str]) -> None:
@@ -82,10 +90,14 @@ def _write_report(path: Path, found: Results, built: list[Table], drawn: list[Fi
 
 
 def _write_figures(folder: Path, drawn: list[Figure]) -> None:
+    from report import spreadsheets
+
     folder.mkdir()
     for figure in drawn:
         (folder / f"{figure.name}.svg").write_text(figure.svg, encoding="utf-8")
         (folder / f"{figure.name}.pdf").write_bytes(figure.pdf)
+        if figure.panels:
+            (folder / f"{figure.name}.csv").write_text(spreadsheets.of_figure(figure), encoding="utf-8")
 
 
 def _check_output(output: Path) -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
 import jinja2
 
-from report import claims, gallery, summary
-from report.figures import Figure
-from report.model import Table
+import experiments
+from report import claims, summary
+from report.drawing import Figure, legend
+from report.gallery import Gallery
+from report.model import Cell, Column, Panel, Row, Table
 from report.references import Reference
 from report.results import Results
 from report.training import Training, methods_shown
@@ -24,6 +28,7 @@ def render(
     tables: list[Table],
     figures: list[Figure],
     trainings: list[Training],
+    galleries: list[Gallery],
     references: list[Reference],
     cost: str,
     source: Path,
@@ -38,10 +43,13 @@ def render(
         winners=summary.winners(results),
         problems=summary.problems(results),
         verdicts=claims.verdicts(results),
-        gallery=gallery.build(results, source),
+        gallery=galleries,
         tables=tables,
         overview=next((figure for figure in figures if figure.name == "overview"), None),
         figures=[figure for figure in figures if figure.name != "overview"],
+        legend=legend(results),
+        origin=partial(_origin, results),
+        command=_command(results),
         trainings=trainings,
         trainings_shown=methods_shown(results),
         references=references,
@@ -64,9 +72,37 @@ def _environment() -> jinja2.Environment:
 
 
 def _described(run: dict, output: Path) -> dict:
-    keywords = json.loads(run["keywords"]) if run.get("keywords") else {}
-    record = _address(output, Path(run["folder"])) + "/run.json"
-    return run | {"parameters": _parameters(keywords), "modified": run["dirty"].lower() == "true", "record": record}
+    keywords, versions = (json.loads(run[key] or "{}") for key in ("keywords", "versions"))
+    return run | {
+        "name": "/".join(str(run[key]) for key in ("dataset", "features", "variant", "bits", "seed")),
+        "parameters": _parameters(keywords),
+        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
+        "modified": run["dirty"].lower() == "true",
+        "record": _address(output, Path(run["folder"])) + "/run.json",
+    }
+
+
+def _origin(results: Results, panel: Panel, row: Row, column: Column, cell: Cell) -> dict[str, str]:
+    """Attributes of a cell that was computed from runs: which ones, DATASET/FEATURES/METHOD/BITS without bits where a row is of all
+    lengths, and the value of each seed behind a mean. None of a cell that says something else.
+    """
+    bits = panel.bits if column.bits is None else column.bits
+    control = row.name in [control["name"] for control in results.controls]
+    known = control or results.runs.get((*panel.pair, row.name, bits or results.experiment["bits"][0]))
+    if not known or cell.state == "omitted" or (bits is None and not control and column.value.per != "row"):
+        return {}
+    length = 0 if control else bits
+    values = results.scores.get((*panel.pair, row.name, length, column.value.metric, column.k), {})
+    named = " ".join(f"{seed}:{value * column.value.scale:.6f}" for seed, value in sorted(values.items()))
+    parts = [*panel.pair, row.name, *([] if length is None else [str(length)])]
+    return {"data-run": "/".join(parts)} | ({"data-values": named} if named and not column.value.to else {})
+
+
+def _command(results: Results) -> str:
+    """What makes the scores of a row again, with {commit}, {dataset}, {features} and {variant} to fill in."""
+    files = results.experiment.get("configfiles", [])
+    given = f" --configfile {shlex.join(files)}" if files else ""
+    return f"git checkout {{commit}}\nsnakemake --cores all {experiments.SCORES}/metrics.csv{given}"
 
 
 def _parameters(keywords: dict) -> str:

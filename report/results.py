@@ -18,7 +18,8 @@ from experiments import BenchmarkError
 METRIC_COLUMNS = ("dataset", "features", "variant", "bits", "seed", "metric", "k", "value")
 RUN_COLUMNS = (
     *("dataset", "features", "variant", "bits", "seed", "status", "message", "keywords", "fit_seconds", "encode_seconds"),
-    *("peak_memory_mib", "items", "distinct_codes", "bit_balance", "device", "threads", "commit", "dirty", "folder"),
+    *("peak_memory_mib", "items", "distinct_codes", "bit_balance", "device", "threads", "versions", "commit", "dirty"),
+    *("date", "codes_sha256", "folder"),
 )
 CELL_COLUMNS = ("dataset", "features", "variant", "bits", "low", "high")
 COMPARISON_COLUMNS = ("dataset", "features", "bits", "variant", "other", "significant")
@@ -38,13 +39,24 @@ class Pair(NamedTuple):
         return f"{self.dataset}--{self.features}"
 
 
+class Curve(NamedTuple):
+    """A metric over k, the ranks or the radii (m,) int64: mean and standard deviation (n - 1) over the seeds done, (m,) float64.
+
+    The deviation is nan where one seed is done.
+    """
+
+    k: np.ndarray
+    mean: np.ndarray
+    deviation: np.ndarray
+
+
 @dataclass(frozen=True)
 class Results:
     """What `collect` wrote, indexed.
 
     experiment: results/experiment.json; runs: (dataset, features, variant, bits) -> the runs asked for, one a seed;
     scores: (dataset, features, variant, bits, metric, k or None) -> {seed: value};
-    curves: (dataset, features, variant, bits, metric) -> (k (m,) int64, mean over the seeds done (m,) float64);
+    curves: (dataset, features, variant, bits, metric) -> Curve;
     intervals: (dataset, features, variant, bits) -> ends of the interval of the mean average precision;
     comparisons: (dataset, features, bits, higher variant, lower variant) -> whether it is significantly higher, None where that was not
     tested for want of seeds.
@@ -53,7 +65,7 @@ class Results:
     experiment: dict
     runs: dict[tuple, list[dict]]
     scores: dict[tuple, dict[int, float]]
-    curves: dict[tuple, tuple[np.ndarray, np.ndarray]]
+    curves: dict[tuple, Curve]
     intervals: dict[tuple, tuple[float, float]]
     comparisons: dict[tuple, bool | None]
 
@@ -193,11 +205,11 @@ def _index_scores(metrics: pd.DataFrame) -> dict[tuple, dict[int, float]]:
     return dict(scores)
 
 
-def _index_curves(metrics: pd.DataFrame) -> dict[tuple, tuple[np.ndarray, np.ndarray]]:
+def _index_curves(metrics: pd.DataFrame) -> dict[tuple, Curve]:
     keys = ["dataset", "features", "variant", "bits", "metric"]
-    means = metrics.groupby([*keys, "k"], sort=True)["value"].mean().reset_index()
+    means = metrics.groupby([*keys, "k"], sort=True)["value"].agg(["mean", "std"]).reset_index()
     return {
-        key: (group["k"].to_numpy(dtype=np.int64), group["value"].to_numpy())
+        key: Curve(group["k"].to_numpy(dtype=np.int64), group["mean"].to_numpy(), group["std"].to_numpy())
         for key, group in means.groupby(keys, sort=False)
     }  # fmt: skip
 

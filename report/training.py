@@ -7,6 +7,7 @@ import io
 import zipfile
 import zlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import matplotlib
@@ -15,7 +16,7 @@ from matplotlib.image import imsave
 from matplotlib.ticker import MaxNLocator
 
 from experiments import BenchmarkError
-from report.figures import COLOURS, STYLE, Figure, canvas_of, finished
+from report.drawing import COLOURS, STYLE, Figure, canvas_of, finished, in_parallel
 from report.results import Pair, Results
 
 METHODS_SHOWN, SECTIONS = 12, 18  # at most, of a data set and features, and on the page: a section has 0.16 MB, the page less than 5
@@ -45,13 +46,14 @@ class Training:
         return [self.curves] if self.curves else []
 
 
-def draw(results: Results) -> list[Training]:
+def draw(results: Results, processes: int = 1) -> list[Training]:
     """For each data set and features the first `methods_shown` that kept something, by their first done run of the longest codes.
 
     Raises BenchmarkError for an extras.npz that cannot be read.
     """
     with matplotlib.rc_context(STYLE):
-        return [training for pair in results.pairs for training in _of_pair(results, pair)]
+        jobs = [partial(_training, results, *shown) for pair in results.pairs for shown in _shown(results, pair)]
+        return in_parallel(jobs, processes)
 
 
 def methods_shown(results: Results) -> int:
@@ -59,9 +61,10 @@ def methods_shown(results: Results) -> int:
     return max(1, min(METHODS_SHOWN, SECTIONS // len(results.pairs)))
 
 
-def _of_pair(results: Results, pair: Pair) -> list[Training]:
-    found = [(method, run, extras) for method in results.methods for run, extras in _kept(results, pair, method["name"])]
-    return [_training(results, pair, *entry) for entry in found[: methods_shown(results)]]
+def _shown(results: Results, pair: Pair) -> list[tuple[Pair, dict, dict, dict[str, np.ndarray]]]:
+    """The data set and features, method, run and arrays of each section."""
+    found = [(pair, method, run, extras) for method in results.methods for run, extras in _kept(results, pair, method["name"])]
+    return found[: methods_shown(results)]
 
 
 def _kept(results: Results, pair: Pair, variant: str) -> list[tuple[dict, dict[str, np.ndarray]]]:

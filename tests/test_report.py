@@ -26,7 +26,7 @@ import experiments
 from experiments import BenchmarkError
 from report import __main__ as command
 from report import cells as cells_of_tables
-from report import declarations, figures, harness, latex, references, results, summary, tables, training
+from report import declarations, drawing, figures, harness, latex, references, results, summary, tables, training
 from report.declarations import Value
 from report.model import Cell, Row
 
@@ -39,10 +39,11 @@ COMPARISON_COLUMNS = ["dataset", "features", "bits", "variant", "other", "signif
 RUN_COLUMNS = [
     *("dataset", "features", "variant", "bits", "seed", "status", "message", "method", "label", "citation", "keywords", "fit_seconds"),
     *("encode_seconds", "peak_memory_mib", "items", "distinct_codes", "bit_balance", "saturated", "device", "threads", "commit"),
-    *("dirty", "date", "codes_sha256", "folder"),
+    *("versions", "dirty", "date", "codes_sha256", "folder"),
 ]
 DONE = {
     "status": "done", "peak_memory_mib": "312.5", "items": "1797", "distinct_codes": "1500", "bit_balance": "0.45", "device": "cpu",
+    "versions": '{"python": "3.11.7", "torch": "2.13.0"}',
     "threads": "1", "commit": "0123456789abcdef0123", "dirty": "False", "date": "2026-01-02T03:04:05+00:00", "codes_sha256": "ab" * 32,
 }  # fmt: skip
 PRESETS = {"as-bgan": 1, "as-deephash-pytorch": 1.01, "as-hashnet": 1.2, "as-deepbit": 1.3, "as-trec": -0.1, "as-landmarks": 0.9}
@@ -268,7 +269,7 @@ def complete(tmp_path_factory):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Figures are slow, and most tests are of the rest."""
-    monkeypatch.setattr(figures, "draw", lambda _: [])
+    monkeypatch.setattr(figures, "draw", lambda *_: [])
 
 
 # Cells
@@ -698,7 +699,7 @@ def _luminance(colour):
     return float(np.dot([0.2126, 0.7152, 0.0722], linear))
 
 
-@pytest.mark.parametrize("colour", figures.COLOURS)
+@pytest.mark.parametrize("colour", drawing.COLOURS)
 def test_lines_stand_out_on_light_and_on_dark(colour):
     dark = re.search(
         r"prefers-color-scheme: dark.*?--page: (#\w+)", (Path(figures.__file__).parent / "templates/style.css").read_text(), re.DOTALL

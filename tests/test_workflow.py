@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,7 @@ def test_it_writes_tables_and_a_report(copy):
     runs = rows_of(copy.folder / "results/runs.csv")
     assert len(runs) == 2 * (2 + 1 + 2 + 2)
     assert {row["status"] for row in runs} == {"done"}
+    assert {(row["method"], row["encoder"], row["weights"]) for row in runs} >= {("itq", "pixels", ""), ("bgan", "conv", "")}
     page = (copy.folder / "results/report/index.html").read_text()
     assert "BGAN, 1 epoch" in page
     assert list((copy.folder / "results/report/tables").glob("*.tex"))
@@ -115,6 +117,31 @@ def test_it_writes_tables_and_a_report(copy):
 
 def test_a_second_run_does_nothing(copy):
     assert "Nothing to be done" in copy.run("--dry-run")
+
+
+def test_snakemakes_own_report_has_page_tables_and_figures_with_captions(copy):
+    copy.run("--report", "report.zip")
+    with zipfile.ZipFile(copy.folder / "report.zip") as archive:
+        names = {Path(name).name for name in archive.namelist()}
+        text = archive.read("report/report.html").decode()
+    assert {"index.html", "map.csv", "overview.svg", "statistics.csv"} <= names
+    for said in ("Tables", "Figures", "Data", "The numbers of one table of the page", "95 % interval of a two-level bootstrap"):
+        assert said in text
+
+
+def test_partial_tables_are_made_at_any_time_and_a_job_at_work_has_not_failed(copy):
+    copy.write("more.yaml", TINY.replace("itq, bgan-brief", "itq, bgan-more").replace("bgan-brief:", "bgan-more:"))
+    log = copy.folder / "logs/runs/digits/pixels/bgan-more/8bit/seed0.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("bgan 8 bits: 208/2220 batches\n")
+    copy.run("--nolock", "partial", config="more.yaml")
+    rows = rows_of(copy.folder / "results/partial/runs.csv")
+    assert {row["status"] for row in rows if row["variant"] != "bgan-more"} == {"done"}
+    found = {(row["bits"], row["seed"]): (row["status"], row["message"]) for row in rows if row["variant"] == "bgan-more"}
+    assert found["8", "0"] == ("missing", "not finished; the last line of its log: bgan 8 bits: 208/2220 batches")
+    assert found["12", "1"] == ("missing", "")
+    assert "Partial report." in (copy.folder / "results/partial/report/index.html").read_text()
+    log.unlink()
 
 
 def test_another_copy_on_another_number_of_cores_gives_the_same_bytes(copy, tmp_path):

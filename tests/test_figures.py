@@ -1,0 +1,77 @@
+"""Figures in their forms, the files beside tables and figures, and what a large report costs."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from test_report import write_extras, write_results
+
+from experiments import ROOT
+from report import drawing, figures, results, spreadsheets, tables
+
+GRID = [results.Pair(dataset, features) for dataset in ("digits", "cifar10") for features in ("pixels", "gist")]
+MEASURED = """
+import json, resource, sys
+from pathlib import Path
+from report.__main__ import write
+write(Path(sys.argv[1]), Path(sys.argv[1]) / "report", processes=2)
+used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+print(json.dumps([usage.ru_utime + usage.ru_stime for usage in used]))
+"""
+
+
+@pytest.mark.slow
+def test_two_thousand_runs_take_less_than_twenty_seconds_of_two_cores(tmp_path):
+    """25 methods on four data sets and features. By processor time, since other work may go on: what the first process does alone, and
+    half of what two do side by side.
+    """
+    methods = [(f"m{place}", f"Method {place}", 0.2 + place / 100, True) for place in range(25)]
+    folder = write_results(tmp_path / "results", methods=methods, grid=GRID, bits=(12, 24, 32, 48), seeds=range(5))
+    for pair in GRID:
+        for name, *_ in methods[:5]:
+            write_extras(folder, name, pair=pair, bits=48)
+    done = subprocess.run([sys.executable, "-c", MEASURED, str(folder)], cwd=ROOT, capture_output=True, text=True, check=True)
+    alone, together = json.loads(done.stdout.splitlines()[-1])
+    assert together > 1, "no figure was drawn beside the first process"
+    assert alone + together / 2 < 20
+
+
+def test_a_report_drawn_by_two_processes_is_the_same(tmp_path):
+    folder = write_results(tmp_path / "results", bits=(16,))
+    write_extras(folder, "lsh", bits=16)
+    write_extras(folder, "itq", bits=16)
+    made = []
+    for threads in ("1", "2"):
+        arguments = ["--results", folder, "--output", tmp_path / "report", "--threads", threads]
+        subprocess.run([sys.executable, "-m", "report", *map(str, arguments)], cwd=ROOT, check=True)
+        files = [path for path in (tmp_path / "report").rglob("*") if path.is_file()]
+        made.append({path.relative_to(tmp_path): path.read_bytes() for path in files})
+    assert len(made[0]) > 40
+    assert made[0] == made[1]
+
+
+def test_the_files_of_a_figure_keep_their_legend_and_the_page_has_its_own(tmp_path):
+    found = results.read(write_results(tmp_path))
+    overview = figures.draw(found)[0]
+    assert overview.svg.count(">BGAN</text>") == 1
+    assert "BGAN" not in overview.inline
+    assert 'data-series="bgan"' in overview.inline
+    assert "data-series" not in overview.svg
+    sizes = [float(svg.partition('height="')[2].partition("pt")[0]) for svg in (overview.svg, overview.inline)]
+    assert sizes[0] - sizes[1] >= 72 * drawing.LEGEND_ROW_INCHES - 0.01
+    assert overview.names == ["lsh", "pcah", "itq", "bgan", "exact-cosine", "exact-l2", drawing.CHANCE_NAME]
+
+
+def test_a_table_as_csv_has_the_numbers_and_the_words_of_its_cells(tmp_path):
+    values = {"lsh": [0.1, 0.2, 0.3], "pcah": [0.35], "itq": [0.4, 0.4, 0.43], "bgan": [0.41, 0.41, 0.41]}
+    broken = {("bgan", 32, seed): "failed" for seed in range(3)}
+    folder = write_results(tmp_path, map_of=lambda name, bits, seed: values[name][seed], broken=broken)
+    found = {table.name: spreadsheets.of_table(table).splitlines() for table in tables.build(results.read(folder))}
+    assert found["map"][0] == 'Panel,Method,16 bits,"16 bits, deviation",32 bits,"32 bits, deviation"'
+    assert [float(text) for text in found["map"][1].split("LSH,")[1].split(",")] == pytest.approx([0.2, 0.1, 0.2, 0.1], abs=1e-12)
+    assert found["map"][2] == '"Digits, Pixels",PCAH,0.35,,0.35,'
+    assert found["map"][4].endswith(",0.41,0.0,failed 3/3,")
+    assert found["map"][5] == '"Digits, Pixels",Exact cosine,0.62,,0.62,'
+    assert "Bit balance: 16 bits" in found["code-health"][0]
+    assert "\N{EN DASH}" in found["map-tie-order"][1]
