@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run setup test lint clean
+.PHONY: run setup test test-faults lint clean
 run: .venv/run.stamp
 	snakemake --cores all
 	@echo "The report is in results/report/index.html, its LaTeX tables in results/report/tables/"
@@ -12,6 +12,10 @@ setup: .venv/test.stamp
 
 test: .venv/test.stamp lint
 	python -m pytest
+
+# 200 kills at random moments, their seeds printed: half an hour and more.
+test-faults: .venv/test.stamp
+	python -m pytest -m faults -s tests/test_faults.py
 
 lint: .venv/test.stamp
 	ruff check .

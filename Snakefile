@@ -22,6 +22,7 @@ try:
     validate(config, "config/schema.yaml")
     config = experiments.with_trials(config)
     experiments.runs(config)
+    provenance.check_arrays(experiments.grid(config))
 except (WorkflowError, BenchmarkError) as error:
     sys.exit(f"config: {experiments.explain(error)}")
 
@@ -139,10 +140,10 @@ rule encode:
     log:
         f"{LOG}.log",
     priority: lambda w: experiments.uses_gpu("methods", w.variant, config)
-    conda:
-        "environment.yaml"
     group:
         lambda w: None if workflow.local_exec else experiments.submission(w.dataset, w.features, w.variant, config)
+    conda:
+        "environment.yaml"
     resources:
         gpu=lambda w: gpu("methods", w.variant),
         runtime=lambda w, attempt: attempt * (720 if experiments.uses_gpu("methods", w.variant, config) else 15),
@@ -166,10 +167,10 @@ rule score:
         f"{SCORES}/histograms.npz",
     log:
         "logs/scores/{dataset}/{features}/{variant}.log",
-    conda:
-        "environment.yaml"
     group:
         lambda w: None if workflow.local_exec else experiments.submission(w.dataset, w.features, w.variant, config)
+    conda:
+        "environment.yaml"
     params:
         runs=lambda w: [f"{bits}:{seed}" for bits, seed in experiments.bits_and_seeds(w.variant, config)],
     shell:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import zipfile
+import math
 from pathlib import Path
-from tokenize import TokenError
 
 import numpy as np
 
 from experiments import BenchmarkError, one_line
 
 BITS, SIGNS = "0 and 1", "-1 and +1"
+LONGEST = 1024  # bits of a code: config/schema.yaml allows no more
 
 
 def whole(path: Path, items: int, bits: int | None = None) -> np.ndarray:
@@ -39,7 +39,7 @@ def read(path: Path, rows: int, bits: int | None, what: str) -> tuple[np.ndarray
     first, with zeros beyond the last bit. +1 is 1. `bits` None takes the length from the file.
     Raises BenchmarkError for any other file, type, value or shape, and where all codes are the same.
     """
-    array = _matlab(path) if path.suffix == ".mat" or ".mat:" in path.name else _numpy(path)
+    array = _matlab(path, rows) if path.suffix == ".mat" or ".mat:" in path.name else _numpy(path)
     if array.ndim != 2 or array.dtype.kind not in "biuf":
         raise BenchmarkError(f"{path} holds {array.dtype} of shape {array.shape}, expected one row an item, of numbers or booleans")
     if len(array) != rows:
@@ -87,19 +87,18 @@ def _unpacked(array: np.ndarray, bits: int | None, path: Path) -> tuple[np.ndarr
 
 def _numpy(path: Path) -> np.ndarray:
     try:
-        found = np.load(path, allow_pickle=False)
+        found = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: a header can claim more than the file holds
     except FileNotFoundError:
         raise _missing(path) from None
-    except (ValueError, OSError, EOFError, TokenError, zipfile.BadZipFile) as error:
+    except Exception as error:  # NumPy raises errors of many kinds for damaged headers
         raise BenchmarkError(f"{path} is no .npy array of numbers or booleans ({one_line(error)})") from None
     if not isinstance(found, np.ndarray):
         raise BenchmarkError(f"{path} is an archive of {', '.join(found.files)}, expected one array in .npy, or .mat")
-    return found
+    return np.asarray(found)
 
 
-def _matlab(path: Path) -> np.ndarray:
+def _matlab(path: Path, rows: int) -> np.ndarray:
     from scipy.io import loadmat, whosmat
-    from scipy.io.matlab import MatReadError
     from scipy.sparse import issparse
 
     folder, (stem, _, name) = path.parent, path.name.partition(".mat:")
@@ -107,16 +106,20 @@ def _matlab(path: Path) -> np.ndarray:
     if not file.is_file():
         raise _missing(file)
     try:
-        names = [found for found, _, _ in whosmat(file)]
-        if not name and len(names) != 1:
-            raise BenchmarkError(f"{file} has the variables {', '.join(names) or 'none'}: name one, as {file}:{(names or ['B'])[0]}")
-        name = name or names[0]
-        if name not in names:
-            raise BenchmarkError(f"{file} has no variable {name!r}: expected one of {', '.join(names)}")
+        shapes = {found: shape for found, shape, _ in whosmat(file)}
+        if not name and len(shapes) != 1:
+            raise BenchmarkError(f"{file} has the variables {', '.join(shapes) or 'none'}: name one, as {file}:{[*shapes, 'B'][0]}")
+        name = name or next(iter(shapes))
+        if name not in shapes:
+            raise BenchmarkError(f"{file} has no variable {name!r}: expected one of {', '.join(shapes)}")
+        if math.prod(shapes[name]) > rows * LONGEST:  # a few compressed bytes can unfold to gigabytes
+            raise BenchmarkError(f"{file} holds {name} of shape {shapes[name]}, expected at most {rows:,} rows of {LONGEST:,} bits")
         found = loadmat(file, variable_names=[name])[name]
+    except BenchmarkError:
+        raise
     except NotImplementedError:
         raise BenchmarkError(f"{file} is of MATLAB 7.3 (HDF5): save it with `save(..., '-v7')`, or as .npy") from None
-    except (MatReadError, ValueError, TypeError, OSError, EOFError) as error:
+    except Exception as error:  # SciPy raises errors of many kinds for damaged files, a plain Exception among them
         raise BenchmarkError(f"{file} is no MATLAB file ({one_line(error)})") from None
     return found.toarray() if issparse(found) else found
 

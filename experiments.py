@@ -9,7 +9,9 @@ from __future__ import annotations
 import ast
 import functools
 import json
+import math
 import os
+import re
 import subprocess
 import sys
 import time
@@ -288,6 +290,10 @@ def _check_keyword(part: Component, keyword: str, value: object, where: str) -> 
     if keyword not in part.keywords:
         known = ", ".join(key for key in part.keywords if key != "seed") or "none"
         raise BenchmarkError(f"{where}: {part.floor}/{part.name}.py has no keyword {keyword!r}: expected one of {known}")
+    if not _is_plain(value):
+        raise BenchmarkError(
+            f"{where}: found {value!r}, expected text, a number, true, false, null or a list of such; quote what is a text"
+        )
     default = part.keywords[keyword]
     if default is ... or default is None or value is None:
         return
@@ -300,6 +306,13 @@ def _check_keyword(part: Component, keyword: str, value: object, where: str) -> 
         fits = isinstance(value, (list, tuple) if isinstance(default, (list, tuple)) else type(default))
     if not fits:
         raise BenchmarkError(f"{where}: found {value!r}, expected a value like the default {default!r}")
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a value travels to a job as JSON and back: YAML has dates, bytes and infinities too."""
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value))
 
 
 def grid(config: dict) -> list[tuple[str, str]]:
@@ -458,7 +471,7 @@ def user_files(floor: str, name: str, config: dict, bits: object = "", seed: obj
     where they lie, so that moving the data folder makes nothing anew; weights are known by their digest already."""
     keywords = variant(floor, name, config).keywords
     named = [keywords[keyword] for keyword in USER_FILES if isinstance(keywords.get(keyword), str)]
-    return [str(user_file(path, bits, seed, config)) for path in named]
+    return [str(user_file(re.sub(r"\.mat:.*", ".mat", path), bits, seed, config)) for path in named]  # a variable may follow
 
 
 def user_file(path: str, bits: object, seed: object, config: dict | None = None) -> Path:
@@ -471,17 +484,33 @@ def missing_files(config: dict) -> str:
 
     Returns how to go on with what is there, or nothing if all is.
     """
-    failed = []
-    for floor, name in unprepared(config):
-        place = [name, "--check"] if floor == "datasets" else ["check", name]
-        command = [sys.executable, "-m", floor, *place, "--settings", settings_text(floor, name, config)]
-        if subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
-            failed.append((floor, name))
+    failed = [(floor, name) for floor, name in unprepared(config) if _lacks_files(floor, name, config)]
     return _advice(config, failed) if failed else ""
 
 
+def _lacks_files(floor: str, name: str, config: dict) -> bool:
+    keywords = variant(floor, name, config).keywords
+    if floor == "methods" and keywords.get(WEIGHTS):
+        digest = ["--sha256", keywords["sha256"]] if keywords.get("sha256") else []
+        return _fails("networks", keywords["encoder"], keywords[WEIGHTS], *digest)
+    if floor == "methods":
+        files = [path for bits, seed in bits_and_seeds(name, config) for path in user_files(floor, name, config, bits, seed)]
+        lacking = [path for path in dict.fromkeys(files) if not Path(path).is_file()]
+        for path in lacking:
+            print(f"methods: {name} needs {path}, which is missing: put it there, or change `path`", file=sys.stderr)
+        return bool(lacking)
+    place = [name, "--check"] if floor == "datasets" else ["check", name]
+    return _fails(floor, *place, "--settings", settings_text(floor, name, config))
+
+
+@functools.cache
+def _fails(*command: str) -> bool:
+    """Whether a command of ours fails; one is run once, though several variants may ask for it."""
+    return subprocess.run([sys.executable, "-m", *command], stdout=subprocess.DEVNULL).returncode != 0
+
+
 def unprepared(config: dict) -> list[tuple[str, str]]:
-    """(floor, name) of every data set and extractor that reads files of the user's and is not prepared as the configuration says."""
+    """(floor, name) of every data set, extractor and method that reads files of the user's and is not done as the configuration says."""
     reading = [
         *(("datasets", name, DATASET.format(dataset=name) + "/dataset.json") for name in config["datasets"]),
         *(("features", name, FEATURES.format(dataset=dataset, features=name) + "/features.json") for dataset, name in grid(config)),
@@ -489,6 +518,8 @@ def unprepared(config: dict) -> list[tuple[str, str]]:
     found = [
         (floor, name) for floor, name, path in reading if _reads_files(floor, name, config) and not _is_made(path, floor, name, config)
     ]
+    undone = dict.fromkeys(run.variant for run in runs(config) if not Path(run.folder, "run.json").is_file())
+    found += [("methods", name) for name in undone if _reads_files("methods", name, config)]
     return list(dict.fromkeys(found))
 
 
@@ -509,13 +540,13 @@ def _is_made(path: str, floor: str, name: str, config: dict) -> bool:
 
 def _advice(config: dict, failed: list[tuple[str, str]]) -> str:
     """What to do about the files of (floor, name) that are missing: at best, what to add to the command to run the rest."""
-    there = {floor: [name for name in config[floor] if (floor, name) not in failed] for floor in ("datasets", "features")}
+    there = {floor: [name for name in config[floor] if (floor, name) not in failed] for floor in ("datasets", "features", "methods")}
     said = "nothing was started: the files named above are missing or damaged"
     try:
         grid(config | there)
     except BenchmarkError:
         return said
-    if not all(there.values()):
+    if not all(there[floor] for floor in there if config[floor]):
         return said
     lists = " ".join(f"'{floor}=[{','.join(names)}]'" for floor, names in there.items() if names != config[floor])
     return f"{said}; to run the rest, add --config {lists} to the command"

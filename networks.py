@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from downloads import Published, fetch
-from experiments import BenchmarkError, one_line
+from experiments import CACHE, BenchmarkError, data_folder, one_line
 from storage import digest
 
 URL = "https://download.pytorch.org/models/"
@@ -240,3 +242,22 @@ def _filled(name: str, state: dict[str, Tensor], path: Path) -> nn.Module:
         raise BenchmarkError(f"weights {path} hold {unknown[0]}, which {name} has not: are they of another network?")
     network.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in state.items()}, assign=True)
     return network
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m networks", description="Find a file of weights, downloaded if it is official, and check it."
+    )
+    parser.add_argument("network", choices=NETWORKS)
+    parser.add_argument("weights", help="below the data folder, as weights/vgg19-dcbb9e9d.pth")
+    parser.add_argument("--sha256", help="of a file that is not the official one")
+    arguments = parser.parse_args()
+    try:
+        path, found = checked_file(arguments.network, data_folder() / arguments.weights, Path(CACHE, "weights"), arguments.sha256)
+    except BenchmarkError as error:
+        sys.exit(f"networks: {one_line(error)}")
+    print(f"{path}: SHA-256 {found}")
+
+
+if __name__ == "__main__":
+    main()

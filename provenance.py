@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -14,11 +15,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import gpus
-from experiments import CACHE, ROOT
-from storage import digest, read_json, write_json
+from experiments import CACHE, DESCRIPTIONS, ROOT
+from storage import digest, read_json, unchanged, write_json
 
 DIGESTS = Path(CACHE, "digests.json")  # of the user's files
 PACKAGES = ("numpy", "scipy", "sklearn", "torch", "numba", "pandas", "PIL")  # as they are imported
+
+GPU_TOLERANCE = 0.05  # of a mean average precision, between two trainings on a GPU with the same seed
 
 
 def record(**facts: object) -> dict:
@@ -41,6 +44,20 @@ def digests(paths: Iterable[str | Path]) -> dict[str, str]:
         name = path.resolve().relative_to(ROOT) if path.resolve().is_relative_to(ROOT) else path
         found[name.as_posix()] = digest(path)
     return found
+
+
+def check_arrays(pairs: Iterable[tuple[str, str]]) -> None:
+    """Raise BenchmarkError if an array of a (data set, features) in the cache is not the one that was made: see storage.unchanged.
+
+    Before anything is planned, since Snakemake takes a damaged file for a new one and removes what came of it.
+    """
+    arrays = {"dataset": ("images.npy", "labels.npy", "split.npz"), "features": ("features.npy",), "neighbours": ("neighbours.npy",)}
+    for dataset, features in pairs:
+        for name, pattern in DESCRIPTIONS.items():
+            recorded = Path(pattern.format(dataset=dataset, features=features))
+            for array in (recorded.with_name(file) for file in arrays[name]):
+                if array.is_file() and recorded.is_file():
+                    unchanged(array, recorded)
 
 
 def fingerprints(paths: Iterable[str | Path]) -> list[str]:
@@ -108,6 +125,9 @@ def processor() -> str:
 
 def peak_memory_mib() -> float:
     """Largest resident size of this process so far, in MiB."""
+    # Linux's getrusage starts from the size of the process that started this one.
+    with contextlib.suppress(OSError, StopIteration), open("/proc/self/status", encoding="utf-8") as file:
+        return int(next(line for line in file if line.startswith("VmHWM")).split()[1]) / 1024
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
@@ -131,7 +151,10 @@ def device_advice(error: Exception, smaller: Sequence[str]) -> str:
 
 
 def repeatability(device: str) -> str:
-    """What another run of the same job on `device`, with the same versions and the same kind of processor, gives: see the README."""
+    """How a second run of a job repeats its codes on `device`, with the same versions and the same kind of processor.
+
+    Sums on a GPU are in no fixed order: there the mean average precision stays within GPU_TOLERANCE.
+    """
     return "within tolerance" if device.startswith("cuda") else "bit for bit"
 
 

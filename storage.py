@@ -121,22 +121,25 @@ def read_json(path: str | Path) -> dict:
 
 
 def unchanged(path: str | Path, recorded: str | Path) -> Path:
-    """The path of an array in the cache, if it is the file whose SHA-256 its description `recorded` holds; else it is removed.
+    """The path of an array in the cache, if it is the file whose SHA-256 its description `recorded` holds.
 
-    A file that is no newer than its description is taken as it is, so that large arrays are not read whole by every job; one that
-    was written or copied since is read and compared. Raises BenchmarkError: the same command then makes it anew.
+    A file that is no newer than its description is taken as it is, so that large arrays are not read whole by every job. One that was
+    written or copied since is read; if it is the same, it gets the description's time. Raises BenchmarkError for any other.
     """
-    path, expected = Path(path), read_json(recorded).get("sha256")
-    expected = expected.get(path.name) if isinstance(expected, dict) else expected
+    path, recorded = Path(path), Path(recorded)
     if not path.is_file():
         raise BenchmarkError(f"{path} is missing: run the same command again, which makes it")
-    if path.stat().st_mtime_ns <= Path(recorded).stat().st_mtime_ns or (found := digest(path)) == expected:
+    if recorded.is_file() and path.stat().st_mtime_ns <= recorded.stat().st_mtime_ns:
         return path
-    path.unlink(missing_ok=True)
-    raise BenchmarkError(
-        f"{path} was damaged and is removed (its SHA-256 was {found[:12]}..., {recorded} says {str(expected)[:12]}...): "
-        "run the same command again, which makes it anew"
-    )
+    expected, found = read_json(recorded).get("sha256"), digest(path)
+    expected = expected.get(path.name) if isinstance(expected, dict) else expected
+    if found != expected:
+        digests = f"its SHA-256 is {found[:12]}..., {recorded} says {str(expected)[:12]}..."
+        advice = "delete it and add its name to the same command, which makes it anew; then --touch instead keeps what came of it"
+        raise BenchmarkError(f"{path} was damaged since it was made ({digests}): {advice}")
+    with contextlib.suppress(OSError):  # a cache that may only be read is read again the next time
+        os.utime(path, ns=(recorded.stat().st_mtime_ns,) * 2)
+    return path
 
 
 def digest(path: str | Path, algorithm: str = "sha256") -> str:

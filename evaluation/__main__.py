@@ -47,7 +47,7 @@ def main() -> None:
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
     try:
         arguments.job(arguments)
-    except BenchmarkError as error:
+    except (BenchmarkError, OSError) as error:  # Numba writes the loops that it compiled
         sys.exit(f"evaluation: {one_line(error)}")
 
 

@@ -9,10 +9,11 @@ from typing import TypeVar
 import numba
 import numpy as np
 
-from evaluation.relevance import THREADS, Relevance, parts
+from evaluation.relevance import QUERIES, THREADS, Relevance, parts
 from experiments import BenchmarkError
 
 BLOCK = 128  # database rows compared at a time: in float64 they fit the second-level cache
+DISTANCES = 2**24  # that a thread holds at a time, where one query does not have more: 128 MiB
 Result = TypeVar("Result")
 
 
@@ -39,7 +40,8 @@ def each_query(
         return [measure(_buckets(row, relevance.shared_by_items(query), levels)) for query, row in enumerate(distances, part.start)]
 
     with ThreadPoolExecutor(THREADS) as pool:
-        return [result for results in pool.map(measure_part, parts(len(queries))) for result in results]
+        size = min(QUERIES, max(1, DISTANCES // len(database)))
+        return [result for results in pool.map(measure_part, parts(len(queries), size)) for result in results]
 
 
 def _distances(control: str, queries: np.ndarray, database: np.ndarray, centre: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 import codes
 import evaluation
 import experiments
+import storage
 from evaluation.metrics import parse
 from experiments import BenchmarkError
 
@@ -24,8 +25,8 @@ def score(dataset: str, files: list[Path], bits: int | None = None, metrics: lis
     data = Path(experiments.DATASET.format(dataset=dataset))
     if not (data / "labels.npy").is_file() or not (data / "split.npz").is_file():
         raise BenchmarkError(f"{data} is missing: `python -m datasets {dataset}` prepares it")
-    labels = np.load(data / "labels.npy", allow_pickle=False)
-    with np.load(data / "split.npz", allow_pickle=False) as split:
+    labels = np.load(storage.unchanged(data / "labels.npy", data / "dataset.json"), allow_pickle=False)
+    with np.load(storage.unchanged(data / "split.npz", data / "dataset.json"), allow_pickle=False) as split:
         query, database = split["query"], split["database"]
     if len(files) == 1:
         whole = codes.whole(files[0], len(labels), bits)

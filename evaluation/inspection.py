@@ -47,7 +47,7 @@ def inspect(query_codes: np.ndarray, database_codes: np.ndarray, bits: int, rele
 
 
 def _first(code: np.ndarray, database_codes: np.ndarray, relevant: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    distances = np.bitwise_count(database_codes ^ code).sum(axis=1, dtype=np.int64)  # (N,)
+    distances = np.bitwise_count(database_codes ^ code).sum(axis=1, dtype=np.uint16)  # (N,); 16 bits are sorted in linear time
     first = np.argsort(distances, kind="stable")[:FIRST]
     last = distances[first[-1]]
     return first, distances[first], relevant[first], np.sum(distances == last) - np.sum(distances[first] == last)

@@ -103,9 +103,9 @@ class Relevance:
         return kept, replace(self, queries=self.queries[:, kept])
 
 
-def parts(queries: int) -> Iterator[slice]:
-    """Slices of `QUERIES` queries: the unit of work of a thread, and the bound of its memory."""
-    return (slice(start, min(start + QUERIES, queries)) for start in range(0, queries, QUERIES))
+def parts(queries: int, size: int = QUERIES) -> Iterator[slice]:
+    """Slices of `size` queries: the unit of work of a thread, and the bound of its memory."""
+    return (slice(start, min(start + size, queries)) for start in range(0, queries, size))
 
 
 def _single(which: str, labels: np.ndarray) -> bool:

@@ -103,7 +103,8 @@ def _replayed(source: Path, bits: int, split: Arrays, relevance: Relevance, left
 
 
 def _score_control(control: str, source: Path, items: int, split: Arrays, relevance: Relevance) -> tuple[Rows, Arrays]:
-    features = _array(source)
+    with _reading(source):
+        features = np.load(source, mmap_mode="r", allow_pickle=False)
     if features.ndim != 2 or len(features) != items:
         raise BenchmarkError(f"{source} has shape {features.shape}; expected a row for each of {items} labels")
     rows = (features[split[part]] for part in ("query", "database", "train"))

@@ -130,7 +130,7 @@ def write_features(partial: Path, extractor: _base.Extractor, part: Component, i
     done = storage.read_json(rows_done(partial))["rows"] if partial.is_file() and rows_done(partial).is_file() else 0
     dimensions = _base.opened(partial).shape[1] if done else None
     progress, kept = Progress(part.name, total=n, unit="images", done=done), -KEPT
-    for rows in _base.blocks(n, done):
+    for rows in _base.blocks(n, done, extractor.block):
         block = extractor.extract(rows if "rows" in part.consumes else _base.opened(images)[rows])
         _base.check_block(block, rows, dimensions, part.name)
         dimensions = block.shape[1]

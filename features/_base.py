@@ -9,13 +9,14 @@ import numpy as np
 
 from experiments import BenchmarkError
 
-BLOCK = 64  # rows at a time, always the same ones: a job that goes on after a kill cuts no other blocks
+BLOCK = 64  # images at a time
 
 
 class Extractor:
     """Contract: class attributes, `extract`, and `open` where there is something to read; keywords of `__init__` are its settings.
 
-    label: name in tables; citation: key in report/references.bib or None; uses_gpu: whether a GPU serves it. Set by the job:
+    label: name in tables; citation: key in report/references.bib or None; uses_gpu: whether a GPU serves it; block: rows at a time,
+    always the same ones, so that a job that goes on after a kill cuts no other blocks. Set by the job:
     threads: as many blocks of work as may run at a time, no row depends on it; image_names: of the data set's image files, one a row,
     empty where images are no files of their own.
     """
@@ -23,6 +24,7 @@ class Extractor:
     label: str
     citation: str | None = None
     uses_gpu: bool = False
+    block: int = BLOCK
     threads: int = 1
     image_names: Sequence[str] = ()
 
@@ -48,10 +50,10 @@ def opened(path: Path) -> np.ndarray:
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
-def blocks(n: int, start: int = 0) -> Iterator[slice]:
+def blocks(n: int, start: int, size: int) -> Iterator[slice]:
     """Consecutive slices that cover range(start, n)."""
-    for first in range(start, n, BLOCK):
-        yield slice(first, min(first + BLOCK, n))
+    for first in range(start, n, size):
+        yield slice(first, min(first + size, n))
 
 
 def check_block(block: np.ndarray, rows: slice, dimensions: int | None, name: str) -> None:

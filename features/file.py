@@ -1,11 +1,10 @@
 """Features that somebody computed elsewhere."""
 
 from pathlib import Path
-from tokenize import TokenError
 
 import numpy as np
 
-from experiments import BenchmarkError
+from experiments import BenchmarkError, one_line
 from features._base import Extractor
 from storage import digest
 
@@ -19,7 +18,7 @@ class File(Extractor):
     the data set has it (`cache/datasets/NAME/names.json`): rows may then be in any order, and of more images.
     """
 
-    label = "Feature file"
+    label, block = "Feature file", 8192
 
     def __init__(self, *, path, names=None):
         self.path, self.names = path, names
@@ -69,8 +68,8 @@ def _array(path: Path) -> np.ndarray:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise BenchmarkError(f"feature file {path} is missing: put it there, or change `path` or the data folder") from None
-    except (ValueError, OSError, EOFError, TokenError) as error:  # the last from a header without its last bracket
-        raise BenchmarkError(f"{path} is not a .npy array of numbers ({error})") from None
+    except Exception as error:  # NumPy raises errors of many kinds for damaged headers
+        raise BenchmarkError(f"{path} is no .npy array of numbers ({one_line(error)})") from None
 
 
 def _lines(path: Path) -> list[str]:

@@ -16,6 +16,8 @@ import json
 import sys
 import time
 import traceback
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +41,7 @@ from experiments import (
 )
 
 BLOCK = 8192  # images encoded at a time
+GATHERED = 512  # rows read at a time that may lie far apart: the system maps up to 64 KiB around each
 SMALLER = ("batch", "image_size", "width")  # keywords of deep methods that memory grows with
 
 
@@ -69,24 +72,24 @@ def train_and_encode(run: Run, settings: dict, traceback_file: str | None) -> No
     dataset, features = (Path(pattern.format(**vars(run))) for pattern in (DATASET, FEATURES))
     part = component("methods", settings["of"])
     with storage.new_folder(run.folder) as folder:
-        hasher, codes, seconds = learned(part, run, settings, dataset, features, traceback_file)
-        np.savez(folder / "codes.npz", codes=np.packbits(codes, axis=1), bits=np.int64(run.bits))
+        hasher, codes, measured = learned(part, run, settings, dataset, features, traceback_file)
+        np.savez(folder / "codes.npz", codes=codes, bits=np.int64(run.bits))
         if hasattr(hasher, "extras_"):
             np.savez(folder / "extras.npz", **hasher.extras_)
         facts = describe(run, part, settings["set"], hasher, codes, dataset, features)
-        storage.write_json(folder / "run.json", facts | seconds | {"codes_sha256": storage.digest(folder / "codes.npz")})
+        storage.write_json(folder / "run.json", facts | measured | {"codes_sha256": storage.digest(folder / "codes.npz")})
     hasher.checkpoint.unlink(missing_ok=True)
 
 
 def learned(part: Component, run: Run, settings: dict, dataset: Path, features: Path, traceback_file: str | None) -> tuple:
-    """The fitted method, codes (n, bits) bool, and seconds; BenchmarkError for whatever it raises, and where all codes are the same."""
+    """The fitted method, and what `learn` gives; BenchmarkError for whatever it raises, and where all codes are the same."""
     if part.literals.get("uses_gpu"):
         gpus.lease()
     try:
         hasher = build(part, run, settings["set"])
         gc.enable()
         hasher.checkpoint = checkpoint(run, part, settings, dataset, features)
-        codes, seconds = learn(hasher, part, run, dataset, features)
+        codes, measured = learn(hasher, part, run, dataset, features)
     except BenchmarkError:
         raise
     except Exception as error:  # whatever a method raises is its author's to read, on one line
@@ -98,7 +101,7 @@ def learned(part: Component, run: Run, settings: dict, dataset: Path, features: 
         raise BenchmarkError(
             f"methods/{part.name}.py collapsed: all {len(codes):,} items have the same code; see its curves, and its settings"
         )
-    return hasher, codes, seconds
+    return hasher, codes, measured
 
 
 def checkpoint(run: Run, part: Component, settings: dict, dataset: Path, features: Path) -> Path:
@@ -122,28 +125,49 @@ def build(part: Component, run: Run, keywords: dict):
 
 
 def learn(hasher, part: Component, run: Run, dataset: Path, features: Path) -> tuple[np.ndarray, dict]:
-    """Fit on the training rows and encode every row: codes (n, bits) bool, and seconds of both."""
+    """Fit on the training rows and encode every row: packed codes uint8 (n, ceil(bits / 8)), and what was measured.
+
+    Files are opened anew for every block of rows, since all pages touched through a mapping count as memory while it is open.
+    """
     files = {"images": dataset / "images.npy", "features": features / "features.npy", "neighbours": features / "neighbours.npy"}
     recorded = {"images": dataset / "dataset.json", "features": features / "features.json", "neighbours": features / "neighbours.json"}
     split, bits = storage.unchanged(dataset / "split.npz", recorded["images"]), run.bits
-    train = np.load(split, allow_pickle=False)["train"]
-    consumed = {name: _opened(storage.unchanged(files[name], recorded[name])) for name in part.consumes if name != "codes"}
+    train = sampled(np.load(split, allow_pickle=False)["train"], part, run.seed)
+    opened = {name: partial(_opened, storage.unchanged(files[name], recorded[name])) for name in part.consumes if name != "codes"}
     if "codes" in part.consumes:
         import codes as imported  # here, since other methods need no reader of archives
 
-        n = len(_opened(files["features"]))
-        consumed["codes"] = imported.whole(user_file(hasher.path, bits, run.seed), n, bits)
-    fitted_on = {name: _read_only(array if name == "neighbours" else array[train]) for name, array in consumed.items()}
+        given = imported.whole(user_file(hasher.path, bits, run.seed), len(_opened(files["features"])), bits)
+        opened["codes"] = lambda: given
+    fitted_on = {
+        name: _read_only(opened[name]() if name == "neighbours" else rows_of(opened[name], train)) for name in _arguments(hasher.fit)
+    }
     started = time.perf_counter()
-    hasher.fit(**{name: fitted_on[name] for name in _arguments(hasher.fit)})
+    hasher.fit(**fitted_on)
     fitted = time.perf_counter()
-    encoded = {name: consumed[name] for name in _arguments(hasher.encode)}
-    n = len(next(iter(encoded.values())))
-    codes = np.empty((n, bits), dtype=bool)
+    encoded = _arguments(hasher.encode)
+    n = len(opened[encoded[0]]())
+    codes, ones = np.empty((n, -(-bits // 8)), np.uint8), np.zeros(bits, np.int64)
     for start in range(0, n, BLOCK):
-        block = {name: _read_only(array[start : start + BLOCK]) for name, array in encoded.items()}
-        codes[start : start + BLOCK] = checked(hasher.encode(**block), min(BLOCK, n - start), bits, part.name)
-    return codes, {"fit_seconds": fitted - started, "encode_seconds": time.perf_counter() - fitted}
+        block = hasher.encode(**{name: _read_only(opened[name]()[start : start + BLOCK]) for name in encoded})
+        ones += checked(block, min(BLOCK, n - start), bits, part.name).sum(axis=0)
+        codes[start : start + BLOCK] = np.packbits(block, axis=1)
+    seconds = {"fit_seconds": fitted - started, "encode_seconds": time.perf_counter() - fitted}
+    return codes, seconds | {"fitted_rows": len(train), "bit_balance": float(np.minimum(ones, n - ones).mean() / n)}
+
+
+def sampled(train: np.ndarray, part: Component, seed: int) -> np.ndarray:
+    """The training rows that a method is fitted on: all, or a sample of as many as its class says in `sample`, sorted."""
+    limit = part.literals.get("sample", len(train))
+    return train if len(train) <= limit else np.sort(np.random.default_rng(seed).choice(train, limit, replace=False))
+
+
+def rows_of(opened: Callable[[], np.ndarray], rows: np.ndarray) -> np.ndarray:
+    """Rows of an array in a file, in memory."""
+    kept = np.empty((len(rows), *opened().shape[1:]), opened().dtype)
+    for start in range(0, len(rows), GATHERED):
+        kept[start : start + GATHERED] = opened()[rows[start : start + GATHERED]]
+    return kept
 
 
 def _opened(path: Path) -> np.ndarray:
@@ -170,7 +194,6 @@ def checked(codes: np.ndarray, rows: int, bits: int, name: str) -> np.ndarray:
 def describe(run: Run, part: Component, keywords: dict, hasher, codes: np.ndarray, dataset: Path, features: Path) -> dict:
     """Everything that made the run, and what its codes look like."""
     device = getattr(hasher, "device_", "cpu")
-    ones = codes.mean(axis=0)  # (bits,)
     return provenance.record(
         run=vars(run),
         method=part.name,
@@ -181,16 +204,15 @@ def describe(run: Run, part: Component, keywords: dict, hasher, codes: np.ndarra
         threads=1,
         items=len(codes),
         distinct_codes=distinct(codes),
-        bit_balance=float(np.minimum(ones, 1 - ones).mean()),
         **getattr(hasher, "facts_", {}),
     )
 
 
 def distinct(codes: np.ndarray) -> int:
-    """How many codes differ, of bool (n, bits), by sorting them as words of 64 bits."""
-    packed = np.zeros((len(codes), -(-codes.shape[1] // 64) * 8), np.uint8)
-    packed[:, : -(-codes.shape[1] // 8)] = np.packbits(codes, axis=1)
-    words = packed.view(np.uint64).T  # (W, n)
+    """How many packed codes (n, bytes) differ, by sorting them as words of 64 bits."""
+    padded = np.zeros((len(codes), -(-codes.shape[1] // 8) * 8), np.uint8)
+    padded[:, : codes.shape[1]] = codes
+    words = padded.view(np.uint64).T  # (W, n)
     words = words[:, np.lexsort(words)]
     return 1 + int((words[:, 1:] != words[:, :-1]).any(axis=0).sum())
 

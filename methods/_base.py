@@ -10,7 +10,8 @@ import numpy as np
 class Hasher:
     """Learns a map from images to binary codes without labels.
 
-    label: name in tables; citation: key in report/references.bib, None for a control; uses_gpu: whether a GPU serves it.
+    label: name in tables; citation: key in report/references.bib, None for a control; uses_gpu: whether a GPU serves it; sample: where
+    the method is as good for it, how many of the training rows `fit` is given at most, drawn with the seed (run.json: fitted_rows).
 
     `__init__(self, n_bits, *, seed=0, ...)` only stores; its keywords and their defaults are the method's settings. A method
     without randomness leaves `seed` out, and then runs once. `fit` and `encode` declare by the names of their arguments what they

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import pickle
 import time
 import zipfile
 from collections.abc import Iterator
@@ -82,14 +81,17 @@ class Checkpoint:
                 damaged = archive.testzip()
             if damaged is None:
                 return torch.load(self.path, weights_only=True, map_location=self.noise.device)
-        except (OSError, ValueError, EOFError, RuntimeError, LookupError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+        except Exception as error:  # whatever the two raise for damaged bytes
             damaged = one_line(error)
         self.path.unlink()
         raise BenchmarkError(f"{self.path} was damaged ({damaged}) and is removed: the same command trains from the beginning")
 
-    def keep(self, history: list[torch.Tensor]) -> None:
-        """Keep the present state if a minute has passed; `history` has the curves of every batch so far."""
-        if self.path is None or time.monotonic() - self._saved < self.interval:
+    def keep(self, history: list[torch.Tensor], left: int) -> None:
+        """Keep the present state if a minute has passed; `history` has the curves of every batch so far.
+
+        left: batches to come. With none nothing is kept, so that a job that goes on makes one batch at least, whose curves it names.
+        """
+        if self.path is None or not left or time.monotonic() - self._saved < self.interval:
             return
         state = {"parts": [part.state_dict() for part in self.parts], "noise": self.noise.get_state(), "history": torch.stack(history)}
         state["device"] = self.noise.device.type

@@ -138,7 +138,7 @@ class BGAN(Hasher):
                 curves = self._step(seen, drawn, targets, beta) | {"beta": torch.tensor(beta, device=self.device_)}
             history.append(torch.stack(list(curves.values())))
             progress.advance(**curves)
-            checkpoint.keep(history)
+            checkpoint.keep(history, left=progress.total - len(history))
             if len(history) % per_epoch == 0:
                 check_finite(curves, epoch)
         for network in self.networks_:

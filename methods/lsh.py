@@ -9,10 +9,11 @@ class LSH(Hasher):
     """Signs of Gaussian random projections; two codes agree in a bit with probability 1 - angle / pi.
 
     Source: Charikar, STOC 2002, section 3.   Differs from the paper: the training mean is subtracted first, since features that
-    are all positive lie on one side of most hyperplanes.
+    are all positive lie on one side of most hyperplanes; the mean is that of `sample` training images where there are more.
     """
 
     label, citation, uses_gpu = "LSH", "charikar2002similarity", False
+    sample = 200_000
 
     def __init__(self, n_bits, *, seed=0):
         self.n_bits = n_bits

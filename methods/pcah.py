@@ -7,10 +7,12 @@ from methods._pca import principal_axes
 class PCAH(Hasher):
     """Signs of the leading principal components.
 
-    Source: Wang, Kumar & Chang, CVPR 2010, the unsupervised case of section 3.   Differs from the paper: nothing.
+    Source: Wang, Kumar & Chang, CVPR 2010, the unsupervised case of section 3.   Differs from the paper: of more
+    training images than `sample`, so many are drawn.
     """
 
     label, citation, uses_gpu = "PCAH", "wang2010semi", False
+    sample = 200_000
 
     def __init__(self, n_bits):
         self.n_bits = n_bits

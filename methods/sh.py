@@ -10,10 +10,11 @@ class SH(Hasher):
     """Signs of the smoothest one-dimensional Laplacian eigenfunctions along the principal axes, taken as uniformly distributed.
 
     Source: Weiss, Torralba & Fergus, NIPS 2008, section 3 and the authors' code, where every eigenfunction but the constant
-    varies along one axis only.   Differs from the paper: nothing.
+    varies along one axis only.   Differs from the paper: of more training images than `sample`, so many are drawn.
     """
 
     label, citation, uses_gpu = "SH", "weiss2008spectral", False
+    sample = 200_000
 
     def __init__(self, n_bits):
         self.n_bits = n_bits

@@ -44,7 +44,7 @@ def write(source: Path, output: Path, partial: bool = False, processes: int = 1)
 
     Raises BenchmarkError where the results are not what `collect` writes, or where `output` holds something that is no report.
     """
-    from report import figures, harness, page, references, results, tables, training
+    from report import distances, figures, gallery, harness, page, references, results, tables, training
 
     _check_output(output)
     found = results.read(source)
@@ -54,7 +54,8 @@ def write(source: Path, output: Path, partial: bool = False, processes: int = 1)
     built = tables.build(found)
     drawn = figures.draw(found, processes)
     trainings = training.draw(found, processes)
-    pictured = [*drawn, *(figure for item in trainings for figure in item.figures)]
+    galleries = gallery.build(found, source)
+    pictured = [*drawn, *distances.draw(galleries), *(figure for item in trainings for figure in item.figures)]
     cited = references.cited(_keys(found, built), references.read())
     spent = found.experiment.get("cost", {})
     cost = harness.sentence(harness.keep(source / "harness.json", harness.measure(spent, time.time())), spent.get("started"))
@@ -63,7 +64,9 @@ def write(source: Path, output: Path, partial: bool = False, processes: int = 1)
         _write_figures(folder / "figures", pictured)
         _write_report(folder / "report.tex", found, built, pictured, [item.key for item in cited])
         shutil.copyfile(references.BIBLIOGRAPHY, folder / "references.bib")
-        (folder / "index.html").write_text(page.render(found, built, drawn, trainings, cited, cost, source, output), encoding="utf-8")
+        (folder / "index.html").write_text(
+            page.render(found, built, drawn, trainings, galleries, cited, cost, source, output), encoding="utf-8"
+        )
     print(f"{output / 'index.html'}: {len(built)} tables, {len(drawn)} figures")
 
 

@@ -33,7 +33,7 @@ class Verdict:
     """What the runs of one data set and features say of a claim.
 
     words: the verdict; scope: whether they are a replication; rule: how it was found; comparisons: what it rests on; lacking: rows of the
-    rule that were not run; collapsed: near-collapsed rows among those compared.
+    rule that were not run, or not with settings of one kind; collapsed: near-collapsed rows among those compared.
     """
 
     question: str
@@ -77,7 +77,7 @@ def _verdict(results: Results, pair: Pair, claim: Claim) -> Verdict:
         scope="on the terms of the published figures" if same else "on these runs, not a replication",
         rule=_rule(claim),
         comparisons=comparisons,
-        lacking=[other for other in claim.against if not _settings(results, pair, claim.row, other)],
+        lacking=_lacking(results, pair, claim),
         collapsed=_collapsed(results, pair, dict.fromkeys(name for row, other, _ in compared for name in (row, other))),
     )
 
@@ -91,11 +91,20 @@ def _settings(results: Results, pair: Pair, rows: list[str], other: str) -> tupl
     """The two rows to compare, and whose settings both have; None where no two of a kind were run."""
     names = {method["name"] for method in results.methods}
     own, shared = f".tuned-{pair.dataset}", f".as-bgan-{pair.dataset}"
-    for kind, of_row, of_other in (("tuned", own, own), ("BGAN's tuning", own, shared), ("fixed settings", "", "")):
+    kinds = [("tuned", own, own), ("BGAN's tuning", own, shared), *(("fixed settings", encoder, encoder) for encoder in (".vgg19", ""))]
+    for kind, of_row, of_other in kinds:
         for row in rows:
             if {row + of_row, other + of_other} <= names:
                 return row + of_row, other + of_other, kind
     return None
+
+
+def _lacking(results: Results, pair: Pair, claim: Claim) -> list[str]:
+    run = {name for method in results.methods for name in (method["name"], method["name"].partition(".")[0])}
+    if not run & set(claim.row):
+        return [" or ".join(claim.row)]
+    unlike = [other for other in claim.against if other in run and not _settings(results, pair, claim.row, other)]
+    return [*(other for other in claim.against if other not in run), *(f"{other} with settings of the same kind" for other in unlike)]
 
 
 def _comparison(results: Results, pair: Pair, claim: Claim, row: str, other: str, settings: str) -> Comparison:
@@ -152,8 +161,8 @@ def _collapsed(results: Results, pair: Pair, names: dict[str, None]) -> list[str
 
 def _told(outcomes: dict[str, list[int]]) -> str:
     if len(outcomes) == 1:
-        return f"{next(iter(outcomes))} at every code length"
-    return "; ".join(f"{what} at {listed(lengths)} bits" for what, lengths in outcomes.items())
+        return f"at every code length {next(iter(outcomes))}"
+    return "; ".join(f"at {listed(lengths)} bits {what}" for what, lengths in outcomes.items())
 
 
 def listed(items: list) -> str:

@@ -64,7 +64,7 @@ def _kept(results: Results, pair: Pair, source: Path) -> dict[str, dict]:
     for method in results.methods[:METHODS]:
         path = source / "scores" / pair.dataset / pair.features / method["name"] / "histograms.npz"
         runs = {bits: _first_done(results, (*pair, method["name"], bits)) for bits in results.experiment["bits"]}
-        arrays = _read(path, {bits: run for bits, run in runs.items() if run}) if path.is_file() else {}
+        arrays = _read(path, {bits: run for bits, run in runs.items() if run}) if path.is_file() and any(runs.values()) else {}
         if arrays:
             kept[method["name"]] = arrays
     return kept
@@ -89,14 +89,14 @@ def _read(path: Path, runs: dict[int, dict]) -> dict:
 def _gallery(results: Results, pair: Pair, kept: dict[str, dict], budget: int) -> Gallery:
     images, lacking = _images(pair)
     queries = next(iter(kept.values()))["inspected"]
-    count = len(queries)
-    sprite, places = None, {}
-    while images is not None and count:
-        wanted = _wanted(kept, queries, count)
-        sprite, places = _sprite(images, wanted), {item: place for place, item in enumerate(wanted)}
+    count, sprite = len(queries), None
+    wanted = _wanted(kept, queries, count)
+    while images is not None:
+        sprite = _sprite(images, wanted)
         if len(sprite.uri) <= budget or count == 1:
             break
         count = max(1, min(count - 1, count * budget // len(sprite.uri)))
+        wanted = _wanted(kept, queries, count)
     labels = {method["name"]: method["label"] for method in results.methods}
     return Gallery(
         name=f"gallery--{pair.file_part}",
@@ -105,9 +105,10 @@ def _gallery(results: Results, pair: Pair, kept: dict[str, dict], budget: int) -
         lacking=lacking,
         data={
             "bits": results.experiment["bits"],
-            "queries": [{"image": int(query), "place": places.get(int(query), -1)} for query in queries[:count]],
+            "images": wanted.tolist(),
+            "queries": np.searchsorted(wanted, queries[:count]).tolist(),
             "methods": [
-                {"label": labels[name], "lengths": {bits: _length(arrays[bits], count, places) for bits in arrays if bits != "inspected"}}
+                {"label": labels[name], "lengths": {bits: _length(arrays[bits], count, wanted) for bits in arrays if bits != "inspected"}}
                 for name, arrays in kept.items()
             ],
         },
@@ -126,33 +127,33 @@ def _images(pair: Pair) -> tuple[np.ndarray | None, str]:
     return (images, "") if images.size else (None, "this data set was prepared without images")
 
 
-def _wanted(kept: dict[str, dict], queries: np.ndarray, count: int) -> list[int]:
+def _wanted(kept: dict[str, dict], queries: np.ndarray, count: int) -> np.ndarray:
     """Rows of the images that the first `count` queries show, each once, in the order of the data set."""
     items = [arrays[bits]["first"][:count].ravel() for arrays in kept.values() for bits in arrays if bits != "inspected"]
-    return np.unique(np.concatenate([queries[:count], *items])).tolist()
+    return np.unique(np.concatenate([queries[:count], *items]))
 
 
-def _length(arrays: dict[str, np.ndarray], count: int, places: dict[int, int]) -> dict:
-    """What is shown of one method at one code length; distances of pairs as shares of their kind."""
-    first = arrays["first"][:count]
+def _length(arrays: dict[str, np.ndarray], count: int, wanted: np.ndarray) -> dict:
+    """What is shown of one method at one code length: items as places in `wanted`, pairs as shares of their kind, and of correlations
+    those above the diagonal, row by row."""
     correlation = arrays["correlation"]
     pairs = arrays["pairs"] / np.maximum(1, arrays["pairs"].sum(axis=1, keepdims=True))
-    apart = np.abs(correlation[np.triu_indices(len(correlation), 1)].astype(np.int64))
+    upper = correlation[np.triu_indices(len(correlation), 1)]
+    apart = np.abs(upper.astype(np.int64)) if upper.size else np.zeros(1, np.int64)
     return {
-        "items": first.tolist(),
-        "places": [[places.get(item, -1) for item in row] for row in first.tolist()],
+        "items": np.searchsorted(wanted, arrays["first"][:count]).tolist(),
         "distances": arrays["first_distance"][:count].tolist(),
         "relevant": arrays["first_relevant"][:count].astype(int).tolist(),
         "tied": arrays["first_tied"][:count].tolist(),
         "ones": np.rint(100 * arrays["ones"]).astype(int).tolist(),
         "side": len(correlation),
-        "correlation": base64.b64encode(correlation.tobytes()).decode(),
-        "correlated": [round(float(apart.mean()) / 100, 3), int(apart.max()) / 100] if len(apart) else [0, 0],
+        "correlation": base64.b64encode(upper.tobytes()).decode(),
+        "correlated": [round(float(apart.mean()) / 100, 3), int(apart.max()) / 100],
         "pairs": np.round(pairs, 5).tolist(),
     }
 
 
-def _sprite(images: np.ndarray, rows: list[int]) -> Sprite:
+def _sprite(images: np.ndarray, rows: np.ndarray) -> Sprite:
     thumbnails = np.stack([_thumbnail(np.asarray(images[row])) for row in rows])  # (n, height, width, 3)
     n, height, width, _ = thumbnails.shape
     lossless = max(height, width) <= LOSSLESS

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 
@@ -83,6 +84,7 @@ def _code_point(character: str) -> str:
     return f"{{[}}U+{ord(character):04X}{{]}}"
 
 
+@functools.cache
 def width(text: str, points: int) -> float:
     """Width in points of text in Computer Modern of that size, its digits exact, other letters estimated from above."""
     return points * WIDER[points] * sum(_em(character) for character in unicodedata.normalize("NFC", text))

@@ -12,8 +12,9 @@ from urllib.parse import quote
 import jinja2
 
 import experiments
-from report import claims, gallery, summary
+from report import claims, summary
 from report.drawing import Figure, legend
+from report.gallery import Gallery
 from report.model import Cell, Column, Panel, Row, Table
 from report.references import Reference
 from report.results import Results
@@ -27,6 +28,7 @@ def render(
     tables: list[Table],
     figures: list[Figure],
     trainings: list[Training],
+    galleries: list[Gallery],
     references: list[Reference],
     cost: str,
     source: Path,
@@ -41,7 +43,7 @@ def render(
         winners=summary.winners(results),
         problems=summary.problems(results),
         verdicts=claims.verdicts(results),
-        gallery=gallery.build(results, source),
+        gallery=galleries,
         tables=tables,
         overview=next((figure for figure in figures if figure.name == "overview"), None),
         figures=[figure for figure in figures if figure.name != "overview"],

@@ -22,6 +22,7 @@ COLUMNS = (
 )
 STATUSES = ("confirmed", "second-hand", "re-run by a third party", "withdrawn")
 QUALIFIERS = ("", "about", "above")
+CHOSEN = re.compile(r"\.(tuned|as-bgan)-.*")  # after the name of a row whose settings were chosen on validation labels
 METRIC = re.compile(r"(map|precision)(@\d+)?(\[found\])?")
 CAPTION = (
     "Figures as published, by protocol and metric; a blank is not known. One is compared with a measured figure, with the difference"
@@ -31,6 +32,7 @@ CAPTION = (
     " the runs that a source lists."
 )
 VALUE = Value(metric="map")
+MEASURED = Value(metric="as-bgan")  # what measured rows under their own name hold, where a click asks for the runs behind a number
 BLANK = Cell("", "omitted")
 
 
@@ -135,7 +137,7 @@ def differences(results: Results, pair: Pair, method: dict, figure: Reported) ->
 
 def set_against(results: Results, figure: Reported) -> list[dict]:
     """The methods of the experiment that a published figure is set against, with settings chosen for them or not."""
-    return [method for method in results.methods if method["name"].partition(".")[0] in figure.against]
+    return [method for method in results.methods if CHOSEN.sub("", method["name"]) in figure.against]
 
 
 def replicated(results: Results, pair: Pair, name: str, metric: str) -> bool:
@@ -175,7 +177,7 @@ def _table(results: Results, name: str, figures: list[Reported]) -> Table:
             f"Measured: commit {results.experiment['commit'][:12]}, {results.experiment['date'][:10]}.",
         ],
         groups=[("Bits", len(lengths))],
-        columns=[Column(VALUE, bits, None, "not said" if bits is None else f"{bits}") for bits in lengths],
+        columns=[Column(MEASURED, bits, None, "not said" if bits is None else f"{bits}") for bits in lengths],
         panels=panels + _measured_panels(results, pairs, figures, lengths),
         cites=[],
     )
@@ -249,7 +251,14 @@ def _compared(results: Results, pair: Pair, method: dict, metric: str, figures: 
     if not any(cell.state == "complete" for cell in measured.values()):
         return []
     label = f"{method['label']}, measured by {metric}"
-    return [Row(method["name"], label, [*measured.values()]), Row(f"{method['name']} difference", "difference", [*less.values()])]
+    return [
+        Row(_row_name(method["name"], metric), label, [*measured.values()]),
+        Row(f"{method['name']} difference", "difference", [*less.values()]),
+    ]
+
+
+def _row_name(name: str, metric: str) -> str:
+    return name if metric == MEASURED.metric else f"{name} by {metric}"
 
 
 def _measured(results: Results, key: tuple[str, str, str], metric: str, bits: int | None) -> Cell:
@@ -262,7 +271,8 @@ def _measured_panels(results: Results, pairs: list[Pair], figures: list[Reported
     """What was measured of the methods that published figures are set against, apart, by each preset of those."""
     panels = []
     for preset in dict.fromkeys(figure.terms.metric for figure in figures if figure.terms.metric and figure.against):
-        named = dict.fromkeys(method["name"] for figure in figures for method in set_against(results, figure))
+        against = [method["name"] for figure in figures for method in set_against(results, figure)]
+        named = [method["name"] for method in results.methods if method["name"] in against]
         for pair in pairs:
             labels = {method["name"]: method["label"] for method in results.methods}
             rows = [Row(name, labels[name], [_measured(results, (*pair, name), preset, bits) for bits in lengths]) for name in named]

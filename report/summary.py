@@ -13,6 +13,7 @@ from report.model import Cell, Column
 from report.results import Pair, Results
 
 TITLE = "Unsupervised image hashing: results"
+NAMED = 4  # up to so many methods are named in a sentence, more are counted; the list of each code length names all
 
 
 @dataclass(frozen=True)
@@ -108,10 +109,14 @@ def _significance(bests: list[Best]) -> str:
         dagger, undecided, untested = names
         alike = list(group)
         words = ["significantly higher than every other method"] if dagger else []
-        words += [f"not distinguishable from {listed(undecided)}"] if undecided else []
-        words += [f"not tested against {listed(untested)}, for want of seeds"] if untested else []
+        words += [f"not distinguishable from {_named(undecided)}"] if undecided else []
+        words += [f"not tested against {_named(untested)}, for want of seeds"] if untested else []
         told += [f"{' and '.join(words)}{f' at {_lengths(alike)}' if len(alike) < len(bests) else ''}"] if words else []
     return f"; {'; '.join(told)}" if told else ""
+
+
+def _named(labels: list[str]) -> str:
+    return listed(labels) if len(labels) <= NAMED else f"{len(labels)} other methods"
 
 
 def _beside_features(results: Results, pair: Pair, bests: list[Best]) -> list[str]:

@@ -183,6 +183,19 @@ def test_training_that_was_stopped_goes_on_to_the_same_codes(images, neighbours,
     assert again.extras_["curves"].shape[0] == SMALL["epochs"]
 
 
+def test_training_that_was_killed_after_its_last_batch_goes_on_too(images, neighbours, tmp_path, monkeypatch):
+    """Its codes were not yet written: a chain of random kills came upon it."""
+    monkeypatch.setattr(Checkpoint, "interval", 0.0)
+    found = []
+    for _ in range(2):
+        hasher = BGAN(16, **SMALL)
+        hasher.checkpoint = tmp_path / "state.pt"
+        hasher.fit(images, flat(images), neighbours)
+        found.append(hasher.encode(images, flat(images)))
+        assert hasher.extras_["curves"].shape[0] == SMALL["epochs"]
+    assert (found[0] == found[1]).all()
+
+
 class SmallVGG(torch.nn.Module):
     """A network with VGG's dropout after fc6 and fc7, in little."""
 

@@ -61,15 +61,15 @@ def test_a_claim_whose_rows_were_not_run_says_which(tmp_path):
     assert verdict(found).lacking == ["bgan-nc", "bgan-na", "bgan-ca"]
     compared = verdict(found, "rq3")
     assert compared.words == "holds"
-    assert compared.lacking == ["sh", "pcah", "deepbit"]
-    assert compared.sentences == ["BGAN against LSH and ITQ, fixed settings: better at every code length."]
+    assert compared.lacking == ["sh", "pcah", "deepbit", "deepbit_rotation", "deepbit-squeezenet1_1"]
+    assert compared.sentences == ["BGAN against LSH and ITQ, fixed settings: at every code length better."]
 
 
 def test_an_incomplete_or_failed_cell_keeps_a_claim_from_holding(tmp_path):
     found = experiment(tmp_path, broken={("bgan-nc", 32, 1): "failed"})
     shown = verdict(found)
     assert shown.words == "holds in part (5 of 6 comparisons in favour, 0 against)"
-    assert "BGAN against N + C, fixed settings: better at 16 bits; not complete at 32 bits." in shown.sentences
+    assert "BGAN against N + C, fixed settings: at 16 bits better; at 32 bits not complete." in shown.sentences
 
 
 def test_rows_with_chosen_settings_are_preferred_and_never_mixed_with_fixed_ones(tmp_path):
@@ -83,8 +83,13 @@ def test_rows_with_chosen_settings_are_preferred_and_never_mixed_with_fixed_ones
         ("BGAN", "C + A", "fixed settings"),
     ]
     assert [list(found.outcomes) for found in shown.comparisons] == [["worse"], ["better"], ["better"]]
+    on_vgg = {"bgan": 0.5, "bgan-nc": 0.4, "bgan.vgg19": 0.3, "bgan-nc.vgg19": 0.6}
+    (compared,) = verdict(experiment(tmp_path, on_vgg, {("bgan-nc.vgg19", "bgan.vgg19"): "yes"})).comparisons
+    assert (compared.row, compared.other, list(compared.outcomes)) == ("BGANvgg19", "N + Cvgg19", ["worse"])
     alone = verdict(experiment(tmp_path, {"bgan.tuned-digits": 0.7, "bgan-nc": 0.1}, {}))
     assert alone.words == "cannot be said"
+    assert alone.lacking == ["bgan-na", "bgan-ca", "bgan-nc with settings of the same kind"]
+    assert verdict(experiment(tmp_path, {"itq": 0.5, "lsh": 0.4}, {})).lacking == ["bgan"]
 
 
 def test_near_collapsed_rows_are_named_in_the_claims_that_rest_on_them(tmp_path):
@@ -109,8 +114,8 @@ def test_times_are_compared_run_by_run(tmp_path):
         writer.writerows(runs)
     shown = verdict(results.read(folder), "rq4")
     assert shown.words == "holds in part (1 of 2 comparisons in favour, 0 against)"
-    assert shown.sentences == ["BGAN against ITQ, fixed settings: better at 16 bits; not distinguishable at 32 bits."]
-    assert shown.rule.startswith("lower encode microseconds than each of lsh, sh, pcah, itq, deepbit at every code length")
+    assert shown.sentences == ["BGAN against ITQ, fixed settings: at 16 bits better; at 32 bits not distinguishable."]
+    assert shown.rule.startswith("lower encode microseconds than each of lsh, sh, pcah, itq, deepbit, ")
 
 
 def test_every_row_of_a_rule_is_a_method_or_a_variant():
@@ -166,6 +171,8 @@ def test_winners_are_told_in_groups_of_code_lengths(tmp_path):
         "Ranking by the features themselves has 0.620 (Exact cosine; the best method is above it at 2 of 2 code lengths)"
     )
     assert told("open", {("bgan", "lsh"): "yes"})[0].endswith("; not distinguishable from ITQ.")
+    many = {"bgan": 0.7} | {f"m{place}": 0.1 for place in range(5)}
+    assert summary.winners(experiment(tmp_path / "many", many, {}))[0].endswith("; not distinguishable from 5 other methods.")
     untested = dict.fromkeys(both, "too few seeds")
     assert told("untested", untested)[0].endswith("; not tested against ITQ and LSH, for want of seeds.")
     changing = told("changing", both, lambda name, bits, seed: 0.9 if (name, bits) == ("lsh", 32) else levels[name])

@@ -9,6 +9,7 @@ from scipy.io import savemat
 
 import codes
 import evaluation
+import storage
 from evaluation import imported
 from experiments import BenchmarkError
 
@@ -102,6 +103,7 @@ def test_the_command_scores_as_the_function_does(tmp_path, monkeypatch):
     labels, rows = np.arange(60) % 3, np.random.default_rng(1).permutation(60)
     np.save(data / "labels.npy", labels)
     np.savez(data / "split.npz", query=rows[:20], database=rows[20:], train=rows[20:])
+    storage.write_json(data / "dataset.json", {"sha256": {name: storage.digest(data / name) for name in ("labels.npy", "split.npz")}})
     np.save("codes.npy", SIGNS)
     np.save("queries.npy", SIGNS[rows[:20]])
     np.save("database.npy", SIGNS[rows[20:]])

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import downloads
 import experiments
@@ -195,6 +196,46 @@ def test_a_cache_that_cannot_be_written_is_one_line(tmp_path):
     assert done.returncode == 1
     assert done.stderr.startswith("datasets: cannot write cache/datasets/digits (")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.fixture
+def bound_by_permissions(tmp_path):
+    """Runs `python -m datasets` in tmp_path so that permissions hold, also where we are root."""
+    prefix = []
+    if os.geteuid() == 0:
+        if not shutil.which("setpriv"):
+            pytest.skip("root may write everywhere, and there is no setpriv")
+        prefix = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+
+    def run(*arguments):
+        command = [*prefix, sys.executable, "-m", "datasets", *arguments]
+        environment = os.environ | {"PYTHONPATH": str(experiments.ROOT)}
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+
+    yield run
+    for folder in (tmp_path, tmp_path / "data", tmp_path / "data/a"):
+        folder.chmod(0o755)
+
+
+def test_a_read_only_cache_is_one_line_and_a_read_only_data_folder_is_enough(tmp_path, bound_by_permissions):
+    data = tmp_path / "data"
+    (data / "a").mkdir(parents=True)
+    for name, text in (("database", "a/1.png 1\na/2.png 1\n"), ("train", "a/1.png 1\n"), ("test", "a/0.png 1\n")):
+        (data / f"{name}.txt").write_text(text)
+    for number in range(3):
+        Image.fromarray(np.full((9, 9, 3), number, np.uint8)).save(data / f"a/{number}.png")
+    asked = ["mine", "--settings", json.dumps({"of": "image_list", "set": {"path": "."}}), "--data", "data"]
+    for folder in (tmp_path, data, data / "a"):
+        folder.chmod(0o555)
+    done = bound_by_permissions(*asked)
+    assert done.returncode == 1
+    assert done.stderr.startswith("datasets: cannot write cache/datasets/mine (")
+    assert done.stderr.count("\n") == 1
+    assert os.listdir(tmp_path) == ["data"], "nothing half-written"
+    tmp_path.chmod(0o755)
+    done = bound_by_permissions(*asked)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "cache/datasets/mine/dataset.json").is_file()
 
 
 def test_a_class_without_database_items_is_refused():

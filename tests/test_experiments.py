@@ -163,7 +163,7 @@ def test_files_are_looked_for_where_some_are_needed_and_not_yet_prepared(tmp_pat
     monkeypatch.chdir(tmp_path)
     assert experiments.unprepared(loaded()) == []
     assert experiments.unprepared(loaded("config.yaml", features=["gist", "vgg19_fc7"])) == [("features", "vgg19_fc7")]
-    asked = loaded("paper.yaml")
+    asked = loaded("paper.yaml", methods=["itq"])
     everything = [*(("datasets", name) for name in asked["datasets"]), ("features", "vgg19_fc7")]
     assert experiments.unprepared(asked) == everything
     for dataset in asked["datasets"]:
@@ -176,6 +176,28 @@ def test_files_are_looked_for_where_some_are_needed_and_not_yet_prepared(tmp_pat
     assert experiments.unprepared(asked) == [("features", "vgg19_fc7")], "once, though three data sets ask for it"
     asked["variants"]["datasets"]["nuswide-21"] = {"of": "nuswide", "set": {"leave_out_missing": True}}
     assert experiments.unprepared(asked) == [("datasets", "nuswide-21"), ("features", "vgg19_fc7")], "prepared with other settings"
+
+
+def test_files_of_methods_are_looked_for_once_each(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(experiments.DATA_VARIABLE, "data")
+    asked = loaded(methods=["itq", "mine", "deep", "deeper"], bits=[12, 24])
+    deep = {"of": "bgan", "set": {"encoder": "squeezenet1_1", "weights": "weights/mine.pth", "sha256": "0" * 64}}
+    mine = {"of": "imported", "set": {"path": "mine-{bits}.mat:B"}}
+    asked["variants"]["methods"] |= {"mine": mine, "deep": deep, "deeper": deep | {"label": "Deeper"}}
+    assert experiments.unprepared(asked) == [("methods", "mine"), ("methods", "deep"), ("methods", "deeper")]
+    Path("data").mkdir()
+    Path("data/mine-12.mat").touch()
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    assert experiments.missing_files(asked).endswith("add --config 'methods=[itq]' to the command")
+    own, weights = capfd.readouterr().err.splitlines()
+    assert own == "methods: mine needs data/mine-24.mat, which is missing: put it there, or change `path`"
+    assert weights.startswith("networks: weights data/weights/mine.pth are missing: put your file there, or get https://")
+    for run in experiments.runs(asked):
+        if run.variant != "itq":
+            Path(run.folder).mkdir(parents=True)
+            Path(run.folder, "run.json").touch()
+    assert experiments.unprepared(asked) == []
 
 
 def test_what_is_there_can_be_run_by_what_the_last_line_says():

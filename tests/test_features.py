@@ -71,7 +71,7 @@ def test_a_feature_file_of_any_float_is_read_as_float32(tmp_path, dtype):
         (np.zeros((49, 7)), "has 49 rows, expected one for each of the 50 images"),
         (np.zeros(50), r"holds float64 of shape \(50,\), expected float16, 32 or 64 of shape \(n, d\)"),
         (np.zeros((50, 7), int), "holds int64"),
-        (np.array([{"a": 1}], dtype=object), r"is not a \.npy array of numbers"),
+        (np.array([{"a": 1}], dtype=object), r"is no \.npy array of numbers"),
     ],
 )
 def test_a_wrong_feature_file_is_named(tmp_path, array, message):
@@ -85,7 +85,7 @@ def test_a_missing_or_damaged_feature_file_is_named(tmp_path):
         from_file(tmp_path)
     np.save(tmp_path / "f.npy", np.zeros((50, 7)))
     (tmp_path / "f.npy").write_bytes((tmp_path / "f.npy").read_bytes()[:200])
-    with pytest.raises(BenchmarkError, match=r"is not a \.npy array of numbers"):
+    with pytest.raises(BenchmarkError, match=r"is no \.npy array of numbers"):
         from_file(tmp_path)
 
 

@@ -16,7 +16,7 @@ from evaluation.histograms import hamming
 from evaluation.relevance import Relevance
 from experiments import BenchmarkError
 from report import __main__ as command
-from report import figures, gallery, results
+from report import distances, figures, gallery, results
 
 QUERIES, DATABASE = 30, 200
 
@@ -65,16 +65,17 @@ def test_thumbnails_are_the_images_and_places_lead_to_them(tmp_path, monkeypatch
         top, left = place // gallery.ACROSS * sprite.down, place % gallery.ACROSS * sprite.across
         return pixels[top : top + sprite.height, left : left + sprite.width]
 
+    rows = shown.data["images"]
     query = shown.data["queries"][3]
-    assert query["image"] == inspection.chosen(QUERIES)[3]
-    np.testing.assert_array_equal(tile(query["place"]), images[query["image"]])
-    found = shown.data["methods"][2]["lengths"][32]
-    for item, place in zip(found["items"][3], found["places"][3], strict=True):
-        np.testing.assert_array_equal(tile(place), images[item])
-    places = {
-        place for method in shown.data["methods"] for length in method["lengths"].values() for row in length["places"] for place in row
-    }
-    assert len(places) <= QUERIES + DATABASE  # each image once
+    assert rows[query] == inspection.chosen(QUERIES)[3]
+    np.testing.assert_array_equal(tile(query), images[rows[query]])
+    with np.load(tmp_path / "results/scores/digits/pixels/itq/histograms.npz") as kept:
+        first = kept["32bit/seed0/first"][3]
+    found = shown.data["methods"][2]["lengths"][32]["items"][3]
+    assert [rows[place] for place in found] == first.tolist()
+    for place in found:
+        np.testing.assert_array_equal(tile(place), images[rows[place]])
+    assert len(set(rows)) == len(rows)  # each image once
 
 
 def test_the_arrays_are_those_of_the_first_done_seed(tmp_path, monkeypatch):
@@ -88,8 +89,10 @@ def test_the_arrays_are_those_of_the_first_done_seed(tmp_path, monkeypatch):
         pairs = kept["32bit/seed0/pairs"]
     np.testing.assert_allclose(methods["ITQ"][32]["pairs"], pairs / pairs.sum(axis=1, keepdims=True), atol=1e-5)
     assert list(methods["BGAN"]) == [16]
-    matrix = np.frombuffer(base64.b64decode(methods["LSH"][32]["correlation"]), np.int8).reshape(32, 32)
-    off = np.abs(matrix[np.triu_indices(32, 1)].astype(int)) / 100
+    with np.load(folder / "scores/digits/pixels/lsh/histograms.npz") as kept:
+        upper = kept["32bit/seed0/correlation"][np.triu_indices(32, 1)]
+    assert base64.b64decode(methods["LSH"][32]["correlation"]) == upper.tobytes()
+    off = np.abs(upper.astype(int)) / 100
     assert methods["LSH"][32]["correlated"] == [pytest.approx(off.mean(), abs=1e-3), off.max()]
 
 
@@ -160,6 +163,23 @@ def test_a_damaged_file_is_one_error(tmp_path, monkeypatch):
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(BenchmarkError, match=r"histograms\.npz cannot be read .*; delete it, and its job scores again"):
         built(folder)
+
+
+def test_distances_are_a_figure_too(tmp_path, monkeypatch, undrawn):
+    """The first length of at least 32 bits, or the last that any method has."""
+    monkeypatch.chdir(tmp_path)
+    folder = experiment(tmp_path)
+    (figure,) = distances.draw(built(folder))
+    assert (figure.name, "32 bits" in figure.caption) == ("distances--digits--pixels", True)
+    assert figure.svg.count("Hamming distance") == len(METHODS)
+    command.write(folder, folder / "report")
+    assert (folder / "report/figures/distances--digits--pixels.pdf").is_file()
+    assert "figures/distances--digits--pixels" in (folder / "report/report.tex").read_text(encoding="utf-8")
+    everything = {(name, 32, seed): "missing" for name, *_ in METHODS for seed in (0, 1, 2)}
+    (figure,) = distances.draw(built(experiment(tmp_path, broken=everything)))
+    assert "16 bits" in figure.caption
+    nothing = everything | {(name, 16, seed): "missing" for name, _, seed in everything}
+    assert built(experiment(tmp_path, broken=nothing)) == []
 
 
 def test_hostile_names_stay_text_in_the_data(tmp_path, monkeypatch, undrawn):
@@ -249,11 +269,12 @@ def test_a_thumbnail_shows_the_pixels_of_its_image(report, page):
     page.locator("#gallery select[data-picks=dataset]").select_option("0")
     page.locator(".queries button").nth(2).click()
     bits = int(page.locator("#gallery select[data-picks=bits]").input_value())
-    item = report[1][0].data["methods"][1]["lengths"][bits]["items"][2][4]
+    data = report[1][0].data
+    item = data["images"][data["methods"][1]["lengths"][bits]["items"][2][4]]
     image = np.load(report[0].parent / "cache/datasets/digits/images.npy")[item]
     read = """(canvas) => [canvas.width, ...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data]"""
-    width, *data = page.locator(".retrieved tbody tr").nth(1).locator("canvas").nth(4).evaluate(read)
-    pixels = np.array(data, np.uint8).reshape(width, width, 4)[..., :3]
+    width, *read_pixels = page.locator(".retrieved tbody tr").nth(1).locator("canvas").nth(4).evaluate(read)
+    pixels = np.array(read_pixels, np.uint8).reshape(width, width, 4)[..., :3]
     np.testing.assert_array_equal(pixels, np.kron(image, np.ones((8, 8, 1), np.uint8)))
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from test_report import DIGITS, HOSTILE, built, write_results
 
 import experiments
-from report import latex, latex_text, results
+from report import latex, latex_layout, latex_text, results
 from report import tables as report_tables
 from report.declarations import Value
 from report.latex_text import escape
@@ -84,10 +84,10 @@ def test_tables_of_many_methods_are_cut_into_parts_that_fit(tmp_path, document):
 
 def test_a_part_repeats_no_row_and_loses_none(tmp_path):
     table = built(ablations(tmp_path))["conventions"]
-    chosen = latex.layout(table)
-    blocks = latex._columns_of_parts(table, chosen)
+    chosen = latex_layout.layout(table)
+    blocks = latex_layout._blocks(table, chosen)
     assert [column.label for block in blocks for column in block.columns] == [column.label for column in table.columns]
-    pages = latex._pages(blocks[0], chosen, True)
+    pages = latex_layout._pages(blocks[0], chosen, True)
     assert len(pages) > 2
     shown = [(panel.bits, row.name) for page in pages for panel in page.panels for row in panel.rows]
     assert shown == [(panel.bits, row.name) for panel in table.panels for row in panel.rows]
@@ -103,9 +103,9 @@ def made_up(columns, text="0.500", label="ITQ", rows=1, span=None):
 
 
 def test_a_table_takes_the_narrowest_place_that_it_fits():
-    chosen = [latex.layout(made_up(columns)) for columns in (2, 7, 14)]
+    chosen = [latex_layout.layout(made_up(columns)) for columns in (2, 7, 14)]
     assert [(layout.environment, layout.columns) for layout in chosen] == [("table", 2), ("table*", 7), ("table*", 7)]
-    assert latex.layout(made_up(5, label="BGAN: " + "a very long name " * 4)).label == latex.LABEL
+    assert latex_layout.layout(made_up(5, label="BGAN: " + "a very long name " * 4)).label == latex_layout.LABEL
     assert r"\multicolumn{7}{c}{0.6}" in latex.render(made_up(14, span=True), [])
 
 
@@ -213,6 +213,6 @@ def test_hostile_names_and_captions_stay_text_in_tables(tmp_path):
 def test_bold_is_on_the_printed_maximum_and_on_all_that_tie_with_it(numbers, decimals):
     value = Value(metric="map", decimals=decimals)
     rows = report_tables._with_best([Row(str(place), "m", [Cell(value.printed(number))]) for place, number in enumerate(numbers)])
-    source = latex.body(1, Panel("p", DIGITS, None, rows, []), latex.Layout(False, latex.SMALL, None, 1))
+    source = latex.body(1, Panel("p", DIGITS, None, rows, []), latex_layout.Layout(False, latex_layout.SMALL, None, 1))
     bold = re.findall(r"\\textbf\{([\d.]+)\}", source)
     assert bold == [row.cells[0].text for row in rows if row.cells[0].text == max(row.cells[0].text for row in rows)]

@@ -54,6 +54,13 @@ def test_planning_imports_nothing_heavy():
     assert not names & {"torch", "numpy", "pandas"}
 
 
+def test_the_network_is_reached_by_one_module():
+    """And nothing that the default experiment reads asks for it: see test_experiments.py."""
+    reaching = {"urllib.request", "http.client", "socket", "ssl", "ftplib", "requests", "httpx", "torch.hub", "torchvision"}
+    for path in [*ROOT.glob("*.py"), *FLOOR_FILES]:
+        assert bool(experiments.imported_modules(path) & reaching) == (path.name == "downloads.py"), path
+
+
 @pytest.mark.parametrize("floor", ["methods", "datasets", "features"])
 def test_every_plugin_can_be_read_without_importing_it(floor):
     for name in experiments.plugins(floor):

@@ -29,6 +29,17 @@ def image(path, size=(20, 12), colour=(200, 100, 50)):
     Image.new("RGB", size, colour).save(path)
 
 
+def sound(found):
+    """No leak, by the check and by sets; duplicates are counted."""
+    if all(len(getattr(found, part)) for part in ("query", "database", "train")):
+        _base.check(found, "made-up")
+    query, database, train = set(found.query.tolist()), set(found.database.tolist()), set(found.train.tolist())
+    assert not query & (database | train)
+    assert found.train_outside or train <= database
+    pictures = {found.images[row].tobytes() for row in database}
+    assert _base.duplicate_queries(found) == sum(found.images[row].tobytes() in pictures for row in query)
+
+
 @pytest.mark.data
 class TestRealFiles:
     def test_mirflickr_counts_are_the_published_ones(self):
@@ -111,6 +122,7 @@ class TestMIRFlickr:
             assert getattr(found, part).tolist() == [row for row in whole[part] if row < 40]
         assert found.images[6].mean(axis=(0, 1))[0] == pytest.approx(7, abs=2), "row 6 is im7.jpg"
         assert any(rule.startswith("subset: the 40 images that exist") for rule, _ in found.rules)
+        sound(found)
 
     def test_zips_read_as_the_folders_do(self, flickr):
         folders = mirflickr.MIRFlickr(subset=True, size=8).load(flickr.parent, Path("no-cache"))
@@ -148,6 +160,7 @@ class TestMIRFlickr:
         (flickr / "20015.txt").write_text("\n".join(map(str, range(1, 20_016))))
         found = dataset.load(flickr.parent, Path("no-cache"))
         assert len(found.query) + len(found.database) == 40
+        sound(found)
 
     @pytest.mark.parametrize(
         ("content", "message"),
@@ -268,6 +281,7 @@ class TestNUSWIDE:
         assert found.images.names == tuple(names[row] for row in (2, 3, 4, 5, 1, 0))
         assert (found.query.tolist(), found.database.tolist(), found.train.tolist()) == ([4, 5], [0, 1, 2, 3], [2, 0])
         assert found.labels[:, 0].tolist() == [False, True, False, True, True, False]
+        sound(found)
         (wide / "Flickr/actor/0002_1.jpg").unlink()
         less = nuswide.NUSWIDE(protocol="21-list", size=4, leave_out_missing=True).load(wide.parent, Path("no-cache"))
         assert (less.query.tolist(), less.database.tolist(), less.train.tolist()) == ([3, 4], [0, 1, 2], [1])

@@ -219,16 +219,24 @@ def test_without_what_snakemake_knows_edited_sources_run_again(project, edited, 
     assert not planned & set(order[: order.index(first)])
 
 
-def test_a_damaged_cache_file_is_found_removed_and_made_anew(project):
-    expected = (project.folder / "results/metrics.csv").read_bytes()
+def test_a_damaged_cache_file_is_found_before_anything_is_lost_and_made_anew(project):
+    before = {path: path.read_bytes() for path in project.folder.glob("results/**/*") if path.is_file()}
     path = project.folder / "cache/features/digits/pixels/features.npy"
-    content = bytearray(path.read_bytes())
-    content[5000] ^= 1
-    path.write_bytes(content)
+    name, whole = path.relative_to(project.folder).as_posix(), path.read_bytes()
+    path.write_bytes(whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:])
     failed = project.snakemake("collect", config="stale.yaml")
     assert failed.returncode != 0
-    assert "features.npy was damaged and is removed (its SHA-256 was" in failed.stdout + failed.stderr
-    assert "Traceback" not in failed.stdout + failed.stderr
-    assert not path.exists()
-    project.run("collect", config="stale.yaml")
-    assert (project.folder / "results/metrics.csv").read_bytes() == expected
+    assert f"{name} was damaged since it was made (its SHA-256 is" in failed.stdout + failed.stderr
+    assert {path: path.read_bytes() for path in before} == before
+    path.unlink()
+    project.run(name, config="stale.yaml")
+    assert path.read_bytes() == whole
+    project.run("collect", "--touch", config="stale.yaml")
+    assert "Nothing to be done" in project.run("collect", "--dry-run", config="stale.yaml")
+    done = project.collect()
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_cache_file_that_was_only_touched_makes_nothing_anew(project):
+    os.utime(project.folder / "cache/features/digits/pixels/features.npy")
+    assert "Nothing to be done" in project.run("collect", "--dry-run", config="stale.yaml")

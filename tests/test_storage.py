@@ -10,6 +10,7 @@ import pytest
 import progress
 import provenance
 import storage
+from experiments import BenchmarkError
 
 
 def test_a_file_is_there_only_when_its_block_ends(tmp_path):
@@ -45,6 +46,98 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path):
         raise RuntimeError
     assert os.listdir(folder) == ["new"]
     assert os.listdir(tmp_path) == ["run"]
+
+
+def test_a_folder_is_the_old_one_the_new_one_or_absent_at_every_moment(tmp_path, monkeypatch):
+    folder, seen = tmp_path / "run", []
+    folder.mkdir()
+    for name in ("old", "old too"):
+        (folder / name).touch()
+    for name in ("replace", "fsync", "unlink", "rmdir"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *given, real=real, **rest: (seen.append(states(folder)), real(*given, **rest))[1])
+    with storage.new_folder(folder) as temporary:
+        for name in ("new", "new too"):
+            (temporary / name).touch()
+    assert set(seen) == {("old", "old too"), (), ("new", "new too")}
+
+
+def states(folder):
+    return tuple(sorted(os.listdir(folder))) if folder.exists() else ()
+
+
+def test_bytes_are_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
+    """A power cut keeps what was synchronised: every file and its folder before the renaming, then the names."""
+    order = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: order.append(os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}"))))
+    monkeypatch.setattr(os, "replace", lambda source, target, real=os.replace: (order.append("renamed"), real(source, target)))
+    with storage.new_folder(tmp_path / "run") as temporary:
+        (temporary / "codes").write_bytes(b"1")
+    assert order == ["codes", temporary.name, "renamed", tmp_path.name]
+    order.clear()
+    with storage.new_file(tmp_path / "a") as temporary:
+        temporary.write_bytes(b"1")
+    assert order == [temporary.name, "renamed", tmp_path.name]
+
+
+def test_what_a_killed_job_left_is_removed_and_nothing_else(tmp_path):
+    (tmp_path / ".a.123.part.npy").touch()
+    (tmp_path / ".bgan.abcdefgh.part").mkdir()
+    (tmp_path / ".bgan.abcdefgh.old.part").mkdir()
+    others = [".a.b.123.part.npy", ".a.123.part.csv", ".bgan.trial1.abcdefgh.part", ".itq.abcdefgh.part"]
+    for name in others:
+        (tmp_path / name).mkdir()
+    with storage.new_file(tmp_path / "a.npy") as temporary:
+        temporary.touch()
+    with storage.new_folder(tmp_path / "bgan"):
+        pass
+    assert sorted(os.listdir(tmp_path)) == sorted([*others, "a.npy", "bgan"])
+
+
+@pytest.mark.parametrize("new", [storage.new_file, storage.new_folder])
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path, new):
+    (tmp_path / "results").touch()
+    expected = r"^cannot write .*results/run \(.*\): expected a folder that can be written, on a disk with space$"
+    with pytest.raises(BenchmarkError, match=expected), new(tmp_path / "results" / "run"):
+        pass
+
+
+def described(folder, content=b"whole"):
+    (folder / "a.npy").write_bytes(content)
+    storage.write_json(folder / "a.json", {"sha256": storage.digest(folder / "a.npy")})
+    return folder / "a.npy", folder / "a.json"
+
+
+def test_an_array_is_read_whole_only_when_it_is_newer_than_its_description(tmp_path, monkeypatch):
+    array, description = described(tmp_path)
+    assert storage.unchanged(array, description) == array
+    os.utime(array)  # copied from elsewhere, say
+    assert storage.unchanged(array, description) == array
+    monkeypatch.setattr(storage, "digest", lambda path: 1 / 0)
+    assert storage.unchanged(array, description) == array, "it was read once, and found the same"
+    os.utime(array, ns=(0, 0))
+    assert storage.unchanged(array, description) == array
+
+
+def test_a_damaged_or_missing_array_is_said(tmp_path):
+    array, description = described(tmp_path)
+    array.write_bytes(b"whale")
+    expected = (
+        r"a.npy was damaged since it was made \(its SHA-256 is .*, .*a.json says .*\): delete it and add its name to the same command"
+    )
+    for _ in range(2):
+        with pytest.raises(BenchmarkError, match=expected):
+            storage.unchanged(array, description)
+    array.unlink()
+    with pytest.raises(BenchmarkError, match=r"a.npy is missing: run the same command again"):
+        storage.unchanged(array, description)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"sha256": ', "\x00\xff"])
+def test_a_damaged_description_is_named(tmp_path, content):
+    (tmp_path / "a.json").write_bytes(content.encode("latin-1"))
+    with pytest.raises(BenchmarkError, match=r"a.json is damaged \(.*\): delete it, and run the same command again"):
+        storage.read_json(tmp_path / "a.json")
 
 
 def test_digest_is_sha256(tmp_path):

@@ -108,6 +108,7 @@ def test_it_writes_tables_and_a_report(copy):
     runs = rows_of(copy.folder / "results/runs.csv")
     assert len(runs) == 2 * (2 + 1 + 2 + 2)
     assert {row["status"] for row in runs} == {"done"}
+    assert {(row["method"], row["encoder"], row["weights"]) for row in runs} >= {("itq", "pixels", ""), ("bgan", "conv", "")}
     page = (copy.folder / "results/report/index.html").read_text()
     assert "BGAN, 1 epoch" in page
     assert list((copy.folder / "results/report/tables").glob("*.tex"))

@@ -25,14 +25,14 @@
     context.drawImage(sprite, (place % perRow) * across, Math.floor(place / perRow) * down, width, height, 0, 0, canvas.width, canvas.height);
     return canvas;
   }
-  const picture = (sprite, place, side, label) => (sprite && place >= 0 ? [thumbnail(sprite, place, side, label)] : []);
+  const picture = (sprite, place, side, label) => (sprite ? [thumbnail(sprite, place, side, label)] : []);
 
-  function queries({ queries: shown, sprite }) {
+  function queries({ queries: shown, images, sprite }) {
     section.querySelector(".queries").replaceChildren(
-      ...shown.map(({ image, place }, at) => {
-        const name = `Query: image ${image}`;
+      ...shown.map((place, at) => {
+        const name = `Query: image ${images[place]}`;
         const button = make("button", { type: "button", "aria-pressed": at === picked.query, "aria-label": name, title: name }, ...picture(sprite, place, 40, ""));
-        if (!button.firstChild) button.append(image);
+        if (!sprite) button.append(images[place]);
         button.firstElementChild?.setAttribute("aria-hidden", "true");
         button.addEventListener("click", () => pick({ query: at }));
         return button;
@@ -40,29 +40,31 @@
     );
   }
 
-  function item(found, at, place, sprite) {
+  function item(found, at, { images, sprite }) {
+    const place = found.items[picked.query][at];
     const right = found.relevant[picked.query][at] === 1;
     const distance = found.distances[picked.query][at];
-    const words = `image ${found.items[picked.query][at]}, ${right ? "relevant" : "not relevant"}, distance ${distance}`;
+    const words = `image ${images[place]}, ${right ? "relevant" : "not relevant"}, distance ${distance}`;
     const mark = make("span", { class: `mark ${right ? "right" : "wrong"}` }, right ? "✓" : "✗", make("small", {}, ` ${distance}`));
     return make("td", { class: `item${right ? " right" : ""}`, title: words }, ...picture(sprite, place, 64, words), mark);
   }
 
-  function retrieved({ methods, queries: shown, sprite }) {
-    const query = shown[picked.query];
+  function retrieved(shown) {
+    const { methods, images, sprite } = shown;
+    const query = shown.queries[picked.query];
     const ranks = Array.from({ length: 10 }, (_, at) => make("th", { scope: "col" }, String(at + 1)));
-    const head = make("tr", {}, make("td", { class: "query" }, ...picture(sprite, query.place, 64, `Query, image ${query.image}`)), ...ranks, make("th", { scope: "col" }, "as far, not shown"));
+    const head = make("tr", {}, make("td", { class: "query" }, ...picture(sprite, query, 64, `Query, image ${images[query]}`)), ...ranks, make("th", { scope: "col" }, "as far, not shown"));
     const rows = methods.map(({ label, lengths }) => {
       const found = lengths[picked.bits];
       if (!found) return make("tr", {}, make("th", { scope: "row" }, label), make("td", { colspan: 11 }, "no run of this length is done"));
       const right = found.relevant[picked.query].reduce((sum, one) => sum + one, 0);
-      const items = found.places[picked.query].map((place, at) => item(found, at, place, sprite));
+      const items = found.items[picked.query].map((_, at) => item(found, at, shown));
       const tied = found.tied[picked.query];
       const heading = make("th", { scope: "row" }, label, make("small", {}, `${right} of ${items.length}`));
       return make("tr", {}, heading, ...items, make("td", {}, tied ? `+ ${tied.toLocaleString("en")}` : ""));
     });
     section.querySelector(".retrieved").replaceChildren(make("thead", {}, head), make("tbody", {}, ...rows));
-    section.querySelector(".status").textContent = `Query: image ${query.image} (${picked.query + 1} of ${shown.length}), ${picked.bits} bits.`;
+    section.querySelector(".status").textContent = `Query: image ${images[query]} (${picked.query + 1} of ${shown.queries.length}), ${picked.bits} bits.`;
   }
 
   /** Steps of shares, one a distance, as a filled path in a box of 100 by 60. */
@@ -99,15 +101,19 @@
 
   /** A square for every two bits, from red (-1) over white to blue (+1); the diagonal is left grey. */
   function correlation({ side, correlation: text }, label) {
-    const values = Int8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    const values = Int8Array.from(atob(text), (letter) => letter.charCodeAt(0)); // above the diagonal, row by row
     const canvas = make("canvas", { width: side, height: side, role: "img", "aria-label": `${label}: correlation of every two bits` });
     const pixels = new ImageData(side, side);
-    values.forEach((value, at) => {
-      const strength = Math.abs(value) / 100;
-      const pole = POLES[value < 0 ? -1 : 1];
-      const colour = at % (side + 1) === 0 ? [200, 200, 200] : pole.map((channel) => 247 + (channel - 247) * strength);
-      pixels.data.set([...colour, 255], 4 * at);
-    });
+    const paint = (row, column, colour) => pixels.data.set([...colour, 255], 4 * (row * side + column));
+    for (let row = 0, at = 0; row < side; row++) {
+      paint(row, row, [200, 200, 200]);
+      for (let column = row + 1; column < side; column++, at++) {
+        const pole = POLES[values[at] < 0 ? -1 : 1];
+        const colour = pole.map((channel) => 247 + ((channel - 247) * Math.abs(values[at])) / 100);
+        paint(row, column, colour);
+        paint(column, row, colour);
+      }
+    }
     canvas.getContext("2d").putImageData(pixels, 0, 0);
     return canvas;
   }

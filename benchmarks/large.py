@@ -1,0 +1,119 @@
+"""Seconds and peak memory of each stage on synthetic databases, from a feature file to metrics; and how they grow.
+
+    python -m benchmarks.large 1000000                       # items of 128 features; ITQ, 32 bits, 1,000 queries
+    python -m benchmarks.large 10000 100000 1000000 --plot   # writes benchmarks/large.svg
+
+The items are noisy centres of a hundred classes, drawn block by block. Each stage is the job of the workflow, in a process of its own, on
+one thread. All database items may train; the method draws its sample of them. Memory is the process's largest resident size: it includes
+the pages of the block of a file that is being read, and the interpreter with its libraries.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+import experiments
+import provenance
+import storage
+from experiments import ROOT
+
+QUERIES, CLASSES, DIMENSIONS, BLOCK = 1000, 100, 128, 50_000
+PLACE = {"dataset": "synthetic", "features": "given"}
+PLOT = Path(__file__).with_name("large.svg")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("items", type=int, nargs="+", help="in the database")
+    parser.add_argument("--method", default="itq")
+    parser.add_argument("--bits", type=int, default=32)
+    parser.add_argument("--folder", type=Path, help="for the files, about 1.1 GB a million items; default: the system's for temporary ones")
+    parser.add_argument("--plot", action="store_true", help=f"write {PLOT.name}")
+    arguments = parser.parse_args()
+    print(f"{provenance.processor()}; {arguments.method}, {arguments.bits} bits, {QUERIES:,} queries, {DIMENSIONS} features an item")
+    measured = {}
+    for items in arguments.items:
+        with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+            write(Path(folder), items)
+            measured[items] = {stage: run(*job, Path(folder)) for stage, job in stages(arguments.method, arguments.bits).items()}
+            described = storage.read_json(
+                Path(folder, experiments.RUN.format(**PLACE, variant=arguments.method, bits=arguments.bits, seed=0), "run.json")
+            )
+        for stage, (seconds, memory) in measured[items].items():
+            print(f"{items:>12,} items  {stage:<10} {seconds:8.1f} s {memory:8,.0f} MiB")
+        inside = f"fit {described['fit_seconds']:.1f} s on {described['fitted_rows']:,} rows, encode {described['encode_seconds']:.1f} s"
+        print(f"{'':>19} of these: {inside}", flush=True)
+    if arguments.plot:
+        draw(measured)
+
+
+def write(folder: Path, items: int) -> None:
+    """A prepared data set without images, and the feature file of its user."""
+    n = QUERIES + items
+    generator = np.random.default_rng(0)
+    centres = generator.standard_normal((CLASSES, DIMENSIONS), dtype=np.float32)
+    labels = generator.integers(CLASSES, size=n)
+    data = folder / experiments.DATASET.format(**PLACE)
+    data.mkdir(parents=True)
+    with open(folder / "given.npy", "wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (n, DIMENSIONS)})
+        for start in range(0, n, BLOCK):
+            rows = labels[start : start + BLOCK]
+            file.write(centres[rows] + 2 * generator.standard_normal((len(rows), DIMENSIONS), dtype=np.float32))
+    np.save(data / "images.npy", np.empty((n, 0, 0, 3), np.uint8))
+    np.save(data / "labels.npy", labels)
+    database = np.arange(QUERIES, n)
+    np.savez(data / "split.npz", query=np.arange(QUERIES), database=database, train=database)
+    files = {name: storage.digest(data / name) for name in ("images.npy", "labels.npy", "split.npz")}
+    storage.write_json(data / "dataset.json", {"name": "synthetic", "sha256": files, "split_sha256": "", "settings": {}})
+
+
+def stages(method: str, bits: int) -> dict[str, tuple[list[str], str]]:
+    """The jobs as the Snakefile runs them, each with the file in which it describes itself."""
+    settings = json.dumps({"of": "file", "set": {"path": "given.npy"}})
+    place = PLACE | {"variant": method, "bits": bits, "seed": 0}
+    extract = ["features", "extract", *PLACE.values(), "--settings", settings, "--data", "."]
+    score = ["evaluation", "score", *PLACE.values(), method, "--runs", f"{bits}:0", "--threads", "1"]
+    return {
+        "features": (extract, experiments.FEATURES.format(**place) + "/features.json"),
+        "codes": (["methods", *PLACE.values(), method, str(bits), "0"], experiments.RUN.format(**place) + "/run.json"),
+        "metrics": (score, experiments.SCORES.format(**place) + "/score.json"),
+    }
+
+
+def run(command: list[str], described: str, folder: Path) -> tuple[float, float]:
+    """Seconds and largest resident size in MiB of a job."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-m", *command], cwd=folder, env=environment, stdout=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - started, storage.read_json(folder / described)["peak_memory_mib"]
+
+
+def draw(measured: dict[int, dict[str, tuple[float, float]]]) -> None:
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "large"
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
+    for place, (axis, unit) in enumerate(zip(axes, ("seconds", "peak memory (MiB)"), strict=True)):
+        for stage in next(iter(measured.values())):
+            axis.loglog(list(measured), [stages[stage][place] for stages in measured.values()], marker="o", label=stage)
+        axis.set(xlabel="items in the database", ylabel=unit)
+        axis.grid(alpha=0.3)
+    axes[0].legend(frameon=False)
+    figure.savefig(PLOT, metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    main()

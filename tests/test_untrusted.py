@@ -1,0 +1,179 @@
+"""What comes from strangers: whatever a configuration or a file holds, it is read as data, refused in one line, or both."""
+
+import datetime
+import json
+import math
+import re
+import string
+
+import jsonschema
+import numpy as np
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scipy.io import savemat
+from test_own_images import damaged
+from test_workflow import Copy, rows_of
+
+import codes
+import experiments
+from evaluation import stale
+from experiments import ROOT, BenchmarkError, Run
+from features.file import File
+
+QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+HOSTILE = "$(touch HACKED) `touch HACKED` '; touch HACKED; \" && touch HACKED \n touch HACKED # {input} {{x}} {seeds} \\"
+SCHEMA = yaml.safe_load((ROOT / "config/schema.yaml").read_text())
+
+
+def test_nothing_in_a_configuration_reaches_a_shell(tmp_path):
+    copy = Copy(tmp_path / "bgan-bench")
+    data = copy.folder / HOSTILE.replace("/", "")
+    data.mkdir()
+    np.save(data / f"{HOSTILE}-8.npy", np.random.default_rng(0).random((1797, 8)) < 0.5)
+    entry = {"of": "imported", "set": {"path": HOSTILE + "-{bits}.npy"}, "label": HOSTILE, "note": HOSTILE}
+    asked = {"data": str(data), "methods": ["chance", "mine"], "controls": [], "bits": [8], "seeds": [0]}
+    copy.write("hostile.yaml", yaml.safe_dump(asked | {"variants": {"methods": {"mine": entry}}}))
+    copy.run("collect", config="hostile.yaml")
+    assert not list(tmp_path.rglob("HACKED"))
+    runs = {row["variant"]: row for row in rows_of(copy.folder / "results/runs.csv")}
+    assert runs["mine"]["label"] == HOSTILE
+    assert json.loads(runs["mine"]["keywords"])["path"] == HOSTILE + "-{bits}.npy"
+
+
+@QUICK
+@given(st.one_of(st.text(max_size=12), st.text("a.-_/\n $'é", max_size=6), st.text("ab", min_size=1).map(lambda name: name + "\n")))
+def test_a_name_is_a_word_to_a_shell_and_a_folder_to_a_path(name):
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text()) | {"methods": [name], "variants": {}}
+    try:
+        jsonschema.validate(config, SCHEMA)
+    except jsonschema.ValidationError:
+        return
+    assert set(name) <= set(string.ascii_lowercase + string.digits + "_.-")
+    assert name[0].isalnum()
+    assert ".." not in name
+    assert "--" not in name
+
+
+VALUES = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.dates(), st.datetimes(), st.binary(max_size=3)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=3)),
+    max_leaves=6,
+)
+
+
+@pytest.mark.parametrize(
+    ("floor", "of"), [("methods", "bgan"), ("methods", "imported"), ("features", "file"), ("datasets", "image_folder")]
+)
+@QUICK
+@given(data=st.data())
+def test_settings_are_planned_or_refused(floor, of, data):
+    keywords = [name for name in experiments.component(floor, of).keywords if name != "seed"]
+    chosen = data.draw(st.dictionaries(st.one_of(st.sampled_from(keywords), st.text(max_size=3)), VALUES, max_size=3))
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    config |= {"variants": {floor: {"mine": {"of": of, "set": chosen}}}, floor: ["mine"]}
+    try:
+        jsonschema.validate(config, SCHEMA)
+        planned = experiments.with_trials(config)
+        experiments.runs(planned)
+        plan = json.loads(experiments.plan_text(planned))
+        settings_text = experiments.settings_text(floor, "mine", planned)
+    except (jsonschema.ValidationError, BenchmarkError):
+        return
+    assert experiments.settings_text(floor, "mine", plan) == settings_text
+
+
+def test_a_value_that_yaml_makes_a_date_is_told_to_be_quoted():
+    entry = {"of": "imported", "set": {"path": datetime.date(2024, 1, 1)}}
+    config = {"variants": {"methods": {"mine": entry}}}
+    with pytest.raises(BenchmarkError, match=r"path: found .*2024.*, expected text, a number, true, false, null or a list"):
+        experiments.variant("methods", "mine", config)
+
+
+CODES = np.random.default_rng(0).random((20, 12)) < 0.5
+
+
+class TestCodes:
+    def read(self, path):
+        try:
+            found = codes.whole(path, 20)
+        except BenchmarkError:
+            return
+        assert found.dtype == bool
+        assert len(found) == 20
+
+    @QUICK
+    @given(data=st.data())
+    @pytest.mark.parametrize("suffix", [".npy", ".mat"])
+    def test_whatever_the_bytes(self, suffix, data, tmp_path):
+        whole = tmp_path / f"whole{suffix}"
+        if not whole.exists():
+            np.save(whole, CODES) if suffix == ".npy" else savemat(whole, {"B": CODES.astype(np.uint8)}, do_compression=True)
+        (tmp_path / f"damaged{suffix}").write_bytes(data.draw(damaged(whole.read_bytes())))
+        self.read(tmp_path / f"damaged{suffix}")
+
+    @pytest.mark.filterwarnings("ignore:overflow encountered")
+    @pytest.mark.parametrize("shape", [(10**12, 64), (20, 10**13), (2**62, 2**62), (-1, 3), (20,) * 40], ids=str)
+    @pytest.mark.parametrize("read", [lambda path: codes.whole(path, 20), lambda path: opened(path)], ids=["codes", "features"])
+    def test_a_header_that_claims_a_huge_array_takes_no_memory(self, tmp_path, shape, read):
+        with open(tmp_path / "huge.npy", "wb") as file:
+            np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+            file.write(bytes(64))
+        with pytest.raises(BenchmarkError, match=r"huge.npy is no"):
+            read(tmp_path / "huge.npy")
+
+    def test_a_matlab_variable_that_is_no_such_codes_is_refused_before_it_unfolds(self, tmp_path):
+        savemat(tmp_path / "bomb.mat", {"B": np.zeros((5000, 5000), np.uint8)}, do_compression=True)
+        assert (tmp_path / "bomb.mat").stat().st_size < 50_000
+        with pytest.raises(BenchmarkError, match=r"bomb.mat holds B of shape \(5000, 5000\), expected at most 20 rows of 1,024 bits"):
+            codes.whole(tmp_path / "bomb.mat", 20)
+
+    def test_no_object_is_built(self, tmp_path):
+        class Harmful:
+            def __reduce__(self):
+                return (tmp_path / "called").touch, ()
+
+        np.save(tmp_path / "codes.npy", np.array([Harmful()], dtype=object))
+        with pytest.raises(BenchmarkError, match=r"codes.npy is no .npy array"):
+            codes.whole(tmp_path / "codes.npy", 1)
+        with pytest.raises(BenchmarkError, match=r"codes.npy is no"):
+            opened(tmp_path / "codes.npy")
+        assert not (tmp_path / "called").exists()
+
+
+def opened(path):
+    extractor = File(path=path.name)
+    extractor.open(path.parent, 20)
+    return extractor.extract(slice(0, 20))
+
+
+@QUICK
+@given(data=st.data())
+def test_a_feature_file_whatever_its_bytes(data, tmp_path):
+    if not (tmp_path / "whole.npy").exists():
+        np.save(tmp_path / "whole.npy", np.zeros((20, 3), np.float32))
+    (tmp_path / "f.npy").write_bytes(data.draw(damaged((tmp_path / "whole.npy").read_bytes())))
+    try:
+        found = opened(tmp_path / "f.npy")
+    except BenchmarkError:
+        return
+    assert found.shape[0] == 20
+    assert found.dtype == np.float32
+
+
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=3)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=3)),
+    max_leaves=5,
+)
+FACTS = ("run", "keywords", "sources", "dataset", "features", "codes_sha256", "metric_version", "inputs", "runs", "variant")
+
+
+@QUICK
+@given(st.dictionaries(st.sampled_from(FACTS), JSON))
+def test_a_record_of_anything_is_refused(record):
+    run = Run("digits", "pixels", "itq", 8, 0)
+    assert stale.run_problem(run, record, {"variants": {}})
+    assert stale.score_problem(ROOT / "results/scores/digits/pixels/itq", record, {run: record})
+    assert re.match("x was made", stale._problem("x", record, {"run": {"a": math.pi}, "sources": ["b"]}))
