@@ -39,11 +39,11 @@ COMPARISON_COLUMNS = ["dataset", "features", "bits", "variant", "other", "signif
 RUN_COLUMNS = [
     *("dataset", "features", "variant", "bits", "seed", "status", "message", "method", "label", "citation", "keywords", "fit_seconds"),
     *("encode_seconds", "peak_memory_mib", "items", "distinct_codes", "bit_balance", "saturated", "device", "threads", "commit"),
-    *("versions", "dirty", "date", "codes_sha256", "folder"),
+    *("repeats", "versions", "dirty", "date", "codes_sha256", "folder"),
 ]
 DONE = {
     "status": "done", "peak_memory_mib": "312.5", "items": "1797", "distinct_codes": "1500", "bit_balance": "0.45", "device": "cpu",
-    "versions": '{"python": "3.11.7", "torch": "2.13.0"}',
+    "repeats": "bit for bit", "versions": '{"python": "3.11.7", "torch": "2.13.0"}',
     "threads": "1", "commit": "0123456789abcdef0123", "dirty": "False", "date": "2026-01-02T03:04:05+00:00", "codes_sha256": "ab" * 32,
 }  # fmt: skip
 PRESETS = {"as-bgan": 1, "as-deephash-pytorch": 1.01, "as-hashnet": 1.2, "as-deepbit": 1.3, "as-trec": -0.1, "as-landmarks": 0.9}
