@@ -233,10 +233,10 @@ def test_a_feature_file_that_is_replaced_is_extracted_again(copy):
     copy.run("collect", config="mine.yaml")
     assert ("features", "") not in copy.planned(config="mine.yaml")
     shutil.copytree(data, copy.folder / "moved", copy_function=shutil.copyfile)
-    copy.write("moved.yaml", (copy.folder / "mine.yaml").read_text().replace("data: given", "data: moved"))
-    assert copy.planned(config="moved.yaml") == sorted([("all", ""), ("report", "")]), "other times, the same bytes"
+    copy.replace("mine.yaml", "data: given", "data: moved")
+    assert copy.planned(config="mine.yaml") == sorted([("all", ""), ("report", "")]), "other times, the same bytes"
     np.save(copy.folder / "moved/mine.npy", np.random.default_rng(1).normal(size=(1797, 16)))
-    assert ("features", "") in copy.planned(config="moved.yaml")
+    assert ("features", "") in copy.planned(config="mine.yaml")
     copy.run()
 
 
