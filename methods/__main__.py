@@ -83,8 +83,7 @@ def train_and_encode(run: Run, settings: dict, traceback_file: str | None) -> No
 
 def learned(part: Component, run: Run, settings: dict, dataset: Path, features: Path, traceback_file: str | None) -> tuple:
     """The fitted method, and what `learn` gives; BenchmarkError for whatever it raises, and where all codes are the same."""
-    if part.literals.get("uses_gpu"):
-        gpus.lease()
+    leased = gpus.lease() if part.literals.get("uses_gpu") else None
     try:
         hasher = build(part, run, settings["set"])
         gc.enable()
@@ -97,6 +96,8 @@ def learned(part: Component, run: Run, settings: dict, dataset: Path, features: 
         advice = provenance.device_advice(error, [name for name in SMALLER if name in part.keywords])
         said = f"{type(error).__name__}: {one_line(error)}" + (f"; {advice}" if advice else "")
         raise BenchmarkError(f"methods/{part.name}.py raised {said}{where}") from None
+    if leased and str(getattr(hasher, "device_", "cpu")) == "cpu":
+        print(f"GPU {leased} is there, but torch cannot use it: trained on the CPU", file=sys.stderr)
     if (codes[coded] == codes[coded][0]).all():
         raise BenchmarkError(
             f"methods/{part.name}.py collapsed: all {len(codes[coded]):,} items have the same code; see its curves, and its settings"
@@ -148,16 +149,21 @@ def learn(hasher, part: Component, run: Run, dataset: Path, features: Path) -> t
     started = time.perf_counter()
     hasher.fit(**fitted_on)
     fitted = time.perf_counter()
-    encoded = _arguments(hasher.encode)
-    n = len(opened[encoded[0]]())
-    codes, ones = np.empty((n, -(-bits // 8)), np.uint8), np.zeros(bits, np.int64)
-    for start in range(0, n, BLOCK):
-        block = hasher.encode(**{name: _read_only(opened[name]()[start : start + BLOCK]) for name in encoded})
-        ones += checked(block, min(BLOCK, n - start), bits, part.name).sum(axis=0)
-        codes[start : start + BLOCK] = np.packbits(block, axis=1)
+    codes, ones = encoded(hasher, {name: opened[name] for name in _arguments(hasher.encode)}, bits, part.name)
     seconds = {"fit_seconds": fitted - started, "encode_seconds": time.perf_counter() - fitted} if "codes" not in opened else {}
     n = len(codes[coded])
     return codes, coded, seconds | {"fitted_rows": len(train), "bit_balance": float(np.minimum(ones, n - ones).mean() / n)}
+
+
+def encoded(hasher, opened: dict[str, Callable[[], np.ndarray]], bits: int, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Packed codes uint8 (n, ceil(bits / 8)) of every row of the arrays that the method reads, and how many have each bit on, (bits,)."""
+    n = len(next(iter(opened.values()))())
+    codes, ones = np.empty((n, -(-bits // 8)), np.uint8), np.zeros(bits, np.int64)
+    for start in range(0, n, BLOCK):
+        block = hasher.encode(**{key: _read_only(array()[start : start + BLOCK]) for key, array in opened.items()})
+        ones += checked(block, min(BLOCK, n - start), bits, name).sum(axis=0)
+        codes[start : start + BLOCK] = np.packbits(block, axis=1)
+    return codes, ones
 
 
 def sampled(train: np.ndarray, part: Component, seed: int) -> np.ndarray:
