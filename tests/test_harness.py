@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from test_workflow import Copy
 
 import experiments
 import storage
@@ -51,6 +52,15 @@ def test_jobs_without_networks_do_not_import_torch(tmp_path):
     job(tmp_path, "report")
     with pytest.raises(AssertionError, match="torch is imported"):
         job(tmp_path, "methods", "digits", "pixels", "bgan", "8", "0")
+
+
+def test_no_timers_pile_up_while_jobs_run(tmp_path):
+    """Snakemake sets one at each look at its jobs, as long as it has a limit on jobs a second; each leads to another look."""
+    copy = Copy(tmp_path / "bgan-bench")
+    copy.write(
+        "Snakefile", (copy.folder / "Snakefile").read_text() + "\n\nonsuccess:\n    print('limit:', workflow.scheduler.job_rate_limiter)\n"
+    )
+    assert "limit: None" in copy.run("--until", "dataset")
 
 
 def prepared(folder, n):
