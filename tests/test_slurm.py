@@ -24,7 +24,7 @@ variants:
     bgan-brief: {of: bgan, set: {epochs: 1}, label: "BGAN, 1 epoch"}
 """
 QUICK = ["--seconds-between-status-checks", "2", "--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5"]
-LIMIT = 400  # seconds
+LIMIT = 900  # seconds
 
 
 PRETENDED = {
@@ -53,14 +53,16 @@ def test_two_thousand_runs_are_few_submissions(tmp_path):
         (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{text}\n")
         (tmp_path / "bin" / name).chmod(0o755)
     environment = os.environ | {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
-    command = [sys.executable, "-m", "snakemake", "--workflow-profile", "slurm", "--configfile", "tiny.yaml", "--retries", "0"]
+    command = [sys.executable, "-m", "snakemake", "--workflow-profile", "slurm", "--configfile", "tiny.yaml", "--retries", "1"]
     subprocess.run(command, cwd=copy.folder, env=environment, capture_output=True, check=False)
     submitted = (copy.folder / "submitted.txt").read_text().splitlines()
     groups = [line for line in submitted if "_encode_score" in line]
-    assert len(groups) == 25, "2,000 runs of chance, with their scoring"
-    assert all("--mem 16000" in line and "--cpus-per-task=4" in line and "-t 330" in line for line in groups), "80 runs, four at a time"
-    assert sum("wildcards_digits_pixels_trained" in line and "-t 720" in line for line in submitted) == 80, "a GPU for each"
-    assert len(submitted) == 25 + 80 + 1, "and the control"
+    assert all("--cpus-per-task=4" in line for line in groups), "four of 80 runs at a time"
+    for attempt in (1, 2):
+        asked = [line for line in groups if f"--mem {attempt * 16000} " in line and f"-t {attempt * 330} " in line]
+        assert len(asked) == 25, "2,000 runs of chance, with their scoring; again, with more"
+        assert sum("pixels_trained" in line and f"-t {attempt * 720} " in line for line in submitted) == 80, "a GPU for each"
+    assert len(submitted) == 2 * (25 + 80 + 1), "and the control"
 
 
 @pytest.mark.slurm
@@ -81,7 +83,7 @@ def test_the_workflow_ends_on_a_cluster_that_loses_a_node(tmp_path):
             running.send_signal(signal.SIGINT)
             running.wait(60)
         finished = (cluster.folder / "finished.txt").read_text()
-    assert f"NodeList={lost} " in finished
+    assert any("JobState=NODE_FAIL" in line and f"NodeList={lost} " in line for line in finished.splitlines()), finished
     with open(copy.folder / "results/runs.csv", newline="") as file:
         assert [row["status"] for row in csv.DictReader(file)] == ["done"] * 6
     submitted = set(re.findall(r"has been submitted with SLURM jobid (\d+)", log.read_text()))
