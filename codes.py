@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,23 @@ from experiments import BenchmarkError, one_line
 
 BITS, SIGNS = "0 and 1", "-1 and +1"
 LONGEST = 1024  # bits of a code: config/schema.yaml allows no more
+
+
+def of_images(
+    files: Sequence[Path], items: int, query: np.ndarray, database: np.ndarray, bits: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Codes of a data set's images, bool (items, bits), and the indices of the images that have one.
+
+    `files` is one file of every image, or two, of the queries and of the database, whose places among the images `query` and `database`
+    are; an image of neither has no code, and zeros here. See `whole` and `apart`.
+    """
+    if len(files) == 1:
+        return whole(files[0], items, bits), np.arange(items)
+    given = np.concatenate(apart(*files, (len(query), len(database)), bits))
+    rows = np.concatenate([query, database])
+    codes = np.zeros((items, given.shape[1]), bool)
+    codes[rows] = given
+    return codes, rows
 
 
 def whole(path: Path, items: int, bits: int | None = None) -> np.ndarray:
@@ -40,7 +58,7 @@ def read(path: Path, rows: int, bits: int | None, what: str) -> tuple[np.ndarray
     Raises BenchmarkError for any other file, type, value or shape, and where all codes are the same.
     """
     array = _matlab(path, rows) if path.suffix == ".mat" or ".mat:" in path.name else _numpy(path)
-    if array.ndim != 2 or array.dtype.kind not in "biuf":
+    if array.ndim != 2 or not array.shape[1] or array.dtype.kind not in "biuf":
         raise BenchmarkError(f"{path} holds {array.dtype} of shape {array.shape}, expected one row an item, of numbers or booleans")
     if len(array) != rows:
         hint = "; it looks transposed: save its transpose" if array.shape[1] == rows else ""

@@ -37,7 +37,7 @@ SCORES = "results/scores/{dataset}/{features}/{variant}"
 WORK = {"datasets": ("load",), "features": ("extract",), "methods": ("fit", "encode")}  # functions of a plugin's class
 DATA_VARIABLE = "BGAN_BENCH_DATA"
 GROUND = ("experiments", "provenance", "gpus", "storage", "progress", "downloads", "networks", "codes")
-USER_FILES = ("path", "names", "images")  # keywords that may name a file or folder below the data folder
+USER_FILES = ("path", "database_path", "names", "images")  # keywords that may name a file or folder below the data folder
 WEIGHTS = "weights"  # another, of a file that its name or the settings tell the digest of
 VALIDATION = "-validation"  # after a data set's name: the protocol within its training part, for choosing settings
 METRICS = ("centred-cosine", "cosine", "l2")  # of the neighbour lists, the default first
@@ -108,7 +108,8 @@ class Variant:
     @property
     def stochastic(self) -> bool:
         """Whether seeds differ: a method takes one, and a file, where its codes are from one, names it."""
-        return "seed" in self.component.keywords and "{seed}" in str(self.keywords.get("path", "{seed}"))
+        paths = [str(self.keywords[key]) for key in ("path", "database_path") if self.keywords.get(key)]
+        return "seed" in self.component.keywords and any("{seed}" in path for path in paths or ["{seed}"])
 
 
 def plugin_path(floor: str, name: str) -> Path:
@@ -471,7 +472,8 @@ def user_files(floor: str, name: str, config: dict, bits: object = "", seed: obj
     where they lie, so that moving the data folder makes nothing anew; weights are known by their digest already."""
     keywords = variant(floor, name, config).keywords
     named = [keywords[keyword] for keyword in USER_FILES if isinstance(keywords.get(keyword), str)]
-    return [str(user_file(re.sub(r"\.mat:.*", ".mat", path), bits, seed, config)) for path in named]  # a variable may follow
+    paths = [user_file(re.sub(r"\.mat:.*", ".mat", path), bits, seed, config) for path in named]  # a variable may follow
+    return list(dict.fromkeys(map(str, paths)))
 
 
 def user_file(path: str, bits: object, seed: object, config: dict | None = None) -> Path:

@@ -10,7 +10,7 @@ from experiments import BenchmarkError
 if TYPE_CHECKING:
     import numpy as np
 
-METRIC_VERSION = 2  # raised when a metric or preset is added or changes its values: scores of two versions are never mixed
+METRIC_VERSION = 3  # raised when a metric or preset is added or changes its values: scores of two versions are never mixed
 
 
 def score(

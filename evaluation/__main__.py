@@ -65,7 +65,7 @@ def codes(arguments: argparse.Namespace) -> None:
     from evaluation import imported
 
     for name, value in imported.score(arguments.dataset, arguments.files, arguments.bits, arguments.metrics).items():
-        print(f"{name:16} {value:.4f}")
+        print(f"{name:16} {value:.4f}" if name != imported.LEFT_OUT else f"{name:16} {value:.0f}")
 
 
 def collect(arguments: argparse.Namespace) -> None:

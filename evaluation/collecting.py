@@ -247,8 +247,8 @@ def _cost(rows: list[dict], scores: dict[Place, dict]) -> dict:
         "started": float(started) if started else None,
         "cores": int(os.environ.get("BGAN_BENCH_CORES", "1")),
         "runs_made": len(made),
-        "fit_seconds": sum(row["fit_seconds"] for row in made),
-        "encode_seconds": sum(row["encode_seconds"] for row in made),
+        "fit_seconds": sum(row["fit_seconds"] or 0 for row in made),
+        "encode_seconds": sum(row["encode_seconds"] or 0 for row in made),
         "score_seconds": sum(scored),
     }
 

@@ -8,27 +8,19 @@ import torch
 from evaluation.relevance import Relevance, parts
 from experiments import BenchmarkError
 
-PAIRS = 2**26  # pairs of codes whose counters are found at a time: at 8 bytes each, what bounds the memory
+PAIRS = 2**24  # pairs of codes that are counted at a time: with what it takes to find a counter, about 40 bytes each bound the memory
+EXACT = 2048  # up to which float16 holds every integer, and twice as far every even one
 
 
-def by_level(
-    query_codes: np.ndarray,
-    database_codes: np.ndarray,
-    bits: int,
-    relevance: Relevance,
-    levels: int,
-    device: str,
-) -> np.ndarray:
-    """Items at each distance of each query by the level of their group, int64 (Q, bits + 1, levels).
+def by_level(query_codes: np.ndarray, database_codes: np.ndarray, bits: int, relevance: Relevance, levels: int, device: str) -> np.ndarray:
+    """Items at each distance that share 0, 1, ... labels with a query, the last level all from there on: int64 (Q, bits + 1, levels).
 
-    Codes are packed uint8 (Q, ceil(bits / 8)) and (N, ceil(bits / 8)). A group's level is the number of labels that it shares with a query,
-    up to the last one. The product of two codes of +1 and -1
-    is bits - 2 * distance, and up to 2,048 exact in float16, which the GPU multiplies fastest; the CPU takes float32.
+    Codes are packed uint8 (Q, ceil(bits / 8)) and (N, ceil(bits / 8)). The product of two codes of +1 and -1 is bits - 2 * distance.
     Raises BenchmarkError where torch does not have the device.
     """
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise BenchmarkError(f"torch {torch.__version__} has no device {device!r}: install a build for your GPU, or ask for device='cpu'")
-    dtype = torch.float16 if device.startswith("cuda") else torch.float32
+    dtype = _dtype(bits, device)
     queries, database = (_signs(codes, bits, dtype, device) for codes in (query_codes, database_codes))
     members = torch.from_numpy(relevance.members).to(device)
     counts = np.empty((len(query_codes), bits + 1, levels), np.int64)
@@ -36,6 +28,11 @@ def by_level(
         of_groups = torch.from_numpy(np.minimum(relevance.shared(part), levels - 1).astype(np.int64)).to(device)  # (C, G)
         counts[part] = _count(queries[part], database, bits, of_groups, members, levels).cpu().numpy()
     return counts
+
+
+def _dtype(bits: int, device: str) -> torch.dtype:
+    """float16, which a GPU multiplies fastest, where every sum on the way to a product, in whatever order, is an integer that it holds."""
+    return torch.float16 if device.startswith("cuda") and bits <= EXACT else torch.float32
 
 
 def _signs(packed: np.ndarray, bits: int, dtype: torch.dtype, device: str) -> torch.Tensor:

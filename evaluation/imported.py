@@ -14,6 +14,7 @@ from evaluation.metrics import parse
 from experiments import BenchmarkError
 
 METRICS = ("map", "map_worst", "map_best", "map@1000[found]", "map@5000[found]", "precision@1", "precision@10", "precision@100")
+LEFT_OUT = "queries_left_out"
 
 
 def score(dataset: str, files: list[Path], bits: int | None = None, metrics: list[str] | None = None) -> dict[str, float]:
@@ -28,10 +29,7 @@ def score(dataset: str, files: list[Path], bits: int | None = None, metrics: lis
     labels = np.load(storage.unchanged(data / "labels.npy", data / "dataset.json"), allow_pickle=False)
     with np.load(storage.unchanged(data / "split.npz", data / "dataset.json"), allow_pickle=False) as split:
         query, database = split["query"], split["database"]
-    if len(files) == 1:
-        whole = codes.whole(files[0], len(labels), bits)
-        query_codes, database_codes = whole[query], whole[database]
-    else:
-        query_codes, database_codes = codes.apart(*files, (len(query), len(database)), bits)
+    found, _ = codes.of_images(files, len(labels), query, database, bits)
     chosen = metrics or [name for name in METRICS if (parse(name)[1] or 1) <= len(database)]
-    return evaluation.score(query_codes, database_codes, labels[query], labels[database], chosen)
+    chosen = list(dict.fromkeys([*chosen, LEFT_OUT]))
+    return evaluation.score(found[query], found[database], labels[query], labels[database], chosen)

@@ -21,7 +21,6 @@ from evaluation.relevance import THREADS
 from experiments import BenchmarkError
 
 BALL = 3  # distances 0, 1 and 2: the ball of radius 2
-SUMMED = 64  # up to this many reciprocals are summed one by one
 VANISHED = 1e-20  # odds against the mode below which the tail of a distribution adds nothing in float64
 
 
@@ -250,22 +249,29 @@ def _interleave(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 @functools.lru_cache(maxsize=4)
 def _harmonic(items: int) -> np.ndarray:
-    """Prefix sums of the harmonic series, float64 (items + 1,): 0, 1, 1 + 1/2, ..."""
-    return np.concatenate([[0.0], np.cumsum(1 / np.arange(1, items + 1))])
+    """Prefix sums of the harmonic series, 0, 1, 1 + 1/2, ..., and what rounding took from each: float64 (items + 1, 2)."""
+    return _prefix_sums(items)
 
 
-@numba.njit("float64(int64, int64, float64[::1])", nogil=True, cache=True)
+@numba.njit("float64[:, ::1](int64)", nogil=True, cache=True)
+def _prefix_sums(items):
+    sums, total, lost = np.zeros((items + 1, 2)), 0.0, 0.0
+    for rank in range(1, items + 1):
+        term = 1 / rank
+        before, total = total, total + term
+        lost += term - (total - before)  # exact, as the term is the smaller: Dekker, Numerische Mathematik 18, 1971
+        sums[rank, 0], sums[rank, 1] = total, lost
+    return sums
+
+
+@numba.njit("float64(int64, int64, float64[:, ::1])", nogil=True, cache=True)
 def _reciprocals(before, count, harmonic):
-    """1 / (before + 1) + ... + 1 / (before + count)."""
-    if count > SUMMED:
-        return harmonic[before + count] - harmonic[before]
-    total = 0.0  # the difference of two large prefix sums would lose the digits of a short sum
-    for rank in range(before + 1, before + count + 1):
-        total += 1 / rank
-    return total
+    """1 / (before + 1) + ... + 1 / (before + count); a short sum would lose its digits in the difference of two rounded ones."""
+    first, last = harmonic[before], harmonic[before + count]
+    return (last[0] - first[0]) + (last[1] - first[1])
 
 
-@numba.njit("float64(int64, int64, int64, int64, int64, float64[::1])", nogil=True, cache=True)
+@numba.njit("float64(int64, int64, int64, int64, int64, float64[:, ::1])", nogil=True, cache=True)
 def _bucket(before, hits, n, r, m, harmonic):
     """Expected sum of the precision at the hits among the first m of n items in random order, r of them relevant.
 
@@ -284,7 +290,7 @@ def _odds(found, n, r, m):
     return (r - found) * (m - found) / ((found + 1) * (n - r - m + found + 1))
 
 
-@numba.njit("float64(int64, int64, float64, int64, int64, int64, float64[::1])", nogil=True, cache=True)
+@numba.njit("float64(int64, int64, float64, int64, int64, int64, float64[:, ::1])", nogil=True, cache=True)
 def _per_hit(before, hits, total, n, r, m, harmonic):
     """Expected precision per hit, when a cut keeps m of the n items of a bucket; the buckets before have the expected sum `total`.
 
@@ -308,7 +314,7 @@ def _per_hit(before, hits, total, n, r, m, harmonic):
     return mean / weights
 
 
-@numba.njit("UniTuple(float64[::1], 2)(int64[:, ::1], int64[:, ::1], int64, float64[::1])", nogil=True, cache=True)
+@numba.njit("UniTuple(float64[::1], 2)(int64[:, ::1], int64[:, ::1], int64, float64[:, ::1])", nogil=True, cache=True)
 def _precision_at_hits(n, r, k, harmonic):
     """Expected sum (Q,) and expected mean (Q,) of the precision at the hits in the first k ranks; the mean is 0 where there are none."""
     sums, means = np.zeros(len(n)), np.zeros(len(n))
@@ -331,7 +337,7 @@ def _later(place, h, n, r):
     return place * (n - place - (r - h)) / ((place - h + 1) * (n - place))
 
 
-@numba.njit("float64(int64, int64, int64, int64, int64, float64[::1])", nogil=True, cache=True)
+@numba.njit("float64(int64, int64, int64, int64, int64, float64[:, ::1])", nogil=True, cache=True)
 def _first_of_bucket(before, hits, n, r, h, harmonic):
     """Expected sum of the precision at the first h < r hits of a bucket; `before` items with `hits` relevant ones precede.
 
@@ -354,7 +360,7 @@ def _first_of_bucket(before, hits, n, r, h, harmonic):
     return mean / weights
 
 
-@numba.njit("float64[::1](int64[:, ::1], int64[:, ::1], int64, float64[::1])", nogil=True, cache=True)
+@numba.njit("float64[::1](int64[:, ::1], int64[:, ::1], int64, float64[:, ::1])", nogil=True, cache=True)
 def _first_hits(n, r, k, harmonic):
     means = np.empty(len(n))
     for query in range(len(n)):

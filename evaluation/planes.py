@@ -27,15 +27,19 @@ def popcount(typing_context, word):
     return numba.uint64(numba.uint64), generate
 
 
-@numba.njit("uint64[:, ::1](uint64[:, ::1], int64[::1], int64)", nogil=True, cache=True)
-def planes_of(rows, order, bits):
+def planes_of(rows: np.ndarray, order: np.ndarray, bits: int) -> np.ndarray:
     """The first `bits` bits of `rows` (W, n), items in `order` (n,), as planes (B, bits * WORDS), zero-padded to whole blocks.
 
     Bit i of word w of a plane in block b is of item 64 * (WORDS * b + w) + i.
     """
-    items = len(order)
-    planes = np.zeros((-(-items // (64 * WORDS)), bits * WORDS), np.uint64)
-    gathered = np.zeros(64, np.uint64)
+    planes = np.zeros((-(-len(order) // (64 * WORDS)), bits * WORDS), np.uint64)
+    _transpose(rows, order, bits, planes)
+    return planes
+
+
+@numba.njit("(uint64[:, ::1], int64[::1], int64, uint64[:, ::1])", nogil=True, cache=True)
+def _transpose(rows, order, bits, planes):
+    items, gathered = len(order), np.zeros(64, np.uint64)
     for start in range(0, items, 64):
         block, word = start // (64 * WORDS), start // 64 % WORDS
         for row in range(len(rows)):
@@ -47,7 +51,6 @@ def planes_of(rows, order, bits):
                 for item in range(64):
                     found |= ((gathered[item] >> np.uint64(bit % 64)) & np.uint64(1)) << np.uint64(item)
                 planes[block, bit * WORDS + word] = found
-    return planes
 
 
 @numba.njit("uint64[:, ::1](uint64[:, ::1], int64)", nogil=True, cache=True)

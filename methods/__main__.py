@@ -72,24 +72,23 @@ def train_and_encode(run: Run, settings: dict, traceback_file: str | None) -> No
     dataset, features = (Path(pattern.format(**vars(run))) for pattern in (DATASET, FEATURES))
     part = component("methods", settings["of"])
     with storage.new_folder(run.folder) as folder:
-        hasher, codes, measured = learned(part, run, settings, dataset, features, traceback_file)
+        hasher, codes, coded, measured = learned(part, run, settings, dataset, features, traceback_file)
         np.savez(folder / "codes.npz", codes=codes, bits=np.int64(run.bits))
         if hasattr(hasher, "extras_"):
             np.savez(folder / "extras.npz", **hasher.extras_)
-        facts = describe(run, part, settings["set"], hasher, codes, dataset, features)
+        facts = describe(run, part, settings["set"], hasher, codes[coded], dataset, features)
         storage.write_json(folder / "run.json", facts | measured | {"codes_sha256": storage.digest(folder / "codes.npz")})
     hasher.checkpoint.unlink(missing_ok=True)
 
 
 def learned(part: Component, run: Run, settings: dict, dataset: Path, features: Path, traceback_file: str | None) -> tuple:
     """The fitted method, and what `learn` gives; BenchmarkError for whatever it raises, and where all codes are the same."""
-    if part.literals.get("uses_gpu"):
-        gpus.lease()
+    leased = gpus.lease() if part.literals.get("uses_gpu") else None
     try:
         hasher = build(part, run, settings["set"])
         gc.enable()
         hasher.checkpoint = checkpoint(run, part, settings, dataset, features)
-        codes, measured = learn(hasher, part, run, dataset, features)
+        codes, coded, measured = learn(hasher, part, run, dataset, features)
     except BenchmarkError:
         raise
     except Exception as error:  # whatever a method raises is its author's to read, on one line
@@ -97,11 +96,13 @@ def learned(part: Component, run: Run, settings: dict, dataset: Path, features: 
         advice = provenance.device_advice(error, [name for name in SMALLER if name in part.keywords])
         said = f"{type(error).__name__}: {one_line(error)}" + (f"; {advice}" if advice else "")
         raise BenchmarkError(f"methods/{part.name}.py raised {said}{where}") from None
-    if (codes == codes[0]).all():
+    if leased and str(getattr(hasher, "device_", "cpu")) == "cpu":
+        print(f"GPU {leased} is there, but torch cannot use it: trained on the CPU", file=sys.stderr)
+    if (codes[coded] == codes[coded][0]).all():
         raise BenchmarkError(
-            f"methods/{part.name}.py collapsed: all {len(codes):,} items have the same code; see its curves, and its settings"
+            f"methods/{part.name}.py collapsed: all {len(codes[coded]):,} items have the same code; see its curves, and its settings"
         )
-    return hasher, codes, measured
+    return hasher, codes, coded, measured
 
 
 def checkpoint(run: Run, part: Component, settings: dict, dataset: Path, features: Path) -> Path:
@@ -124,20 +125,23 @@ def build(part: Component, run: Run, keywords: dict):
     return method(run.bits, **keywords | ({"seed": run.seed} if "seed" in part.keywords else {}))
 
 
-def learn(hasher, part: Component, run: Run, dataset: Path, features: Path) -> tuple[np.ndarray, dict]:
-    """Fit on the training rows and encode every row: packed codes uint8 (n, ceil(bits / 8)), and what was measured.
+def learn(hasher, part: Component, run: Run, dataset: Path, features: Path) -> tuple[np.ndarray, slice | np.ndarray, dict]:
+    """Fit on the training rows and encode every row: packed codes uint8 (n, ceil(bits / 8)), the rows that have one, what was measured.
 
+    Codes from the user's files may leave out rows that are neither queries nor database, and do not tell the time that they took.
     Files are opened anew for every block of rows, since all pages touched through a mapping count as memory while it is open.
     """
     files = {"images": dataset / "images.npy", "features": features / "features.npy", "neighbours": features / "neighbours.npy"}
     recorded = {"images": dataset / "dataset.json", "features": features / "features.json", "neighbours": features / "neighbours.json"}
     split, bits = storage.unchanged(dataset / "split.npz", recorded["images"]), run.bits
-    train = sampled(np.load(split, allow_pickle=False)["train"], part, run.seed)
+    train, coded = sampled(np.load(split, allow_pickle=False)["train"], part, run.seed), slice(None)
     opened = {name: partial(_opened, storage.unchanged(files[name], recorded[name])) for name in part.consumes if name != "codes"}
     if "codes" in part.consumes:
         import codes as imported  # here, since other methods need no reader of archives
 
-        given = imported.whole(user_file(hasher.path, bits, run.seed), len(_opened(files["features"])), bits)
+        paths = [user_file(path, bits, run.seed) for path in (hasher.path, hasher.database_path) if path]
+        places = [np.load(split, allow_pickle=False)[name] for name in ("query", "database")]
+        given, coded = imported.of_images(paths, len(_opened(files["features"])), *places, bits)
         opened["codes"] = lambda: given
     fitted_on = {
         name: _read_only(opened[name]() if name == "neighbours" else rows_of(opened[name], train)) for name in _arguments(hasher.fit)
@@ -145,20 +149,21 @@ def learn(hasher, part: Component, run: Run, dataset: Path, features: Path) -> t
     started = time.perf_counter()
     hasher.fit(**fitted_on)
     fitted = time.perf_counter()
-    codes, balance = encoded(hasher, {name: opened[name] for name in _arguments(hasher.encode)}, bits, part.name)
-    seconds = {"fit_seconds": fitted - started, "encode_seconds": time.perf_counter() - fitted}
-    return codes, seconds | {"fitted_rows": len(train), "bit_balance": balance}
+    codes, ones = encoded(hasher, {name: opened[name] for name in _arguments(hasher.encode)}, bits, part.name)
+    seconds = {"fit_seconds": fitted - started, "encode_seconds": time.perf_counter() - fitted} if "codes" not in opened else {}
+    n = len(codes[coded])
+    return codes, coded, seconds | {"fitted_rows": len(train), "bit_balance": float(np.minimum(ones, n - ones).mean() / n)}
 
 
-def encoded(hasher, opened: dict[str, Callable[[], np.ndarray]], bits: int, name: str) -> tuple[np.ndarray, float]:
-    """Packed codes uint8 (n, ceil(bits / 8)) of every row of the arrays that the method reads, and how balanced their bits are."""
+def encoded(hasher, opened: dict[str, Callable[[], np.ndarray]], bits: int, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Packed codes uint8 (n, ceil(bits / 8)) of every row of the arrays that the method reads, and how many have each bit on, (bits,)."""
     n = len(next(iter(opened.values()))())
     codes, ones = np.empty((n, -(-bits // 8)), np.uint8), np.zeros(bits, np.int64)
     for start in range(0, n, BLOCK):
         block = hasher.encode(**{key: _read_only(array()[start : start + BLOCK]) for key, array in opened.items()})
         ones += checked(block, min(BLOCK, n - start), bits, name).sum(axis=0)
         codes[start : start + BLOCK] = np.packbits(block, axis=1)
-    return codes, float(np.minimum(ones, n - ones).mean() / n)
+    return codes, ones
 
 
 def sampled(train: np.ndarray, part: Component, seed: int) -> np.ndarray:

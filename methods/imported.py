@@ -4,16 +4,17 @@ from methods._base import Hasher
 
 
 class Imported(Hasher):
-    """Codes of every image of a data set, in its order, from a file; nothing is learned here.
+    """Codes of the images of a data set, from files; nothing is learned here, and no time is taken.
 
-    path: below the data folder, with {bits} and {seed} where there is a file for each: .npy or .mat, as `codes.read` takes them.
-    Without {seed} there is one run. Source: whoever made the file.   Differs from the paper: not known.
+    path: every image, in the data set's order; or, with a `database_path`, the queries, that being the database, each in the order of
+    the split: images of neither get zeros. Both lie below the data folder, with {bits} and {seed} where there is a file for each: .npy or
+    .mat, as `codes.read` takes them. Without {seed} there is one run. Source: whoever made the file.   Differs from the paper: not known.
     """
 
     label, citation, uses_gpu = "Imported codes", None, False
 
-    def __init__(self, n_bits, *, seed=0, path):
-        self.n_bits, self.seed, self.path = n_bits, seed, path
+    def __init__(self, n_bits, *, seed=0, path, database_path=None):
+        self.n_bits, self.seed, self.path, self.database_path = n_bits, seed, path, database_path
 
     def fit(self):
         return self

@@ -15,7 +15,7 @@ DASH = "\N{EN DASH}"
 
 # Facts computed from the columns of runs.csv.
 DERIVED = {
-    "encode_microseconds": lambda run: 1e6 * float(run["encode_seconds"]) / float(run["items"]),
+    "encode_microseconds": lambda run: 1e6 * float(run["encode_seconds"]) / float(run["items"]) if run["encode_seconds"] else None,
     "distinct_share": lambda run: float(run["distinct_codes"]) / float(run["items"]),
     "code_bytes": lambda run: -(-run["bits"] // 8),
 }
@@ -40,7 +40,7 @@ def method_cell(results: Results, key: tuple[str, str, str], bits: int | None, c
         [_number(results, key, run, name, value, column.k) for run in done] for name in (value.metric or value.fact, value.to) if name
     ]
     if any(number is None for series in numbers for number in series):
-        return Cell("not scored", "unscored")
+        return Cell(DASH, "omitted") if value.fact else Cell("not scored", "unscored")  # codes made elsewhere took no time here
     cell = _with_seeds(_summary(numbers, value), len(done), runs)
     return replace(cell, collapse=_collapse(done), interval=_interval(results, (*key, bits), value)) if value.metric else cell
 
@@ -85,7 +85,7 @@ def _number(results: Results, key: tuple, run: dict, name: str, value: Value, k:
     elif name in DERIVED:
         number = DERIVED[name](run)
     elif name in run:
-        number = float(run[name])
+        number = float(run[name]) if run[name] else None
     else:
         raise BenchmarkError(f"report/tables.yaml: fact {name!r} is no column of runs.csv; `optional: true` allows that")
     return None if number is None else number * value.scale

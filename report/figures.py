@@ -124,7 +124,9 @@ def _lengths(axis: Axes, results: Results, pair: Pair, value: Value, quantity: s
     for place, method in enumerate(results.methods):
         cells = [method_cell(results, (*pair, method["name"]), bits, Column(value, bits, None, "")) for bits in lengths]
         lowered += [
-            _lowered_point(results, pair, method, bits, cell) for bits, cell in zip(lengths, cells, strict=True) if cell.state != "complete"
+            _lowered_point(results, pair, method, bits, cell)
+            for bits, cell in zip(lengths, cells, strict=True)
+            if cell.state not in ("complete", "omitted")
         ]
         if any(cell.number is not None for cell in cells):
             means = [np.nan if cell.number is None else cell.number for cell in cells]  # a gap in the line

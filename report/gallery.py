@@ -107,10 +107,7 @@ def _gallery(results: Results, pair: Pair, kept: dict[str, dict], budget: int) -
             "bits": results.experiment["bits"],
             "images": wanted.tolist(),
             "queries": np.searchsorted(wanted, queries[:count]).tolist(),
-            "methods": [
-                {"label": labels[name], "lengths": {bits: _length(arrays[bits], count, wanted) for bits in arrays if bits != "inspected"}}
-                for name, arrays in kept.items()
-            ],
+            "methods": [{"name": name, "label": labels[name], "lengths": _lengths(arrays, count, wanted)} for name, arrays in kept.items()],
         },
     )
 
@@ -131,6 +128,10 @@ def _wanted(kept: dict[str, dict], queries: np.ndarray, count: int) -> np.ndarra
     """Rows of the images that the first `count` queries show, each once, in the order of the data set."""
     items = [arrays[bits]["first"][:count].ravel() for arrays in kept.values() for bits in arrays if bits != "inspected"]
     return np.unique(np.concatenate([queries[:count], *items]))
+
+
+def _lengths(arrays: dict, count: int, wanted: np.ndarray) -> dict[int, dict]:
+    return {bits: _length(arrays[bits], count, wanted) for bits in arrays if bits != "inspected"}
 
 
 def _length(arrays: dict[str, np.ndarray], count: int, wanted: np.ndarray) -> dict:

@@ -18,8 +18,8 @@ from experiments import BenchmarkError
 METRIC_COLUMNS = ("dataset", "features", "variant", "bits", "seed", "metric", "k", "value")
 RUN_COLUMNS = (
     *("dataset", "features", "variant", "bits", "seed", "status", "message", "keywords", "fit_seconds", "encode_seconds"),
-    *("peak_memory_mib", "items", "distinct_codes", "bit_balance", "device", "threads", "versions", "commit", "dirty"),
-    *("date", "codes_sha256", "folder"),
+    *("peak_memory_mib", "items", "distinct_codes", "bit_balance", "device", "repeats", "threads", "versions", "commit"),
+    *("dirty", "date", "codes_sha256", "folder"),
 )
 CELL_COLUMNS = ("dataset", "features", "variant", "bits", "low", "high")
 COMPARISON_COLUMNS = ("dataset", "features", "bits", "variant", "other", "significant")

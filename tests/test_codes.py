@@ -1,6 +1,8 @@
 """Codes made elsewhere: every form that people keep them in is read alike, and what is wrong with a file is said."""
 
+import os
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 from scipy.io import savemat
 
 import codes
-import evaluation
+import evaluation.__main__
 import storage
 from evaluation import imported
 from experiments import BenchmarkError
@@ -67,6 +69,8 @@ def zeroed():
         (np.full((60, 2), 255, np.uint8), "has ones beyond its 12 bits"),
         (np.zeros((60, 5), np.uint8), "has 5 columns of uint8; 12 bits are 12 columns, or 2 packed bytes"),
         (CODES[:, 0], r"holds bool of shape \(60,\), expected one row an item"),
+        (CODES[:, :0], r"holds bool of shape \(60, 0\), expected one row an item"),
+        (CODES[:0], "has 0 rows, expected 60"),
         (np.ones((60, 12)), "all 60 codes are the same"),
         (np.array([["a"]]), "holds <U1"),
         (np.array([[{}]], dtype=object), "is no .npy array of numbers"),
@@ -85,6 +89,19 @@ def test_two_conventions_are_not_mixed(tmp_path):
         codes.apart(tmp_path / "queries.npy", tmp_path / "database.npy", (20, 40))
 
 
+def test_codes_of_two_files_come_to_their_places_and_other_images_have_none(tmp_path):
+    np.save(tmp_path / "queries.npy", CODES[:2])
+    np.save(tmp_path / "database.npy", CODES[2:5])
+    query, database = np.array([6, 1]), np.array([0, 3, 4])
+    found, rows = codes.of_images([tmp_path / "queries.npy", tmp_path / "database.npy"], 8, query, database)
+    assert sorted(rows.tolist()) == [0, 1, 3, 4, 6]
+    assert (found[query] == CODES[:2]).all()
+    assert (found[database] == CODES[2:5]).all()
+    assert not found[[2, 5, 7]].any()
+    with pytest.raises(BenchmarkError, match=r"database\.npy has 3 rows, expected 4, one for each database item"):
+        codes.of_images([tmp_path / "queries.npy", tmp_path / "database.npy"], 8, query, np.arange(2, 6))
+
+
 @pytest.mark.parametrize("name", ["codes.npy", "codes.mat"])
 def test_files_that_cannot_be_read(tmp_path, name):
     with pytest.raises(BenchmarkError, match=f"{name} is missing"):
@@ -94,21 +111,59 @@ def test_files_that_cannot_be_read(tmp_path, name):
         codes.whole(tmp_path / name, 60)
 
 
-def test_the_command_scores_as_the_function_does(tmp_path, monkeypatch):
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """A data set of 60 images in 3 classes, one query of a class of its own; the split, its working directory being the present one."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(BenchmarkError, match="cache/datasets/toy is missing: `python -m datasets toy` prepares it"):
-        imported.score("toy", [Path("codes.npy")])
+    monkeypatch.setattr(os, "environ", os.environ.copy())  # the command sets threads there
     data = tmp_path / "cache/datasets/toy"
     data.mkdir(parents=True)
     labels, rows = np.arange(60) % 3, np.random.default_rng(1).permutation(60)
+    labels[rows[4]] = 99
     np.save(data / "labels.npy", labels)
     np.savez(data / "split.npz", query=rows[:20], database=rows[20:], train=rows[20:])
     storage.write_json(data / "dataset.json", {"sha256": {name: storage.digest(data / name) for name in ("labels.npy", "split.npz")}})
+    return labels, rows[:20], rows[20:]
+
+
+def test_the_command_scores_as_the_function_does(toy):
+    labels, query, database = toy
     np.save("codes.npy", SIGNS)
-    np.save("queries.npy", SIGNS[rows[:20]])
-    np.save("database.npy", SIGNS[rows[20:]])
-    expected = evaluation.score(CODES[rows[:20]], CODES[rows[20:]], labels[rows[:20]], labels[rows[20:]], ["map", "precision@10"])
+    np.save("queries.npy", SIGNS[query])
+    np.save("database.npy", SIGNS[database])
+    names = ["map", "precision@10", "queries_left_out"]
+    expected = evaluation.score(CODES[query], CODES[database], labels[query], labels[database], names)
+    assert expected["queries_left_out"] == 1
     for files in (["codes.npy"], ["queries.npy", "database.npy"]):
         found = imported.score("toy", [Path(name) for name in files])
-        assert {name: found[name] for name in expected} == expected
+        assert {name: found[name] for name in names} == expected
         assert "precision@100" not in found  # the database has 40 items
+    with pytest.raises(BenchmarkError, match="cache/datasets/mnist is missing: `python -m datasets mnist` prepares it"):
+        imported.score("mnist", [Path("codes.npy")])
+
+
+@pytest.mark.parametrize(
+    ("array", "options", "message"),
+    [
+        (CODES[:, :0], [], r"codes.npy holds bool of shape \(60, 0\)"),
+        (CODES, ["--bits", "16"], "codes.npy has codes of 12 bits, expected 16"),
+        (CODES[:0], [], "codes.npy has 0 rows, expected 60"),
+        (CODES, ["--metrics", "precision@0"], "k = 0 is impossible: expected 1 to 40"),
+        (CODES, ["--metrics", "map@41[found]"], "k = 41 is impossible: expected 1 to 40"),
+        (np.where(CODES, np.nan, 1), [], "codes.npy: row 0, column 1 is nan, expected 0 and 1"),
+        (SIGNS / 3, [], "codes.npy: row 0, column 0 is -0.33.*, expected 0 and 1, or -1 and"),
+    ],
+)
+def test_the_command_says_what_is_wrong_on_one_line(toy, array, options, message, monkeypatch):
+    np.save("codes.npy", array)
+    monkeypatch.setattr(sys, "argv", ["evaluation", "codes", "toy", "codes.npy", *options])
+    with pytest.raises(SystemExit, match=f"^evaluation: .*{message}") as failure:
+        evaluation.__main__.main()
+    assert "\n" not in failure.value.code
+
+
+def test_the_command_prints_how_many_queries_are_left_out(toy, monkeypatch, capsys):
+    np.save("codes.npy", CODES)
+    monkeypatch.setattr(sys, "argv", ["evaluation", "codes", "toy", "codes.npy", "--metrics", "map"])
+    evaluation.__main__.main()
+    assert re.fullmatch(r"map +0\.\d{4}\nqueries_left_out 1\n", capsys.readouterr().out)

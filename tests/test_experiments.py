@@ -217,3 +217,15 @@ def test_imported_codes_run_once_for_each_file_that_their_path_names(tmp_path, m
     runs = [(run.variant, run.bits, run.seed) for run in experiments.runs(config)]
     assert runs == [("mine", bits, seed) for bits in (12, 24) for seed in (0, 1)] + [("once", 12, 0), ("once", 24, 0)]
     assert experiments.user_files("methods", "mine", config, 24, 1) == [str(tmp_path / "mine-24-1.npy")]
+
+
+def test_imported_codes_of_queries_and_of_the_database_are_both_inputs(tmp_path, monkeypatch):
+    monkeypatch.setenv(experiments.DATA_VARIABLE, str(tmp_path))
+    config = loaded(methods=["two", "one"], bits=[12], seeds=[0, 1])
+    config["variants"]["methods"] = {
+        "two": {"of": "imported", "set": {"path": "q.npy", "database_path": "d-{seed}.npy"}},
+        "one": {"of": "imported", "set": {"path": "{bits}.mat:Bq", "database_path": "{bits}.mat:Bd"}},
+    }
+    assert [(run.variant, run.seed) for run in experiments.runs(config)] == [("two", 0), ("two", 1), ("one", 0)]
+    assert experiments.user_files("methods", "two", config, 12, 1) == [str(tmp_path / "q.npy"), str(tmp_path / "d-1.npy")]
+    assert experiments.user_files("methods", "one", config, 12, 0) == [str(tmp_path / "12.mat")]

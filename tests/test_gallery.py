@@ -286,3 +286,18 @@ def test_statistics_have_a_card_a_method_with_exact_values(report, page):
     title = page.locator(".code-cards li").first.locator("svg").first.locator("rect title").nth(15).text_content()
     relevant, others = (100 * share[15] for share in found["pairs"])
     assert title == f"distance 15: {relevant:.1f} % of relevant pairs, {others:.1f} % of the others"
+
+
+def test_a_method_that_the_legend_hides_is_hidden_here_too(page):
+    """The entry of a legend is made here, since the fixture draws no plots; the page's own script is asked to hide what it names."""
+    page.evaluate("""() => {
+        const legend = document.body.appendChild(document.createElement("ul"));
+        legend.className = "legend";
+        legend.innerHTML = '<li><button data-name="itq" aria-pressed="false">ITQ</button></li>';
+    }""")
+    page.locator("#gallery select[data-picks=dataset]").select_option("0")
+    for bits in ("16", "32"):
+        page.locator("#gallery select[data-picks=bits]").select_option(bits)
+        shown = page.locator(".retrieved tbody tr:visible th").evaluate_all("(cells) => cells.map((cell) => cell.firstChild.textContent)")
+        assert shown == page.locator(".code-cards li:visible h3").all_inner_texts() == ["LSH", "PCAH", "BGAN"]
+    page.evaluate("document.querySelector('body > .legend').remove()")

@@ -71,6 +71,20 @@ def test_torch_counts_the_same_integers(device, bits, multi, monkeypatch):
         np.testing.assert_array_equal(count(*arrays, device=device), count(*arrays, device="cpu"))
 
 
+@pytest.mark.parametrize("bits", [1, 31, 1024, 2048])
+def test_float16_counts_the_same_integers(bits, monkeypatch):
+    """What a GPU multiplies with, here on the CPU: codes at every distance there can be, opposite ones among them."""
+    assert histograms_torch._dtype(bits, "cuda") == torch.float16
+    assert histograms_torch._dtype(2049, "cuda") == histograms_torch._dtype(bits, "cpu:0") == torch.float32
+    monkeypatch.setattr(histograms_torch, "_dtype", lambda bits, device: torch.float16)
+    codes = np.packbits(np.tri(bits + 1, bits, -1, dtype=bool), axis=1)  # 0, 1, ..., bits ones
+    labels = np.arange(bits + 1) % 3
+    arrays = codes[[0, -1, bits // 2]], codes, bits, Relevance.of(labels[:3] if bits > 1 else labels[[0, 1, 0]], labels)
+    n, r = histograms.hamming(*arrays, device="cpu:0")
+    assert (n[:2] == 1).all()
+    np.testing.assert_array_equal((n, r), histograms.hamming(*arrays, device="cpu"))
+
+
 def test_a_device_that_torch_does_not_have(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(BenchmarkError, match="has no device 'cuda': install a build for your GPU"):

@@ -39,11 +39,11 @@ COMPARISON_COLUMNS = ["dataset", "features", "bits", "variant", "other", "signif
 RUN_COLUMNS = [
     *("dataset", "features", "variant", "bits", "seed", "status", "message", "method", "label", "citation", "keywords", "fit_seconds"),
     *("encode_seconds", "peak_memory_mib", "items", "distinct_codes", "bit_balance", "saturated", "device", "threads", "commit"),
-    *("versions", "dirty", "date", "codes_sha256", "folder"),
+    *("repeats", "versions", "dirty", "date", "codes_sha256", "folder"),
 ]
 DONE = {
     "status": "done", "peak_memory_mib": "312.5", "items": "1797", "distinct_codes": "1500", "bit_balance": "0.45", "device": "cpu",
-    "versions": '{"python": "3.11.7", "torch": "2.13.0"}',
+    "repeats": "bit for bit", "versions": '{"python": "3.11.7", "torch": "2.13.0"}',
     "threads": "1", "commit": "0123456789abcdef0123", "dirty": "False", "date": "2026-01-02T03:04:05+00:00", "codes_sha256": "ab" * 32,
 }  # fmt: skip
 PRESETS = {"as-bgan": 1, "as-deephash-pytorch": 1.01, "as-hashnet": 1.2, "as-deepbit": 1.3, "as-trec": -0.1, "as-landmarks": 0.9}
@@ -368,6 +368,20 @@ def test_best_is_the_maximum_of_the_printed_numbers(numbers, decimals):
     rows = [Row(str(place), "", [Cell(value.printed(number))]) for place, number in enumerate(numbers)]
     exact = [Decimal(number).quantize(Decimal(10) ** -decimals, ROUND_HALF_EVEN) for number in numbers]
     assert [row.cells[0].best for row in tables._with_best(rows)] == [number == max(exact) for number in exact]
+
+
+@given(st.floats(0, 1e6), st.integers(0, 4))
+def test_a_number_is_printed_as_its_exact_value_rounds(number, decimals):
+    printed = Value(metric="map", decimals=decimals).printed(number)
+    assert Decimal(printed.replace(",", "")) == Decimal(number).quantize(Decimal(10) ** -decimals, ROUND_HALF_EVEN)
+
+
+@given(st.floats(0.001, 1e6), st.integers(1, 4))
+def test_significant_digits_are_as_many_as_asked_or_the_whole_number(number, significant):
+    printed = Value(fact="fit_seconds", significant=significant).printed(number).replace(",", "")
+    digits = printed.replace(".", "").lstrip("0")
+    assert len(digits) in (significant, significant + 1) or "." not in printed  # 0.999 rounds to one digit more
+    assert float(printed) == pytest.approx(number, rel=0.51 * 10.0 ** (1 - significant), abs=0)
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=10))

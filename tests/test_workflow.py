@@ -271,12 +271,22 @@ def test_codes_made_elsewhere_are_a_row(copy):
     codes = np.random.default_rng(0).random((1797, 12)) < 0.5
     (copy.folder / "given").mkdir(exist_ok=True)
     np.save(copy.folder / "given/mine-12.npy", np.where(codes, 1, -1))
+    with np.load(copy.folder / "cache/datasets/digits/split.npz") as split:
+        for part in ("query", "database"):
+            np.save(copy.folder / f"given/{part}.npy", codes[split[part]])
     entry = '{of: imported, set: {path: "mine-{bits}.npy"}, label: Mine}'
-    copy.write("own.yaml", f"data: given\nmethods: [chance, mine]\nbits: [12]\nvariants: {{methods: {{mine: {entry}}}}}\n")
+    apart = "{of: imported, set: {path: query.npy, database_path: database.npy}, label: Mine of two files}"
+    variants = f"variants: {{methods: {{mine: {entry}, apart: {apart}}}}}"
+    copy.write("own.yaml", f"data: given\nmethods: [chance, mine, apart]\nbits: [12]\n{variants}\n")
     copy.run(config="own.yaml")
-    rows = [row for row in rows_of(copy.folder / "results/metrics.csv") if row["variant"] == "mine" and row["metric"] == "map"]
-    assert [(row["bits"], row["seed"]) for row in rows] == [("12", "0")]
+    tables = {name: list(rows_of(copy.folder / f"results/{name}.csv")) for name in ("metrics", "runs")}
+    rows = [row for row in tables["metrics"] if row["variant"] in ("mine", "apart") and row["metric"] == "map"]
+    assert sorted((row["variant"], row["bits"], row["seed"]) for row in rows) == [("apart", "12", "0"), ("mine", "12", "0")]
+    assert rows[0]["value"] == rows[1]["value"]
     assert float(rows[0]["value"]) == pytest.approx(0.104, abs=0.01)
+    assert {(row["variant"], row["fit_seconds"]) for row in tables["runs"] if row["variant"] != "chance"} == {("mine", ""), ("apart", "")}
+    time = (copy.folder / "results/report/tables/time.tex").read_text()
+    assert "--" in next(line for line in time.splitlines() if line.startswith("Mine"))
     np.save(copy.folder / "given/mine-12.npy", ~codes)
     assert ("encode", "mine") in copy.planned(config="own.yaml")
     np.save(copy.folder / "given/mine-12.npy", codes[:5])

@@ -12,6 +12,11 @@
     sprite: document.getElementById(script.dataset.sprite),
   }));
   const picks = (what) => [...document.querySelectorAll(`select[data-picks="${what}"]`)];
+  // A method that the plots' legend hides is hidden here too; the legend's own script follows data-series.
+  const followed = (name) => {
+    const button = document.querySelector(`.legend button[data-name="${CSS.escape(name)}"]`);
+    return { "data-series": name, class: button?.ariaPressed === "false" ? "off" : "" };
+  };
   const picked = { dataset: 0, bits: 0, query: 0 };
 
   /** A thumbnail as a canvas, small images enlarged by a whole factor; a blank of the same size where there is no picture. */
@@ -54,14 +59,14 @@
     const query = shown.queries[picked.query];
     const ranks = Array.from({ length: 10 }, (_, at) => make("th", { scope: "col" }, String(at + 1)));
     const head = make("tr", {}, make("td", { class: "query" }, ...picture(sprite, query, 64, `Query, image ${images[query]}`)), ...ranks, make("th", { scope: "col" }, "as far, not shown"));
-    const rows = methods.map(({ label, lengths }) => {
+    const rows = methods.map(({ name, label, lengths }) => {
       const found = lengths[picked.bits];
-      if (!found) return make("tr", {}, make("th", { scope: "row" }, label), make("td", { colspan: 11 }, "no run of this length is done"));
+      if (!found) return make("tr", followed(name), make("th", { scope: "row" }, label), make("td", { colspan: 11 }, "no run of this length is done"));
       const right = found.relevant[picked.query].reduce((sum, one) => sum + one, 0);
       const items = found.items[picked.query].map((_, at) => item(found, at, shown));
       const tied = found.tied[picked.query];
       const heading = make("th", { scope: "row" }, label, make("small", {}, `${right} of ${items.length}`));
-      return make("tr", {}, heading, ...items, make("td", {}, tied ? `+ ${tied.toLocaleString("en")}` : ""));
+      return make("tr", followed(name), heading, ...items, make("td", {}, tied ? `+ ${tied.toLocaleString("en")}` : ""));
     });
     section.querySelector(".retrieved").replaceChildren(make("thead", {}, head), make("tbody", {}, ...rows));
     section.querySelector(".status").textContent = `Query: image ${images[query]} (${picked.query + 1} of ${shown.queries.length}), ${picked.bits} bits.`;
@@ -120,13 +125,13 @@
 
   function cards({ methods }) {
     document.querySelector(".code-cards").replaceChildren(
-      ...methods.flatMap(({ label, lengths }) => {
+      ...methods.flatMap(({ name, label, lengths }) => {
         const found = lengths[picked.bits];
         if (!found) return [];
         const away = found.ones.reduce((sum, share) => sum + Math.abs(share - 50), 0) / found.ones.length;
         const [mean, most] = found.correlated;
         const told = `Bits are ${away.toFixed(1)} points from half on average; two of them correlate by ${mean.toFixed(2)} in magnitude on average, ${most.toFixed(2)} at most.`;
-        return [make("li", {}, make("h3", {}, label), charted(distances(found, label), `distance 0 to ${picked.bits}`), correlation(found, label), charted(balance(found, label), `bits 1 to ${picked.bits}`), make("p", {}, told))];
+        return [make("li", followed(name), make("h3", {}, label), charted(distances(found, label), `distance 0 to ${picked.bits}`), correlation(found, label), charted(balance(found, label), `bits 1 to ${picked.bits}`), make("p", {}, told))];
       }),
     );
   }

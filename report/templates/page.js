@@ -264,7 +264,7 @@ function runsTable(runs, values, differing, ofAllLengths) {
     return element("tr", {}, first, ...value, ...differing.map(({ cells }) => element("td", {}, ...copied(cells[at]))));
   });
   const table = element("table", { class: "records" }, element("thead", {}, head), element("tbody", {}, ...rows));
-  return element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Runs behind this number" }, table);
+  return element("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "Runs behind this number" }, table);
 }
 
 function factsList(shared) {
