@@ -58,7 +58,7 @@ def overview(results: Results) -> Figure | None:
                 traces.append(_level(axis, control, value, lengths, **control_look(place)))
         traces += _chance_line(axis, results, pair, lengths)
         axis.set_title(results.label(pair), y=1.0)
-        axis.set_ylim(bottom=0)
+    axes[0].set_ylim(bottom=0)  # of all panels, and of none before the last has its lines
     axes[0].set_ylabel("mAP over all ranks")
     caption = (
         "Mean average precision over all ranks (expected over ties) against the code length; bars are one standard deviation over seeds. "

@@ -674,6 +674,29 @@ def test_hostile_names_stay_text_on_the_page(tmp_path):
     assert "&lt;script&gt;" in svg
 
 
+def test_every_panel_of_the_overview_shows_its_lines(tmp_path, monkeypatch):
+    """Panels share one axis, and the last may have the highest values."""
+    folder = write_results(tmp_path / "results", grid=(DIGITS, ("cifar10", "gist")))
+    rows = [line.split(",") for line in (folder / "metrics.csv").read_text().splitlines()]
+    raised = [[*row[:-1], repr(float(row[-1]) + 0.3)] if row[0] == "cifar10" and row[5] == "map" else row for row in rows]
+    (folder / "metrics.csv").write_text("".join(",".join(row) + "\n" for row in raised))
+    panels = []
+
+    def kept(*arguments, **keywords):
+        canvas, axes = drawing.canvas_of(*arguments, **keywords)
+        panels.extend(axes)
+        return canvas, axes
+
+    monkeypatch.setattr(figures, "canvas_of", kept)
+    figures.overview(results.read(folder))
+    assert len(panels) == 2
+    for axis in panels:
+        lowest, highest = axis.get_ylim()
+        shown = np.concatenate([np.asarray(line.get_ydata(), float) for line in axis.lines])
+        assert lowest == 0
+        assert shown.max() <= highest
+
+
 def test_partial_is_marked_everywhere(tmp_path, undrawn):
     folder = write_results(tmp_path / "results", broken={("itq", 16, 0): "missing"})
     command.write(folder, folder / "report", partial=True)
