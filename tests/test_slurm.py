@@ -54,7 +54,18 @@ def submitted(tmp_path):
 
     def submit(grid, retries):
         copy.write("grid.json", json.dumps(grid))
-        command = [sys.executable, "-m", "snakemake", "--workflow-profile", "slurm", "--configfile", "grid.json", "--retries", retries]
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--workflow-profile",
+            "slurm",
+            "--configfile",
+            "grid.json",
+            "--retries",
+            retries,
+            "--no-hooks",
+        ]
         subprocess.run(command, cwd=copy.folder, env=environment, capture_output=True, check=False)
         return (copy.folder / "submitted.txt").read_text().splitlines()
 
