@@ -54,7 +54,18 @@ def submitted(tmp_path):
 
     def submit(grid, retries):
         copy.write("grid.json", json.dumps(grid))
-        command = [sys.executable, "-m", "snakemake", "--workflow-profile", "slurm", "--configfile", "grid.json", "--retries", retries]
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--workflow-profile",
+            "slurm",
+            "--configfile",
+            "grid.json",
+            "--retries",
+            retries,
+            "--no-hooks",
+        ]
         subprocess.run(command, cwd=copy.folder, env=environment, capture_output=True, check=False)
         return (copy.folder / "submitted.txt").read_text().splitlines()
 
@@ -90,7 +101,7 @@ def test_the_workflow_ends_on_a_cluster_that_loses_a_node(tmp_path):
     with slurm.cluster() as cluster, open(log, "w") as file:
         running = subprocess.Popen(command, cwd=copy.folder, env=environment, stdout=file, stderr=file)
         try:
-            lost = lose_a_node(cluster, copy)
+            lost = lose_a_node(cluster, running)
             assert running.wait(LIMIT) == 0, log.read_text()
         finally:
             running.send_signal(signal.SIGINT)
@@ -104,9 +115,9 @@ def test_the_workflow_ends_on_a_cluster_that_loses_a_node(tmp_path):
     assert jobs <= len(submitted) <= jobs + 3, "those on the lost node may be submitted again"
 
 
-def lose_a_node(cluster, copy):
+def lose_a_node(cluster, running):
     """Kill the node that has no GPU, as soon as a run of a method is on it; returns its name."""
-    for _ in range(LIMIT):
+    while running.poll() is None:
         shown = subprocess.run(["squeue", "-h", "-t", "R", "-o", "%N %k"], capture_output=True, text=True).stdout
         if re.search("^cpu1 .*encode", shown, re.MULTILINE):
             cluster.kill("cpu1")
