@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -48,8 +49,8 @@ def main() -> None:
             described = storage.read_json(
                 Path(folder, experiments.RUN.format(**PLACE, variant=arguments.method, bits=arguments.bits, seed=0), "run.json")
             )
-        for stage, (seconds, memory) in measured[items].items():
-            print(f"{items:>12,} items  {stage:<10} {seconds:8.1f} s {memory:8,.0f} MiB")
+        for stage, (seconds, processor, memory) in measured[items].items():
+            print(f"{items:>12,} items  {stage:<10} {seconds:8.1f} s, {processor:6.1f} s of a core, {memory:8,.0f} MiB")
         inside = f"fit {described['fit_seconds']:.1f} s on {described['fitted_rows']:,} rows, encode {described['encode_seconds']:.1f} s"
         print(f"{'':>19} of these: {inside}", flush=True)
     if arguments.plot:
@@ -90,15 +91,22 @@ def stages(method: str, bits: int) -> dict[str, tuple[list[str], str]]:
     }
 
 
-def run(command: list[str], described: str, folder: Path) -> tuple[float, float]:
-    """Seconds and largest resident size in MiB of a job."""
+def run(command: list[str], described: str, folder: Path) -> tuple[float, float, float]:
+    """Seconds of the wall and of the processor, and largest resident size in MiB, of a job."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    started = time.perf_counter()
+    wall, processor = time.perf_counter(), processor_seconds()
     subprocess.run([sys.executable, "-m", *command], cwd=folder, env=environment, stdout=subprocess.DEVNULL, check=True)
-    return time.perf_counter() - started, storage.read_json(folder / described)["peak_memory_mib"]
+    spent = time.perf_counter() - wall, processor_seconds() - processor
+    return *spent, storage.read_json(folder / described)["peak_memory_mib"]
 
 
-def draw(measured: dict[int, dict[str, tuple[float, float]]]) -> None:
+def processor_seconds() -> float:
+    """Of all jobs that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def draw(measured: dict[int, dict[str, tuple[float, float, float]]]) -> None:
     import matplotlib
 
     matplotlib.use("svg")
@@ -106,7 +114,7 @@ def draw(measured: dict[int, dict[str, tuple[float, float]]]) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
-    for place, (axis, unit) in enumerate(zip(axes, ("seconds", "peak memory (MiB)"), strict=True)):
+    for place, (axis, unit) in enumerate(zip(axes, ("seconds of a core", "peak memory (MiB)"), strict=True), start=1):
         for stage in next(iter(measured.values())):
             axis.loglog(list(measured), [stages[stage][place] for stages in measured.values()], marker="o", label=stage)
         axis.set(xlabel="items in the database", ylabel=unit)

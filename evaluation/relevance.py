@@ -83,7 +83,7 @@ class Relevance:
             places = np.searchsorted(self.groups[0], self.queries[0])
             there = self.groups[0][np.minimum(places, len(self.groups[0]) - 1)] == self.queries[0]
             found, of_groups = np.where(there, places + 1, len(self.groups[0]) + 1)[None], np.arange(1, len(self.groups[0]) + 1)[None]
-        bits = max(int(words[-1].max()).bit_length() for words in (found, of_groups))
+        bits = max(int(rows[-1].max()).bit_length() for rows in (found, of_groups))
         bits += 64 * (len(found) - 1)
         return found.astype(np.uint64), np.take(of_groups.astype(np.uint64), self.members, axis=1), bits
 

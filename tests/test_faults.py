@@ -118,7 +118,7 @@ class Victim(Copy):
             shutil.rmtree(self.folder / name)
 
     def wait_for_jobs_left_behind(self):
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while any(members(group) for group in self.groups):
             assert time.monotonic() < deadline
             time.sleep(0.1)

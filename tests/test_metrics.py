@@ -212,6 +212,17 @@ def test_order_of_the_database_changes_no_bit_of_any_metric(multi):
     assert scores["queries_left_out"] >= 1
 
 
+def test_the_number_of_threads_changes_no_bit_of_any_metric(monkeypatch):
+    rng = np.random.default_rng(3)
+    g = rng.multinomial(200, np.ones(27) / 27, size=11).reshape(11, 9, 3)
+    n, r = g.sum(axis=2), g[:, :, 1:].sum(axis=2)
+    asked = [(metric, None) for metric in (*metrics.WHOLE, *metrics.LOOKUP)] + [(metric, 70) for metric in (*metrics.CUT, *metrics.GRADED)]
+    alone = {key: metrics.measure(*key, n, r, g).tolist() for key in asked}
+    for threads in (1, 2, 3, 12):
+        monkeypatch.setattr(metrics, "THREADS", threads)
+        assert {key: values.tolist() for key, values in metrics.measure_all(asked, n, r, g).items()} == alone
+
+
 def test_lookup_in_a_ball_of_radius_two_as_worked_by_hand():
     """Three queries: 3 of 6 items in the ball relevant, of 4 in all; an empty ball; a code of one bit, whose ball is everything."""
     n, r = np.array([[1, 2, 3, 4], [0, 0, 0, 10]]), np.array([[0, 1, 2, 1], [0, 0, 0, 5]])
