@@ -62,9 +62,10 @@ def main() -> None:
 def extract(arguments: argparse.Namespace) -> None:
     """Write features.npy (n, d) float32 and features.json. A job that was killed goes on where it was."""
     name, (dataset, output) = arguments.features, folders(arguments)
-    extractor, part, settings = built(arguments)
+    part, settings = chosen(arguments)
     if part.literals.get("uses_gpu"):
-        gpus.lease()
+        gpus.lease()  # before the extractor's module imports torch
+    extractor = built(part, settings)
     extractor.threads = arguments.threads
     if (dataset / "names.json").is_file():
         extractor.image_names = storage.read_json(dataset / "names.json")["names"]
@@ -85,15 +86,18 @@ def extract(arguments: argparse.Namespace) -> None:
 
 
 def check(arguments: argparse.Namespace) -> None:
-    built(arguments)[0].check(arguments.data)
+    built(*chosen(arguments)).check(arguments.data)
     print(f"{arguments.features}: all there")
 
 
-def built(arguments: argparse.Namespace) -> tuple[_base.Extractor, Component, dict]:
-    """The extractor that the command asks for, what its source says, and its settings."""
+def chosen(arguments: argparse.Namespace) -> tuple[Component, dict]:
+    """What the source of the extractor that the command asks for says, and its settings."""
     settings = json.loads(arguments.settings or json.dumps({"of": arguments.features, "set": {}}))
-    part = component("features", settings["of"])
-    return getattr(importlib.import_module(f"features.{part.name}"), part.class_name)(**settings["set"]), part, settings
+    return component("features", settings["of"]), settings
+
+
+def built(part: Component, settings: dict) -> _base.Extractor:
+    return getattr(importlib.import_module(f"features.{part.name}"), part.class_name)(**settings["set"])
 
 
 def folders(arguments: argparse.Namespace) -> tuple[Path, Path]:

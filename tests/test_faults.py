@@ -372,7 +372,7 @@ def test_a_gpu_that_torch_cannot_use_is_said(place, monkeypatch, capsys):
     monkeypatch.chdir(place)
     monkeypatch.setattr(training.gpus, "lease", lambda: "3")
     codes = np.arange(1797)[:, None] % 2 == np.arange(8) % 2
-    monkeypatch.setattr(training, "learn", lambda *arguments: (codes, {}))
+    monkeypatch.setattr(training, "learn", lambda *arguments: (np.packbits(codes, axis=1), slice(None), {}))
     training.train_and_encode(Run("digits", "pixels", "bgan", 8, 0), {"of": "bgan", "set": {}}, None)
     assert "GPU 3 is there, but torch cannot use it: trained on the CPU" in capsys.readouterr().err
 
