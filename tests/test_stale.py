@@ -13,6 +13,7 @@ from test_workflow import Copy
 
 import experiments
 import storage
+from evaluation import METRIC_VERSION
 
 CONFIG = {"methods": ["itq", "near"], "bits": [8], "seeds": [0], "controls": ["exact-l2"]}
 NEAR = """from methods._base import Hasher
@@ -126,7 +127,7 @@ def other_features(project):
 
 
 def other_metrics(project):
-    project.replace("evaluation/__init__.py", "METRIC_VERSION = 2", "METRIC_VERSION = 3")
+    project.replace("evaluation/__init__.py", f"METRIC_VERSION = {METRIC_VERSION}", f"METRIC_VERSION = {METRIC_VERSION + 1}")
 
 
 def other_codes(project):
@@ -172,7 +173,7 @@ def no_codes(project):
         (another_split, "was made with other dataset than now: "),
         (other_labels, f"{ITQ} was made with other dataset than now: labels.npy was"),
         (other_features, f"{ITQ} was made with other features than now: sha256 was"),
-        (other_metrics, f"{SCORES}/exact-l2 was scored by version 2 of the metrics, now 3"),
+        (other_metrics, f"{SCORES}/exact-l2 was scored by version {METRIC_VERSION} of the metrics, now {METRIC_VERSION + 1}"),
         (other_codes, f"{ITQ}/codes.npz is not the file that was made"),
         (another_seeds_folder, "near/8bit/seed0 was made with other run than now: variant was itq, now near"),
         (an_older_record, f"{ITQ} was made by an older version of bgan-bench: it does not say its sources"),
