@@ -229,6 +229,19 @@ def test_arrow_keys_read_every_point_of_a_line(opened, metrics, figure, quantity
     assert not page.locator("#tip").is_visible()
 
 
+def test_what_a_point_says_stays_beside_it_while_the_page_scrolls(opened):
+    page = opened()
+    drawing = page.locator("#figure-overview .drawing")
+    drawing.focus()
+    drawing.press("ArrowRight")
+    words, before = page.locator("#tip").inner_text(), page.locator("#tip").bounding_box()
+    page.evaluate("new Promise(done => { addEventListener('scroll', () => requestAnimationFrame(done)); scrollBy(0, 40) })")
+    after = page.locator("#tip").bounding_box()
+    assert page.locator("#tip").is_visible()
+    assert page.locator("#tip").inner_text() == words
+    assert after["y"] == pytest.approx(before["y"] - 40, abs=1)
+
+
 def test_a_hidden_method_says_nothing(opened):
     page = opened("#hide=lsh,pcah,itq,exact-cosine")
     drawing = page.locator("#figure-overview .drawing")

@@ -107,10 +107,21 @@ readAddress();
 // Plots: the point nearest to the pointer says its values; arrow keys go from point to point.
 const REACH = 24; // of the pointer, in units of the drawing
 const tip = document.body.appendChild(element("div", { id: "tip", role: "status" }));
+let marked = null; // the ring around the point that the tip is about
 const labels = new Map(all(".legend button[data-name]").map((button) => [button.dataset.name, button.textContent.trim()]));
 
 const share = (number, low, high, logarithmic) =>
   logarithmic ? Math.log(number / low) / Math.log(high / low) : (number - low) / (high - low);
+
+/** Put the tip beside its ring, where it stays while the page scrolls: a plot that has the focus is scrolled into view after the key. */
+function settle() {
+  if (!marked?.isConnected) return;
+  const [mark, size] = [marked.getBoundingClientRect(), tip.getBoundingClientRect()];
+  const [across, down] = [mark.right + 6, mark.top - size.height - 6];
+  tip.style.left = `${Math.max(4, across + size.width > innerWidth - 4 ? mark.left - size.width - 6 : across)}px`;
+  tip.style.top = `${down < 4 ? mark.bottom + 6 : down}px`;
+}
+addEventListener("scroll", settle, { passive: true, capture: true });
 
 /** The lines of a plot, each a list of points with their place in the drawing and their words. */
 function linesOf(panels) {
@@ -159,10 +170,8 @@ for (const drawing of all(".drawing[data-panels]")) {
     for (const group of all("[data-series]", svg)) group.classList.toggle("quiet", group.dataset.series !== name);
     tip.replaceChildren(element("strong", {}, labels.get(name)), ...words.map((text) => element("span", {}, text)));
     tip.classList.add("shown");
-    const [mark, size] = [ring.getBoundingClientRect(), tip.getBoundingClientRect()];
-    const [across, down] = [mark.right + 6, mark.top - size.height - 6];
-    tip.style.left = `${Math.max(4, across + size.width > innerWidth - 4 ? mark.left - size.width - 6 : across)}px`;
-    tip.style.top = `${down < 4 ? mark.bottom + 6 : down}px`;
+    marked = ring;
+    settle();
   }
 
   function follow(event) {
@@ -222,7 +231,6 @@ for (const drawing of all(".drawing[data-panels]")) {
   drawing.addEventListener("blur", quiet);
   drawing.addEventListener("keydown", press);
 }
-addEventListener("scroll", () => tip.classList.remove("shown"), { passive: true });
 
 // Provenance: a number opens the runs behind it. They are read from the table of runs, so that the page says each thing once.
 const panel = document.getElementById("provenance");
