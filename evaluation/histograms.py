@@ -8,7 +8,7 @@ import numpy as np
 
 import provenance
 from evaluation.planes import ADDED, KEPT, WORDS, count, flips_of, planes_of
-from evaluation.relevance import THREADS, Relevance, parts, words
+from evaluation.relevance import THREADS, Relevance, shares, words
 from experiments import BenchmarkError
 
 GPU_WORK = 2**35  # comparisons of words from which on a GPU, where there is one, is worth the seconds that importing torch takes
@@ -62,16 +62,17 @@ def _on_cpu(queries: np.ndarray, database: np.ndarray, bits: int, relevance: Rel
     """The same of codes as words, int64 (Q, levels, bits + 1)."""
     added = -(-bits // ADDED) * ADDED  # bits, and zeros
     of_queries, of_items, label_bits = relevance.label_words()
-    codes, labels = planes_of(database, relevance.order, added), planes_of(of_items, relevance.order, label_bits)
     differing, wanted = flips_of(queries, added), flips_of(of_queries, label_bits)
     places = max(KEPT, -(-bits.bit_length() // 3) * 3)
     counts = np.zeros((queries.shape[1], levels, bits // 8 * 8 + 8), np.int64)
-
-    def count_part(part: slice) -> None:
-        count(codes, differing[part], labels, wanted[part], relevance.single, places, counts[part])
-
     with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(count_part, parts(len(counts))))
+        codes = planes_of(database, relevance.order, added, pool)
+        labels = planes_of(of_items, relevance.order, label_bits, pool)
+
+        def count_share(share: slice) -> None:
+            count(codes, differing[share], labels, wanted[share], relevance.single, places, counts[share])
+
+        list(pool.map(count_share, shares(len(counts))))
     padding = -len(relevance.order) % (64 * WORDS)  # items without labels whose code is zero
     counts[np.arange(len(counts)), 0, np.bitwise_count(queries).sum(axis=0)] -= padding
     return counts[:, :, : bits + 1]

@@ -9,7 +9,6 @@ without relevant items (R = 0) and for a cut k outside 1..N, where N is the numb
 from __future__ import annotations
 
 import functools
-import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,10 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numba
 import numpy as np
 
-from evaluation.relevance import THREADS
+from evaluation.relevance import THREADS, shares
 from experiments import BenchmarkError
 
 BALL = 3  # distances 0, 1 and 2: the ball of radius 2
+SHARED = 2**16  # buckets of all queries below which threads wait for each other longer than they compute
 VANISHED = 1e-20  # odds against the mode below which the tail of a distribution adds nothing in float64
 
 
@@ -41,7 +41,7 @@ def average_precision_at(n: np.ndarray, r: np.ndarray, k: int, denominator: str)
     """
     n, r = _checked(n, r, k)
     total, per_hit = _precision_at_hits(n, r, k, _harmonic(n[0].sum()))
-    relevant = r.sum(axis=1)
+    relevant = _row_sums(r)
     return {"found": per_hit, "min": total / np.minimum(k, relevant), "R": total / relevant}[denominator]
 
 
@@ -169,18 +169,20 @@ def measure(metric: str, k: int | None, n: np.ndarray, r: np.ndarray, g: np.ndar
 def measure_all(
     asked: Iterable[tuple[str, int | None]], n: np.ndarray, r: np.ndarray, g: np.ndarray | None = None
 ) -> dict[tuple[str, int | None], np.ndarray]:
-    """`measure` of each metric and cut, on all cores: each takes a share of the queries, and no value depends on how many there are."""
+    """`measure` of each metric and cut, on all cores where there is enough to do: each takes a share of the queries.
+
+    No value depends on how many there are.
+    """
     asked = list(dict.fromkeys(asked))
     _checked(n, r)
-    if len(n) < THREADS:
+    if n.size < SHARED:
         return {key: measure(*key, n, r, g) for key in asked}
-    shares = [slice(*ends) for ends in itertools.pairwise(np.linspace(0, len(n), THREADS + 1).astype(int))]
 
     def measure_share(share: slice) -> list[np.ndarray]:
         return [measure(metric, k, n[share], r[share], None if g is None else g[share]) for metric, k in asked]
 
     with ThreadPoolExecutor(THREADS) as pool:
-        values = zip(*pool.map(measure_share, shares), strict=True)
+        values = zip(*pool.map(measure_share, shares(len(n))), strict=True)
         return dict(zip(asked, map(np.concatenate, values), strict=True))
 
 
@@ -212,11 +214,11 @@ def ball_curve(n: np.ndarray, r: np.ndarray) -> Iterator[tuple[str, int, float]]
 def _checked(n: np.ndarray, r: np.ndarray, *cuts: int) -> tuple[np.ndarray, np.ndarray]:
     """The counts as the compiled loops take them, which check no bounds."""
     n, r = (np.require(counts, np.int64, ["C", "W"]) for counts in (n, r))
-    items = n.sum(axis=1)
+    items, relevant = _row_sums(n), _row_sums(r)
     if n.shape != r.shape or not len(n) or (items != items[0]).any():
         raise BenchmarkError(f"counts n {n.shape} and r {r.shape}: expected one shape, and for every query the same number of items")
-    if not r.any(axis=1).all():
-        raise BenchmarkError(f"{np.sum(~r.any(axis=1))} of {len(n)} queries have no relevant item: leave those out first")
+    if not relevant.all():
+        raise BenchmarkError(f"{np.sum(relevant == 0)} of {len(n)} queries have no relevant item: leave those out first")
     for k in cuts:
         if not 1 <= k <= items[0]:
             raise BenchmarkError(f"a cut at k = {k} is impossible: expected 1 to {items[0]}, the items of the database")
@@ -237,14 +239,29 @@ def _cumulated(g: np.ndarray, k: int, gain: np.ndarray, weights: np.ndarray) -> 
     return np.sum(g @ gain / np.maximum(n, 1) * (weights[ends] - weights[starts]), axis=1)
 
 
+@numba.njit("int64[::1](int64[:, ::1])", nogil=True, cache=True)
+def _row_sums(counts):
+    """As NumPy's, several times as fast for short rows."""
+    sums = np.zeros(len(counts), np.int64)
+    for row in range(len(counts)):
+        for count in counts[row]:
+            sums[row] += count
+    return sums
+
+
 @functools.lru_cache(maxsize=4)
 def _discounts(items: int) -> np.ndarray:
     """Prefix sums of 1 / log2(1 + rank), float64 (items + 1,)."""
     return np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, items + 2)))])
 
 
-def _interleave(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    return np.stack([first, second], axis=2).reshape(len(first), -1)
+@numba.njit("int64[:, ::1](int64[:, :], int64[:, :])", nogil=True, cache=True)
+def _interleave(first, second):
+    interleaved = np.empty((len(first), 2 * first.shape[1]), np.int64)
+    for row in range(len(first)):
+        for bucket in range(first.shape[1]):
+            interleaved[row, 2 * bucket], interleaved[row, 2 * bucket + 1] = first[row, bucket], second[row, bucket]
+    return interleaved
 
 
 @functools.lru_cache(maxsize=4)

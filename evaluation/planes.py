@@ -9,31 +9,33 @@ Harley and Seal's counting of bits, in Warren, "Hacker's Delight", 2nd edition, 
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
+
 import numba
 import numpy as np
-from numba.extending import intrinsic
+
+from evaluation.lanes import LANES, aligned_zeros, filled, load, majority, popcounts, some, store, total, without
+from evaluation.relevance import shares
 
 WORDS = 64  # words of a plane that are worked on at a time, 4,096 items: the planes and the sums of 48 bits stay in the first-level cache
 ADDED = 16  # planes that are added at a time
+TOGETHER = 32  # queries that a block is compared with before the next one is read
 KEPT = 6  # planes of a sum that `_add` works on: sums up to 63
 EVERY = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
-@intrinsic
-def popcount(typing_context, word):
-    def generate(context, builder, signature, arguments):
-        return builder.ctpop(arguments[0])
-
-    return numba.uint64(numba.uint64), generate
-
-
-def planes_of(rows: np.ndarray, order: np.ndarray, bits: int) -> np.ndarray:
+def planes_of(rows: np.ndarray, order: np.ndarray, bits: int, pool: Executor) -> np.ndarray:
     """The first `bits` bits of `rows` (W, n), items in `order` (n,), as planes (B, bits * WORDS), zero-padded to whole blocks.
 
-    Bit i of word w of a plane in block b is of item 64 * (WORDS * b + w) + i.
+    Bit i of word w of a plane in block b is of item 64 * (WORDS * b + w) + i. The threads of `pool` share the blocks.
     """
-    planes = np.zeros((-(-len(order) // (64 * WORDS)), bits * WORDS), np.uint64)
-    _transpose(rows, order, bits, planes)
+    blocks = -(-len(order) // (64 * WORDS))
+    planes = aligned_zeros(blocks * bits * WORDS).reshape(blocks, bits * WORDS)
+
+    def fill(part: slice) -> None:
+        _transpose(rows, order[64 * WORDS * part.start : 64 * WORDS * part.stop], bits, planes[part])
+
+    list(pool.map(fill, shares(blocks)))
     return planes
 
 
@@ -58,162 +60,178 @@ def flips_of(rows, bits):
     """The first `bits` bits of `rows` (W, n) as words (n, bits) of ones or of zeros: a plane, exclusive or that, is where items differ."""
     flips = np.zeros((rows.shape[1], bits), np.uint64)
     for item in range(rows.shape[1]):
-        for bit in range(min(bits, 64 * len(rows))):
-            if rows[bit // 64, item] >> np.uint64(bit % 64) & np.uint64(1):
-                flips[item, bit] = EVERY
+        for row in range(len(rows)):
+            word, first = rows[row, item], 64 * row
+            for bit in range(min(64, bits - first)):
+                flips[item, first + bit] = np.uint64(0) - (word >> np.uint64(bit) & np.uint64(1))
     return flips
 
 
 @numba.njit(inline="always")
 def _full_adder(a, b, c):
-    """Sum and carry of three bits; the carry is `a` where `a` and `b` agree, else `c`."""
-    differ = a ^ b
-    return differ ^ c, a ^ (differ & (a ^ c))
+    """Sum and carry of three bits."""
+    return a ^ b ^ c, majority(a, b, c)
+
+
+@numba.njit(inline="always")
+def _flipped(planes, flips, plane, word):
+    return load(planes, plane * WORDS + word) ^ filled(flips[plane])
 
 
 @numba.njit("(uint64[:, ::1], int64, int64, uint64[:, ::1], int64, uint64[::1], uint64[::1])", nogil=True, cache=True)
 def _add(planes, block, first, flips, query, sums, over):
     """Add ADDED planes, flipped, to the first KEPT planes of `sums`, and write what is carried beyond them to the plane `over`."""
-    p, f = planes[block, first * WORDS : (first + ADDED) * WORDS], flips[query, first : first + ADDED]
-    f0, f1, f2, f3, f4, f5, f6, f7 = f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7]
-    f8, f9, f10, f11, f12, f13, f14, f15 = f[8], f[9], f[10], f[11], f[12], f[13], f[14], f[15]
-    s = sums[: KEPT * WORDS]
-    for w in range(WORDS):
-        ones, twos, fours, eights = s[w], s[WORDS + w], s[2 * WORDS + w], s[3 * WORDS + w]
-        sixteens, thirties = s[4 * WORDS + w], s[5 * WORDS + w]
-        ones, a = _full_adder(ones, p[w] ^ f0, p[WORDS + w] ^ f1)
-        ones, b = _full_adder(ones, p[2 * WORDS + w] ^ f2, p[3 * WORDS + w] ^ f3)
+    p = planes[block, first * WORDS : (first + ADDED) * WORDS]
+    f = flips[query, first : first + ADDED]
+    for w in range(0, WORDS, LANES):
+        ones, twos, fours, eights = load(sums, w), load(sums, WORDS + w), load(sums, 2 * WORDS + w), load(sums, 3 * WORDS + w)
+        sixteens, thirties = load(sums, 4 * WORDS + w), load(sums, 5 * WORDS + w)
+        ones, a = _full_adder(ones, _flipped(p, f, 0, w), _flipped(p, f, 1, w))
+        ones, b = _full_adder(ones, _flipped(p, f, 2, w), _flipped(p, f, 3, w))
         twos, c = _full_adder(twos, a, b)
-        ones, a = _full_adder(ones, p[4 * WORDS + w] ^ f4, p[5 * WORDS + w] ^ f5)
-        ones, b = _full_adder(ones, p[6 * WORDS + w] ^ f6, p[7 * WORDS + w] ^ f7)
+        ones, a = _full_adder(ones, _flipped(p, f, 4, w), _flipped(p, f, 5, w))
+        ones, b = _full_adder(ones, _flipped(p, f, 6, w), _flipped(p, f, 7, w))
         twos, d = _full_adder(twos, a, b)
         fours, e = _full_adder(fours, c, d)
-        ones, a = _full_adder(ones, p[8 * WORDS + w] ^ f8, p[9 * WORDS + w] ^ f9)
-        ones, b = _full_adder(ones, p[10 * WORDS + w] ^ f10, p[11 * WORDS + w] ^ f11)
+        ones, a = _full_adder(ones, _flipped(p, f, 8, w), _flipped(p, f, 9, w))
+        ones, b = _full_adder(ones, _flipped(p, f, 10, w), _flipped(p, f, 11, w))
         twos, c = _full_adder(twos, a, b)
-        ones, a = _full_adder(ones, p[12 * WORDS + w] ^ f12, p[13 * WORDS + w] ^ f13)
-        ones, b = _full_adder(ones, p[14 * WORDS + w] ^ f14, p[15 * WORDS + w] ^ f15)
+        ones, a = _full_adder(ones, _flipped(p, f, 12, w), _flipped(p, f, 13, w))
+        ones, b = _full_adder(ones, _flipped(p, f, 14, w), _flipped(p, f, 15, w))
         twos, d = _full_adder(twos, a, b)
         fours, a = _full_adder(fours, c, d)
         eights, carry = _full_adder(eights, e, a)
-        s[w], s[WORDS + w], s[2 * WORDS + w], s[3 * WORDS + w] = ones, twos, fours, eights
-        s[4 * WORDS + w] = sixteens ^ carry
-        carry &= sixteens
-        s[5 * WORDS + w] = thirties ^ carry
-        over[w] = carry & thirties
+        store(sums, w, ones)
+        store(sums, WORDS + w, twos)
+        store(sums, 2 * WORDS + w, fours)
+        store(sums, 3 * WORDS + w, eights)
+        store(sums, 4 * WORDS + w, sixteens ^ carry)
+        carry = carry & sixteens
+        store(sums, 5 * WORDS + w, thirties ^ carry)
+        store(over, w, carry & thirties)
 
 
 @numba.njit("(uint64[::1], uint64[::1])", nogil=True, cache=True)
 def _carry_on(over, sums):
     """Add the plane `over` to the planes of `sums` after the first KEPT."""
-    for start in range(KEPT * WORDS, len(sums), WORDS):
-        plane = sums[start : start + WORDS]
-        for w in range(WORDS):
-            value = plane[w]
-            plane[w] = value ^ over[w]
-            over[w] &= value
+    for w in range(0, WORDS, LANES):
+        carry = load(over, w)
+        for place in range(KEPT * WORDS + w, len(sums), WORDS):
+            plane = load(sums, place)
+            store(sums, place, plane ^ carry)
+            carry = carry & plane
 
 
 @numba.njit("int64(uint64[::1], int64, uint64[::1], int64, int64)", nogil=True, cache=True)
 def _split(sums, place, masks, which, target):
     """Part the items of a mask by three bits of their sums into eight masks from `target` on; bit i of the result: the i-th has any."""
-    s = sums[place * WORDS : (place + 3) * WORDS]
-    mask, m = masks[which * WORDS : (which + 1) * WORDS], masks[target * WORDS : (target + 8) * WORDS]
-    any0 = any1 = any2 = any3 = any4 = any5 = any6 = any7 = np.uint64(0)
-    for w in range(WORDS):
-        a, b, c = s[w], s[WORDS + w], s[2 * WORDS + w]
-        with_c, without = mask[w] & c, mask[w] & ~c
-        m0, m1, m2, m3 = without & ~b & ~a, without & ~b & a, without & b & ~a, without & b & a
-        m4, m5, m6, m7 = with_c & ~b & ~a, with_c & ~b & a, with_c & b & ~a, with_c & b & a
-        m[w], m[WORDS + w], m[2 * WORDS + w], m[3 * WORDS + w] = m0, m1, m2, m3
-        m[4 * WORDS + w], m[5 * WORDS + w], m[6 * WORDS + w], m[7 * WORDS + w] = m4, m5, m6, m7
+    s, m, t = place * WORDS, which * WORDS, target * WORDS
+    any0 = any1 = any2 = any3 = any4 = any5 = any6 = any7 = filled(np.uint64(0))
+    for w in range(0, WORDS, LANES):
+        a, b, c, mask = load(sums, s + w), load(sums, s + WORDS + w), load(sums, s + 2 * WORDS + w), load(masks, m + w)
+        low, high = without(mask, c), mask & c
+        low0, low2, high0, high2 = without(low, b), low & b, without(high, b), high & b
+        m0, m1, m2, m3 = without(low0, a), low0 & a, without(low2, a), low2 & a
+        m4, m5, m6, m7 = without(high0, a), high0 & a, without(high2, a), high2 & a
+        store(masks, t + w, m0)
+        store(masks, t + WORDS + w, m1)
+        store(masks, t + 2 * WORDS + w, m2)
+        store(masks, t + 3 * WORDS + w, m3)
+        store(masks, t + 4 * WORDS + w, m4)
+        store(masks, t + 5 * WORDS + w, m5)
+        store(masks, t + 6 * WORDS + w, m6)
+        store(masks, t + 7 * WORDS + w, m7)
         any0, any1, any2, any3 = any0 | m0, any1 | m1, any2 | m2, any3 | m3
         any4, any5, any6, any7 = any4 | m4, any5 | m5, any6 | m6, any7 | m7
-    found = (any0 != 0) | (any1 != 0) << 1 | (any2 != 0) << 2 | (any3 != 0) << 3
-    return found | (any4 != 0) << 4 | (any5 != 0) << 5 | (any6 != 0) << 6 | (any7 != 0) << 7
+    found = some(any0) | some(any1) << 1 | some(any2) << 2 | some(any3) << 3
+    return found | some(any4) << 4 | some(any5) << 5 | some(any6) << 6 | some(any7) << 7
 
 
-@numba.njit("(uint64[::1], uint64[::1], int64, int64[:, :, ::1], int64, int64, int64)", nogil=True, cache=True)
-def _count_eight(sums, masks, which, counts, query, level, first):
-    """Count the items of a mask that have each set of the three lowest bits of their sums, whatever the others of these are."""
-    s, mask = sums[: 3 * WORDS], masks[which * WORDS : (which + 1) * WORDS]
-    n0 = n1 = n2 = n3 = n4 = n5 = n6 = n7 = np.uint64(0)
-    for w in range(WORDS):
-        a, b, c, m = s[w], s[WORDS + w], s[2 * WORDS + w], mask[w]
-        n0 += popcount(m)
-        n1 += popcount(m & a)
-        n2 += popcount(m & b)
-        n3 += popcount(m & a & b)
-        n4 += popcount(m & c)
-        n5 += popcount(m & a & c)
-        n6 += popcount(m & b & c)
-        n7 += popcount(m & a & b & c)
-    row = counts[query, level, first : first + 8]
-    row[0] += n0
-    row[1] += n1
-    row[2] += n2
-    row[3] += n3
-    row[4] += n4
-    row[5] += n5
-    row[6] += n6
-    row[7] += n7
+@numba.njit("(uint64[::1], uint64[::1], int64, uint64[::1], int64)", nogil=True, cache=True)
+def _count_eight(sums, masks, which, counts, row):
+    """Count, in lanes from `row` on, the items of a mask that have each set of the three lowest bits of their sums among their bits."""
+    n0, n1, n2, n3 = load(counts, row), load(counts, row + LANES), load(counts, row + 2 * LANES), load(counts, row + 3 * LANES)
+    n4, n5, n6, n7 = (
+        load(counts, row + 4 * LANES),
+        load(counts, row + 5 * LANES),
+        load(counts, row + 6 * LANES),
+        load(counts, row + 7 * LANES),
+    )
+    for w in range(0, WORDS, LANES):
+        a, b, c, mask = load(sums, w), load(sums, WORDS + w), load(sums, 2 * WORDS + w), load(masks, which * WORDS + w)
+        with_a, with_b = mask & a, mask & b
+        with_both = with_a & b
+        n0, n1, n2, n3 = n0 + popcounts(mask), n1 + popcounts(with_a), n2 + popcounts(with_b), n3 + popcounts(with_both)
+        n4, n5 = n4 + popcounts(mask & c), n5 + popcounts(with_a & c)
+        n6, n7 = n6 + popcounts(with_b & c), n7 + popcounts(with_both & c)
+    store(counts, row, n0)
+    store(counts, row + LANES, n1)
+    store(counts, row + 2 * LANES, n2)
+    store(counts, row + 3 * LANES, n3)
+    store(counts, row + 4 * LANES, n4)
+    store(counts, row + 5 * LANES, n5)
+    store(counts, row + 6 * LANES, n6)
+    store(counts, row + 7 * LANES, n7)
 
 
-@numba.njit("(uint64[::1], int64, uint64[::1], int64, int64[:, :, ::1], int64, int64, int64)", nogil=True, cache=True)
-def _count_mask(sums, place, masks, which, counts, query, level, first):
-    """Count the items of a mask at each sum; `first` are the bits of their sums from `place` + 3 on, which they have in common."""
-    if place == 0:
-        _count_eight(sums, masks, which, counts, query, level, 8 * first)
-        return
+@numba.njit("(uint64[::1], int64, uint64[::1], int64, uint64[::1], int64)", nogil=True, cache=True)
+def _count_mask(sums, place, masks, which, counts, row):
+    """Count the items of a mask at each sum, in lanes from `row` on; they have the bits of their sums from `place` + 3 on in common."""
     target = len(masks) // WORDS - 8 * (place // 3)
     found = _split(sums, place, masks, which, target)
     for part in range(8):
         if found >> part & 1:
-            _count_mask(sums, place - 3, masks, target + part, counts, query, level, 8 * first + part)
+            first = row + (part << place) * LANES
+            if place == 3:
+                _count_eight(sums, masks, target + part, counts, first)
+            else:
+                _count_mask(sums, place - 3, masks, target + part, counts, first)
 
 
 @numba.njit("boolean(uint64[::1], int64)", nogil=True, cache=True)
 def _any(masks, which):
-    found, mask = np.uint64(0), masks[which * WORDS : (which + 1) * WORDS]
-    for w in range(WORDS):
-        found |= mask[w]
-    return found != 0
+    found = filled(np.uint64(0))
+    for w in range(which * WORDS, (which + 1) * WORDS, LANES):
+        found = found | load(masks, w)
+    return some(found) != 0
 
 
 @numba.njit("(uint64[:, ::1], int64, uint64[:, ::1], int64, boolean, int64, uint64[::1])", nogil=True, cache=True)
 def _find_relevant(planes, block, flips, query, single, levels, masks):
-    """The items of a block that share at least 1..levels - 1 labels with a query, as masks 1..levels - 1; planes are of labels.
+    """The items of a block that share 0, 1, ... labels with a query, or from `levels` - 1 on, as masks; planes are of labels.
 
     single: the planes are the bits of one label, which is shared where all are equal; else each plane is a label.
     """
+    masks[:WORDS] = EVERY
     masks[WORDS : levels * WORDS] = EVERY if single else np.uint64(0)
-    seen = 0
+    p, seen = planes[block], 0
     for label in range(flips.shape[1]):
-        plane, flip = planes[block, label * WORDS : (label + 1) * WORDS], flips[query, label]
+        flip = flips[query, label]
         if single:
-            mask = masks[WORDS : 2 * WORDS]
-            for w in range(WORDS):
-                mask[w] &= ~(plane[w] ^ flip)
+            for w in range(0, WORDS, LANES):
+                store(masks, WORDS + w, without(load(masks, WORDS + w), load(p, label * WORDS + w) ^ filled(flip)))
         elif flip:
             seen += 1
             for level in range(min(seen, levels - 1), 0, -1):
-                one_less, mask = masks[(level - 1) * WORDS : level * WORDS], masks[level * WORDS : (level + 1) * WORDS]
-                for w in range(WORDS):
-                    mask[w] |= one_less[w] & plane[w]
+                for w in range(level * WORDS, (level + 1) * WORDS, LANES):
+                    one_less, plane = load(masks, w - WORDS), load(p, (label - level) * WORDS + w)
+                    store(masks, w, load(masks, w) | (one_less & plane))
+    for w in range(0, (levels - 1) * WORDS, LANES):  # from at least so many labels to exactly that
+        store(masks, w, without(load(masks, w), load(masks, w + WORDS)))
 
 
-@numba.njit("void(int64[:, ::1])", nogil=True, cache=True)
-def _exactly(counts):
-    """From the counts (levels, distances) of `_count_eight`, and of at least so many labels, to those of exactly that."""
+@numba.njit("(uint64[::1], int64[:, ::1])", nogil=True, cache=True)
+def _exactly(lanes, counts):
+    """Add to counts (levels, distances) what `_count_eight` counted in lanes, there for each set of bits and here for each sum."""
     levels, distances = counts.shape
     for level in range(levels):
+        found = counts[level]
+        for distance in range(distances):
+            found[distance] = total(load(lanes, (level * distances + distance) * LANES))
         for step in (1, 2, 4):
             for distance in range(distances):
                 if not distance & step:
-                    counts[level, distance] -= counts[level, distance + step]
-        if level:
-            for distance in range(distances):
-                counts[level - 1, distance] -= counts[level, distance]
+                    found[distance] -= found[distance + step]
 
 
 @numba.njit("(uint64[:, ::1], uint64[:, ::1], uint64[:, ::1], uint64[:, ::1], boolean, int64, int64[:, :, ::1])", nogil=True, cache=True)
@@ -223,19 +241,21 @@ def count(planes, flips, label_planes, label_flips, single, places, counts):
     counts (C, levels, distances): the items at each distance that share 0, 1, ... labels, or from levels - 1 on; the distances are a
     multiple of 8, for which `places` planes, a multiple of 3, are enough.
     """
-    levels = counts.shape[1]
-    sums, over = np.empty(places * WORDS, np.uint64), np.empty(WORDS, np.uint64)
-    masks = np.full((levels + 8 * (places // 3 - 1)) * WORDS, EVERY)
-    for block in range(len(planes)):
-        for query in range(len(flips)):
-            sums[:] = 0
-            for first in range(0, flips.shape[1], ADDED):
-                _add(planes, block, first, flips, query, sums, over)
-                _carry_on(over, sums)
-            _count_mask(sums, places - 3, masks, 0, counts, query, 0, 0)
-            _find_relevant(label_planes, block, label_flips, query, single, levels, masks)
-            for level in range(1, levels):
-                if _any(masks, level):
-                    _count_mask(sums, places - 3, masks, level, counts, query, level, 0)
-    for query in range(len(flips)):
-        _exactly(counts[query])
+    queries, levels, distances = counts.shape
+    sums, over = aligned_zeros(places * WORDS), aligned_zeros(WORDS)
+    masks = aligned_zeros((levels + 8 * (places // 3 - 1)) * WORDS)
+    lanes = aligned_zeros(TOGETHER * levels * distances * LANES).reshape(TOGETHER, levels * distances * LANES)
+    for start in range(0, queries, TOGETHER):
+        lanes[:] = 0
+        for block in range(len(planes)):
+            for query in range(start, min(start + TOGETHER, queries)):
+                sums[:] = 0
+                for first in range(0, flips.shape[1], ADDED):
+                    _add(planes, block, first, flips, query, sums, over)
+                    _carry_on(over, sums)
+                _find_relevant(label_planes, block, label_flips, query, single, levels, masks)
+                for level in range(levels):
+                    if _any(masks, level):
+                        _count_mask(sums, places - 3, masks, level, lanes[query - start], level * distances * LANES)
+        for query in range(start, min(start + TOGETHER, queries)):
+            _exactly(lanes[query - start], counts[query])

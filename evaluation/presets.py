@@ -14,7 +14,7 @@ import numba
 import numpy as np
 
 from evaluation.histograms import hamming
-from evaluation.planes import popcount
+from evaluation.lanes import popcount
 from evaluation.relevance import THREADS, Relevance, parts, words
 from experiments import BenchmarkError
 

@@ -108,6 +108,11 @@ def parts(queries: int, size: int = QUERIES) -> Iterator[slice]:
     return (slice(start, min(start + size, queries)) for start in range(0, queries, size))
 
 
+def shares(rows: int) -> Iterator[slice]:
+    """Slices of equal size, one a thread."""
+    return parts(rows, max(1, -(-rows // THREADS)))
+
+
 def _single(which: str, labels: np.ndarray) -> bool:
     """Whether an item has exactly one label."""
     if labels.ndim == 1 and np.issubdtype(labels.dtype, np.integer):

@@ -1,15 +1,19 @@
 """Histograms against unpacked codes compared bit by bit, and relevance against labels compared pair by pair."""
 
+import os
+import subprocess
+import sys
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation import histograms, planes
+from evaluation import histograms, planes, relevance
 from evaluation.relevance import Relevance
-from experiments import BenchmarkError
+from experiments import ROOT, BenchmarkError
 
 
 def reference(query_codes, database_codes, query_labels, database_labels):
@@ -54,6 +58,17 @@ def test_equals_reference_across_blocks_and_parts(multi):
         np.testing.assert_array_equal(r[:, distance], ((distances == distance) & relevant).sum(axis=1))
 
 
+@pytest.mark.parametrize(("name", "features"), [("generic", ""), ("haswell", "+avx2")])
+def test_processors_of_shorter_registers_count_the_same(name, features, tmp_path):
+    """The loops are compiled anew for each: what a processor lacks is not used, and gives the same integers."""
+    code = "from test_histograms import *; [test_equals_reference_at_every_length(b, m) for b in (17, 64, 1023) for m in (False, True)]"
+    environment = os.environ | {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features, "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parent, env=environment | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("classes", [1, 9, 64, 65, 130])
 def test_shared_labels_are_counted_one_by_one(classes):
     rng = np.random.default_rng(classes)
@@ -92,21 +107,21 @@ def test_order_of_the_database_and_threads_change_nothing(monkeypatch):
     query_codes, database_codes, query_labels, database_labels = sample(rng, 200, 500, 30, True)
     expected = count(query_codes, database_codes, query_labels, database_labels)
     order = rng.permutation(500)
-    monkeypatch.setattr(histograms, "THREADS", 1)
+    monkeypatch.setattr(relevance, "THREADS", 1)
     np.testing.assert_array_equal(count(query_codes, database_codes[order], query_labels, database_labels[order]), expected)
 
 
 def test_memory_does_not_grow_with_pairs(monkeypatch):
     """The worst case for groups: nearly every item has a set of labels of its own."""
-    monkeypatch.setattr(histograms, "THREADS", 2)
+    monkeypatch.setattr(relevance, "THREADS", 2)
     rng = np.random.default_rng(0)
     codes, labels = rng.integers(0, 256, (24_000, 2), dtype=np.uint8), rng.random((24_000, 30)) < 0.5
     tracemalloc.start()
-    relevance = Relevance.of(labels[:4000], labels[4000:])
-    histograms.hamming(codes[:4000], codes[4000:], 16, relevance)
+    relevant = Relevance.of(labels[:4000], labels[4000:])
+    histograms.hamming(codes[:4000], codes[4000:], 16, relevant)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert len(relevance.groups[0]) > 19_000
+    assert len(relevant.groups[0]) > 19_000
     assert peak < 4000 * 20_000 / 2  # bytes: half a byte for each pair
 
 
