@@ -198,10 +198,32 @@ rule collect:
         "python -m evaluation collect --plan {params.plan:q} > {log:q} 2>&1"
 
 
+# Once nothing else is at work: it waits for all runs, and asks for every core.
+rule timing:
+    input:
+        experiments.relative(experiments.sources("evaluation", "timing")),
+        rules.collect.output,
+    output:
+        "results/timing.csv",
+    log:
+        "logs/timing.log",
+    conda:
+        "environment.yaml"
+    threads: workflow.cores
+    resources:
+        gpu=lambda w: max(gpu("methods", name) for name in config["methods"]),
+        runtime=lambda w, attempt: attempt * 720,
+    params:
+        plan=lambda w: PLAN,
+    shell:
+        "python -m evaluation timing --plan {params.plan:q} > {log:q} 2>&1"
+
+
 rule report:
     input:
         experiments.floor_sources("report"),
         rules.collect.output,
+        rules.timing.output if config["timed"] else [],
     output:
         report("results/report/index.html", caption="report/templates/page.rst", category="Page"),
         report(

@@ -418,12 +418,18 @@ def encoder(features: str, name: str, config: dict) -> tuple[str, str]:
     """
     seen = variant("methods", name, config)
     of = seen.keywords.get("encoder", "features")
-    if of == "features":
-        if "features" not in seen.component.consumes:
-            return "", ""
+    if reads_features(name, config):
         seen = variant("features", features, config)
         of = seen.component.name
+    elif of == "features":
+        return "", ""
     return of, seen.keywords.get("weights") or seen.keywords.get("path") or ""
+
+
+def reads_features(name: str, config: dict) -> bool:
+    """Whether a method makes its codes of the features that it is given: not of images, by an encoder of its own, or of a file of codes."""
+    seen = variant("methods", name, config)
+    return seen.keywords.get("encoder", "features") == "features" and "features" in seen.component.consumes
 
 
 def scored_folders(config: dict) -> list[tuple[str, str, str]]:
@@ -585,7 +591,7 @@ def settings_text(floor: str, name: str, config: dict) -> str:
 
 def plan_text(config: dict) -> str:
     """The whole resolved configuration as JSON, and the files that it is from: what `collect` and `report` hold the results against."""
-    keys = ("configfiles", "datasets", "features", "methods", "controls", "bits", "seeds", "variants", "trials", "tried")
+    keys = ("configfiles", "datasets", "features", "methods", "controls", "bits", "seeds", "variants", "trials", "tried", "timed")
     return json.dumps({key: config[key] for key in keys if key in config}, sort_keys=True)
 
 

@@ -37,6 +37,10 @@ def main() -> None:
         collecting.add_argument("--plan", required=True, help="the resolved configuration as JSON")
     collecting.add_argument("--running", action="store_true", help="jobs may be at work: a log without an end is no failure")
 
+    timing = jobs.add_parser("timing", help="measure what fitting, encoding and searching cost, with nothing beside")
+    timing.set_defaults(job=time_alone)
+    timing.add_argument("--plan", required=True, help="the resolved configuration as JSON")
+
     choosing = jobs.add_parser("choose", help="choose settings from the trials of a run of config/tuning.yaml")
     choosing.set_defaults(job=choose)
     choosing.add_argument("--results", type=Path, default=Path("results"), help="folder of what `collect` wrote")
@@ -78,6 +82,12 @@ def partial(arguments: argparse.Namespace) -> None:
     from evaluation import collecting
 
     collecting.partial(json.loads(arguments.plan), arguments.running)
+
+
+def time_alone(arguments: argparse.Namespace) -> None:
+    from evaluation import timing
+
+    timing.write(json.loads(arguments.plan))
 
 
 def choose(arguments: argparse.Namespace) -> None:

@@ -170,6 +170,7 @@ def _experiment(plan: dict, rows: list[dict], scores: dict[Place, dict]) -> dict
     return {
         **{key: now[key] for key in ("date", "commit", "dirty", "machine", "versions", "python")},
         **{key: plan[key] for key in ("bits", "seeds")},
+        "timed": plan.get("timed", []),
         "configfiles": plan.get("configfiles", []),
         "draws": statistics.DRAWS,
         "trials": plan.get("trials", {}),

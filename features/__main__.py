@@ -25,6 +25,7 @@ from features import _base
 from features._neighbours import nearest
 from progress import Progress
 
+TIMED = 256  # images whose features `time` computes
 KEPT = 1.0  # seconds of work that a killed job loses at most
 
 
@@ -35,13 +36,15 @@ def main() -> None:
     extraction.set_defaults(job=extract)
     listing = commands.add_parser("neighbours", help="write neighbours.npy, from features.npy")
     listing.set_defaults(job=neighbours)
+    timing = commands.add_parser("time", help="print the seconds that the features of an image take, on one thread or one GPU")
+    timing.set_defaults(job=time_alone)
     search = commands.add_parser("check", help="say whether the files that features need are there, downloads included")
     search.set_defaults(job=check)
-    for command in (extraction, listing):
+    for command in (extraction, listing, timing):
         command.add_argument("dataset", help="name of a prepared data set")
-    for command in (extraction, listing, search):
+    for command in (extraction, listing, timing, search):
         command.add_argument("features", help="name of the features in the results")
-    for command in (extraction, search):
+    for command in (extraction, timing, search):
         command.add_argument("--settings", help='JSON {"of": plugin, "set": keywords}; default: the plugin `features` as it is')
         command.add_argument("--data", type=Path, default=data_folder(), help="the user's data folder, only read")
     extraction.add_argument("--threads", type=int, default=1)
@@ -63,15 +66,9 @@ def extract(arguments: argparse.Namespace) -> None:
     """Write features.npy (n, d) float32 and features.json. A job that was killed goes on where it was."""
     name, (dataset, output) = arguments.features, folders(arguments)
     part, settings = chosen(arguments)
-    if part.literals.get("uses_gpu"):
-        gpus.lease()  # before the extractor's module imports torch
-    extractor = built(part, settings)
-    extractor.threads = arguments.threads
-    if (dataset / "names.json").is_file():
-        extractor.image_names = storage.read_json(dataset / "names.json")["names"]
     images = storage.unchanged(dataset / "images.npy", dataset / "dataset.json")
     n = len(_base.opened(images))
-    extractor.open(arguments.data, n)
+    extractor = ready(part, settings, dataset, arguments.data, n, arguments.threads)
     facts = getattr(extractor, "facts_", {})
     partial = unfinished(part, settings, facts, images)
     with storage.writing(output):
@@ -83,6 +80,34 @@ def extract(arguments: argparse.Namespace) -> None:
     storage.write_json(output / "features.json", provenance.record(**described))
     rows_done(partial).unlink(missing_ok=True)
     print(f"{name}: {n:,} x {dimensions:,}")
+
+
+def ready(part: Component, settings: dict, dataset: Path, data: Path, n: int, threads: int) -> _base.Extractor:
+    """The extractor, on a GPU of its own where it uses one, with what it reads open for n images."""
+    if part.literals.get("uses_gpu"):
+        gpus.lease()  # before the extractor's module imports torch
+    extractor = built(part, settings)
+    extractor.threads = threads
+    if (dataset / "names.json").is_file():
+        extractor.image_names = storage.read_json(dataset / "names.json")["names"]
+    extractor.open(data, n)
+    return extractor
+
+
+def time_alone(arguments: argparse.Namespace) -> None:
+    """Print {"seconds": a number} for an image, or null where its features come from a file."""
+    dataset, _ = folders(arguments)
+    part, settings = chosen(arguments)
+    if "rows" in part.consumes:
+        print(json.dumps({"seconds": None}))
+        return
+    images = _base.opened(storage.unchanged(dataset / "images.npy", dataset / "dataset.json"))[:TIMED]
+    extractor = ready(part, settings, dataset, arguments.data, len(images), threads=1)
+    extractor.extract(images[: extractor.block])  # memory and kernels are there before the clock starts
+    started = time.perf_counter()
+    for rows in _base.blocks(len(images), 0, extractor.block):
+        extractor.extract(images[rows])
+    print(json.dumps({"seconds": (time.perf_counter() - started) / len(images)}))
 
 
 def check(arguments: argparse.Namespace) -> None:

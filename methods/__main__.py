@@ -52,43 +52,46 @@ def main() -> None:
     parser.add_argument("bits", type=int)
     parser.add_argument("seed", type=int)
     parser.add_argument("--settings", default=None, help='JSON {"of": plugin, "set": keywords}; default: the plugin VARIANT as it is')
+    parser.add_argument("--output", help="folder to write instead of the run's own; nothing is kept of a training that is killed")
     parser.add_argument("--traceback", default=None, help="where the traceback of a method that raises goes; default: the terminal")
     arguments = parser.parse_args()
     gc.disable()  # importing torch, and leaving a process that did, would collect garbage for a second in every run
     try:
         run = Run(arguments.dataset, arguments.features, arguments.variant, arguments.bits, arguments.seed)
         settings = json.loads(arguments.settings or json.dumps({"of": run.variant, "set": {}}))
-        train_and_encode(run, settings, arguments.traceback)
+        train_and_encode(run, settings, arguments.traceback, arguments.output)
     except BenchmarkError as error:
         sys.exit(f"methods: {one_line(error)}")
     gc.freeze()
 
 
-def train_and_encode(run: Run, settings: dict, traceback_file: str | None) -> None:
-    """Write codes.npz and run.json, and extras.npz where the method keeps any, into the run's folder: all or none.
+def train_and_encode(run: Run, settings: dict, traceback_file: str | None, output: str | None = None) -> None:
+    """Write codes.npz and run.json, and extras.npz where the method keeps any, into the run's folder or `output`: all or none.
 
     A folder that cannot be written is found before the work.
     """
     dataset, features = (Path(pattern.format(**vars(run))) for pattern in (DATASET, FEATURES))
     part = component("methods", settings["of"])
-    with storage.new_folder(run.folder) as folder:
-        hasher, codes, coded, measured = learned(part, run, settings, dataset, features, traceback_file)
+    kept = None if output else checkpoint(run, part, settings, dataset, features)
+    with storage.new_folder(output or run.folder) as folder:
+        hasher, codes, coded, measured = learned(part, run, settings["set"], kept, traceback_file)
         np.savez(folder / "codes.npz", codes=codes, bits=np.int64(run.bits))
         if hasattr(hasher, "extras_"):
             np.savez(folder / "extras.npz", **hasher.extras_)
         facts = describe(run, part, settings["set"], hasher, codes[coded], dataset, features)
         storage.write_json(folder / "run.json", facts | measured | {"codes_sha256": storage.digest(folder / "codes.npz")})
-    hasher.checkpoint.unlink(missing_ok=True)
+    if kept:
+        kept.unlink(missing_ok=True)
 
 
-def learned(part: Component, run: Run, settings: dict, dataset: Path, features: Path, traceback_file: str | None) -> tuple:
+def learned(part: Component, run: Run, keywords: dict, kept: Path | None, traceback_file: str | None) -> tuple:
     """The fitted method, and what `learn` gives; BenchmarkError for whatever it raises, and where all codes are the same."""
     leased = gpus.lease() if part.literals.get("uses_gpu") else None
     try:
-        hasher = build(part, run, settings["set"])
+        hasher = build(part, run, keywords)
         gc.enable()
-        hasher.checkpoint = checkpoint(run, part, settings, dataset, features)
-        codes, coded, measured = learn(hasher, part, run, dataset, features)
+        hasher.checkpoint = kept
+        codes, coded, measured = learn(hasher, part, run)
     except BenchmarkError:
         raise
     except Exception as error:  # whatever a method raises is its author's to read, on one line
@@ -125,12 +128,13 @@ def build(part: Component, run: Run, keywords: dict):
     return method(run.bits, **keywords | ({"seed": run.seed} if "seed" in part.keywords else {}))
 
 
-def learn(hasher, part: Component, run: Run, dataset: Path, features: Path) -> tuple[np.ndarray, slice | np.ndarray, dict]:
+def learn(hasher, part: Component, run: Run) -> tuple[np.ndarray, slice | np.ndarray, dict]:
     """Fit on the training rows and encode every row: packed codes uint8 (n, ceil(bits / 8)), the rows that have one, what was measured.
 
     Codes from the user's files may leave out rows that are neither queries nor database, and do not tell the time that they took.
     Files are opened anew for every block of rows, since all pages touched through a mapping count as memory while it is open.
     """
+    dataset, features = (Path(pattern.format(**vars(run))) for pattern in (DATASET, FEATURES))
     files = {"images": dataset / "images.npy", "features": features / "features.npy", "neighbours": features / "neighbours.npy"}
     recorded = {"images": dataset / "dataset.json", "features": features / "features.json", "neighbours": features / "neighbours.json"}
     split, bits = storage.unchanged(dataset / "split.npz", recorded["images"]), run.bits

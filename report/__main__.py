@@ -57,7 +57,7 @@ def write(source: Path, output: Path, partial: bool = False, processes: int = 1)
     galleries = gallery.build(found, source)
     pictured = [*drawn, *distances.draw(galleries), *(figure for item in trainings for figure in item.figures)]
     cited = references.cited(_keys(found, built), references.read())
-    spent = found.experiment.get("cost", {})
+    spent = {} if found.timing else found.experiment.get("cost", {})  # what was timed was trained once more
     cost = harness.sentence(harness.keep(source / "harness.json", harness.measure(spent, time.time())), spent.get("started"))
     with storage.new_folder(output) as folder:
         _write_tables(folder / "tables", found, built)

@@ -22,6 +22,26 @@ DERIVED = {
 TEXT_FACTS = ("device", "threads")
 FEATURE_BYTES = 4  # a dimension of float32
 
+# Facts of timing.csv, which only some code lengths have.
+TIMED = {
+    "alone_fit_seconds": lambda row: _read(row["fit_seconds"]),
+    "alone_encode_microseconds": lambda row: _read(row["encode_microseconds"]),
+    "image_microseconds": lambda row: _image(row),
+    "search_microseconds": lambda row: _read(row["search_microseconds"]),
+    "kept_bytes": lambda row: _read(row["bytes"]),
+    "alone_device": lambda row: row["device"],
+}
+
+
+def _read(text: str) -> float | None:
+    return float(text) if text else None
+
+
+def _image(row: dict[str, str]) -> float | None:
+    """From pixels to the code, or of a control to the features."""
+    parts = [_read(row["extract_microseconds"]), 0.0 if row["bits"] == "0" else _read(row["encode_microseconds"])]
+    return None if None in parts else math.fsum(parts)
+
 
 def method_cell(results: Results, key: tuple[str, str, str], bits: int | None, column: Column) -> Cell:
     """The cell of one method: its mean over the seeds asked for, or why there is none. `key` is (dataset, features, variant)."""
@@ -29,6 +49,8 @@ def method_cell(results: Results, key: tuple[str, str, str], bits: int | None, c
     runs = [run for length in ([bits] if bits is not None else results.experiment["bits"]) for run in results.runs.get((*key, length), [])]
     if value.metric and results.omission(Pair(*key[:2]), value.metric, column.k):
         return Cell(DASH, "omitted")
+    if value.fact in TIMED:
+        return _timed_cell(results, (*key, bits), value)
     done = [run for run in runs if run["status"] == "done"]
     if not done:
         return _undone(runs)
@@ -45,8 +67,18 @@ def method_cell(results: Results, key: tuple[str, str, str], bits: int | None, c
     return replace(cell, collapse=_collapse(done), interval=_interval(results, (*key, bits), value)) if value.metric else cell
 
 
+def _timed_cell(results: Results, key: tuple[str, str, str, int], value: Value) -> Cell:
+    row = results.timing.get(key)
+    found = row and TIMED[value.fact](row)
+    if found is None or found == "":
+        return Cell(DASH, "omitted")
+    return Cell(found) if isinstance(found, str) else Cell(value.printed(found * value.scale), number=found * value.scale)
+
+
 def run_values(results: Results, key: tuple[str, str, str], bits: int, column: Column) -> list[float]:
-    """What `method_cell` takes the mean of: the value of each run that is done and has one."""
+    """What `method_cell` takes the mean of: the value of each run that is done and has one; of a fact that was timed alone, the one."""
+    if column.value.fact in TIMED:
+        return [_timed_cell(results, (*key, bits), column.value).number]
     done = [run for run in results.runs.get((*key, bits), []) if run["status"] == "done"]
     value = column.value
     numbers = [_number(results, key, run, value.metric or value.fact, value, column.k) for run in done]
@@ -103,6 +135,8 @@ def _summary(numbers: list[list[float]], value: Value) -> Cell:
 
 def control_cell(results: Results, pair: Pair, name: str, column: Column) -> Cell:
     value = column.value
+    if value.fact in TIMED:
+        return _timed_cell(results, (*pair, name, 0), value)
     if value.fact:
         dimensions = results.experiment["features"]["/".join(pair)]["dimensions"]
         known = value.fact == "code_bytes" and dimensions

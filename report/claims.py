@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from report import reported
-from report.cells import method_cell, run_values
+from report.cells import TIMED, method_cell, run_values
 from report.declarations import Claim, Value, read_claims
 from report.model import Column
 from report.results import Pair, Results
@@ -67,7 +67,8 @@ def verdicts(results: Results) -> list[tuple[Pair, list[Verdict]]]:
 
 
 def _verdict(results: Results, pair: Pair, claim: Claim) -> Verdict:
-    compared = [found for other in claim.against if (found := _settings(results, pair, claim.row, other))]
+    pairings = [_settings(results, pair, claim.row, other) for other in claim.against if _lengths(results, claim)]
+    compared = [found for found in pairings if found]
     comparisons = [_comparison(results, pair, claim, *found) for found in compared]
     same = bool(compared) and all(reported.replicated(results, pair, row, claim.metric) for row, _, _ in compared)
     return Verdict(
@@ -84,7 +85,9 @@ def _verdict(results: Results, pair: Pair, claim: Claim) -> Verdict:
 
 def _rule(claim: Claim) -> str:
     measured = "mean average precision" if claim.metric == "map" else claim.metric or claim.fact.replace("_", " ")
-    return f"{claim.better} {measured} than each of {', '.join(claim.against)} at every code length, {TESTS[claim.test]}"
+    margin = f" by more than {100 * claim.margin:g} %" if claim.margin else ""
+    lengths = "every code length that was timed" if claim.fact in TIMED else "every code length"
+    return f"{claim.better} {measured} than each of {', '.join(claim.against)} at {lengths}, {TESTS[claim.test]}{margin}"
 
 
 def _settings(results: Results, pair: Pair, rows: list[str], other: str) -> tuple[str, str, str] | None:
@@ -99,7 +102,14 @@ def _settings(results: Results, pair: Pair, rows: list[str], other: str) -> tupl
     return None
 
 
+def _lengths(results: Results, claim: Claim) -> list[int]:
+    """The code lengths at which two rows are compared: all, or those that were timed."""
+    return results.experiment["timed" if claim.fact in TIMED else "bits"] if results.timing or claim.fact not in TIMED else []
+
+
 def _lacking(results: Results, pair: Pair, claim: Claim) -> list[str]:
+    if not _lengths(results, claim):
+        return ["times that were taken alone (`timed` in the configuration)"]
     run = {name for method in results.methods for name in (method["name"], method["name"].partition(".")[0])}
     if not run & set(claim.row):
         return [" or ".join(claim.row)]
@@ -110,7 +120,7 @@ def _lacking(results: Results, pair: Pair, claim: Claim) -> list[str]:
 def _comparison(results: Results, pair: Pair, claim: Claim, row: str, other: str, settings: str) -> Comparison:
     labels = {method["name"]: method["label"] for method in results.methods}
     outcomes = {}
-    for bits in results.experiment["bits"]:
+    for bits in _lengths(results, claim):
         outcomes.setdefault(_outcome(results, pair, claim, row, other, bits), []).append(bits)
     return Comparison(labels[row], labels[other], settings, outcomes)
 
@@ -123,7 +133,8 @@ def _outcome(results: Results, pair: Pair, claim: Claim, row: str, other: str, b
     if claim.test == "apart":
         one, another = (run_values(results, (*pair, name), bits, column) for name in (row, other))
         one, another = (one, another) if claim.better == "higher" else (another, one)
-        return FOR if min(one) > max(another) else AGAINST if max(one) < min(another) else UNDECIDED
+        apart = 1 + claim.margin
+        return FOR if min(one) > apart * max(another) else AGAINST if apart * max(one) < min(another) else UNDECIDED
     above, below = (results.comparisons.get((*pair, bits, *names)) for names in ((row, other), (other, row)))
     tested = (*pair, bits, row, other) if (*pair, bits, row, other) in results.comparisons else (*pair, bits, other, row)
     if results.comparisons.get(tested) is None:

@@ -72,6 +72,7 @@ class Claim:
     metric: str = ""
     fact: str = ""
     better: str = "higher"
+    margin: float = 0.0
 
 
 def read(path: Path = DECLARATIONS) -> list[Declaration]:

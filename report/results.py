@@ -22,6 +22,8 @@ RUN_COLUMNS = (
     *("dirty", "date", "codes_sha256", "folder"),
 )
 CELL_COLUMNS = ("dataset", "features", "variant", "bits", "low", "high")
+TIMING_COLUMNS = ("dataset", "features", "variant", "bits", "fit_seconds", "encode_microseconds", "extract_microseconds",
+                  "search_microseconds", "bytes", "database", "device", "processor", "date")  # fmt: skip
 COMPARISON_COLUMNS = ("dataset", "features", "bits", "variant", "other", "significant")
 EXPERIMENT_KEYS = ("partial", "date", "commit", "dirty", "bits", "seeds", "grid", "datasets", "features", "methods", "controls", "draws")
 CURVES = "pr_"  # metrics of this prefix are curves over k: a few hundred values a run, wanted as arrays
@@ -59,7 +61,8 @@ class Results:
     curves: (dataset, features, variant, bits, metric) -> Curve;
     intervals: (dataset, features, variant, bits) -> ends of the interval of the mean average precision;
     comparisons: (dataset, features, bits, higher variant, lower variant) -> whether it is significantly higher, None where that was not
-    tested for want of seeds.
+    tested for want of seeds;
+    timing: (dataset, features, variant, bits) -> what was measured with nothing beside, texts, where the experiment asks for it.
     """
 
     experiment: dict
@@ -68,6 +71,7 @@ class Results:
     curves: dict[tuple, Curve]
     intervals: dict[tuple, tuple[float, float]]
     comparisons: dict[tuple, bool | None]
+    timing: dict[tuple, dict[str, str]]
 
     @property
     def pairs(self) -> list[Pair]:
@@ -120,6 +124,7 @@ def read(folder: Path) -> Results:
         _index_curves(metrics[curve]),
         _read_intervals(folder / "statistics.csv"),
         _read_comparisons(folder / "comparisons.csv"),
+        _read_timing(folder / "timing.csv") if experiment.get("timed") and not experiment["partial"] else {},
     )
 
 
@@ -188,6 +193,10 @@ def _read_comparisons(path: Path) -> dict[tuple, bool | None]:
         key = (row["dataset"], row["features"], int(row["bits"]), row["variant"], row["other"])
         compared[key] = verdicts[row["significant"]]
     return compared
+
+
+def _read_timing(path: Path) -> dict[tuple, dict[str, str]]:
+    return {(*(row[name] for name in TIMING_COLUMNS[:3]), int(row["bits"])): row for row in _read_rows(path, TIMING_COLUMNS)}
 
 
 def _read_runs(path: Path) -> dict[tuple, list[dict]]:

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from report import captions, reported, settings
-from report.cells import control_cell, method_cell
+from report.cells import TIMED, control_cell, method_cell
 from report.declarations import Declaration, Value, read
 from report.model import Column, Panel, Row, Table
 from report.results import Pair, Results
@@ -22,12 +22,18 @@ def build(results: Results, entries: list[Declaration] | None = None) -> list[Ta
 def _concerns(results: Results, entry: Declaration) -> bool:
     """Whether the experiment has what a table selects; of several methods it takes two, since one alone compares nothing."""
     experiment = results.experiment
+    if _timed(entry) and not results.timing:
+        return False
     methods = {method["name"].partition(".")[0] for method in results.methods}
     present = {"methods": methods, "bits": experiment["bits"], "datasets": experiment["datasets"]}
     return all(
         sum(name in present[what] for name in names) >= min(2 if what == "methods" else 1, len(names))
         for what, names in entry.select.items()
     )
+
+
+def _timed(entry: Declaration) -> bool:
+    return any(value.fact in TIMED for value in entry.values)
 
 
 def _files(results: Results, entry: Declaration) -> list[list[Pair]]:
@@ -37,7 +43,7 @@ def _files(results: Results, entry: Declaration) -> list[list[Pair]]:
 
 
 def _table(results: Results, entry: Declaration, pairs: list[Pair]) -> Table:
-    lengths = _selected(entry, "bits", results.experiment["bits"])
+    lengths = results.experiment["timed"] if _timed(entry) else _selected(entry, "bits", results.experiment["bits"])
     columns, notes = _columns(results, entry, pairs, lengths)
     panels = [
         _panel(results, entry, pair, bits, columns)

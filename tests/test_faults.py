@@ -129,7 +129,7 @@ class Victim(Copy):
         found = {path for pattern in kept for path in self.folder.glob(pattern) if "partial" not in path.parts}
         report = self.folder / "results/report"
         shown = [path for path in report.glob("*/*.*") if path.suffix in (".tex", ".svg", ".csv")]
-        found |= {path for path in shown if not re.match("time|efficiency", path.name)}
+        found |= {path for path in shown if not re.match("time|costs|efficiency", path.name)}
         bytes_of = {path.relative_to(self.folder).as_posix(): path.read_bytes() for path in found}
         bytes_of["results/runs.csv"] = without_times(self.folder / "results/runs.csv")
         return bytes_of | {path.name: without_numbers(path.read_text()) for path in report.glob("index.html")}

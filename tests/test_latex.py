@@ -68,7 +68,7 @@ def test_every_table_compiles_as_pasted_and_fits(tmp_path, document):
     assert "failed 1/3" in shown["map"]
     assert "c 1/3" in shown["map"]
     assert "Exact Euclidean" in shown["map"]
-    assert "Commit 0123456789ab, 2026-01-02." in re.sub(r"\s+", " ", shown["efficiency"])
+    assert "Commit 0123456789ab, 2026-01-02." in re.sub(r"\s+", " ", shown["costs"])
 
 
 @pytest.mark.parametrize("document", CLASSES.values(), ids=CLASSES)
@@ -144,7 +144,7 @@ def test_the_report_holds_every_table_and_compiles(tmp_path):
         assert table.title.split(":")[0] in flat
 
 
-@pytest.mark.parametrize("name", ["map", "efficiency", "loss-components", "precision-at-k--digits--pixels"])
+@pytest.mark.parametrize("name", ["map", "costs", "loss-components", "precision-at-k--digits--pixels"])
 def test_a_table_is_the_golden_one(tmp_path, name):
     """After a change that is meant: write the new text into tests/golden/ and read the difference."""
     folder = write_results(
@@ -201,7 +201,7 @@ def test_hostile_names_and_captions_stay_text_in_tables(tmp_path):
     methods = [(f"m{place}", name, 0.3, True) for place, name in enumerate(HOSTILE)]
     found = built(write_results(tmp_path, methods=methods, bits=(16,), seeds=(0, 1)))
     caption = " ".join(HOSTILE)
-    for name in ("map", "precision-at-k--digits--pixels", "efficiency"):
+    for name in ("map", "precision-at-k--digits--pixels", "costs"):
         text = pasted(
             tmp_path, latex.render(report_tables.replace(found[name], caption=caption, title=HOSTILE[1]), []), CLASSES["one column"]
         )

@@ -325,7 +325,7 @@ def test_a_near_collapse_stays_in_the_mean_and_is_marked(tmp_path, undrawn):
     )
     for name in ("map-tie-order", "map-at-1000", "precision-at-k--digits--pixels"):
         assert cells(found[name], "itq")[0].collapse.mark == "c 1/2"
-    for name in ("efficiency", "code-health"):
+    for name in ("costs", "code-health"):
         assert cells(found[name], "itq")[0].collapse is None
         assert "near-collapse" not in found[name].caption
     source = latex.render(found["map"], [])
@@ -403,8 +403,8 @@ def test_ranges_facts_and_groups(tmp_path):
     found = built(write_results(tmp_path, map_of=lambda name, bits, seed: 0.5))
     assert cells(found["map-tie-order"], "itq")[0].text == "0.469\N{EN DASH}0.531"
     assert found["code-health"].groups[0] == ("Distinct codes (share)", 2)
-    assert [cell.text for cell in cells(found["efficiency"], "itq", panel=1)][2:] == ["312", "4", "1", "cpu"]
-    assert [cell.text for cell in cells(found["efficiency"], "exact-l2")] == [*"\N{EN DASH}" * 3, "768", *"\N{EN DASH}" * 2]
+    assert [cell.text for cell in cells(found["costs"], "itq", panel=1)][2:] == ["312", "4", "1", "cpu"]
+    assert [cell.text for cell in cells(found["costs"], "exact-l2")] == [*"\N{EN DASH}" * 3, "768", *"\N{EN DASH}" * 2]
     assert cells(found["code-health"], "itq")[0].text == "0.835"  # 1500 of 1797
     assert [cells(found["code-health"], name)[-1].text for name in ("itq", "bgan")] == ["\N{EN DASH}", "0.25"]
 
@@ -560,7 +560,7 @@ def test_rows_with_settings_chosen_on_validation_labels_stand_beside_the_others_
     assert [row.name for row in found["loss-components"].panels[0].rows] == order
     assert "(tuned): the best of 2 or 3 settings by mean mAP over code lengths on validation labels" in found["loss-components"].caption
     assert "Other rows: fixed settings" in found["map"].caption
-    assert "fixed settings" not in found["efficiency"].caption
+    assert "fixed settings" not in found["costs"].caption
     assert [cell.text for cell in cells(found["settings-digits"], "bgan")] == ["0.600", "0.700", "\N{EN DASH}"]
     assert [cell.best for cell in cells(found["settings-digits"], "itq")] == [True, False, False]
     assert "BGAN: setting 1: as it is; setting 2: learning_rate 0.003; setting 3: epochs 5." in found["settings-digits"].notes

@@ -285,7 +285,7 @@ def test_codes_made_elsewhere_are_a_row(copy):
     assert rows[0]["value"] == rows[1]["value"]
     assert float(rows[0]["value"]) == pytest.approx(0.104, abs=0.01)
     assert {(row["variant"], row["fit_seconds"]) for row in tables["runs"] if row["variant"] != "chance"} == {("mine", ""), ("apart", "")}
-    time = (copy.folder / "results/report/tables/efficiency.tex").read_text()
+    time = (copy.folder / "results/report/tables/costs.tex").read_text()
     assert "--" in next(line for line in time.splitlines() if line.startswith("Mine"))
     np.save(copy.folder / "given/mine-12.npy", ~codes)
     assert ("encode", "mine") in copy.planned(config="own.yaml")

@@ -1,0 +1,53 @@
+"""Times that are taken alone: what is searched for is found, and the job runs when nothing else does."""
+
+import numpy as np
+import pytest
+from test_workflow import Copy, rows_of
+
+from evaluation import timing
+from evaluation.relevance import words
+
+TIMED = """
+methods: [itq, bgan-brief]
+bits: [8, 12]
+seeds: [0, 1]
+controls: [exact-cosine, exact-l2]
+timed: [12]
+variants:
+  methods:
+    bgan-brief: {of: bgan, set: {epochs: 1, width: 0.03125}}
+"""
+
+
+@pytest.mark.parametrize("bits", [3, 8, 64, 200])
+@pytest.mark.parametrize("items", [5, 100, 4000])
+def test_a_search_finds_the_nearest(bits, items):
+    rng = np.random.default_rng(bits)
+    codes, query = rng.random((items, bits)) < 0.5, rng.random(bits) < 0.5
+    packed, asked = words(np.packbits(codes, axis=1)), words(np.packbits(query[None], axis=1))[:, 0]
+    distances, found = np.empty(items, np.uint16), np.empty(min(timing.NEAREST, items), np.int64)
+    timing._search(asked, packed, distances, np.empty(8 * -(-bits // 8) + 1, np.int64), found)
+    expected = (codes != query).sum(axis=1)
+    assert len(set(found)) == len(found)
+    assert sorted(expected[found]) == sorted(expected)[: len(found)]
+
+
+def test_times_are_taken_once_all_runs_are_done(tmp_path):
+    copy = Copy(tmp_path / "copy")
+    copy.write("timed.yaml", TIMED)
+    copy.run(config="timed.yaml")
+    taken = copy.folder / "results/timing.csv"
+    made = [path.stat().st_mtime for path in copy.folder.glob("results/**/*.np[yz]")]
+    assert made
+    assert max(made) < taken.stat().st_mtime
+    rows = {row["variant"]: row for row in rows_of(taken)}
+    assert {name: row["bits"] for name, row in rows.items()} == {"itq": "12", "bgan-brief": "12", "exact-cosine": "0", "exact-l2": "0"}
+    assert {name: row["bytes"] for name, row in rows.items()} == {"itq": "2", "bgan-brief": "2", "exact-cosine": "768", "exact-l2": "768"}
+    assert rows["bgan-brief"]["extract_microseconds"] == "0.0"  # it sees the pixels
+    assert float(rows["itq"]["extract_microseconds"]) == float(rows["exact-l2"]["extract_microseconds"]) > 0
+    assert all(float(row["search_microseconds"]) > 0 for row in rows.values())
+    assert float(rows["bgan-brief"]["fit_seconds"]) > float(rows["itq"]["fit_seconds"]) > 0
+    assert rows["exact-l2"]["fit_seconds"] == rows["exact-l2"]["encode_microseconds"] == ""
+    shown = (copy.folder / "results/report/tables/efficiency.tex").read_text()
+    assert "Exact cosine" in shown
+    assert not list(copy.folder.glob("cache/checkpoints/*.pt"))
