@@ -19,6 +19,7 @@ configfile: "config/tuned.json"
 
 
 try:
+    config = experiments.with_numbers(config)
     validate(config, "config/schema.yaml")
     config = experiments.with_trials(config)
     experiments.runs(config)

@@ -371,6 +371,13 @@ def _need_images(dataset: str, features: str, config: dict) -> None:
             )
 
 
+def with_numbers(config: dict) -> dict:
+    """The configuration with numbers where `snakemake --config 'bits=[16, 32]'` gives their text."""
+    listed = {key: config[key] for key in ("bits", "seeds", "timed") if isinstance(config.get(key), list)}
+    numbers = {key: [int(item) if str(item).isdecimal() else item for item in items] for key, items in listed.items()}
+    return config | numbers
+
+
 def with_trials(config: dict) -> dict:
     """The configuration with each method that has `trials` replaced by one variant a trial, NAME.trial1 and so on.
 

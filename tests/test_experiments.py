@@ -229,3 +229,9 @@ def test_imported_codes_of_queries_and_of_the_database_are_both_inputs(tmp_path,
     assert [(run.variant, run.seed) for run in experiments.runs(config)] == [("two", 0), ("two", 1), ("one", 0)]
     assert experiments.user_files("methods", "two", config, 12, 1) == [str(tmp_path / "q.npy"), str(tmp_path / "d-1.npy")]
     assert experiments.user_files("methods", "one", config, 12, 0) == [str(tmp_path / "12.mat")]
+
+
+def test_numbers_given_on_the_command_line_are_numbers():
+    given = {"bits": ["16", "32"], "seeds": ["0"], "timed": [32], "methods": ["itq"], "controls": []}
+    assert experiments.with_numbers(given) == given | {"bits": [16, 32], "seeds": [0]}
+    assert experiments.with_numbers({"bits": ["many"], "seeds": 3}) == {"bits": ["many"], "seeds": 3}  # for the schema to refuse
