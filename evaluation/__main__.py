@@ -46,6 +46,15 @@ def main() -> None:
     choosing.add_argument("--results", type=Path, default=Path("results"), help="folder of what `collect` wrote")
     choosing.add_argument("--output", type=Path, default=Path("config/tuned.json"), help="where the choices of other data sets stay")
 
+    publishing = jobs.add_parser("publish", help="copy measured tables, with the record of every run, to results/published/NAME")
+    publishing.set_defaults(job=publish)
+    publishing.add_argument("name")
+    publishing.add_argument("shown", nargs="+", help="tables and figures of the report, as map.tex and overview.svg")
+    publishing.add_argument("--results", type=Path, default=Path("results"), help="folder of what `collect` and `report` wrote")
+
+    looking = jobs.add_parser("published", help="say which of results/published/ the present code would still make")
+    looking.set_defaults(job=published)
+
     arguments = parser.parse_args()
     # Before a job imports NumPy: the bytes of a matrix product depend on its threads. The compiled loops have threads of their own.
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
@@ -88,6 +97,20 @@ def time_alone(arguments: argparse.Namespace) -> None:
     from evaluation import timing
 
     timing.write(json.loads(arguments.plan))
+
+
+def publish(arguments: argparse.Namespace) -> None:
+    from evaluation import publishing
+
+    print(publishing.publish(arguments.results, arguments.name, arguments.shown))
+
+
+def published(arguments: argparse.Namespace) -> None:
+    from evaluation import publishing
+
+    for folder in publishing.folders():
+        reasons = publishing.outdated(folder)
+        print(f"{folder}: {'made by earlier code' if reasons else 'up to date'}", *reasons, sep="\n  ")
 
 
 def choose(arguments: argparse.Namespace) -> None:

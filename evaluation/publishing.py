@@ -1,0 +1,65 @@
+"""results/published/: measured tables with the record of every run, and whether the present code would still make them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import storage
+from evaluation import METRIC_VERSION
+from evaluation.stale import source_digests
+from experiments import BenchmarkError
+
+PUBLISHED = Path("results/published")
+RUNS, EXPERIMENT = "runs.jsonl", "experiment.json"  # of each folder: every run.json, a line each; the experiment, and METRIC_VERSION
+
+
+def publish(results: Path, name: str, shown: list[str]) -> Path:
+    """Copy tables and figures of the report (`shown`, as map.tex or overview.svg), runs.csv and the records of all runs to PUBLISHED/name.
+
+    What is there is replaced. Raises BenchmarkError for results with a run that is not done, made with sources that differ from the
+    commit, or without something that is to be shown.
+    """
+    with open(results / "runs.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        if row["status"] != "done":
+            raise BenchmarkError(f"{row['folder']} is {row['status']}: only results with all runs done are published")
+    records = [storage.read_json(results.parent / row["folder"] / "run.json") for row in rows]
+    dirty = [row["folder"] for row, record in zip(rows, records, strict=True) if record["dirty"]]
+    if dirty:
+        raise BenchmarkError(f"{dirty[0]} was made with changes that no commit holds: commit them and run it again")
+    report = results / "report"
+    files = [report / ("tables" if name.endswith((".tex", ".csv")) else "figures") / name for name in shown]
+    experiment = storage.read_json(results / "experiment.json") | {"metric_version": METRIC_VERSION}
+    with storage.new_folder(PUBLISHED / name) as folder:
+        for path in [results / "runs.csv", *files]:
+            if not path.is_file():
+                there = sorted(found.name for found in path.parent.iterdir()) if path.parent.is_dir() else []
+                raise BenchmarkError(f"{path} is missing; there are {', '.join(there) or 'none'}")
+            shutil.copyfile(path, folder / path.name)
+        (folder / RUNS).write_text("".join(json.dumps(record, sort_keys=True) + "\n" for record in records), encoding="utf-8")
+        storage.write_json(folder / EXPERIMENT, experiment)
+    return PUBLISHED / name
+
+
+def folders() -> list[Path]:
+    return sorted(path for path in PUBLISHED.iterdir() if path.is_dir())
+
+
+def outdated(folder: Path) -> list[str]:
+    """Why the present code might not make what a published folder holds: each source that changed since, and the metrics' version."""
+    if not (folder / RUNS).is_file():
+        return [f"it holds no {RUNS}, the records of its runs"]
+    with open(folder / RUNS, encoding="utf-8") as file:
+        records = [json.loads(line) for line in file]
+    changed = Counter()
+    for record in records:
+        present = source_digests("methods", record["method"])
+        changed.update({path for path in record["sources"].keys() | present.keys() if record["sources"].get(path) != present.get(path)})
+    reasons = [f"{path} has changed since {count} of its {len(records)} runs" for path, count in sorted(changed.items())]
+    version = storage.read_json(folder / EXPERIMENT)["metric_version"]
+    return reasons + ([f"its metrics are of version {version}, now {METRIC_VERSION}"] if version != METRIC_VERSION else [])

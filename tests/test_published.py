@@ -1,0 +1,106 @@
+"""results/published/ against the present code: what is out of date is said to be, and records belong to the tables beside them."""
+
+import csv
+import json
+import re
+
+import pytest
+
+import storage
+from evaluation import METRIC_VERSION, publishing
+from experiments import ROOT, BenchmarkError
+
+README = ROOT / publishing.PUBLISHED / "README.md"
+FOLDERS = sorted(path for path in (ROOT / publishing.PUBLISHED).iterdir() if path.is_dir())
+
+
+@pytest.fixture(params=FOLDERS, ids=lambda path: path.name)
+def folder(request):
+    return request.param
+
+
+def test_what_is_out_of_date_is_said_to_be(folder):
+    """Make it anew, or add it to the line of the README that says what earlier code made."""
+    said = re.search(r"^Made by earlier code: (.*)\.$", README.read_text(encoding="utf-8"), re.MULTILINE)
+    named = re.findall(r"`(\w[\w-]*)/`", said[1]) if said else []
+    reasons = publishing.outdated(folder)
+    assert (folder.name in named) == bool(reasons), reasons
+
+
+def test_records_are_of_the_runs_that_the_tables_show(folder):
+    if not (folder / publishing.RUNS).is_file():
+        pytest.skip("published without the records of its runs, as the README says")
+    with open(folder / "runs.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    records = [json.loads(line) for line in (folder / publishing.RUNS).read_text(encoding="utf-8").splitlines()]
+    for column in ("codes_sha256", "commit", "date"):
+        assert [row[column] for row in rows] == [record[column] for record in records]
+    assert not any(record["dirty"] for record in records)
+    experiment = storage.read_json(folder / publishing.EXPERIMENT)
+    assert experiment["machine"]["processor"]
+    tables = list(folder.glob("*.tex"))
+    assert tables
+    for table in tables:
+        named = re.findall(r"[Cc]ommit ([0-9a-f]{12})", re.sub(r"\s+", " ", table.read_text(encoding="utf-8")))
+        assert set(named) <= {record["commit"][:12] for record in records} | {experiment["commit"][:12], *_tuned(experiment)}
+
+
+def _tuned(experiment):
+    return {tried["commit"][:12] for tried in experiment["tried"].values()}
+
+
+def test_the_readme_says_how_each_was_made(folder):
+    (row,) = [line for line in README.read_text(encoding="utf-8").splitlines() if line.startswith(f"| `{folder.name}/` |")]
+    configurations = re.findall(r"config/[\w-]+\.yaml", row)
+    assert configurations or "`make`" in row
+    assert all((ROOT / path).is_file() for path in configurations)
+    if (folder / publishing.EXPERIMENT).is_file():
+        assert set(storage.read_json(folder / publishing.EXPERIMENT).get("configfiles", [])) <= {*configurations}
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    """Results of one run, as `collect` and `report` write them."""
+    run = tmp_path / "results/runs/digits/pixels/itq/8bit/seed0"
+    (tmp_path / "results/report/tables").mkdir(parents=True)
+    (tmp_path / "results/report/tables/map.tex").write_text("a table")
+    run.mkdir(parents=True)
+    sources = publishing.source_digests("methods", "itq")
+    storage.write_json(run / "run.json", {"method": "itq", "sources": sources, "dirty": False, "commit": "ab" * 20})
+    storage.write_json(tmp_path / "results/experiment.json", {})
+    (tmp_path / "results/runs.csv").write_text(f"status,folder\ndone,{run.relative_to(tmp_path)}\n")
+    monkeypatch.setattr(publishing, "PUBLISHED", tmp_path / "published")
+    return tmp_path / "results"
+
+
+def test_publishing_keeps_the_record_of_every_run(results):
+    made = publishing.publish(results, "mine", ["map.tex"])
+    assert {path.name for path in made.iterdir()} == {"map.tex", "runs.csv", "runs.jsonl", "experiment.json"}
+    assert publishing.outdated(made) == []
+
+
+def test_a_source_that_changes_puts_a_folder_out_of_date(results, monkeypatch):
+    made = publishing.publish(results, "mine", ["map.tex"])
+    now = publishing.source_digests("methods", "itq") | {"methods/itq.py": "other", "methods/_new.py": "new"}
+    monkeypatch.setattr(publishing, "source_digests", lambda floor, name: now)
+    monkeypatch.setattr(publishing, "METRIC_VERSION", METRIC_VERSION + 1)
+    assert publishing.outdated(made) == [
+        "methods/_new.py has changed since 1 of its 1 runs",
+        "methods/itq.py has changed since 1 of its 1 runs",
+        f"its metrics are of version {METRIC_VERSION}, now {METRIC_VERSION + 1}",
+    ]
+
+
+def test_what_cannot_be_published_is_told(results):
+    with pytest.raises(BenchmarkError, match=r"figures/nothing\.svg is missing; there are none"):
+        publishing.publish(results, "mine", ["nothing.svg"])
+    text = (results / "runs.csv").read_text()
+    (results / "runs.csv").write_text(text.replace("done", "failed"))
+    with pytest.raises(BenchmarkError, match="seed0 is failed: only results with all runs done are published"):
+        publishing.publish(results, "mine", ["map.tex"])
+    (results / "runs.csv").write_text(text)
+    record = results / "runs/digits/pixels/itq/8bit/seed0/run.json"
+    storage.write_json(record, storage.read_json(record) | {"dirty": True})
+    with pytest.raises(BenchmarkError, match="was made with changes that no commit holds"):
+        publishing.publish(results, "mine", ["map.tex"])
+    assert not (publishing.PUBLISHED / "mine").exists()
