@@ -29,7 +29,7 @@ TIMED = {
     "image_microseconds": lambda row: _image(row),
     "search_microseconds": lambda row: _read(row["search_microseconds"]),
     "kept_bytes": lambda row: _read(row["bytes"]),
-    "alone_device": lambda row: row["device"],
+    "alone_device": lambda row: row["processor"] if row["device"] == "cpu" else row["device"],
 }
 
 
