@@ -88,9 +88,15 @@ def _problem(what: str, record: dict, expected: dict, made: str = "made") -> str
     for fact, now in expected.items():
         if fact not in record:
             return f"{what} was {made} by an older version of bgan-bench: it does not say its {fact}"
-        if record[fact] != now:
-            return f"{what} was {made} with other {fact} than now: {_difference(record[fact], now)}"
+        before, now = _given(record[fact]), _given(now)
+        if before != now:
+            return f"{what} was {made} with other {fact} than now: {_difference(before, now)}"
     return ""
+
+
+def _given(fact: object) -> object:
+    """A fact without what is None: a keyword that is not given, which an older version may not have had."""
+    return {key: _given(value) for key, value in fact.items() if value is not None} if isinstance(fact, dict) else fact
 
 
 @functools.cache

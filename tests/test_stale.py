@@ -193,6 +193,22 @@ def test_other_data_and_records_are_refused(project, edit, refused):
     assert "anew" in done.stderr or "again" in done.stderr
 
 
+def test_a_keyword_that_is_newer_than_the_results_and_not_given_is_no_other_parameter(project):
+    for name in ("cache/features/digits/pixels/features.json", f"{ITQ}/run.json"):
+        record = storage.read_json(project.folder / name)
+        of_features = record.get("features", record)
+        of_features["settings"]["set"]["older"] = None
+        storage.write_json(project.folder / name, record)
+    done = project.collect()
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_keyword_that_another_version_had_is_refused(project):
+    settings = storage.read_json(project.folder / "cache/features/digits/pixels/features.json")["settings"]
+    project.change_json("cache/features/digits/pixels/features.json", settings=settings | {"set": {"older": 1}})
+    assert "with other settings than now: older was 1, now None" in project.collect().stderr
+
+
 def test_other_parameters_are_refused(project):
     entry = {"of": "itq", "set": {"iterations": 49}}
     done = project.collect(variants={"methods": {"itq": entry}})
