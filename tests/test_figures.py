@@ -75,3 +75,14 @@ def test_a_table_as_csv_has_the_numbers_and_the_words_of_its_cells(tmp_path):
     assert found["map"][5] == '"Digits, Pixels",Exact cosine,0.62,,0.62,'
     assert "Bit balance: 16 bits" in found["code-health"][0]
     assert "\N{EN DASH}" in found["map-tie-order"][1]
+
+
+def test_a_mean_over_fewer_seeds_says_so_in_the_csv(tmp_path):
+    folder = write_results(tmp_path, map_of=lambda name, bits, seed: 0.5, broken={("itq", 16, 0): "missing"})
+    lines = spreadsheets.of_table({table.name: table for table in tables.build(results.read(folder))}["map"]).splitlines()
+    assert lines[0] == 'Panel,Method,16 bits,"16 bits, deviation","16 bits, seeds",32 bits,"32 bits, deviation"'
+    assert lines[1:4] == [
+        '"Digits, Pixels",LSH,0.5,0.0,,0.5,0.0',
+        '"Digits, Pixels",PCAH,0.5,,,0.5,',
+        '"Digits, Pixels",ITQ,0.5,0.0,2/3,0.5,0.0',
+    ]

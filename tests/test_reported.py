@@ -8,7 +8,7 @@ import pytest
 from test_report import _write_csv, write_results
 
 from experiments import BenchmarkError
-from report import reported, results, tables
+from report import reported, results, spreadsheets, tables
 
 CIFAR = results.Pair("cifar10", "pixels")
 METHODS = [
@@ -104,6 +104,10 @@ def test_what_was_withdrawn_or_is_inexact_is_never_compared(tmp_path):
     assert about.text == "above 0.401"
     span = reported._cell([figure for figure in reported.read() if figure.to is not None])
     assert span.text == "0.220\N{EN DASH}0.300"
+    (table,) = reported.build(found)
+    lines = spreadsheets.of_table(table).splitlines()
+    assert any("51 epochs" in line and ",above 0.401," in line for line in lines)
+    assert any("0.220\N{EN DASH}0.300" in line for line in lines)
 
 
 def test_the_mean_of_the_re_runs_is_over_the_runs_that_are_listed():
