@@ -275,7 +275,10 @@ def _measured_panels(results: Results, pairs: list[Pair], figures: list[Reported
         named = [method["name"] for method in results.methods if method["name"] in against]
         for pair in pairs:
             labels = {method["name"]: method["label"] for method in results.methods}
-            rows = [Row(name, labels[name], [_measured(results, (*pair, name), preset, bits) for bits in lengths]) for name in named]
+            rows = [
+                Row(_row_name(name, preset), labels[name], [_measured(results, (*pair, name), preset, bits) for bits in lengths])
+                for name in named
+            ]
             if any(cell.state == "complete" for row in rows for cell in row.cells):
                 panels.append(Panel(f"Measured here by {preset}: {results.label(pair)}", pair, None, rows, []))
     return panels

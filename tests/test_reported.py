@@ -4,11 +4,12 @@ import csv
 import json
 import re
 
+import numpy as np
 import pytest
 from test_report import _write_csv, write_results
 
 from experiments import BenchmarkError
-from report import reported, results, spreadsheets, tables
+from report import page, reported, results, spreadsheets, tables
 
 CIFAR = results.Pair("cifar10", "pixels")
 METHODS = [
@@ -92,6 +93,18 @@ def test_another_metric_or_preset_leaves_a_figure_apart(tmp_path):
     method = next(method for method in found.methods if method["name"] == "bgan.vgg19")
     measured = reported.measured_terms(found, CIFAR, method, "map")
     assert measured.differing(figure.terms) == ["metric"]
+
+
+def test_a_cell_opens_the_values_of_the_preset_that_it_shows(tmp_path):
+    """The same rows stand in a panel of each preset: what a click says has to be the number that was clicked."""
+    found = experiment(tmp_path)
+    (table,) = reported.build(found)
+    measured = [panel for panel in table.panels if panel.label.startswith("Measured here by")]
+    assert [panel.label.split()[3].rstrip(":") for panel in measured] == ["as-bgan", "as-deepbit"]
+    for panel, row in [(shown, row) for shown in measured for row in shown.rows]:
+        for column, cell in zip(table.columns, row.cells, strict=True):
+            values = page._origin(found, panel, row, column, cell).get("data-values")
+            assert values is None or np.mean([float(text.split(":")[1]) for text in values.split()]) == pytest.approx(cell.number)
 
 
 def test_what_was_withdrawn_or_is_inexact_is_never_compared(tmp_path):
