@@ -26,14 +26,13 @@ def _figure(gallery: Gallery) -> Figure:
     shown = [(method["label"], method["lengths"][bits]["pairs"]) for method in gallery.data["methods"] if bits in method["lengths"]][
         :METHODS
     ]
-    canvas, axes = canvas_of(len(shown), list(KINDS))
+    canvas, axes = canvas_of(len(shown), list(KINDS), "% of pairs")
     for axis, (label, pairs) in zip(axes, shown, strict=True):
         for (kind, colour), shares in zip(KINDS.items(), pairs, strict=True):
             axis.stairs(100 * np.array(shares), np.arange(bits + 2) - 0.5, fill=True, color=colour, alpha=0.6, label=kind)
         axis.set_title(label)
         axis.set_xlabel("Hamming distance")
         axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes[0].set_ylabel("% of pairs")
     handles, labels = axes[0].get_legend_handles_labels()
     canvas.legend(handles, labels, loc="lower center", ncols=len(KINDS), borderaxespad=0.1)
     return finished(

@@ -86,3 +86,21 @@ def test_a_mean_over_fewer_seeds_says_so_in_the_csv(tmp_path):
         '"Digits, Pixels",PCAH,0.5,,,0.5,',
         '"Digits, Pixels",ITQ,0.5,0.0,2/3,0.5,0.0',
     ]
+
+
+def test_every_row_of_panels_names_its_y_axis(tmp_path, monkeypatch):
+    shown = []
+
+    def kept(*arguments, **keywords):
+        canvas, axes = drawing.canvas_of(*arguments, **keywords)
+        shown.append(axes)
+        return canvas, axes
+
+    monkeypatch.setattr(figures, "canvas_of", kept)
+    found = results.read(write_results(tmp_path, bits=(8, 12, 16, 24, 32, 48), grid=[*GRID, results.Pair("cifar10", "vgg19_fc7")]))
+    figures.overview(found)
+    figures.precision_at_k(found, GRID[0])
+    assert [[axis.get_ylabel() for axis in axes] for axes in shown] == [
+        ["mAP over all ranks", "", "", "mAP over all ranks", ""],
+        ["Precision@k", "", "", "Precision@k", "", ""],
+    ]
