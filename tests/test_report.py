@@ -302,6 +302,9 @@ def test_cells_without_all_their_runs_say_so(tmp_path):
     assert [cells(table, name)[0].text for name in ("bgan", "pcah")] == ["failed 1/3", "missing"]
     assert cells(table, "lsh")[1].text == "failed 3/3"
     assert cells(table, "lsh")[1].detail == "ValueError: loss is not finite at step 40"
+    assert "2/3 beside a mean: over the 2 of 3 seeds that are done; never in bold." in table.caption
+    five = built(write_results(tmp_path / "five", seeds=range(5), broken={("itq", 16, 2): "missing"}))["map"]
+    assert "4/5 beside a mean: over the 4 of 5 seeds that are done" in five.caption
 
 
 def test_a_near_collapse_stays_in_the_mean_and_is_marked(tmp_path, undrawn):
