@@ -62,7 +62,7 @@ def test_a_claim_whose_rows_were_not_run_says_which(tmp_path):
     compared = verdict(found, "rq3")
     assert compared.words == "holds"
     assert compared.lacking == ["sh", "pcah", "deepbit", "deepbit_rotation", "deepbit-squeezenet1_1"]
-    assert compared.sentences == ["BGAN against LSH and ITQ, fixed settings: at every code length better."]
+    assert compared.sentences == ["BGAN against LSH and ITQ, fixed settings: at 16 and 32 bits better."]
 
 
 def test_an_incomplete_or_failed_cell_keeps_a_claim_from_holding(tmp_path):
@@ -122,6 +122,8 @@ def test_times_are_compared_where_they_were_taken_alone(tmp_path):
     shown = verdict(timed(folder, {("bgan", 16): 4.5, ("itq", 16): 7.5, ("bgan", 32): 8.0, ("itq", 32): 8.5}), "rq4")
     assert shown.words == "holds in part (1 of 2 comparisons in favour, 0 against)"
     assert shown.sentences == ["BGAN against ITQ, fixed settings: at 16 bits better; at 32 bits not distinguishable."]
+    shown = verdict(timed(folder, {("bgan", 32): 4.5, ("itq", 32): 7.5}), "rq4")
+    assert shown.sentences == ["BGAN against ITQ, fixed settings: at 32 bits better."]  # 16 bits were not timed
     assert shown.rule.startswith("lower image microseconds than each of lsh, sh, pcah, itq, deepbit, ")
     shown = verdict(timed(folder, {("bgan", 16): 4.5, ("itq", 16): 7.5}, extracted=""), "rq4")
     assert shown.words == "cannot be said"  # what these features take is not known
