@@ -447,6 +447,17 @@ def test_a_dagger_is_of_the_one_best_that_beats_every_complete_cell(tmp_path):
     assert not any(cell.dagger for name in values for cell in cells(table("tied", {}), name))
 
 
+@pytest.mark.parametrize("columns", ["bits", "values"])
+def test_a_dagger_does_not_hang_on_how_a_table_prints_the_metric(tmp_path, columns):
+    values = {"lsh": 0.1, "pcah": 0.2, "itq": 0.3, "bgan": 0.4}
+    over_all = {("bgan", name): "yes" for name in values}
+    found = results.read(write_results(tmp_path, map_of=lambda name, bits, seed: values[name], significant=over_all))
+    value = Value(metric="map", label="mAP", decimals=4, deviation=False)
+    (table,) = tables.build(found, [declarations.Declaration("own", "", "", [value], columns=columns, best=True)])
+    assert all(cell.dagger for panel in range(len(table.panels)) for cell in cells(table, "bgan", panel))
+    assert "\N{DAGGER}: higher than every other method" in table.caption
+
+
 def test_intervals_stand_below_the_means_of_methods_and_controls(tmp_path):
     shown = built(write_results(tmp_path, map_of=lambda name, bits, seed: 0.5))["map"]
     assert [cell.interval for cell in cells(shown, "itq")] == ["[0.480, 0.520]"] * 2
@@ -612,6 +623,14 @@ def test_every_selected_method_is_a_variant():
         ("{name: a, title: t, caption: c, values: [{label: x}]}", "either a metric or a fact"),
         ("{name: a, title: t, caption: c, values: [], columns: seeds}", "expected bits, k or values"),
         ("{name: a, title: t, caption: c, values: [{metric: map_best, interval: true}]}", "an interval of map_best, expected one of map"),
+        (
+            "{name: a, title: t, caption: c, values: [{metric: map, to: map_best}], best: true}",
+            "best: found a range, expected single numbers",
+        ),
+        (
+            "{name: a, title: t, caption: c, values: [{metric: map}, {metric: map_best}], controls: true}",
+            "expected one value beside controls",
+        ),
     ],
 )
 def test_a_wrong_declaration_is_one_clear_error(tmp_path, entry, message):
