@@ -957,4 +957,6 @@ def test_the_bibliography_is_read_whole():
     assert len(found) == path.read_text(encoding="utf-8").count("@")
     assert all(entry.authors and entry.title and entry.year and entry.venue for entry in found.values())
     assert found["song2018binary"].authors.startswith("Jingkuan Song, Tao He")
+    listed = references.cited(["holm1979simple", "wang2010semi", "song2018binary", "charikar2002similarity"], found)
+    assert [entry.authors.split(",")[0] for entry in listed] == ["Moses S. Charikar", "Sture Holm", "Jingkuan Song", "Jun Wang"]
     assert found["song2018binary"].link == "https://doi.org/10.1609/aaai.v32i1.11276"
