@@ -59,9 +59,10 @@ def overview(results: Results) -> Figure | None:
         traces += _chance_line(axis, results, pair, lengths)
         axis.set_title(results.label(pair), y=1.0)
     axes[0].set_ylim(bottom=0)  # of all panels, and of none before the last has its lines
+    bars = "; bars are one standard deviation over seeds" if any(trace.deviation for trace in traces) else ""
+    lines = "s: rankings by real-valued features, which are not upper bounds, and" if results.controls else ":"
     caption = (
-        "Mean average precision over all ranks (expected over ties) against the code length; bars are one standard deviation over seeds. "
-        "Straight lines: rankings by real-valued features, which are not upper bounds, and the chance level."
+        f"Mean average precision over all ranks (expected over ties) against the code length{bars}. Straight line{lines} the chance level."
     )
     return _finish(results, canvas, traces, "overview", "Mean average precision against code length", caption + _lowered(lowered))
 

@@ -104,3 +104,11 @@ def test_every_row_of_panels_names_its_y_axis(tmp_path, monkeypatch):
         ["mAP over all ranks", "", "", "mAP over all ranks", ""],
         ["Precision@k", "", "", "Precision@k", "", ""],
     ]
+
+
+def test_the_caption_of_the_overview_names_what_is_drawn(tmp_path):
+    whole = figures.overview(results.read(write_results(tmp_path / "whole"))).caption
+    assert "bars are one standard deviation over seeds" in whole
+    assert "rankings by real-valued features, which are not upper bounds, and the chance level" in whole
+    bare = figures.overview(results.read(write_results(tmp_path / "bare", seeds=(0,), controls=[]))).caption
+    assert bare == "Mean average precision over all ranks (expected over ties) against the code length. Straight line: the chance level."
