@@ -112,3 +112,14 @@ def test_the_caption_of_the_overview_names_what_is_drawn(tmp_path):
     assert "rankings by real-valued features, which are not upper bounds, and the chance level" in whole
     bare = figures.overview(results.read(write_results(tmp_path / "bare", seeds=(0,), controls=[]))).caption
     assert bare == "Mean average precision over all ranks (expected over ties) against the code length. Straight line: the chance level."
+
+
+def test_rows_of_one_label_are_told_apart(tmp_path):
+    """A variant without a label has that of its plugin; a legend has one entry a label."""
+    methods = [("itq", "ITQ", 0.4, True), ("itq-500", "ITQ", 0.3, True), ("lsh", "LSH", 0.2, True)]
+    found = results.read(write_results(tmp_path, methods=methods))
+    labels = ["ITQ (itq)", "ITQ (itq-500)", "LSH"]
+    (table, *_) = tables.build(found)
+    assert [row.label for row in table.panels[0].rows] == labels
+    overview = figures.draw(found)[0]
+    assert all(f">{label}</text>" in overview.svg for label in labels)
