@@ -41,6 +41,11 @@ def conventions(results: Results, entry: Declaration, panels: list[Panel]) -> It
         )
     if any(panel.controls for panel in panels):
         yield "Below the rule: rankings by real-valued features; not upper bounds."
+    yield from marks(cells)
+
+
+def marks(cells: list[Cell]) -> Iterator[str]:
+    """What stands beside a mean that lacks seeds, or that a collapse is in."""
     if lowered := [cell.seeds for cell in cells if cell.seeds]:
         yield f"{lowered[0]} beside a mean: over the {lowered[0].replace('/', ' of ')} seeds that are done; never in bold."
     if collapses := [cell.collapse for cell in cells if cell.collapse]:

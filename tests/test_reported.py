@@ -20,9 +20,9 @@ METHODS = [
 PAPER = {"encoder": "vgg19", "weights": "weights/vgg19.pth", "encoder_size": 224}  # what the paper's figures rest on
 
 
-def experiment(folder, *, keywords=PAPER, train=10_000, dataset="cifar10", bits=(12, 32, 64), preset="as-bgan"):
+def experiment(folder, *, keywords=PAPER, train=10_000, dataset="cifar10", bits=(12, 32, 64), preset="as-bgan", **options):
     """An experiment whose BGAN agrees with the paper's terms, but for what is changed."""
-    write_results(folder, methods=METHODS, grid=[CIFAR], bits=bits, map_of=lambda name, bits, seed: 0.5 + seed / 100)
+    write_results(folder, methods=METHODS, grid=[CIFAR], bits=bits, map_of=lambda name, bits, seed: 0.5 + seed / 100, **options)
     described = json.loads((folder / "experiment.json").read_text())
     described["datasets"]["cifar10"]["sizes"] = {"query": 1000, "database": 59_000, "train": train}
     for method in described["methods"]:
@@ -105,6 +105,13 @@ def test_a_cell_opens_the_values_of_the_preset_that_it_shows(tmp_path):
         for column, cell in zip(table.columns, row.cells, strict=True):
             values = page._origin(found, panel, row, column, cell).get("data-values")
             assert values is None or np.mean([float(text.split(":")[1]) for text in values.split()]) == pytest.approx(cell.number)
+
+
+def test_marks_of_measured_cells_are_explained(tmp_path):
+    (table,) = reported.build(experiment(tmp_path, broken={("bgan.vgg19", 12, 0): "missing"}, distinct={("itq", 32, 1): 3}))
+    said = " ".join(table.notes)
+    assert "2/3 beside a mean: over the 2 of 3 seeds that are done" in said
+    assert "c 1/3: near-collapse in 1 of 3 seeds" in said
 
 
 def test_what_was_withdrawn_or_is_inexact_is_never_compared(tmp_path):
