@@ -24,9 +24,11 @@ def conventions(results: Results, entry: Declaration, panels: list[Panel]) -> It
     if any(cell.best for cell in cells):
         yield "Best in bold, by the printed digits; ties all."
     if any(cell.dagger for cell in cells):
+        all_others = "every other method of its column"
+        all_others += " that has all its seeds" if any(cell.state not in ("complete", "omitted") for cell in cells) else ""
         yield (
-            f"{DAGGER}: higher than every other method of its column, by a paired t-test over the queries on average precision averaged "
-            f"over seeds (p < 0.05, two-sided, Holm's correction over all {len(results.comparisons):,} comparisons of two methods at one "
+            f"{DAGGER}: higher than {all_others}, by a paired t-test over the queries on average precision averaged over seeds "
+            f"(p < 0.05, two-sided, Holm's correction over all {len(results.comparisons):,} comparisons of two methods at one "
             "code length of this experiment) and by a 95 % two-level bootstrap interval of the difference that excludes 0."
         )
     elif any(cell.best and value.metric == "map" for value in entry.values for cell in cells):
@@ -39,8 +41,13 @@ def conventions(results: Results, entry: Declaration, panels: list[Panel]) -> It
         )
     if any(panel.controls for panel in panels):
         yield "Below the rule: rankings by real-valued features; not upper bounds."
-    if any(cell.state == "incomplete" for cell in cells):
-        yield "2/3 beside a mean: over the 2 of 3 seeds that are done; never in bold."
+    yield from marks(cells)
+
+
+def marks(cells: list[Cell]) -> Iterator[str]:
+    """What stands beside a mean that lacks seeds, or that a collapse is in."""
+    if lowered := [cell.seeds for cell in cells if cell.seeds]:
+        yield f"{lowered[0]} beside a mean: over the {lowered[0].replace('/', ' of ')} seeds that are done; never in bold."
     if collapses := [cell.collapse for cell in cells if cell.collapse]:
         example = max(collapses, key=lambda collapse: collapse.runs)  # one that counts seeds explains those that do not
         share = f"{100 * NEAR_COLLAPSE:g} % of the items or of all codes"

@@ -20,7 +20,7 @@ TESTS = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """One row against another at every code length: outcomes as {what: code lengths}; settings: tuned, BGAN's tuning, or fixed."""
+    """One row against another at each code length compared: outcomes as {what: code lengths}; settings: tuned, BGAN's tuning, or fixed."""
 
     row: str
     other: str
@@ -171,8 +171,6 @@ def _collapsed(results: Results, pair: Pair, names: dict[str, None]) -> list[str
 
 
 def _told(outcomes: dict[str, list[int]]) -> str:
-    if len(outcomes) == 1:
-        return f"at every code length {next(iter(outcomes))}"
     return "; ".join(f"at {listed(lengths)} bits {what}" for what, lengths in outcomes.items())
 
 

@@ -108,8 +108,13 @@ def _declaration(entry: dict, where: str) -> Declaration:
             raise BenchmarkError(f"{where}: values: found {value}, expected either a metric or a fact")
         if value.get("interval") and value.get("metric") != "map":
             raise BenchmarkError(f"{where}: values: found an interval of {value.get('metric')}, expected one of map alone")
-    if entry.get("columns", "bits") not in ("bits", "k", "values"):
-        raise BenchmarkError(f"{where}: columns: found {entry['columns']!r}, expected bits, k or values")
+        if entry.get("best") and "to" in value:
+            raise BenchmarkError(f"{where}: best: found a range, expected single numbers")
+    columns = entry.get("columns", "bits")
+    if columns not in ("bits", "k", "values"):
+        raise BenchmarkError(f"{where}: columns: found {columns!r}, expected bits, k or values")
+    if columns == "bits" and entry.get("controls") and len(entry["values"]) > 1:  # a control has one cell under all code lengths
+        raise BenchmarkError(f"{where}: values: found {len(entry['values'])}, expected one value beside controls, or columns: values")
     return Declaration(**entry | {"values": [Value(**value) for value in entry["values"]]})
 
 

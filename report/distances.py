@@ -23,17 +23,15 @@ def draw(galleries: list[Gallery]) -> list[Figure]:
 def _figure(gallery: Gallery) -> Figure:
     lengths = [bits for bits in gallery.data["bits"] if any(bits in method["lengths"] for method in gallery.data["methods"])]
     bits = next((length for length in lengths if length >= LENGTH), lengths[-1])
-    shown = [(method["label"], method["lengths"][bits]["pairs"]) for method in gallery.data["methods"] if bits in method["lengths"]][
-        :METHODS
-    ]
-    canvas, axes = canvas_of(len(shown), list(KINDS))
+    found = [(method["label"], method["lengths"][bits]["pairs"]) for method in gallery.data["methods"] if bits in method["lengths"]]
+    shown = found[:METHODS]
+    canvas, axes = canvas_of(len(shown), list(KINDS), "% of pairs")
     for axis, (label, pairs) in zip(axes, shown, strict=True):
         for (kind, colour), shares in zip(KINDS.items(), pairs, strict=True):
             axis.stairs(100 * np.array(shares), np.arange(bits + 2) - 0.5, fill=True, color=colour, alpha=0.6, label=kind)
         axis.set_title(label)
         axis.set_xlabel("Hamming distance")
         axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes[0].set_ylabel("% of pairs")
     handles, labels = axes[0].get_legend_handles_labels()
     canvas.legend(handles, labels, loc="lower center", ncols=len(KINDS), borderaxespad=0.1)
     return finished(
@@ -41,6 +39,7 @@ def _figure(gallery: Gallery) -> Figure:
         gallery.name.replace("gallery--", "distances--"),
         f"Distances of pairs: {gallery.title}",
         f"Share of the pairs of a query and a database item at each Hamming distance, {bits} bits, by the first seed that is done: pairs"
-        " that are relevant, and the others. The less they overlap, the better.",
+        " that are relevant, and the others. The less they overlap, the better."
+        + (f" The first {METHODS} methods." if len(found) > METHODS else ""),
         labels=list(KINDS),
     )

@@ -151,14 +151,14 @@ def _run(place: int) -> object:
     return _inherited[place]()
 
 
-def canvas_of(panels: int, legend: list[str], share_y: bool = True) -> tuple[Canvas, list[Axes]]:
+def canvas_of(panels: int, legend: list[str], y_label: str = "") -> tuple[Canvas, list[Axes]]:
     """Axes in rows of at most COLUMNS above room for a legend of these labels, placed in inches: a layout engine would draw everything
-    three times.
+    three times. Where there is a `y_label`, all share one y axis, which each row names.
     """
     rows = -(-panels // COLUMNS)
     columns = -(-panels // rows)
     panel = FEW_PANELS_INCHES.get(panels, PANEL_INCHES)
-    gap = PANEL_GAP if share_y else LABEL_INCHES
+    gap = PANEL_GAP if y_label else LABEL_INCHES
     width = LABEL_INCHES + columns * panel[0] + (columns - 1) * gap + MARGIN_INCHES
     height = rows * (TITLE_INCHES + panel[1] + AXIS_INCHES) + _legend_rows(legend, width) * LEGEND_ROW_INCHES
     canvas = Canvas(figsize=(width, height))
@@ -168,9 +168,11 @@ def canvas_of(panels: int, legend: list[str], share_y: bool = True) -> tuple[Can
         left = LABEL_INCHES + column * (panel[0] + gap)
         bottom = height - (row + 1) * (TITLE_INCHES + panel[1]) - row * AXIS_INCHES
         box = (left / width, bottom / height, panel[0] / width, panel[1] / height)
-        axes.append(canvas.add_axes(box, sharey=axes[0] if share_y and axes else None))
-        if share_y and column:
+        axes.append(canvas.add_axes(box, sharey=axes[0] if y_label and axes else None))
+        if y_label and column:
             axes[-1].tick_params(labelleft=False)
+        else:
+            axes[-1].set_ylabel(y_label)
     return canvas, axes
 
 

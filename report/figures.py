@@ -46,7 +46,7 @@ def draw(results: Results, processes: int = 1) -> list[Figure]:
 
 def overview(results: Results) -> Figure | None:
     """mAP against bits, a panel for each data set and features."""
-    canvas, axes = canvas_of(len(results.pairs), _legend_labels(results))
+    canvas, axes = canvas_of(len(results.pairs), _legend_labels(results), "mAP over all ranks")
     lengths = results.experiment["bits"]
     traces, lowered = [], []
     for axis, pair in zip(axes, results.pairs, strict=True):
@@ -59,10 +59,10 @@ def overview(results: Results) -> Figure | None:
         traces += _chance_line(axis, results, pair, lengths)
         axis.set_title(results.label(pair), y=1.0)
     axes[0].set_ylim(bottom=0)  # of all panels, and of none before the last has its lines
-    axes[0].set_ylabel("mAP over all ranks")
+    bars = "; bars are one standard deviation over seeds" if any(trace.deviation for trace in traces) else ""
+    lines = "s: rankings by real-valued features, which are not upper bounds, and" if results.controls else ":"
     caption = (
-        "Mean average precision over all ranks (expected over ties) against the code length; bars are one standard deviation over seeds. "
-        "Straight lines: rankings by real-valued features, which are not upper bounds, and the chance level."
+        f"Mean average precision over all ranks (expected over ties) against the code length{bars}. Straight line{lines} the chance level."
     )
     return _finish(results, canvas, traces, "overview", "Mean average precision against code length", caption + _lowered(lowered))
 
@@ -100,7 +100,7 @@ def by_radius(results: Results, pair: Pair) -> Figure | None:
 
 def times(results: Results, pair: Pair) -> Figure | None:
     """Seconds to fit and microseconds to encode an image, against bits, on logarithmic scales."""
-    canvas, axes = canvas_of(2, _legend_labels(results), share_y=False)
+    canvas, axes = canvas_of(2, _legend_labels(results))
     traces, lowered = [], []
     for axis, fact, label in zip(axes, ("fit_seconds", "encode_microseconds"), ("Fit (s)", "Encode (µs per image)"), strict=True):
         found, lowered = _lengths(axis, results, pair, Value(fact=fact, deviation=False), label)
@@ -173,7 +173,7 @@ def _curves(
 ) -> Figure | None:
     """A panel a code length, a line a method; `curve` gives the numbers for a key (dataset, features, variant, bits)."""
     lengths = results.experiment["bits"]
-    canvas, axes = canvas_of(len(lengths), _legend_labels(results))
+    canvas, axes = canvas_of(len(lengths), _legend_labels(results), axis_labels[1])
     looks = [(entry, None, look(place) | {"markevery": 0.2}) for place, entry in enumerate(results.methods)]
     looks += [(entry, 0, control_look(place)) for place, entry in enumerate(results.controls)]
     traces = []
@@ -185,7 +185,6 @@ def _curves(
                 traces.append(Trace(entry["name"], axis, axis.plot(x, y, label=entry["label"], **style), axis_labels[1], **points))
         traces += _chance_line(axis, results, pair)
         _dress(axis, f"{bits} bits", axis_labels, logarithmic)
-    axes[0].set_ylabel(axis_labels[1])
     name, title, caption = described
     return _finish(results, canvas, traces, f"{name}--{pair.file_part}", f"{title}: {results.label(pair)}", caption)
 

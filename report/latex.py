@@ -124,6 +124,6 @@ def _cell(cell: Cell, size: Size) -> str:
     if cell.state in ("failed", "missing", "unscored"):
         text = rf"\textit{{{text}}}"
     if cell.deviation:
-        text += rf"{{{size.small}$\,\pm\,${cell.deviation}}}"
+        text += rf"{{{size.small}$\,\pm\,${escape(cell.deviation)}}}"
     raised = escape(marks(cell)).replace(" ", r"\,")  # seven cuts with marks are as wide as the text
     return text + (rf"\textsuperscript{{{raised}}}" if raised else "")

@@ -14,7 +14,7 @@ import jinja2
 import experiments
 from report import claims, summary
 from report.drawing import Figure, legend
-from report.gallery import Gallery
+from report.gallery import METHODS, Gallery
 from report.model import Cell, Column, Panel, Row, Table
 from report.references import Reference
 from report.results import Results
@@ -44,6 +44,7 @@ def render(
         problems=summary.problems(results),
         verdicts=claims.verdicts(results),
         gallery=galleries,
+        gallery_shown=METHODS,
         tables=tables,
         overview=next((figure for figure in figures if figure.name == "overview"), None),
         figures=[figure for figure in figures if figure.name != "overview"],

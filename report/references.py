@@ -33,11 +33,11 @@ def read(path: Path = BIBLIOGRAPHY) -> dict[str, Reference]:
 
 
 def cited(keys: list[str], references: dict[str, Reference]) -> list[Reference]:
-    """The references of these keys in alphabetical order, each once. Raises BenchmarkError for a key without an entry."""
+    """The references of these keys, each once, in the order of the keys, by surname. Raises BenchmarkError for a key without an entry."""
     for key in keys:
         if key not in references:
             raise BenchmarkError(f"report/references.bib has no entry {key!r}, which a method, a data set or a table cites: add it there")
-    return sorted({references[key] for key in keys}, key=lambda reference: (reference.authors, reference.year, reference.key))
+    return [references[key] for key in sorted(set(keys))]
 
 
 def _reference(key: str, fields: dict[str, str]) -> Reference:

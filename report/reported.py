@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path, PurePath
 
 from experiments import BenchmarkError
+from report import captions
 from report.cells import method_cell
 from report.declarations import Value
 from report.model import Cell, Column, Panel, Row, Table
@@ -166,6 +167,7 @@ def _table(results: Results, name: str, figures: list[Reported]) -> Table:
         )
         for key in published
     ]
+    panels += _measured_panels(results, pairs, figures, lengths)
     return Table(
         name=f"reported-{name}",
         title=f"Reported beside measured: {results.experiment['datasets'][pairs[0].dataset]['label']}",
@@ -174,11 +176,12 @@ def _table(results: Results, name: str, figures: list[Reported]) -> Table:
         notes=[
             *(_source(place, *source) for place, source in enumerate(sources, 1)),
             *_apart(results, pairs, figures, sources),
+            *captions.marks([cell for panel in panels for row in panel.rows for cell in row.cells]),
             f"Measured: commit {results.experiment['commit'][:12]}, {results.experiment['date'][:10]}.",
         ],
         groups=[("Bits", len(lengths))],
         columns=[Column(MEASURED, bits, None, "not said" if bits is None else f"{bits}") for bits in lengths],
-        panels=panels + _measured_panels(results, pairs, figures, lengths),
+        panels=panels,
         cites=[],
     )
 
@@ -275,7 +278,10 @@ def _measured_panels(results: Results, pairs: list[Pair], figures: list[Reported
         named = [method["name"] for method in results.methods if method["name"] in against]
         for pair in pairs:
             labels = {method["name"]: method["label"] for method in results.methods}
-            rows = [Row(name, labels[name], [_measured(results, (*pair, name), preset, bits) for bits in lengths]) for name in named]
+            rows = [
+                Row(_row_name(name, preset), labels[name], [_measured(results, (*pair, name), preset, bits) for bits in lengths])
+                for name in named
+            ]
             if any(cell.state == "complete" for row in rows for cell in row.cells):
                 panels.append(Panel(f"Measured here by {preset}: {results.label(pair)}", pair, None, rows, []))
     return panels

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -110,7 +110,7 @@ class Results:
 
 
 def read(folder: Path) -> Results:
-    """Read metrics.csv, runs.csv, statistics.csv, comparisons.csv and experiment.json of a results folder.
+    """Read metrics.csv, runs.csv, statistics.csv, comparisons.csv, experiment.json and, of what was timed, timing.csv of a results folder.
 
     Raises BenchmarkError where a file is absent or not what `python -m evaluation collect` writes.
     """
@@ -136,7 +136,19 @@ def _read_experiment(path: Path) -> dict:
     missing = [key for key in EXPERIMENT_KEYS if key not in experiment]
     if missing:
         raise _broken(path, f"lacks {', '.join(missing)}")
+    _tell_apart([(entry["name"], entry) for entry in experiment["methods"] + experiment["controls"]])
+    _tell_apart([*experiment["datasets"].items()])
+    for dataset in experiment["datasets"]:
+        _tell_apart([(key, entry) for key, entry in experiment["features"].items() if key.startswith(f"{dataset}/")])
     return experiment
+
+
+def _tell_apart(named: list[tuple[str, dict]]) -> None:
+    """Add their names to the labels of entries that share one: a variant without a label has that of its plugin."""
+    shared = Counter(entry["label"] for _, entry in named)
+    for name, entry in named:
+        if shared[entry["label"]] > 1:
+            entry["label"] += f" ({name.rpartition('/')[2]})"
 
 
 def _read_metrics(path: Path) -> pd.DataFrame:

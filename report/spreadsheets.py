@@ -10,17 +10,22 @@ from report.model import Cell, Column, Row, Table
 
 
 def of_table(table: Table) -> str:
-    """A line a row of the table; what has no number stands as it is printed (`failed 1/3`). A deviation follows its mean."""
+    """A line a row of the table; what is more than a number, or none, stands as it is printed (`failed 1/3`). A deviation follows its mean,
+    and the seeds that are done where some are not.
+    """
     groups = [label for label, span in table.groups for _ in range(span)] or [""] * len(table.columns)
-    names = [f"{group}: {column.label}" if group else column.label for group, column in zip(groups, table.columns, strict=True)]
-    spread = [any(cell.spread for row in _rows(table) for cell in _cells(row)[place : place + 1]) for place in range(len(names))]
-    header = [text for name, has in zip(names, spread, strict=True) for text in [name, f"{name}, deviation"][: 1 + has]]
-    lines = []
-    for panel in table.panels:
-        for row in [*panel.rows, *panel.controls]:
-            cells = zip(_cells(row), table.columns, spread, strict=True)
-            lines.append([panel.label, row.label, *(text for cell, column, has in cells for text in _texts(cell, column)[: 1 + has])])
-    return _csv(["Panel", "Method", *header], lines)
+    rows = [(panel, row) for panel in table.panels for row in [*panel.rows, *panel.controls]]
+    header, lines = ["Panel", "Method"], [[panel.label, row.label] for panel, row in rows]
+    for place, (group, column) in enumerate(zip(groups, table.columns, strict=True)):
+        name = f"{group}: {column.label}" if group else column.label
+        found = [_texts(_cells(row)[place], column) for _, row in rows]
+        for at, what in enumerate(("", ", deviation", ", seeds")):
+            texts = [said[at] for said in found]
+            if not what or any(texts):
+                header.append(name + what)
+                for line, text in zip(lines, texts, strict=True):
+                    line.append(text)
+    return _csv(header, lines)
 
 
 def of_figure(figure: Figure) -> str:
@@ -34,19 +39,16 @@ def of_figure(figure: Figure) -> str:
     return _csv(["panel", "method", "x is", "x", "y is", "y", "deviation", "rank or radius"], lines)
 
 
-def _rows(table: Table) -> list[Row]:
-    return [row for panel in table.panels for row in [*panel.rows, *panel.controls]]
-
-
 def _cells(row: Row) -> list[Cell]:
     """A cell for each column: one that spans several is repeated."""
     return [cell for cell in row.cells for _ in range(cell.span)]
 
 
-def _texts(cell: Cell, column: Column) -> list[str]:
-    if cell.number is None or column.value.to:
-        return [cell.text, ""]
-    return [repr(cell.number), repr(cell.spread) if cell.deviation or cell.spread else ""]
+def _texts(cell: Cell, column: Column) -> tuple[str, str, str]:
+    """Value, deviation and seeds."""
+    if cell.number is None or cell.text != column.value.printed(cell.number):
+        return cell.text, "", cell.seeds
+    return repr(cell.number), repr(cell.spread) if cell.deviation or cell.spread else "", cell.seeds
 
 
 def _csv(header: list[str], lines: list[list[str]]) -> str:

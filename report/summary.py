@@ -86,12 +86,13 @@ def winners(results: Results) -> list[str]:
     said = []
     for pair, bests in best_methods(results):
         place = results.label(pair)
-        for who, group in itertools.groupby(bests, key=lambda best: best.labels):
+        for (who, absent), group in itertools.groupby(bests, key=lambda best: (best.labels, best.absent)):
             alike = list(group)
             printed = [best.cell.text for best in alike]
             span = printed[0] if len(set(printed)) == 1 else f"{min(printed)} to {max(printed)}"
             have = "has" if len(who) == 1 else "have"
-            said.append(f"{place}: {listed(who)} {have} the highest mAP at {_lengths(alike)} ({span}){_significance(alike)}.")
+            lacking = f"; not complete: {_named(absent)}" if absent else ""
+            said.append(f"{place}: {listed(who)} {have} the highest mAP at {_lengths(alike)} ({span}){_significance(alike)}{lacking}.")
         said += _beside_features(results, pair, bests)
     return said
 
@@ -128,7 +129,9 @@ def _beside_features(results: Results, pair: Pair, bests: list[Best]) -> list[st
             level = Value(metric="map").printed(sum(values) / len(values))
             above = sum(float(best.cell.text) > float(level) for best in bests)
             said.append(f"{level} ({control['label']}; the best method is above it at {above} of {_count(len(bests), 'code length')})")
-    return [f"Ranking by the features themselves has {listed(said)}; chance has {results.chance(pair):.3f}."] if said else []
+    if not said:
+        return []
+    return [f"{results.label(pair)}: ranking by the features themselves has {listed(said)}; chance has {results.chance(pair):.3f}."]
 
 
 def problems(results: Results) -> list[str]:

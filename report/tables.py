@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from report import captions, reported, settings
 from report.cells import TIMED, control_cell, method_cell
-from report.declarations import Declaration, Value, read
+from report.declarations import Declaration, read
 from report.model import Column, Panel, Row, Table
 from report.results import Pair, Results
 
@@ -135,7 +135,7 @@ def _panel(results: Results, entry: Declaration, pair: Pair, bits: int | None, c
         label=results.label(pair) + (f", {bits} bits" if bits is not None else ""),
         pair=pair,
         bits=bits,
-        rows=_with_daggers(results, pair, columns, _with_best(rows)) if entry.best else rows,
+        rows=_with_daggers(results, pair, bits, columns, _with_best(rows)) if entry.best else rows,
         controls=[_control_row(results, pair, control, entry, columns) for control in results.controls] if entry.controls else [],
     )
 
@@ -158,16 +158,16 @@ def _with_best(rows: list[Row]) -> list[Row]:
     return [replace(row, cells=cells) for row, cells in zip(rows, marked, strict=True)]
 
 
-def _with_daggers(results: Results, pair: Pair, columns: list[Column], rows: list[Row]) -> list[Row]:
+def _with_daggers(results: Results, pair: Pair, bits: int | None, columns: list[Column], rows: list[Row]) -> list[Row]:
     """Mark the one best mean average precision of a column if it is significantly higher than that of every other complete cell."""
     marked = [list(row.cells) for row in rows]
     for place, column in enumerate(columns):
         complete = {row.name: row.cells[place] for row in rows if row.cells[place].state == "complete"}
         best = [name for name, cell in complete.items() if cell.best]
-        if column.value != Value(metric="map", interval=column.value.interval) or len(best) != 1 or len(complete) < 2:
+        if column.value.metric != "map" or len(best) != 1 or len(complete) < 2:
             continue
         others = [name for name in complete if name != best[0]]
-        if all(results.comparisons.get((*pair, column.bits, best[0], other)) for other in others):
+        if all(results.comparisons.get((*pair, bits or column.bits, best[0], other)) for other in others):
             cells = next(cells for row, cells in zip(rows, marked, strict=True) if row.name == best[0])
             cells[place] = replace(cells[place], dagger=True)
     return [replace(row, cells=cells) for row, cells in zip(rows, marked, strict=True)]

@@ -127,7 +127,7 @@ def _training(results: Results, pair: Pair, method: dict, run: dict, extras: dic
 
 def _curves(name: str, title: str, note: str, curves: np.ndarray, names: np.ndarray) -> Figure:
     """A panel each of curves (epochs, n) float32, names (n,) str."""
-    canvas, axes = canvas_of(len(names), [], share_y=False)
+    canvas, axes = canvas_of(len(names), [])
     epochs = np.arange(1, len(curves) + 1)
     for axis, label, curve in zip(axes, names.tolist(), curves.T, strict=True):
         axis.plot(epochs, curve, color=COLOURS[0], marker="o" if len(epochs) == 1 else None)

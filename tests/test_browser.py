@@ -175,6 +175,12 @@ def test_a_legend_toggles_its_method_in_all_plots_and_the_address_keeps_it(opene
     assert again.locator("[data-series='bgan']:visible").count() == drawn
 
 
+def test_an_address_that_is_none_of_the_pages_leaves_it_whole(opened):
+    page = opened("#hide=%E0%A4%A")
+    assert page.locator("#table-map .origin-of").count() > 0
+    assert page.locator("[data-series='bgan']:visible").count() > 0
+
+
 def test_a_method_has_one_colour_in_all_plots(opened):
     page = opened()
     colours = page.eval_on_selector_all(

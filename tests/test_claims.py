@@ -5,7 +5,7 @@ import json
 
 import pytest
 import yaml
-from test_report import SEEDS, built, write_results
+from test_report import DIGITS, SEEDS, built, write_results
 
 import experiments
 from experiments import BenchmarkError
@@ -62,7 +62,7 @@ def test_a_claim_whose_rows_were_not_run_says_which(tmp_path):
     compared = verdict(found, "rq3")
     assert compared.words == "holds"
     assert compared.lacking == ["sh", "pcah", "deepbit", "deepbit_rotation", "deepbit-squeezenet1_1"]
-    assert compared.sentences == ["BGAN against LSH and ITQ, fixed settings: at every code length better."]
+    assert compared.sentences == ["BGAN against LSH and ITQ, fixed settings: at 16 and 32 bits better."]
 
 
 def test_an_incomplete_or_failed_cell_keeps_a_claim_from_holding(tmp_path):
@@ -122,6 +122,8 @@ def test_times_are_compared_where_they_were_taken_alone(tmp_path):
     shown = verdict(timed(folder, {("bgan", 16): 4.5, ("itq", 16): 7.5, ("bgan", 32): 8.0, ("itq", 32): 8.5}), "rq4")
     assert shown.words == "holds in part (1 of 2 comparisons in favour, 0 against)"
     assert shown.sentences == ["BGAN against ITQ, fixed settings: at 16 bits better; at 32 bits not distinguishable."]
+    shown = verdict(timed(folder, {("bgan", 32): 4.5, ("itq", 32): 7.5}), "rq4")
+    assert shown.sentences == ["BGAN against ITQ, fixed settings: at 32 bits better."]  # 16 bits were not timed
     assert shown.rule.startswith("lower image microseconds than each of lsh, sh, pcah, itq, deepbit, ")
     shown = verdict(timed(folder, {("bgan", 16): 4.5, ("itq", 16): 7.5}, extracted=""), "rq4")
     assert shown.words == "cannot be said"  # what these features take is not known
@@ -177,7 +179,7 @@ def test_winners_are_told_in_groups_of_code_lengths(tmp_path):
         first == "Digits, Pixels: BGAN has the highest mAP at 16 and 32 bits (0.700), significantly higher than every other method at each."
     )
     assert second.startswith(
-        "Ranking by the features themselves has 0.620 (Exact cosine; the best method is above it at 2 of 2 code lengths)"
+        "Digits, Pixels: ranking by the features themselves has 0.620 (Exact cosine; the best method is above it at 2 of 2 code lengths)"
     )
     assert told("open", {("bgan", "lsh"): "yes"})[0].endswith("; not distinguishable from ITQ.")
     many = {"bgan": 0.7} | {f"m{place}": 0.1 for place in range(5)}
@@ -189,6 +191,22 @@ def test_winners_are_told_in_groups_of_code_lengths(tmp_path):
     assert changing[1].startswith("Digits, Pixels: LSH has the highest mAP at 32 bits (0.900)")
     tied = told("tied", {}, lambda name, bits, seed: 0.5)
     assert tied[0].startswith("Digits, Pixels: BGAN, ITQ and LSH have the highest mAP at 16 and 32 bits")
+
+
+def test_a_winner_is_of_the_complete_methods_and_the_others_are_named(tmp_path):
+    levels, broken = {"bgan": 0.7, "itq": 0.5, "lsh": 0.4}, {("bgan", 16, 0): "failed", ("lsh", 32, 1): "missing"}
+    found = experiment(tmp_path, levels, {("itq", "lsh"): "yes", ("bgan", "itq"): "yes"}, broken=broken)
+    assert summary.winners(found)[:2] == [
+        "Digits, Pixels: ITQ has the highest mAP at 16 bits (0.500), significantly higher than every other method; not complete: BGAN.",
+        "Digits, Pixels: BGAN has the highest mAP at 32 bits (0.700), significantly higher than every other method; not complete: LSH.",
+    ]
+    assert "every other method of its column that has all its seeds, by a paired t-test" in built(tmp_path)["map"].caption
+
+
+def test_rankings_by_the_features_are_of_the_data_set_that_is_named(tmp_path):
+    found = results.read(write_results(tmp_path, grid=(DIGITS, results.Pair("cifar10", "gist"))))
+    said = [sentence for sentence in summary.winners(found) if "anking by the features" in sentence]
+    assert [sentence.partition(": ")[0] for sentence in said] == ["Digits, Pixels", "Cifar10, Gist"]
 
 
 def test_what_went_wrong_is_named(tmp_path):

@@ -75,3 +75,51 @@ def test_a_table_as_csv_has_the_numbers_and_the_words_of_its_cells(tmp_path):
     assert found["map"][5] == '"Digits, Pixels",Exact cosine,0.62,,0.62,'
     assert "Bit balance: 16 bits" in found["code-health"][0]
     assert "\N{EN DASH}" in found["map-tie-order"][1]
+
+
+def test_a_mean_over_fewer_seeds_says_so_in_the_csv(tmp_path):
+    folder = write_results(tmp_path, map_of=lambda name, bits, seed: 0.5, broken={("itq", 16, 0): "missing"})
+    lines = spreadsheets.of_table({table.name: table for table in tables.build(results.read(folder))}["map"]).splitlines()
+    assert lines[0] == 'Panel,Method,16 bits,"16 bits, deviation","16 bits, seeds",32 bits,"32 bits, deviation"'
+    assert lines[1:4] == [
+        '"Digits, Pixels",LSH,0.5,0.0,,0.5,0.0',
+        '"Digits, Pixels",PCAH,0.5,,,0.5,',
+        '"Digits, Pixels",ITQ,0.5,0.0,2/3,0.5,0.0',
+    ]
+
+
+def test_every_row_of_panels_names_its_y_axis(tmp_path, monkeypatch):
+    shown = []
+
+    def kept(*arguments, **keywords):
+        canvas, axes = drawing.canvas_of(*arguments, **keywords)
+        shown.append(axes)
+        return canvas, axes
+
+    monkeypatch.setattr(figures, "canvas_of", kept)
+    found = results.read(write_results(tmp_path, bits=(8, 12, 16, 24, 32, 48), grid=[*GRID, results.Pair("cifar10", "vgg19_fc7")]))
+    figures.overview(found)
+    figures.precision_at_k(found, GRID[0])
+    assert [[axis.get_ylabel() for axis in axes] for axes in shown] == [
+        ["mAP over all ranks", "", "", "mAP over all ranks", ""],
+        ["Precision@k", "", "", "Precision@k", "", ""],
+    ]
+
+
+def test_the_caption_of_the_overview_names_what_is_drawn(tmp_path):
+    whole = figures.overview(results.read(write_results(tmp_path / "whole"))).caption
+    assert "bars are one standard deviation over seeds" in whole
+    assert "rankings by real-valued features, which are not upper bounds, and the chance level" in whole
+    bare = figures.overview(results.read(write_results(tmp_path / "bare", seeds=(0,), controls=[]))).caption
+    assert bare == "Mean average precision over all ranks (expected over ties) against the code length. Straight line: the chance level."
+
+
+def test_rows_of_one_label_are_told_apart(tmp_path):
+    """A variant without a label has that of its plugin; a legend has one entry a label."""
+    methods = [("itq", "ITQ", 0.4, True), ("itq-500", "ITQ", 0.3, True), ("lsh", "LSH", 0.2, True)]
+    found = results.read(write_results(tmp_path, methods=methods))
+    labels = ["ITQ (itq)", "ITQ (itq-500)", "LSH"]
+    (table, *_) = tables.build(found)
+    assert [row.label for row in table.panels[0].rows] == labels
+    overview = figures.draw(found)[0]
+    assert all(f">{label}</text>" in overview.svg for label in labels)

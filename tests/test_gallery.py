@@ -182,6 +182,18 @@ def test_distances_are_a_figure_too(tmp_path, monkeypatch, undrawn):
     assert built(experiment(tmp_path, broken=nothing)) == []
 
 
+def test_what_leaves_methods_out_says_so(tmp_path, monkeypatch, undrawn):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(distances, "METHODS", 3)
+    folder = experiment(tmp_path, bits=(16,))
+    (figure,) = distances.draw(built(folder))
+    assert figure.svg.count("Hamming distance") == 3
+    assert figure.caption.endswith("The first 3 methods.")
+    command.write(folder, folder / "report")
+    text = " ".join("".join(Page(folder / "report/index.html").text).split())
+    assert f"At most the first {gallery.METHODS} methods are shown" in text
+
+
 def test_hostile_names_stay_text_in_the_data(tmp_path, monkeypatch, undrawn):
     monkeypatch.chdir(tmp_path)
     label = "</script><script>alert(1)</script> & \"q\" 'q'"

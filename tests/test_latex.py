@@ -109,6 +109,13 @@ def test_a_table_takes_the_narrowest_place_that_it_fits():
     assert r"\multicolumn{7}{c}{0.6}" in latex.render(made_up(14, span=True), [])
 
 
+def test_a_deviation_below_what_is_printed_is_text_too():
+    """Significant digits end at a thousandth, and pdflatex prints a bare < as an upside-down exclamation mark."""
+    value = Value(fact="fit_seconds", significant=2)
+    source = latex._cell(Cell("0.012", deviation=value.printed(0.0004)), latex_layout.SMALL)
+    assert source == r"0.012{\scriptsize$\,\pm\,$\textless{}0.001}"
+
+
 @pytest.mark.parametrize("points", latex_text.WIDER)
 def test_widths_are_those_of_the_fonts_or_a_little_more(tmp_path, points):
     """TeX itself measures; what is printed is digits and labels."""

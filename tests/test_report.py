@@ -302,6 +302,9 @@ def test_cells_without_all_their_runs_say_so(tmp_path):
     assert [cells(table, name)[0].text for name in ("bgan", "pcah")] == ["failed 1/3", "missing"]
     assert cells(table, "lsh")[1].text == "failed 3/3"
     assert cells(table, "lsh")[1].detail == "ValueError: loss is not finite at step 40"
+    assert "2/3 beside a mean: over the 2 of 3 seeds that are done; never in bold." in table.caption
+    five = built(write_results(tmp_path / "five", seeds=range(5), broken={("itq", 16, 2): "missing"}))["map"]
+    assert "4/5 beside a mean: over the 4 of 5 seeds that are done" in five.caption
 
 
 def test_a_near_collapse_stays_in_the_mean_and_is_marked(tmp_path, undrawn):
@@ -442,6 +445,17 @@ def test_a_dagger_is_of_the_one_best_that_beats_every_complete_cell(tmp_path):
     assert [cell.dagger for cell in cells(lacking, "bgan")] == [False, True]  # an incomplete cell competes with none
     values["itq"] = 0.4001
     assert not any(cell.dagger for name in values for cell in cells(table("tied", {}), name))
+
+
+@pytest.mark.parametrize("columns", ["bits", "values"])
+def test_a_dagger_does_not_hang_on_how_a_table_prints_the_metric(tmp_path, columns):
+    values = {"lsh": 0.1, "pcah": 0.2, "itq": 0.3, "bgan": 0.4}
+    over_all = {("bgan", name): "yes" for name in values}
+    found = results.read(write_results(tmp_path, map_of=lambda name, bits, seed: values[name], significant=over_all))
+    value = Value(metric="map", label="mAP", decimals=4, deviation=False)
+    (table,) = tables.build(found, [declarations.Declaration("own", "", "", [value], columns=columns, best=True)])
+    assert all(cell.dagger for panel in range(len(table.panels)) for cell in cells(table, "bgan", panel))
+    assert "\N{DAGGER}: higher than every other method" in table.caption
 
 
 def test_intervals_stand_below_the_means_of_methods_and_controls(tmp_path):
@@ -609,6 +623,14 @@ def test_every_selected_method_is_a_variant():
         ("{name: a, title: t, caption: c, values: [{label: x}]}", "either a metric or a fact"),
         ("{name: a, title: t, caption: c, values: [], columns: seeds}", "expected bits, k or values"),
         ("{name: a, title: t, caption: c, values: [{metric: map_best, interval: true}]}", "an interval of map_best, expected one of map"),
+        (
+            "{name: a, title: t, caption: c, values: [{metric: map, to: map_best}], best: true}",
+            "best: found a range, expected single numbers",
+        ),
+        (
+            "{name: a, title: t, caption: c, values: [{metric: map}, {metric: map_best}], controls: true}",
+            "expected one value beside controls",
+        ),
     ],
 )
 def test_a_wrong_declaration_is_one_clear_error(tmp_path, entry, message):
@@ -700,7 +722,9 @@ def test_every_panel_of_the_overview_shows_its_lines(tmp_path, monkeypatch):
 def test_partial_is_marked_everywhere(tmp_path, undrawn):
     folder = write_results(tmp_path / "results", broken={("itq", 16, 0): "missing"})
     command.write(folder, folder / "report", partial=True)
-    assert "Partial report." in (folder / "report/index.html").read_text(encoding="utf-8")
+    page = Page(folder / "report/index.html")
+    assert "Partial report." in page.text
+    assert "#failures" not in page.links  # nothing failed, so there is no such section
     texts = [path.read_text(encoding="utf-8") for path in (folder / "report/tables").glob("*.tex")]
     assert texts
     assert all("Partial: not every run is done." in text for text in texts)
@@ -933,4 +957,6 @@ def test_the_bibliography_is_read_whole():
     assert len(found) == path.read_text(encoding="utf-8").count("@")
     assert all(entry.authors and entry.title and entry.year and entry.venue for entry in found.values())
     assert found["song2018binary"].authors.startswith("Jingkuan Song, Tao He")
+    listed = references.cited(["holm1979simple", "wang2010semi", "song2018binary", "charikar2002similarity"], found)
+    assert [entry.authors.split(",")[0] for entry in listed] == ["Moses S. Charikar", "Sture Holm", "Jingkuan Song", "Jun Wang"]
     assert found["song2018binary"].link == "https://doi.org/10.1609/aaai.v32i1.11276"

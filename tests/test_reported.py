@@ -4,11 +4,12 @@ import csv
 import json
 import re
 
+import numpy as np
 import pytest
 from test_report import _write_csv, write_results
 
 from experiments import BenchmarkError
-from report import reported, results, tables
+from report import page, reported, results, spreadsheets, tables
 
 CIFAR = results.Pair("cifar10", "pixels")
 METHODS = [
@@ -19,9 +20,9 @@ METHODS = [
 PAPER = {"encoder": "vgg19", "weights": "weights/vgg19.pth", "encoder_size": 224}  # what the paper's figures rest on
 
 
-def experiment(folder, *, keywords=PAPER, train=10_000, dataset="cifar10", bits=(12, 32, 64), preset="as-bgan"):
+def experiment(folder, *, keywords=PAPER, train=10_000, dataset="cifar10", bits=(12, 32, 64), preset="as-bgan", **options):
     """An experiment whose BGAN agrees with the paper's terms, but for what is changed."""
-    write_results(folder, methods=METHODS, grid=[CIFAR], bits=bits, map_of=lambda name, bits, seed: 0.5 + seed / 100)
+    write_results(folder, methods=METHODS, grid=[CIFAR], bits=bits, map_of=lambda name, bits, seed: 0.5 + seed / 100, **options)
     described = json.loads((folder / "experiment.json").read_text())
     described["datasets"]["cifar10"]["sizes"] = {"query": 1000, "database": 59_000, "train": train}
     for method in described["methods"]:
@@ -94,6 +95,25 @@ def test_another_metric_or_preset_leaves_a_figure_apart(tmp_path):
     assert measured.differing(figure.terms) == ["metric"]
 
 
+def test_a_cell_opens_the_values_of_the_preset_that_it_shows(tmp_path):
+    """The same rows stand in a panel of each preset: what a click says has to be the number that was clicked."""
+    found = experiment(tmp_path)
+    (table,) = reported.build(found)
+    measured = [panel for panel in table.panels if panel.label.startswith("Measured here by")]
+    assert [panel.label.split()[3].rstrip(":") for panel in measured] == ["as-bgan", "as-deepbit"]
+    for panel, row in [(shown, row) for shown in measured for row in shown.rows]:
+        for column, cell in zip(table.columns, row.cells, strict=True):
+            values = page._origin(found, panel, row, column, cell).get("data-values")
+            assert values is None or np.mean([float(text.split(":")[1]) for text in values.split()]) == pytest.approx(cell.number)
+
+
+def test_marks_of_measured_cells_are_explained(tmp_path):
+    (table,) = reported.build(experiment(tmp_path, broken={("bgan.vgg19", 12, 0): "missing"}, distinct={("itq", 32, 1): 3}))
+    said = " ".join(table.notes)
+    assert "2/3 beside a mean: over the 2 of 3 seeds that are done" in said
+    assert "c 1/3: near-collapse in 1 of 3 seeds" in said
+
+
 def test_what_was_withdrawn_or_is_inexact_is_never_compared(tmp_path):
     found = experiment(tmp_path)
     for figure in reported.read():
@@ -104,6 +124,10 @@ def test_what_was_withdrawn_or_is_inexact_is_never_compared(tmp_path):
     assert about.text == "above 0.401"
     span = reported._cell([figure for figure in reported.read() if figure.to is not None])
     assert span.text == "0.220\N{EN DASH}0.300"
+    (table,) = reported.build(found)
+    lines = spreadsheets.of_table(table).splitlines()
+    assert any("51 epochs" in line and ",above 0.401," in line for line in lines)
+    assert any("0.220\N{EN DASH}0.300" in line for line in lines)
 
 
 def test_the_mean_of_the_re_runs_is_over_the_runs_that_are_listed():

@@ -19,9 +19,9 @@
   };
   const picked = { dataset: 0, bits: 0, query: 0 };
 
-  /** A thumbnail as a canvas, small images enlarged by a whole factor; a blank of the same size where there is no picture. */
+  /** A thumbnail as a canvas, small images enlarged by a whole factor. */
   function thumbnail(sprite, place, side, label) {
-    const { width, height, across, down } = sprite ? sprite.dataset : { width: 1, height: 1, across: 1, down: 1 };
+    const { width, height, across, down } = sprite.dataset;
     const factor = Math.max(1, Math.floor(side / Math.max(width, height)));
     const canvas = make("canvas", { width: width * factor, height: height * factor, role: "img", "aria-label": label });
     const context = canvas.getContext("2d");

@@ -81,9 +81,10 @@ function toggle(names, off) {
 }
 
 function readAddress() {
-  if (!location.hash.startsWith("#hide=")) return;
+  const names = new URLSearchParams(location.hash.slice(1)).get("hide"); // unlike decodeURIComponent it takes any text
+  if (names === null) return;
   hidden.clear();
-  for (const name of location.hash.slice("#hide=".length).split(",")) hidden.add(decodeURIComponent(name));
+  for (const name of names.split(",")) hidden.add(name);
   showToggled();
 }
 
