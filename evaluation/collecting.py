@@ -13,7 +13,7 @@ from pathlib import Path
 import experiments
 import provenance
 import storage
-from evaluation import statistics
+from evaluation import METRIC_VERSION, statistics
 from evaluation.stale import prepared_problems, run_problem, score_problem
 from experiments import BenchmarkError, Run
 
@@ -178,6 +178,7 @@ def _experiment(plan: dict, rows: list[dict], scores: dict[Place, dict]) -> dict
         "timed": plan.get("timed", []),
         "configfiles": plan.get("configfiles", []),
         "draws": statistics.DRAWS,
+        "metric_version": METRIC_VERSION,
         "trials": plan.get("trials", {}),
         "tried": {name: tried for name, tried in plan.get("tried", {}).items() if name in _without_validation(plan["datasets"])},
         "grid": experiments.grid(plan),
