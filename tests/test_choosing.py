@@ -123,6 +123,16 @@ def test_test_queries_choose_nothing(tmp_path):
         chosen(tmp_path, dataset="digits")
 
 
+def test_two_choices_for_one_data_set_are_refused(tmp_path):
+    folder = results(tmp_path / "results", MAPS)
+    experiment = json.loads((folder / "experiment.json").read_text())
+    grid = [["digits-validation", "pixels"], ["digits-validation", "gist"]]
+    (folder / "experiment.json").write_text(json.dumps(experiment | {"grid": grid}))
+    with pytest.raises(BenchmarkError, match="digits-validation has the features pixels, gist: expected one, as its"):
+        choose(folder, tmp_path / "tuned.json")
+    assert not (tmp_path / "tuned.json").exists()
+
+
 def test_every_trial_failed_is_said(tmp_path):
     with pytest.raises(BenchmarkError, match="bgan: every trial failed"):
         chosen(tmp_path, failed={"bgan.trial1", "bgan.trial2", "bgan.trial3"})
