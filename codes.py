@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import struct
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +14,10 @@ from experiments import BenchmarkError, one_line
 
 BITS, SIGNS = "0 and 1", "-1 and +1"
 LONGEST = 1024  # bits of a code: config/schema.yaml allows no more
+
+NUMBERS = {"double", "single", "sparse", "logical", *(f"{sign}int{size}" for sign in ("", "u") for size in (8, 16, 32, 64))}
+COMPRESSED = 15  # miCOMPRESSED in the MAT-file format
+SLACK = 2**16  # bytes of a variable beside 16 for each of its numbers: its header, and the columns of a sparse one
 
 
 def of_images(
@@ -67,7 +73,7 @@ def read(path: Path, rows: int, bits: int | None, what: str) -> tuple[np.ndarray
     codes, kind = _unpacked(array, bits, path) if packed else _columns(array, path)
     if bits and codes.shape[1] != bits:
         raise BenchmarkError(f"{path} has codes of {codes.shape[1]} bits, expected {bits}")
-    if len(codes) and (codes == codes[0]).all():
+    if len(codes) > 1 and (codes == codes[0]).all():
         raise BenchmarkError(f"{path}: all {len(codes):,} codes are the same")
     return codes, kind
 
@@ -124,14 +130,21 @@ def _matlab(path: Path, rows: int) -> np.ndarray:
     if not file.is_file():
         raise _missing(file)
     try:
-        shapes = {found: shape for found, shape, _ in whosmat(file)}
-        if not name and len(shapes) != 1:
-            raise BenchmarkError(f"{file} has the variables {', '.join(shapes) or 'none'}: name one, as {file}:{[*shapes, 'B'][0]}")
-        name = name or next(iter(shapes))
-        if name not in shapes:
-            raise BenchmarkError(f"{file} has no variable {name!r}: expected one of {', '.join(shapes)}")
-        if math.prod(shapes[name]) > rows * LONGEST:  # a few compressed bytes can unfold to gigabytes
-            raise BenchmarkError(f"{file} holds {name} of shape {shapes[name]}, expected at most {rows:,} rows of {LONGEST:,} bits")
+        variables = {}
+        for place, (found, shape, kind) in enumerate(whosmat(file)):
+            variables.setdefault(found, (place, shape, kind))  # of two with one name, SciPy reads the first
+        if not name and len(variables) != 1:
+            raise BenchmarkError(f"{file} has the variables {', '.join(variables) or 'none'}: name one, as {file}:{[*variables, 'B'][0]}")
+        name = name or next(iter(variables))
+        if name not in variables:
+            raise BenchmarkError(f"{file} has no variable {name!r}: expected one of {', '.join(variables)}")
+        place, shape, kind = variables[name]
+        if kind not in NUMBERS:
+            raise BenchmarkError(f"{file}: {name} is a {kind}, expected an array of numbers or booleans")
+        if math.prod(shape) > rows * LONGEST:  # a few compressed bytes can unfold to gigabytes
+            raise BenchmarkError(f"{file} holds {name} of shape {shape}, expected at most {rows:,} rows of {LONGEST:,} bits")
+        if _unfolds(file, place, SLACK + 16 * math.prod(shape)):
+            raise BenchmarkError(f"{file}: {name} unfolds to more than {shape} numbers take: damaged, or no such codes")
         found = loadmat(file, variable_names=[name])[name]
     except BenchmarkError:
         raise
@@ -140,6 +153,19 @@ def _matlab(path: Path, rows: int) -> np.ndarray:
     except Exception as error:  # SciPy raises errors of many kinds for damaged files, a plain Exception among them
         raise BenchmarkError(f"{file} is no MATLAB file ({one_line(error)})") from None
     return found.toarray() if issparse(found) else found
+
+
+def _unfolds(file: Path, place: int, most: int) -> bool:
+    """Whether the variable at `place` of a MATLAB file is compressed, and more than `most` bytes long, whatever its header claims."""
+    with open(file, "rb") as opened:
+        header = opened.read(128)
+        order = {b"IM": "<", b"MI": ">"}.get(header[126:])
+        if order is None or 0 in header[:4]:  # MATLAB 4 compresses nothing
+            return False
+        for _ in range(place + 1):
+            kind, size = struct.unpack(f"{order}II", opened.read(8))
+            content = opened.read(size)
+    return kind == COMPRESSED and len(zlib.decompressobj().decompress(content, most + 1)) > most
 
 
 def _missing(path: Path) -> BenchmarkError:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.io import savemat
+from scipy.sparse import csc_array
 
 import codes
 import evaluation.__main__
@@ -49,6 +50,18 @@ def test_a_variable_of_a_matlab_file_is_named(tmp_path):
         codes.whole(tmp_path / "both.mat", 60)
     with pytest.raises(BenchmarkError, match="has no variable 'B': expected one of Bq, Bd"):
         codes.whole(tmp_path / "both.mat:B", 60)
+
+
+def test_codes_in_a_sparse_matrix_are_read(tmp_path):
+    savemat(tmp_path / "codes.mat", {"B": csc_array(CODES, dtype=float)}, do_compression=True)
+    assert (codes.whole(tmp_path / "codes.mat", 60, BITS) == CODES).all()
+
+
+def test_one_query_has_one_code(tmp_path):
+    np.save(tmp_path / "queries.npy", CODES[:1])
+    np.save(tmp_path / "database.npy", CODES[1:])
+    queries, _ = codes.apart(tmp_path / "queries.npy", tmp_path / "database.npy", (1, 59))
+    assert (queries == CODES[:1]).all()
 
 
 def zeroed():
