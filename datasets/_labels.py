@@ -51,14 +51,16 @@ class Listed:
 def read_lists(files: Files) -> Listed:
     """The three lists that deep-hashing repositories share, each line an image's path and a 0 or 1 for each class.
 
-    Rows: the database's images, then training images and queries that are not among them. Raises BenchmarkError for a line that is
-    damaged, an image that is twice in a list, or one that has other labels in another.
+    Rows: the database's images, then training images and queries that are not among them. Raises BenchmarkError for an empty list, a
+    line that is damaged, an image that is twice in a list, or one that has other labels in another.
     """
     rows: dict[str, int] = {}
     labels: list[tuple[str, ...]] = []
     parts = {}
     for part in ("database", "train", "test"):
         listed = list(_lines(files, f"{part}.txt"))
+        if not listed:
+            raise BenchmarkError(f"{files.shown(f'{part}.txt')} names no image, expected lines of `path 0 1 0 ...`")
         for where, name, values in listed:
             row = rows.setdefault(name, len(rows))
             if row == len(labels):
