@@ -391,6 +391,8 @@ def with_trials(config: dict) -> dict:
     What a variant departs in goes before what a trial sets: a row without the adversary stays one. Raises BenchmarkError as `runs`.
     """
     trials = config.get("trials", {})
+    for name in trials:
+        _component_of("methods", name, "trials")
     methods, entries = [], {}
     for name in config["methods"]:
         found = variant("methods", name, config)

@@ -41,6 +41,12 @@ def test_a_trial_of_a_keyword_that_is_none_is_told():
         experiments.runs(experiments.with_trials(loaded(trials={"bgan": [{}, {"rate": 1}]})))
 
 
+@pytest.mark.parametrize("name", ["bgam", "bgan-n"])
+def test_trials_of_no_method_are_told(name):
+    with pytest.raises(BenchmarkError, match=f"trials: '{name}' is unknown: expected one of bgan, .*, or a new file"):
+        experiments.with_trials(loaded(trials=TRIALS | {name: [{}, {}]}))
+
+
 def test_every_row_of_the_shipped_tuning_has_the_same_number_of_trials():
     shipped = yaml.safe_load((ROOT / "config/tuning.yaml").read_text())
     ablations = yaml.safe_load((ROOT / "config/ablations.yaml").read_text())["methods"]
