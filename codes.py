@@ -47,8 +47,11 @@ def apart(queries: Path, database: Path, rows: tuple[int, int], bits: int | None
 
     Raises BenchmarkError also where one file holds 0 and 1, the other -1 and +1, and where their lengths differ.
     """
-    one, one_kind = read(queries, rows[0], bits, "one for each query")
-    other, other_kind = read(database, rows[1], bits, "one for each database item")
+    arrays = [_array(queries, rows[0], "one for each query"), _array(database, rows[1], "one for each database item")]
+    if bits and all(_packed(array, bits) for array in arrays) and arrays[0].shape[1] == arrays[1].shape[1]:
+        both = _unpacked(np.concatenate(arrays), bits, f"{queries} and {database}")  # so that few queries do not decide on another order
+        return _checked(both[: rows[0]], bits, queries), _checked(both[rows[0] :], bits, database)
+    (one, one_kind), (other, other_kind) = (_read(array, bits, path) for array, path in zip(arrays, (queries, database), strict=True))
     if one_kind != other_kind:
         raise BenchmarkError(f"{queries} holds {one_kind}, {database} {other_kind}: two conventions; save both alike")
     if one.shape[1] != other.shape[1]:
@@ -63,19 +66,34 @@ def read(path: Path, rows: int, bits: int | None, what: str) -> tuple[np.ndarray
     first, with zeros beyond the last bit. +1 is 1. `bits` None takes the length from the file.
     Raises BenchmarkError for any other file, type, value or shape, and where all codes are the same.
     """
+    return _read(_array(path, rows, what), bits, path)
+
+
+def _array(path: Path, rows: int, what: str) -> np.ndarray:
     array = _matlab(path, rows) if path.suffix == ".mat" or ".mat:" in path.name else _numpy(path)
     if array.ndim != 2 or not array.shape[1] or array.dtype.kind not in "biuf":
         raise BenchmarkError(f"{path} holds {array.dtype} of shape {array.shape}, expected one row an item, of numbers or booleans")
     if len(array) != rows:
         hint = "; it looks transposed: save its transpose" if array.shape[1] == rows else ""
         raise BenchmarkError(f"{path} has {len(array):,} rows, expected {rows:,}, {what}{hint}")
-    packed = array.dtype == np.uint8 and (array.shape[1] != bits if bits else bool((array > 1).any()))
-    codes, kind = _unpacked(array, bits, path) if packed else _columns(array, path)
+    return array
+
+
+def _read(array: np.ndarray, bits: int | None, path: Path) -> tuple[np.ndarray, str]:
+    codes, kind = (_unpacked(array, bits, path), BITS) if _packed(array, bits) else _columns(array, path)
+    return _checked(codes, bits, path), kind
+
+
+def _packed(array: np.ndarray, bits: int | None) -> bool:
+    return array.dtype == np.uint8 and (array.shape[1] != bits if bits else bool((array > 1).any()))
+
+
+def _checked(codes: np.ndarray, bits: int | None, path: Path) -> np.ndarray:
     if bits and codes.shape[1] != bits:
         raise BenchmarkError(f"{path} has codes of {codes.shape[1]} bits, expected {bits}")
     if len(codes) > 1 and (codes == codes[0]).all():
         raise BenchmarkError(f"{path}: all {len(codes):,} codes are the same")
-    return codes, kind
+    return codes
 
 
 def _columns(array: np.ndarray, path: Path) -> tuple[np.ndarray, str]:
@@ -96,7 +114,7 @@ def _columns(array: np.ndarray, path: Path) -> tuple[np.ndarray, str]:
     return array == 1, SIGNS if negative.any() else BITS
 
 
-def _unpacked(array: np.ndarray, bits: int | None, path: Path) -> tuple[np.ndarray, str]:
+def _unpacked(array: np.ndarray, bits: int | None, path: Path | str) -> np.ndarray:
     bits = bits or 8 * array.shape[1]
     if array.shape[1] != -(-bits // 8):
         raise BenchmarkError(
@@ -105,8 +123,8 @@ def _unpacked(array: np.ndarray, bits: int | None, path: Path) -> tuple[np.ndarr
     for order in ("big", "little"):  # of bits in a byte: numpy.packbits, and compactbit of MATLAB toolboxes
         unpacked = np.unpackbits(array, axis=1, bitorder=order).astype(bool)
         if not unpacked[:, bits:].any():
-            return unpacked[:, :bits], BITS
-    raise BenchmarkError(f"{path} has ones beyond its {bits} bits, at both ends of the last byte: expected zeros there")
+            return unpacked[:, :bits]
+    raise BenchmarkError(f"{path}: ones beyond the {bits} bits, at both ends of the last byte: expected zeros there")
 
 
 def _numpy(path: Path) -> np.ndarray:
