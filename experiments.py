@@ -557,9 +557,9 @@ def _reads_files(floor: str, name: str, config: dict) -> bool:
 def _is_made(path: str, floor: str, name: str, config: dict) -> bool:
     try:
         made = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
-    return made.get("settings") == json.loads(settings_text(floor, name, config))
+    return isinstance(made, dict) and made.get("settings") == json.loads(settings_text(floor, name, config))
 
 
 def _advice(config: dict, failed: list[tuple[str, str]]) -> str:

@@ -226,6 +226,12 @@ def test_files_are_looked_for_where_some_are_needed_and_not_yet_prepared(tmp_pat
     assert experiments.unprepared(asked) == [("datasets", "nuswide-21"), ("features", "vgg19_fc7")], "prepared with other settings"
 
 
+@pytest.mark.parametrize("text", ["[]", "[" * 100_000, "{", "null", "{}"])
+def test_a_damaged_description_is_of_nothing_that_is_made(tmp_path, text):
+    (tmp_path / "dataset.json").write_text(text)
+    assert not experiments._is_made(str(tmp_path / "dataset.json"), "datasets", "digits", loaded())
+
+
 def test_files_of_methods_are_looked_for_once_each(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(experiments.DATA_VARIABLE, "data")
