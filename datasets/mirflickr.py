@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets._base import OURS, PUBLISHED, Collection, Dataset, known_protocol, shuffled
-from datasets._files import Files, need, open_files
+from datasets._files import Files, Folder, need, open_files
 from datasets._images import ImageFiles
 from datasets._labels import missing_images
 from experiments import BenchmarkError
@@ -130,7 +130,7 @@ def _listed(folder: Path) -> np.ndarray:
             f"protocol 20015 needs {path}, the numbers of its 20,015 images, one a line: they were chosen by their tags and do not follow "
             "from the annotations; export them from the list or matrix of the paper that you compare with, or take protocol 24"
         )
-    rows = np.sort(read_numbers(path.read_bytes(), str(path)) - 1)
+    rows = np.sort(read_numbers(Folder(folder).read(LIST), str(path)) - 1)
     if len(rows) != 20_015:
         raise BenchmarkError(f"{path} names {len(rows):,} images, expected 20,015")
     return rows
