@@ -7,7 +7,7 @@ import numpy as np
 from datasets._base import OURS, PUBLISHED, Collection, Dataset, known_protocol, shuffled
 from datasets._files import Files, Folder, need, open_files
 from datasets._images import ImageFiles
-from datasets._labels import missing_images
+from datasets._labels import LINE, missing_images
 from experiments import BenchmarkError
 
 FOLDER = "mirflickr25k"
@@ -81,6 +81,8 @@ def read_concepts(files: Files, protocol: str) -> np.ndarray:
 
 def read_numbers(content: bytes, shown: str) -> np.ndarray:
     """Image numbers, 1 to 25,000, one a line, as int64. Raises BenchmarkError for any other line."""
+    if len(content) > LINE * ROWS:
+        raise BenchmarkError(f"{shown} has {len(content):,} bytes, expected image numbers from 1 to {ROWS}, one a line")
     lines = content.split()
     for place, line in enumerate(lines, start=1):
         if not (line.isdigit() and len(line) <= 5 and 1 <= int(line) <= ROWS):

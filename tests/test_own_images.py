@@ -263,6 +263,13 @@ class TestZips:
             archive.read("sky")
 
 
+def test_label_files_of_any_length_are_not_split_into_lines():
+    with pytest.raises(BenchmarkError, match="sky has 1,600,001 bytes, expected 10 lines of 0 or 1"):
+        _labels.read_flags(b"1\n" * 800_000 + b"1", 10, "sky")
+    with pytest.raises(BenchmarkError, match="sky has 800,000 bytes, expected image numbers from 1 to 25000, one a line"):
+        mirflickr.read_numbers(b"11\n5\n" * 160_000, "sky")
+
+
 def changed(whole, changes):
     return bytes(changes.get(place, byte) for place, byte in enumerate(whole))
 
