@@ -17,6 +17,7 @@ from progress import Progress
 
 ATTEMPTS = 4
 BLOCK = 1 << 20  # bytes
+MOST = 1 << 30  # bytes of a file; the largest here has 0.6 GB
 TIMEOUT = 30  # seconds without a byte
 SHORTEST = 32  # hexadecimal digits of a whole digest
 FAILURES = (OSError, http.client.HTTPException)
@@ -73,6 +74,9 @@ def _complete(part: Path, published: Published, advice: str) -> None:
     if _whole(part, published):
         return
     _download(published.url, part)
+    if part.stat().st_size > MOST:
+        part.unlink()
+        raise BenchmarkError(f"{published.url} gives more than {MOST:,} bytes: {advice}")
     found = storage.digest(part, published.algorithm)
     if not found.startswith(published.digest):
         part.unlink()
@@ -104,8 +108,9 @@ def _resume(url: str, part: Path) -> None:
         left = int(response.headers.get("Content-Length") or 0)
         progress = Progress(f"downloading {part.stem}", total=left, unit="bytes")
         with part.open("ab" if resumed else "wb") as file:
-            while block := response.read(BLOCK):
+            while file.tell() <= MOST and (block := response.read(BLOCK)):
                 file.write(block)
                 progress.advance(len(block))
-        if left and progress.done < left:
+            whole = file.tell() > MOST or progress.done >= left
+        if not whole:
             raise OSError(f"connection closed after {progress.done:,} of {left:,} bytes")

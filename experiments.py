@@ -38,6 +38,7 @@ WORK = {"datasets": ("load",), "features": ("extract",), "methods": ("fit", "enc
 DATA_VARIABLE = "BGAN_BENCH_DATA"
 GROUND = ("experiments", "provenance", "gpus", "storage", "progress", "downloads", "networks", "codes")
 USER_FILES = ("path", "database_path", "names", "images")  # keywords that may name a file or folder below the data folder
+TEXTS = (*USER_FILES, "sha256")  # whose default, none or null, does not say that they are texts
 WEIGHTS = "weights"  # another, of a file that its name or the settings tell the digest of
 VALIDATION = "-validation"  # after a data set's name: the protocol within its training part, for choosing settings
 METRICS = ("centred-cosine", "cosine", "l2")  # of the neighbour lists, the default first
@@ -160,12 +161,12 @@ def _parse(floor: str, name: str, modified: int) -> Component:
 
 
 def _literals(body: list[ast.stmt]) -> dict:
-    """Class attributes with a literal value, `a = 1` and `a, b = 1, 2` alike."""
+    """Class attributes with a literal value: `a = 1`, `a: int = 1` and `a, b = 1, 2` alike."""
     values = {}
     for node in body:
-        if not isinstance(node, ast.Assign):
+        if not isinstance(node, (ast.Assign, ast.AnnAssign)) or node.value is None:
             continue
-        for target in node.targets:
+        for target in getattr(node, "targets", None) or [node.target]:
             try:
                 value = ast.literal_eval(node.value)
             except ValueError:
@@ -224,7 +225,10 @@ def relative(paths: list[Path]) -> list[str]:
 
 
 def imported_modules(path: Path) -> set[str]:
-    """Dotted names of the modules that a file imports, at any depth; `from a import b` names both `a` and `a.b`."""
+    """Dotted names of the modules that a file imports, at any depth.
+
+    `from a import b` names both `a` and `a.b`; `from . import b` the folder of the file, and `b` there.
+    """
     return _imported_modules(path, path.stat().st_mtime_ns)
 
 
@@ -234,8 +238,9 @@ def _imported_modules(path: Path, modified: int) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            module = ".".join(filter(None, [path.parent.name if node.level else "", node.module]))
+            names |= {module} | {f"{module}.{alias.name}" for alias in node.names}
     return names
 
 
@@ -296,6 +301,8 @@ def _check_keyword(part: Component, keyword: str, value: object, where: str) -> 
             f"{where}: found {value!r}, expected text, a number, true, false, null or a list of such; quote what is a text"
         )
     default = part.keywords[keyword]
+    if keyword in TEXTS and (default is ... or (default is None and value is not None)) and not isinstance(value, str):
+        raise BenchmarkError(f"{where}: found {value!r}, expected a text; put a number in quotes")
     if default is ... or default is None or value is None:
         return
     numbers = (int, float)
@@ -384,6 +391,8 @@ def with_trials(config: dict) -> dict:
     What a variant departs in goes before what a trial sets: a row without the adversary stays one. Raises BenchmarkError as `runs`.
     """
     trials = config.get("trials", {})
+    for name in trials:
+        _component_of("methods", name, "trials")
     methods, entries = [], {}
     for name in config["methods"]:
         found = variant("methods", name, config)
@@ -548,9 +557,9 @@ def _reads_files(floor: str, name: str, config: dict) -> bool:
 def _is_made(path: str, floor: str, name: str, config: dict) -> bool:
     try:
         made = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
-    return made.get("settings") == json.loads(settings_text(floor, name, config))
+    return isinstance(made, dict) and made.get("settings") == json.loads(settings_text(floor, name, config))
 
 
 def _advice(config: dict, failed: list[tuple[str, str]]) -> str:

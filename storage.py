@@ -113,7 +113,7 @@ def read_json(path: str | Path) -> dict:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BenchmarkError(f"{path} is missing: `snakemake --cores all {path}` makes it") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BenchmarkError(f"{path} is damaged ({one_line(error)}): delete it, and run the same command again") from None
     if not isinstance(found, dict):
         raise BenchmarkError(f"{path} is damaged (no JSON object): delete it, and run the same command again")

@@ -129,7 +129,7 @@ def check(collection: Collection, name: str) -> None:
     n = len(collection.images)
     problems = list(_array_problems(collection, n)) or list(_split_problems(collection))
     if problems:
-        raise BenchmarkError(f"data set {name}: {problems[0]}; see datasets/{name.partition('-')[0]}.py")
+        raise BenchmarkError(f"data set {name}: {problems[0]}")
 
 
 def _array_problems(collection: Collection, n: int):

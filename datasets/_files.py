@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import lzma
+import os
 import stat
 import zipfile
 import zlib
@@ -32,7 +34,7 @@ class Folder:
         self.path = path
 
     def has(self, name: str) -> bool:
-        return (self.path / name).is_file()
+        return os.path.isfile(self.path / name)  # False for a name that no file can have, where Path.is_file raises
 
     def read(self, name: str) -> bytes:
         path = self.path / name
@@ -75,7 +77,7 @@ class Zip:
             raise BenchmarkError(f"{self.shown(name)} unfolds to {member.file_size:,} bytes, expected at most {MAX_BYTES:,}")
         try:
             return self.archive.read(member)
-        except (OSError, EOFError, ValueError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
+        except (OSError, EOFError, ValueError, RuntimeError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
             raise BenchmarkError(f"{self.shown(name)} cannot be read ({error}): get the zip again") from None
 
     def shown(self, name: str) -> str:

@@ -39,6 +39,10 @@ class ImageFiles:
     dtype = np.dtype(np.uint8)
     ndim = 4
 
+    def __post_init__(self):
+        if self.size < 1:
+            raise BenchmarkError(f"size is {self.size}, expected pixels of a side, 1 or more")
+
     @property
     def shape(self) -> tuple[int, int, int, int]:
         return (len(self.names), self.size, self.size, 3)
@@ -66,6 +70,8 @@ def decode(content: bytes, size: int) -> np.ndarray:
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise ValueError(f"{width:,} x {height:,} pixels, expected at most {MAX_PIXELS:,} in all")
+        if image.mode == "F" or image.mode.startswith("I"):  # which Pillow cuts off at 255
+            raise ValueError(f"pixels of mode {image.mode}, expected 8 bits a channel")
         side = min(width, height)
         left, top = (width - side) / 2, (height - side) / 2
         # One step for both sides. Palettes have no antialiased resizing of their own.

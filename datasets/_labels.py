@@ -11,6 +11,8 @@ from datasets._files import Files
 from datasets._images import NAMED
 from experiments import BenchmarkError
 
+LINE = 16  # bytes that no line of one number has: as objects, those of a longer file could fill the memory
+
 
 def missing_images(files: Files, names: Sequence[str], present: np.ndarray) -> str:
     """A sentence that counts the images that are not there and names the first. present: (n,) bool."""
@@ -27,6 +29,8 @@ def read_flags(content: bytes, n: int, shown: str, known: dict[int, tuple[bytes,
     compact = content.replace(b"\r", b"")
     if len(compact) == 2 * n and compact[1::2] == b"\n" * n and not compact[::2].strip(b"01"):  # a published file without a fault
         return np.frombuffer(compact[::2], np.uint8) == ord("1")
+    if len(content) > LINE * (n + 1):
+        raise BenchmarkError(f"{shown} has {len(content):,} bytes, expected {n:,} lines of 0 or 1")
     lines = content.split()
     for number, (text, value) in (known or {}).items():
         if lines[number - 1 : number] == [text]:
@@ -51,14 +55,16 @@ class Listed:
 def read_lists(files: Files) -> Listed:
     """The three lists that deep-hashing repositories share, each line an image's path and a 0 or 1 for each class.
 
-    Rows: the database's images, then training images and queries that are not among them. Raises BenchmarkError for a line that is
-    damaged, an image that is twice in a list, or one that has other labels in another.
+    Rows: the database's images, then training images and queries that are not among them. Raises BenchmarkError for an empty list, a
+    line that is damaged, an image that is twice in a list, or one that has other labels in another.
     """
     rows: dict[str, int] = {}
     labels: list[tuple[str, ...]] = []
     parts = {}
     for part in ("database", "train", "test"):
         listed = list(_lines(files, f"{part}.txt"))
+        if not listed:
+            raise BenchmarkError(f"{files.shown(f'{part}.txt')} names no image, expected lines of `path 0 1 0 ...`")
         for where, name, values in listed:
             row = rows.setdefault(name, len(rows))
             if row == len(labels):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets._base import OURS, PUBLISHED, Collection, Dataset, draw_per_class, known_protocol, others, shuffled
+from datasets._files import Folder
 from downloads import Published, fetch
 from experiments import BenchmarkError
 from storage import digest
@@ -143,11 +144,12 @@ def read_batches(data: Path, cache: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _folder_reader(folder: Path):
+    files = Folder(folder)
+
     def read(name: str) -> bytes:
-        path = folder / name
-        if not path.is_file():
-            raise BenchmarkError(f"{path} is missing: expected the six batches of {ARCHIVE_URL} in {folder}")
-        return _checked(str(path), name, path.read_bytes())
+        if not files.has(name):
+            raise BenchmarkError(f"{files.shown(name)} is missing: expected the six batches of {ARCHIVE_URL} in {folder}")
+        return _checked(files.shown(name), name, files.read(name))
 
     return read
 

@@ -21,6 +21,8 @@ class ImageFolder(Dataset):
     label, citation = "Image folder", None
 
     def __init__(self, *, path, queries_per_class=100, training_images=None, size=256):
+        if queries_per_class < 1:
+            raise BenchmarkError(f"queries_per_class is {queries_per_class}, expected a whole number from 1")
         self.path, self.size = path, size
         self.queries_per_class, self.training_images = queries_per_class, training_images
 
@@ -38,6 +40,11 @@ class ImageFolder(Dataset):
             )
         query = draw_per_class(labels, self.queries_per_class, shuffled(len(labels), "bgan-bench/image-folder/1/query"))
         database = others(len(labels), query)
+        asked = self.training_images
+        if asked is not None and (type(asked) is not int or not 1 <= asked <= len(database)):
+            raise BenchmarkError(
+                f"training_images is {asked!r}, expected 1 to {len(database)}, the images of the database, or null for all"
+            )
         order = shuffled(len(database), "bgan-bench/image-folder/1/train")
         train = np.sort(database[order[: self.training_images]])
         return Collection(
@@ -56,11 +63,18 @@ class ImageFolder(Dataset):
 
 
 def image_names(folder: Path) -> tuple[str, ...]:
-    """Paths below `folder`, sorted: every file in a sub-folder. Raises BenchmarkError for a file outside one, or fewer than two classes."""
+    """Paths below `folder`, sorted: every file in a sub-folder.
+
+    Raises BenchmarkError for a file outside one, for a link to a folder or to nothing, and for fewer than two classes.
+    """
     if not folder.is_dir():
         raise BenchmarkError(f"{folder} is missing: expected a folder with one sub-folder of images a class; change `path`")
-    found = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
-    names = sorted(path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts))
+    found = [path.relative_to(folder) for path in folder.rglob("*")]
+    shown = [path for path in found if not any(part.startswith(".") for part in path.parts)]
+    names = sorted(path.as_posix() for path in shown if (folder / path).is_file())
+    for path in sorted(folder / path for path in shown):
+        if not path.is_file() and (path.is_symlink() or not path.is_dir()):  # a linked folder is not gone into
+            raise BenchmarkError(f"{path} is neither a file nor a folder but a link or device: expected images themselves")
     outside = [name for name in names if "/" not in name]
     if outside:
         raise BenchmarkError(f"{folder / outside[0]} is in no class: expected every image in a sub-folder, which names its class")

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from datasets._base import OURS, PUBLISHED, Collection, Dataset, known_protocol, shuffled
-from datasets._files import Files, need, open_files
+from datasets._files import Files, Folder, need, open_files
 from datasets._images import ImageFiles
-from datasets._labels import missing_images
+from datasets._labels import LINE, missing_images
 from experiments import BenchmarkError
 
 FOLDER = "mirflickr25k"
@@ -81,6 +81,8 @@ def read_concepts(files: Files, protocol: str) -> np.ndarray:
 
 def read_numbers(content: bytes, shown: str) -> np.ndarray:
     """Image numbers, 1 to 25,000, one a line, as int64. Raises BenchmarkError for any other line."""
+    if len(content) > LINE * ROWS:
+        raise BenchmarkError(f"{shown} has {len(content):,} bytes, expected image numbers from 1 to {ROWS}, one a line")
     lines = content.split()
     for place, line in enumerate(lines, start=1):
         if not (line.isdigit() and len(line) <= 5 and 1 <= int(line) <= ROWS):
@@ -130,7 +132,7 @@ def _listed(folder: Path) -> np.ndarray:
             f"protocol 20015 needs {path}, the numbers of its 20,015 images, one a line: they were chosen by their tags and do not follow "
             "from the annotations; export them from the list or matrix of the paper that you compare with, or take protocol 24"
         )
-    rows = np.sort(read_numbers(path.read_bytes(), str(path)) - 1)
+    rows = np.sort(read_numbers(Folder(folder).read(LIST), str(path)) - 1)
     if len(rows) != 20_015:
         raise BenchmarkError(f"{path} names {len(rows):,} images, expected 20,015")
     return rows

@@ -22,7 +22,7 @@ def choose(results: Path, output: Path) -> None:
     are replaced: for each method X the variants `X.tuned-NAME`, and `X.as-bgan-NAME` with the settings chosen for BGAN where these
     are others; and under `tried` every trial with its mAP. A trial with a failed run has no mAP and is never chosen.
 
-    Raises BenchmarkError for an experiment without trials, on test queries, or of which a run is missing.
+    Raises BenchmarkError for an experiment without trials, on test queries, with two features of a data set, or of which a run is missing.
     """
     experiment = storage.read_json(results / "experiment.json")
     if not experiment["trials"]:
@@ -32,6 +32,9 @@ def choose(results: Path, output: Path) -> None:
     for dataset, features in experiment["grid"]:
         if not dataset.endswith(VALIDATION):
             raise BenchmarkError(f"{dataset}: settings are chosen on {dataset}{VALIDATION} alone, never on test queries")
+        beside = [other for name, other in experiment["grid"] if name == dataset]
+        if len(beside) > 1:
+            raise BenchmarkError(f"{dataset} has the features {', '.join(beside)}: expected one, as its settings are chosen once")
         name = dataset.removesuffix(VALIDATION)
         methods = _tried(experiment, {key: value for key, value in scores.items() if key[0] == (dataset, features)})
         made = {key: experiment[key] for key in ("commit", "date", "bits", "seeds")} | {"features": features}

@@ -13,7 +13,7 @@ from pathlib import Path
 import experiments
 import provenance
 import storage
-from evaluation import statistics
+from evaluation import METRIC_VERSION, statistics
 from evaluation.stale import prepared_problems, run_problem, score_problem
 from experiments import BenchmarkError, Run
 
@@ -54,12 +54,13 @@ def partial(plan: dict, running: bool = False) -> None:
     from evaluation import scoring
 
     root = Path("results/partial")
-    states = {run: _state(run, plan, running) for run in experiments.runs(plan)}
+    prepared = {path: problem for pair in experiments.grid(plan) for path, problem in prepared_problems(*pair, plan).items()}
+    states = {run: _state(run, plan, prepared, running) for run in experiments.runs(plan)}
     made = _by_place({run: record for run, (record, _, _) in states.items() if record})
     folders, scores = {}, {}
     for place in experiments.scored_folders(plan):
         available = [(run.bits, run.seed) for run in made.get(place, {})]
-        if place[2] in experiments.CONTROLS and _prepared(place):
+        if place[2] in experiments.CONTROLS and _prepared(place, prepared):
             available = [(0, 0)]
         if available:
             folders[place] = root / "scores" / Path(*place)
@@ -87,19 +88,23 @@ def _by_place(records: dict[Run, dict]) -> dict[Place, dict[Run, dict]]:
     return places
 
 
-def _prepared(place: Place) -> bool:
-    """Whether a control has what it ranks."""
+def _prepared(place: Place, prepared: dict[str, str]) -> bool:
+    """Whether a control has what it ranks, made as the plan says."""
     needed = (f"{experiments.DATASET}/labels.npy", f"{experiments.FEATURES}/features.npy")
-    return all(Path(pattern.format(dataset=place[0], features=place[1])).is_file() for pattern in needed)
+    described = (experiments.DESCRIPTIONS[name] for name in ("dataset", "features"))
+    files, facts = ([pattern.format(dataset=place[0], features=place[1]) for pattern in patterns] for patterns in (needed, described))
+    return all(Path(file).is_file() for file in files) and not any(prepared.get(file) for file in facts)
 
 
-def _state(run: Run, plan: dict, running: bool) -> tuple[dict | None, str, str]:
-    """The run's record if it is done and current, its status, and what there is to say of it."""
+def _state(run: Run, plan: dict, prepared: dict[str, str], running: bool) -> tuple[dict | None, str, str]:
+    """The run's record if it is done and current, its status, and what there is to say of it. prepared: as of `prepared_problems`."""
     path, log = Path(run.folder, "run.json"), Path(run.log)
     if path.is_file():
+        made_of = experiments.described_by(experiments.variant("methods", run.variant, plan).component)
+        problems = [prepared.get(pattern.format(**vars(run))) for pattern in made_of.values()]
         try:
             record = storage.read_json(path)
-            problem = run_problem(run, record, plan)
+            problem = next(filter(None, problems), "") or run_problem(run, record, plan)
         except BenchmarkError as error:
             problem = str(error)
         return (None, "missing", problem) if problem else (record, "done", "")
@@ -173,6 +178,7 @@ def _experiment(plan: dict, rows: list[dict], scores: dict[Place, dict]) -> dict
         "timed": plan.get("timed", []),
         "configfiles": plan.get("configfiles", []),
         "draws": statistics.DRAWS,
+        "metric_version": METRIC_VERSION,
         "trials": plan.get("trials", {}),
         "tried": {name: tried for name, tried in plan.get("tried", {}).items() if name in _without_validation(plan["datasets"])},
         "grid": experiments.grid(plan),

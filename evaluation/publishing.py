@@ -14,14 +14,14 @@ from evaluation.stale import source_digests
 from experiments import BenchmarkError
 
 PUBLISHED = Path("results/published")
-RUNS, EXPERIMENT = "runs.jsonl", "experiment.json"  # of each folder: every run.json, a line each; the experiment, and METRIC_VERSION
+RUNS, EXPERIMENT = "runs.jsonl", "experiment.json"  # of each folder: every run.json, a line each; the experiment
 
 
 def publish(results: Path, name: str, shown: list[str]) -> Path:
     """Copy tables and figures of the report (`shown`, as map.tex or overview.svg), runs.csv and the records of all runs to PUBLISHED/name.
 
     What is there is replaced. Raises BenchmarkError for results with a run that is not done, made with sources that differ from the
-    commit, or without something that is to be shown.
+    commit, made anew since the tables or scored by other metrics than now, or without something that is to be shown.
     """
     with open(results / "runs.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -34,7 +34,13 @@ def publish(results: Path, name: str, shown: list[str]) -> Path:
         raise BenchmarkError(f"{dirty[0]} was made with changes that no commit holds: commit them and run it again")
     report = results / "report"
     files = [report / ("tables" if name.endswith((".tex", ".csv")) else "figures") / name for name in shown]
-    experiment = storage.read_json(results / "experiment.json") | {"metric_version": METRIC_VERSION}
+    for row, record in zip(rows, records, strict=True):
+        if row["codes_sha256"] != record["codes_sha256"]:
+            raise BenchmarkError(f"{row['folder']} was made anew since the tables: run the experiment again, which makes them anew")
+    experiment = storage.read_json(results / "experiment.json")
+    if (version := experiment.get("metric_version")) != METRIC_VERSION:
+        again = "run the experiment again, which scores its codes anew"
+        raise BenchmarkError(f"{results}/experiment.json is of version {version} of the metrics, now {METRIC_VERSION}: {again}")
     with storage.new_folder(PUBLISHED / name) as folder:
         for path in [results / "runs.csv", *files]:
             if not path.is_file():

@@ -45,6 +45,7 @@ def score(dataset: str, features: str, variant: str, runs: Iterable[tuple[int, i
     place = {"dataset": dataset, "features": features, "variant": variant}
     data = Path(experiments.DATASET.format(**place))
     described = data / "dataset.json"
+    of = storage.read_json(described).get("settings", {}).get("of", dataset)  # a variant has a name of its own
     labels = _array(storage.unchanged(data / "labels.npy", described))
     split = _arrays(storage.unchanged(data / "split.npz", described), "query", "database", "train")
     with _naming(data):
@@ -64,7 +65,7 @@ def score(dataset: str, features: str, variant: str, runs: Iterable[tuple[int, i
         else:
             source = Path(experiments.RUN.format(**place, bits=bits, seed=seed)) / "codes.npz"
             rows, kept_arrays = _score_codes(source, bits, len(labels), split, relevance)
-            rows += _replayed(source, bits, split, relevance, left_out, dataset)
+            rows += _replayed(source, bits, split, relevance, left_out, of)
         seconds = time.perf_counter() - started
         table += [(bits, seed, *row) for row in [*rows, ("queries_left_out", None, left_out)]]
         arrays |= {f"{bits}bit/seed{seed}/{name}": array for name, array in kept_arrays.items()}

@@ -148,13 +148,14 @@ def _cells(plan: dict, folders: dict[Place, Path]) -> dict[tuple[str, int], Cell
         asked = experiments.bits_and_seeds(place[2], plan)
         draws = over_seeds(np.stack([means[run] for run in found]), "/".join([*place, str(bits)]))
         values = np.stack([runs[run] for run in found])
-        enough = len(found) >= SEEDS_NEEDED or not _stochastic(place[2], plan)
+        enough = len(found) >= SEEDS_NEEDED or not _seeded(place[2], plan)
         cells[place[2], bits] = Cell(values, draws, len(found) == sum(length == bits for length, _ in asked), enough)
     return cells
 
 
-def _stochastic(name: str, plan: dict) -> bool:
-    return name not in experiments.CONTROLS and experiments.variant("methods", name, plan).stochastic
+def _seeded(name: str, plan: dict) -> bool:
+    """Whether a method has randomness; that of codes made elsewhere may be in one file, of one seed."""
+    return name not in experiments.CONTROLS and "seed" in experiments.variant("methods", name, plan).component.keywords
 
 
 def _read(path: Path) -> Iterator[tuple[tuple[int, int], np.ndarray, np.ndarray]]:

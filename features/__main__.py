@@ -20,7 +20,19 @@ import numpy as np
 import gpus
 import provenance
 import storage
-from experiments import CACHE, DATASET, FEATURES, METRICS, BenchmarkError, Component, component, data_folder, one_line, sources
+from experiments import (
+    CACHE,
+    DATASET,
+    FEATURES,
+    METRICS,
+    BenchmarkError,
+    Component,
+    component,
+    data_folder,
+    one_line,
+    settings_text,
+    sources,
+)
 from features import _base
 from features._neighbours import nearest
 from progress import Progress
@@ -117,7 +129,7 @@ def check(arguments: argparse.Namespace) -> None:
 
 def chosen(arguments: argparse.Namespace) -> tuple[Component, dict]:
     """What the source of the extractor that the command asks for says, and its settings."""
-    settings = json.loads(arguments.settings or json.dumps({"of": arguments.features, "set": {}}))
+    settings = json.loads(arguments.settings or settings_text("features", arguments.features, {}))
     return component("features", settings["of"]), settings
 
 

@@ -41,6 +41,12 @@ def test_a_trial_of_a_keyword_that_is_none_is_told():
         experiments.runs(experiments.with_trials(loaded(trials={"bgan": [{}, {"rate": 1}]})))
 
 
+@pytest.mark.parametrize("name", ["bgam", "bgan-n"])
+def test_trials_of_no_method_are_told(name):
+    with pytest.raises(BenchmarkError, match=f"trials: '{name}' is unknown: expected one of bgan, .*, or a new file"):
+        experiments.with_trials(loaded(trials=TRIALS | {name: [{}, {}]}))
+
+
 def test_every_row_of_the_shipped_tuning_has_the_same_number_of_trials():
     shipped = yaml.safe_load((ROOT / "config/tuning.yaml").read_text())
     ablations = yaml.safe_load((ROOT / "config/ablations.yaml").read_text())["methods"]
@@ -121,6 +127,16 @@ def test_choosing_again_replaces_this_data_set_and_keeps_the_others(tmp_path):
 def test_test_queries_choose_nothing(tmp_path):
     with pytest.raises(BenchmarkError, match="digits: settings are chosen on digits-validation alone, never on test queries"):
         chosen(tmp_path, dataset="digits")
+
+
+def test_two_choices_for_one_data_set_are_refused(tmp_path):
+    folder = results(tmp_path / "results", MAPS)
+    experiment = json.loads((folder / "experiment.json").read_text())
+    grid = [["digits-validation", "pixels"], ["digits-validation", "gist"]]
+    (folder / "experiment.json").write_text(json.dumps(experiment | {"grid": grid}))
+    with pytest.raises(BenchmarkError, match="digits-validation has the features pixels, gist: expected one, as its"):
+        choose(folder, tmp_path / "tuned.json")
+    assert not (tmp_path / "tuned.json").exists()
 
 
 def test_every_trial_failed_is_said(tmp_path):

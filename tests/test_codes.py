@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.io import savemat
+from scipy.sparse import csc_array
 
 import codes
 import evaluation.__main__
@@ -41,6 +42,20 @@ def test_packed_codes_of_matlab_have_the_same_distances(tmp_path):
     assert ((found[:, None] != found).sum(axis=2) == (CODES[:, None] != CODES).sum(axis=2)).all()
 
 
+def test_two_files_of_packed_codes_have_one_order_of_bits(tmp_path):
+    """The last byte of the few queries would do in either order; that of the database says which it is."""
+    queries = np.zeros((2, BITS), bool)
+    queries[1, 3] = True
+    for name, part in (("queries", queries), ("database", CODES)):
+        np.save(tmp_path / f"{name}.npy", np.packbits(part, axis=1, bitorder="little"))
+    one, other = codes.apart(tmp_path / "queries.npy", tmp_path / "database.npy", (2, 60), BITS)
+    assert (one == queries).all()
+    assert (other == CODES).all()
+    np.save(tmp_path / "queries.npy", np.packbits(CODES[:2], axis=1))
+    with pytest.raises(BenchmarkError, match=r"queries.npy and .*database.npy: ones beyond the 12 bits, at both ends of the last byte"):
+        codes.apart(tmp_path / "queries.npy", tmp_path / "database.npy", (2, 60), BITS)
+
+
 def test_a_variable_of_a_matlab_file_is_named(tmp_path):
     savemat(tmp_path / "both.mat", {"Bq": SIGNS[:20], "Bd": SIGNS[20:]})
     queries, database = codes.apart(tmp_path / "both.mat:Bq", tmp_path / "both.mat:Bd", (20, 40))
@@ -49,6 +64,18 @@ def test_a_variable_of_a_matlab_file_is_named(tmp_path):
         codes.whole(tmp_path / "both.mat", 60)
     with pytest.raises(BenchmarkError, match="has no variable 'B': expected one of Bq, Bd"):
         codes.whole(tmp_path / "both.mat:B", 60)
+
+
+def test_codes_in_a_sparse_matrix_are_read(tmp_path):
+    savemat(tmp_path / "codes.mat", {"B": csc_array(CODES, dtype=float)}, do_compression=True)
+    assert (codes.whole(tmp_path / "codes.mat", 60, BITS) == CODES).all()
+
+
+def test_one_query_has_one_code(tmp_path):
+    np.save(tmp_path / "queries.npy", CODES[:1])
+    np.save(tmp_path / "database.npy", CODES[1:])
+    queries, _ = codes.apart(tmp_path / "queries.npy", tmp_path / "database.npy", (1, 59))
+    assert (queries == CODES[:1]).all()
 
 
 def zeroed():
@@ -66,7 +93,7 @@ def zeroed():
         (CODES[:59], "has 59 rows, expected 60, one for each image of the data set in its order$"),
         (CODES.T, "has 12 rows, expected 60, .*; it looks transposed"),
         (CODES[:, :8], "has codes of 8 bits, expected 12"),
-        (np.full((60, 2), 255, np.uint8), "has ones beyond its 12 bits"),
+        (np.full((60, 2), 255, np.uint8), ": ones beyond the 12 bits"),
         (np.zeros((60, 5), np.uint8), "has 5 columns of uint8; 12 bits are 12 columns, or 2 packed bytes"),
         (CODES[:, 0], r"holds bool of shape \(60,\), expected one row an item"),
         (CODES[:, :0], r"holds bool of shape \(60, 0\), expected one row an item"),

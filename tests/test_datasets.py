@@ -20,7 +20,7 @@ from PIL import Image
 import downloads
 import experiments
 import storage
-from datasets import _base, cifar10
+from datasets import _base, cifar10, mirflickr
 from experiments import BenchmarkError
 
 DATA = Path(os.environ.get(experiments.DATA_VARIABLE, "data"))
@@ -275,6 +275,16 @@ def test_a_truncated_batch_is_named(tmp_path, batches):
     (batches / "data_batch_1").write_bytes(b"\x80\x02}")
     with pytest.raises(BenchmarkError, match=r"data_batch_1 has 3 bytes and MD5 .*, expected MD5 c99caf"):
         cifar10.read_batches(tmp_path, tmp_path)
+
+
+def test_a_file_of_gigabytes_is_refused_unread(tmp_path, batches):
+    for path in (batches / "data_batch_1", tmp_path / mirflickr.LIST):
+        path.touch()
+        os.truncate(path, 1 << 40)
+    with pytest.raises(BenchmarkError, match=r"data_batch_1 is no file of at most 268,435,456 bytes"):
+        cifar10.read_batches(tmp_path, tmp_path)
+    with pytest.raises(BenchmarkError, match=r"20015.txt is no file of at most 268,435,456 bytes"):
+        mirflickr._listed(tmp_path)
 
 
 class Harmful:

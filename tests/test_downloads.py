@@ -60,6 +60,14 @@ def fetched(server, folder, md5=MD5):
     return fetch(Published(server[0], md5), folder / "file", put=folder / "data")
 
 
+def test_a_server_that_never_ends_does_not_fill_the_disk(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(downloads, "BLOCK", 1 << 10)
+    monkeypatch.setattr(downloads, "MOST", 10_000)
+    with pytest.raises(BenchmarkError, match=r"/file gives more than 10,000 bytes: download .* yourself and put it at"):
+        fetched(server, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_broken_transfer_is_resumed(server, tmp_path):
     server[2].append(100_000)
     assert fetched(server, tmp_path).read_bytes() == CONTENT

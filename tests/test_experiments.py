@@ -90,6 +90,54 @@ def test_wrong_variants_are_told_where_and_what(entry, message):
         experiments.runs(config)
 
 
+@pytest.mark.parametrize(
+    ("floor", "of", "keyword", "value"),
+    [
+        ("methods", "imported", "path", 2024),
+        ("methods", "imported", "path", None),
+        ("methods", "imported", "database_path", ["a.npy"]),
+        ("features", "file", "names", True),
+        ("features", "vgg16_fc7", "sha256", 12),
+        ("datasets", "image_list", "images", False),
+    ],
+)
+def test_a_file_is_named_by_a_text(floor, of, keyword, value):
+    config = {"variants": {floor: {"mine": {"of": of, "set": {"path": "a"} if of != "vgg16_fc7" else {}}}}}
+    assert experiments.variant(floor, "mine", config)
+    config["variants"][floor]["mine"]["set"][keyword] = value
+    with pytest.raises(
+        BenchmarkError, match=rf"variants: {floor}: mine: set: {keyword}: found .*, expected a text; put a number in quotes"
+    ):
+        experiments.variant(floor, "mine", config)
+
+
+@pytest.fixture
+def plugin(tmp_path, monkeypatch):
+    """Writes methods/mine.py and methods/_part.py in a project of their own."""
+    monkeypatch.setattr(experiments, "ROOT", tmp_path)
+    (tmp_path / "methods").mkdir()
+    (tmp_path / "methods/_part.py").write_text("ONE = 1\n")
+
+    def write(imports, attributes):
+        functions = "".join(f"    def {name}(self):\n        pass\n\n" for name in ("__init__", "fit", "encode"))
+        (tmp_path / "methods/mine.py").write_text(f"{imports}\n\nclass Mine:\n    {attributes}\n\n{functions}")
+
+    return write
+
+
+def test_attributes_of_a_plugin_are_read_with_annotations_and_without(plugin):
+    plugin("", "label: str = 'Mine'\n    uses_gpu: bool = True\n    sample: int\n    device_ = None")
+    assert experiments.component("methods", "mine").literals == {"label": "Mine", "uses_gpu": True, "device_": None}
+
+
+@pytest.mark.parametrize(
+    "imports", ["from methods import _part", "from methods._part import ONE", "from . import _part", "from ._part import ONE"]
+)
+def test_every_form_of_an_import_is_a_source(plugin, imports):
+    plugin(imports, "label = 'Mine'")
+    assert [path.name for path in experiments.sources("methods", "mine")] == ["_part.py", "mine.py"]
+
+
 def test_a_variant_is_its_methods_defaults_and_what_it_sets():
     config = loaded(methods=["mine"])
     config["variants"]["methods"]["mine"] = {"of": "itq", "set": {"iterations": 3}, "label": "ITQ, 3 rounds"}
@@ -176,6 +224,12 @@ def test_files_are_looked_for_where_some_are_needed_and_not_yet_prepared(tmp_pat
     assert experiments.unprepared(asked) == [("features", "vgg19_fc7")], "once, though three data sets ask for it"
     asked["variants"]["datasets"]["nuswide-21"] = {"of": "nuswide", "set": {"leave_out_missing": True}}
     assert experiments.unprepared(asked) == [("datasets", "nuswide-21"), ("features", "vgg19_fc7")], "prepared with other settings"
+
+
+@pytest.mark.parametrize("text", ["[]", "[" * 100_000, "{", "null", "{}"])
+def test_a_damaged_description_is_of_nothing_that_is_made(tmp_path, text):
+    (tmp_path / "dataset.json").write_text(text)
+    assert not experiments._is_made(str(tmp_path / "dataset.json"), "datasets", "digits", loaded())
 
 
 def test_files_of_methods_are_looked_for_once_each(tmp_path, monkeypatch, capfd):

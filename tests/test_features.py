@@ -1,5 +1,7 @@
 """Extractors' contract, feature files as people have them, and neighbour lists against brute force."""
 
+import argparse
+import json
 import os
 import subprocess
 import sys
@@ -254,6 +256,15 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
     assert done.returncode == 1
     assert done.stderr == "features: feature file there/f.npy is missing: put it there, or change `path` or the data folder\n"
     assert not [path for path in (tmp_path / "cache/features").rglob("*") if path.is_file()]
+
+
+def test_without_settings_the_command_takes_those_that_a_plan_gives_the_name():
+    asked = argparse.Namespace(features="gist", settings=None)
+    assert (
+        extraction.chosen(asked)[1] == {"of": "gist", "set": {"side": 256}} == json.loads(experiments.settings_text("features", "gist", {}))
+    )
+    with pytest.raises(BenchmarkError, match="features: file: path must be set"):
+        extraction.chosen(argparse.Namespace(features="file", settings=None))
 
 
 def gist_by_definition(image):

@@ -73,6 +73,35 @@ class TestFolder:
         with pytest.raises(BenchmarkError, match=r"nowhere is missing: expected a folder with one sub-folder of images a class"):
             image_folder.ImageFolder(path="nowhere").load(animals, animals)
 
+    @pytest.mark.parametrize(
+        ("keywords", "message"),
+        [
+            ({"queries_per_class": -1}, "queries_per_class is -1, expected a whole number from 1"),
+            ({"queries_per_class": 0}, "queries_per_class is 0, expected a whole number from 1"),
+            ({"training_images": -1}, "training_images is -1, expected 1 to 8, the images of the database, or null for all"),
+            ({"training_images": 9}, "training_images is 9, expected 1 to 8"),
+            ({"training_images": "all"}, "training_images is 'all', expected 1 to 8"),
+            ({"training_images": 2.0}, "training_images is 2.0, expected 1 to 8"),
+            ({"size": 0}, "size is 0, expected pixels of a side, 1 or more"),
+            ({"size": -8}, "size is -8, expected pixels of a side, 1 or more"),
+        ],
+    )
+    def test_numbers_that_ask_for_the_impossible_are_named(self, animals, keywords, message):
+        with pytest.raises(BenchmarkError, match=message):
+            image_folder.ImageFolder(**{"path": "animals", "queries_per_class": 2, "size": 8} | keywords).load(animals, animals)
+
+    def test_no_class_is_left_out_because_it_is_a_link(self, animals):
+        (animals / "animals/emu").symlink_to(animals / "animals/cat", target_is_directory=True)
+        with pytest.raises(BenchmarkError, match=r"animals/emu is neither a file nor a folder but a link .*: expected images themselves"):
+            folder_of(animals)
+        (animals / "animals/emu").unlink()
+        (animals / "animals/cat/9.png").symlink_to(animals / "nowhere.png")
+        with pytest.raises(BenchmarkError, match=r"cat/9.png is neither a file nor a folder"):
+            folder_of(animals)
+        (animals / "animals/cat/9.png").unlink()
+        (animals / "animals/cat/9.png").symlink_to(animals / "animals/cat/0.png")
+        assert len(folder_of(animals).images) == 13
+
 
 def lists(folder, **parts):
     for part, lines in parts.items():
@@ -108,6 +137,8 @@ class TestLists:
             ("animals/cat/0.png 1 0 1\n", r"test.txt, line 1 has 3 labels, expected 2"),
             ("animals/cat/1.jpeg 0 1\n", r"test.txt, line 1: animals/cat/1.jpeg has other labels than in the list before"),
             ("animals/cat/0.png 1 0\n" * 2, r"test.txt names an image twice, expected 2 different ones"),
+            ("", r"test.txt names no image, expected lines of"),
+            (f"{'a' * 5000} 1 0\n", r"1 of 3 images are missing: .*aaa"),
             ("animals/cat/9.png 1 0\n", r"1 of 3 images are missing: .*animals/cat/9.png"),
         ],
     )
@@ -134,6 +165,12 @@ class TestDecoding:
         stream = io.BytesIO()
         Image.fromarray(np.full((9, 9, 3), 255, np.uint8)).convert(mode).save(stream, "TIFF")
         assert (_images.decode(stream.getvalue(), 4) == 255).all()
+
+    @pytest.mark.parametrize(("kind", "number", "mode"), [("PNG", np.uint16, "I;16"), ("PPM", np.uint16, "I"), ("TIFF", np.float32, "F")])
+    def test_pixels_of_more_than_8_bits_are_refused_not_cut_off(self, tmp_path, kind, number, mode):
+        (tmp_path / "deep").write_bytes(encoded(np.full((9, 9), 300, number), kind))
+        with pytest.raises(BenchmarkError, match=f"deep is no image that can be read .pixels of mode {mode}, expected 8 bits a channel"):
+            _images.ImageFiles(_files.Folder(tmp_path), ("deep",), 8)[0]
 
     def test_a_bomb_is_refused_before_it_unfolds(self, tmp_path):
         def chunk(kind, content):
@@ -209,11 +246,28 @@ class TestZips:
         with pytest.raises(BenchmarkError, match=r"whole.zip: sky cannot be read"):
             _files.Zip(path, "").read("sky")
 
+    def test_a_damaged_member_is_named_however_it_was_compressed(self, tmp_path):
+        for method in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+            with zipfile.ZipFile(tmp_path / "whole.zip", "w", method) as archive:
+                archive.writestr("sky", os.urandom(2000))
+            content = bytearray((tmp_path / "whole.zip").read_bytes())
+            content[45:65] = b"\xff" * 20
+            (tmp_path / "whole.zip").write_bytes(content)
+            with pytest.raises(BenchmarkError, match=r"whole.zip: sky cannot be read"):
+                _files.Zip(tmp_path / "whole.zip", "").read("sky")
+
     def test_a_zip_bomb_is_refused_by_its_size(self, tmp_path, monkeypatch):
         monkeypatch.setattr(_files, "MAX_BYTES", 1000)
         archive = _files.Zip(zipped(tmp_path / "bomb.zip", sky=bytes(1001)), "")
         with pytest.raises(BenchmarkError, match="unfolds to 1,001 bytes, expected at most 1,000"):
             archive.read("sky")
+
+
+def test_label_files_of_any_length_are_not_split_into_lines():
+    with pytest.raises(BenchmarkError, match="sky has 1,600,001 bytes, expected 10 lines of 0 or 1"):
+        _labels.read_flags(b"1\n" * 800_000 + b"1", 10, "sky")
+    with pytest.raises(BenchmarkError, match="sky has 800,000 bytes, expected image numbers from 1 to 25000, one a line"):
+        mirflickr.read_numbers(b"11\n5\n" * 160_000, "sky")
 
 
 def changed(whole, changes):

@@ -66,9 +66,9 @@ def results(tmp_path, monkeypatch):
     (tmp_path / "results/report/tables/map.tex").write_text("a table")
     run.mkdir(parents=True)
     sources = publishing.source_digests("methods", "itq")
-    storage.write_json(run / "run.json", {"method": "itq", "sources": sources, "dirty": False, "commit": "ab" * 20})
-    storage.write_json(tmp_path / "results/experiment.json", {})
-    (tmp_path / "results/runs.csv").write_text(f"status,folder\ndone,{run.relative_to(tmp_path)}\n")
+    storage.write_json(run / "run.json", {"method": "itq", "sources": sources, "dirty": False, "commit": "ab" * 20, "codes_sha256": "cd"})
+    storage.write_json(tmp_path / "results/experiment.json", {"metric_version": METRIC_VERSION})
+    (tmp_path / "results/runs.csv").write_text(f"status,codes_sha256,folder\ndone,cd,{run.relative_to(tmp_path)}\n")
     monkeypatch.setattr(publishing, "PUBLISHED", tmp_path / "published")
     return tmp_path / "results"
 
@@ -103,4 +103,17 @@ def test_what_cannot_be_published_is_told(results):
     storage.write_json(record, storage.read_json(record) | {"dirty": True})
     with pytest.raises(BenchmarkError, match="was made with changes that no commit holds"):
         publishing.publish(results, "mine", ["map.tex"])
+    assert not (publishing.PUBLISHED / "mine").exists()
+
+
+def test_tables_of_other_codes_or_metrics_than_now_are_not_published(results):
+    record = results / "runs/digits/pixels/itq/8bit/seed0/run.json"
+    storage.write_json(record, storage.read_json(record) | {"codes_sha256": "ef"})
+    with pytest.raises(BenchmarkError, match="seed0 was made anew since the tables: run the experiment again"):
+        publishing.publish(results, "mine", ["map.tex"])
+    storage.write_json(record, storage.read_json(record) | {"codes_sha256": "cd"})
+    for made in ({}, {"metric_version": METRIC_VERSION - 1}):
+        storage.write_json(results / "experiment.json", made)
+        with pytest.raises(BenchmarkError, match=rf"experiment.json is of version .* of the metrics, now {METRIC_VERSION}: run"):
+            publishing.publish(results, "mine", ["map.tex"])
     assert not (publishing.PUBLISHED / "mine").exists()

@@ -13,6 +13,8 @@ import evaluation
 import experiments
 import storage
 from evaluation import scoring
+from evaluation.presets import replay
+from evaluation.relevance import Relevance
 from experiments import BenchmarkError
 
 QUERIES, ITEMS = 40, 300
@@ -107,6 +109,18 @@ def test_cuts_beyond_the_database_are_left_out_and_recorded(project):
     assert omitted == expected | {("as-bgan", None)}
     assert not {(metric, k) for _, _, metric, k in table} & {(metric, str(k)) for metric, k in expected}
     assert record["omitted"][0]["reason"] == "the database has 260 items"
+
+
+def test_a_preset_cuts_as_for_the_data_set_that_a_variant_is_of(project):
+    """DeepHash-pytorch leaves out the last item, but on NUS-WIDE cuts at 5,000, which all items of this database are within."""
+    described = "cache/datasets/toy/dataset.json"
+    codes, labels = codes_of(12, 0), np.arange(ITEMS) % 5
+    packed, rows = np.packbits(codes, axis=1), slice(1, QUERIES)
+    relevance = Relevance.of(labels[rows], labels[QUERIES:])
+    for of in ("digits", "nuswide"):
+        storage.write_json(described, storage.read_json(described) | {"settings": {"of": of, "set": {}}})
+        expected = replay(["as-deephash-pytorch"], packed[rows], packed[QUERIES:], 12, relevance, 1, of)
+        assert read_table(score())[12, 0, "as-deephash-pytorch", ""] == expected["as-deephash-pytorch"]
 
 
 def test_record_says_what_was_scored(project):

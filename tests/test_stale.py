@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 import yaml
-from test_workflow import Copy
+from test_workflow import Copy, rows_of
 
 import experiments
 import storage
@@ -51,6 +51,14 @@ class Collected(Copy):
         """What `collect` says of the results, for a plan with some keys changed."""
         config = yaml.safe_load((self.folder / "config/config.yaml").read_text()) | CONFIG | {"variants": {}}
         return self.command("evaluation", "collect", "--plan", experiments.plan_text(config | changes))
+
+    def partial(self, **changes):
+        """The variants and controls that have values in the tables that `partial` makes, and what these say of the run of each variant."""
+        config = yaml.safe_load((self.folder / "config/config.yaml").read_text()) | CONFIG | {"variants": {}}
+        done = self.command("evaluation", "partial", "--plan", experiments.plan_text(config | changes))
+        assert done.returncode == 0, done.stderr
+        values, runs = (rows_of(self.folder / f"results/partial/{name}.csv") for name in ("metrics", "runs"))
+        return {row["variant"] for row in values}, {row["variant"]: row["message"] for row in runs}
 
     def append(self, name, text="\n# edited\n"):
         path = self.folder / name
@@ -216,6 +224,18 @@ def test_other_parameters_are_refused(project):
     near = {"of": "pixels", "neighbours": "l2"}
     done = project.collect(variants={"features": {"pixels": near}})
     assert "neighbours.json was made with other metric than now: it was centred-cosine, now l2" in done.stderr
+
+
+def test_partial_tables_show_nothing_of_data_or_features_made_otherwise(project):
+    assert project.partial() == ({"itq", "near", "exact-l2"}, {"itq": "", "near": ""})
+    near = {"of": "pixels", "neighbours": "l2"}
+    shown, said = project.partial(variants={"features": {"pixels": near}})
+    assert shown == {"itq", "exact-l2"}
+    assert "neighbours.json was made with other metric than now" in said["near"]
+    project.append("features/pixels.py")
+    shown, said = project.partial()
+    assert shown == set()
+    assert all("features.json was made with other sources than now: features/pixels.py" in message for message in said.values())
 
 
 def test_a_control_is_held_against_its_features(project):

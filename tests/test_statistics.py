@@ -114,6 +114,12 @@ def test_too_few_seeds_are_said(tmp_path):
     assert [row["significant"] for row in rows_of(tmp_path / "comparisons.csv")] == ["too few seeds"]
 
 
+def test_one_file_of_codes_made_elsewhere_says_nothing_of_their_seeds(tmp_path):
+    plan = PLAN | {"methods": ["mine", "pcah"], "variants": {"methods": {"mine": {"of": "imported", "set": {"path": "mine.npy"}}}}}
+    statistics.write(tmp_path, plan, folders(tmp_path, {"mine": level(0.5, 1), "pcah": level(0.4, 1)}))
+    assert [row["significant"] for row in rows_of(tmp_path / "comparisons.csv")] == ["too few seeds"]
+
+
 def test_an_interval_does_not_depend_on_what_else_is_run(tmp_path):
     values = {"itq": level(0.5, 3, 0.1), "pcah": level(0.4, 1)}
     texts = []

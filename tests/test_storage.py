@@ -133,7 +133,7 @@ def test_a_damaged_or_missing_array_is_said(tmp_path):
         storage.unchanged(array, description)
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"sha256": ', "\x00\xff"])
+@pytest.mark.parametrize("content", ["", "[]", '{"sha256": ', "\x00\xff", "[" * 100_000])
 def test_a_damaged_description_is_named(tmp_path, content):
     (tmp_path / "a.json").write_bytes(content.encode("latin-1"))
     with pytest.raises(BenchmarkError, match=r"a.json is damaged \(.*\): delete it, and run the same command again"):

@@ -5,6 +5,8 @@ import json
 import math
 import re
 import string
+import struct
+import zlib
 
 import jsonschema
 import numpy as np
@@ -128,6 +130,28 @@ class TestCodes:
         assert (tmp_path / "bomb.mat").stat().st_size < 50_000
         with pytest.raises(BenchmarkError, match=r"bomb.mat holds B of shape \(5000, 5000\), expected at most 20 rows of 1,024 bits"):
             codes.whole(tmp_path / "bomb.mat", 20)
+
+    def test_a_matlab_variable_that_unfolds_beyond_what_its_header_claims_is_refused(self, tmp_path):
+        savemat(tmp_path / "whole.mat", {"A": CODES, "B": CODES.astype(float)}, do_compression=True)
+        content = (tmp_path / "whole.mat").read_bytes()
+        (_, size), start = struct.unpack("<II", content[128:136]), 136
+        start += size + 8
+        unfolded = zlib.decompress(content[start:])
+        tag = struct.pack("<II", 9, CODES.size * 8)  # of the numbers, as float64
+        longer = unfolded.replace(tag, struct.pack("<II", 9, 10**8)) + bytes(10**8)
+        compressed = zlib.compress(longer)
+        (tmp_path / "bomb.mat").write_bytes(content[: start - 8] + struct.pack("<II", 15, len(compressed)) + compressed)
+        assert (codes.whole(tmp_path / "bomb.mat:A", 20) == CODES).all()
+        with pytest.raises(BenchmarkError, match=r"bomb.mat: B unfolds to more than \(20, 12\) numbers take"):
+            codes.whole(tmp_path / "bomb.mat:B", 20)
+
+    @pytest.mark.parametrize(
+        ("value", "kind"), [({"a": np.zeros(9)}, "struct"), (np.array([[np.zeros(9)]], object), "cell"), ("a", "char")]
+    )
+    def test_a_matlab_variable_of_no_numbers_is_refused_unread(self, tmp_path, value, kind):
+        savemat(tmp_path / "codes.mat", {"B": value})
+        with pytest.raises(BenchmarkError, match=f"codes.mat: B is a {kind}, expected an array of numbers or booleans"):
+            codes.whole(tmp_path / "codes.mat", 1)
 
     def test_no_object_is_built(self, tmp_path):
         class Harmful:
