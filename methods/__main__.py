@@ -36,6 +36,7 @@ from experiments import (
     component,
     described_by,
     one_line,
+    settings_text,
     sources,
     user_file,
 )
@@ -58,7 +59,7 @@ def main() -> None:
     gc.disable()  # importing torch, and leaving a process that did, would collect garbage for a second in every run
     try:
         run = Run(arguments.dataset, arguments.features, arguments.variant, arguments.bits, arguments.seed)
-        settings = json.loads(arguments.settings or json.dumps({"of": run.variant, "set": {}}))
+        settings = json.loads(arguments.settings or settings_text("methods", run.variant, {}))
         train_and_encode(run, settings, arguments.traceback, arguments.output)
     except BenchmarkError as error:
         sys.exit(f"methods: {one_line(error)}")

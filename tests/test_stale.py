@@ -201,6 +201,12 @@ def test_other_data_and_records_are_refused(project, edit, refused):
     assert "anew" in done.stderr or "again" in done.stderr
 
 
+def test_a_run_made_by_hand_without_settings_has_those_of_a_plan(project):
+    done = project.command("methods", "digits", "pixels", "itq", "8", "0")
+    assert done.returncode == 0, done.stderr
+    assert project.collect().returncode == 0
+
+
 def test_a_keyword_that_is_newer_than_the_results_and_not_given_is_no_other_parameter(project):
     for name in ("cache/features/digits/pixels/features.json", f"{ITQ}/run.json"):
         record = storage.read_json(project.folder / name)
