@@ -91,14 +91,19 @@ def _rule(claim: Claim) -> str:
 
 
 def _settings(results: Results, pair: Pair, rows: list[str], other: str) -> tuple[str, str, str] | None:
-    """The two rows to compare, and whose settings both have; None where no two of a kind were run."""
+    """The two rows to compare, and whose settings both have; None where no two of a kind were run.
+
+    A row without any settings, as LSH, is of every kind.
+    """
     names = {method["name"] for method in results.methods}
+    unset = {method["name"] for method in results.methods if not method["keywords"]}
     own, shared = f".tuned-{pair.dataset}", f".as-bgan-{pair.dataset}"
     kinds = [("tuned", own, own), ("BGAN's tuning", own, shared), *(("fixed settings", encoder, encoder) for encoder in (".vgg19", ""))]
     for kind, of_row, of_other in kinds:
+        compared = other if other in unset and of_row in (own, "") else other + of_other
         for row in rows:
-            if {row + of_row, other + of_other} <= names:
-                return row + of_row, other + of_other, kind
+            if {row + of_row, compared} <= names:
+                return row + of_row, compared, kind
     return None
 
 

@@ -129,6 +129,20 @@ def test_times_are_compared_where_they_were_taken_alone(tmp_path):
     assert shown.words == "cannot be said"  # what these features take is not known
 
 
+def test_a_method_without_settings_is_compared_with_tuned_rows(tmp_path):
+    levels = {"bgan.tuned-digits": 0.7, "itq.tuned-digits": 0.6, "lsh": 0.1, "pcah": 0.2}
+    significant = {("bgan.tuned-digits", name): "yes" for name in levels}
+    experiment(tmp_path, levels, significant)
+    described = json.loads((tmp_path / "experiment.json").read_text())
+    for method in described["methods"]:
+        method["keywords"] = {} if method["name"] == "lsh" else method["keywords"]
+    (tmp_path / "experiment.json").write_text(json.dumps(described))
+    shown = verdict(results.read(tmp_path), "rq3")
+    assert shown.words == "holds"
+    assert [found.other for found in shown.comparisons] == ["LSH", "ITQtuned-digits"]  # PCAH, here with settings, has none chosen
+    assert "pcah with settings of the same kind" in shown.lacking
+
+
 def test_every_row_of_a_rule_is_a_method_or_a_variant():
     variants = yaml.safe_load((experiments.ROOT / "config/variants.yaml").read_text(encoding="utf-8"))
     known = {*experiments.plugins("methods"), *variants["variants"]["methods"]}
