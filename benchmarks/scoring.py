@@ -167,9 +167,9 @@ def scaling() -> dict[str, tuple[list[int], list[float]]]:
     """What grows: its sizes and the seconds of all threads together, the two others held."""
     sizes = [1, 3, 10, 30, 100, 300, 1000]
     grown = {
-        "64 queries and more (x 59,000 items x 48 bits)": [(size * 64, 59_000, 48) for size in sizes],
-        "4,000 items and more (x 256 queries x 48 bits)": [(256, size * 4000, 48) for size in sizes],
-        "16 bits and more (x 64 queries x 8,000 items)": [(64, 8_000, size * 16) for size in sizes],
+        "256 queries and more (x 59,000 items x 48 bits)": [(size * 256, 59_000, 48) for size in sizes],
+        "4,000 items and more (x 2,048 queries x 48 bits)": [(2048, size * 4000, 48) for size in sizes],
+        "16 bits and more (x 512 queries x 8,000 items)": [(512, 8_000, size * 16) for size in sizes],
     }
     curves = {}
     for name, shapes in grown.items():
