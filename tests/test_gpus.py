@@ -104,15 +104,22 @@ def test_a_machine_without_devices_has_no_gpu(tmp_path, monkeypatch):
     assert provenance.gpu_present()
 
 
-@pytest.mark.parametrize("job", ["methods digits pixels bgan 8 0", "features extract digits squeezenet1_1_pool"])
-def test_a_job_takes_its_device_before_it_imports_torch(job):
-    program = f"""
+def test_a_job_takes_its_device_before_it_imports_torch(tmp_path):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+
+    def job(text):
+        program = f"""
 import runpy, sys, gpus
 gpus.lease = lambda: sys.exit("torch" in sys.modules or 7)
-sys.argv = {job.split()}
+sys.argv = {text.split()}
 runpy.run_module(sys.argv[0], run_name="__main__")
 """
-    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 7
+        return subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, check=False).returncode
+
+    for prepared in ("datasets digits", "features extract digits pixels", "features neighbours digits pixels"):
+        assert job(prepared) == 0
+    assert job("methods digits pixels bgan 8 0") == 7
+    assert job("features extract digits squeezenet1_1_pool") == 7
 
 
 ON_GPU = '''
