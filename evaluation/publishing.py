@@ -58,8 +58,6 @@ def folders() -> list[Path]:
 
 def outdated(folder: Path) -> list[str]:
     """Why the present code might not make what a published folder holds: each source that changed since, and the metrics' version."""
-    if not (folder / RUNS).is_file():
-        return [f"it holds no {RUNS}, the records of its runs"]
     with open(folder / RUNS, encoding="utf-8") as file:
         records = [json.loads(line) for line in file]
     changed = Counter()
