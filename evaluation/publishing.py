@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import shutil
 from collections import Counter
@@ -14,7 +15,7 @@ from evaluation.stale import source_digests
 from experiments import BenchmarkError
 
 PUBLISHED = Path("results/published")
-RUNS, EXPERIMENT = "runs.jsonl", "experiment.json"  # of each folder: every run.json, a line each; the experiment
+RUNS, EXPERIMENT = "runs.jsonl.gz", "experiment.json"  # of each folder: every run.json, a line each; the experiment
 
 
 def publish(results: Path, name: str, shown: list[str]) -> Path:
@@ -47,7 +48,8 @@ def publish(results: Path, name: str, shown: list[str]) -> Path:
                 there = sorted(found.name for found in path.parent.iterdir()) if path.parent.is_dir() else []
                 raise BenchmarkError(f"{path} is missing; there are {', '.join(there) or 'none'}")
             shutil.copyfile(path, folder / path.name)
-        (folder / RUNS).write_text("".join(json.dumps(record, sort_keys=True) + "\n" for record in records), encoding="utf-8")
+        lines = "".join(json.dumps(record, sort_keys=True) + "\n" for record in records)
+        (folder / RUNS).write_bytes(gzip.compress(lines.encode(), mtime=0))  # hundreds of records that differ in little
         storage.write_json(folder / EXPERIMENT, experiment)
     return PUBLISHED / name
 
@@ -56,11 +58,14 @@ def folders() -> list[Path]:
     return sorted(path for path in PUBLISHED.iterdir() if path.is_dir())
 
 
+def records_of(folder: Path) -> list[dict]:
+    """The run.json of each run of a published folder, in the order of its runs.csv."""
+    return [json.loads(line) for line in gzip.decompress((folder / RUNS).read_bytes()).splitlines()]
+
+
 def outdated(folder: Path) -> list[str]:
     """Why the present code might not make what a published folder holds: each source that changed since, and the metrics' version."""
-    with open(folder / RUNS, encoding="utf-8") as file:
-        records = [json.loads(line) for line in file]
-    changed = Counter()
+    records, changed = records_of(folder), Counter()
     for record in records:
         present = source_digests("methods", record["method"])
         changed.update({path for path in record["sources"].keys() | present.keys() if record["sources"].get(path) != present.get(path)})

@@ -1,7 +1,6 @@
 """results/published/ against the present code: what is out of date is said to be, and records belong to the tables beside them."""
 
 import csv
-import json
 import re
 
 import pytest
@@ -30,7 +29,7 @@ def test_what_is_out_of_date_is_said_to_be(folder):
 def test_records_are_of_the_runs_that_the_tables_show(folder):
     with open(folder / "runs.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    records = [json.loads(line) for line in (folder / publishing.RUNS).read_text(encoding="utf-8").splitlines()]
+    records = publishing.records_of(folder)
     for column in ("codes_sha256", "commit", "date"):
         assert [row[column] for row in rows] == [record[column] for record in records]
     assert not any(record["dirty"] for record in records)
@@ -85,7 +84,7 @@ def results(tmp_path, monkeypatch):
 
 def test_publishing_keeps_the_record_of_every_run(results):
     made = publishing.publish(results, "mine", ["map.tex"])
-    assert {path.name for path in made.iterdir()} == {"map.tex", "runs.csv", "runs.jsonl", "experiment.json"}
+    assert {path.name for path in made.iterdir()} == {"map.tex", "runs.csv", "runs.jsonl.gz", "experiment.json"}
     assert publishing.outdated(made) == []
 
 
