@@ -212,7 +212,7 @@ rule timing:
         "environment.yaml"
     threads: workflow.cores
     resources:
-        gpu=lambda w: max(gpu("methods", name) for name in config["methods"]),
+        gpu=lambda w: max(gpu(floor, name) for floor in ("features", "methods") for name in config[floor]),
         runtime=lambda w, attempt: attempt * 720,
     params:
         plan=lambda w: PLAN,

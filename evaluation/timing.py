@@ -38,23 +38,18 @@ def write(plan: dict, output: Path = OUTPUT) -> None:
     images themselves. Raises BenchmarkError where a job fails.
     """
     methods = [(name, bits) for name in plan["methods"] for bits in plan["timed"]]
-    pairs = experiments.grid(plan)
+    pairs, made = experiments.grid(plan), provenance.record()
     progress, rows = Progress("timing", total=len(pairs) * (len(methods) + len(plan["controls"])), unit="rows"), []
     with tempfile.TemporaryDirectory() as scratch:
         for pair in pairs:
             extracted = _extraction(*pair, plan)
             for row in _rows(pair, methods, extracted, Path(scratch), plan):
-                rows.append(row | provenanced())
+                rows.append(row | {"processor": made["machine"]["processor"], "date": made["date"]})
                 progress.advance()
     with storage.new_file(output) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-
-
-def provenanced() -> dict:
-    now = provenance.record()
-    return {"processor": now["machine"]["processor"], "date": now["date"]}
 
 
 def _rows(pair: tuple[str, str], methods: list[tuple[str, int]], extracted: float | None, scratch: Path, plan: dict) -> Iterator[dict]:

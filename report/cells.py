@@ -22,16 +22,6 @@ DERIVED = {
 TEXT_FACTS = ("device", "threads")
 FEATURE_BYTES = 4  # a dimension of float32
 
-# Facts of timing.csv, which only some code lengths have.
-TIMED = {
-    "alone_fit_seconds": lambda row: _read(row["fit_seconds"]),
-    "alone_encode_microseconds": lambda row: _read(row["encode_microseconds"]),
-    "image_microseconds": lambda row: _image(row),
-    "search_microseconds": lambda row: _read(row["search_microseconds"]),
-    "kept_bytes": lambda row: _read(row["bytes"]),
-    "alone_device": lambda row: row["processor"] if row["device"] == "cpu" else row["device"],
-}
-
 
 def _read(text: str) -> float | None:
     return float(text) if text else None
@@ -41,6 +31,17 @@ def _image(row: dict[str, str]) -> float | None:
     """From pixels to the code, or of a control to the features."""
     parts = [_read(row["extract_microseconds"]), 0.0 if row["bits"] == "0" else _read(row["encode_microseconds"])]
     return None if None in parts else math.fsum(parts)
+
+
+# Facts of timing.csv, which only some code lengths have.
+TIMED = {
+    "alone_fit_seconds": lambda row: _read(row["fit_seconds"]),
+    "alone_encode_microseconds": lambda row: _read(row["encode_microseconds"]),
+    "image_microseconds": _image,
+    "search_microseconds": lambda row: _read(row["search_microseconds"]),
+    "kept_bytes": lambda row: _read(row["bytes"]),
+    "alone_device": lambda row: row["processor"] if row["device"] == "cpu" else row["device"],
+}
 
 
 def method_cell(results: Results, key: tuple[str, str, str], bits: int | None, column: Column) -> Cell:
