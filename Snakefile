@@ -9,6 +9,7 @@ min_version("9.27")
 sys.path.insert(0, workflow.basedir)
 
 import experiments
+import preflight
 import provenance
 from experiments import DATASET, FEATURES, LOG, RUN, SCORES, BenchmarkError
 
@@ -46,7 +47,7 @@ wildcard_constraints:
 
 # A limit on jobs a second makes Snakemake look at all jobs again a second after it last did, in one more chain for each job that ends.
 onstart:
-    if missing := experiments.missing_files(config):
+    if missing := preflight.missing_files(config):
         sys.exit(missing)
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None

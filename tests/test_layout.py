@@ -49,7 +49,7 @@ def test_no_training_rule_reads_the_labels():
 
 def test_planning_imports_nothing_heavy():
     names = set()
-    for module in ("experiments", "provenance", "gpus", "storage", "progress"):
+    for module in ("experiments", "preflight", "provenance", "gpus", "storage", "progress"):
         names |= top_modules(ROOT / f"{module}.py")
     assert not names & {"torch", "numpy", "pandas"}
 
