@@ -114,7 +114,7 @@ def _lengths(results: Results, claim: Claim) -> list[int]:
 
 def _lacking(results: Results, pair: Pair, claim: Claim) -> list[str]:
     if not _lengths(results, claim):
-        return ["times that were taken alone (`timed` in the configuration)"]
+        return ['times taken alone (key "timed" of the configuration)']
     run = {name for method in results.methods for name in (method["name"], method["name"].partition(".")[0])}
     if not run & set(claim.row):
         return [" or ".join(claim.row)]

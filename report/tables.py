@@ -58,7 +58,11 @@ def _table(results: Results, entry: Declaration, pairs: list[Pair]) -> Table:
         title=entry.title + (f": {results.label(pairs[0])}" if entry.split else ""),
         caption=" ".join([entry.caption.format(k=entry.k), *captions.conventions(results, entry, panels)]),
         protocol=[captions.protocol(results, pair, entry) for pair in shown],
-        notes=[*notes, *(captions.orders(panels, columns) if entry.order else []), captions.provenance(results, shown)],
+        notes=[
+            *notes,
+            *(captions.orders(panels, columns) if entry.order else []),
+            *([captions.provenance(results, shown)] if shown else []),
+        ],
         groups=_groups(columns) if entry.columns != "values" else [],
         columns=columns,
         panels=panels,
@@ -76,7 +80,7 @@ def _selected(entry: Declaration, what: str, everything: list) -> list:
 
 
 def _columns(results: Results, entry: Declaration, pairs: list[Pair], lengths: list[int]) -> tuple[list[Column], list[str]]:
-    """The columns that some pair has, and a sentence for each cut that a pair has not."""
+    """The columns that some pair has, and a sentence for each reason why a pair has not all."""
     if entry.columns == "k":
         asked = [Column(value, None, k, f"k = {k:,}") for value in entry.values for k in entry.k]
     elif entry.columns == "values":
@@ -89,12 +93,12 @@ def _columns(results: Results, entry: Declaration, pairs: list[Pair], lengths: l
         ]
     notes = []
     for pair in pairs:
-        reasons = {
-            f"k = {column.k:,}" if column.k and entry.columns != "values" else column.value.label: reason
-            for column in asked
-            if (reason := _omission(results, pair, column))
-        }
-        notes += [f"{results.label(pair)}, {what}: left out, {reason}." for what, reason in reasons.items()]
+        left_out: dict[str, list[str]] = {}
+        for column in asked:
+            if reason := _omission(results, pair, column):
+                what = f"k = {column.k:,}" if column.k and entry.columns != "values" else column.value.label
+                left_out.setdefault(reason, []).append(what)
+        notes += [f"{results.label(pair)}, {'; '.join(dict.fromkeys(whats))}: left out, {reason}." for reason, whats in left_out.items()]
     # A column stays for the sake of one pair; a table that nobody has keeps its columns, and has no panels.
     kept = [column for column in asked if any(_omission(results, pair, column) is None for pair in pairs)]
     return kept or asked, notes

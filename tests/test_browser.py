@@ -93,6 +93,24 @@ def expected(values, printed="{:.4f}"):
     return f"{mean} ± {printed.format(np.std(values, ddof=1))}" if len(values) > 1 else mean
 
 
+# Contents
+
+
+def test_contents_stand_beside_the_text_where_there_is_room_and_mark_what_is_read(opened):
+    page = opened("#table-map-at-1000", viewport={"width": 1400, "height": 800})
+    current = page.locator("nav a[aria-current]")
+    sync_api.expect(current).to_have_attribute("href", "#table-map-at-1000")
+    assert current.bounding_box()["x"] + current.bounding_box()["width"] < page.locator("main").bounding_box()["x"]
+    page.locator("nav a", has_text="References").click()
+    page.mouse.wheel(0, -300)
+    sync_api.expect(current).not_to_have_attribute("href", "#table-map-at-1000")
+    assert 0 <= current.bounding_box()["y"] < 800, "the contents follow"
+    assert page.evaluate("[...document.querySelectorAll('nav a')].every((link) => document.querySelector(link.hash))")
+    page.set_viewport_size({"width": 900, "height": 800})
+    sync_api.expect(page.locator("nav ul").first).to_be_hidden()
+    assert page.locator("nav").bounding_box()["height"] < 100
+
+
 # Tables
 
 

@@ -484,8 +484,18 @@ def test_a_metric_that_no_data_set_has_makes_no_file(tmp_path, undrawn):
     command.write(folder, folder / "report")
     assert not (folder / "report/tables/map-at-5000.tex").exists()
     page = (folder / "report/index.html").read_text(encoding="utf-8")
-    assert "Not available for any data set of this experiment." in page
-    assert "k = 5,000: left out, the database is too small." in page
+    left_out = page.partition('<section id="tables-left-out"')[2].partition("</section>")[0]
+    assert (
+        "<li>Mean average precision at 5,000, divided by the hits found: Digits, Pixels, k = 5,000: left out, the database is" in left_out
+    )
+    assert "#table-map-at-5000" not in page, "nor do the contents lead to it"
+
+
+def test_what_is_left_out_for_one_reason_is_said_once(tmp_path):
+    table = built(write_results(tmp_path))["graded"]
+    what = "NDCG@100; NDCG@1,000; NDCG@1,000, gain s; ACG@100; ACG@1,000"
+    assert table.notes == [f"Digits, Pixels, {what}: left out, items have one label each."]
+    assert not table.panels
 
 
 def test_captions_name_definition_protocol_and_provenance(tmp_path):

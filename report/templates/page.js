@@ -11,6 +11,24 @@ function element(tag, attributes = {}, ...children) {
   return made;
 }
 
+// Contents: where they have room beside the text they are open, and mark what is read.
+const contents = document.querySelector("nav");
+const beside = matchMedia("screen and (min-width: 80rem)");
+const entries = new Map(all("a", contents).map((link) => [link.hash.slice(1), link]));
+const read = new Set();
+
+const openContents = () => (contents.querySelector("details").open = beside.matches);
+beside.addEventListener("change", openContents);
+openContents();
+
+const reader = new IntersectionObserver((changes) => {
+  for (const { target, isIntersecting } of changes) isIntersecting ? read.add(target.id) : read.delete(target.id);
+  const here = [...entries.keys()].findLast((id) => read.has(id));
+  for (const [id, link] of entries) id === here ? link.setAttribute("aria-current", "location") : link.removeAttribute("aria-current");
+  if (here && beside.matches) contents.scrollTop = entries.get(here).offsetTop - contents.clientHeight / 2;
+}, { rootMargin: "-10% 0px -85% 0px" });
+for (const id of entries.keys()) reader.observe(document.getElementById(id));
+
 // Search: a field shows the rows, of its selector, that hold every word typed.
 for (const field of all("input[data-searches]")) {
   const said = document.getElementById(field.getAttribute("aria-describedby"));
