@@ -52,14 +52,18 @@ class Layout:
 
 
 def layout(table: Table) -> Layout:
-    """The first that fits of: a column, the text, the text with labels broken into lines, and that with fewer columns a part."""
+    """The first that fits whole of: a column, the text, the text with labels broken into lines, and that with fewer columns a part.
+
+    A table that is too long for any is set as the first that is wide enough, and cut.
+    """
     every = max(1, len(table.columns))
     tried = [Layout(False, size, None, every) for size in (SMALL, FOOTNOTE)]
     tried += [Layout(True, size, label, every) for label in (None, LABEL) for size in SIZES]
     group = max([span for _, span in table.groups], default=every)  # a part has whole groups where it can, or about as many as another
     fewer = [count for count in range(every - 1, 0, -1) if count % group == 0] + [-(-every // parts) for parts in range(2, every + 1)]
     tried += [Layout(True, SCRIPT, LABEL, count) for count in fewer]
-    return next((choice for choice in tried if _fits(table, choice)), tried[-1])
+    fitting = [choice for choice in tried if _fits(table, choice)] or tried[-1:]
+    return next((choice for choice in fitting if len(parts(table, choice)) == 1), fitting[0])
 
 
 def _fits(table: Table, chosen: Layout) -> bool:

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,14 @@ def test_a_table_takes_the_narrowest_place_that_it_fits():
     assert [(layout.environment, layout.columns) for layout in chosen] == [("table", 2), ("table*", 7), ("table*", 7)]
     assert latex_layout.layout(made_up(5, label="BGAN: " + "a very long name " * 4)).label == latex_layout.LABEL
     assert r"\multicolumn{7}{c}{0.6}" in latex.render(made_up(14, span=True), [])
+
+
+def test_a_table_too_long_for_a_column_with_its_notes_is_whole_across_both():
+    for notes, environment in (([], "table"), (["word " * 200], "table*")):
+        table = replace(made_up(2, rows=34), notes=notes)
+        chosen = latex_layout.layout(table)
+        assert (chosen.environment, len(latex_layout.parts(table, chosen))) == (environment, 1)
+    assert latex_layout.layout(made_up(2, rows=200)).environment == "table", "whole nowhere, so as narrow as it can be"
 
 
 def test_a_deviation_below_what_is_printed_is_text_too():
