@@ -64,14 +64,19 @@ def _settings(results: Results, entry: Declaration, panels: list[Panel]) -> Iter
     kinds = {method.get("tuned", "") for method in results.methods if method["name"] in shown}
     if not any(value.metric for value in entry.values) or not kinds - {""}:
         return
-    tried = results.experiment["tried"].values()
-    counts = sorted({len(method["trials"]) for dataset in tried for method in dataset["methods"].values()})
+    tried = results.experiment["tried"]
+    counts = sorted({len(method["trials"]) for dataset in tried.values() for method in dataset["methods"].values()})
     yield (
         f"(tuned): the best of {' or '.join(map(str, counts))} settings by mean mAP over code lengths on validation labels, queries and"
         " database both from the training part, one other seed; then trained on the whole of it."
     )
     if "bgan" in kinds:
         yield "(BGAN's tuning): the setting so chosen for BGAN, where another was chosen for the row itself."
+    pairs = {panel.pair for panel in panels}
+    elsewhere = [name for name in tried if any(pair.dataset == name and pair.features != tried[name]["features"] for pair in pairs)]
+    if elsewhere:
+        chosen = ", ".join(f"{tried[name]['features']} for {name}" for name in elsewhere)
+        yield f"Chosen on other features: {chosen}."
     yield "Other rows: fixed settings, the same for all data sets."
 
 

@@ -584,11 +584,15 @@ def test_rows_with_settings_chosen_on_validation_labels_stand_beside_the_others_
     assert [row.name for row in found["loss-components"].panels[0].rows] == order
     assert "(tuned): the best of 2 or 3 settings by mean mAP over code lengths on validation labels" in found["loss-components"].caption
     assert "Other rows: fixed settings" in found["map"].caption
+    assert "other features" not in found["map"].caption
     assert "fixed settings" not in found["costs"].caption
     assert [cell.text for cell in cells(found["settings-digits"], "bgan")] == ["0.600", "0.700", "\N{EN DASH}"]
     assert [cell.best for cell in cells(found["settings-digits"], "itq")] == [True, False, False]
     assert "BGAN: setting 1: as it is; setting 2: learning_rate 0.003; setting 3: epochs 5." in found["settings-digits"].notes
     assert r"\textbf{0.700}" in latex.render(found["settings-digits"], [])
+    described["tried"]["digits"]["features"] = "gist"
+    (folder / "experiment.json").write_text(json.dumps(described))
+    assert "Chosen on other features: gist for digits." in built(folder)["map"].caption
 
 
 def test_settings_that_no_row_has_are_no_table(tmp_path):
