@@ -141,7 +141,8 @@ def provenance(results: Results, pairs: list[Pair]) -> str:
     experiment = results.experiment
     commit = experiment["commit"][:12] + (" (modified)" if experiment["dirty"] else "")
     noted = dict.fromkeys(_features_note(experiment["features"]["/".join(pair)]) for pair in pairs)
-    partial = "Partial: not every run is done. " if experiment["partial"] else ""
+    states = [run["status"] for run in results.all_runs()]
+    partial = f"Partial: {states.count('done'):,} of {len(states):,} runs are done. " if experiment["partial"] else ""
     return f"{partial}Commit {commit}, {experiment['date'][:10]}." + (f" Features: {'; '.join(noted)}." if noted else "")
 
 

@@ -152,7 +152,12 @@ def _control_row(results: Results, pair: Pair, control: dict, entry: Declaration
 
 
 def _with_best(rows: list[Row]) -> list[Row]:
-    """Mark the highest printed number of each column, ties all; a mean over fewer seeds than the others competes with none."""
+    """Mark the highest printed number of each column, ties all; a mean over fewer seeds than the others competes with none.
+
+    One row alone is the best of nothing.
+    """
+    if len(rows) < 2:
+        return rows
     marked = [list(row.cells) for row in rows]
     for place, cells in enumerate(zip(*marked, strict=True)):
         printed = [float(cell.text.replace(",", "")) if cell.state == "complete" else -math.inf for cell in cells]

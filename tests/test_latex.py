@@ -232,3 +232,8 @@ def test_bold_is_on_the_printed_maximum_and_on_all_that_tie_with_it(numbers, dec
     source = latex.body(1, Panel("p", DIGITS, None, rows, []), latex_layout.Layout(False, latex_layout.SMALL, None, 1))
     bold = re.findall(r"\\textbf\{([\d.]+)\}", source)
     assert bold == [row.cells[0].text for row in rows if row.cells[0].text == max(row.cells[0].text for row in rows)]
+
+
+def test_one_method_alone_is_the_best_of_nothing(tmp_path):
+    found = built(write_results(tmp_path, methods=[("itq", "ITQ", 0.4, True)]))
+    assert not any(cell.best for row in found["map"].panels[0].rows for cell in row.cells)
