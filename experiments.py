@@ -417,6 +417,8 @@ def consumed(dataset: str, features: str, name: str, config: dict) -> list[str]:
     unknown = [argument for argument in part.consumes if argument not in files]
     if unknown:
         raise BenchmarkError(f"methods/{part.name}.py asks for {unknown[0]!r}: a method may consume {', '.join(files)}")
+    if "sample" in part.literals and "neighbours" in part.consumes:
+        raise BenchmarkError(f"methods/{part.name}.py has `sample` and asks for neighbours, which are of all training images: drop one")
     always = [f"{DATASET}/split.npz", *described_by(part).values()]
     return [pattern.format(**place) for pattern in [*(files[argument] for argument in part.consumes), *always]]
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 SYSTEM = Path("/dev")
-LOCKS = Path(tempfile.gettempdir(), f"bgan-bench-gpus-{os.getuid()}")  # of this machine, whatever the checkout
+# Of this machine, whatever the checkout; Slurm may number the devices of each of its jobs from 0, and shows none to two jobs.
+LOCKS = Path(tempfile.gettempdir(), "-".join(filter(None, [f"bgan-bench-gpus-{os.getuid()}", os.environ.get("SLURM_JOB_ID")])))
 _held = []  # open files: they hold the lock, and the kernel closes them when the process ends, however it ends
 
 
@@ -27,6 +29,7 @@ def lease(patient: bool = True) -> str | None:
 
     Where all are taken it waits for one, or, not `patient`, returns None. To be called before CUDA starts, which reads the variable once.
     """
+    told = False
     while devices := [] if _held else names():
         for name in devices:
             LOCKS.mkdir(mode=0o700, exist_ok=True)
@@ -41,5 +44,8 @@ def lease(patient: bool = True) -> str | None:
             return name
         if not patient:
             return None
+        if not told:
+            print(f"waiting for a GPU: other jobs have {', '.join(devices)}", file=sys.stderr, flush=True)
+            told = True
         time.sleep(1)
     return os.environ["CUDA_VISIBLE_DEVICES"] if _held else None

@@ -43,7 +43,7 @@ from experiments import (
 
 BLOCK = 8192  # images encoded at a time
 GATHERED = 512  # rows read at a time that may lie far apart: the system maps up to 64 KiB around each
-SMALLER = ("batch", "image_size", "width")  # keywords of deep methods that memory grows with
+SMALLER = ("batch", "image_size", "width", "encoder_size")  # keywords of deep methods that memory grows with
 
 
 def main() -> None:

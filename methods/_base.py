@@ -15,11 +15,12 @@ class Hasher:
 
     `__init__(self, n_bits, *, seed=0, ...)` only stores; its keywords and their defaults are the method's settings. A method
     without randomness leaves `seed` out, and then runs once. `fit` and `encode` declare by the names of their arguments what they
-    consume: `features` (n, d) float32, `images` (n, h, w, 3) uint8, and in `fit` alone `neighbours` (n, 64) int32, ranked nearest
-    training images, each image itself first; in `encode` alone `codes` (n, n_bits) bool, from the file `path` of a user. Arguments are
-    read only. Learned state ends in `_`; a dict `extras_` of arrays (curves, pictures) is kept beside the codes, and a dict `facts_` in
-    run.json: saturated, the share of units past the slope of their activation at the end of training; weights_sha256, of the file that
-    a pretrained network came from. `checkpoint` is where long training may keep its state, set by the workflow.
+    consume: `features` (n, d) float32, `images` (n, h, w, 3) uint8, and in `fit` alone `neighbours` (n, min(64, n)) int32, ranked
+    nearest training images, each image itself first; in `encode` alone `codes` (n, n_bits) bool, from the file `path` of a user.
+    Arguments are read only. Learned state ends in `_`; a dict `extras_` of arrays (curves, pictures) is kept beside the codes, and a dict
+    `facts_` in run.json: saturated, the share of units past the slope of their activation at the end of training, where it has one;
+    weights_sha256, of the file that a pretrained network came from. `checkpoint` is where long training may keep its state, set by the
+    workflow.
     """
 
     label: str

@@ -15,7 +15,6 @@ from experiments import CACHE, data_folder
 PRETRAINED = {"vgg19": 4096, "squeezenet1_1": 512}  # networks that can be trained further, and the width of what their last layer sees
 ENCODERS = ("conv", "features", *PRETRAINED)
 PRECISIONS = ("float32", "bfloat16")
-RELEASED_SIZE = 64  # pixels: the side of the images that BGAN's released generator makes
 
 
 class Encoder(nn.Module):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
+import math
 import time
 import zipfile
 from collections.abc import Iterator
@@ -16,7 +18,7 @@ from torch import nn
 import storage
 from experiments import BenchmarkError, one_line
 
-OPTIMISERS = ("adam", "sgd")
+OPTIMISERS = ("adam", "adam-tensorflow", "sgd")
 
 
 def device() -> torch.device:
@@ -72,7 +74,7 @@ class Checkpoint:
         for part, state in zip(self.parts, kept["parts"], strict=True):
             part.load_state_dict(state)
         self.noise.set_state(kept["noise"].cpu())
-        return list(kept["history"])
+        return list(kept["history"].to(self.noise.device))
 
     def _read(self) -> dict:
         """What was kept. torch.load checks no checksum, so a damaged file would train on to other codes: it is removed instead."""
@@ -80,8 +82,12 @@ class Checkpoint:
             with zipfile.ZipFile(self.path) as archive:
                 damaged = archive.testzip()
             if damaged is None:
-                return torch.load(self.path, weights_only=True, map_location=self.noise.device)
-        except Exception as error:  # whatever the two raise for damaged bytes
+                return torch.load(self.path, weights_only=True, map_location="cpu")  # the parts move what they take
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever the two raise for damaged bytes: one that leads to no place in the file is EINVAL
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:
+                raise
             damaged = one_line(error)
         self.path.unlink()
         raise BenchmarkError(f"{self.path} was damaged ({damaged}) and is removed: the same command trains from the beginning")
@@ -117,10 +123,14 @@ def to_tensor(array: np.ndarray, place: torch.device) -> torch.Tensor:
 
 def rows_of(kept: torch.Tensor, rows: np.ndarray, place: torch.device) -> torch.Tensor:
     """Rows of a tensor on the device; where it is kept in memory, a batch is copied while the device still works on the last."""
-    batch = kept[torch.from_numpy(rows).to(kept.device)]
-    if batch.device.type == place.type:
-        return batch
-    return batch.pin_memory().to(place, non_blocking=True)
+    return to_device(kept[to_device(torch.from_numpy(rows), kept.device)], place)
+
+
+def to_device(tensor: torch.Tensor, place: torch.device) -> torch.Tensor:
+    """The tensor on the device; the copy does not wait for what the device still works on."""
+    if tensor.device.type == place.type:
+        return tensor
+    return tensor.pin_memory().to(place, non_blocking=True)
 
 
 def batches(n: int, size: int, epochs: int, seed: int) -> Iterator[tuple[int, np.ndarray]]:
@@ -135,10 +145,29 @@ def batches(n: int, size: int, epochs: int, seed: int) -> Iterator[tuple[int, np
 
 
 def optimiser_of(network: nn.Module, name: str, learning_rate: float, epsilon: float) -> torch.optim.Optimizer:
-    """Adam, or stochastic gradient descent with momentum 0.9, for all parameters of a network. name: one of OPTIMISERS."""
+    """Adam, as here or as in TensorFlow, or stochastic gradient descent with momentum 0.9, for all parameters of a network."""
     if name == "sgd":
         return torch.optim.SGD(network.parameters(), learning_rate, momentum=0.9)
+    if name == "adam-tensorflow":
+        return TensorFlowAdam(network, learning_rate, epsilon)
     return torch.optim.Adam(network.parameters(), learning_rate, eps=epsilon, fused=True)
+
+
+class TensorFlowAdam(torch.optim.Adam):
+    """Adam with epsilon added to the second moment before its bias is corrected, TensorFlow's "epsilon hat".
+
+    Source: tf.compat.v1.train.AdamOptimizer; Kingma & Ba, ICLR 2015, end of section 2. Early steps with a large epsilon are smaller.
+    """
+
+    def __init__(self, network: nn.Module, learning_rate: float, epsilon: float):
+        self.epsilon = epsilon
+        super().__init__([{"params": list(network.parameters()), "taken": 0}], learning_rate, fused=True)
+
+    def step(self, closure=None):
+        for group in self.param_groups:
+            group["taken"] += 1  # a checkpoint keeps it
+            group["eps"] = self.epsilon / math.sqrt(1 - group["betas"][1] ** group["taken"])
+        return super().step(closure)
 
 
 def accumulate(objective: torch.Tensor, networks: list[nn.Module]) -> None:

@@ -4,47 +4,23 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+import methods._nets as nets
+import methods._training as training
 from methods._base import Hasher
 from methods._neighbourhood import TIES, similar_pairs
-from methods._nets import (
-    ACTIVATIONS,
-    ENCODERS,
-    PRECISIONS,
-    PRETRAINED,
-    Discriminator,
-    Encoder,
-    Generator,
-    resized,
-    straight_through,
-    trunk_of,
-)
-from methods._training import (
-    OPTIMISERS,
-    Checkpoint,
-    accumulate,
-    batches,
-    check_choices,
-    check_finite,
-    device,
-    initialised_by,
-    optimiser_of,
-    rows_of,
-    stream,
-    to_tensor,
-)
 from progress import Progress
 
 CHOICES = {
     "ties": TIES,
-    "activation": tuple(ACTIVATIONS),
+    "activation": tuple(nets.ACTIVATIONS),
     "generator_input": ("relaxed", "binary", "noisy"),
     "discriminator_sees": ("reconstructions", "noise", "both"),
-    "encoder": ENCODERS,
-    "precision": PRECISIONS,
-    "optimiser": OPTIMISERS,
+    "encoder": nets.ENCODERS,
+    "precision": nets.PRECISIONS,
+    "optimiser": training.OPTIMISERS,
 }
 ENCODED = 512  # images encoded at a time by a small encoder; a pretrained one takes as many as in a batch of training
-SATURATED = 0.99  # a unit of larger magnitude hardly learns any more
+SLOPED, SATURATED = ("tanh", "app"), 0.99  # activations with an end of their slope; a unit of larger magnitude hardly learns any more
 PICTURES = 16  # training images kept with the run, beside what the generator makes of their codes
 
 
@@ -53,18 +29,22 @@ class BGAN(Hasher):
 
     Source: Song et al., AAAI 2018 (arXiv 1708.04150), and the authors' code, github.com/htconquer/BGAN at 1c121b9.
     Differs from the paper: by default a small network trained from scratch ("conv") or a head on given features ("features") instead
-    of its encoder, "vgg19"; generator and discriminator of an eighth of the released width, on images of at most 32 pixels. Of "vgg19",
-    and of the lighter "squeezenet1_1", every layer is trained further; weights, sha256, encoder_size (pixels a side) and precision are
-    those of Pretrained. What the paper says of loss weights, the schedule of beta, batch, learning rate and epochs is not known to us.
-    The released code's are taken: weights 10, 1 and 1, its list of betas in equal stages (it never leaves the first), batch 40,
-    learning rate 0.001 (with Adam's usual epsilon instead of 1), and 20 epochs, those of the codes that its evaluation script names.
+    of its encoder, "vgg19"; generator and discriminator of an eighth of the released width, on images of at most 32 pixels, the side a
+    multiple of 8 (enlarge: of image_size whatever theirs is, as released). Of "vgg19", and of the lighter "squeezenet1_1", every layer
+    is trained further; weights, sha256, encoder_size (pixels a side) and precision are those of Pretrained. What the paper says of loss
+    weights, the schedule of beta, batch, learning rate and epochs is not known to us. The released code's are taken: weights 10, 1 and
+    1, though its pair loss has no half and its perceptual loss is 10 / 3 of the mean here; its list of betas in equal stages (it never
+    leaves the first), batch 40, learning rate 0.001 (with Adam's usual epsilon instead of 1), and 20 epochs, those of the codes that its
+    evaluation script names. As in the code, not the paper: the perceptual loss is on the discriminator's last hidden layer, and the
+    generator minimises -log D. As in neither: PyTorch's initial weights and batch normalisation, and logarithms that are not clipped.
 
-    Where code and paper differ, or the paper is unknown, a keyword offers both. Neighbourhood: k1, k2, ties, second_step; pair loss:
+    Where else they differ, or the paper is unknown, a keyword offers both. Neighbourhood: k1, k2, ties, second_step; pair loss:
     scale_by_length (the inner product over L: the paper's, by all indirect evidence), weight_quantisation (the released code's term);
     activation: tanh (the paper's and the code's), app (the paper's second), ste, two-step; betas: one entry an equal stage of
     epochs; generator_input: the relaxed code, the binary code (the paper's claim), or the code with noise of learned variance (the
     released code); discriminator_sees: reconstructions (the paper's figure), generations from Gaussian noise (the code), or both;
-    adversarial_to_encoder: whether the encoder too answers to the adversary.
+    adversarial_to_encoder: whether the encoder too answers to the adversary; optimiser: Adam as PyTorch or as TensorFlow has it (the
+    code's), which differ where epsilon is large, or plain descent.
     """
 
     label, citation, uses_gpu = "BGAN", "song2018binary", True
@@ -95,6 +75,7 @@ class BGAN(Hasher):
         weight_adversarial=1.0,
         adversarial_to_encoder=False,
         image_size=32,
+        enlarge=False,
         width=0.125,
         optimiser="adam",
         learning_rate=1e-3,
@@ -111,80 +92,92 @@ class BGAN(Hasher):
         self.generator_input, self.discriminator_sees = generator_input, discriminator_sees
         self.weight_pixel, self.weight_perceptual = weight_pixel, weight_perceptual
         self.weight_adversarial, self.adversarial_to_encoder = weight_adversarial, adversarial_to_encoder
-        self.image_size, self.width = image_size, width
+        self.image_size, self.enlarge, self.width = image_size, enlarge, width
         self.optimiser, self.learning_rate, self.epsilon = optimiser, learning_rate, epsilon
         self.batch, self.epochs = batch, epochs
 
     def fit(self, images, features, neighbours):
-        check_choices(self, CHOICES)
-        self.device_ = device()
+        self._check()
+        self.device_ = training.device()
         similar = similar_pairs(neighbours, self.k1, self.k2, self.second_step, self.ties)
-        self.size_ = min(self.image_size, images.shape[1])
+        side = self.image_size if self.enlarge else min(self.image_size, images.shape[1])
+        self.size_ = -(-side // 8) * 8  # the generator doubles a side three times
         self._build(features)
-        self.noise_ = stream(self.seed, "noise", self.device_)
-        pixels = to_tensor(images, self.device_)
-        inputs = to_tensor(features, self.device_) if self.encoder == "features" else pixels
+        self.noise_ = training.stream(self.seed, "noise", self.device_)
+        pixels = training.to_tensor(images, self.device_)
+        inputs = training.to_tensor(features, self.device_) if self.encoder == "features" else pixels
         per_epoch = len(images) // self.batch
-        checkpoint = Checkpoint(self.checkpoint, self.networks_ + self.optimisers_, self.noise_)
+        checkpoint = training.Checkpoint(self.checkpoint, self.networks_ + self.optimisers_, self.noise_)
         history = checkpoint.resume()
         progress = Progress(f"bgan {self.n_bits} bits", total=self.epochs * per_epoch, unit="batches", done=len(history))
-        for step, (epoch, rows) in enumerate(batches(len(images), self.batch, self.epochs, self.seed)):
+        for step, (epoch, rows) in enumerate(training.batches(len(images), self.batch, self.epochs, self.seed)):
             if step < progress.done:
                 continue
             beta = self.betas[epoch * len(self.betas) // self.epochs]
-            targets = torch.from_numpy(similar[rows][:, rows].toarray() * 2.0 - 1.0).float().to(self.device_)  # (B, B), -1 or +1
-            seen, drawn = rows_of(inputs, rows, self.device_), rows_of(pixels, rows, self.device_)
-            with initialised_by(self.seed, f"dropout/{step}"):  # a stream for each step: there is no state to keep
-                curves = self._step(seen, drawn, targets, beta) | {"beta": torch.tensor(beta, device=self.device_)}
+            targets = torch.from_numpy(similar[rows][:, rows].toarray() * 2.0 - 1.0).float()  # (B, B), -1 or +1
+            seen, drawn = training.rows_of(inputs, rows, self.device_), training.rows_of(pixels, rows, self.device_)
+            with training.initialised_by(self.seed, f"dropout/{step}"):  # a stream for each step: there is no state to keep
+                curves = self._step(seen, drawn, training.to_device(targets, self.device_), beta)
+            curves |= {"beta": torch.full((), beta, device=self.device_)}
             history.append(torch.stack(list(curves.values())))
             progress.advance(**curves)
             checkpoint.keep(history, left=progress.total - len(history))
             if len(history) % per_epoch == 0:
-                check_finite(curves, epoch)
+                training.check_finite(curves, epoch)
         for network in self.networks_:
             network.eval()
         means = torch.stack(history).unflatten(0, (self.epochs, per_epoch)).mean(1).cpu()  # (epochs, curves)
-        self.facts_ |= {"saturated": float(means[-1, list(curves).index("saturated")])}
+        if "saturated" in curves:
+            self.facts_ |= {"saturated": float(means[-1, list(curves).index("saturated")])}
         self.extras_ = {"curves": means.numpy(), "curve_names": np.array(list(curves))}
-        self.extras_ |= self._pictures(*(rows_of(kept, np.arange(PICTURES), self.device_) for kept in (inputs, pixels)))
+        shown = np.arange(min(PICTURES, len(images)))
+        self.extras_ |= self._pictures(*(training.rows_of(kept, shown, self.device_) for kept in (inputs, pixels)))
         return self
 
     def encode(self, images, features):
         with torch.no_grad():
-            inputs = to_tensor(features if self.encoder == "features" else images, self.device_)
-            size = self.batch if self.encoder in PRETRAINED else ENCODED
+            inputs = training.to_tensor(features if self.encoder == "features" else images, self.device_)
+            size = self.batch if self.encoder in nets.PRETRAINED else ENCODED
             represented = [self._represent(block.to(self.device_))[0] for block in inputs.split(size)]
         return torch.cat(represented).cpu().numpy() >= 0
 
+    def _check(self):
+        """Raise ValueError for keywords that are none of their choices, or that say nothing together."""
+        training.check_choices(self, CHOICES)
+        if self.epochs < 1 or not self.betas:
+            raise ValueError(f"epochs is {self.epochs} and betas {self.betas}: expected at least one of each")
+        if self.adversarial_to_encoder and self.discriminator_sees == "noise":
+            raise ValueError('adversarial_to_encoder changes nothing where discriminator_sees is "noise": expected reconstructions or both')
+
     def _build(self, features):
         """Encoder, generator and discriminator, and their optimisers, each from its own random stream."""
-        with initialised_by(self.seed, "encoder"):
-            trunk = trunk_of(self.encoder, features, self.weights, self.sha256, self.encoder_size, self.precision)
-            encoder = Encoder(*trunk, self.n_bits, noisy=self.generator_input == "noisy")
-        self.facts_ = {"weights_sha256": trunk[0].weights_sha256} if self.encoder in PRETRAINED else {}
-        with initialised_by(self.seed, "generator"):
-            generator = Generator(self.n_bits, self.size_, self.width)
-        with initialised_by(self.seed, "discriminator"):
-            discriminator = Discriminator(self.size_, self.width)
+        with training.initialised_by(self.seed, "encoder"):
+            trunk = nets.trunk_of(self.encoder, features, self.weights, self.sha256, self.encoder_size, self.precision)
+            encoder = nets.Encoder(*trunk, self.n_bits, noisy=self.generator_input == "noisy")
+        self.facts_ = {"weights_sha256": trunk[0].weights_sha256} if self.encoder in nets.PRETRAINED else {}
+        with training.initialised_by(self.seed, "generator"):
+            generator = nets.Generator(self.n_bits, self.size_, self.width)
+        with training.initialised_by(self.seed, "discriminator"):
+            discriminator = nets.Discriminator(self.size_, self.width)
         networks = encoder, generator, discriminator
         self.networks_ = [network.to(self.device_, memory_format=torch.channels_last) for network in networks]
-        self.optimisers_ = [optimiser_of(network, self.optimiser, self.learning_rate, self.epsilon) for network in self.networks_]
+        self.optimisers_ = [training.optimiser_of(network, self.optimiser, self.learning_rate, self.epsilon) for network in self.networks_]
 
     def _represent(self, inputs):
         """Representations z (m, n_bits) of uint8 images (m, 3, h, w) or float32 features (m, d), and a log-variance or None."""
         return self.networks_[0](inputs.float() / 255 * 2 - 1 if self.encoder == "conv" else inputs)
 
     def _step(self, inputs, pixels, targets, beta):
-        """One simultaneous update of the three networks; returns their losses, the share of bits on, and of saturated units."""
+        """One simultaneous update of the three networks; returns their losses, the share of bits on, and of units past their slope."""
         represented, log_variance = self._represent(inputs)
-        codes = ACTIVATIONS[self.activation](represented, beta)  # (B, n_bits)
+        codes = nets.ACTIVATIONS[self.activation](represented, beta)  # (B, n_bits)
         losses = {"neighbourhood": neighbourhood_loss(codes, targets, self.scale_by_length), "quantisation": quantisation_loss(codes)}
         objective = self.weight_neighbourhood * losses["neighbourhood"]
         if self.weight_quantisation:
             objective = objective + self.weight_quantisation * losses["quantisation"]
         encoder, generator, discriminator = self.networks_
         if self.weight_pixel or self.weight_perceptual or self.weight_adversarial:
-            real = resized(pixels.float() / 255, self.size_)  # (B, 3, size, size)
+            real = nets.resized(pixels.float() / 255, self.size_)  # (B, 3, size, size)
             rebuilt = generator(self._generator_codes(codes, represented, log_variance))
             losses["pixel"] = functional.mse_loss(rebuilt, real)
             objective = objective + self.weight_pixel * losses["pixel"]
@@ -196,19 +189,21 @@ class BGAN(Hasher):
                 logits = self._fake_logits(seen[1][0], len(codes))
                 losses["adversarial"] = adversarial_loss(seen[0][0], logits)
                 fooling = -self.weight_adversarial * functional.logsigmoid(logits).mean()
-                accumulate(fooling, [generator, encoder] if self.adversarial_to_encoder else [generator])
-                accumulate(losses["adversarial"], [discriminator])
+                training.accumulate(fooling, [generator, encoder] if self.adversarial_to_encoder else [generator])
+                training.accumulate(losses["adversarial"], [discriminator])
         # Encoder: N + C. Generator: C + A. Discriminator: A. Each objective is differentiated for its own networks alone.
-        accumulate(objective, [encoder, generator])
+        training.accumulate(objective, [encoder, generator])
         for optimiser in self.optimisers_:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
-        losses |= {"bits on": (codes >= 0).float().mean(), "saturated": (codes.abs() > SATURATED).float().mean()}
+        losses["bits on"] = (codes >= 0).float().mean()
+        if self.activation in SLOPED:
+            losses["saturated"] = (codes.abs() > SATURATED).float().mean()
         return {name: loss.detach() for name, loss in losses.items()}
 
     def _generator_codes(self, codes, represented, log_variance):
         if self.generator_input == "binary":
-            return straight_through(represented)
+            return nets.straight_through(represented)
         if self.generator_input == "noisy":
             return codes + torch.exp(log_variance / 2) * self._noise(len(codes))
         return codes
@@ -228,7 +223,7 @@ class BGAN(Hasher):
     def _pictures(self, inputs, pixels):
         """Training images, what the generator makes of their binary codes and of random ones: uint8 (m, size, size, 3) each."""
         generator, codes = self.networks_[1], torch.where(self._represent(inputs)[0] >= 0, 1.0, -1.0)
-        pictures = {"originals": resized(pixels.float() / 255, self.size_), "rebuilt": generator(codes)}
+        pictures = {"originals": nets.resized(pixels.float() / 255, self.size_), "rebuilt": generator(codes)}
         pictures["sampled"] = generator(torch.where(self._noise(len(codes)) >= 0, 1.0, -1.0))
         return {name: (values * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy() for name, values in pictures.items()}
 

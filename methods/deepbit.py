@@ -12,8 +12,8 @@ class DeepBit(OneLayer):
     images are not given; `deepbit_rotation` has it. True gradients: the released layers' add up to zero. The step function of the even
     distribution is flat, so its gradient is taken to be that of the output. The released losses are both divided by the batch, and one
     of them already is a mean over it: with true gradients and equal weights every bit then ends up off. weight_even undoes that
-    division. Features are centred and scaled as a whole, since theirs were of one network. threshold: "global", as released, or
-    "per-bit", the mean of each.
+    division, by the first stage's batch. The images are whole, not cropped or mirrored at random. Features are centred and scaled as a
+    whole, since theirs were of one network. threshold: "global", as released, or "per-bit", the mean of each.
     """
 
     label, citation, uses_gpu = "DeepBit-style, no rotation", "lin2016learning", False

@@ -6,7 +6,7 @@ from scipy import ndimage
 
 import networks
 from experiments import BenchmarkError
-from methods._deepbit import OneLayer, Stage, even_loss, quantisation_loss, rotation_loss
+from methods._deepbit import CHOICES, OneLayer, Stage, even_loss, quantisation_loss, rotation_loss
 from methods._nets import Pretrained
 from methods._training import check_choices, device, initialised_by, to_tensor
 from progress import Progress
@@ -61,7 +61,7 @@ class DeepBitRotation(OneLayer):
         self.dropout, self.threshold = dropout, threshold
 
     def fit(self, images, features):
-        check_choices(self, {"encoder": tuple(networks.NETWORKS)})
+        check_choices(self, CHOICES | {"encoder": tuple(networks.NETWORKS)})
         first, second = (Stage(*numbers) for numbers in zip(self.iterations, self.step, self.learning_rate, self.batch, strict=True))
         rotations = self._rotations(images, features)
         self._first_stage(features, first)

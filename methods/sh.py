@@ -24,7 +24,8 @@ class SH(Hasher):
         projected = (features - self.mean_) @ self.axes_
         self.low_ = projected.min(axis=0)
         ranges = projected.max(axis=0) - self.low_  # (axes,)
-        modes = np.ceil((self.n_bits + 1) * ranges / ranges.max()).astype(int) - 1  # cosines tried along each axis
+        tried = np.ceil((self.n_bits + 1) * ranges / ranges.max()).astype(int) - 1
+        modes = np.maximum(tried, 0)  # cosines along each axis: none along one that all images are at one place of
         axis = np.repeat(np.arange(len(ranges)), modes)
         mode = np.concatenate([np.arange(1, count + 1) for count in modes])
         frequency = mode * np.pi / ranges[axis]

@@ -9,8 +9,9 @@ import experiments
 import networks
 from experiments import BenchmarkError
 from features._neighbours import nearest
+from methods import _nets as nets
 from methods._nets import PRETRAINED, Pretrained, app, straight_through
-from methods._training import Checkpoint
+from methods._training import Checkpoint, optimiser_of
 from methods.bgan import BGAN, adversarial_loss, neighbourhood_loss, quantisation_loss
 from storage import digest
 
@@ -283,10 +284,66 @@ def test_other_weights_than_stated_are_one_line(images, neighbours, small_vgg):
         fitted(images, neighbours, encoder="vgg19", **small_vgg | {"sha256": "0" * 64})
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_images_that_do_not_fit_a_gpu_are_streamed_to_the_same_codes(images, neighbours, whole, monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda place: (0, 0))
     assert (codes_of(images, neighbours) == whole).mean() > 0.99  # a GPU adds in no fixed order
+
+
+@pytest.mark.parametrize(
+    ("pixels", "keywords", "side"), [(28, {}, 32), (20, {}, 24), (8, {}, 8), (8, {"image_size": 64, "enlarge": True}, 64)]
+)
+def test_generated_images_have_a_side_that_can_be_doubled_three_times(images, neighbours, pixels, keywords, side):
+    resized = np.kron(images[:, :4, :4], np.ones((1, pixels // 4, pixels // 4, 1), np.uint8))
+    hasher = BGAN(8, **SMALL | {"epochs": 1, "width": 0.02} | keywords).fit(resized, flat(resized), neighbours)
+    assert {hasher.extras_[name].shape[1:] for name in ("originals", "rebuilt", "sampled")} == {(side, side, 3)}
+
+
+def test_fewer_images_than_pictures_are_all_shown(images, neighbours):
+    few = nearest(flat(images[:10]))
+    hasher = BGAN(8, epochs=1, batch=5, k1=2, k2=3).fit(images[:10], flat(images[:10]), few)
+    assert len(hasher.extras_["rebuilt"]) == 10
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"epochs": 0}, "epochs is 0 and betas .*: expected at least one of each"),
+        ({"betas": []}, "expected at least one of each"),
+        ({"adversarial_to_encoder": True, "discriminator_sees": "noise"}, "adversarial_to_encoder changes nothing"),
+    ],
+)
+def test_keywords_that_say_nothing_are_refused(images, neighbours, keywords, message):
+    with pytest.raises(ValueError, match=message):
+        fitted(images, neighbours, **keywords)
+
+
+@pytest.mark.parametrize("activation", nets.ACTIVATIONS)
+def test_only_an_activation_with_an_end_to_its_slope_saturates(images, neighbours, activation):
+    hasher = fitted(images, neighbours, activation=activation, epochs=1)
+    assert ("saturated" in hasher.facts_) == ("saturated" in hasher.extras_["curve_names"]) == (activation in ("tanh", "app"))
+
+
+@pytest.mark.parametrize("epsilon", [1e-8, 1.0])
+def test_adam_as_in_tensorflow_is_its_formula(epsilon):
+    """tf.compat.v1.train.AdamOptimizer: x -= rate sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + epsilon)."""
+    generator = np.random.default_rng(0)
+    network = torch.nn.Linear(3, 2, bias=False)
+    optimiser = optimiser_of(network, "adam-tensorflow", 0.1, epsilon)
+    expected = network.weight.detach().numpy().astype(np.float64)
+    m = v = 0.0
+    for step in range(1, 30):
+        gradient = generator.normal(size=(2, 3))
+        m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
+        expected = expected - 0.1 * np.sqrt(1 - 0.999**step) / (1 - 0.9**step) * m / (np.sqrt(v) + epsilon)
+        network.weight.grad = torch.from_numpy(gradient).float()
+        optimiser.step()
+        if step == 10:  # as from a checkpoint
+            state = optimiser.state_dict()
+            optimiser = optimiser_of(network, "adam-tensorflow", 0.1, epsilon)
+            optimiser.load_state_dict(state)
+    assert network.weight.detach().numpy() == pytest.approx(expected, rel=1e-5)
 
 
 def test_global_random_state_is_untouched(images, neighbours):

@@ -133,6 +133,11 @@ def test_every_image_goes_through_the_network_once_an_angle(given, images, monke
     assert sum(seen) == 4 * len(images) + 32, "the last to see that the features given are the network's"
 
 
+def test_a_wrong_threshold_is_found_before_any_image_is_rotated(given, images):
+    with pytest.raises(ValueError, match="threshold is 'median': expected one of global, per-bit"):
+        rotation_of((given[0], None), images, threshold="median")
+
+
 @pytest.mark.parametrize("other", ["pixels", "another size"])
 def test_features_of_another_network_are_said(given, images, other):
     weights, features = given

@@ -138,6 +138,14 @@ def test_every_form_of_an_import_is_a_source(plugin, imports):
     assert [path.name for path in experiments.sources("methods", "mine")] == ["_part.py", "mine.py"]
 
 
+def test_a_sample_of_the_training_images_has_no_neighbour_lists(plugin, tmp_path):
+    plugin("", "label, sample = 'Mine', 10")
+    path = tmp_path / "methods/mine.py"
+    path.write_text(path.read_text().replace("def fit(self)", "def fit(self, features, neighbours)"))
+    with pytest.raises(BenchmarkError, match=r"methods/mine.py has `sample` and asks for neighbours, which are of all training images"):
+        experiments.consumed("digits", "pixels", "mine", {})
+
+
 def test_a_variant_is_its_methods_defaults_and_what_it_sets():
     config = loaded(methods=["mine"])
     config["variants"]["methods"]["mine"] = {"of": "itq", "set": {"iterations": 3}, "label": "ITQ, 3 rounds"}

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import errno
 import json
 import os
 import random
@@ -358,7 +359,7 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_training(prepared, 
             torch.OutOfMemoryError("CUDA out of memory.\nTried"),
             "OutOfMemoryError: CUDA out of memory. Tried; too little memory: lower batch or",
         ),
-        (MemoryError("no 3 GiB"), "MemoryError: no 3 GiB; too little memory: lower batch or image_size or width$"),
+        (MemoryError("no 3 GiB"), "MemoryError: no 3 GiB; too little memory: lower batch or image_size or width or encoder_size$"),
         (
             torch.AcceleratorError("CUDA error: unknown"),
             "AcceleratorError: CUDA error: unknown; the GPU failed: run the same command again",
@@ -439,6 +440,18 @@ class TestCheckpoints:
             with pytest.raises(BenchmarkError, match=r"state.pt was damaged .* and is removed: the same command trains from the beginning"):
                 checkpoint.resume()
             assert not (tmp_path / "state.pt").exists()
+
+    @pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EIO, "I/O error")])
+    def test_a_state_that_could_not_be_read_is_kept(self, tmp_path, monkeypatch, error):
+        checkpoint = self.kept(tmp_path, monkeypatch)
+
+        def fail(*arguments, **keywords):
+            raise error
+
+        monkeypatch.setattr(torch, "load", fail)
+        with pytest.raises(type(error)):
+            checkpoint.resume()
+        assert (tmp_path / "state.pt").exists()
 
     def test_training_does_not_move_to_another_device_unasked(self, tmp_path, monkeypatch):
         checkpoint = self.kept(tmp_path, monkeypatch)

@@ -18,7 +18,7 @@ JOB = """
 import sys, time, os
 from pathlib import Path
 import gpus
-gpus.SYSTEM, gpus.LOCKS = map(Path, sys.argv[1:3])
+gpus.SYSTEM = Path(sys.argv[1])
 print(gpus.lease(), os.environ.get("CUDA_VISIBLE_DEVICES"), gpus.lease(), flush=True)
 time.sleep(60)
 """
@@ -32,11 +32,14 @@ def machine(tmp_path):
         (tmp_path / "dev" / name).touch()
     jobs = []
 
-    def start(visible=None):
-        environment = {key: value for key, value in os.environ.items() if key != "CUDA_VISIBLE_DEVICES"}
+    def start(visible=None, **variables):
+        environment = {key: value for key, value in os.environ.items() if key not in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID")}
         environment |= {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
-        command = [sys.executable, "-c", JOB, tmp_path / "dev", tmp_path / "locks"]
-        jobs.append(subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True))
+        environment |= variables | {"TMPDIR": str(tmp_path)}
+        said = (tmp_path / f"said-{len(jobs)}").open("w")
+        command = [sys.executable, "-c", JOB, tmp_path / "dev"]
+        jobs.append(subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=said, text=True))
+        said.close()
         return jobs[-1]
 
     yield start
@@ -53,14 +56,19 @@ def taken(job):
     return given
 
 
-def test_jobs_have_devices_of_their_own_and_a_killed_one_leaves_it_to_the_next(machine):
+def test_jobs_have_devices_of_their_own_and_a_killed_one_leaves_it_to_the_next(machine, tmp_path):
     jobs = [machine() for _ in range(3)]
     devices = [taken(job) for job in jobs]
     assert sorted(devices) == ["0", "1", "2"]
     waiting = machine()
-    time.sleep(0.5)
+    time.sleep(1)
     os.kill(jobs[1].pid, signal.SIGKILL)
     assert taken(waiting) == devices[1]
+    assert (tmp_path / "said-3").read_text() == "waiting for a GPU: other jobs have 0, 1, 2\n"
+
+
+def test_each_job_of_slurm_counts_its_devices_from_0(machine):
+    assert [taken(machine("0", SLURM_JOB_ID=job)) for job in ("7", "8")] == ["0", "0"]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +163,8 @@ class OnGpu(Hasher):
 '''
 
 
-def test_two_gpus_are_used_at_a_time_and_cpu_methods_run_meanwhile(tmp_path):
+def test_two_gpus_are_used_at_a_time_and_cpu_methods_run_meanwhile(tmp_path, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     copy = Copy(tmp_path / "bgan-bench")
     (copy.folder / "dev").mkdir()
     for place in range(4):

@@ -200,6 +200,12 @@ def test_sh_on_a_uniform_rectangle_gives_its_eigenfunctions():
     assert (codes[:, 1] == (np.cos(np.pi * x) >= 0)).mean() > 0.95
 
 
+def test_sh_tries_no_cosines_along_an_axis_that_all_images_are_at_one_place_of():
+    features = np.zeros((50, 8), np.float32)
+    features[:, :3] = np.random.default_rng(0).random((50, 3))
+    assert set(hashers("sh", 8).fit(features).axis_) <= {0, 1, 2}
+
+
 @pytest.mark.parametrize("name", ["pcah", "itq"])
 def test_more_bits_than_dimensions_is_said(name):
     with pytest.raises(ValueError, match="24 bits need at least as many feature dimensions, found 20"):
