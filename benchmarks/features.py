@@ -2,7 +2,7 @@
 
     python -m benchmarks.features memory squeezenet1_1_pool   # 200,000 images of 256 x 256: peak memory, and for 2,000
     python -m benchmarks.features memory vgg19_fc7 --threads 4
-    python -m benchmarks.features rate                               # images a second of every extractor, on one thread and on all, or a GPU
+    python -m benchmarks.features rate                              # images a second of every extractor, on one thread and on all, or a GPU
 
 For memory, all images are read and all rows written, by the same function as the workflow's; but the extractor works on the first blocks
 alone, whose rows stand for all others', since 200,000 images take a CPU hours to days. Each figure is of a process of its own.
