@@ -283,6 +283,7 @@ def test_other_weights_than_stated_are_one_line(images, neighbours, small_vgg):
         fitted(images, neighbours, encoder="vgg19", **small_vgg | {"sha256": "0" * 64})
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_images_that_do_not_fit_a_gpu_are_streamed_to_the_same_codes(images, neighbours, whole, monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda place: (0, 0))

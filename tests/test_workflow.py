@@ -39,9 +39,11 @@ class Parity(Hasher):
         self.n_bits = n_bits
 
     def fit(self, features):
+        assert not features.flags.writeable
         return self
 
     def encode(self, features):
+        assert not features.flags.writeable
         return (features[:, : self.n_bits] * 255).astype(int) % 2 == 0
 '''
 
@@ -321,7 +323,7 @@ def test_every_shipped_configuration_can_be_planned(config, copy):
     copy.run("--dry-run", config=f"config/{config}")
 
 
-def test_a_method_sees_read_only_arrays_and_its_codes_are_packed(copy):
+def test_codes_are_kept_packed(copy):
     stored = np.load(copy.folder / "results/runs/digits/pixels/pcah/12bit/seed0/codes.npz")
     assert (stored["codes"].shape, int(stored["bits"])) == ((1797, 2), 12)
 
