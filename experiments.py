@@ -294,7 +294,7 @@ def _check_entry(floor: str, entry: dict, where: str, config: dict) -> None:
         if entry.get(key) and floor not in floors:
             raise BenchmarkError(f"{where}: {key} is a key for {' and '.join(floors)} alone")
     known = config.get("variants", {}).get(floor, {}).get(entry["of"])
-    if known and entry["of"] not in plugins(floor):
+    if known and entry["of"] not in plugins(floor) and known["of"] in plugins(floor):
         settings = ", ".join(f"{key}: {json.dumps(value)}" for key, value in (known.get("set") or {}).items())
         begin = f"{{of: {known['of']}, set: {{{settings}}}}}"
         raise BenchmarkError(f"{where}: {entry['of']!r} is a variant itself: begin with {begin}, and add your own settings")

@@ -84,6 +84,7 @@ def test_the_encoder_of_features_from_a_file_is_that_file():
         ({"of": "itq", "set": {"seed": 3}}, "seeds are set by the key 'seeds'"),
         ({"of": "itq", "set": {"iterations": None}}, "found None, expected a value like the default 50"),
         ({"of": "itk"}, "variants: methods: mine: 'itk' is unknown"),
+        ({"of": "mine"}, "variants: methods: mine: 'mine' is unknown: expected one of bgan"),
         ({"of": "bgan-k10-k15"}, r"'bgan-k10-k15' is a variant itself: begin with \{of: bgan, set: \{k1: 10, k2: 15\}\}"),
         ({"of": "itq", "neighbours": "l2"}, "variants: methods: mine: neighbours is a key for features alone"),
         ({"of": "bgan", "set": {"learning_rate": "1e-4"}}, "found '1e-4', .*; to YAML this is a text: write 1.0e-4"),
