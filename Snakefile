@@ -8,7 +8,9 @@ from snakemake.utils import min_version, validate
 min_version("9.27")
 sys.path.insert(0, workflow.basedir)
 
+import errors
 import experiments
+import plugins
 import preflight
 import provenance
 from experiments import DATASET, FEATURES, LOG, RUN, SCORES, BenchmarkError
@@ -26,7 +28,7 @@ try:
     experiments.runs(config)
     provenance.check_arrays(experiments.grid(config))
 except (WorkflowError, BenchmarkError) as error:
-    sys.exit(f"config: {experiments.explain(error)}")
+    sys.exit(f"config: {errors.explain(error)}")
 
 PLAN = experiments.plan_text(config | {"configfiles": [os.path.relpath(path) for path in workflow.overwrite_configfiles]})
 os.environ |= experiments.job_environment(config, workflow.cores)
@@ -159,7 +161,7 @@ rule encode:
 
 rule score:
     input:
-        experiments.relative(experiments.sources("evaluation", "scoring")),
+        plugins.relative(plugins.sources("evaluation", "scoring")),
         lambda w: experiments.scored_inputs(w.dataset, w.features, w.variant, config),
         f"{DATASET}/labels.npy",
         f"{DATASET}/split.npz",
@@ -182,7 +184,7 @@ rule score:
 
 rule collect:
     input:
-        experiments.relative(experiments.sources("evaluation", "collecting")),
+        plugins.relative(plugins.sources("evaluation", "collecting")),
         experiments.outcomes(config),
     output:
         "results/metrics.csv",
@@ -203,7 +205,7 @@ rule collect:
 # Once nothing else is at work: it waits for all runs, and asks for every core.
 rule timing:
     input:
-        experiments.relative(experiments.sources("evaluation", "timing")),
+        plugins.relative(plugins.sources("evaluation", "timing")),
         rules.collect.output,
     output:
         "results/timing.csv",
@@ -223,7 +225,7 @@ rule timing:
 
 rule report:
     input:
-        experiments.floor_sources("report"),
+        plugins.floor_sources("report"),
         rules.collect.output,
         rules.timing.output if config["timed"] else [],
     output:

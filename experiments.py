@@ -1,23 +1,24 @@
 """What is run: from a configuration to a list of runs, and from a run to its place on disk.
 
-The Snakefile and every floor ask this module; nothing else knows a path or resolves a name. Files that hold a method, a data set or
-an extractor are read as source text and never imported here, so that planning a grid costs no import of torch. Standard library only.
+The Snakefile and every floor ask this module; nothing else knows a path or resolves a name. What a file of a floor says comes from
+plugins.py, which imports none, so that planning a grid costs no import of torch. Standard library only.
 """
 
 from __future__ import annotations
 
-import ast
-import functools
 import json
 import math
 import os
 import re
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent
+import plugins
+from errors import BenchmarkError as BenchmarkError  # every floor has these three from here
+from errors import one_line as one_line
+from plugins import ROOT as ROOT
 
 CACHE = "cache"
 DATASET = CACHE + "/datasets/{dataset}"
@@ -33,27 +34,14 @@ DESCRIPTIONS = {
 LOG = "logs/runs/{dataset}/{features}/{variant}/{bits}bit/seed{seed}"
 SCORES = "results/scores/{dataset}/{features}/{variant}"
 
-DECLARED = {  # attributes of a plugin's class that are read from its source: their types, and these in words
-    "label": (str, "a text"),
-    "citation": ((str, type(None)), "a text or None"),
-    "uses_gpu": (bool, "True or False"),
-    "needs_files": (bool, "True or False"),
-    "sample": (int, "a whole number"),
-    "protocols": (tuple, "a tuple of texts"),
-}
-WORK = {"datasets": ("load",), "features": ("extract",), "methods": ("fit", "encode")}  # functions of a plugin's class
 DATA_VARIABLE = "BGAN_BENCH_DATA"
-GROUND = ("experiments", "preflight", "provenance", "gpus", "storage", "progress", "downloads", "networks", "codes")
+GROUND = ("errors", "plugins", "experiments", "preflight", "provenance", "gpus", "storage", "progress", "downloads", "networks", "codes")
 USER_FILES = ("path", "database_path", "names", "images")  # keywords that may name a file or folder below the data folder
 TEXTS = (*USER_FILES, "sha256")  # whose default, none or null, does not say that they are texts
 WEIGHTS = "weights"  # another, of a file that its name or the settings tell the digest of
 VALIDATION = "-validation"  # after a data set's name: the protocol within its training part, for choosing settings
 METRICS = ("centred-cosine", "cosine", "l2")  # of the neighbour lists, the default first
 CONTROLS = {"exact-cosine": "Exact cosine", "exact-l2": "Exact Euclidean"}
-
-
-class BenchmarkError(Exception):
-    """A mistake that a user can mend. Every floor prints it as one line and exits with 1."""
 
 
 @dataclass(frozen=True, order=True)
@@ -76,30 +64,11 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Component:
-    """The one public class of a plugin file: what its source says, without importing it.
-
-    literals: class attributes; keywords: those of `__init__` with their defaults; consumes: names of the arguments of its work.
-    """
-
-    floor: str
-    name: str
-    class_name: str
-    literals: dict = field(repr=False)
-    keywords: dict = field(repr=False)
-    consumes: tuple[str, ...]
-
-    @property
-    def label(self) -> str:
-        return self.literals["label"]
-
-
-@dataclass(frozen=True)
 class Variant:
     """A component under a name, with the keywords that the configuration gives it."""
 
     name: str
-    component: Component
+    component: plugins.Component
     settings: dict
     label: str
     note: str = ""
@@ -120,149 +89,9 @@ class Variant:
         return "seed" in self.component.keywords and any("{seed}" in path for path in paths or ["{seed}"])
 
 
-def plugin_path(floor: str, name: str) -> Path:
-    return ROOT / floor / f"{name}.py"
-
-
-def plugins(floor: str) -> list[str]:
-    """Names of the plugin files of a floor: the folder listing is the catalogue."""
-    return sorted(path.stem for path in (ROOT / floor).glob("*.py") if not path.stem.startswith("_"))
-
-
-def component(floor: str, name: str) -> Component:
-    """Read one plugin's class, its literal attributes and the keywords of its `__init__` from the source.
-
-    Raises BenchmarkError if there is no such file, if it cannot be parsed, or if it has not exactly one public class.
-    """
-    path = plugin_path(floor, name)
-    if name not in plugins(floor):
-        raise BenchmarkError(f"{name!r} is unknown: expected one of {', '.join(plugins(floor))}, or a new file {floor}/{name}.py")
-    return _parse(floor, name, path.stat().st_mtime_ns)
-
-
-@functools.cache
-def _parse(floor: str, name: str, modified: int) -> Component:
-    path = plugin_path(floor, name)
-    shown = path.relative_to(ROOT)
-    classes = [node for node in _tree(path).body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
-    if len(classes) != 1:
-        found = ", ".join(node.name for node in classes) or "none"
-        raise BenchmarkError(f"{shown} must define exactly one public class; found {found}")
-    body = classes[0].body
-    functions = {node.name: node for node in body if isinstance(node, ast.FunctionDef)}
-    missing = [name for name in ("__init__", *WORK[floor]) if name not in functions]
-    if missing:
-        raise BenchmarkError(f"{shown}: class {classes[0].name} needs a function {missing[0]}; see {floor}/_base.py")
-    return Component(
-        floor=floor,
-        name=name,
-        class_name=classes[0].name,
-        literals=_declared(body, f"{shown}: class {classes[0].name}"),
-        keywords=_keywords(functions["__init__"], shown),
-        consumes=tuple(sorted({argument.arg for name in WORK[floor] for argument in functions[name].args.args[1:]})),
-    )
-
-
-def _tree(path: Path) -> ast.Module:
-    shown = path.relative_to(ROOT)
-    try:
-        return ast.parse(path.read_text(encoding="utf-8"))
-    except SyntaxError as error:
-        line = f", line {error.lineno}" if error.lineno else ""
-        raise BenchmarkError(f"{shown}{line}: {error.msg}") from None
-    except (OSError, ValueError) as error:  # a folder, another encoding
-        raise BenchmarkError(f"{shown}: {one_line(error)}: expected Python source in UTF-8") from None
-
-
-def _declared(body: list[ast.stmt], where: str) -> dict:
-    """Class attributes with a literal value; BenchmarkError where one that is read from the source is not of its type, or is no literal."""
-    values = {}
-    for node in body:
-        if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
-            for target in getattr(node, "targets", None) or [node.target]:
-                values |= _literals(target, node.value)
-    for name, (kinds, words) in DECLARED.items():
-        if (name in values or name == "label") and not isinstance(values.get(name), kinds):
-            raise BenchmarkError(f"{where}: {name} must be {words}, written out: it is read without importing the file")
-    return {name: value for name, value in values.items() if value is not ...}
-
-
-def _literals(target: ast.expr, value: ast.expr) -> dict:
-    """What an assignment gives each name, Ellipsis where that is no literal: `a = 1`, `a: int = 1` and `a, b = 1, 2` alike."""
-    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
-        return {name: item for pair in zip(target.elts, value.elts, strict=True) for name, item in _literals(*pair).items()}
-    if not isinstance(target, ast.Name):
-        return {}
-    try:
-        return {target.id: ast.literal_eval(value)}
-    except ValueError:
-        return {target.id: ...}
-
-
-def _keywords(function: ast.FunctionDef, shown: Path) -> dict:
-    """Keyword-only arguments with their literal defaults; one without a default is required and reads as Ellipsis."""
-    keywords = {}
-    for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
-        try:
-            keywords[argument.arg] = ... if default is None else ast.literal_eval(default)
-        except ValueError:
-            raise BenchmarkError(f"{shown}: the default of {argument.arg} must be a literal value") from None
-    return keywords
-
-
-def sources(floor: str, name: str) -> list[Path]:
-    """The files whose text makes the result of a plugin or job: its own, and what it imports from its floor and networks.py.
-
-    The rest of the ground shows progress, stores and describes; a change there must not cost a week of training.
-    """
-    pending, found = [plugin_path(floor, name)], []
-    while pending:
-        path = pending.pop()
-        if path in found:
-            continue
-        found.append(path)
-        for module in imported_modules(path):
-            top, _, rest = module.partition(".")
-            if module == "networks":
-                pending.append(ROOT / "networks.py")
-            elif top == floor and (ROOT / floor / f"{rest or '__init__'}.py").is_file():
-                pending.append(ROOT / floor / f"{rest or '__init__'}.py")
-    return sorted(found)
-
-
 def variant_sources(floor: str, name: str, config: dict) -> list[str]:
     """`sources` of the plugin that a name of the configuration stands for, as paths from the project's root."""
-    return relative(sources(floor, variant(floor, name, config).component.name))
-
-
-def floor_sources(floor: str) -> list[str]:
-    """Every file that makes the results of a floor without plugins: evaluation or report."""
-    found = [path for path in (ROOT / floor).rglob("*") if path.is_file() and path.suffix != ".pyc" and path.parent.name != "__pycache__"]
-    return relative(sorted(found))
-
-
-def relative(paths: list[Path]) -> list[str]:
-    return [path.relative_to(ROOT).as_posix() for path in paths]
-
-
-def imported_modules(path: Path) -> set[str]:
-    """Dotted names of the modules that a file imports, at any depth.
-
-    `from a import b` names both `a` and `a.b`; `from . import b` the folder of the file, and `b` there.
-    """
-    return _imported_modules(path, path.stat().st_mtime_ns)
-
-
-@functools.cache
-def _imported_modules(path: Path, modified: int) -> set[str]:
-    names = set()
-    for node in ast.walk(_tree(path)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            module = ".".join(filter(None, [path.parent.name if node.level else "", node.module]))
-            names |= {module} | {f"{module}.{alias.name}" for alias in node.names}
-    return names
+    return plugins.relative(plugins.sources(floor, variant(floor, name, config).component.name))
 
 
 def variant(floor: str, name: str, config: dict) -> Variant:
@@ -294,15 +123,15 @@ def _check_entry(floor: str, entry: dict, where: str, config: dict) -> None:
         if entry.get(key) and floor not in floors:
             raise BenchmarkError(f"{where}: {key} is a key for {' and '.join(floors)} alone")
     known = config.get("variants", {}).get(floor, {}).get(entry["of"])
-    if known and entry["of"] not in plugins(floor) and known["of"] in plugins(floor):
+    if known and entry["of"] not in plugins.names(floor) and known["of"] in plugins.names(floor):
         settings = ", ".join(f"{key}: {json.dumps(value)}" for key, value in (known.get("set") or {}).items())
         begin = f"{{of: {known['of']}, set: {{{settings}}}}}"
         raise BenchmarkError(f"{where}: {entry['of']!r} is a variant itself: begin with {begin}, and add your own settings")
 
 
-def _component_of(floor: str, name: str, where: str) -> Component:
+def _component_of(floor: str, name: str, where: str) -> plugins.Component:
     try:
-        return component(floor, name)
+        return plugins.component(floor, name)
     except BenchmarkError as error:
         raise BenchmarkError(f"{where}: {error}") from None
 
@@ -312,19 +141,19 @@ def _implied_entry(floor: str, name: str, config: dict) -> dict:
         whole = variant(floor, name.removesuffix(VALIDATION), config)
         return {"of": whole.component.name, "set": whole.settings, "label": f"{whole.label}, validation", "validation": True}
     base, _, protocol = name.partition("-")
-    if floor == "datasets" and protocol and base in plugins(floor):
-        protocols = component(floor, base).literals.get("protocols", ())
+    if floor == "datasets" and protocol and base in plugins.names(floor):
+        protocols = plugins.component(floor, base).literals.get("protocols", ())
         if protocol not in protocols:
             raise BenchmarkError(f"datasets: {name}: protocol {protocol!r} is unknown: expected one of {', '.join(protocols)}")
-        return {"of": base, "set": {"protocol": protocol}, "label": f"{component(floor, base).label} ({protocol})"}
-    if name not in plugins(floor):
+        return {"of": base, "set": {"protocol": protocol}, "label": f"{plugins.component(floor, base).label} ({protocol})"}
+    if name not in plugins.names(floor):
         named = sorted(config.get("variants", {}).get(floor, {}))
-        known = ", ".join(plugins(floor) + named)
+        known = ", ".join(plugins.names(floor) + named)
         raise BenchmarkError(f"{floor}: {name!r} is unknown: expected one of {known}, or a new file {floor}/{name}.py")
     return {"of": name}
 
 
-def _check_keyword(part: Component, keyword: str, value: object, where: str) -> None:
+def _check_keyword(part: plugins.Component, keyword: str, value: object, where: str) -> None:
     if keyword == "seed":
         raise BenchmarkError(f"{where}: seeds are set by the key 'seeds' for all methods alike")
     if keyword not in part.keywords:
@@ -390,7 +219,7 @@ def runs(config: dict) -> list[Run]:
     clash = [name for name in config["methods"] if name in CONTROLS]
     if clash:
         raise BenchmarkError(f"methods: {clash[0]!r} is a control: list it under controls")
-    for floor in WORK:
+    for floor in plugins.WORK:
         for name in config[floor]:
             variant_sources(floor, name, config)  # raises here what Snakemake would take for a job that there is none for
     for dataset, features in grid(config):
@@ -472,7 +301,7 @@ def consumed(dataset: str, features: str, name: str, config: dict) -> list[str]:
     return [pattern.format(**place) for pattern in [*(files[argument] for argument in part.consumes), *always]]
 
 
-def described_by(part: Component) -> dict[str, str]:
+def described_by(part: plugins.Component) -> dict[str, str]:
     """The descriptions of what a method's runs are made of, by name: places with {dataset} and {features}."""
     return {name: path for name, path in DESCRIPTIONS.items() if name != "neighbours" or name in part.consumes}
 
@@ -586,49 +415,3 @@ def plan_text(config: dict) -> str:
     """The whole resolved configuration as JSON, and the files that it is from: what `collect` and `report` hold the results against."""
     keys = ("configfiles", "datasets", "features", "methods", "controls", "bits", "seeds", "variants", "trials", "tried", "timed")
     return json.dumps({key: config[key] for key in keys if key in config}, sort_keys=True)
-
-
-def one_line(error: BaseException) -> str:
-    """An error's message on one line."""
-    return " ".join(str(error).split())
-
-
-def explain(error: Exception) -> str:
-    """One line for an error in a configuration: the key, what was found, what is allowed.
-
-    Snakemake's `validate` prints the whole schema; the jsonschema error that it wraps says where and why.
-    """
-    invalid = error.__context__
-    if not hasattr(invalid, "absolute_path"):
-        return one_line(error)
-    key = "".join(f"item {part + 1}: " if isinstance(part, int) else f"{part}: " for part in invalid.absolute_path)
-    if invalid.validator == "additionalProperties":
-        known = sorted(invalid.schema.get("properties", {}))
-        unknown = ", ".join(repr(name) for name in invalid.instance if name not in known)
-        return f"{key}unknown key {unknown}: expected one of {', '.join(known)}"
-    if invalid.validator == "required":
-        return f"{key}{invalid.message}"
-    if invalid.validator == "uniqueItems":
-        twice = next(item for place, item in enumerate(invalid.instance) if item in invalid.instance[:place])
-        return f"{key}found {twice!r} more than once"
-    return f"{key}found {invalid.instance!r}, expected {_in_words(invalid.validator, invalid.validator_value)}"
-
-
-def _in_words(rule: str, value: object) -> str:
-    """What a rule of the schema asks for."""
-    match rule:
-        case "type":
-            return {"array": "a list", "object": "keys with values", "string": "a text", "integer": "a whole number"}[value]
-        case "enum":
-            return " or ".join(value)
-        case "minItems":
-            return f"at least {value} item{'s' * (value > 1)}"
-        case "minimum":
-            return f"{value} or more"
-        case "maximum":
-            return f"{value} or less"
-        case "minLength":
-            return "a text that is not empty"
-        case "pattern":
-            return "a name of lower-case letters and digits, joined by single - _ or ."
-    return f"{rule} {value}"

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import experiments
+import plugins
 from experiments import DATASET, FEATURES, USER_FILES, WEIGHTS, BenchmarkError
 
 
@@ -66,7 +67,7 @@ def _reads_files(floor: str, name: str, config: dict) -> bool:
 
 def _weights(keywords: dict) -> str:
     """The file that a method's encoder is loaded from, the official one where none is named; empty for what is no ImageNet network."""
-    parts = [experiments.component("features", name) for name in experiments.plugins("features")]
+    parts = [plugins.component("features", name) for name in plugins.names("features")]
     official = {part.literals["network"]: part.keywords[WEIGHTS] for part in parts if "network" in part.literals}
     network = keywords.get("encoder")
     return (keywords.get(WEIGHTS) or official[network]) if network in official else ""

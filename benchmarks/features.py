@@ -22,15 +22,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import experiments
 import networks
+import plugins
 import provenance
 import storage
 from experiments import CACHE
 from features.__main__ import write_features
 from features._base import BLOCK, Extractor
 
-EXTRACTORS = [name for name in experiments.plugins("features") if name != "file"]
+EXTRACTORS = [name for name in plugins.names("features") if name != "file"]
 WORKED_ON = 3  # blocks that a network really sees, when memory is measured
 FEW = 2_000  # images to compare with
 
@@ -63,9 +63,9 @@ def main() -> None:
     arguments.job(arguments)
 
 
-def built(name: str, folder: Path, threads: int) -> tuple[Extractor, experiments.Component]:
+def built(name: str, folder: Path, threads: int) -> tuple[Extractor, plugins.Component]:
     """An extractor ready for work, a network with random weights from a file in `folder`."""
-    part = experiments.component("features", name)
+    part = plugins.component("features", name)
     keywords = {}
     if "weights" in part.keywords:
         file = folder / f"{name}.pth"

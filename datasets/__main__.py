@@ -15,7 +15,8 @@ import numpy as np
 import provenance
 import storage
 from datasets import _base, _images
-from experiments import CACHE, DATASET, BenchmarkError, component, data_folder, one_line, settings_text, sources
+from experiments import CACHE, DATASET, BenchmarkError, data_folder, one_line, settings_text
+from plugins import component, sources
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 import experiments
+import plugins
 import provenance
 import storage
 from evaluation import METRIC_VERSION, metrics
@@ -142,7 +143,7 @@ def _facts(data: Path, split: Arrays, single: bool, left_out: int) -> dict:
         "database": size,
         "omitted": [{"metric": metric, "k": k, "reason": reason} for (metric, k), reason in reasons.items() if reason],
         "inputs": {name: storage.digest(data / name) for name in ("labels.npy", "split.npz")},
-        "sources": provenance.digests(experiments.sources("evaluation", "scoring")),
+        "sources": provenance.digests(plugins.sources("evaluation", "scoring")),
     }
 
 

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import experiments
+import plugins
 import provenance
 import storage
 from evaluation import METRIC_VERSION
@@ -101,7 +102,7 @@ def _given(fact: object) -> object:
 
 @functools.cache
 def source_digests(floor: str, name: str) -> dict[str, str]:
-    return provenance.digests(experiments.sources(floor, name))
+    return provenance.digests(plugins.sources(floor, name))
 
 
 @functools.cache

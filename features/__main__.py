@@ -26,15 +26,13 @@ from experiments import (
     FEATURES,
     METRICS,
     BenchmarkError,
-    Component,
-    component,
     data_folder,
     one_line,
     settings_text,
-    sources,
 )
 from features import _base
 from features._neighbours import nearest
+from plugins import Component, component, sources
 from progress import Progress
 
 TIMED = 256  # images whose features `time` computes

@@ -31,15 +31,13 @@ from experiments import (
     FEATURES,
     IDENTITY,
     BenchmarkError,
-    Component,
     Run,
-    component,
     described_by,
     one_line,
     settings_text,
-    sources,
     user_file,
 )
+from plugins import Component, component, sources
 
 BLOCK = 8192  # images encoded at a time
 GATHERED = 512  # rows read at a time that may lie far apart: the system maps up to 64 KiB around each

@@ -8,6 +8,7 @@ import yaml
 from test_report import DIGITS, SEEDS, built, write_results
 
 import experiments
+import plugins
 from experiments import BenchmarkError
 from report import claims, declarations, results, summary
 
@@ -145,7 +146,7 @@ def test_a_method_without_settings_is_compared_with_tuned_rows(tmp_path):
 
 def test_every_row_of_a_rule_is_a_method_or_a_variant():
     variants = yaml.safe_load((experiments.ROOT / "config/variants.yaml").read_text(encoding="utf-8"))
-    known = {*experiments.plugins("methods"), *variants["variants"]["methods"]}
+    known = {*plugins.names("methods"), *variants["variants"]["methods"]}
     for claim in declarations.read_claims():
         assert claim.row[0] in known
         assert set(claim.against) <= known

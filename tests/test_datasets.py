@@ -19,6 +19,7 @@ from PIL import Image
 
 import downloads
 import experiments
+import plugins
 import storage
 from datasets import _base, cifar10, mirflickr
 from experiments import BenchmarkError
@@ -30,7 +31,7 @@ read_once = functools.cache(cifar10.read_batches)
 
 
 def collection(name, **settings):
-    part = experiments.component("datasets", name)
+    part = plugins.component("datasets", name)
     try:
         return getattr(importlib.import_module(f"datasets.{name}"), part.class_name)(**settings).load(DATA, Path("no-cache"))
     except BenchmarkError as error:
@@ -50,8 +51,8 @@ def offline(monkeypatch):
 
 def every_protocol():
     """(data set, settings) of every protocol of every data set that is not the user's own, as the data of this machine allow."""
-    for name in experiments.plugins("datasets"):
-        part = experiments.component("datasets", name)
+    for name in plugins.names("datasets"):
+        part = plugins.component("datasets", name)
         if ... in part.keywords.values():
             continue  # tests/test_own_images.py builds one
         here = {"mirflickr": {"subset": True}, "nuswide": {"images": False}}.get(name, {})

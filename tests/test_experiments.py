@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
+import errors
 import experiments
+import plugins
 from experiments import ROOT, BenchmarkError, Run
 
 
@@ -122,7 +124,7 @@ def test_a_file_is_named_by_a_text(floor, of, keyword, value):
 @pytest.fixture
 def plugin(tmp_path, monkeypatch):
     """Writes methods/mine.py and methods/_part.py in a project of their own."""
-    monkeypatch.setattr(experiments, "ROOT", tmp_path)
+    monkeypatch.setattr(plugins, "ROOT", tmp_path)
     (tmp_path / "methods").mkdir()
     (tmp_path / "methods/_part.py").write_text("ONE = 1\n")
 
@@ -135,7 +137,7 @@ def plugin(tmp_path, monkeypatch):
 
 def test_attributes_of_a_plugin_are_read_with_annotations_and_without(plugin):
     plugin("", "label: str = 'Mine'\n    uses_gpu: bool = True\n    sample: int\n    device_ = None")
-    assert experiments.component("methods", "mine").literals == {"label": "Mine", "uses_gpu": True, "device_": None}
+    assert plugins.component("methods", "mine").literals == {"label": "Mine", "uses_gpu": True, "device_": None}
 
 
 @pytest.mark.parametrize(
@@ -152,7 +154,7 @@ def test_attributes_of_a_plugin_are_read_with_annotations_and_without(plugin):
 def test_what_a_class_declares_is_asked_for_before_any_work(plugin, attributes, message):
     plugin("", attributes)
     with pytest.raises(BenchmarkError, match=rf"^methods/mine.py: class Mine: {message}, written out: it is read without importing"):
-        experiments.component("methods", "mine")
+        plugins.component("methods", "mine")
 
 
 @pytest.mark.parametrize(
@@ -166,18 +168,18 @@ def test_what_a_class_declares_is_asked_for_before_any_work(plugin, attributes, 
 def test_a_plugin_that_cannot_be_read_is_named(plugin, text, message):
     plugin("", "label = 'Mine'")
     for name in ("mine", "_part"):
-        (experiments.ROOT / f"methods/{name}.py").write_bytes(text)
+        (plugins.ROOT / f"methods/{name}.py").write_bytes(text)
         with pytest.raises(BenchmarkError, match=rf"methods/{name}.py(, |: ){message}"):
-            experiments.sources("methods", name)
+            plugins.sources("methods", name)
     with pytest.raises(BenchmarkError, match=r"methods/mine.py(, |: )"):
-        experiments.component("methods", "mine")
+        plugins.component("methods", "mine")
 
 
 def test_a_helper_that_cannot_be_read_is_named_before_any_work(tmp_path, monkeypatch):
     """Snakemake takes an input function that raises for one that has no job to offer, and plans the rest."""
-    for floor in experiments.WORK:
+    for floor in plugins.WORK:
         shutil.copytree(ROOT / floor, tmp_path / floor)
-    monkeypatch.setattr(experiments, "ROOT", tmp_path)
+    monkeypatch.setattr(plugins, "ROOT", tmp_path)
     (tmp_path / "methods/_pca.py").write_text("def\n")
     assert experiments.runs(loaded(methods=["lsh"]))
     with pytest.raises(BenchmarkError, match=r"^methods/_pca.py, line 1: "):
@@ -189,7 +191,7 @@ def test_a_helper_that_cannot_be_read_is_named_before_any_work(tmp_path, monkeyp
 )
 def test_every_form_of_an_import_is_a_source(plugin, imports):
     plugin(imports, "label = 'Mine'")
-    assert [path.name for path in experiments.sources("methods", "mine")] == ["_part.py", "mine.py"]
+    assert [path.name for path in plugins.sources("methods", "mine")] == ["_part.py", "mine.py"]
 
 
 def test_a_sample_of_the_training_images_has_no_neighbour_lists(plugin, tmp_path):
@@ -217,7 +219,7 @@ def test_what_a_method_reads_is_what_its_arguments_name():
 
 def test_sources_are_the_file_and_what_it_imports_from_its_floor_and_the_networks():
     def names(method):
-        return [path.name for path in experiments.sources("methods", method)]
+        return [path.name for path in plugins.sources("methods", method)]
 
     assert names("itq") == ["_base.py", "_pca.py", "itq.py"]
     assert names("bgan") == ["_base.py", "_neighbourhood.py", "_nets.py", "_training.py", "bgan.py", "networks.py"]
@@ -321,4 +323,4 @@ def test_numbers_given_on_the_command_line_are_numbers():
 def test_what_the_schema_refuses_is_said_in_words(changes, message):
     with pytest.raises(WorkflowError) as refused:
         validate(loaded() | changes, str(ROOT / "config/schema.yaml"))
-    assert experiments.explain(refused.value).startswith(message)
+    assert errors.explain(refused.value).startswith(message)

@@ -14,13 +14,15 @@ from hypothesis import strategies as st
 import experiments
 import features.__main__ as extraction
 import features._neighbours as neighbours
+import plugins
 import storage
-from experiments import BenchmarkError, Component
+from experiments import BenchmarkError
 from features.__main__ import unfinished, write_features
 from features._base import Extractor
 from features.file import File
 from features.gist import GIST
 from features.pixels import Pixels
+from plugins import Component
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 4, 4, 3)).astype(np.uint8)
 
@@ -177,7 +179,7 @@ def test_an_extraction_that_stopped_goes_on_where_it_was(tmp_path, monkeypatch):
 
 def test_rows_of_other_settings_or_images_are_never_gone_on_from(tmp_path):
     np.save(tmp_path / "images.npy", IMAGES)
-    part = experiments.component("features", "pixels")
+    part = plugins.component("features", "pixels")
     names = {unfinished(part, settings, {}, tmp_path / "images.npy") for settings in ({"side": 1}, {"side": 2})}
     np.save(tmp_path / "images.npy", IMAGES[:40])
     names.add(unfinished(part, {"side": 1}, {}, tmp_path / "images.npy"))

@@ -10,6 +10,7 @@ import pytest
 from test_workflow import Copy
 
 import experiments
+import plugins
 import storage
 from evaluation import controls
 from evaluation.relevance import Relevance
@@ -96,7 +97,7 @@ def test_encoding_holds_a_block_of_features_and_the_codes(tmp_path):
 
 def test_linear_methods_are_fitted_on_a_sample_of_many_rows():
     train = np.arange(0, 600_000, 2)
-    part = experiments.component("methods", "itq")
+    part = plugins.component("methods", "itq")
     rows = sampled(train, part, seed=3)
     assert len(rows) == part.literals["sample"] == 200_000
     assert (np.diff(rows) > 0).all()
@@ -104,14 +105,14 @@ def test_linear_methods_are_fitted_on_a_sample_of_many_rows():
     np.testing.assert_array_equal(rows, sampled(train, part, seed=3))
     assert (rows != sampled(train, part, seed=4)).any()
     assert abs(rows.mean() - train.mean()) < 2000, "of all of them"
-    np.testing.assert_array_equal(sampled(train, experiments.component("methods", "bgan"), seed=3), train)
+    np.testing.assert_array_equal(sampled(train, plugins.component("methods", "bgan"), seed=3), train)
     np.testing.assert_array_equal(sampled(train[:1000], part, seed=3), train[:1000])
 
 
 def test_a_sample_is_for_methods_without_neighbours():
     """Neighbour lists are positions among all training rows."""
-    for name in experiments.plugins("methods"):
-        part = experiments.component("methods", name)
+    for name in plugins.names("methods"):
+        part = plugins.component("methods", name)
         assert not {"sample"} <= set(part.literals) or "neighbours" not in part.consumes
 
 

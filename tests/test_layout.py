@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-import experiments
+import plugins
 from experiments import GROUND, ROOT
 
 # What the files of a floor may import besides the standard library, their own floor and the ground.
@@ -20,7 +20,7 @@ FLOOR_FILES = [path for floor in ALLOWED for path in sorted((ROOT / floor).rglob
 
 
 def top_modules(path):
-    return {name.partition(".")[0] for name in experiments.imported_modules(path)}
+    return {name.partition(".")[0] for name in plugins.imported_modules(path)}
 
 
 @pytest.mark.parametrize("path", FLOOR_FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
@@ -58,13 +58,13 @@ def test_the_network_is_reached_by_one_module():
     """And nothing that the default experiment reads asks for it: see test_experiments.py."""
     reaching = {"urllib.request", "http.client", "socket", "ssl", "ftplib", "requests", "httpx", "torch.hub", "torchvision"}
     for path in [*ROOT.glob("*.py"), *FLOOR_FILES]:
-        assert bool(experiments.imported_modules(path) & reaching) == (path.name == "downloads.py"), path
+        assert bool(plugins.imported_modules(path) & reaching) == (path.name == "downloads.py"), path
 
 
 @pytest.mark.parametrize("floor", ["methods", "datasets", "features"])
 def test_every_plugin_can_be_read_without_importing_it(floor):
-    for name in experiments.plugins(floor):
-        part = experiments.component(floor, name)
+    for name in plugins.names(floor):
+        part = plugins.component(floor, name)
         assert part.label != name, f"{floor}/{name}.py has no label"
 
 

@@ -10,6 +10,7 @@ import torch
 
 import experiments
 import networks
+import plugins
 from evaluation import score
 from experiments import ROOT
 from features._neighbours import nearest
@@ -18,7 +19,7 @@ from methods._neighbourhood import TIES, similar_pairs
 from storage import digest
 
 BITS = 12
-METHODS = [name for name in experiments.plugins("methods") if ... not in experiments.component("methods", name).keywords.values()]
+METHODS = [name for name in plugins.names("methods") if ... not in plugins.component("methods", name).keywords.values()]
 QUICK = {
     "bgan": {"epochs": 6, "k1": 10, "k2": 15},
     "deepbit": {"iterations": 2000, "step": 1000},
@@ -29,7 +30,7 @@ CASES = METHODS + [name for name in QUICK if name not in METHODS]
 
 
 def component(name):
-    return experiments.component("methods", name.partition(" ")[0])
+    return plugins.component("methods", name.partition(" ")[0])
 
 
 def hashers(name, bits=BITS, **keywords):

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-import experiments
 import networks
+import plugins
 from experiments import ROOT, BenchmarkError
 from features.squeezenet1_1_pool import SqueezeNet11Pool
 from storage import digest, write_json
@@ -258,10 +258,10 @@ def test_the_command_records_what_made_the_features_and_goes_on_after_a_kill(tmp
 
 @pytest.mark.parametrize("name", ["vgg16_fc7", "vgg19_fc7", "alexnet_fc7", "resnet50_pool5", "squeezenet1_1_pool"])
 def test_an_extractor_names_the_official_file_and_follows_the_networks(name):
-    part = experiments.component("features", name)
+    part = plugins.component("features", name)
     assert part.keywords["weights"] == f"weights/{networks.OFFICIAL[part.literals['network']]}"
     assert part.literals["uses_gpu"] is True
-    assert ROOT / "networks.py" in experiments.sources("features", name)
+    assert ROOT / "networks.py" in plugins.sources("features", name)
 
 
 @pytest.mark.data

@@ -20,6 +20,7 @@ from test_workflow import Copy, rows_of
 
 import codes
 import experiments
+import plugins
 from evaluation import stale
 from experiments import ROOT, BenchmarkError, Run
 from features.file import File
@@ -71,7 +72,7 @@ VALUES = st.recursive(
 @QUICK
 @given(data=st.data())
 def test_settings_are_planned_or_refused(floor, of, data):
-    keywords = [name for name in experiments.component(floor, of).keywords if name != "seed"]
+    keywords = [name for name in plugins.component(floor, of).keywords if name != "seed"]
     chosen = data.draw(st.dictionaries(st.one_of(st.sampled_from(keywords), st.text(max_size=3)), VALUES, max_size=3))
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     config |= {"variants": {floor: {"mine": {"of": of, "set": chosen}}}, floor: ["mine"]}

@@ -1,0 +1,53 @@
+"""Mistakes that a user can mend, said in one line. Standard library only."""
+
+from __future__ import annotations
+
+
+class BenchmarkError(Exception):
+    """A mistake that a user can mend. Every floor prints it as one line and exits with 1."""
+
+
+def one_line(error: BaseException) -> str:
+    """An error's message on one line."""
+    return " ".join(str(error).split())
+
+
+def explain(error: Exception) -> str:
+    """One line for an error in a configuration: the key, what was found, what is allowed.
+
+    Snakemake's `validate` prints the whole schema; the jsonschema error that it wraps says where and why.
+    """
+    invalid = error.__context__
+    if not hasattr(invalid, "absolute_path"):
+        return one_line(error)
+    key = "".join(f"item {part + 1}: " if isinstance(part, int) else f"{part}: " for part in invalid.absolute_path)
+    if invalid.validator == "additionalProperties":
+        known = sorted(invalid.schema.get("properties", {}))
+        unknown = ", ".join(repr(name) for name in invalid.instance if name not in known)
+        return f"{key}unknown key {unknown}: expected one of {', '.join(known)}"
+    if invalid.validator == "required":
+        return f"{key}{invalid.message}"
+    if invalid.validator == "uniqueItems":
+        twice = next(item for place, item in enumerate(invalid.instance) if item in invalid.instance[:place])
+        return f"{key}found {twice!r} more than once"
+    return f"{key}found {invalid.instance!r}, expected {_in_words(invalid.validator, invalid.validator_value)}"
+
+
+def _in_words(rule: str, value: object) -> str:
+    """What a rule of the schema asks for."""
+    match rule:
+        case "type":
+            return {"array": "a list", "object": "keys with values", "string": "a text", "integer": "a whole number"}[value]
+        case "enum":
+            return " or ".join(value)
+        case "minItems":
+            return f"at least {value} item{'s' * (value > 1)}"
+        case "minimum":
+            return f"{value} or more"
+        case "maximum":
+            return f"{value} or less"
+        case "minLength":
+            return "a text that is not empty"
+        case "pattern":
+            return "a name of lower-case letters and digits, joined by single - _ or ."
+    return f"{rule} {value}"

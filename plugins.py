@@ -1,0 +1,181 @@
+"""What the file of a method, a data set or an extractor says: read as source text, never imported. Standard library only."""
+
+from __future__ import annotations
+
+import ast
+import functools
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from errors import BenchmarkError, one_line
+
+ROOT = Path(__file__).resolve().parent
+
+DECLARED = {  # attributes of a plugin's class that are read from its source: their types, and these in words
+    "label": (str, "a text"),
+    "citation": ((str, type(None)), "a text or None"),
+    "uses_gpu": (bool, "True or False"),
+    "needs_files": (bool, "True or False"),
+    "sample": (int, "a whole number"),
+    "protocols": (tuple, "a tuple of texts"),
+}
+WORK = {"datasets": ("load",), "features": ("extract",), "methods": ("fit", "encode")}  # functions of a plugin's class
+
+
+@dataclass(frozen=True)
+class Component:
+    """The one public class of a plugin file: what its source says, without importing it.
+
+    literals: class attributes; keywords: those of `__init__` with their defaults; consumes: names of the arguments of its work.
+    """
+
+    floor: str
+    name: str
+    class_name: str
+    literals: dict = field(repr=False)
+    keywords: dict = field(repr=False)
+    consumes: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        return self.literals["label"]
+
+
+def plugin_path(floor: str, name: str) -> Path:
+    return ROOT / floor / f"{name}.py"
+
+
+def names(floor: str) -> list[str]:
+    """Names of the plugin files of a floor: the folder listing is the catalogue."""
+    return sorted(path.stem for path in (ROOT / floor).glob("*.py") if not path.stem.startswith("_"))
+
+
+def component(floor: str, name: str) -> Component:
+    """Read one plugin's class, its literal attributes and the keywords of its `__init__` from the source.
+
+    Raises BenchmarkError if there is no such file, if it cannot be parsed, or if it has not exactly one public class.
+    """
+    path = plugin_path(floor, name)
+    if name not in names(floor):
+        raise BenchmarkError(f"{name!r} is unknown: expected one of {', '.join(names(floor))}, or a new file {floor}/{name}.py")
+    return _parse(floor, name, path.stat().st_mtime_ns)
+
+
+@functools.cache
+def _parse(floor: str, name: str, modified: int) -> Component:
+    path = plugin_path(floor, name)
+    shown = path.relative_to(ROOT)
+    classes = [node for node in _tree(path).body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
+    if len(classes) != 1:
+        found = ", ".join(node.name for node in classes) or "none"
+        raise BenchmarkError(f"{shown} must define exactly one public class; found {found}")
+    body = classes[0].body
+    functions = {node.name: node for node in body if isinstance(node, ast.FunctionDef)}
+    missing = [name for name in ("__init__", *WORK[floor]) if name not in functions]
+    if missing:
+        raise BenchmarkError(f"{shown}: class {classes[0].name} needs a function {missing[0]}; see {floor}/_base.py")
+    return Component(
+        floor=floor,
+        name=name,
+        class_name=classes[0].name,
+        literals=_declared(body, f"{shown}: class {classes[0].name}"),
+        keywords=_keywords(functions["__init__"], shown),
+        consumes=tuple(sorted({argument.arg for name in WORK[floor] for argument in functions[name].args.args[1:]})),
+    )
+
+
+def _tree(path: Path) -> ast.Module:
+    shown = path.relative_to(ROOT)
+    try:
+        return ast.parse(path.read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        line = f", line {error.lineno}" if error.lineno else ""
+        raise BenchmarkError(f"{shown}{line}: {error.msg}") from None
+    except (OSError, ValueError) as error:  # a folder, another encoding
+        raise BenchmarkError(f"{shown}: {one_line(error)}: expected Python source in UTF-8") from None
+
+
+def _declared(body: list[ast.stmt], where: str) -> dict:
+    """Class attributes with a literal value; BenchmarkError where one that is read from the source is not of its type, or is no literal."""
+    values = {}
+    for node in body:
+        if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
+            for target in getattr(node, "targets", None) or [node.target]:
+                values |= _literals(target, node.value)
+    for name, (kinds, words) in DECLARED.items():
+        if (name in values or name == "label") and not isinstance(values.get(name), kinds):
+            raise BenchmarkError(f"{where}: {name} must be {words}, written out: it is read without importing the file")
+    return {name: value for name, value in values.items() if value is not ...}
+
+
+def _literals(target: ast.expr, value: ast.expr) -> dict:
+    """What an assignment gives each name, Ellipsis where that is no literal: `a = 1`, `a: int = 1` and `a, b = 1, 2` alike."""
+    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
+        return {name: item for pair in zip(target.elts, value.elts, strict=True) for name, item in _literals(*pair).items()}
+    if not isinstance(target, ast.Name):
+        return {}
+    try:
+        return {target.id: ast.literal_eval(value)}
+    except ValueError:
+        return {target.id: ...}
+
+
+def _keywords(function: ast.FunctionDef, shown: Path) -> dict:
+    """Keyword-only arguments with their literal defaults; one without a default is required and reads as Ellipsis."""
+    keywords = {}
+    for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
+        try:
+            keywords[argument.arg] = ... if default is None else ast.literal_eval(default)
+        except ValueError:
+            raise BenchmarkError(f"{shown}: the default of {argument.arg} must be a literal value") from None
+    return keywords
+
+
+def sources(floor: str, name: str) -> list[Path]:
+    """The files whose text makes the result of a plugin or job: its own, and what it imports from its floor and networks.py.
+
+    The rest of the ground shows progress, stores and describes; a change there must not cost a week of training.
+    """
+    pending, found = [plugin_path(floor, name)], []
+    while pending:
+        path = pending.pop()
+        if path in found:
+            continue
+        found.append(path)
+        for module in imported_modules(path):
+            top, _, rest = module.partition(".")
+            if module == "networks":
+                pending.append(ROOT / "networks.py")
+            elif top == floor and (ROOT / floor / f"{rest or '__init__'}.py").is_file():
+                pending.append(ROOT / floor / f"{rest or '__init__'}.py")
+    return sorted(found)
+
+
+def floor_sources(floor: str) -> list[str]:
+    """Every file that makes the results of a floor without plugins: evaluation or report."""
+    found = [path for path in (ROOT / floor).rglob("*") if path.is_file() and path.suffix != ".pyc" and path.parent.name != "__pycache__"]
+    return relative(sorted(found))
+
+
+def relative(paths: list[Path]) -> list[str]:
+    return [path.relative_to(ROOT).as_posix() for path in paths]
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Dotted names of the modules that a file imports, at any depth.
+
+    `from a import b` names both `a` and `a.b`; `from . import b` the folder of the file, and `b` there.
+    """
+    return _imported_modules(path, path.stat().st_mtime_ns)
+
+
+@functools.cache
+def _imported_modules(path: Path, modified: int) -> set[str]:
+    modules = set()
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            module = ".".join(filter(None, [path.parent.name if node.level else "", node.module]))
+            modules |= {module} | {f"{module}.{alias.name}" for alias in node.names}
+    return modules
