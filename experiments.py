@@ -411,6 +411,22 @@ def settings_text(floor: str, name: str, config: dict) -> str:
     return json.dumps({"of": found.component.name, "set": keywords} | validation, sort_keys=True)
 
 
+def settings_given(floor: str, name: str, text: str | None) -> dict:
+    """What `settings_text` wrote, as a job has it, or a user at a terminal; without a text, of the plugin that `name` stands for.
+
+    Raises BenchmarkError for what is no such text, and for keywords as `variant` does.
+    """
+    if text is None:
+        return json.loads(settings_text(floor, name, {}))
+    try:
+        given = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BenchmarkError(f"--settings is no JSON: {one_line(error)}") from None
+    if not isinstance(given, dict) or not isinstance(given.get("of"), str) or not isinstance(given.get("set", {}), dict):
+        raise BenchmarkError(f'--settings: found {text}, expected {{"of": "PLUGIN", "set": {{"KEYWORD": VALUE}}}}')
+    return json.loads(settings_text(floor, name, {"variants": {floor: {name: given}}}))
+
+
 def plan_text(config: dict) -> str:
     """The whole resolved configuration as JSON, and the files that it is from: what `collect` and `report` hold the results against."""
     keys = ("configfiles", "datasets", "features", "methods", "controls", "bits", "seeds", "variants", "trials", "tried", "timed")

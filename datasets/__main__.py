@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import sys
 import warnings
 from dataclasses import replace
@@ -15,7 +14,7 @@ import numpy as np
 import provenance
 import storage
 from datasets import _base, _images
-from experiments import CACHE, DATASET, BenchmarkError, data_folder, one_line, settings_text
+from experiments import CACHE, DATASET, BenchmarkError, data_folder, one_line, settings_given
 from plugins import component, sources
 
 
@@ -29,7 +28,7 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", module="PIL")  # of flaws that are harmless or, in its next step, an error
     try:
-        settings = json.loads(arguments.settings or settings_text("datasets", arguments.name, {}))
+        settings = settings_given("datasets", arguments.name, arguments.settings)
         dataset, collection = load(arguments.name, settings, arguments.data)
         if arguments.check:
             print(f"{arguments.name}: {len(collection.images):,} images, all there")

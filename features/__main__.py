@@ -28,7 +28,7 @@ from experiments import (
     BenchmarkError,
     data_folder,
     one_line,
-    settings_text,
+    settings_given,
 )
 from features import _base
 from features._neighbours import nearest
@@ -127,7 +127,7 @@ def check(arguments: argparse.Namespace) -> None:
 
 def chosen(arguments: argparse.Namespace) -> tuple[Component, dict]:
     """What the source of the extractor that the command asks for says, and its settings."""
-    settings = json.loads(arguments.settings or settings_text("features", arguments.features, {}))
+    settings = settings_given("features", arguments.features, arguments.settings)
     return component("features", settings["of"]), settings
 
 

@@ -34,7 +34,7 @@ from experiments import (
     Run,
     described_by,
     one_line,
-    settings_text,
+    settings_given,
     user_file,
 )
 from plugins import Component, component, sources
@@ -57,7 +57,7 @@ def main() -> None:
     gc.disable()  # importing torch, and leaving a process that did, would collect garbage for a second in every run
     try:
         run = Run(arguments.dataset, arguments.features, arguments.variant, arguments.bits, arguments.seed)
-        settings = json.loads(arguments.settings or settings_text("methods", run.variant, {}))
+        settings = settings_given("methods", run.variant, arguments.settings)
         train_and_encode(run, settings, arguments.traceback, arguments.output)
     except BenchmarkError as error:
         sys.exit(f"methods: {one_line(error)}")

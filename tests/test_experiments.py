@@ -324,3 +324,30 @@ def test_what_the_schema_refuses_is_said_in_words(changes, message):
     with pytest.raises(WorkflowError) as refused:
         validate(loaded() | changes, str(ROOT / "config/schema.yaml"))
     assert errors.explain(refused.value).startswith(message)
+
+
+def test_settings_that_travel_to_a_job_arrive_as_they_were():
+    config = loaded()
+    for floor in plugins.WORK:
+        for name in [*config["variants"][floor], *config[floor]]:
+            text = experiments.settings_text(floor, name, config)
+            assert experiments.settings_given(floor, name, text) == json.loads(text), name
+    assert experiments.settings_given("methods", "itq", None) == {"of": "itq", "set": {"iterations": 50}}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "--settings is no JSON: Expecting property name"),
+        ("[" * 100_000, "--settings is no JSON: "),
+        ("[]", r'--settings: found \[\], expected {"of": "PLUGIN"'),
+        ('{"set": {}}', "expected {"),
+        ('{"of": "itq", "set": []}', "expected {"),
+        ('{"of": "itk"}', "mine: 'itk' is unknown"),
+        ('{"of": "itq", "set": {"iteration": 3}}', "methods/itq.py has no keyword 'iteration': expected one of iterations"),
+        ('{"of": "itq", "set": {"iterations": "3"}}', "found '3', expected a value like the default 50"),
+    ],
+)
+def test_settings_that_a_user_mistypes_are_told(text, message):
+    with pytest.raises(BenchmarkError, match=message):
+        experiments.settings_given("methods", "mine", text)
