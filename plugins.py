@@ -41,7 +41,7 @@ class Component:
         return self.literals["label"]
 
 
-def plugin_path(floor: str, name: str) -> Path:
+def _path(floor: str, name: str) -> Path:
     return ROOT / floor / f"{name}.py"
 
 
@@ -55,7 +55,7 @@ def component(floor: str, name: str) -> Component:
 
     Raises BenchmarkError if there is no such file, if it cannot be parsed, or if it has not exactly one public class.
     """
-    path = plugin_path(floor, name)
+    path = _path(floor, name)
     if name not in names(floor):
         raise BenchmarkError(f"{name!r} is unknown: expected one of {', '.join(names(floor))}, or a new file {floor}/{name}.py")
     return _parse(floor, name, path.stat().st_mtime_ns)
@@ -63,7 +63,7 @@ def component(floor: str, name: str) -> Component:
 
 @functools.cache
 def _parse(floor: str, name: str, modified: int) -> Component:
-    path = plugin_path(floor, name)
+    path = _path(floor, name)
     shown = path.relative_to(ROOT)
     classes = [node for node in _tree(path).body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
     if len(classes) != 1:
@@ -136,7 +136,7 @@ def sources(floor: str, name: str) -> list[Path]:
 
     The rest of the ground shows progress, stores and describes; a change there must not cost a week of training.
     """
-    pending, found = [plugin_path(floor, name)], []
+    pending, found = [_path(floor, name)], []
     while pending:
         path = pending.pop()
         if path in found:
