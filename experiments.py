@@ -318,7 +318,15 @@ def encoder(features: str, name: str, config: dict) -> tuple[str, str]:
         of = seen.component.name
     elif of == "features":
         return "", ""
-    return of, seen.keywords.get("weights") or seen.keywords.get("path") or ""
+    return of, seen.keywords.get(WEIGHTS) or encoder_weights(seen.keywords) or seen.keywords.get("path") or ""
+
+
+def encoder_weights(keywords: dict) -> str:
+    """The file that a method's encoder is loaded from, the official one where none is named; empty for what is no ImageNet network."""
+    parts = [plugins.component("features", name) for name in plugins.names("features")]
+    official = {part.literals["network"]: part.keywords[WEIGHTS] for part in parts if "network" in part.literals}
+    network = keywords.get("encoder")
+    return (keywords.get(WEIGHTS) or official[network]) if network in official else ""
 
 
 def reads_features(name: str, config: dict) -> bool:

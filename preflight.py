@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import experiments
-import plugins
 from experiments import DATASET, FEATURES, USER_FILES, WEIGHTS, BenchmarkError
 
 
@@ -24,7 +23,7 @@ def missing_files(config: dict) -> str:
 
 def _lacks_files(floor: str, name: str, config: dict) -> bool:
     keywords = experiments.variant(floor, name, config).keywords
-    if floor == "methods" and (weights := _weights(keywords)):
+    if floor == "methods" and (weights := experiments.encoder_weights(keywords)):
         digest = ["--sha256", keywords["sha256"]] if keywords.get("sha256") else []
         return _fails("networks", keywords["encoder"], weights, *digest)
     if floor == "methods":
@@ -62,15 +61,7 @@ def _reads_files(floor: str, name: str, config: dict) -> bool:
     if floor == "datasets":
         return found.component.literals.get("needs_files", True)
     named = any(found.keywords.get(keyword) for keyword in (*USER_FILES, WEIGHTS))
-    return named or (floor == "methods" and bool(_weights(found.keywords)))
-
-
-def _weights(keywords: dict) -> str:
-    """The file that a method's encoder is loaded from, the official one where none is named; empty for what is no ImageNet network."""
-    parts = [plugins.component("features", name) for name in plugins.names("features")]
-    official = {part.literals["network"]: part.keywords[WEIGHTS] for part in parts if "network" in part.literals}
-    network = keywords.get("encoder")
-    return (keywords.get(WEIGHTS) or official[network]) if network in official else ""
+    return named or (floor == "methods" and bool(experiments.encoder_weights(found.keywords)))
 
 
 def _is_made(path: str, floor: str, name: str, config: dict) -> bool:

@@ -62,6 +62,8 @@ def test_unknown_names_are_told_what_is_known(changes, message):
         ("bgan-features", ("squeezenet1_1_pool", "weights/squeezenet1_1.pth")),
         ("bgan-squeezenet1_1", ("squeezenet1_1", "weights/squeezenet1_1.pth")),
         ("bgan.vgg19", ("vgg19", "weights/vgg19-dcbb9e9d.pth")),
+        ("official", ("vgg19", "weights/vgg19-dcbb9e9d.pth")),
+        ("deepbit_rotation", ("vgg16", "weights/vgg16-397923af.pth")),
         ("bgan", ("conv", "")),
         ("mine", ("", "")),
     ],
@@ -69,6 +71,7 @@ def test_unknown_names_are_told_what_is_known(changes, message):
 def test_what_sees_the_images_is_the_methods_own_encoder_or_what_made_the_features(name, expected):
     config = loaded()
     config["variants"]["methods"]["mine"] = {"of": "imported", "set": {"path": "codes.npy"}}
+    config["variants"]["methods"]["official"] = {"of": "bgan", "set": {"encoder": "vgg19"}}
     assert experiments.encoder("squeezenet1_1-128px", name, config) == expected
 
 
