@@ -10,7 +10,7 @@ from experiments import BenchmarkError
 if TYPE_CHECKING:
     import numpy as np
 
-METRIC_VERSION = 3  # raised when a metric or preset is added or changes its values: scores of two versions are never mixed
+METRIC_VERSION = 4  # raised when a metric or preset is added or changes its values: scores of two versions are never mixed
 
 
 def score(
@@ -25,7 +25,7 @@ def score(
     Codes are bool (Q, bits) and (N, bits). Labels are integers (Q,) and (N,), or bool (Q, classes) and (N, classes), where an item is
     relevant if it shares at least one class. Metrics, with any number from 1 to N for the 1000, are
 
-    - "map", "map_worst", "map_best", "relevant_share"; "map@1000[found]", "map@1000[min]", "map@1000[R]", "map@1000[hits]";
+    - "map", "map_worst", "map_best", "map_chance", "relevant_share"; "map@1000[found]", "map@1000[min]", "map@1000[R]", "map@1000[hits]";
     - "precision@1000", "recall@1000"; in the Hamming ball of radius 2 "precision_r2", "recall_r2", "empty_r2";
     - graded by the number of classes shared "ndcg@1000", "ndcg_linear@1000", "acg@1000";
     - the presets, which score as others do: "as-bgan", "as-deephash-pytorch", "as-hashnet", "as-deepbit", "as-trec", "as-landmarks";

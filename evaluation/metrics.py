@@ -82,6 +82,12 @@ def recall_at(n: np.ndarray, r: np.ndarray, k: int) -> np.ndarray:
     return expected_hits(n, r, [k])[:, 0] / r.sum(axis=1)
 
 
+def chance(n: np.ndarray, r: np.ndarray) -> np.ndarray:
+    """Average precision of a random ranking, above R / N: all items tied."""
+    n, r = _checked(n, r)
+    return average_precision(n.sum(axis=1, keepdims=True), r.sum(axis=1, keepdims=True))
+
+
 def relevant_share(n: np.ndarray, r: np.ndarray) -> np.ndarray:
     """R / N: the expected precision of a random ranking, at any rank."""
     n, r = _checked(n, r)
@@ -128,6 +134,7 @@ WHOLE = {
     "map": average_precision,
     "map_worst": lambda n, r: average_precision(*worst(n, r)),
     "map_best": lambda n, r: average_precision(*best(n, r)),
+    "map_chance": chance,
     "relevant_share": relevant_share,
 }
 CUT = {

@@ -100,7 +100,7 @@ class Relevance:
         kept = np.flatnonzero(self.totals())
         if not len(kept):
             raise BenchmarkError("no query has a relevant item in the database: expected labels in common; check the labels and the split")
-        return kept, replace(self, queries=self.queries[:, kept])
+        return kept, replace(self, queries=np.ascontiguousarray(self.queries[:, kept]))
 
 
 def parts(queries: int, size: int = QUERIES) -> Iterator[slice]:

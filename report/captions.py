@@ -81,7 +81,7 @@ def _settings(results: Results, entry: Declaration, panels: list[Panel]) -> Iter
 
 
 def protocol(results: Results, pair: Pair, entry: Declaration) -> str:
-    """One sentence on a data set: protocol, sizes, which of its rules are ours; chance level and queries left out for metrics."""
+    """One sentence on a data set: protocol, sizes, which rules are ours; for metrics the share of relevant items and the queries left out."""
     dataset = results.experiment["datasets"][pair.dataset]
     if "sizes" not in dataset:
         return f"{results.label(pair)}: the data set was not prepared."
@@ -89,15 +89,15 @@ def protocol(results: Results, pair: Pair, entry: Declaration) -> str:
     parts = [f"protocol {dataset['protocol']}", f"{sizes['query']:,} queries", f"database of {sizes['database']:,}"]
     parts.append(f"{sizes['train']:,} training images")
     if any(value.metric for value in entry.values):
-        parts += [_chance(results, pair), _left_out(results, pair)]
+        parts += [_relevant(results, pair), _left_out(results, pair)]
     ours = [rule["rule"].rstrip(".") for rule in dataset["rules"] if rule["source"] == "ours"]
     rules = f"Rules of ours: {'; '.join(ours)}." if ours else "All rules as published."
     return f"{results.label(pair)}: {', '.join(parts)}. {rules}"
 
 
-def _chance(results: Results, pair: Pair) -> str:
-    chance = results.chance(pair)
-    return "chance level not known, no run is scored" if chance is None else f"chance level {chance:.3f}"
+def _relevant(results: Results, pair: Pair) -> str:
+    share = results.chance(pair, "relevant_share")
+    return "share of relevant items not known, no run is scored" if share is None else f"share of relevant items {share:.3f}"
 
 
 def _left_out(results: Results, pair: Pair) -> str:

@@ -56,7 +56,7 @@ def overview(results: Results) -> Figure | None:
         for place, control in enumerate(results.controls):
             for value in results.scores.get((*pair, control["name"], 0, "map", None), {}).values():
                 traces.append(_level(axis, control, value, lengths, **control_look(place)))
-        traces += _chance_line(axis, results, pair, lengths)
+        traces += _chance_line(axis, results, pair, "map_chance", lengths)
         axis.set_title(results.label(pair), y=1.0)
     axes[0].set_ylim(bottom=0)  # of all panels, and of none before the last has its lines
     bars = "; bars are one standard deviation over seeds" if any(trace.deviation for trace in traces) else ""
@@ -183,7 +183,7 @@ def _curves(
             if found:
                 x, y, points = found
                 traces.append(Trace(entry["name"], axis, axis.plot(x, y, label=entry["label"], **style), axis_labels[1], **points))
-        traces += _chance_line(axis, results, pair)
+        traces += _chance_line(axis, results, pair, "relevant_share")
         _dress(axis, f"{bits} bits", axis_labels, logarithmic)
     name, title, caption = described
     return _finish(results, canvas, traces, f"{name}--{pair.file_part}", f"{title}: {results.label(pair)}", caption)
@@ -226,8 +226,8 @@ def _plain(value: float, _: int) -> str:
     return f"{value:,g}"
 
 
-def _chance_line(axis: Axes, results: Results, pair: Pair, lengths: list[int] = ()) -> list[Trace]:
-    chance = results.chance(pair)
+def _chance_line(axis: Axes, results: Results, pair: Pair, metric: str, lengths: list[int] = ()) -> list[Trace]:
+    chance = results.chance(pair, metric)
     look = {"color": INK, "linestyle": ":", "linewidth": 0.9}
     return [] if chance is None else [_level(axis, {"name": CHANCE_NAME, "label": CHANCE}, chance, lengths, **look)]
 

@@ -92,12 +92,12 @@ class Results:
         features = self.experiment["features"]["/".join(pair)]["label"]
         return f"{self.experiment['datasets'][pair.dataset]['label']}, {features}"
 
-    def chance(self, pair: Pair) -> float | None:
-        """Mean share of relevant items in the database, the precision of a random ranking; None where no run is scored."""
+    def chance(self, pair: Pair, metric: str) -> float | None:
+        """What a random ranking has: `map_chance`, or the precision at any rank, `relevant_share`; None where no run is scored."""
         entries = [*((method["name"], bits) for method in self.methods for bits in self.experiment["bits"])]
         entries += [(control["name"], 0) for control in self.controls]
         for variant, bits in entries:
-            for value in self.scores.get((*pair, variant, bits, "relevant_share", None), {}).values():
+            for value in self.scores.get((*pair, variant, bits, metric, None), {}).values():
                 return value
         return None
 

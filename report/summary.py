@@ -131,7 +131,8 @@ def _beside_features(results: Results, pair: Pair, bests: list[Best]) -> list[st
             said.append(f"{level} ({control['label']}; the best method is above it at {above} of {_count(len(bests), 'code length')})")
     if not said:
         return []
-    return [f"{results.label(pair)}: ranking by the features themselves has {listed(said)}; chance has {results.chance(pair):.3f}."]
+    chance = Value(metric="map").printed(results.chance(pair, "map_chance"))
+    return [f"{results.label(pair)}: ranking by the features themselves has {listed(said)}; chance has {chance}."]
 
 
 def problems(results: Results) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 from test_report import write_extras, write_results
 
 from experiments import ROOT
-from report import drawing, figures, results, spreadsheets, tables
+from report import drawing, figures, results, spreadsheets, summary, tables
 
 GRID = [results.Pair(dataset, features) for dataset in ("digits", "cifar10") for features in ("pixels", "gist")]
 MEASURED = """
@@ -88,7 +88,9 @@ def test_a_mean_over_fewer_seeds_says_so_in_the_csv(tmp_path):
     ]
 
 
-def test_every_row_of_panels_names_its_y_axis(tmp_path, monkeypatch):
+@pytest.fixture
+def drawn(monkeypatch):
+    """The panels of each figure that is drawn."""
     shown = []
 
     def kept(*arguments, **keywords):
@@ -97,13 +99,26 @@ def test_every_row_of_panels_names_its_y_axis(tmp_path, monkeypatch):
         return canvas, axes
 
     monkeypatch.setattr(figures, "canvas_of", kept)
+    return shown
+
+
+def test_every_row_of_panels_names_its_y_axis(tmp_path, drawn):
     found = results.read(write_results(tmp_path, bits=(8, 12, 16, 24, 32, 48), grid=[*GRID, results.Pair("cifar10", "vgg19_fc7")]))
     figures.overview(found)
     figures.precision_at_k(found, GRID[0])
-    assert [[axis.get_ylabel() for axis in axes] for axes in shown] == [
+    assert [[axis.get_ylabel() for axis in axes] for axes in drawn] == [
         ["mAP over all ranks", "", "", "mAP over all ranks", ""],
         ["Precision@k", "", "", "Precision@k", "", ""],
     ]
+
+
+def test_chance_is_its_average_precision_or_its_precision(tmp_path, drawn):
+    found = results.read(write_results(tmp_path))
+    figures.overview(found)
+    figures.precision_at_k(found, found.pairs[0])
+    lines = [next(line for line in axes[0].lines if line.get_label() == drawing.CHANCE) for axes in drawn]
+    assert [line.get_ydata()[0] for line in lines] == [0.104, 0.1]
+    assert summary.winners(found)[-1].endswith("; chance has 0.104.")
 
 
 def test_the_caption_of_the_overview_names_what_is_drawn(tmp_path):

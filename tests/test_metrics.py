@@ -64,8 +64,8 @@ def test_every_metric_is_the_mean_over_all_orders_of_ties(counts, data):
     cut = data.draw(st.integers(1, int(n.sum())))
     rankings = list(orders_of_ties(n, r))
     for metric in (*metrics.WHOLE, *metrics.CUT):
-        if metric in ("map_worst", "map_best"):
-            continue  # no means
+        if metric in ("map_worst", "map_best", "map_chance"):
+            continue  # no means of these orders
         k = cut if metric in metrics.CUT else None
         expected = np.mean([plain(ranking, k, metric) for ranking in rankings])
         assert metrics.measure(metric, k, n[None], r[None])[0] == pytest.approx(expected, abs=1e-12), metric
@@ -192,13 +192,25 @@ def test_random_codes_score_the_chance_level():
     rng = np.random.default_rng(0)
     codes, labels = rng.random((1_100, 64)) < 0.5, rng.permutation(np.repeat(np.arange(10), 110))
     labels[100:] = rng.permutation(np.repeat(np.arange(10), 100))
-    scores = evaluation.score(codes[:100], codes[100:], labels[:100], labels[100:], ["map", "precision@100", "relevant_share"])
+    scores = evaluation.score(codes[:100], codes[100:], labels[:100], labels[100:], ["map", "map_chance", "precision@100", "relevant_share"])
     harmonic = math.fsum(1 / rank for rank in range(1, 1_001))
     average_precision = 99 / 999 * (1 - harmonic / 1_000) + harmonic / 1_000
     assert metrics.average_precision(np.array([[1_000]]), np.array([[100]]))[0] == pytest.approx(average_precision, rel=1e-12)
     assert scores["map"] == pytest.approx(average_precision, abs=0.003)
+    assert scores["map_chance"] == pytest.approx(average_precision, rel=1e-12)
     assert scores["precision@100"] == pytest.approx(0.1, abs=0.01)
     assert scores["relevant_share"] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("classes", [63, 64, 65, 81, 130])
+def test_classes_that_no_item_has_change_no_metric(classes):
+    rng = np.random.default_rng(classes)
+    codes, labels = rng.random((250, 16)) < 0.5, rng.random((250, 8)) < 0.2
+    labels[3] = False  # left out
+    many = np.zeros((250, classes), bool)
+    many[:, np.sort(rng.choice(classes, 8, replace=False))] = labels
+    few, more = (evaluation.score(codes[:50], codes[50:], of[:50], of[50:], ["map", "ndcg@100", "as-trec"]) for of in (labels, many))
+    assert few == more
 
 
 @pytest.mark.parametrize("multi", [False, True])

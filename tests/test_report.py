@@ -121,7 +121,7 @@ def _run_facts(run, status, random, folder):
 
 def scores(level, bits, database):
     """Rows (metric, k, value) of one run: a level with curves of a believable shape."""
-    rows = [("map", "", level), ("relevant_share", "", 0.1), ("queries_left_out", "", 0)]
+    rows = [("map", "", level), ("map_chance", "", 0.104), ("relevant_share", "", 0.1), ("queries_left_out", "", 0)]
     slack = 0.5 / bits if bits else 0.0
     rows += [("map_worst", "", level - slack), ("map_best", "", level + slack)]
     rows += [("map@k[found]", k, min(1.0, level * 1.2)) for k in (1000, 5000) if k <= database]
@@ -503,7 +503,7 @@ def test_captions_name_definition_protocol_and_provenance(tmp_path):
     assert table.caption.startswith("mAP@1,000[found]: average precision over the first 1,000 ranks divided by the number of relevant")
     assert "standard deviation (n \N{MINUS SIGN} 1) over 3 seeds" in table.caption
     assert table.protocol == [
-        "Digits, Pixels: protocol default, 300 queries, database of 1,497, 1,497 training images, chance level 0.100, "
+        "Digits, Pixels: protocol default, 300 queries, database of 1,497, 1,497 training images, share of relevant items 0.100, "
         "2 queries without a relevant item left out. Rules of ours: 30 queries a class."
     ]
     assert table.notes == ["Commit 0123456789ab (modified), 2026-01-02. Features: Pixels (192 dimensions)."]
