@@ -10,7 +10,7 @@ from experiments import BenchmarkError
 if TYPE_CHECKING:
     import numpy as np
 
-METRIC_VERSION = 4  # raised when a metric or preset is added or changes its values: scores of two versions are never mixed
+METRIC_VERSION = 4  # raised when a metric or preset is added, or one or a test changes: scores of two versions are never mixed
 
 
 def score(

@@ -177,7 +177,6 @@ def _experiment(plan: dict, rows: list[dict], scores: dict[Place, dict]) -> dict
         **{key: plan[key] for key in ("bits", "seeds")},
         "timed": plan.get("timed", []),
         "configfiles": plan.get("configfiles", []),
-        "draws": statistics.DRAWS,
         "metric_version": METRIC_VERSION,
         "trials": plan.get("trials", {}),
         "tried": {name: tried for name, tried in plan.get("tried", {}).items() if name in _without_validation(plan["datasets"])},

@@ -35,7 +35,7 @@ class Preset:
     cuts: dict[str, int] = field(default_factory=dict)
 
     def depth(self, items: int, dataset: str = "") -> int:
-        """Ranks of a database of `items` that count: slicing, as the peers do, takes no more than there are."""
+        """Ranks of a database of `items` that count: no more than there are."""
         cut = self.cuts.get(dataset.partition("-")[0], self.cut)
         if cut is None:
             return items
@@ -48,12 +48,14 @@ PRESETS = {
     # github.com/swuxyj/DeepHash-pytorch, utils/tools.py, CalcTopMap: its topK = -1 ends a slice, and drops the last item.
     "as-deephash-pytorch": Preset(-1, "found", "zero", {"nuswide": 5000}),
     # github.com/thuml/HashNet, pytorch/src/test.py, which ranks by real-valued outputs: its denominator and cut are replayed on codes.
+    # It takes no database below its cut; here that is shortened.
     "as-hashnet": Preset(5000, "found", "drop"),
     # github.com/kevinlin311tw/cvpr16-deepbit
     "as-deepbit": Preset(1000, "found", "zero"),
     # github.com/usnistgov/trec_eval, map_cut
     "as-trec": Preset(1000, "R", "zero"),
     # The Google Landmarks challenge (its own cut is 100): github.com/tensorflow/models, delf, google_landmarks_dataset/metrics.py
+    # It has no query without relevant items, and would divide by zero; 0 is what github.com/benhamner/Metrics, apk, gives.
     "as-landmarks": Preset(1000, "min", "zero"),
 }
 

@@ -27,17 +27,16 @@ def conventions(results: Results, entry: Declaration, panels: list[Panel]) -> It
         all_others = "every other method of its column"
         all_others += " that has all its seeds" if any(cell.state not in ("complete", "omitted") for cell in cells) else ""
         yield (
-            f"{DAGGER}: higher than {all_others}, by a paired t-test over the queries on average precision averaged over seeds "
-            f"(p < 0.05, two-sided, Holm's correction over all {len(results.comparisons):,} comparisons of two methods at one "
-            "code length of this experiment) and by a 95 % two-level bootstrap interval of the difference that excludes 0."
+            f"{DAGGER}: higher than {all_others}, by a t-test on average precision, paired over the queries, whose variance is that over "
+            f"queries and that over seeds (p < 0.05, two-sided, Holm's correction over all {len(results.comparisons):,} comparisons of two "
+            "methods at one code length of this experiment)."
         )
     elif any(cell.best and value.metric == "map" for value in entry.values for cell in cells):
         yield f"No {DAGGER}: no method is significantly higher than all others of its column{_for_want_of_seeds(results)}."
     if any(cell.interval for cell in cells):
         yield (
-            f"In brackets: the 95 % interval of a two-level bootstrap ({results.experiment['draws']:,} draws; seeds and queries drawn "
-            "with replacement, one seed fewer than there are, which leaves the variance unbiased; queries alone where there is one run). "
-            "The split is fixed: the interval says nothing of other splits."
+            "In brackets: the 95 % interval of the mean, by Student's t with the variance over queries and that over seeds (queries alone "
+            "where there is one run). The split is fixed: the interval says nothing of other splits."
         )
     if any(panel.controls for panel in panels):
         yield "Below the rule: rankings by real-valued features; not upper bounds."
@@ -81,7 +80,7 @@ def _settings(results: Results, entry: Declaration, panels: list[Panel]) -> Iter
 
 
 def protocol(results: Results, pair: Pair, entry: Declaration) -> str:
-    """One sentence on a data set: protocol, sizes, which rules are ours; for metrics the share of relevant items and the queries left out."""
+    """One sentence on a data set: protocol, sizes, which rules are ours; for metrics what is relevant, and queries left out."""
     dataset = results.experiment["datasets"][pair.dataset]
     if "sizes" not in dataset:
         return f"{results.label(pair)}: the data set was not prepared."

@@ -13,7 +13,7 @@ from report.results import Pair, Results
 
 FOR, AGAINST, UNDECIDED, UNTESTED, ABSENT = "better", "worse", "not distinguishable", "not tested for want of seeds", "not complete"
 TESTS = {
-    "significant": "significantly, by the paired test and the bootstrap interval of the daggers",
+    "significant": "significantly, by the test of the daggers",
     "apart": "every run of the one better than every run of the other",
 }
 
@@ -70,15 +70,16 @@ def _verdict(results: Results, pair: Pair, claim: Claim) -> Verdict:
     pairings = [_settings(results, pair, claim.row, other) for other in claim.against if _lengths(results, claim)]
     compared = [found for found in pairings if found]
     comparisons = [_comparison(results, pair, claim, *found) for found in compared]
+    lacking = _lacking(results, pair, claim)
     same = bool(compared) and all(reported.replicated(results, pair, row, claim.metric) for row, _, _ in compared)
     return Verdict(
         question=claim.question,
         claim=claim.claim,
-        words=_words(comparisons),
+        words=_words(comparisons, bool(lacking)),
         scope="on the terms of the published figures" if same else "on these runs, not a replication",
         rule=_rule(claim),
         comparisons=comparisons,
-        lacking=_lacking(results, pair, claim),
+        lacking=lacking,
         collapsed=_collapsed(results, pair, dict.fromkeys(name for row, other, _ in compared for name in (row, other))),
     )
 
@@ -147,15 +148,15 @@ def _outcome(results: Results, pair: Pair, claim: Claim, row: str, other: str, b
     return FOR if above else AGAINST if below else UNDECIDED
 
 
-def _words(comparisons: list[Comparison]) -> str:
-    """The verdict: what all comparisons at all code lengths together say."""
+def _words(comparisons: list[Comparison], lacking: bool) -> str:
+    """The verdict: what all comparisons at all code lengths together say; lacking: whether rows of the rule were not compared."""
     counts = Counter({what: 0 for what in (FOR, AGAINST, UNDECIDED, UNTESTED, ABSENT)})
     for comparison in comparisons:
         counts.update({what: len(lengths) for what, lengths in comparison.outcomes.items()})
-    if not counts[FOR] + counts[AGAINST] + counts[UNDECIDED]:
+    if not counts[FOR] + counts[AGAINST] and (counts[UNTESTED] or counts[ABSENT] or not counts[UNDECIDED]):
         return "cannot be said"
     if counts[FOR] == counts.total():
-        return "holds"
+        return "holds (of the rows compared)" if lacking else "holds"
     decided = f"{counts[FOR]} of {counts.total()} comparisons in favour, {counts[AGAINST]} against"
     if counts[FOR] and not counts[AGAINST]:
         return f"holds in part ({decided})"

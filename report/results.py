@@ -25,7 +25,7 @@ CELL_COLUMNS = ("dataset", "features", "variant", "bits", "low", "high")
 TIMING_COLUMNS = ("dataset", "features", "variant", "bits", "fit_seconds", "encode_microseconds", "extract_microseconds",
                   "search_microseconds", "bytes", "database", "device", "processor", "date")  # fmt: skip
 COMPARISON_COLUMNS = ("dataset", "features", "bits", "variant", "other", "significant")
-EXPERIMENT_KEYS = ("partial", "date", "commit", "dirty", "bits", "seeds", "grid", "datasets", "features", "methods", "controls", "draws")
+EXPERIMENT_KEYS = ("partial", "date", "commit", "dirty", "bits", "seeds", "grid", "datasets", "features", "methods", "controls")
 CURVES = "pr_"  # metrics of this prefix are curves over k: a few hundred values a run, wanted as arrays
 
 

@@ -103,13 +103,14 @@ def _lengths(bests: list[Best]) -> str:
 
 def _significance(bests: list[Best]) -> str:
     """Over which others the highest is significantly so; the same at all of these code lengths, or length by length."""
+    others = "every other method" + (" that has all its seeds" if bests[0].absent else "")
     if all(best.dagger for best in bests):
-        return ", significantly higher than every other method" + (" at each" if len(bests) > 1 else "")
+        return f", significantly higher than {others}" + (" at each" if len(bests) > 1 else "")
     told = []
     for names, group in itertools.groupby(bests, key=lambda best: (best.dagger, best.undecided, best.untested)):
         dagger, undecided, untested = names
         alike = list(group)
-        words = ["significantly higher than every other method"] if dagger else []
+        words = [f"significantly higher than {others}"] if dagger else []
         words += [f"not distinguishable from {_named(undecided)}"] if undecided else []
         words += [f"not tested against {_named(untested)}, for want of seeds"] if untested else []
         told += [f"{' and '.join(words)}{f' at {_lengths(alike)}' if len(alike) < len(bests) else ''}"] if words else []

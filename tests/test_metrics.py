@@ -192,7 +192,8 @@ def test_random_codes_score_the_chance_level():
     rng = np.random.default_rng(0)
     codes, labels = rng.random((1_100, 64)) < 0.5, rng.permutation(np.repeat(np.arange(10), 110))
     labels[100:] = rng.permutation(np.repeat(np.arange(10), 100))
-    scores = evaluation.score(codes[:100], codes[100:], labels[:100], labels[100:], ["map", "map_chance", "precision@100", "relevant_share"])
+    names = ["map", "map_chance", "precision@100", "relevant_share"]
+    scores = evaluation.score(codes[:100], codes[100:], labels[:100], labels[100:], names)
     harmonic = math.fsum(1 / rank for rank in range(1, 1_001))
     average_precision = 99 / 999 * (1 - harmonic / 1_000) + harmonic / 1_000
     assert metrics.average_precision(np.array([[1_000]]), np.array([[100]]))[0] == pytest.approx(average_precision, rel=1e-12)

@@ -150,7 +150,6 @@ def experiment(methods, grid, bits, seeds, runs):
         "commit": "0123456789abcdef0123",
         "dirty": False,
         "bits": list(bits),
-        "draws": 5000,
         "seeds": list(seeds),
         "grid": [list(pair) for pair in grid],
         "datasets": {name: _dataset(name) for name, _ in grid},
@@ -464,7 +463,7 @@ def test_intervals_stand_below_the_means_of_methods_and_controls(tmp_path):
     lines = latex.render(shown, []).splitlines()
     assert r" & {\scriptsize{[}0.480, 0.520{]}} & {\scriptsize{[}0.480, 0.520{]}} \\" in lines
     assert r" & \multicolumn{2}{c}{{\scriptsize{[}0.600, 0.640{]}}} \\" in lines
-    assert "(5,000 draws; seeds and queries drawn" in shown.caption
+    assert "the variance over queries and that over seeds (queries alone" in shown.caption
     assert not any(cell.interval for cell in cells(built(tmp_path)["map-tie-order"], "itq"))
 
 

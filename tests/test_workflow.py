@@ -127,7 +127,7 @@ def test_snakemakes_own_report_has_page_tables_and_figures_with_captions(copy):
         names = {Path(name).name for name in archive.namelist()}
         text = archive.read("report/report.html").decode()
     assert {"index.html", "map.csv", "overview.svg", "statistics.csv"} <= names
-    for said in ("Tables", "Figures", "Data", "The numbers of one table of the page", "95 % interval of a two-level bootstrap"):
+    for said in ("Tables", "Figures", "Data", "The numbers of one table of the page", "95 % interval over seeds and queries"):
         assert said in text
 
 
