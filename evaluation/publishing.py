@@ -9,17 +9,21 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
+
 import storage
-from evaluation import METRIC_VERSION
+from evaluation import METRIC_VERSION, statistics
 from evaluation.stale import source_digests
 from experiments import BenchmarkError
 
 PUBLISHED = Path("results/published")
 RUNS, EXPERIMENT = "runs.jsonl.gz", "experiment.json"  # of each folder: every run.json, a line each; the experiment
+QUERIES = "average_precision.npz"  # of each run, of every query: what tests need that are made later
 
 
 def publish(results: Path, name: str, shown: list[str]) -> Path:
-    """Copy tables and figures of the report (`shown`, as map.tex or overview.svg), runs.csv and the records of all runs to PUBLISHED/name.
+    """Copy tables and figures of the report (`shown`, as map.tex or overview.svg), runs.csv, the records of all runs and their
+    average precision of each query to PUBLISHED/name.
 
     What is there is replaced. Raises BenchmarkError for results with a run that is not done, made with sources that differ from the
     commit, made anew since the tables or scored by other metrics than now, or without something that is to be shown.
@@ -49,9 +53,22 @@ def publish(results: Path, name: str, shown: list[str]) -> Path:
                 raise BenchmarkError(f"{path} is missing; there are {', '.join(there) or 'none'}")
             shutil.copyfile(path, folder / path.name)
         lines = "".join(json.dumps(record, sort_keys=True) + "\n" for record in records)
+        np.savez_compressed(folder / QUERIES, **_of_queries(results, rows))
         (folder / RUNS).write_bytes(gzip.compress(lines.encode(), mtime=0))  # hundreds of records that differ in little
         storage.write_json(folder / EXPERIMENT, experiment)
     return PUBLISHED / name
+
+
+def _of_queries(results: Path, rows: list[dict]) -> dict[str, np.ndarray]:
+    """Average precision of each query of each run, float32 (Q,), by `DATASET/FEATURES/VARIANT/BITSbit/seedN`; and which images they are,
+    int64 (Q,), by `DATASET/FEATURES/query`."""
+    found = {}
+    for place in dict.fromkeys((row["dataset"], row["features"], row["variant"]) for row in rows):
+        scores = results / "scores" / Path(*place) / "histograms.npz"
+        for (bits, seed), queries, values in statistics.read(scores):
+            found["/".join([*place[:2], "query"])] = queries
+            found["/".join([*place, f"{bits}bit", f"seed{seed}"])] = values.astype(np.float32)
+    return found
 
 
 def folders() -> list[Path]:

@@ -130,7 +130,7 @@ def _cells(plan: dict, folders: dict[Place, Path]) -> dict[tuple[str, int], Cell
     """(variant, bits) -> cell, of one data set and its features."""
     runs, queries = {}, None
     for place, folder in folders.items():
-        for run, kept, values in _read(folder / "histograms.npz"):
+        for run, kept, values in read(folder / "histograms.npz"):
             if queries is not None and not np.array_equal(kept, queries):
                 raise BenchmarkError(f"{folder} was scored on other queries than the folders beside it: delete it, and score it again")
             queries = kept
@@ -148,7 +148,7 @@ def _seeded(name: str, plan: dict) -> bool:
     return name not in experiments.CONTROLS and "seed" in experiments.variant("methods", name, plan).component.keywords
 
 
-def _read(path: Path) -> Iterator[tuple[tuple[int, int], np.ndarray, np.ndarray]]:
+def read(path: Path) -> Iterator[tuple[tuple[int, int], np.ndarray, np.ndarray]]:
     """Yield ((bits, seed), queries, average precision of each query) of every run in a histograms.npz."""
     try:
         with np.load(path, allow_pickle=False) as stored:

@@ -3,6 +3,7 @@
 import csv
 import re
 
+import numpy as np
 import pytest
 
 import storage
@@ -77,14 +78,23 @@ def results(tmp_path, monkeypatch):
     sources = publishing.source_digests("methods", "itq")
     storage.write_json(run / "run.json", {"method": "itq", "sources": sources, "dirty": False, "commit": "ab" * 20, "codes_sha256": "cd"})
     storage.write_json(tmp_path / "results/experiment.json", {"metric_version": METRIC_VERSION})
-    (tmp_path / "results/runs.csv").write_text(f"status,codes_sha256,folder\ndone,cd,{run.relative_to(tmp_path)}\n")
+    columns, values = "dataset,features,variant,status,codes_sha256,folder", "digits,pixels,itq,done,cd"
+    (tmp_path / "results/runs.csv").write_text(f"{columns}\n{values},{run.relative_to(tmp_path)}\n")
+    scores = tmp_path / "results/scores/digits/pixels/itq"
+    scores.mkdir(parents=True)
+    np.savez(scores / "histograms.npz", **{"query": np.array([7, 9]), "8bit/seed0/ap": np.array([0.1, 0.5]), "8bit/seed0/n": np.zeros(2)})
     monkeypatch.setattr(publishing, "PUBLISHED", tmp_path / "published")
     return tmp_path / "results"
 
 
 def test_publishing_keeps_the_record_of_every_run(results):
     made = publishing.publish(results, "mine", ["map.tex"])
-    assert {path.name for path in made.iterdir()} == {"map.tex", "runs.csv", "runs.jsonl.gz", "experiment.json"}
+    assert {path.name for path in made.iterdir()} == {*("map.tex", "runs.csv", "runs.jsonl.gz", "average_precision.npz", "experiment.json")}
+    kept = np.load(made / publishing.QUERIES)
+    assert {name: kept[name].tolist() for name in kept} == {
+        "digits/pixels/query": [7, 9],
+        "digits/pixels/itq/8bit/seed0": pytest.approx([0.1, 0.5], rel=1e-7),
+    }
     assert publishing.outdated(made) == []
 
 
