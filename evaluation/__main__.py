@@ -44,7 +44,7 @@ def main() -> None:
     choosing = jobs.add_parser("choose", help="choose settings from the trials of a run of config/tuning.yaml")
     choosing.set_defaults(job=choose)
     choosing.add_argument("--results", type=Path, default=Path("results"), help="folder of what `collect` wrote")
-    choosing.add_argument("--output", type=Path, default=Path("config/tuned.json"), help="where the choices of other data sets stay")
+    choosing.add_argument("--output", type=Path, default=Path("config/tuned.json"), help="where other choices stay")
 
     publishing = jobs.add_parser("publish", help="copy measured tables, with the record of every run, to results/published/NAME")
     publishing.set_defaults(job=publish)

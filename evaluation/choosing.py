@@ -18,11 +18,13 @@ def choose(results: Path, output: Path) -> None:
     """Choose the trial of highest mean mAP over all code lengths, the earlier of equals, and write variants that have its settings.
 
     results: folder with experiment.json, runs.csv and metrics.csv of an experiment with `trials`, each of its data sets a
-    `NAME-validation`, so that no test query is ever looked at. output: a configuration, JSON, where the entries of these data sets
-    are replaced: for each method X the variants `X.tuned-NAME`, and `X.as-bgan-NAME` with the settings chosen for BGAN where these
-    are others; and under `tried` every trial with its mAP. A trial with a failed run has no mAP and is never chosen.
+    `NAME-validation`, so that no test query is ever looked at. output: a configuration, JSON, where the entries of these methods on
+    these data sets are replaced, and others stay: for each method X the variants `X.tuned-NAME`, and `X.as-bgan-NAME` with the settings
+    chosen for BGAN where these are others; and under `tried` every trial with its mAP. A trial with a failed run has no mAP and is
+    never chosen.
 
-    Raises BenchmarkError for an experiment without trials, on test queries, with two features of a data set, or of which a run is missing.
+    Raises BenchmarkError for an experiment without trials, on test queries, with two features of a data set, of which a run is missing,
+    or with other features, code lengths or seeds than those of methods that would stay.
     """
     experiment = storage.read_json(results / "experiment.json")
     if not experiment["trials"]:
@@ -37,8 +39,9 @@ def choose(results: Path, output: Path) -> None:
             raise BenchmarkError(f"{dataset} has the features {', '.join(beside)}: expected one, as its settings are chosen once")
         name = dataset.removesuffix(VALIDATION)
         methods = _tried(experiment, {key: value for key, value in scores.items() if key[0] == (dataset, features)})
-        made = {key: experiment[key] for key in ("commit", "date", "bits", "seeds")} | {"features": features}
-        config["tried"][name] = made | {"methods": methods}
+        terms = {"features": features} | {key: experiment[key] for key in ("bits", "seeds")}
+        methods = _staying(config["tried"].get(name), terms, methods, f"{output}: {name}") | methods
+        config["tried"][name] = terms | {"methods": methods}
         config["variants"]["methods"] = _of_others(config["variants"]["methods"], name) | _chosen(methods, name)
     storage.write_json(output, config)
     counts = [f"{name}, {len(entry['methods'])} methods" for name, entry in config["tried"].items()]
@@ -69,7 +72,8 @@ def _tried(experiment: dict, scores: dict[tuple, list[float | None]]) -> dict[st
         name, _, place = method["name"].rpartition(".trial")
         if not place.isdecimal() or method["method"] not in experiment["trials"]:
             continue
-        tried = methods.setdefault(name, {"of": method["method"], "label": method["label"].rpartition(",")[0], "trials": []})
+        made = {"of": method["method"], "label": method["label"].rpartition(",")[0], "commit": experiment["commit"], "trials": []}
+        tried = methods.setdefault(name, made)
         tried["trials"].append({"set": method["set"], "map": maps[method["name"]]})
     for name, tried in methods.items():
         done = [place for place, trial in enumerate(tried["trials"]) if trial["map"] is not None]
@@ -77,6 +81,18 @@ def _tried(experiment: dict, scores: dict[tuple, list[float | None]]) -> dict[st
             raise BenchmarkError(f"{name}: every trial failed; see its logs, and try other settings")
         tried["chosen"] = max(done, key=lambda place, trials=tried["trials"]: (trials[place]["map"], -place))
     return methods
+
+
+def _staying(before: dict | None, terms: dict, methods: dict, where: str) -> dict[str, dict]:
+    """Methods of the data set that were tried before and not now: on the same terms, or they could not stand in one table."""
+    staying = {name: tried for name, tried in before["methods"].items() if name not in methods} if before else {}
+    for key, value in terms.items():
+        if staying and before[key] != value:
+            raise BenchmarkError(
+                f"{where} has settings of {', '.join(staying)} chosen with {key} {before[key]}, these have {value}: try them alike, "
+                "or name another file with --output, and give it to snakemake as a --configfile"
+            )
+    return staying
 
 
 def _of_others(entries: dict[str, dict], name: str) -> dict[str, dict]:

@@ -28,7 +28,8 @@ def _table(results: Results, name: str, tried: dict) -> Table:
     width = max(len(method["trials"]) for method in methods.values())
     pair = next(pair for pair in results.pairs if pair.dataset.partition("-")[0] == name.partition("-")[0])
     seeds = ", ".join(map(str, tried["seeds"]))
-    made = f"{', '.join(map(str, tried['bits']))} bits, seed {seeds}, features {tried['features']}. Commit {tried['commit'][:12]}."
+    commits = ", ".join(dict.fromkeys(f"Commit {method['commit'][:12]}" for method in methods.values()))
+    made = f"{', '.join(map(str, tried['bits']))} bits, seed {seeds}, features {tried['features']}. {commits}."
     return Table(
         name=f"settings-{name}",
         title=f"Settings tried: {name}",

@@ -124,6 +124,31 @@ def test_choosing_again_replaces_this_data_set_and_keeps_the_others(tmp_path):
     assert "itq.tuned-cifar10" in found["variants"]["methods"]
 
 
+OF_ITQ = {"of": "itq", "label": "ITQ", "commit": "cd" * 20, "trials": [{"set": {"iterations": 9}, "map": 0.4}], "chosen": 0}
+
+
+def test_methods_that_were_not_tried_now_keep_what_was_chosen_before_on_the_same_terms(tmp_path):
+    tried = {"features": "pixels", "bits": [12, 24], "seeds": [100], "methods": {"itq": OF_ITQ, "bgan": OF_ITQ | {"of": "bgan"}}}
+    entries = {name: {"datasets": ["digits"]} for name in ("itq.tuned-digits", "bgan.tuned-digits", "bgan-n.as-bgan-digits")}
+    (tmp_path / "tuned.json").write_text(json.dumps({"tried": {"digits": tried}, "variants": {"methods": entries}}))
+    found = chosen(tmp_path)
+    assert found["tried"]["digits"]["methods"]["itq"] == OF_ITQ
+    assert {name: method["commit"][:2] for name, method in found["tried"]["digits"]["methods"].items()} == {
+        "itq": "cd", "bgan": "ab", "bgan-n": "ab",
+    }  # fmt: skip
+    assert found["variants"]["methods"]["itq.tuned-digits"]["set"] == {"iterations": 9}
+    assert set(found["variants"]["methods"]) == {*entries, "bgan-n.tuned-digits"}
+
+
+def test_settings_chosen_on_other_terms_are_not_mixed(tmp_path):
+    tried = {"features": "gist", "bits": [12, 24], "seeds": [100], "methods": {"itq": OF_ITQ}}
+    (tmp_path / "tuned.json").write_text(json.dumps({"tried": {"digits": tried}, "variants": {"methods": {}}}))
+    before = (tmp_path / "tuned.json").read_text()
+    with pytest.raises(BenchmarkError, match="digits has settings of itq chosen with features gist, these have pixels: try them alike, or"):
+        chosen(tmp_path)
+    assert (tmp_path / "tuned.json").read_text() == before
+
+
 def test_test_queries_choose_nothing(tmp_path):
     with pytest.raises(BenchmarkError, match="digits: settings are chosen on digits-validation alone, never on test queries"):
         chosen(tmp_path, dataset="digits")

@@ -561,11 +561,12 @@ def test_ablations_have_tables_of_the_variants_that_were_run(tmp_path):
 
 
 TRIED = {
-    "features": "pixels", "commit": "ab" * 20, "date": "2026-01-02T03:04:05+00:00", "bits": [16, 32], "seeds": [100],
+    "features": "pixels", "bits": [16, 32], "seeds": [100],
     "methods": {
-        "bgan": {"of": "bgan", "label": "BGAN", "chosen": 1,
+        "bgan": {"of": "bgan", "label": "BGAN", "chosen": 1, "commit": "ab" * 20,
                  "trials": [{"set": {}, "map": 0.6}, {"set": {"learning_rate": 0.003}, "map": 0.7}, {"set": {"epochs": 5}, "map": None}]},
-        "itq": {"of": "itq", "label": "ITQ", "chosen": 0, "trials": [{"set": {}, "map": 0.5}, {"set": {"iterations": 5}, "map": 0.4}]},
+        "itq": {"of": "itq", "label": "ITQ", "chosen": 0, "commit": "cd" * 20,
+                "trials": [{"set": {}, "map": 0.5}, {"set": {"iterations": 5}, "map": 0.4}]},
     },
 }  # fmt: skip
 
@@ -588,6 +589,7 @@ def test_rows_with_settings_chosen_on_validation_labels_stand_beside_the_others_
     assert [cell.text for cell in cells(found["settings-digits"], "bgan")] == ["0.600", "0.700", "\N{EN DASH}"]
     assert [cell.best for cell in cells(found["settings-digits"], "itq")] == [True, False, False]
     assert "BGAN: setting 1: as it is; setting 2: learning_rate 0.003; setting 3: epochs 5." in found["settings-digits"].notes
+    assert found["settings-digits"].notes[-1].endswith("features pixels. Commit abababababab, Commit cdcdcdcdcdcd.")
     assert r"\textbf{0.700}" in latex.render(found["settings-digits"], [])
     described["tried"]["digits"]["features"] = "gist"
     (folder / "experiment.json").write_text(json.dumps(described))
