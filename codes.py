@@ -133,7 +133,8 @@ def _numpy(path: Path) -> np.ndarray:
     except FileNotFoundError:
         raise _missing(path) from None
     except Exception as error:  # NumPy raises errors of many kinds for damaged headers
-        raise BenchmarkError(f"{path} is no .npy array of numbers or booleans ({one_line(error)})") from None
+        why = "" if "pickle" in str(error) else f" ({one_line(error)})"  # for a text, too, NumPy advises to unpickle
+        raise BenchmarkError(f"{path} is no .npy array of numbers or booleans{why}: write it with numpy.save") from None
     if not isinstance(found, np.ndarray):
         raise BenchmarkError(f"{path} is an archive of {', '.join(found.files)}, expected one array in .npy, or .mat")
     return np.asarray(found)

@@ -71,7 +71,7 @@ def decode(content: bytes, size: int) -> np.ndarray:
         if width * height > MAX_PIXELS:
             raise ValueError(f"{width:,} x {height:,} pixels, expected at most {MAX_PIXELS:,} in all")
         if image.mode == "F" or image.mode.startswith("I"):  # which Pillow cuts off at 255
-            raise ValueError(f"pixels of mode {image.mode}, expected 8 bits a channel")
+            raise ValueError(f"pixels of mode {image.mode}, expected 8 bits a channel: convert it")
         side = min(width, height)
         left, top = (width - side) / 2, (height - side) / 2
         # One step for both sides. Palettes have no antialiased resizing of their own.
@@ -114,5 +114,5 @@ def _decode_all(images: ImageFiles, path: Path, threads: int) -> None:
             progress.advance(min(ROWS, len(images) - start))
     if problems:
         more = f"; and {len(problems) - NAMED:,} more" if problems[NAMED:] else ""
-        raise BenchmarkError(f"{len(problems):,} of {len(images):,} images are damaged: {'; '.join(problems[:NAMED])}{more}")
+        raise BenchmarkError(f"{len(problems):,} of {len(images):,} images cannot be read: {'; '.join(problems[:NAMED])}{more}")
     array.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -76,7 +77,8 @@ def read_lists(files: Files) -> Listed:
                 raise BenchmarkError(f"{where} has {len(values)} labels, expected {len(labels[0])} as in the first line")
         parts[part] = np.array([rows[name] for _, name, _ in listed], dtype=np.int64)
         if len(np.unique(parts[part])) < len(listed):
-            raise BenchmarkError(f"{files.shown(f'{part}.txt')} names an image twice, expected {len(listed):,} different ones")
+            places = Counter(name for _, name, _ in listed)
+            raise BenchmarkError(f"{files.shown(f'{part}.txt')} names {places.most_common(1)[0][0]} twice, expected each image once")
     return Listed(tuple(rows), np.array(labels) == "1", parts)
 
 
@@ -96,5 +98,5 @@ def _lines(files: Files, name: str):
         wrong = [value for value in values if value not in ("0", "1")]
         if wrong or not values:
             found = repr(wrong[0][:40]) if wrong else "no label"
-            raise BenchmarkError(f"{where}: found {found} after the path, expected a 0 or 1 for each class")
+            raise BenchmarkError(f"{where}: found {found} after the path, expected a 0 or 1 for each class, and no space in a path")
         yield where, image, tuple(values)

@@ -34,10 +34,9 @@ class ImageFolder(Dataset):
         images = ImageFiles(Folder(data / self.path), names, self.size)
         counts = np.bincount(labels)
         if counts.min() <= self.queries_per_class:
-            name = sorted(set(folders))[int(counts.argmin())]
-            raise BenchmarkError(
-                f"{data / self.path / name} has {counts.min()} images, expected more than {self.queries_per_class}: set queries_per_class"
-            )
+            name, most = sorted(set(folders))[int(counts.argmin())], counts.min() - 1
+            advice = f"set queries_per_class, here {most} at most" if most else "one alone has nothing to find"
+            raise BenchmarkError(f"{data / self.path / name} has {most + 1} images, expected more than {self.queries_per_class}: {advice}")
         query = draw_per_class(labels, self.queries_per_class, shuffled(len(labels), "bgan-bench/image-folder/1/query"))
         database = others(len(labels), query)
         asked = self.training_images

@@ -129,6 +129,12 @@ def test_codes_of_two_files_come_to_their_places_and_other_images_have_none(tmp_
         codes.of_images([tmp_path / "queries.npy", tmp_path / "database.npy"], 8, query, np.arange(2, 6))
 
 
+def test_nobody_is_advised_to_unpickle(tmp_path):
+    (tmp_path / "codes.npy").write_text("0 1 1 0\n" * 60)
+    with pytest.raises(BenchmarkError, match=r"codes\.npy is no \.npy array of numbers or booleans: write it with numpy\.save$"):
+        codes.whole(tmp_path / "codes.npy", 60)
+
+
 @pytest.mark.parametrize("name", ["codes.npy", "codes.mat"])
 def test_files_that_cannot_be_read(tmp_path, name):
     with pytest.raises(BenchmarkError, match=f"{name} is missing"):

@@ -63,7 +63,9 @@ class TestFolder:
         assert len(folder_of(animals).train) == 8
 
     def test_too_few_images_name_the_keyword(self, animals):
-        with pytest.raises(BenchmarkError, match=r"animals/cat has 6 images, expected more than 100: set queries_per_class"):
+        with pytest.raises(
+            BenchmarkError, match=r"animals/cat has 6 images, expected more than 100: set queries_per_class, here 5 at most"
+        ):
             image_folder.ImageFolder(path="animals").load(animals, animals)
 
     def test_a_file_without_a_class_and_a_missing_folder_are_named(self, animals):
@@ -133,10 +135,11 @@ class TestLists:
         ("test", "message"),
         [
             ("animals/cat/0.png 1 2\n", r"test.txt, line 1: found '2' after the path, expected a 0 or 1"),
+            ("animals/the cat.png 1 0\n", r"test.txt, line 1: found 'cat.png' after the path, .*, and no space in a path"),
             ("animals/cat/0.png\n", r"test.txt, line 1: found no label after the path"),
             ("animals/cat/0.png 1 0 1\n", r"test.txt, line 1 has 3 labels, expected 2"),
             ("animals/cat/1.jpeg 0 1\n", r"test.txt, line 1: animals/cat/1.jpeg has other labels than in the list before"),
-            ("animals/cat/0.png 1 0\n" * 2, r"test.txt names an image twice, expected 2 different ones"),
+            ("animals/cat/0.png 1 0\n" * 2, r"test.txt names animals/cat/0.png twice, expected each image once"),
             ("", r"test.txt names no image, expected lines of"),
             (f"{'a' * 5000} 1 0\n", r"1 of 3 images are missing: .*aaa"),
             ("animals/cat/9.png 1 0\n", r"1 of 3 images are missing: .*animals/cat/9.png"),
@@ -198,7 +201,7 @@ class TestDecoding:
         done = subprocess.run(command, capture_output=True, text=True, cwd=animals, env=os.environ | {"PYTHONPATH": str(experiments.ROOT)})
         assert done.returncode == 1
         assert done.stderr.count("\n") == 1
-        assert "2 of 12 images are damaged" in done.stderr
+        assert "2 of 12 images cannot be read" in done.stderr
         assert "cat/2.gif" in done.stderr
         assert "dog/1.jpeg" in done.stderr
         assert os.listdir(animals / "cache/datasets") == []
