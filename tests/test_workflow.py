@@ -269,6 +269,18 @@ def test_what_is_missing_is_said_all_at_once_before_any_work(copy):
     copy.run()
 
 
+def test_what_failed_when_it_was_made_anew_is_made_by_the_next_command(copy):
+    """Snakemake has removed the codes, and by its times the tables are newer than all that they were made of."""
+    copy.write("methods/wavering.py", PARITY.replace("class Parity", "class Wavering"))
+    copy.write("wavering.yaml", "methods: [wavering]\nbits: [8]\ncontrols: []\n")
+    copy.run(config="wavering.yaml")
+    copy.replace("methods/wavering.py", "return self\n", "raise ValueError\n")
+    assert copy.snakemake(config="wavering.yaml").returncode
+    assert copy.snakemake(config="wavering.yaml").returncode, "again"
+    copy.replace("methods/wavering.py", "raise ValueError\n", "return self\n")
+    assert ("encode", "wavering") in copy.planned(config="wavering.yaml")
+
+
 def test_codes_made_elsewhere_are_a_row(copy):
     codes = np.random.default_rng(0).random((1797, 12)) < 0.5
     (copy.folder / "given").mkdir(exist_ok=True)
