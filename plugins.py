@@ -68,7 +68,8 @@ def _parse(floor: str, name: str, modified: int) -> Component:
     classes = [node for node in _tree(path).body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
     if len(classes) != 1:
         found = ", ".join(node.name for node in classes) or "none"
-        raise BenchmarkError(f"{shown} must define exactly one public class; found {found}")
+        advice = ": begin the names of the others with _" if classes else ""
+        raise BenchmarkError(f"{shown} must define exactly one public class; found {found}{advice}")
     body = classes[0].body
     functions = {node.name: node for node in body if isinstance(node, ast.FunctionDef)}
     missing = [name for name in ("__init__", *WORK[floor]) if name not in functions]
@@ -80,7 +81,7 @@ def _parse(floor: str, name: str, modified: int) -> Component:
         class_name=classes[0].name,
         literals=_declared(body, f"{shown}: class {classes[0].name}"),
         keywords=_keywords(functions["__init__"], shown),
-        consumes=tuple(sorted({argument.arg for name in WORK[floor] for argument in functions[name].args.args[1:]})),
+        consumes=tuple(sorted({name for work in WORK[floor] for name in _arguments(functions[work], shown)})),
     )
 
 
@@ -120,8 +121,35 @@ def _literals(target: ast.expr, value: ast.expr) -> dict:
         return {target.id: ...}
 
 
+def _arguments(function: ast.FunctionDef, shown: Path) -> list[str]:
+    """Names of the arguments of a function of the class's work, which say what it consumes."""
+    _check_named(function, shown)
+    if function.args.kwonlyargs:
+        first = function.args.kwonlyargs[0].arg
+        raise BenchmarkError(f"{shown}: remove the * before {first} in {function.name}: settings are keywords of __init__")
+    names = [argument.arg for argument in [*function.args.posonlyargs, *function.args.args][1:]]
+    if function.name == "encode" and "neighbours" in names:
+        raise BenchmarkError(f"{shown}: encode asks for 'neighbours', which are of the training images: fit alone may consume them")
+    return names
+
+
+def _check_named(function: ast.FunctionDef, shown: Path) -> None:
+    """Raise BenchmarkError for *args and **kwargs, whose names say nothing."""
+    for stars, argument in (("*", function.args.vararg), ("**", function.args.kwarg)):
+        if argument:
+            expected = f"expected every argument by its name, as in {shown.parent}/_base.py"
+            raise BenchmarkError(f"{shown}: {function.name} takes {stars}{argument.arg}, {expected}")
+
+
 def _keywords(function: ast.FunctionDef, shown: Path) -> dict:
-    """Keyword-only arguments with their literal defaults; one without a default is required and reads as Ellipsis."""
+    """Keyword-only arguments with their literal defaults; one without a default is required and reads as Ellipsis.
+
+    Raises BenchmarkError for arguments before them other than `self` and, for a method, the length of its codes.
+    """
+    _check_named(function, shown)
+    unnamed = [*function.args.posonlyargs, *function.args.args][2 if shown.parent.name == "methods" else 1 :]
+    if unnamed:
+        raise BenchmarkError(f"{shown}: write * before {unnamed[0].arg} in {function.name}: settings are keywords alone")
     keywords = {}
     for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
         try:
