@@ -13,6 +13,7 @@ import hashlib
 import importlib
 import inspect
 import json
+import random
 import sys
 import time
 import traceback
@@ -37,7 +38,7 @@ from experiments import (
     settings_given,
     user_file,
 )
-from plugins import Component, component, sources
+from plugins import Component, component, imported_modules, sources
 
 BLOCK = 8192  # images encoded at a time
 GATHERED = 512  # rows read at a time that may lie far apart: the system maps up to 64 KiB around each
@@ -122,9 +123,23 @@ def identity(part: Component, dataset: Path, features: Path) -> dict:
 
 
 def build(part: Component, run: Run, keywords: dict):
-    """The method's object, with the run's seed where it takes one."""
+    """The method's object, with the run's seed where it takes one.
+
+    Global generators begin with it too: whatever a method draws, its next run repeats.
+    """
     method = getattr(importlib.import_module(f"methods.{part.name}"), part.class_name)
-    return method(run.bits, **keywords | ({"seed": run.seed} if "seed" in part.keywords else {}))
+    seed = {"seed": run.seed} if "seed" in part.keywords else {}
+    seed_generators(part, seed.get("seed", 0))
+    return method(run.bits, **keywords | seed)
+
+
+def seed_generators(part: Component, seed: int) -> None:
+    """Seed the global generators: of Python, of NumPy, and of torch where the method has imported it or is going to."""
+    random.seed(seed)
+    np.random.seed(seed)
+    imported = {module.partition(".")[0] for path in sources("methods", part.name) for module in imported_modules(path)}
+    if "torch" in imported | sys.modules.keys():
+        importlib.import_module("torch").manual_seed(seed)
 
 
 def learn(hasher, part: Component, run: Run) -> tuple[np.ndarray, slice | np.ndarray, dict]:
