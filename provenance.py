@@ -95,8 +95,14 @@ def commit() -> str:
 
 @functools.cache
 def dirty() -> bool:
-    """Whether a tracked file differs from the commit."""
-    return bool(_git("status", "--porcelain", "--untracked-files=no"))
+    """Whether a tracked file differs from the commit, or the commit lacks a module of the project's folder or of a package in it.
+
+    Other folders are not asked for what is new: they may hold a million images.
+    """
+    packages = [f":(glob){path.parent.name}/**/*.py" for path in ROOT.glob("*/__init__.py")]
+    modules = [path.name for path in ROOT.glob("*.py")]
+    new = _git("ls-files", "--others", "--exclude-standard", "--", *packages, *modules)
+    return bool(new or _git("status", "--porcelain", "--untracked-files=no"))
 
 
 def _git(*arguments: str) -> str:
