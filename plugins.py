@@ -10,6 +10,8 @@ from pathlib import Path
 from errors import BenchmarkError, one_line
 
 ROOT = Path(__file__).resolve().parent
+GROUND = ("errors", "plugins", "experiments", "preflight", "provenance", "gpus", "storage", "progress", "downloads", "networks", "codes")
+FOLDERS = ("datasets", "features", "methods", "evaluation", "report", "tests", "benchmarks")  # of the project's own modules
 
 DECLARED = {  # attributes of a plugin's class that are read from its source: their types, and these in words
     "label": (str, "a text"),
@@ -160,23 +162,28 @@ def _keywords(function: ast.FunctionDef, shown: Path) -> dict:
 
 
 def sources(floor: str, name: str) -> list[Path]:
-    """The files whose text makes the result of a plugin or job: its own, and what it imports from its floor and networks.py.
+    """The files whose text makes the result of a plugin or job: its own, and what it imports from its floor, networks.py and modules
+    or packages of a user's in the project's folder.
 
     The rest of the ground shows progress, stores and describes; a change there must not cost a week of training.
     """
-    pending, found = [_path(floor, name)], []
+    pending, found = [_path(floor, name)], set()
     while pending:
         path = pending.pop()
-        if path in found:
-            continue
-        found.append(path)
-        for module in imported_modules(path):
-            top, _, rest = module.partition(".")
-            if module == "networks":
-                pending.append(ROOT / "networks.py")
-            elif top == floor and (ROOT / floor / f"{rest or '__init__'}.py").is_file():
-                pending.append(ROOT / floor / f"{rest or '__init__'}.py")
+        if path not in found:
+            found.add(path)
+            pending += [file for module in imported_modules(path) for file in _files(module, floor)]
     return sorted(found)
+
+
+def _files(module: str, floor: str) -> list[Path]:
+    """Files that make the results of a floor, among those that an import of a dotted name runs."""
+    names = module.split(".")
+    if names[0] in {"", *GROUND, *FOLDERS} - {floor, "networks"}:
+        return []
+    shortest = 2 if names[0] == floor and len(names) > 1 else 1  # every import runs a floor's __init__, few need it
+    places = [ROOT.joinpath(*names[:length]) for length in range(shortest, len(names) + 1)]
+    return [file for place in places for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()]
 
 
 def floor_sources(floor: str) -> list[str]:
@@ -192,7 +199,7 @@ def relative(paths: list[Path]) -> list[str]:
 def imported_modules(path: Path) -> set[str]:
     """Dotted names of the modules that a file imports, at any depth.
 
-    `from a import b` names both `a` and `a.b`; `from . import b` the folder of the file, and `b` there.
+    `from a import b` names both `a` and `a.b`; `from . import b` the package of the file, from the project's folder, and `b` there.
     """
     return _imported_modules(path, path.stat().st_mtime_ns)
 
@@ -204,6 +211,7 @@ def _imported_modules(path: Path, modified: int) -> set[str]:
         if isinstance(node, ast.Import):
             modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            module = ".".join(filter(None, [path.parent.name if node.level else "", node.module]))
+            package = path.relative_to(ROOT).parts[: -node.level] if node.level else ()
+            module = ".".join([*package, *filter(None, [node.module])])
             modules |= {module} | {f"{module}.{alias.name}" for alias in node.names}
     return modules

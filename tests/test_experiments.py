@@ -248,6 +248,44 @@ def test_every_form_of_an_import_is_a_source(plugin, imports):
     assert [path.name for path in plugins.sources("methods", "mine")] == ["_part.py", "mine.py"]
 
 
+@pytest.mark.parametrize(
+    ("imports", "expected"),
+    [
+        ("import own", ["own.py"]),
+        ("from mylib import near", ["mylib/__init__.py", "mylib/deep/__init__.py", "mylib/deep/far.py", "mylib/near.py"]),
+        ("import mylib.deep.far as far", ["mylib/__init__.py", "mylib/deep/__init__.py", "mylib/deep/far.py", "mylib/near.py"]),
+        ("def later():\n    from plain.part import f", ["plain/part.py"]),
+        ("from methods._more.part import ONE", ["methods/_more/part.py"]),
+        ("import numpy, storage, features.pixels, tests.test_own", []),
+    ],
+)
+def test_what_a_plugin_imports_of_ones_own_is_a_source(plugin, tmp_path, imports, expected):
+    files = {
+        "own.py": "import json, errors",
+        "mylib/__init__.py": "",
+        "mylib/near.py": "from .deep import far",
+        "mylib/deep/__init__.py": "from .far import f",
+        "mylib/deep/far.py": "from .. import near\nfrom methods import mine",
+        "mylib/unused.py": "",
+        "plain/part.py": "f = 1",
+        "methods/_more/part.py": "ONE = 1",
+        **dict.fromkeys(["errors.py", "storage.py", "features/pixels.py", "tests/test_own.py"], ""),
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    plugin(imports, "label = 'Mine'")
+    assert plugins.relative(plugins.sources("methods", "mine")) == sorted(["methods/mine.py", *expected])
+
+
+@pytest.mark.parametrize("floor", [*plugins.WORK, "evaluation", "report"])
+def test_the_projects_own_sources_are_of_one_floor_and_the_networks(floor):
+    """Results are kept when anything else changes."""
+    for path in (ROOT / floor).glob("*.py"):
+        found = plugins.relative(plugins.sources(floor, path.stem))
+        assert {name for name in found if name != "networks.py"} <= {f"{floor}/{other.name}" for other in (ROOT / floor).glob("*.py")}
+
+
 def test_a_sample_of_the_training_images_has_no_neighbour_lists(plugin, tmp_path):
     plugin("", "label, sample = 'Mine', 10")
     path = tmp_path / "methods/mine.py"
