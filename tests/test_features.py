@@ -93,6 +93,12 @@ def test_a_missing_or_damaged_feature_file_is_named(tmp_path):
         from_file(tmp_path)
 
 
+def test_an_archive_is_told_from_an_array(tmp_path):
+    np.savez(tmp_path / "f.npz", train=np.zeros((40, 7)), test=np.zeros((10, 7)))
+    with pytest.raises(BenchmarkError, match=r"f\.npz is an archive of train, test, expected one array in \.npy"):
+        File(path="f.npz").check(tmp_path)
+
+
 def by_name(folder, lines, image_names, path="f.npy"):
     (folder / "f.txt").write_text("".join(f"{line}\n" for line in lines))
     extractor = File(path=path, names="f.txt")
