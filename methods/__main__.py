@@ -102,9 +102,7 @@ def learned(part: Component, run: Run, keywords: dict, kept: Path | None, traceb
     if leased and str(getattr(hasher, "device_", "cpu")) == "cpu":
         print(f"GPU {leased} is there, but torch cannot use it: trained on the CPU", file=sys.stderr)
     if (codes[coded] == codes[coded][0]).all():
-        raise BenchmarkError(
-            f"methods/{part.name}.py collapsed: all {len(codes[coded]):,} items have the same code; see its curves, and its settings"
-        )
+        raise BenchmarkError(f"methods/{part.name}.py collapsed: all {len(codes[coded]):,} items have the same code; see its settings")
     return hasher, codes, coded, measured
 
 
