@@ -16,7 +16,6 @@ import json
 import random
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -26,6 +25,7 @@ import numpy as np
 import gpus
 import provenance
 import storage
+from errors import raised_by
 from experiments import (
     CACHE,
     DATASET,
@@ -87,18 +87,11 @@ def train_and_encode(run: Run, settings: dict, traceback_file: str | None, outpu
 def learned(part: Component, run: Run, keywords: dict, kept: Path | None, traceback_file: str | None) -> tuple:
     """The fitted method, and what `learn` gives; BenchmarkError for whatever it raises, and where all codes are the same."""
     leased = gpus.lease() if part.literals.get("uses_gpu") else None
-    try:
+    with raised_by(f"methods/{part.name}.py", traceback_file, [name for name in SMALLER if name in part.keywords]):
         hasher = build(part, run, keywords)
         gc.enable()
         hasher.checkpoint = kept
         codes, coded, measured = learn(hasher, part, run)
-    except BenchmarkError:
-        raise
-    except Exception as error:  # whatever a method raises is its author's to read, on one line
-        where = _keep_traceback(traceback_file)
-        advice = provenance.device_advice(error, [name for name in SMALLER if name in part.keywords])
-        said = f"{type(error).__name__}: {one_line(error)}" + (f"; {advice}" if advice else "")
-        raise BenchmarkError(f"methods/{part.name}.py raised {said}{where}") from None
     if leased and str(getattr(hasher, "device_", "cpu")) == "cpu":
         print(f"GPU {leased} is there, but torch cannot use it: trained on the CPU", file=sys.stderr)
     if (codes[coded] == codes[coded][0]).all():
@@ -241,15 +234,6 @@ def distinct(codes: np.ndarray) -> int:
     words = padded.view(np.uint64).T  # (W, n)
     words = words[:, np.lexsort(words)]
     return 1 + int((words[:, 1:] != words[:, :-1]).any(axis=0).sum())
-
-
-def _keep_traceback(path: str | None) -> str:
-    if path is None:
-        traceback.print_exc()
-        return ""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(traceback.format_exc(), encoding="utf-8")
-    return f" (traceback: {path})"
 
 
 if __name__ == "__main__":

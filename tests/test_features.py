@@ -266,6 +266,19 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
     assert not [path for path in (tmp_path / "cache/features").rglob("*") if path.is_file()]
 
 
+def test_what_an_extractor_raises_is_one_line(tmp_path, monkeypatch):
+    def check(self, data):
+        raise ValueError("no\nluck")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(GIST, "check", check)
+    monkeypatch.setattr(sys, "argv", ["features", "check", "gist"])
+    kept = "logs/features/gist.log.traceback"
+    with pytest.raises(SystemExit, match=rf"^features: features/gist\.py raised ValueError: no luck \(traceback: {kept}\)$"):
+        extraction.main()
+    assert "Traceback" in (tmp_path / kept).read_text()
+
+
 def test_without_settings_the_command_takes_those_that_a_plan_gives_the_name():
     asked = argparse.Namespace(features="gist", settings=None)
     assert (
