@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import traceback
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
 
 class BenchmarkError(Exception):
     """A mistake that a user can mend. Every floor prints it as one line and exits with 1."""
@@ -10,6 +15,44 @@ class BenchmarkError(Exception):
 def one_line(error: BaseException) -> str:
     """An error's message on one line."""
     return " ".join(str(error).split())
+
+
+@contextlib.contextmanager
+def raised_by(file: str, kept: str | Path | None, smaller: Sequence[str] = ()) -> Iterator[None]:
+    """Whatever a plugin's `file` raises is its author's to read: a BenchmarkError, with the traceback in the file `kept`.
+
+    Without `kept` it is printed. smaller: the keywords that memory grows with.
+    """
+    try:
+        yield
+    except BenchmarkError:
+        raise
+    except Exception as error:
+        where, advice = _keep_traceback(kept), _device_advice(error, smaller)
+        said = f"{type(error).__name__}: {one_line(error)}" + (f"; {advice}" if advice else "")
+        raise BenchmarkError(f"{file} raised {said}{where}") from None
+
+
+def _keep_traceback(path: str | Path | None) -> str:
+    if path is None:
+        traceback.print_exc()
+        return ""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(traceback.format_exc(), encoding="utf-8")
+    return f" (traceback: {path})"
+
+
+def _device_advice(error: Exception, smaller: Sequence[str]) -> str:
+    """What helps where a device is too small or lost; empty for any other error.
+
+    Errors of torch are known by their names, since many a job does without it.
+    """
+    kind = type(error).__name__
+    if kind in ("OutOfMemoryError", "MemoryError"):
+        return f"too little memory: lower {' or '.join(smaller)}" if smaller else "too little memory: run fewer jobs at a time"
+    if kind == "AcceleratorError" or "CUDA error" in str(error):
+        return "the GPU failed: run the same command again, which goes on where this job was"
+    return ""
 
 
 def explain(error: Exception) -> str:

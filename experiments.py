@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import plugins
-from errors import BenchmarkError as BenchmarkError  # every floor has these three from here
+from errors import BenchmarkError as BenchmarkError  # every floor has these four from here
 from errors import one_line as one_line
+from plugins import GROUND as GROUND
 from plugins import ROOT as ROOT
 
 CACHE = "cache"
@@ -35,7 +36,6 @@ LOG = "logs/runs/{dataset}/{features}/{variant}/{bits}bit/seed{seed}"
 SCORES = "results/scores/{dataset}/{features}/{variant}"
 
 DATA_VARIABLE = "BGAN_BENCH_DATA"
-GROUND = ("errors", "plugins", "experiments", "preflight", "provenance", "gpus", "storage", "progress", "downloads", "networks", "codes")
 USER_FILES = ("path", "database_path", "names", "images")  # keywords that may name a file or folder below the data folder
 TEXTS = (*USER_FILES, "sha256")  # whose default, none or null, does not say that they are texts
 WEIGHTS = "weights"  # another, of a file that its name or the settings tell the digest of

@@ -10,6 +10,8 @@ from pathlib import Path
 from errors import BenchmarkError, one_line
 
 ROOT = Path(__file__).resolve().parent
+GROUND = ("errors", "plugins", "experiments", "preflight", "provenance", "gpus", "storage", "progress", "downloads", "networks", "codes")
+FOLDERS = ("datasets", "features", "methods", "evaluation", "report", "tests", "benchmarks")  # of the project's own modules
 
 DECLARED = {  # attributes of a plugin's class that are read from its source: their types, and these in words
     "label": (str, "a text"),
@@ -68,7 +70,8 @@ def _parse(floor: str, name: str, modified: int) -> Component:
     classes = [node for node in _tree(path).body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
     if len(classes) != 1:
         found = ", ".join(node.name for node in classes) or "none"
-        raise BenchmarkError(f"{shown} must define exactly one public class; found {found}")
+        advice = ": begin the names of the others with _" if classes else ""
+        raise BenchmarkError(f"{shown} must define exactly one public class; found {found}{advice}")
     body = classes[0].body
     functions = {node.name: node for node in body if isinstance(node, ast.FunctionDef)}
     missing = [name for name in ("__init__", *WORK[floor]) if name not in functions]
@@ -80,7 +83,7 @@ def _parse(floor: str, name: str, modified: int) -> Component:
         class_name=classes[0].name,
         literals=_declared(body, f"{shown}: class {classes[0].name}"),
         keywords=_keywords(functions["__init__"], shown),
-        consumes=tuple(sorted({argument.arg for name in WORK[floor] for argument in functions[name].args.args[1:]})),
+        consumes=tuple(sorted({name for work in WORK[floor] for name in _arguments(functions[work], shown)})),
     )
 
 
@@ -120,8 +123,35 @@ def _literals(target: ast.expr, value: ast.expr) -> dict:
         return {target.id: ...}
 
 
+def _arguments(function: ast.FunctionDef, shown: Path) -> list[str]:
+    """Names of the arguments of a function of the class's work, which say what it consumes."""
+    _check_named(function, shown)
+    if function.args.kwonlyargs:
+        first = function.args.kwonlyargs[0].arg
+        raise BenchmarkError(f"{shown}: remove the * before {first} in {function.name}: settings are keywords of __init__")
+    names = [argument.arg for argument in [*function.args.posonlyargs, *function.args.args][1:]]
+    if function.name == "encode" and "neighbours" in names:
+        raise BenchmarkError(f"{shown}: encode asks for 'neighbours', which are of the training images: fit alone may consume them")
+    return names
+
+
+def _check_named(function: ast.FunctionDef, shown: Path) -> None:
+    """Raise BenchmarkError for *args and **kwargs, whose names say nothing."""
+    for stars, argument in (("*", function.args.vararg), ("**", function.args.kwarg)):
+        if argument:
+            expected = f"expected every argument by its name, as in {shown.parent}/_base.py"
+            raise BenchmarkError(f"{shown}: {function.name} takes {stars}{argument.arg}, {expected}")
+
+
 def _keywords(function: ast.FunctionDef, shown: Path) -> dict:
-    """Keyword-only arguments with their literal defaults; one without a default is required and reads as Ellipsis."""
+    """Keyword-only arguments with their literal defaults; one without a default is required and reads as Ellipsis.
+
+    Raises BenchmarkError for arguments before them other than `self` and, for a method, the length of its codes.
+    """
+    _check_named(function, shown)
+    unnamed = [*function.args.posonlyargs, *function.args.args][2 if shown.parent.name == "methods" else 1 :]
+    if unnamed:
+        raise BenchmarkError(f"{shown}: write * before {unnamed[0].arg} in {function.name}: settings are keywords alone")
     keywords = {}
     for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
         try:
@@ -132,23 +162,28 @@ def _keywords(function: ast.FunctionDef, shown: Path) -> dict:
 
 
 def sources(floor: str, name: str) -> list[Path]:
-    """The files whose text makes the result of a plugin or job: its own, and what it imports from its floor and networks.py.
+    """The files whose text makes the result of a plugin or job: its own, and what it imports from its floor, networks.py and modules
+    or packages of a user's in the project's folder.
 
     The rest of the ground shows progress, stores and describes; a change there must not cost a week of training.
     """
-    pending, found = [_path(floor, name)], []
+    pending, found = [_path(floor, name)], set()
     while pending:
         path = pending.pop()
-        if path in found:
-            continue
-        found.append(path)
-        for module in imported_modules(path):
-            top, _, rest = module.partition(".")
-            if module == "networks":
-                pending.append(ROOT / "networks.py")
-            elif top == floor and (ROOT / floor / f"{rest or '__init__'}.py").is_file():
-                pending.append(ROOT / floor / f"{rest or '__init__'}.py")
+        if path not in found:
+            found.add(path)
+            pending += [file for module in imported_modules(path) for file in _files(module, floor)]
     return sorted(found)
+
+
+def _files(module: str, floor: str) -> list[Path]:
+    """Files that make the results of a floor, among those that an import of a dotted name runs."""
+    names = module.split(".")
+    if names[0] in {"", *GROUND, *FOLDERS} - {floor, "networks"}:
+        return []
+    shortest = 2 if names[0] == floor and len(names) > 1 else 1  # every import runs a floor's __init__, few need it
+    places = [ROOT.joinpath(*names[:length]) for length in range(shortest, len(names) + 1)]
+    return [file for place in places for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()]
 
 
 def floor_sources(floor: str) -> list[str]:
@@ -164,7 +199,7 @@ def relative(paths: list[Path]) -> list[str]:
 def imported_modules(path: Path) -> set[str]:
     """Dotted names of the modules that a file imports, at any depth.
 
-    `from a import b` names both `a` and `a.b`; `from . import b` the folder of the file, and `b` there.
+    `from a import b` names both `a` and `a.b`; `from . import b` the package of the file, from the project's folder, and `b` there.
     """
     return _imported_modules(path, path.stat().st_mtime_ns)
 
@@ -176,6 +211,7 @@ def _imported_modules(path: Path, modified: int) -> set[str]:
         if isinstance(node, ast.Import):
             modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            module = ".".join(filter(None, [path.parent.name if node.level else "", node.module]))
+            package = path.relative_to(ROOT).parts[: -node.level] if node.level else ()
+            module = ".".join([*package, *filter(None, [node.module])])
             modules |= {module} | {f"{module}.{alias.name}" for alias in node.names}
     return modules

@@ -10,7 +10,7 @@ import platform
 import resource
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -95,8 +95,14 @@ def commit() -> str:
 
 @functools.cache
 def dirty() -> bool:
-    """Whether a tracked file differs from the commit."""
-    return bool(_git("status", "--porcelain", "--untracked-files=no"))
+    """Whether a tracked file differs from the commit, or the commit lacks a module of the project's folder or of a package in it.
+
+    Other folders are not asked for what is new: they may hold a million images.
+    """
+    packages = [f":(glob){path.parent.name}/**/*.py" for path in ROOT.glob("*/__init__.py")]
+    modules = [path.name for path in ROOT.glob("*.py")]
+    new = _git("ls-files", "--others", "--exclude-standard", "--", *packages, *modules)
+    return bool(new or _git("status", "--porcelain", "--untracked-files=no"))
 
 
 def _git(*arguments: str) -> str:
@@ -135,19 +141,6 @@ def peak_memory_mib() -> float:
 def gpu_present() -> bool:
     """Whether the system has an NVIDIA device that is not hidden, without importing torch."""
     return bool(gpus.names())
-
-
-def device_advice(error: Exception, smaller: Sequence[str]) -> str:
-    """What helps where a device is too small or lost; empty for any other error. smaller: the keywords that memory grows with.
-
-    Errors of torch are known by their names, since many a job does without it.
-    """
-    kind = type(error).__name__
-    if kind in ("OutOfMemoryError", "MemoryError"):
-        return f"too little memory: lower {' or '.join(smaller)}" if smaller else "too little memory: run fewer jobs at a time"
-    if kind == "AcceleratorError" or "CUDA error" in str(error):
-        return "the GPU failed: run the same command again, which goes on where this job was"
-    return ""
 
 
 def repeatability(device: str) -> str:

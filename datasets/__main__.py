@@ -14,6 +14,7 @@ import numpy as np
 import provenance
 import storage
 from datasets import _base, _images
+from errors import raised_by
 from experiments import CACHE, DATASET, BenchmarkError, data_folder, one_line, settings_given
 from plugins import component, sources
 
@@ -29,11 +30,12 @@ def main() -> None:
     warnings.filterwarnings("ignore", module="PIL")  # of flaws that are harmless or, in its next step, an error
     try:
         settings = settings_given("datasets", arguments.name, arguments.settings)
-        dataset, collection = load(arguments.name, settings, arguments.data)
-        if arguments.check:
-            print(f"{arguments.name}: {len(collection.images):,} images, all there")
-        else:
-            prepare(arguments.name, settings, dataset, collection, arguments.threads)
+        with raised_by(f"datasets/{settings['of']}.py", f"logs/datasets/{arguments.name}.log.traceback"):
+            dataset, collection = load(arguments.name, settings, arguments.data)
+            if arguments.check:
+                print(f"{arguments.name}: {len(collection.images):,} images, all there")
+            else:
+                prepare(arguments.name, settings, dataset, collection, arguments.threads)
     except BenchmarkError as error:
         sys.exit(f"datasets: {one_line(error)}")
 

@@ -20,6 +20,7 @@ import numpy as np
 import gpus
 import provenance
 import storage
+from errors import raised_by
 from experiments import (
     CACHE,
     DATASET,
@@ -62,14 +63,12 @@ def main() -> None:
     listing.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     try:
-        arguments.job(arguments)
+        maker = chosen(arguments)[0].name if "settings" in arguments else "_neighbours"
+        kept = Path("logs/features", vars(arguments).get("dataset", ""), f"{arguments.features}.log.traceback")
+        with raised_by(f"features/{maker}.py", kept):
+            arguments.job(arguments)
     except BenchmarkError as error:
         sys.exit(f"features: {one_line(error)}")
-    except Exception as error:
-        advice = provenance.device_advice(error, ())
-        if not advice:
-            raise
-        sys.exit(f"features: {type(error).__name__}: {one_line(error)}; {advice}")
 
 
 def extract(arguments: argparse.Namespace) -> None:

@@ -65,11 +65,14 @@ class File(Extractor):
 
 def _array(path: Path) -> np.ndarray:
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise BenchmarkError(f"feature file {path} is missing: put it there, or change `path` or the data folder") from None
     except Exception as error:  # NumPy raises errors of many kinds for damaged headers
         raise BenchmarkError(f"{path} is no .npy array of numbers ({one_line(error)})") from None
+    if not isinstance(found, np.ndarray):
+        raise BenchmarkError(f"{path} is an archive of {', '.join(found.files)}, expected one array in .npy")
+    return found
 
 
 def _lines(path: Path) -> list[str]:

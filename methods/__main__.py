@@ -13,9 +13,9 @@ import hashlib
 import importlib
 import inspect
 import json
+import random
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ import numpy as np
 import gpus
 import provenance
 import storage
+from errors import raised_by
 from experiments import (
     CACHE,
     DATASET,
@@ -37,7 +38,7 @@ from experiments import (
     settings_given,
     user_file,
 )
-from plugins import Component, component, sources
+from plugins import Component, component, imported_modules, sources
 
 BLOCK = 8192  # images encoded at a time
 GATHERED = 512  # rows read at a time that may lie far apart: the system maps up to 64 KiB around each
@@ -86,24 +87,15 @@ def train_and_encode(run: Run, settings: dict, traceback_file: str | None, outpu
 def learned(part: Component, run: Run, keywords: dict, kept: Path | None, traceback_file: str | None) -> tuple:
     """The fitted method, and what `learn` gives; BenchmarkError for whatever it raises, and where all codes are the same."""
     leased = gpus.lease() if part.literals.get("uses_gpu") else None
-    try:
+    with raised_by(f"methods/{part.name}.py", traceback_file, [name for name in SMALLER if name in part.keywords]):
         hasher = build(part, run, keywords)
         gc.enable()
         hasher.checkpoint = kept
         codes, coded, measured = learn(hasher, part, run)
-    except BenchmarkError:
-        raise
-    except Exception as error:  # whatever a method raises is its author's to read, on one line
-        where = _keep_traceback(traceback_file)
-        advice = provenance.device_advice(error, [name for name in SMALLER if name in part.keywords])
-        said = f"{type(error).__name__}: {one_line(error)}" + (f"; {advice}" if advice else "")
-        raise BenchmarkError(f"methods/{part.name}.py raised {said}{where}") from None
     if leased and str(getattr(hasher, "device_", "cpu")) == "cpu":
         print(f"GPU {leased} is there, but torch cannot use it: trained on the CPU", file=sys.stderr)
     if (codes[coded] == codes[coded][0]).all():
-        raise BenchmarkError(
-            f"methods/{part.name}.py collapsed: all {len(codes[coded]):,} items have the same code; see its curves, and its settings"
-        )
+        raise BenchmarkError(f"methods/{part.name}.py collapsed: all {len(codes[coded]):,} items have the same code; see its settings")
     return hasher, codes, coded, measured
 
 
@@ -122,9 +114,23 @@ def identity(part: Component, dataset: Path, features: Path) -> dict:
 
 
 def build(part: Component, run: Run, keywords: dict):
-    """The method's object, with the run's seed where it takes one."""
+    """The method's object, with the run's seed where it takes one.
+
+    Global generators begin with it too: whatever a method draws, its next run repeats.
+    """
     method = getattr(importlib.import_module(f"methods.{part.name}"), part.class_name)
-    return method(run.bits, **keywords | ({"seed": run.seed} if "seed" in part.keywords else {}))
+    seed = {"seed": run.seed} if "seed" in part.keywords else {}
+    seed_generators(part, seed.get("seed", 0))
+    return method(run.bits, **keywords | seed)
+
+
+def seed_generators(part: Component, seed: int) -> None:
+    """Seed the global generators: of Python, of NumPy, and of torch where the method has imported it or is going to."""
+    random.seed(seed)
+    np.random.seed(seed)
+    imported = {module.partition(".")[0] for path in sources("methods", part.name) for module in imported_modules(path)}
+    if "torch" in imported | sys.modules.keys():
+        importlib.import_module("torch").manual_seed(seed)
 
 
 def learn(hasher, part: Component, run: Run) -> tuple[np.ndarray, slice | np.ndarray, dict]:
@@ -228,15 +234,6 @@ def distinct(codes: np.ndarray) -> int:
     words = padded.view(np.uint64).T  # (W, n)
     words = words[:, np.lexsort(words)]
     return 1 + int((words[:, 1:] != words[:, :-1]).any(axis=0).sum())
-
-
-def _keep_traceback(path: str | None) -> str:
-    if path is None:
-        traceback.print_exc()
-        return ""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(traceback.format_exc(), encoding="utf-8")
-    return f" (traceback: {path})"
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -165,8 +166,9 @@ def test_duplicate_queries_are_counted():
     assert _base.duplicate_queries(broken(images=np.empty((1797, 0, 0, 3), np.uint8))) is None
 
 
-def test_a_data_set_is_one_file(tmp_path):
-    """A copy of the project with one file more prepares it, and its validation protocol too."""
+@pytest.fixture
+def few(tmp_path):
+    """The source of a data set of one's own, in a copy of the project."""
     for name in experiments.GROUND:
         if (experiments.ROOT / f"{name}.py").is_file():
             shutil.copy(experiments.ROOT / f"{name}.py", tmp_path)
@@ -178,10 +180,24 @@ def test_a_data_set_is_one_file(tmp_path):
         .replace("PER_CLASS = 30", "PER_CLASS = 5")
     )
     (tmp_path / "datasets/few.py").write_text(source)
+    return tmp_path / "datasets/few.py"
+
+
+def test_a_data_set_is_one_file(few, tmp_path):
+    """A copy of the project with one file more prepares it, and its validation protocol too."""
     for name, queries in (("few", 50), ("few-validation", 349)):
         done = run(tmp_path, name)
         assert done.returncode == 0, done.stderr
         assert json.loads((tmp_path / f"cache/datasets/{name}/dataset.json").read_text())["sizes"]["query"] == queries
+
+
+@pytest.mark.parametrize("check", [[], ["--check"]])
+def test_what_a_data_set_raises_is_one_line(few, tmp_path, check):
+    few.write_text(few.read_text().replace("PER_CLASS = 5", "PER_CLASS = 'five'"))
+    done = run(tmp_path, "few", *check)
+    assert done.returncode == 1
+    assert re.fullmatch(r"datasets: datasets/few\.py raised TypeError: .* \(traceback: logs/datasets/few\.log\.traceback\)\n", done.stderr)
+    assert "few.py" in (tmp_path / "logs/datasets/few.log.traceback").read_text()
 
 
 def run(folder, *arguments):

@@ -126,14 +126,15 @@ def test_a_file_is_named_by_a_text(floor, of, keyword, value):
 
 @pytest.fixture
 def plugin(tmp_path, monkeypatch):
-    """Writes methods/mine.py and methods/_part.py in a project of their own."""
+    """Writes the plugin mine.py, of methods or another floor, and methods/_part.py in a project of their own."""
     monkeypatch.setattr(plugins, "ROOT", tmp_path)
-    (tmp_path / "methods").mkdir()
+    for floor in plugins.WORK:
+        (tmp_path / floor).mkdir()
     (tmp_path / "methods/_part.py").write_text("ONE = 1\n")
 
-    def write(imports, attributes):
-        functions = "".join(f"    def {name}(self):\n        pass\n\n" for name in ("__init__", "fit", "encode"))
-        (tmp_path / "methods/mine.py").write_text(f"{imports}\n\nclass Mine:\n    {attributes}\n\n{functions}")
+    def write(imports, attributes, floor="methods"):
+        functions = "".join(f"    def {name}(self):\n        pass\n\n" for name in ("__init__", *plugins.WORK[floor]))
+        (tmp_path / floor / "mine.py").write_text(f"{imports}\n\nclass Mine:\n    {attributes}\n\n{functions}")
 
     return write
 
@@ -158,6 +159,56 @@ def test_what_a_class_declares_is_asked_for_before_any_work(plugin, attributes, 
     plugin("", attributes)
     with pytest.raises(BenchmarkError, match=rf"^methods/mine.py: class Mine: {message}, written out: it is read without importing"):
         plugins.component("methods", "mine")
+
+
+@pytest.mark.parametrize(
+    ("floor", "old", "new", "message"),
+    [
+        (
+            "methods",
+            "__init__(self)",
+            "__init__(self, n_bits, seed=0, width=1)",
+            "write \\* before seed in __init__: settings",
+        ),
+        ("features", "__init__(self)", "__init__(self, side=256)", "write \\* before side in __init__"),
+        ("datasets", "__init__(self)", "__init__(self, protocol='a', /, *, size=1)", "write \\* before protocol in __init__"),
+        (
+            "methods",
+            "__init__(self)",
+            "__init__(self, n_bits, *settings)",
+            "__init__ takes \\*settings, expected every argument",
+        ),
+        ("methods", "__init__(self)", "__init__(self, n_bits, *, seed=0, **kw)", "__init__ takes \\*\\*kw, expected every argument by"),
+        ("methods", "fit(self)", "fit(self, **kw)", "fit takes \\*\\*kw, expected every argument by its name, as in methods/_base.py"),
+        ("methods", "encode(self)", "encode(self, *rows)", "encode takes \\*rows, expected every argument by its name"),
+        (
+            "methods",
+            "fit(self)",
+            "fit(self, features, *, epochs=3)",
+            "remove the \\* before epochs in fit: settings are keywords",
+        ),
+        ("features", "extract(self)", "extract(self, *, images)", "remove the \\* before images in extract"),
+        ("datasets", "load(self)", "load(self, data, cache, **kw)", "load takes \\*\\*kw, expected .*, as in datasets/_base.py"),
+        (
+            "methods",
+            "encode(self)",
+            "encode(self, features, neighbours)",
+            "encode asks for 'neighbours', which are of the training",
+        ),
+        (
+            "methods",
+            "class Mine:",
+            "class Other:\n    pass\n\nclass Mine:",
+            "one public class; found Other, Mine: begin the names",
+        ),
+    ],
+)
+def test_a_plugin_of_another_form_is_told_what_to_write(plugin, floor, old, new, message):
+    plugin("", "label = 'Mine'", floor)
+    path = plugins.ROOT / floor / "mine.py"
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(BenchmarkError, match=rf"^{floor}/mine.py.*{message}"):
+        plugins.component(floor, "mine")
 
 
 @pytest.mark.parametrize(
@@ -195,6 +246,44 @@ def test_a_helper_that_cannot_be_read_is_named_before_any_work(tmp_path, monkeyp
 def test_every_form_of_an_import_is_a_source(plugin, imports):
     plugin(imports, "label = 'Mine'")
     assert [path.name for path in plugins.sources("methods", "mine")] == ["_part.py", "mine.py"]
+
+
+@pytest.mark.parametrize(
+    ("imports", "expected"),
+    [
+        ("import own", ["own.py"]),
+        ("from mylib import near", ["mylib/__init__.py", "mylib/deep/__init__.py", "mylib/deep/far.py", "mylib/near.py"]),
+        ("import mylib.deep.far as far", ["mylib/__init__.py", "mylib/deep/__init__.py", "mylib/deep/far.py", "mylib/near.py"]),
+        ("def later():\n    from plain.part import f", ["plain/part.py"]),
+        ("from methods._more.part import ONE", ["methods/_more/part.py"]),
+        ("import numpy, storage, features.pixels, tests.test_own", []),
+    ],
+)
+def test_what_a_plugin_imports_of_ones_own_is_a_source(plugin, tmp_path, imports, expected):
+    files = {
+        "own.py": "import json, errors",
+        "mylib/__init__.py": "",
+        "mylib/near.py": "from .deep import far",
+        "mylib/deep/__init__.py": "from .far import f",
+        "mylib/deep/far.py": "from .. import near\nfrom methods import mine",
+        "mylib/unused.py": "",
+        "plain/part.py": "f = 1",
+        "methods/_more/part.py": "ONE = 1",
+        **dict.fromkeys(["errors.py", "storage.py", "features/pixels.py", "tests/test_own.py"], ""),
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    plugin(imports, "label = 'Mine'")
+    assert plugins.relative(plugins.sources("methods", "mine")) == sorted(["methods/mine.py", *expected])
+
+
+@pytest.mark.parametrize("floor", [*plugins.WORK, "evaluation", "report"])
+def test_the_projects_own_sources_are_of_one_floor_and_the_networks(floor):
+    """Results are kept when anything else changes."""
+    for path in (ROOT / floor).glob("*.py"):
+        found = plugins.relative(plugins.sources(floor, path.stem))
+        assert {name for name in found if name != "networks.py"} <= {f"{floor}/{other.name}" for other in (ROOT / floor).glob("*.py")}
 
 
 def test_a_sample_of_the_training_images_has_no_neighbour_lists(plugin, tmp_path):

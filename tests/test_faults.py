@@ -390,6 +390,13 @@ def test_a_gpu_that_torch_cannot_use_is_said(place, monkeypatch, capsys):
     assert "GPU 3 is there, but torch cannot use it: trained on the CPU" in capsys.readouterr().err
 
 
+def test_a_collapse_is_said_without_curves_that_are_not_kept(place, monkeypatch):
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(training, "learn", lambda *arguments: (np.zeros((1797, 1), np.uint8), slice(None), {}))
+    with pytest.raises(BenchmarkError, match=r"bgan\.py collapsed: all 1,797 items have the same code; see its settings$"):
+        training.train_and_encode(Run("digits", "pixels", "bgan", 8, 0), {"of": "bgan", "set": {}}, None)
+
+
 @pytest.mark.parametrize("name", ["images.npy", "features.npy", "neighbours.npy", "split.npz"])
 def test_a_changed_byte_of_the_cache_is_found_before_it_is_used(place, name):
     (path,) = place.glob(f"cache/**/{name}")

@@ -93,6 +93,12 @@ def test_a_missing_or_damaged_feature_file_is_named(tmp_path):
         from_file(tmp_path)
 
 
+def test_an_archive_is_told_from_an_array(tmp_path):
+    np.savez(tmp_path / "f.npz", train=np.zeros((40, 7)), test=np.zeros((10, 7)))
+    with pytest.raises(BenchmarkError, match=r"f\.npz is an archive of train, test, expected one array in \.npy"):
+        File(path="f.npz").check(tmp_path)
+
+
 def by_name(folder, lines, image_names, path="f.npy"):
     (folder / "f.txt").write_text("".join(f"{line}\n" for line in lines))
     extractor = File(path=path, names="f.txt")
@@ -258,6 +264,19 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
     assert done.returncode == 1
     assert done.stderr == "features: feature file there/f.npy is missing: put it there, or change `path` or the data folder\n"
     assert not [path for path in (tmp_path / "cache/features").rglob("*") if path.is_file()]
+
+
+def test_what_an_extractor_raises_is_one_line(tmp_path, monkeypatch):
+    def check(self, data):
+        raise ValueError("no\nluck")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(GIST, "check", check)
+    monkeypatch.setattr(sys, "argv", ["features", "check", "gist"])
+    kept = "logs/features/gist.log.traceback"
+    with pytest.raises(SystemExit, match=rf"^features: features/gist\.py raised ValueError: no luck \(traceback: {kept}\)$"):
+        extraction.main()
+    assert "Traceback" in (tmp_path / kept).read_text()
 
 
 def test_without_settings_the_command_takes_those_that_a_plan_gives_the_name():

@@ -2,19 +2,23 @@
 
 import importlib
 import inspect
+import random
 import re
+import sys
 
 import numpy as np
 import pytest
 import torch
 
 import experiments
+import methods
 import networks
 import plugins
 from evaluation import score
-from experiments import ROOT
+from experiments import ROOT, Run
 from features._neighbours import nearest
 from features.vgg16_fc7 import VGG16FC7
+from methods.__main__ import build
 from methods._neighbourhood import TIES, similar_pairs
 from storage import digest
 
@@ -112,9 +116,12 @@ class TestContract:
         assert (codes.dtype, codes.shape) == (bool, (400, BITS))
 
     def test_the_same_seed_gives_the_same_codes(self, name, fitted, problem):
+        expected = fitted(name)[1]
+        for disturb in (random.seed, np.random.seed, torch.manual_seed):
+            disturb(2026)
         again = hashers(name)
         again.fit(**arguments(again.fit, problem))
-        assert (again.encode(**arguments(again.encode, problem)) == fitted(name)[1]).all()
+        assert (again.encode(**arguments(again.encode, problem)) == expected).all(), "randomness is of the seed alone"
 
     def test_another_seed_gives_other_codes(self, name, fitted, problem):
         if "seed" not in component(name).keywords:
@@ -151,6 +158,40 @@ class TestContract:
         query = np.arange(400) % 5 == 0
         found = score(codes[query], codes[~query], labels[query], labels[~query], metrics=("map",))["map"]
         assert found > 0.35, "four balanced classes: random codes give 0.25, and stay below 0.28 over seeds"
+
+
+FORGETFUL = """
+import random
+import numpy as np
+
+class Forgetful:
+    label = "Forgetful"
+
+    def __init__(self, n_bits, *, seed=0):
+        self.n_bits = n_bits
+
+    def fit(self):
+        import torch
+
+        return random.random(), np.random.normal(), torch.randn(1).item()
+
+    def encode(self, features):
+        pass
+"""
+
+
+@pytest.mark.parametrize("seeded", [True, False])
+def test_a_method_that_forgets_its_seed_repeats_what_it_draws(tmp_path, monkeypatch, seeded):
+    (tmp_path / "methods").mkdir()
+    (tmp_path / "methods/forgetful.py").write_text(FORGETFUL if seeded else FORGETFUL.replace(", *, seed=0", ""))
+    monkeypatch.setattr(plugins, "ROOT", tmp_path)
+    monkeypatch.setattr(methods, "__path__", [str(tmp_path / "methods")])
+    monkeypatch.delitem(sys.modules, "methods.forgetful", raising=False)
+    part = plugins.component("methods", "forgetful")
+    one, again, other = (build(part, Run("digits", "pixels", "forgetful", BITS, seed), {}).fit() for seed in (0, 0, 1))
+    assert one == again
+    differing = sum(first != second for first, second in zip(one, other, strict=True))
+    assert differing == (3 if seeded else 0)
 
 
 def blobs(n=500, d=20, seed=0):

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import subprocess
 
 import pytest
 
@@ -183,6 +184,28 @@ def test_a_folder_is_known_by_what_is_in_it(kept):
         (now,) = provenance.fingerprints([kept / "moved"])
         assert now != found
         found = now
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="no git")
+def test_a_new_source_is_no_part_of_the_commit(tmp_path, monkeypatch):
+    def write(name, text=""):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    write("methods/__init__.py")
+    write(".gitignore", "/results/*\n")
+    for command in (["init", "-q"], ["add", "."], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "first"]):
+        subprocess.run(["git", "-C", tmp_path, *command], check=True)
+    for name in ("results/a.py", "mine.yaml", "pictures/a.py", "methods/notes.txt"):
+        write(name)
+    assert not provenance.dirty.__wrapped__()
+    for name in ("methods/median.py", "mine.py", "mylib/__init__.py"):
+        write(name)
+        assert provenance.dirty.__wrapped__(), name
+        (tmp_path / name).unlink()
+    write("methods/__init__.py", "# mine\n")
+    assert provenance.dirty.__wrapped__()
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0 s"), (59.6, "1 min 00 s"), (185, "3 min 05 s"), (7620, "2 h 07 min")])
