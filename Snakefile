@@ -26,6 +26,7 @@ try:
     validate(config, "config/schema.yaml")
     config = experiments.with_trials(config)
     experiments.runs(config)
+    experiments.check_citations(config)
     provenance.check_arrays(experiments.grid(config))
 except (WorkflowError, BenchmarkError) as error:
     sys.exit(f"config: {errors.explain(error)}")

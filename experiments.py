@@ -365,6 +365,17 @@ def outcomes(config: dict) -> list[str]:
     return described + made + [f"{folder}/{file}" for folder in scores for file in ("metrics.csv", "score.json", "histograms.npz")]
 
 
+def check_citations(config: dict) -> None:
+    """Raise BenchmarkError where a plugin cites what report/references.bib has no entry of: now, not once all is trained."""
+    entries = re.findall(r"^@\w+\{\s*([^,\s]+)", (ROOT / "report/references.bib").read_text(encoding="utf-8"), re.MULTILINE)
+    for floor in ("datasets", "features", "methods"):
+        for part in (variant(floor, name, config).component for name in config[floor]):
+            cited = part.literals.get("citation")
+            if cited and cited not in entries:
+                where = f"{floor}/{part.name}.py cites {cited!r}"
+                raise BenchmarkError(f"{where}, of which report/references.bib has no entry: add one, or set citation to None")
+
+
 def uses_gpu(floor: str, name: str, config: dict) -> int:
     """1 if a method or extractor works on a GPU where there is one, else 0: what its job asks for, and its place before shorter jobs."""
     return int(variant(floor, name, config).component.literals.get("uses_gpu", False))

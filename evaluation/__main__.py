@@ -91,6 +91,8 @@ def partial(arguments: argparse.Namespace) -> None:
     from evaluation import collecting
 
     collecting.partial(json.loads(arguments.plan), arguments.running)
+    for line in [] if arguments.running else collecting.failures():
+        print(line, file=sys.stderr)
 
 
 def time_alone(arguments: argparse.Namespace) -> None:

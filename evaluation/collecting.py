@@ -24,6 +24,8 @@ COLUMNS = (
 )  # fmt: skip
 COPIED = set(COLUMNS[COLUMNS.index("fit_seconds") : -1]) - {"versions"}  # as they stand in run.json
 NAMED = 4  # files that a refusal names; of more it names the rule
+TOLD = 10  # failures whose messages are printed
+FLOORS = ("datasets", "features", "methods", "evaluation", "report")
 
 Place = tuple[str, str, str]  # data set, features, variant
 
@@ -67,6 +69,29 @@ def partial(plan: dict, running: bool = False) -> None:
             scoring.score(*place, available, folders[place])
             scores[place] = storage.read_json(folders[place] / "score.json")
     _write(root, plan, [_row(run, plan, *state) for run, state in states.items()], folders, scores, partial=True)
+
+
+def failures() -> list[str]:
+    """`LOG: message` of each job of this command that failed; how many more there are goes last.
+
+    Every floor's last words are then a line that begins with its name, whatever else a method has printed.
+    """
+    started, found = int(_started() or 0), []
+    for log in sorted(path for path in Path("logs").rglob("*.log") if path.stat().st_mtime >= started):
+        floor, _, message = _last_line(log).partition(": ")
+        found += [f"{log}: {message}"] if floor in FLOORS else []
+    more = len(found) - TOLD
+    return found[:TOLD] + ([f"and {more:,} more: see the last lines of logs/"] if more > 0 else [])
+
+
+def _last_line(log: Path) -> str:
+    return next((line for line in reversed(log.read_text(encoding="utf-8", errors="replace").split("\n")) if line.strip()), "")
+
+
+def _started() -> float | None:
+    """When the command began, seconds since the epoch; None outside a workflow."""
+    started = os.environ.get("BGAN_BENCH_STARTED")
+    return float(started) if started else None
 
 
 def _refuse(rules: str, problems: dict[str, str]) -> None:
@@ -245,12 +270,12 @@ def _failure(row: dict) -> dict:
 
 def _cost(rows: list[dict], scores: dict[Place, dict]) -> dict:
     """What this command spent in methods and metrics, for the harness's own share of it; `started` is null outside a workflow."""
-    started = os.environ.get("BGAN_BENCH_STARTED")
-    since = int(float(started)) if started else 0
+    started = _started()
+    since = int(started or 0)
     made = [row for row in rows if row["status"] == "done" and _epoch(row["date"]) >= since]
     scored = [run["seconds"] for score in scores.values() if _epoch(score["date"]) >= since for run in score["runs"]]
     return {
-        "started": float(started) if started else None,
+        "started": started,
         "cores": int(os.environ.get("BGAN_BENCH_CORES", "1")),
         "runs_made": len(made),
         "fit_seconds": sum(row["fit_seconds"] or 0 for row in made),

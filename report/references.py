@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from experiments import BenchmarkError
 BIBLIOGRAPHY = Path(__file__).with_name("references.bib")
 ENTRY = re.compile(r"^@\w+\{\s*([^,\s]+)\s*,\n(.*?)^\}", re.MULTILINE | re.DOTALL)
 FIELD = re.compile(r"^\s*(\w+)\s*=\s*\{(.*)\},?\s*$", re.MULTILINE)
+ACCENTS = {'"': "\u0308", "'": "\u0301", "`": "\u0300", "^": "\u0302", "~": "\u0303"}
 VENUES = ("booktitle", "journal", "institution", "publisher", "note")
 
 
@@ -40,8 +42,15 @@ def cited(keys: list[str], references: dict[str, Reference]) -> list[Reference]:
     return [references[key] for key in sorted(set(keys))]
 
 
+def _plain(value: str) -> str:
+    """LaTeX as text: what is usual in names and titles; a command that is none of it loses its backslash."""
+    value = re.sub(r"[{}]|(?<!\\)\$", "", value)
+    value = re.sub(r"\\([\"'`^~])\s*(\w)", lambda found: unicodedata.normalize("NFC", found[2] + ACCENTS[found[1]]), value)
+    return value.replace("~", " ").replace("---", "\N{EM DASH}").replace("--", "\N{EN DASH}").replace("\\", "")
+
+
 def _reference(key: str, fields: dict[str, str]) -> Reference:
-    plain = {name: re.sub(r"[{}]", "", value) for name, value in fields.items()}
+    plain = {name: value if name in ("doi", "url") else _plain(value) for name, value in fields.items()}
     names = [" ".join(reversed(name.split(", "))) for name in plain.get("author", "").split(" and ")]
     venue = next((plain[name] for name in VENUES if name in plain), "")
     link = f"https://doi.org/{plain['doi']}" if "doi" in plain else plain.get("url", "")

@@ -680,6 +680,16 @@ def test_the_page_says_what_went_wrong(complete):
     assert "Not complete: ITQ, 32 bits, on Digits, Pixels: 2/3 seeds; BGAN, 32 bits, on Digits, Pixels: failed 1/3" in text
 
 
+def test_references_are_text_on_the_page(tmp_path):
+    """What BibTeX entries usually hold; a DOI is an address and stays as it is."""
+    title = r"title = {100\% of {G}\"odel \& {\'E}va's $\ell_1$~norms, pages 1--2},"
+    entry = f'@article{{mine2026,\n  author = {{G{{\\"o}}del, Kurt}},\n  {title}\n  doi = {{10.1/a~b--c_$d}},\n}}\n'
+    (tmp_path / "references.bib").write_text(entry)
+    found = references.read(tmp_path / "references.bib")["mine2026"]
+    assert (found.authors, found.title) == ("Kurt G\u00f6del", "100% of G\u00f6del & \u00c9va's ell_1 norms, pages 1\N{EN DASH}2")
+    assert found.link == "https://doi.org/10.1/a~b--c_$d"
+
+
 def test_references_are_those_of_the_rows(complete):
     text = " ".join(Page(complete / "index.html").text)
     assert "Binary Generative Adversarial Networks for Image Retrieval" in text

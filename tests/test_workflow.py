@@ -204,7 +204,7 @@ FAILING = PARITY.replace("class Parity", "class Failing")
         (
             "raising",
             "return self\n",
-            "raise ValueError('no such\\nluck')\n",
+            "print('much')\n        raise ValueError('no such\\nluck')\n",
             "methods/raising.py raised ValueError: no such luck (traceback: logs/runs/",
         ),
         ("floating", "% 2 == 0", "% 2.0", "methods/floating.py: encode returned float64 (1797, 8), expected bool (1797, 8)"),
@@ -215,8 +215,9 @@ def test_a_method_that_fails_is_shown_and_the_others_are_finished(copy, name, ol
     copy.write("failing.yaml", TINY.replace("itq, bgan-brief", f"itq, bgan-brief, {name}"))
     done = copy.snakemake(config="failing.yaml")
     assert done.returncode != 0
-    assert message in done.stdout + done.stderr
+    assert f"logs/runs/digits/pixels/{name}/8bit/seed0.log: {message}" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+    assert "much" not in done.stdout + done.stderr, "what a method prints stays in its log"
     assert not [path for path in (copy.folder / f"results/runs/digits/pixels/{name}").rglob("*") if path.is_file()]
     page = (copy.folder / "results/partial/report/index.html").read_text()
     assert message.partition(" (")[0].replace("'", "&#39;") in page
@@ -315,9 +316,11 @@ def test_codes_made_elsewhere_are_a_row(copy):
     [
         ("bits: 12", "config: bits: found 12, expected a list"),
         ("methods: [itk]", "config: methods: 'itk' is unknown: expected one of bgan, chance"),
+        ("methods: [citing]", "config: methods/citing.py cites 'me2026', of which report/references.bib has no entry: add one, or set"),
     ],
 )
 def test_a_wrong_configuration_is_one_line_before_any_work(copy, config, message):
+    copy.write("methods/citing.py", PARITY.replace("class Parity", "class Citing").replace(", None, False", ', "me2026", False'))
     copy.write("wrong.yaml", config)
     done = copy.snakemake("--dry-run", config="wrong.yaml")
     assert done.returncode != 0
