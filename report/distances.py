@@ -6,7 +6,7 @@ import matplotlib
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from report.drawing import COLOURS, STYLE, Figure, canvas_of, finished
+from report.drawing import COLOURS, STYLE, TITLE_CHARACTERS, Figure, canvas_of, finished, shortened
 from report.gallery import Gallery
 
 METHODS = 12  # panels at most
@@ -29,7 +29,7 @@ def _figure(gallery: Gallery) -> Figure:
     for axis, (label, pairs) in zip(axes, shown, strict=True):
         for (kind, colour), shares in zip(KINDS.items(), pairs, strict=True):
             axis.stairs(100 * np.array(shares), np.arange(bits + 2) - 0.5, fill=True, color=colour, alpha=0.6, label=kind)
-        axis.set_title(label)
+        axis.set_title(shortened(label, TITLE_CHARACTERS))
         axis.set_xlabel("Hamming distance")
         axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     handles, labels = axes[0].get_legend_handles_labels()

@@ -29,6 +29,7 @@ CHANCE_NAME = "chance level"  # beside names of methods, which have no space
 PANEL_INCHES, FEW_PANELS_INCHES = (2.3, 2.1), {1: (6.4, 2.7), 2: (3.6, 2.5)}
 PANEL_GAP, LABEL_INCHES, MARGIN_INCHES, TITLE_INCHES, AXIS_INCHES = 0.25, 0.6, 0.15, 0.3, 0.45  # around the panels
 LEGEND_ROW_INCHES = 0.2
+LEGEND_CHARACTERS, TITLE_CHARACTERS = 40, 28  # of a label in a legend, above a panel; the page has it whole
 POINTS = 72  # an inch in an SVG
 STYLE = {
     "text.parse_math": False,  # a $ in a name is a dollar
@@ -176,9 +177,15 @@ def canvas_of(panels: int, legend: list[str], y_label: str = "") -> tuple[Canvas
     return canvas, axes
 
 
+def shortened(label: str, characters: int = LEGEND_CHARACTERS) -> str:
+    """A label of so many characters at most, without its middle: names often differ at their ends."""
+    tail = characters // 3
+    return label if len(label) <= characters else f"{label[: characters - tail - 1]}\N{HORIZONTAL ELLIPSIS}{label[-tail:]}"
+
+
 def legend_columns(labels: list[str], width: float) -> int:
     """How many entries fit into a row of the legend of a canvas `width` inches wide."""
-    longest = max(map(len, labels), default=0)
+    longest = max((len(shortened(label)) for label in labels), default=0)
     return max(1, int(width / (0.5 + 0.08 * longest)))
 
 

@@ -27,6 +27,7 @@ from report.drawing import (
     in_parallel,
     legend_columns,
     look,
+    shortened,
 )
 from report.model import Cell, Column
 from report.results import Pair, Results
@@ -246,5 +247,6 @@ def _finish(results: Results, canvas: Canvas, traces: list[Trace], name: str, ti
     labels = _legend_labels(results)
     shown = [label for label in dict.fromkeys(labels) if label in drawn]
     columns = legend_columns(labels, canvas.get_figwidth())
-    canvas.legend([drawn[label] for label in shown], shown, loc="lower center", ncols=columns, columnspacing=1.2, borderaxespad=0.1)
+    texts = [shortened(label) for label in shown]
+    canvas.legend([drawn[label] for label in shown], texts, loc="lower center", ncols=columns, columnspacing=1.2, borderaxespad=0.1)
     return finished(canvas, name, title, caption, traces, labels)

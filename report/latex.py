@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import jinja2
 
 from report.drawing import Figure
 from report.latex_layout import Layout, Size, broken, layout, marks, notes, parts
-from report.latex_text import Source, escape
+from report.latex_text import Source, escape, printable
 from report.model import Cell, Panel, Row, Table
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -16,6 +17,7 @@ TEMPLATES = Path(__file__).with_name("templates")
 
 def render(table: Table, references: list[str]) -> str:
     """A table as one float, or several where it is longer than a page or wider than the text; `references` are the keys it cites."""
+    table = _named(table)
     chosen = layout(table)
     return (
         _environment()
@@ -30,6 +32,15 @@ def render(table: Table, references: list[str]) -> str:
             parts=[_part(part, chosen) for part in parts(table, chosen)],
         )
     )
+
+
+def _named(table: Table) -> Table:
+    """Rows whose label pdflatex cannot print have their name in its place."""
+    panels = []
+    for panel in table.panels:
+        rows = [row if printable(row.label) else replace(row, label=row.name) for row in panel.rows]
+        panels.append(replace(panel, rows=rows))
+    return replace(table, panels=panels)
 
 
 def render_report(title: str, summary: list[str], tables: list[Table], figures: list[Figure], references: list[str], made: str) -> str:

@@ -48,6 +48,11 @@ def escape(text: object) -> str:
     return Source("".join(pieces))
 
 
+def printable(text: str) -> bool:
+    """Whether pdflatex prints every character, or some as code points."""
+    return UNPRINTABLE not in map(_em, unicodedata.normalize("NFC", text))
+
+
 def _clusters(text: str) -> list[str]:
     """Characters with the combining marks that follow them, decomposed."""
     clusters = []

@@ -112,6 +112,18 @@ def test_every_row_of_panels_names_its_y_axis(tmp_path, drawn):
     ]
 
 
+def test_long_labels_stay_on_the_canvas(tmp_path, drawn):
+    long = [f"A method of ours with everything that one can say of it in a label, {place}, and more" for place in range(12)]
+    methods = [(f"m{place}", label, 0.3, True) for place, label in enumerate([*long, "W" * 60, "LSH"])]
+    found = results.read(write_results(tmp_path, methods=methods))
+    overview = figures.draw(found)[0]
+    assert ">A method of ours with ever\N{HORIZONTAL ELLIPSIS}, 7, and more</text>" in overview.svg
+    canvas = drawn[0][0].figure
+    extent = canvas.legends[0].get_window_extent()
+    assert 0 <= extent.x0 < extent.x1 <= canvas.bbox.width
+    assert extent.y0 >= 0
+
+
 def test_chance_is_its_average_precision_or_its_precision(tmp_path, drawn):
     found = results.read(write_results(tmp_path))
     figures.overview(found)

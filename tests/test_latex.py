@@ -189,6 +189,25 @@ def test_the_latex_of_a_cell(tmp_path):
     assert r"\begin{tabular}{lcc}" in lines
 
 
+def test_a_label_that_pdflatex_cannot_print_is_the_name_of_its_row(tmp_path):
+    methods = [("mine", "\u041f\u0440\u0438\u0432\u0435\u0442", 0.5, True), ("eta", "\u03b7 & caf\u00e9", 0.4, True)]
+    source = latex.render(built(write_results(tmp_path, methods=methods))["map"], [])
+    assert "\nmine & " in source
+    assert "\n$\\eta$ \\& caf\\'{e} & " in source
+    assert "U+" not in source
+
+
+def test_every_part_of_a_table_has_a_name_of_its_own_for_hyperref(tmp_path):
+    """Without one, it warns of a destination with the same identifier, and links lead to the first part."""
+    methods = [(f"m{place}", f"Method {place}", 0.3, True) for place in range(120)]
+    source = latex.render(built(write_results(tmp_path, methods=methods))["map"], [])
+    assert source.count("(continued)") > 1
+    document = [CLASSES["one column"], r"\usepackage{booktabs,hyperref}\begin{document}", source, r"\end{document}", ""]
+    text, log = compiled(tmp_path, "\n".join(document), times=2)
+    assert "same identifier" not in log
+    assert "Table 1: Mean average precision (continued)" in text
+
+
 def test_hostile_names_stay_text_in_latex(tmp_path):
     document = [CLASSES["one column"], r"\begin{document}", *(escape(name) + "\n\n" for name in HOSTILE), r"\end{document}"]
     text, _ = compiled(tmp_path, "\n".join(document))
