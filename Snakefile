@@ -64,6 +64,8 @@ onerror:
 rule all:
     input:
         experiments.outcomes(config),
+        "results/experiment.json",
+        "results/timing.csv" if config["timed"] else [],
         "results/report/index.html",
 
 

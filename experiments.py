@@ -358,11 +358,12 @@ def bits_and_seeds(name: str, config: dict) -> list[tuple[int, int]]:
 
 def outcomes(config: dict) -> list[str]:
     """Every file that `collect` reads."""
-    described = [DATASET.format(dataset=name) + "/dataset.json" for name in config["datasets"]]
-    described += [FEATURES.format(dataset=d, features=f) + "/features.json" for d, f in grid(config)]
+    read = {"dataset", "features"}.union(*(described_by(variant("methods", name, config).component) for name in config["methods"]))
+    described = [path.format(dataset=d, features=f) for d, f in grid(config) for name, path in DESCRIPTIONS.items() if name in read]
     made = [f"{run.folder}/run.json" for run in runs(config)]
     scores = [SCORES.format(dataset=d, features=f, variant=v) for d, f, v in scored_folders(config)]
-    return described + made + [f"{folder}/{file}" for folder in scores for file in ("metrics.csv", "score.json", "histograms.npz")]
+    scored = [f"{folder}/{file}" for folder in scores for file in ("metrics.csv", "score.json", "histograms.npz")]
+    return list(dict.fromkeys(described + made + scored))
 
 
 def check_citations(config: dict) -> None:

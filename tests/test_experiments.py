@@ -31,6 +31,16 @@ def test_two_runs_share_no_folder(one, other):
     assert (Run(*one).folder == Run(*other).folder) == (one == other)
 
 
+def test_what_is_collected_is_of_every_kind_of_job_that_the_methods_need():
+    found = experiments.outcomes(loaded(datasets=["digits"], methods=["itq"]))
+    assert len(found) == len(set(found))
+    assert [path for path in found if path.startswith("cache/")] == [
+        experiments.DATASET.format(dataset="digits") + "/dataset.json",
+        *(f"cache/features/digits/{name}/features.json" for name in loaded()["features"]),
+    ]
+    assert "cache/features/digits/pixels/neighbours.json" in experiments.outcomes(loaded(methods=["bgan"]))
+
+
 def test_methods_without_randomness_run_once():
     runs = experiments.runs(loaded())
     assert sum(run.variant == "itq" for run in runs) == 5 * 3
