@@ -79,11 +79,19 @@ def _settings(results: Results, entry: Declaration, panels: list[Panel]) -> Iter
     yield "Other rows: fixed settings, the same for all data sets."
 
 
-def protocol(results: Results, pair: Pair, entry: Declaration) -> str:
+def protocols(results: Results, pairs: list[Pair], entry: Declaration) -> list[str]:
+    """A sentence on each data set, said once of all its features."""
+    said = {}
+    for pair in pairs:
+        said.setdefault(_protocol(results, pair, entry), []).append(results.label(pair))
+    return [f"{'; '.join(labels)}: {told}" for told, labels in said.items()]
+
+
+def _protocol(results: Results, pair: Pair, entry: Declaration) -> str:
     """One sentence on a data set: protocol, sizes, which rules are ours; for metrics what is relevant, and queries left out."""
     dataset = results.experiment["datasets"][pair.dataset]
     if "sizes" not in dataset:
-        return f"{results.label(pair)}: the data set was not prepared."
+        return "the data set was not prepared."
     sizes = dataset["sizes"]
     parts = [f"protocol {dataset['protocol']}", f"{sizes['query']:,} queries", f"database of {sizes['database']:,}"]
     parts.append(f"{sizes['train']:,} training images")
@@ -91,7 +99,7 @@ def protocol(results: Results, pair: Pair, entry: Declaration) -> str:
         parts += [_relevant(results, pair), _left_out(results, pair)]
     ours = [rule["rule"].rstrip(".") for rule in dataset["rules"] if rule["source"] == "ours"]
     rules = f"Rules of ours: {'; '.join(ours)}." if ours else "All rules as published."
-    return f"{results.label(pair)}: {', '.join(parts)}. {rules}"
+    return f"{', '.join(parts)}. {rules}"
 
 
 def _relevant(results: Results, pair: Pair) -> str:

@@ -57,7 +57,7 @@ def _table(results: Results, entry: Declaration, pairs: list[Pair]) -> Table:
         name=entry.name + suffix,
         title=entry.title + (f": {results.label(pairs[0])}" if entry.split else ""),
         caption=" ".join([entry.caption.format(k=entry.k), *captions.conventions(results, entry, panels)]),
-        protocol=[captions.protocol(results, pair, entry) for pair in shown],
+        protocol=captions.protocols(results, shown, entry),
         notes=[
             *notes,
             *(captions.orders(panels, columns) if entry.order else []),

@@ -508,6 +508,14 @@ def test_captions_name_definition_protocol_and_provenance(tmp_path):
     assert table.notes == ["Commit 0123456789ab (modified), 2026-01-02. Features: Pixels (192 dimensions)."]
 
 
+def test_a_protocol_is_said_once_of_all_features_of_a_data_set(tmp_path):
+    pairs = [results.Pair(dataset, features) for dataset in ("digits", "cifar10") for features in ("pixels", "gist")]
+    (digits, cifar10) = built(write_results(tmp_path, grid=pairs))["map"].protocol
+    assert digits.startswith("Digits, Pixels; Digits, ")
+    assert cifar10.startswith("Cifar10, Pixels; Cifar10, ")
+    assert digits.count("protocol default") == 1
+
+
 def test_summary_counts_runs_and_says_what_was_tested(tmp_path):
     values = {"lsh": [0.1] * 3, "pcah": [0.44], "itq": [0.4, 0.45, 0.5], "bgan": [0.5, 0.55, 0.6]}
     broken = {("lsh", 32, 0): "failed", ("lsh", 32, 1): "missing"}
