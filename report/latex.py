@@ -26,7 +26,7 @@ def render(table: Table, references: list[str]) -> str:
             table=table,
             name=Source(table.name),  # a label is no text: escaped, its underscores would break it
             environment=Source(chosen.environment),
-            references=Source(" ".join(references)),
+            references=Source(" ".join(dict.fromkeys(references))),
             size=Source(rf"{chosen.size.command}\setlength{{\tabcolsep}}{{{chosen.size.gap}pt}}"),
             notes=Source(r" ".join(escape(sentence) for sentence in notes(table))),
             parts=[_part(part, chosen) for part in parts(table, chosen)],
