@@ -13,6 +13,7 @@ import experiments
 import plugins
 import preflight
 import provenance
+import storage
 from experiments import DATASET, FEATURES, LOG, RUN, SCORES, BenchmarkError
 
 
@@ -28,10 +29,11 @@ try:
     experiments.runs(config)
     experiments.check_citations(config)
     provenance.check_arrays(experiments.grid(config))
+    given = {"configfiles": [os.path.relpath(path) for path in workflow.overwrite_configfiles]}
+    PLAN = storage.kept(experiments.plan_text(config | given))  # a file, as it would fill a screen wherever a command is shown
 except (WorkflowError, BenchmarkError) as error:
     sys.exit(f"config: {errors.explain(error)}")
 
-PLAN = experiments.plan_text(config | {"configfiles": [os.path.relpath(path) for path in workflow.overwrite_configfiles]})
 os.environ |= experiments.job_environment(config, workflow.cores)
 
 
@@ -57,7 +59,7 @@ onstart:
 
 
 onerror:
-    shell("python -m evaluation partial --plan {PLAN:q} && python -m report --partial")
+    shell('python -m evaluation partial --plan "$(< {PLAN})" && python -m report --partial')
 
 
 # All that the report rests on is asked for by name: a file in between that is gone, as after a failure, Snakemake would pass over.
@@ -202,9 +204,9 @@ rule collect:
     conda:
         "environment.yaml"
     params:
-        plan=lambda w: PLAN,  # a function, since a path in it may hold braces
+        plan=PLAN,
     shell:
-        "python -m evaluation collect --plan {params.plan:q} > {log:q} 2>&1"
+        'python -m evaluation collect --plan "$(< {params.plan})" > {log:q} 2>&1'
 
 
 # Once nothing else is at work: it waits for all runs, and asks for every core.
@@ -223,9 +225,9 @@ rule timing:
         gpu=lambda w: max(gpu(floor, name) for floor in ("features", "methods") for name in config[floor]),
         runtime=lambda w, attempt: attempt * 720,
     params:
-        plan=lambda w: PLAN,
+        plan=PLAN,
     shell:
-        "python -m evaluation timing --plan {params.plan:q} > {log:q} 2>&1"
+        'python -m evaluation timing --plan "$(< {params.plan})" > {log:q} 2>&1'
 
 
 rule report:
@@ -265,6 +267,6 @@ rule partial:
     conda:
         "environment.yaml"
     params:
-        plan=lambda w: PLAN,
+        plan=PLAN,
     shell:
-        "(python -m evaluation partial --running --plan {params.plan:q} && python -m report --partial) > {log:q} 2>&1"
+        '(python -m evaluation partial --running --plan "$(< {params.plan})" && python -m report --partial) > {log:q} 2>&1'

@@ -5,6 +5,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -107,6 +108,13 @@ def described(folder, content=b"whole"):
     (folder / "a.npy").write_bytes(content)
     storage.write_json(folder / "a.json", {"sha256": storage.digest(folder / "a.npy")})
     return folder / "a.npy", folder / "a.json"
+
+
+def test_a_text_is_kept_at_a_place_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    one, other = (storage.kept(text) for text in ("é {x}", "é {y}"))
+    assert one == storage.kept("é {x}") != other
+    assert [Path(path).read_text(encoding="utf-8") for path in (one, other)] == ["é {x}", "é {y}"]
 
 
 def test_an_array_is_read_whole_only_when_it_is_newer_than_its_description(tmp_path, monkeypatch):
