@@ -246,9 +246,7 @@ def _compared(results: Results, pair: Pair, method: dict, metric: str, figures: 
     exact = {figure.bits for figure in figures if figure.exact}
     measured = {bits: _measured(results, (*pair, method["name"]), metric, bits) for bits in cells}
     less = {
-        bits: Cell(f"{measured[bits].number - cells[bits].number:+.3f}".replace("-", "\N{MINUS SIGN}"))
-        if bits in exact and measured[bits].state == "complete"
-        else BLANK
+        bits: Cell(_signed(measured[bits].number - cells[bits].number)) if bits in exact and measured[bits].state == "complete" else BLANK
         for bits in cells
     }
     if not any(cell.state == "complete" for cell in measured.values()):
@@ -258,6 +256,12 @@ def _compared(results: Results, pair: Pair, method: dict, metric: str, figures: 
         Row(_row_name(method["name"], metric), label, [*measured.values()]),
         Row(f"{method['name']} difference", "difference", [*less.values()]),
     ]
+
+
+def _signed(difference: float) -> str:
+    """With its sign, which nothing has none of."""
+    rounded = round(difference, VALUE.decimals)
+    return f"{rounded:+.3f}".replace("-", "\N{MINUS SIGN}") if rounded else VALUE.printed(0)
 
 
 def _row_name(name: str, metric: str) -> str:

@@ -107,6 +107,10 @@ def test_a_cell_opens_the_values_of_the_preset_that_it_shows(tmp_path):
             assert values is None or np.mean([float(text.split(":")[1]) for text in values.split()]) == pytest.approx(cell.number)
 
 
+def test_a_difference_of_nothing_has_no_sign():
+    assert [reported._signed(number) for number in (-0.0004, 0.0004, -0.0006, 0.0126)] == ["0.000", "0.000", "\u22120.001", "+0.013"]
+
+
 def test_marks_of_measured_cells_are_explained(tmp_path):
     (table,) = reported.build(experiment(tmp_path, broken={("bgan.vgg19", 12, 0): "missing"}, distinct={("itq", 32, 1): 3}))
     said = " ".join(table.notes)
