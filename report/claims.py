@@ -12,6 +12,7 @@ from report.model import Column
 from report.results import Pair, Results
 
 FOR, AGAINST, UNDECIDED, UNTESTED, ABSENT = "better", "worse", "not distinguishable", "not tested for want of seeds", "not complete"
+NONE_RUN = "The paper's claims: no row that they are of was run, so nothing is said of them."
 TESTS = {
     "significant": "significantly, by the test of the daggers",
     "apart": "every run of the one better than every run of the other",
@@ -61,8 +62,10 @@ class Verdict:
 
 
 def verdicts(results: Results) -> list[tuple[Pair, list[Verdict]]]:
-    """For each data set and features, a verdict on each claim of tables.yaml."""
+    """For each data set and features, a verdict on each claim of tables.yaml; nothing where what the claims are of was not run."""
     claims = read_claims()
+    if not any(_run(results) & set(claim.row) for claim in claims):
+        return []
     return [(pair, [_verdict(results, pair, claim) for claim in claims]) for pair in results.pairs]
 
 
@@ -116,11 +119,16 @@ def _lengths(results: Results, claim: Claim) -> list[int]:
 def _lacking(results: Results, pair: Pair, claim: Claim) -> list[str]:
     if not _lengths(results, claim):
         return ['times taken alone (key "timed" of the configuration)']
-    run = {name for method in results.methods for name in (method["name"], method["name"].partition(".")[0])}
+    run = _run(results)
     if not run & set(claim.row):
         return [" or ".join(claim.row)]
     unlike = [other for other in claim.against if other in run and not _settings(results, pair, claim.row, other)]
     return [*(other for other in claim.against if other not in run), *(f"{other} with settings of the same kind" for other in unlike)]
+
+
+def _run(results: Results) -> set[str]:
+    """The rows of the experiment, a row with other settings by its plain name too."""
+    return {name for method in results.methods for name in (method["name"], method["name"].partition(".")[0])}
 
 
 def _comparison(results: Results, pair: Pair, claim: Claim, row: str, other: str, settings: str) -> Comparison:

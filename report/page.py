@@ -43,6 +43,7 @@ def render(
         winners=summary.winners(results),
         problems=summary.problems(results),
         verdicts=claims.verdicts(results),
+        none_run=claims.NONE_RUN,
         gallery=galleries,
         gallery_shown=METHODS,
         tables=tables,

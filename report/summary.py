@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from report.cells import method_cell
-from report.claims import listed, verdicts
+from report.claims import NONE_RUN, listed, verdicts
 from report.declarations import Value
 from report.model import Cell, Column
 from report.results import Pair, Results
@@ -156,10 +156,11 @@ def problems(results: Results) -> list[str]:
 def sentences(results: Results) -> list[str]:
     """The whole summary in plain words."""
     said = [what_ran(results), *winners(results), *problems(results)]
-    for pair, found in verdicts(results):
+    judged = verdicts(results)
+    for pair, found in judged:
         for verdict in found:
             told = [f"{results.label(pair)}. {verdict.question} {verdict.words.capitalize()}, {verdict.scope}. Claim: {verdict.claim}"]
             told += [*verdict.sentences, f"Rule: {verdict.rule}."]
             told += [f"Not run: {', '.join(verdict.lacking)}."] if verdict.lacking else []
             said.append(" ".join([*told, *(f"Near-collapsed: {row}." for row in verdict.collapsed)]))
-    return said
+    return said if judged else [*said, NONE_RUN]

@@ -91,7 +91,14 @@ def test_rows_with_chosen_settings_are_preferred_and_never_mixed_with_fixed_ones
     alone = verdict(experiment(tmp_path, {"bgan.tuned-digits": 0.7, "bgan-nc": 0.1}, {}))
     assert alone.words == "cannot be said"
     assert alone.lacking == ["bgan-n", "bgan-ca", "bgan-nc with settings of the same kind"]
-    assert verdict(experiment(tmp_path, {"itq": 0.5, "lsh": 0.4}, {})).lacking == ["bgan"]
+    assert verdict(experiment(tmp_path, {"bgan-features": 0.5, "lsh": 0.4}, {})).lacking == ["bgan"]
+
+
+def test_claims_of_rows_that_were_not_run_are_one_sentence(tmp_path):
+    found = experiment(tmp_path, {"itq": 0.5, "lsh": 0.4}, {})
+    assert claims.verdicts(found) == []
+    assert summary.sentences(found)[-1] == claims.NONE_RUN
+    assert not any("cannot be said" in sentence for sentence in summary.sentences(found))
 
 
 def test_near_collapsed_rows_are_named_in_the_claims_that_rest_on_them(tmp_path):
