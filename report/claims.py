@@ -12,7 +12,7 @@ from report.model import Column
 from report.results import Pair, Results
 
 FOR, AGAINST, UNDECIDED, UNTESTED, ABSENT = "better", "worse", "not distinguishable", "not tested for want of seeds", "not complete"
-NONE_RUN = "The paper's claims: no row that they are of was run, so nothing is said of them."
+NONE_RUN = "The paper's claims are of BGAN, and no row of it that they name was run: nothing is said of them."
 TESTS = {
     "significant": "significantly, by the test of the daggers",
     "apart": "every run of the one better than every run of the other",
