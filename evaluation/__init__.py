@@ -10,7 +10,7 @@ from experiments import BenchmarkError
 if TYPE_CHECKING:
     import numpy as np
 
-METRIC_VERSION = 4  # raised when a metric or preset is added, or one or a test changes: scores of two versions are never mixed
+METRIC_VERSION = 4  # raised when a metric, a preset or a test of differences is added or changes: two versions are never mixed
 
 
 def score(

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 import experiments
+import plugins
 import provenance
 import storage
 from evaluation import METRIC_VERSION, statistics
@@ -25,7 +26,6 @@ COLUMNS = (
 COPIED = set(COLUMNS[COLUMNS.index("fit_seconds") : -1]) - {"versions"}  # as they stand in run.json
 NAMED = 4  # files that a refusal names; of more it names the rule
 TOLD = 10  # failures whose messages are printed
-FLOORS = ("datasets", "features", "methods", "evaluation", "report")
 
 Place = tuple[str, str, str]  # data set, features, variant
 
@@ -79,7 +79,7 @@ def failures() -> list[str]:
     started, found = int(_started() or 0), []
     for log in sorted(path for path in Path("logs").rglob("*.log") if path.stat().st_mtime >= started):
         floor, _, message = _last_line(log).partition(": ")
-        found += [f"{log}: {message}"] if floor in FLOORS else []
+        found += [f"{log}: {message}"] if floor in plugins.FOLDERS else []
     more = len(found) - TOLD
     return found[:TOLD] + ([f"and {more:,} more: see the last lines of logs/"] if more > 0 else [])
 
