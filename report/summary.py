@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from report.cells import method_cell
@@ -107,9 +108,10 @@ def _significance(bests: list[Best]) -> str:
     if all(best.dagger for best in bests):
         return f", significantly higher than {others}" + (" at each" if len(bests) > 1 else "")
     told = []
-    for names, group in itertools.groupby(bests, key=lambda best: (best.dagger, best.undecided, best.untested)):
-        dagger, undecided, untested = names
-        alike = list(group)
+    groups = {}
+    for best in bests:
+        groups.setdefault((best.dagger, *map(tuple, (best.undecided, best.untested))), []).append(best)
+    for (dagger, undecided, untested), alike in groups.items():
         words = [f"significantly higher than {others}"] if dagger else []
         words += [f"not distinguishable from {_named(undecided)}"] if undecided else []
         words += [f"not tested against {_named(untested)}, for want of seeds"] if untested else []
@@ -117,8 +119,8 @@ def _significance(bests: list[Best]) -> str:
     return f"; {'; '.join(told)}" if told else ""
 
 
-def _named(labels: list[str]) -> str:
-    return listed(labels) if len(labels) <= NAMED else f"{len(labels)} other methods"
+def _named(labels: Sequence[str]) -> str:
+    return listed(list(labels)) if len(labels) <= NAMED else f"{len(labels)} other methods"
 
 
 def _beside_features(results: Results, pair: Pair, bests: list[Best]) -> list[str]:
