@@ -34,7 +34,7 @@ def score(
     `evaluation/metrics.py` and `evaluation/presets.py` define them. All but the presets are exact expectations over random orders of ties.
 
     Raises BenchmarkError for other types, for shapes that do not fit, for an unknown metric, for a cut outside 1..N, and where no query has
-    a relevant item.
+    a relevant item, or one that a preset counts.
 
     >>> score(codes[:100], codes[100:], labels[:100], labels[100:], metrics=["map", "map@1000[found]"])
     """
@@ -53,6 +53,8 @@ def score(
     values = measure_all(parsed.values(), n, r, g)
     scores = {name: float(values[key].mean()) for name, key in parsed.items()}
     scores |= replay(replayed, *packed, bits, relevance, left_out) | {"queries_left_out": float(left_out)}
+    if empty := [name for name in replayed if scores[name] is None]:
+        raise BenchmarkError(f"{empty[0]} leaves out queries without a hit in its first ranks, and here all are")
     return {name: scores[name] for name in metrics}
 
 

@@ -68,10 +68,11 @@ def replay(
     relevance: Relevance,
     left_out: int,
     dataset: str = "",
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """The value of each preset of `names`; codes and `relevance` as `histograms.hamming` takes them, of the queries with R > 0.
 
-    `left_out` is the number of queries without a relevant item, which are not among the codes and which some conventions count.
+    `left_out` is the number of queries without a relevant item, which are not among the codes and which some conventions count. None where
+    a convention leaves out queries without a hit, and here all are: a mean of nothing, for which the original prints nan.
     Raises BenchmarkError for a preset whose convention is undefined on these queries; `undefined` says so before.
     """
     for name in names:
@@ -80,7 +81,7 @@ def replay(
     depths = [PRESETS[name].depth(len(database_codes), dataset) for name in names]
     sums, hits = in_order(query_codes, database_codes, bits, relevance, depths)
     totals = relevance.totals()
-    return {name: _mean(name, sums[:, at], hits[:, at], depths[at], totals, left_out) for at, name in enumerate(names)}
+    return {name: _mean(PRESETS[name], sums[:, at], hits[:, at], depths[at], totals, left_out) for at, name in enumerate(names)}
 
 
 def undefined(name: str, left_out: int) -> str:
@@ -90,15 +91,12 @@ def undefined(name: str, left_out: int) -> str:
     return ""
 
 
-def _mean(name: str, sums: np.ndarray, hits: np.ndarray, depth: int, totals: np.ndarray, left_out: int) -> float:
-    preset = PRESETS[name]
+def _mean(preset: Preset, sums: np.ndarray, hits: np.ndarray, depth: int, totals: np.ndarray, left_out: int) -> float | None:
     divisor = {"found": hits, "min": np.minimum(depth, totals), "R": totals}[preset.denominator]
     precisions = sums / np.maximum(divisor, 1)  # (Q,)
     if preset.without_hit != "drop":
         return float(precisions.sum() / (len(precisions) + left_out))
-    if not hits.any():
-        raise BenchmarkError(f"{name} leaves out queries without a hit in the first {depth:,} ranks, and here all are")
-    return float(precisions[hits > 0].mean())
+    return float(precisions[hits > 0].mean()) if hits.any() else None
 
 
 def in_order(

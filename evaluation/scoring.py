@@ -97,11 +97,11 @@ def _score_codes(source: Path, bits: int, items: int, split: Arrays, relevance: 
 
 
 def _replayed(source: Path, bits: int, split: Arrays, relevance: Relevance, left_out: int, dataset: str) -> Rows:
-    """The presets that are defined where `left_out` queries have no relevant item."""
+    """The presets that have a value for these codes, where `left_out` queries have no relevant item."""
     codes, names = _arrays(source, "codes")["codes"], [name for name in PRESETS if not undefined(name, left_out)]
     with _naming(source):
         values = replay(names, codes[split["query"]], codes[split["database"]], bits, relevance, left_out, dataset)
-    return [(name, None, value) for name, value in values.items()]
+    return [(name, None, value) for name, value in values.items() if value is not None]
 
 
 def _score_control(control: str, source: Path, items: int, split: Arrays, relevance: Relevance) -> tuple[Rows, Arrays]:

@@ -4,6 +4,7 @@ import csv
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import evaluation
 import experiments
 import storage
 from evaluation import scoring
-from evaluation.presets import replay
+from evaluation.presets import PRESETS, replay
 from evaluation.relevance import Relevance
 from experiments import BenchmarkError
 
@@ -121,6 +122,19 @@ def test_a_preset_cuts_as_for_the_data_set_that_a_variant_is_of(project):
         storage.write_json(described, storage.read_json(described) | {"settings": {"of": of, "set": {}}})
         expected = replay(["as-deephash-pytorch"], packed[rows], packed[QUERIES:], 12, relevance, 1, of)
         assert read_table(score())[12, 0, "as-deephash-pytorch", ""] == expected["as-deephash-pytorch"]
+
+
+def test_a_preset_that_leaves_out_every_query_of_a_run_has_no_value_there(project, monkeypatch):
+    """Codes that are all the same rank by the order of the database, whose first ranks hold none of the queries' classes here."""
+    monkeypatch.setitem(PRESETS, "as-hashnet", replace(PRESETS["as-hashnet"], cut=2))
+    labels = np.arange(ITEMS) % 5
+    labels[QUERIES : QUERIES + 2] = 99
+    np.save("cache/datasets/toy/labels.npy", labels)
+    describe()
+    write_codes(12, 0, np.zeros((ITEMS, 2), np.uint8))
+    table = read_table(score())
+    assert {(bits, seed) for bits, seed, metric, _ in table if metric == "as-hashnet"} == {(12, 1), (20, 0)}
+    assert {(bits, seed) for bits, seed, metric, _ in table if metric == "as-deepbit"} == set(RUNS)
 
 
 def test_record_says_what_was_scored(project):
