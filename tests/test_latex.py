@@ -110,6 +110,13 @@ def test_a_table_takes_the_narrowest_place_that_it_fits():
     assert r"\multicolumn{7}{c}{0.6}" in latex.render(made_up(14, span=True), [])
 
 
+@pytest.mark.parametrize("label", ["a_name_without_a_space_" * 3, "DeepBinary" * 7, "short, then " + "caf\u00e9\u03b7_" * 12])
+def test_a_long_word_of_a_label_is_broken_within_its_column(tmp_path, label):
+    methods = [("long", label, 0.5, True), ("itq", "ITQ", 0.4, True)]
+    text = pasted(tmp_path, latex.render(built(write_results(tmp_path, methods=methods))["conventions"], []), CLASSES["one column"])
+    assert label[:12].split("_")[0] in text
+
+
 def test_a_table_too_long_for_a_column_with_its_notes_is_whole_across_both():
     for notes, environment in (([], "table"), (["word " * 200], "table*")):
         table = replace(made_up(2, rows=34), notes=notes)
