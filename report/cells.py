@@ -19,7 +19,7 @@ DERIVED = {
     "distinct_share": lambda run: float(run["distinct_codes"]) / float(run["items"]),
     "code_bytes": lambda run: -(-run["bits"] // 8),
 }
-TEXT_FACTS = ("device", "threads")
+TEXT_FACTS = ("device", "threads", "alone_device")  # a column that says the same of every row is a sentence instead
 FEATURE_BYTES = 4  # a dimension of float32
 
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from report import captions, reported, settings
-from report.cells import TIMED, control_cell, method_cell
+from report.cells import TEXT_FACTS, TIMED, control_cell, method_cell
 from report.declarations import Declaration, read
 from report.model import Column, Panel, Row, Table
 from report.results import Pair, Results
@@ -51,6 +51,7 @@ def _table(results: Results, entry: Declaration, pairs: list[Pair]) -> Table:
         for bits in ([None] if entry.columns == "bits" else lengths)
         if any(_omission(results, pair, column) is None for column in columns)
     ]
+    columns, panels, said = _said_once(columns, panels) if entry.columns == "values" else (columns, panels, [])
     shown = [pair for pair in pairs if any(panel.pair == pair for panel in panels)]
     suffix = f"--{pairs[0].file_part}" if entry.split else ""
     return Table(
@@ -59,6 +60,7 @@ def _table(results: Results, entry: Declaration, pairs: list[Pair]) -> Table:
         caption=" ".join([entry.caption.format(k=entry.k), *captions.conventions(results, entry, panels)]),
         protocol=captions.protocols(results, shown, entry),
         notes=[
+            *said,
             *notes,
             *(captions.orders(panels, columns) if entry.order else []),
             *([captions.provenance(results, shown)] if shown else []),
@@ -102,6 +104,25 @@ def _columns(results: Results, entry: Declaration, pairs: list[Pair], lengths: l
     # A column stays for the sake of one pair; a table that nobody has keeps its columns, and has no panels.
     kept = [column for column in asked if any(_omission(results, pair, column) is None for pair in pairs)]
     return kept or asked, notes
+
+
+def _said_once(columns: list[Column], panels: list[Panel]) -> tuple[list[Column], list[Panel], list[str]]:
+    """The table without columns of text that say the same of every row, a sentence for each of these; one column stays."""
+    rows = [row for panel in panels for row in panel.rows + panel.controls]
+    texts = [{row.cells[place].text for row in rows if row.cells[place].state == "complete"} for place in range(len(columns))]
+    alike = [column.value.fact in TEXT_FACTS and len(found) == 1 for column, found in zip(columns, texts, strict=True)]
+    if not any(alike) or all(alike):
+        return columns, panels, []
+
+    def without(items: list) -> list:
+        return [item for item, same in zip(items, alike, strict=True) if not same]
+
+    def cut(found: list[Row]) -> list[Row]:
+        return [replace(row, cells=without(row.cells)) for row in found]
+
+    panels = [replace(panel, rows=cut(panel.rows), controls=cut(panel.controls)) for panel in panels]
+    sentences = [f"{column.label}: {min(found)}." for column, found, same in zip(columns, texts, alike, strict=True) if same]
+    return without(columns), panels, sentences
 
 
 def _omission(results: Results, pair: Pair, column: Column) -> str | None:

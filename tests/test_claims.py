@@ -250,7 +250,9 @@ def test_a_code_length_that_was_not_timed_has_no_panel_and_times_alone_a_table_o
     experiment(folder, {"bgan": 0.5, "itq": 0.4}, {})
     assert "efficiency" not in built(folder)
     timed(folder, {("bgan", 32): 4.5, ("itq", 32): 0.25})
-    (panel,) = built(folder)["efficiency"].panels
+    table = built(folder)["efficiency"]
+    (panel,) = table.panels
     assert panel.bits == 32
     shown = {row.name: [cell.text for cell in row.cells] for row in panel.rows}
-    assert shown["itq"] == ["1.0", "1.8", "0.25", "1.0", "1", "A processor"]
+    assert shown["itq"] == ["1.0", "1.8", "0.25", "1.0", "1"]
+    assert table.notes[0] == "Device: A processor."
