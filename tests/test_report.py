@@ -416,8 +416,9 @@ def test_a_column_that_says_the_same_of_every_row_is_a_sentence(tmp_path):
     alike = built(folder)["costs"]
     assert [column.label for column in alike.columns] == ["Fit (s)", "Encode (µs)", "Memory (MiB)", "Bytes"]
     assert alike.notes[:2] == ["Threads: 1.", "Device: cpu."]
-    rows = list(csv.DictReader((folder / "runs.csv").open()))
-    _write_csv(folder / "runs.csv", RUN_COLUMNS, [(row | {"device": "a GPU"} if row["variant"] == "bgan" else row).values() for row in rows])
+    runs = list(csv.DictReader((folder / "runs.csv").open()))
+    on_two = [run | {"device": "a GPU" if run["variant"] == "bgan" else "cpu"} for run in runs]
+    _write_csv(folder / "runs.csv", RUN_COLUMNS, [run.values() for run in on_two])
     unlike = built(folder)["costs"]
     assert [column.label for column in unlike.columns][4:] == ["Device"]
     assert [cells(unlike, name)[-1].text for name in ("itq", "bgan")] == ["cpu", "a GPU"]
