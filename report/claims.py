@@ -12,6 +12,7 @@ from report.model import Column
 from report.results import Pair, Results
 
 FOR, AGAINST, UNDECIDED, UNTESTED, ABSENT = "better", "worse", "not distinguishable", "not tested for want of seeds", "not complete"
+TUNED = "tuned"
 NONE_RUN = "The paper's claims are of BGAN, and no row of it that they name was run: nothing is said of them."
 TESTS = {
     "significant": "significantly, by the test of the daggers",
@@ -57,8 +58,9 @@ class Verdict:
         """What was compared and what came of it; comparisons alike in one sentence."""
         alike = {}
         for found in self.comparisons:
-            alike.setdefault((found.row, found.settings, _told(found.outcomes)), []).append(found.other)
-        return [f"{row} against {listed(others)}, {settings}: {told}." for (row, settings, told), others in alike.items()]
+            settings = "" if found.settings == TUNED else f", {found.settings}"  # a tuned row's label says so
+            alike.setdefault((found.row, settings, _told(found.outcomes)), []).append(found.other)
+        return [f"{row} against {listed(others)}{settings}: {told}." for (row, settings, told), others in alike.items()]
 
 
 def verdicts(results: Results) -> list[tuple[Pair, list[Verdict]]]:
@@ -102,7 +104,7 @@ def _settings(results: Results, pair: Pair, rows: list[str], other: str) -> tupl
     names = {method["name"] for method in results.methods}
     unset = {method["name"] for method in results.methods if not method["keywords"]}
     own, shared = f".tuned-{pair.dataset}", f".as-bgan-{pair.dataset}"
-    kinds = [("tuned", own, own), ("BGAN's tuning", own, shared), *(("fixed settings", encoder, encoder) for encoder in (".vgg19", ""))]
+    kinds = [(TUNED, own, own), ("BGAN's tuning", own, shared), *(("fixed settings", encoder, encoder) for encoder in (".vgg19", ""))]
     for kind, of_row, of_other in kinds:
         compared = other if other in unset and of_row in (own, "") else other + of_other
         for row in rows:

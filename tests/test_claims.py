@@ -85,6 +85,8 @@ def test_rows_with_chosen_settings_are_preferred_and_never_mixed_with_fixed_ones
         ("BGAN", "C + A", "fixed settings"),
     ]
     assert [list(found.outcomes) for found in shown.comparisons] == [["worse"], ["better"], ["better"]]
+    assert shown.sentences[0] == "BGANtuned-digits against N + Ctuned-digits: at 16 and 32 bits worse."  # "(tuned)" is in real labels
+    assert shown.sentences[1].startswith("BGANtuned-digits against Nas-bgan-digits, BGAN's tuning: at 16")
     on_vgg = {"bgan": 0.5, "bgan-nc": 0.4, "bgan.vgg19": 0.3, "bgan-nc.vgg19": 0.6}
     (compared,) = verdict(experiment(tmp_path, on_vgg, {("bgan-nc.vgg19", "bgan.vgg19"): "yes"})).comparisons
     assert (compared.row, compared.other, list(compared.outcomes)) == ("BGANvgg19", "N + Cvgg19", ["worse"])
