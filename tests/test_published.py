@@ -1,13 +1,15 @@
 """results/published/ against the present code: what is out of date is said to be, and records belong to the tables beside them."""
 
 import csv
+import itertools
 import re
+from collections import defaultdict
 
 import numpy as np
 import pytest
 
 import storage
-from evaluation import METRIC_VERSION, publishing
+from evaluation import METRIC_VERSION, publishing, statistics
 from experiments import ROOT, BenchmarkError
 
 README = ROOT / publishing.PUBLISHED / "README.md"
@@ -54,6 +56,52 @@ def test_the_readme_says_how_each_was_made(folder):
     assert configurations or "`make`" in row
     assert all((ROOT / path).is_file() for path in configurations)
     assert set(storage.read_json(folder / publishing.EXPERIMENT).get("configfiles", [])) <= {*configurations}
+
+
+def higher_than_all(folder):
+    """The methods that are significantly higher than all others, as the daggers say: {(data set, features, bits): method}.
+
+    From the average precision of every query alone, which is what a published folder keeps so that any test can be made without training.
+    """
+    cells = defaultdict(dict)
+    with np.load(folder / publishing.QUERIES) as stored:
+        for name in sorted(stored.files):
+            dataset, features, method, *run = name.split("/")
+            if run and not method.startswith("exact-"):
+                cells[dataset, features, int(run[0].removesuffix("bit"))].setdefault(method, []).append(stored[name].astype(float))
+    compared, p_values = [], []
+    for place, methods in cells.items():
+        for one, other in itertools.permutations(methods, 2):
+            above, below = np.array(methods[one]), np.array(methods[other])
+            if above.mean() > below.mean():
+                compared.append((place, one))
+                p_values.append(statistics.estimate((above.mean(0) - below.mean(0)), above.mean(1), below.mean(1)).p)
+    higher = [found for found, p in zip(compared, statistics.holm(p_values), strict=True) if p < 0.05]
+    return {place: one for place, one in higher if higher.count((place, one)) == len(cells[place]) - 1}
+
+
+def daggers(folder):
+    """{(label of the panel, label of the row, column)} of the daggers in map.tex."""
+    found, panel, columns = set(), "", []
+    for line in (folder / "map.tex").read_text(encoding="utf-8").splitlines():
+        label, *texts = line.removesuffix(r" \\").split(" & ")
+        columns = texts if label == "Method" else columns
+        if heading := re.search(r"\\textit\{(.*)\}\}", label):
+            panel = heading[1].removesuffix(" (continued)")
+        found |= {(panel, label, column) for column, text in zip(columns, texts, strict=False) if r"\dag" in text}
+    return found
+
+
+def test_the_daggers_follow_from_what_is_kept_of_every_query(folder):
+    if not (folder / publishing.QUERIES).is_file() or not (folder / "map.tex").is_file():
+        pytest.skip("keeps no average precision, or shows no table of its mean")
+    experiment = storage.read_json(folder / publishing.EXPERIMENT)
+    labels = {method["name"]: method["label"] for method in experiment["methods"]}
+    expected = set()
+    for (dataset, features, bits), method in higher_than_all(folder).items():
+        panel = f"{experiment['datasets'][dataset]['label']}, {experiment['features'][f'{dataset}/{features}']['label']}"
+        expected.add((panel, labels[method], f"{bits} bits"))
+    assert daggers(folder) == expected
 
 
 def test_the_main_table_of_the_readme_is_the_published_one():
