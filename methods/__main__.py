@@ -13,6 +13,7 @@ import hashlib
 import importlib
 import inspect
 import json
+import mmap
 import random
 import sys
 import time
@@ -158,21 +159,25 @@ def learn(hasher, part: Component, run: Run) -> tuple[np.ndarray, slice | np.nda
     started = time.perf_counter()
     hasher.fit(**fitted_on)
     fitted = time.perf_counter()
-    codes, ones = encoded(hasher, {name: opened[name] for name in _arguments(hasher.encode)}, bits, part.name)
-    seconds = {"fit_seconds": fitted - started, "encode_seconds": time.perf_counter() - fitted} if "codes" not in opened else {}
+    codes, ones, encoding = encoded(hasher, {name: opened[name] for name in _arguments(hasher.encode)}, bits, part.name)
+    seconds = {"fit_seconds": fitted - started, "encode_seconds": encoding} if "codes" not in opened else {}
     n = len(codes[coded])
     return codes, coded, seconds | {"fitted_rows": len(train), "bit_balance": float(np.minimum(ones, n - ones).mean() / n)}
 
 
-def encoded(hasher, opened: dict[str, Callable[[], np.ndarray]], bits: int, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Packed codes uint8 (n, ceil(bits / 8)) of every row of the arrays that the method reads, and how many have each bit on, (bits,)."""
-    n = len(next(iter(opened.values()))())
+def encoded(hasher, opened: dict[str, Callable[[], np.ndarray]], bits: int, name: str) -> tuple[np.ndarray, np.ndarray, float]:
+    """Packed codes uint8 (n, ceil(bits / 8)) of every row of the arrays that the method reads, how many have each bit on, (bits,), and
+    the seconds that `encode` took; reading the files is in none of them."""
+    n, seconds = len(next(iter(opened.values()))()), 0.0
     codes, ones = np.empty((n, -(-bits // 8)), np.uint8), np.zeros(bits, np.int64)
     for start in range(0, n, BLOCK):
-        block = hasher.encode(**{key: _read_only(array()[start : start + BLOCK]) for key, array in opened.items()})
+        rows = {key: _read_only(_in_memory(array()[start : start + BLOCK])) for key, array in opened.items()}
+        started = time.perf_counter()
+        block = hasher.encode(**rows)
+        seconds += time.perf_counter() - started
         ones += checked(block, min(BLOCK, n - start), bits, name).sum(axis=0)
         codes[start : start + BLOCK] = np.packbits(block, axis=1)
-    return codes, ones
+    return codes, ones, seconds
 
 
 def sampled(train: np.ndarray, part: Component, seed: int) -> np.ndarray:
@@ -187,6 +192,12 @@ def rows_of(opened: Callable[[], np.ndarray], rows: np.ndarray) -> np.ndarray:
     for start in range(0, len(rows), GATHERED):
         kept[start : start + GATHERED] = opened()[rows[start : start + GATHERED]]
     return kept
+
+
+def _in_memory(rows: np.ndarray) -> np.ndarray:
+    """Rows of a mapped file, every page of them read: after a long training the system may have dropped them."""
+    rows.reshape(-1).view(np.uint8)[:: mmap.PAGESIZE].max()
+    return rows
 
 
 def _opened(path: Path) -> np.ndarray:

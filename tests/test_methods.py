@@ -5,6 +5,7 @@ import inspect
 import random
 import re
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from evaluation import score
 from experiments import ROOT, Run
 from features._neighbours import nearest
 from features.vgg16_fc7 import VGG16FC7
-from methods.__main__ import build
+from methods.__main__ import build, encoded
 from methods._neighbourhood import TIES, similar_pairs
 from storage import digest
 
@@ -308,3 +309,18 @@ def test_the_readmes_example_is_a_method(problem):
     assert (codes.dtype, codes.shape) == (bool, (400, BITS))
     query = np.arange(400) % 5 == 0
     assert score(codes[query], codes[~query], labels[query], labels[~query], metrics=("map",))["map"] > 0.35
+
+
+def test_reading_the_files_is_no_part_of_encoding():
+    """After a long training their pages were read from the disk again, and the time of a small encoder was ten times what it is."""
+    features = np.random.default_rng(0).normal(size=(20, 6)).astype(np.float32)
+    hasher = hashers("lsh").fit(features)
+
+    def slow():
+        time.sleep(0.2)
+        return features
+
+    codes, ones, seconds = encoded(hasher, {"features": slow}, BITS, "lsh")
+    assert 0 < seconds < 0.2
+    assert (codes == np.packbits(hasher.encode(features), axis=1)).all()
+    assert (ones == hasher.encode(features).sum(axis=0)).all()
