@@ -9,7 +9,7 @@ import jinja2
 
 from report.drawing import Figure
 from report.latex_layout import Layout, Size, broken, layout, marks, notes, parts
-from report.latex_text import Source, broken_within, escape, printable
+from report.latex_text import Source, breakable, escape, printable
 from report.model import Cell, Panel, Row, Table
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -111,7 +111,7 @@ def body(columns: int, panel: Panel, chosen: Layout) -> Source:
 def _row(row: Row, chosen: Layout) -> str:
     label = escape(row.label)
     if broken(row.label, chosen):
-        label = broken_within(row.label, chosen.size.points, chosen.label - chosen.size.points)  # later lines are set in by an em
+        label = breakable(row.label, chosen.size.points, chosen.label - chosen.size.points)  # later lines are set in by an em
         label = rf"\parbox[t]{{{chosen.label}pt}}{{\raggedright\hangindent=1em {label}\strut}}"
     lines = [_line([label, *(_spanning(_cell(cell, chosen.size), cell.span) for cell in row.cells)])]
     if any(cell.interval for cell in row.cells):

@@ -48,7 +48,7 @@ def escape(text: object) -> str:
     return Source("".join(pieces))
 
 
-def broken_within(text: str, points: int, most: float) -> Source:
+def breakable(text: str, points: int, most: float) -> Source:
     """`text` escaped, each word that is wider than `most` points with a place to break the line after every character."""
     words = (escape(word) if width(word, points) <= most else r"\allowbreak{}".join(map(_letter, _clusters(word))) for word in text.split())
     return Source(" ".join(words))

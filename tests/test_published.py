@@ -75,7 +75,7 @@ def higher_than_all(folder):
             above, below = np.array(methods[one]), np.array(methods[other])
             if above.mean() > below.mean():
                 compared.append((place, one))
-                p_values.append(statistics.estimate((above.mean(0) - below.mean(0)), above.mean(1), below.mean(1)).p)
+                p_values.append(statistics.estimate(above.mean(0) - below.mean(0), above.mean(1), below.mean(1)).p)
     higher = [found for found, p in zip(compared, statistics.holm(p_values), strict=True) if p < 0.05]
     return {place: one for place, one in higher if higher.count((place, one)) == len(cells[place]) - 1}
 
