@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments import BenchmarkError, one_line
+from errors import BenchmarkError, one_line
 
 BITS, SIGNS = "0 and 1", "-1 and +1"
 LONGEST = 1024  # bits of a code: config/schema.yaml allows no more

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import storage
-from experiments import BenchmarkError
+from errors import BenchmarkError
 from progress import Progress
 
 ATTEMPTS = 4

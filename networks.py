@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from downloads import Published, fetch
-from experiments import CACHE, BenchmarkError, data_folder, one_line
+from errors import BenchmarkError, one_line
+from harness.user_data import CACHE, data_folder
 from storage import digest
 
 URL = "https://download.pytorch.org/models/"

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import experiments
-from experiments import DATASET, FEATURES, USER_FILES, WEIGHTS, BenchmarkError
+from errors import BenchmarkError
+from experiments import DATASET, FEATURES, USER_FILES, WEIGHTS
 
 
 def missing_files(config: dict) -> str:

@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import gpus
-from experiments import CACHE, DESCRIPTIONS, ROOT
+from harness.user_data import CACHE
+from experiments import DESCRIPTIONS, ROOT
 from storage import digest, read_json, unchanged, write_json
 
 DIGESTS = Path(CACHE, "digests.json")  # of the user's files

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from experiments import CACHE, BenchmarkError, one_line
+from errors import BenchmarkError, one_line
 
 
 @contextlib.contextmanager
@@ -105,15 +105,6 @@ def _umask() -> int:
 def write_json(path: str | Path, value: object) -> None:
     with new_file(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def kept(text: str) -> str:
-    """Path of a file of the cache that holds `text`, named by its SHA-256: another text is another path."""
-    path = Path(CACHE, "texts", hashlib.sha256(text.encode()).hexdigest())
-    if not path.is_file():
-        with new_file(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    return path.as_posix()
 
 
 def read_json(path: str | Path) -> dict:

@@ -26,7 +26,7 @@ import networks
 import plugins
 import provenance
 import storage
-from experiments import CACHE
+from harness.user_data import CACHE
 from features.__main__ import write_features
 from features._base import BLOCK, Extractor
 

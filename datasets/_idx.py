@@ -12,7 +12,7 @@ import numpy as np
 from datasets._base import PUBLISHED, Collection
 from datasets._files import Folder
 from downloads import Published, fetch
-from experiments import BenchmarkError
+from errors import BenchmarkError
 from storage import digest
 
 TRAINING, TEST, SIDE = 60_000, 10_000, 28

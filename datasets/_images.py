@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from datasets._files import Files
-from experiments import BenchmarkError
+from errors import BenchmarkError
 from progress import Progress
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")

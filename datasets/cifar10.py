@@ -11,7 +11,7 @@ import numpy as np
 from datasets._base import OURS, PUBLISHED, Collection, Dataset, draw_per_class, known_protocol, others, shuffled
 from datasets._files import Folder
 from downloads import Published, fetch
-from experiments import BenchmarkError
+from errors import BenchmarkError
 from storage import digest
 
 FOLDER = "cifar-10-batches-py"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
 
-from experiments import BenchmarkError, one_line
+from errors import BenchmarkError, one_line
+from harness.plan import RESULTS, TUNED, Plan, Score
 
 
 def main() -> None:
@@ -20,6 +20,7 @@ def main() -> None:
     for name in ("dataset", "features", "variant"):
         scoring.add_argument(name)
     scoring.add_argument("--runs", nargs="+", required=True, metavar="BITS:SEED", help="the runs to score; 0:0 for a control")
+    scoring.add_argument("--root", type=Path, default=RESULTS, help="folder of the experiment that the scores belong to")
     scoring.add_argument("--threads", type=int, help="threads of the compiled loops; default: all cores, or NUMBA_NUM_THREADS")
 
     importing = jobs.add_parser("codes", help="score codes made elsewhere against a prepared data set")
@@ -34,17 +35,17 @@ def main() -> None:
     for name, job, what in (("collect", collect, "tables of all runs"), ("partial", partial, "the same of the runs that are there")):
         collecting = jobs.add_parser(name, help=f"write the {what}")
         collecting.set_defaults(job=job)
-        collecting.add_argument("--plan", required=True, help="the resolved configuration as JSON")
+        collecting.add_argument("--plan", required=True, help="file of the plan, below cache/plans")
     collecting.add_argument("--running", action="store_true", help="jobs may be at work: a log without an end is no failure")
 
-    timing = jobs.add_parser("timing", help="measure what fitting, encoding and searching cost, with nothing beside")
+    timing = jobs.add_parser("timing", help="measure what fitting, encoding and searching cost, on an otherwise idle machine")
     timing.set_defaults(job=time_alone)
-    timing.add_argument("--plan", required=True, help="the resolved configuration as JSON")
+    timing.add_argument("--plan", required=True, help="file of the plan, below cache/plans")
 
     choosing = jobs.add_parser("choose", help="choose settings from the trials of a run of config/tuning.yaml")
     choosing.set_defaults(job=choose)
     choosing.add_argument("--results", type=Path, default=Path("results"), help="folder of what `collect` wrote")
-    choosing.add_argument("--output", type=Path, default=Path("config/tuned.json"), help="where other choices stay")
+    choosing.add_argument("--output", type=Path, default=TUNED, help="folder of DATASET.json; other choices stay")
 
     publishing = jobs.add_parser("publish", help="copy measured tables, with the record of every run, to results/published/NAME")
     publishing.set_defaults(job=publish)
@@ -69,7 +70,8 @@ def score(arguments: argparse.Namespace) -> None:
         os.environ["NUMBA_NUM_THREADS"] = str(arguments.threads)  # read once, when Numba is imported
     from evaluation import scoring
 
-    scoring.score(arguments.dataset, arguments.features, arguments.variant, [pair(text) for text in arguments.runs])
+    target = Score(arguments.root, arguments.dataset, arguments.features, arguments.variant)
+    scoring.score(target, [pair(text) for text in arguments.runs])
 
 
 def codes(arguments: argparse.Namespace) -> None:
@@ -84,13 +86,13 @@ def codes(arguments: argparse.Namespace) -> None:
 def collect(arguments: argparse.Namespace) -> None:
     from evaluation import collecting
 
-    collecting.collect(json.loads(arguments.plan))
+    collecting.collect(Plan.read(arguments.plan))
 
 
 def partial(arguments: argparse.Namespace) -> None:
     from evaluation import collecting
 
-    collecting.partial(json.loads(arguments.plan), arguments.running)
+    collecting.partial(Plan.read(arguments.plan), arguments.running)
     for line in [] if arguments.running else collecting.failures():
         print(line, file=sys.stderr)
 
@@ -98,7 +100,7 @@ def partial(arguments: argparse.Namespace) -> None:
 def time_alone(arguments: argparse.Namespace) -> None:
     from evaluation import timing
 
-    timing.write(json.loads(arguments.plan))
+    timing.write(Plan.read(arguments.plan))
 
 
 def publish(arguments: argparse.Namespace) -> None:

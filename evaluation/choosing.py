@@ -9,43 +9,54 @@ from collections import defaultdict
 from pathlib import Path
 
 import storage
-from experiments import VALIDATION, BenchmarkError
+from errors import BenchmarkError
 
 METRIC = "map"
 
 
 def choose(results: Path, output: Path) -> None:
-    """Choose the trial of highest mean mAP over all code lengths, the earlier of equals, and write variants that have its settings.
+    """Choose the trial of highest mean mAP over all code lengths, the earlier of equals, and write variants with its parameters.
 
-    results: folder with experiment.json, runs.csv and metrics.csv of an experiment with `trials`, each of its data sets a
-    `NAME-validation`, so that no test query is ever looked at. output: a configuration, JSON, where the entries of these methods on
-    these data sets are replaced, and others stay: for each method X the variants `X.tuned-NAME`, and `X.as-bgan-NAME` with the settings
-    chosen for BGAN where these are others; and under `tried` every trial with its mAP. A trial with a failed run has no mAP and is
-    never chosen.
+    A trial with a failed run has no mAP and is never chosen.
 
-    Raises BenchmarkError for an experiment without trials, on test queries, with two features of a data set, of which a run is missing,
-    or with other features, code lengths or seeds than those of methods that would stay.
+    Parameters
+    ----------
+    results : Path
+        Folder with experiment.json, runs.csv and metrics.csv of an experiment with `trials`. Each of its data sets is a
+        `NAME-validation`, so that no test query is ever used.
+    output : Path
+        Folder of NAME.json, one configuration per data set. Entries of the methods of this experiment are replaced, others stay:
+        for each method X the variants `X.tuned-NAME`, and `X.as-bgan-NAME` with the parameters chosen for BGAN where they differ.
+        The key `tried` has every trial with its mAP.
+
+    Raises
+    ------
+    BenchmarkError
+        For an experiment without trials, on test queries, with two features of a data set, with a missing run, or with other
+        features, code lengths or seeds than those of methods that would stay.
     """
     experiment = storage.read_json(results / "experiment.json")
     if not experiment["trials"]:
         raise BenchmarkError(f"{results}/experiment.json has no trials: run an experiment that has, as config/tuning.yaml")
     scores = _scores(results)
-    config = storage.read_json(output) if output.is_file() else {"variants": {"methods": {}}, "tried": {}}
+    counts = []
     for dataset, features in experiment["grid"]:
-        if not dataset.endswith(VALIDATION):
-            raise BenchmarkError(f"{dataset}: settings are chosen on {dataset}{VALIDATION} alone, never on test queries")
+        if not experiment["datasets"][dataset]["validation"]:
+            raise BenchmarkError(f"{dataset}: parameters are chosen on {dataset}-validation only, never on test queries")
         beside = [other for name, other in experiment["grid"] if name == dataset]
         if len(beside) > 1:
             raise BenchmarkError(f"{dataset} has the features {', '.join(beside)}: expected one, as its settings are chosen once")
-        name = dataset.removesuffix(VALIDATION)
+        name = experiment["datasets"][dataset]["base"]
+        path = output / f"{name}.json"
+        config = storage.read_json(path) if path.is_file() else {"variants": {"methods": {}}, "tried": {}}
         methods = _tried(experiment, {key: value for key, value in scores.items() if key[0] == (dataset, features)})
         terms = {"features": features} | {key: experiment[key] for key in ("bits", "seeds")}
-        methods = _staying(config["tried"].get(name), terms, methods, f"{output}: {name}") | methods
+        methods = _staying(config["tried"].get(name), terms, methods, str(path)) | methods
         config["tried"][name] = terms | {"methods": methods}
-        config["variants"]["methods"] = _of_others(config["variants"]["methods"], name) | _chosen(methods, name)
-    storage.write_json(output, config)
-    counts = [f"{name}, {len(entry['methods'])} methods" for name, entry in config["tried"].items()]
-    print(f"{output}: settings for {'; '.join(counts)}")
+        config["variants"]["methods"] = _chosen(methods, name)
+        storage.write_json(path, config)
+        counts.append(f"{path}: parameters of {len(methods)} methods")
+    print("\n".join(counts))
 
 
 def _scores(results: Path) -> dict[tuple, list[float | None]]:
@@ -65,13 +76,13 @@ def _scores(results: Path) -> dict[tuple, list[float | None]]:
 
 
 def _tried(experiment: dict, scores: dict[tuple, list[float | None]]) -> dict[str, dict]:
-    """Each method with trials: what it is, every trial's settings and mean mAP, and the place of the chosen one."""
+    """Each method with trials: its plugin, the parameters and mean mAP of every trial, and the position of the chosen one."""
     maps = {name: None if None in values else math.fsum(values) / len(values) for (_, name), values in scores.items()}
     methods = {}
     for method in experiment["methods"]:
-        name, _, place = method["name"].rpartition(".trial")
-        if not place.isdecimal() or method["method"] not in experiment["trials"]:
+        if method["trial"] is None:
             continue
+        name = method["base"]
         made = {"of": method["method"], "label": method["label"].rpartition(",")[0], "commit": experiment["commit"], "trials": []}
         tried = methods.setdefault(name, made)
         tried["trials"].append({"set": method["set"], "map": maps[method["name"]]})
@@ -95,23 +106,27 @@ def _staying(before: dict | None, terms: dict, methods: dict, where: str) -> dic
     return staying
 
 
-def _of_others(entries: dict[str, dict], name: str) -> dict[str, dict]:
-    return {key: entry for key, entry in entries.items() if entry["datasets"] != [name]}
-
-
 def _chosen(methods: dict[str, dict], name: str) -> dict[str, dict]:
-    """The variants of the chosen settings."""
+    """The variants with the chosen parameters."""
     entries = {}
     for method, tried in methods.items():
         settings = tried["trials"][tried["chosen"]]["set"]
-        entries[f"{method}.tuned-{name}"] = _entry(tried, settings, "tuned", "own", name)
+        entries[f"{method}.tuned-{name}"] = _entry(method, tried, settings, "tuned", "own", name)
         if tried["of"] == "bgan" and "bgan" in methods:
             of_bgan = tried["trials"][methods["bgan"]["chosen"]]["set"]
             if of_bgan != settings:
-                entries[f"{method}.as-bgan-{name}"] = _entry(tried, of_bgan, "BGAN's tuning", "bgan", name)
+                entries[f"{method}.as-bgan-{name}"] = _entry(method, tried, of_bgan, "BGAN's tuning", "bgan", name)
     return entries
 
 
-def _entry(tried: dict, settings: dict, what: str, whose: str, name: str) -> dict:
-    note = f"tuned on validation labels: {json.dumps(settings)}"
-    return {"of": tried["of"], "set": settings, "label": f"{tried['label']} ({what})", "note": note, "tuned": whose, "datasets": [name]}
+def _entry(method: str, tried: dict, overrides: dict, what: str, whose: str, name: str) -> dict:
+    return {
+        "of": tried["of"],
+        "set": overrides,
+        "label": f"{tried['label']} ({what})",
+        "note": f"tuned on validation labels: {json.dumps(overrides)}",
+        "base": method,
+        "tuned": whose,
+        "tuned_on": name,
+        "datasets": [name],
+    }

@@ -10,7 +10,7 @@ import numba
 import numpy as np
 
 from evaluation.relevance import QUERIES, THREADS, Relevance, parts
-from experiments import BenchmarkError
+from errors import BenchmarkError
 
 BLOCK = 128  # database rows compared at a time: in float64 they fit the second-level cache
 DISTANCES = 2**24  # that a thread holds at a time, where one query does not have more: 128 MiB

@@ -9,7 +9,7 @@ import numpy as np
 import provenance
 from evaluation.planes import ADDED, KEPT, WORDS, count, flips_of, planes_of
 from evaluation.relevance import THREADS, Relevance, shares, words
-from experiments import BenchmarkError
+from errors import BenchmarkError
 
 GPU_WORK = 2**35  # comparisons of words from which on a GPU, where there is one, is worth the seconds that importing torch takes
 

@@ -8,10 +8,10 @@ import numpy as np
 
 import codes
 import evaluation
-import experiments
 import storage
 from evaluation.metrics import parse
-from experiments import BenchmarkError
+from harness.plan import Place
+from errors import BenchmarkError
 
 METRICS = ("map", "map_worst", "map_best", "map@1000[found]", "map@5000[found]", "precision@1", "precision@10", "precision@100")
 LEFT_OUT = "queries_left_out"
@@ -23,11 +23,11 @@ def score(dataset: str, files: list[Path], bits: int | None = None, metrics: lis
     A default metric whose cut is beyond the database is left out. Raises BenchmarkError for files that do not fit, and a data set that
     was not prepared.
     """
-    data = Path(experiments.DATASET.format(dataset=dataset))
-    if not (data / "labels.npy").is_file() or not (data / "split.npz").is_file():
-        raise BenchmarkError(f"{data} is missing: `python -m datasets {dataset}` prepares it")
-    labels = np.load(storage.unchanged(data / "labels.npy", data / "dataset.json"), allow_pickle=False)
-    with np.load(storage.unchanged(data / "split.npz", data / "dataset.json"), allow_pickle=False) as split:
+    place = Place(dataset, "")
+    if not place.labels.is_file() or not place.split.is_file():
+        raise BenchmarkError(f"{place.dataset_folder} is missing: `python -m datasets {dataset}` prepares it")
+    labels = np.load(storage.unchanged(place.labels, place.dataset_record), allow_pickle=False)
+    with np.load(storage.unchanged(place.split, place.dataset_record), allow_pickle=False) as split:
         query, database = split["query"], split["database"]
     found, _ = codes.of_images(files, len(labels), query, database, bits)
     chosen = metrics or [name for name in METRICS if (parse(name)[1] or 1) <= len(database)]

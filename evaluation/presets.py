@@ -16,7 +16,7 @@ import numpy as np
 from evaluation.histograms import hamming
 from evaluation.lanes import popcount
 from evaluation.relevance import THREADS, Relevance, parts, words
-from experiments import BenchmarkError
+from errors import BenchmarkError
 
 BLOCK = 2048  # database items whose distances are kept at a time: they stay in the first-level cache
 

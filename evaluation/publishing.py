@@ -14,7 +14,7 @@ import numpy as np
 import storage
 from evaluation import METRIC_VERSION, statistics
 from evaluation.stale import source_digests
-from experiments import BenchmarkError
+from errors import BenchmarkError
 
 PUBLISHED = Path("results/published")
 RUNS, EXPERIMENT = "runs.jsonl.gz", "experiment.json"  # of each folder: every run.json, a line each; the experiment

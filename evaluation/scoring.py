@@ -13,17 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
-import experiments
-import plugins
-import provenance
 import storage
+from errors import BenchmarkError, one_line
 from evaluation import METRIC_VERSION, metrics
 from evaluation.controls import each_query
 from evaluation.histograms import hamming_shared, items_and_relevant
 from evaluation.inspection import chosen, inspect
 from evaluation.presets import PRESETS, replay, undefined
 from evaluation.relevance import Relevance
-from experiments import BenchmarkError
+from harness import records
+from harness.plan import Run, Score
+from harness.variants import CONTROLS
 
 CUTS = [(f"map@k[{denominator}]", k) for denominator in ("found", "min", "R", "hits") for k in (1000, 5000)]
 CUTS += [("precision@k", k) for k in (1, 10, 50, 100, 500, 1000, 5000)]
@@ -34,22 +34,31 @@ Rows = list[tuple[str, int | None, float]]  # metric, k, value
 Arrays = dict[str, np.ndarray]
 
 
-def score(dataset: str, features: str, variant: str, runs: Iterable[tuple[int, int]], output: Path | None = None) -> None:
-    """Write metrics.csv, histograms.npz and score.json of the `runs` (bits, seed) into the folder of the variant's scores, or `output`.
+def score(target: Score, runs: Iterable[tuple[int, int]]) -> None:
+    """Write metrics.csv, histograms.npz and score.json of some runs into the folder of `target`.
 
-    Raises BenchmarkError for a file that is missing, damaged or does not fit the labels, and where no query has a relevant item.
+    Parameters
+    ----------
+    target : Score
+        A variant or a control, on a data set and its features.
+    runs : iterable of (int, int)
+        Bits and seed of each run; (0, 0) for a control.
+
+    Raises
+    ------
+    BenchmarkError
+        For a file that is missing, damaged or does not fit the labels, and if no query has a relevant
+        item.
     """
-    runs = sorted(set(runs))
-    control = variant in experiments.CONTROLS
+    runs, place = sorted(set(runs)), target.place
+    control = target.variant in CONTROLS
     if control and runs != [(0, 0)]:
-        raise BenchmarkError(f"{variant} ranks by real-valued features, without a code: expected --runs 0:0")
-    place = {"dataset": dataset, "features": features, "variant": variant}
-    data = Path(experiments.DATASET.format(**place))
-    described = data / "dataset.json"
-    of = storage.read_json(described).get("settings", {}).get("of", dataset)  # a variant has a name of its own
-    labels = _array(storage.unchanged(data / "labels.npy", described))
-    split = _arrays(storage.unchanged(data / "split.npz", described), "query", "database", "train")
-    with _naming(data):
+        raise BenchmarkError(f"{target.variant} ranks by real-valued features: expected --runs 0:0")
+    described = records.read(place.dataset_record)
+    plugin = described["made_of"]["plugin"]
+    labels = _array(storage.unchanged(place.labels, place.dataset_record))
+    split = _arrays(storage.unchanged(place.split, place.dataset_record), "query", "database", "train")
+    with _naming(place.dataset_folder):
         kept, relevance = Relevance.of(labels[split["query"]], labels[split["database"]]).evaluated()
     left_out = len(split["query"]) - len(kept)
     split["query"] = split["query"][kept]
@@ -60,24 +69,32 @@ def score(dataset: str, features: str, variant: str, runs: Iterable[tuple[int, i
     for bits, seed in runs:
         started = time.perf_counter()
         if control:
-            extracted = Path(experiments.FEATURES.format(**place))
-            source = storage.unchanged(extracted / "features.npy", extracted / "features.json")
-            rows, kept_arrays = _score_control(variant, source, len(labels), split, relevance)
+            source = storage.unchanged(place.features_array, place.features_record)
+            rows, kept_arrays = _score_control(target.variant, source, len(labels), split, relevance)
         else:
-            source = Path(experiments.RUN.format(**place, bits=bits, seed=seed)) / "codes.npz"
+            source = Run(*target.key, bits, seed).codes
             rows, kept_arrays = _score_codes(source, bits, len(labels), split, relevance)
-            rows += _replayed(source, bits, split, relevance, left_out, of)
+            rows += _replayed(source, bits, split, relevance, left_out, plugin)
         seconds = time.perf_counter() - started
         table += [(bits, seed, *row) for row in [*rows, ("queries_left_out", None, left_out)]]
         arrays |= {f"{bits}bit/seed{seed}/{name}": array for name, array in kept_arrays.items()}
-        scored.append({"bits": bits, "seed": seed, "seconds": round(seconds, 4), source.name: storage.digest(source)})
-        print(f"{variant}, {bits} bits, seed {seed}: mAP {rows[0][2]:.4f} in {seconds:.2f} s")
+        scored.append({"bits": bits, "seed": seed, "seconds": round(seconds, 4), "sha256": storage.digest(source)})
+        print(f"{target.variant}, {bits} bits, seed {seed}: mAP {rows[0][2]:.4f} in {seconds:.2f} s")
 
-    with storage.new_folder(output or experiments.SCORES.format(**place)) as folder:
-        _write_table(folder / "metrics.csv", table)
-        np.savez_compressed(folder / "histograms.npz", **arrays)
-        facts = place | _facts(data, split, relevance.single, left_out) | {"runs": scored}
-        storage.write_json(folder / "score.json", provenance.record(**facts))
+    codes = {} if control else {f"{run['bits']}bit/seed{run['seed']}": run["sha256"] for run in scored}
+    digests = records.place_digests(place, *(["features"] if control else []))
+    with storage.new_folder(target.folder) as folder:
+        _write_table(folder / target.metrics.name, table)
+        np.savez_compressed(folder / target.histograms.name, **arrays)
+        outputs = {name: storage.digest(folder / name) for name in (target.metrics.name, target.histograms.name)}
+        records.write(
+            folder / target.record.name,
+            records.of_scores(codes, plugin, digests),
+            **dict(zip(("dataset", "features", "variant"), target.key, strict=True)),
+            **_facts(split, relevance.single, left_out),
+            runs=scored,
+            sha256=outputs,
+        )
 
 
 def _score_codes(source: Path, bits: int, items: int, split: Arrays, relevance: Relevance) -> tuple[Rows, Arrays]:
@@ -132,7 +149,7 @@ def _omission(metric: str, k: int, size: int, single: bool) -> str:
     return f"the database has {size:,} items" if k > size else ""
 
 
-def _facts(data: Path, split: Arrays, single: bool, left_out: int) -> dict:
+def _facts(split: Arrays, single: bool, left_out: int) -> dict:
     size = len(split["database"])
     reasons = {(metric, k): _omission(metric, k, size, single) for metric, k in CUTS + GRADED_CUTS}
     reasons |= {(name, None): undefined(name, left_out) for name in PRESETS}
@@ -142,8 +159,6 @@ def _facts(data: Path, split: Arrays, single: bool, left_out: int) -> dict:
         "queries_left_out": left_out,
         "database": size,
         "omitted": [{"metric": metric, "k": k, "reason": reason} for (metric, k), reason in reasons.items() if reason],
-        "inputs": {name: storage.digest(data / name) for name in ("labels.npy", "split.npz")},
-        "sources": provenance.digests(plugins.sources("evaluation", "scoring")),
     }
 
 
@@ -172,7 +187,7 @@ def _reading(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise BenchmarkError(f"{path} is missing: expected it from an earlier job; `snakemake {path}` runs that") from None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise BenchmarkError(f"{path} is damaged ({experiments.one_line(error)}): delete it, and run its job again") from None
+        raise BenchmarkError(f"{path} is damaged ({one_line(error)}): delete it, and run its job again") from None
 
 
 @contextlib.contextmanager

@@ -13,21 +13,21 @@ import itertools
 import math
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-import experiments
 import storage
-from experiments import BenchmarkError
+from errors import BenchmarkError, one_line
+from harness.plan import Plan, Score
+from harness.variants import CONTROLS
 
 CONFIDENCE = 0.95
 SEEDS_NEEDED = 3  # of a method with randomness, before a difference is called significant
 
-Place = tuple[str, str, str]  # data set, features, variant
 CELL_COLUMNS = ("dataset", "features", "variant", "bits", "seeds", "queries", "map", "deviation", "low", "high")
 COMPARISON_COLUMNS = ("dataset", "features", "bits", "variant", "other", "difference", "low", "high", "p", "p_holm", "significant")
 
@@ -73,8 +73,8 @@ class Estimate:
         return max(lowest, self.value - half), min(1.0, self.value + half)
 
 
-def write(root: Path, plan: dict, folders: dict[Place, Path]) -> None:
-    """Write statistics.csv and comparisons.csv into `root`, from the histograms.npz of each scored folder.
+def write(root: Path, plan: Plan, scores: Iterable[Score]) -> None:
+    """Write statistics.csv and comparisons.csv into `root`, from the histograms.npz of each score.
 
     statistics.csv has a row a cell: mean, standard deviation over seeds (n - 1), and the interval over seeds and queries.
     comparisons.csv has a row for every two methods at one code length, the higher mean first: the difference with its interval, the p
@@ -83,10 +83,11 @@ def write(root: Path, plan: dict, folders: dict[Place, Path]) -> None:
     Raises BenchmarkError for a file that cannot be read, and for two that hold different queries.
     """
     described, compared = [], []
-    for dataset, features in experiments.grid(plan):
-        cells = _cells(plan, {place: folder for place, folder in folders.items() if place[:2] == (dataset, features)})
-        described += [(dataset, features, *key, *_description(cell)) for key, cell in cells.items()]
-        compared += [(dataset, features, *row) for row in _comparisons(plan, cells)]
+    for place in plan.places:
+        cells = _cells(plan, [score for score in scores if score.place == place])
+        names = place.dataset, place.features
+        described += [(*names, *key, *_description(cell)) for key, cell in cells.items()]
+        compared += [(*names, *row) for row in _comparisons(plan, cells)]
     corrected = holm([row[-2] for row in compared])
     rows = [(*row, p, _verdict(p, tested)) for (*row, tested), p in zip(compared, corrected, strict=True)]
     _write_table(root / "statistics.csv", CELL_COLUMNS, described)
@@ -126,26 +127,38 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected.tolist()
 
 
-def _cells(plan: dict, folders: dict[Place, Path]) -> dict[tuple[str, int], Cell]:
+def _cells(plan: Plan, scores: Iterable[Score]) -> dict[tuple[str, int], Cell]:
     """(variant, bits) -> cell, of one data set and its features."""
     runs, queries = {}, None
-    for place, folder in folders.items():
-        for run, kept, values in read(folder / "histograms.npz"):
-            if queries is not None and not np.array_equal(kept, queries):
-                raise BenchmarkError(f"{folder} was scored on other queries than the folders beside it: delete it, and score it again")
-            queries = kept
-            runs[place, run] = values
+    for score in scores:
+        for run, scored_queries, values in read(score.histograms):
+            if queries is not None and not np.array_equal(scored_queries, queries):
+                raise BenchmarkError(
+                    f"{score.folder} was scored on other queries than the folders beside it: "
+                    "delete it and rerun the command"
+                )
+            queries = scored_queries
+            runs[score, run] = values
+
     cells = {}
-    for (place, bits), group in itertools.groupby(sorted(runs), key=lambda run: (run[0], run[1][0])):
-        values = np.stack([runs[run] for run in group])
-        asked = sum(length == bits for length, _ in experiments.bits_and_seeds(place[2], plan))
-        cells[place[2], bits] = Cell(values, len(values) == asked, len(values) >= SEEDS_NEEDED or not _seeded(place[2], plan))
+    for (score, bits), group in itertools.groupby(sorted(runs), key=lambda key: (key[0], key[1][0])):
+        values = np.stack([runs[key] for key in group])
+        planned = _planned_seeds(plan, score, bits)
+        tested = len(values) >= SEEDS_NEEDED or not _seeded(score.variant, plan)
+        cells[score.variant, bits] = Cell(values, len(values) == planned, tested)
     return cells
 
 
-def _seeded(name: str, plan: dict) -> bool:
-    """Whether a method has randomness; that of codes made elsewhere may be in one file, of one seed."""
-    return name not in experiments.CONTROLS and "seed" in experiments.variant("methods", name, plan).component.keywords
+def _planned_seeds(plan: Plan, score: Score, bits: int) -> int:
+    """How many values the plan asks for at one code length; a control has one, at 0 bits."""
+    if score.variant in CONTROLS:
+        return 1
+    return sum(run.bits == bits for run in plan.runs_of(score))
+
+
+def _seeded(name: str, plan: Plan) -> bool:
+    """Whether a method is random; the randomness of codes from files may be in one file, of one seed."""
+    return name not in CONTROLS and plan.methods[name].seeded
 
 
 def read(path: Path) -> Iterator[tuple[tuple[int, int], np.ndarray, np.ndarray]]:
@@ -158,7 +171,7 @@ def read(path: Path) -> Iterator[tuple[tuple[int, int], np.ndarray, np.ndarray]]
                     bits, seed, _ = name.split("/")
                     yield (int(bits.removesuffix("bit")), int(seed.removeprefix("seed"))), queries, stored[name]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise BenchmarkError(f"{path} cannot be read ({experiments.one_line(error)}): delete its folder, and score it again") from None
+        raise BenchmarkError(f"{path} cannot be read ({one_line(error)}): delete its folder and rerun the command") from None
 
 
 def _description(cell: Cell) -> tuple:
@@ -168,10 +181,10 @@ def _description(cell: Cell) -> tuple:
     return seeds, queries, found.value, deviation, *found.interval(lowest=0)
 
 
-def _comparisons(plan: dict, cells: dict[tuple[str, int], Cell]) -> Iterator[tuple]:
+def _comparisons(plan: Plan, cells: dict[tuple[str, int], Cell]) -> Iterator[tuple]:
     """bits, variant, other, difference, low, high, p, tested: every two methods of a code length, the higher mean first."""
-    for bits in plan["bits"]:
-        complete = {name: cells[name, bits] for name in plan["methods"] if (name, bits) in cells and cells[name, bits].complete}
+    for bits in plan.bits:
+        complete = {name: cells[name, bits] for name in plan.methods if (name, bits) in cells and cells[name, bits].complete}
         ordered = sorted(complete, key=lambda name: -complete[name].of_queries.mean())
         for one, other in itertools.combinations(ordered, 2):
             better, worse = complete[one], complete[other]

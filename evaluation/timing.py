@@ -14,15 +14,16 @@ from pathlib import Path
 import numba
 import numpy as np
 
-import experiments
 import provenance
 import storage
 from evaluation.lanes import popcount
 from evaluation.relevance import words
-from experiments import BenchmarkError, Run
+from harness import records
+from harness.plan import Job, Place, Plan, Run, fields_of
+from harness.stale import State
+from errors import BenchmarkError
 from progress import Progress
 
-OUTPUT = Path("results/timing.csv")
 COLUMNS = ("dataset", "features", "variant", "bits", "seed", "fit_seconds", "encode_microseconds", "extract_microseconds",
            "search_microseconds", "bytes", "database", "device", "processor", "date")  # fmt: skip
 SEARCHED = 100  # queries, one after another
@@ -30,68 +31,83 @@ NEAREST = 100  # items that a search finds
 REPEATED = 5  # times that all of them are searched for; the fastest counts
 
 
-def write(plan: dict, output: Path = OUTPUT) -> None:
-    """Write a row for each control and, at each of `plan["timed"]` bits and its first seed, for each method.
+def write(plan: Plan) -> None:
+    """Write timing.csv, a row for each control and each timed run, and its record timing.json.
 
-    Microseconds are of one image or of one query. An empty cell: a control fits and encodes nothing; features of a file and codes made
-    elsewhere were not computed here. extract_microseconds are of the features that a method's codes are made of, 0 where it sees the
-    images themselves. Raises BenchmarkError where a job fails.
+    Microseconds are of one image or of one query. An empty cell: a control fits and encodes nothing; features and codes from
+    files were not computed here. extract_microseconds are of the features that a method reads, 0 if it reads the images.
+
+    Raises
+    ------
+    BenchmarkError
+        If a job fails.
     """
-    methods = [(name, bits) for name in plan["methods"] for bits in plan["timed"]]
-    pairs, made = experiments.grid(plan), provenance.record()
-    progress, rows = Progress("timing", total=len(pairs) * (len(methods) + len(plan["controls"])), unit="rows"), []
+    made_of = State(plan).made_of(Job("timing"))
+    now = provenance.record()
+    facts = {"processor": now["machine"]["processor"], "date": now["date"]}
+    total = len(plan.timed_runs) + len(plan.places) * len(plan.controls)
+    progress, rows = Progress("timing", total=total, unit="rows"), []
     with tempfile.TemporaryDirectory() as scratch:
-        for pair in pairs:
-            extracted = _extraction(*pair, plan)
-            for row in _rows(pair, methods, extracted, Path(scratch), plan):
-                rows.append(row | {"processor": made["machine"]["processor"], "date": made["date"]})
+        for place in plan.places:
+            extracted = _extraction(place, plan)
+            for row in _rows(place, extracted, Path(scratch), plan):
+                rows.append(row | facts)
                 progress.advance()
-    with storage.new_file(output) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+
+    table, record = plan.outputs(Job("timing"))
+    with storage.new_file(table) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+    records.write(record, made_of, sha256={table.name: storage.digest(table)})
 
 
-def _rows(pair: tuple[str, str], methods: list[tuple[str, int]], extracted: float | None, scratch: Path, plan: dict) -> Iterator[dict]:
-    place = dict(zip(("dataset", "features"), pair, strict=True))
-    data, features = Path(experiments.DATASET.format(**place)), Path(experiments.FEATURES.format(**place))
-    with np.load(storage.unchanged(data / "split.npz", data / "dataset.json"), allow_pickle=False) as split:
+def _rows(place: Place, extracted: float | None, scratch: Path, plan: Plan) -> Iterator[dict]:
+    with np.load(storage.unchanged(place.split, place.dataset_record), allow_pickle=False) as split:
         searched = split["query"][:SEARCHED], split["database"]
-    counted = place | {"database": len(searched[1])}
-    for name, bits in methods:
-        seed = experiments.bits_and_seeds(name, plan)[0][1]
-        folder = scratch / f"{name}-{bits}"
-        record = _learned(Run(*pair, name, bits, seed), folder, plan)
+    common = {"dataset": place.dataset, "features": place.features, "database": len(searched[1])}
+
+    for run in plan.timed_runs:
+        if run.place != place:
+            continue
+        folder = scratch / f"{run.variant}-{run.bits}"
+        record = _repeated(run, folder, plan)
         with np.load(folder / "codes.npz", allow_pickle=False) as stored:
             queries, database = (stored["codes"][rows] for rows in searched)
-        yield counted | {
-            **{"variant": name, "bits": bits, "seed": seed, "device": record["device"], "bytes": database.shape[1]},
+        encoded = "encode_seconds" in record
+        yield common | {
+            **{"variant": run.variant, "bits": run.bits, "seed": run.seed},
+            **{"device": record["device"], "bytes": database.shape[1]},
             "fit_seconds": record.get("fit_seconds"),
-            "encode_microseconds": 1e6 * record["encode_seconds"] / record["items"] if "encode_seconds" in record else None,
-            "extract_microseconds": extracted if experiments.reads_features(name, plan) else 0.0,
+            "encode_microseconds": 1e6 * record["encode_seconds"] / record["items"] if encoded else None,
+            "extract_microseconds": extracted if plan.methods[run.variant].reads_features else 0.0,
             "search_microseconds": seconds_of_codes(queries, database) * 1e6,
         }
-    rows = np.load(storage.unchanged(features / "features.npy", features / "features.json"), mmap_mode="r", allow_pickle=False)
+
+    array = storage.unchanged(place.features_array, place.features_record)
+    rows = np.load(array, mmap_mode="r", allow_pickle=False)
     queries, database = (np.ascontiguousarray(rows[part], np.float32) for part in searched)
-    for control in plan["controls"]:
-        yield counted | {
-            **{"variant": control, "bits": 0, "seed": 0, "device": "cpu", "bytes": database.itemsize * database.shape[1]},
+    for control in plan.controls:
+        yield common | {
+            **{"variant": control, "bits": 0, "seed": 0, "device": "cpu"},
+            "bytes": database.itemsize * database.shape[1],
             "extract_microseconds": extracted,
             "search_microseconds": seconds_of_features(control, queries, database) * 1e6,
         }
 
 
-def _learned(run: Run, folder: Path, plan: dict) -> dict:
-    """The run's run.json, made anew in a process of its own."""
-    settings = experiments.settings_text("methods", run.variant, plan)
-    _job("methods", *map(str, vars(run).values()), "--settings", settings, "--output", str(folder))
+def _repeated(run: Run, folder: Path, plan: Plan) -> dict:
+    """The record of a run that is repeated in a process of its own."""
+    values = [str(value) for value in fields_of(run).values()]
+    _job("methods", *values, "--settings", plan.methods[run.variant].entry_text, "--output", str(folder))
     return storage.read_json(folder / "run.json")
 
 
-def _extraction(dataset: str, features: str, plan: dict) -> float | None:
+def _extraction(place: Place, plan: Plan) -> float | None:
     """Microseconds that the features of an image take, None where they come from a file."""
-    said = _job("features", "time", dataset, features, "--settings", experiments.settings_text("features", features, plan))
-    seconds = json.loads(said.splitlines()[-1])["seconds"]
+    settings = plan.features[place.features].entry_text
+    printed = _job("features", "time", place.dataset, place.features, "--settings", settings)
+    seconds = json.loads(printed.splitlines()[-1])["seconds"]
     return None if seconds is None else 1e6 * seconds
 
 

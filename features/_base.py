@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments import BenchmarkError
+from errors import BenchmarkError
 
 BLOCK = 64  # images at a time
 

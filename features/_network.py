@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 import networks
-from experiments import CACHE, BenchmarkError
+from errors import BenchmarkError
+from harness.user_data import CACHE
 from features._base import Extractor
 from features._batches import device, in_batches, resized
 from provenance import device_name

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments import BenchmarkError, one_line
+from errors import BenchmarkError, one_line
 from features._base import Extractor
 from storage import digest
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from experiments import BenchmarkError
+from errors import BenchmarkError
 from features._base import Extractor
 from features._batches import device, in_batches, resized
 from provenance import device_name

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 import networks
-from experiments import CACHE, data_folder
+from harness.user_data import CACHE, data_folder
 
 PRETRAINED = {"vgg19": 4096, "squeezenet1_1": 512}  # networks that can be trained further, and the width of what their last layer sees
 ENCODERS = ("conv", "features", *PRETRAINED)

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 import storage
-from experiments import BenchmarkError, one_line
+from errors import BenchmarkError, one_line
 
 OPTIMISERS = ("adam", "adam-tensorflow", "sgd")
 

@@ -5,7 +5,7 @@ import torch
 from scipy import ndimage
 
 import networks
-from experiments import BenchmarkError
+from errors import BenchmarkError
 from methods._deepbit import CHOICES, OneLayer, Stage, even_loss, quantisation_loss, rotation_loss
 from methods._nets import Pretrained
 from methods._training import check_choices, device, initialised_by, to_tensor

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import storage
-from experiments import BenchmarkError, one_line
+from errors import BenchmarkError, one_line
 
 if TYPE_CHECKING:
     from report.drawing import Figure

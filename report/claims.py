@@ -13,6 +13,7 @@ from report.results import Pair, Results
 
 FOR, AGAINST, UNDECIDED, UNTESTED, ABSENT = "better", "worse", "not distinguishable", "not tested for want of seeds", "not complete"
 TUNED = "tuned"
+VGG19 = "vgg19"  # the paper's encoder: rows on it are compared with each other
 NONE_RUN = "The paper's claims are of BGAN, and no row of it that they name was run: nothing is said of them."
 TESTS = {
     "significant": "significantly, by the test of the daggers",
@@ -101,15 +102,36 @@ def _settings(results: Results, pair: Pair, rows: list[str], other: str) -> tupl
 
     A row without any settings, as LSH, is of every kind.
     """
-    names = {method["name"] for method in results.methods}
-    unset = {method["name"] for method in results.methods if not method["keywords"]}
-    own, shared = f".tuned-{pair.dataset}", f".as-bgan-{pair.dataset}"
-    kinds = [(TUNED, own, own), ("BGAN's tuning", own, shared), *(("fixed settings", encoder, encoder) for encoder in (".vgg19", ""))]
-    for kind, of_row, of_other in kinds:
-        compared = other if other in unset and of_row in (own, "") else other + of_other
+    # The words for it, whose parameters the two rows have, and the encoder of both.
+    kinds = [
+        (TUNED, ("own", "own"), None),
+        ("BGAN's tuning", ("own", "bgan"), None),
+        ("fixed settings", ("", ""), VGG19),
+        ("fixed settings", ("", ""), None),
+    ]
+    for words, (of_row, of_other), encoder in kinds:
+        compared = _row(results, pair, other, of_other, encoder)
         for row in rows:
-            if {row + of_row, compared} <= names:
-                return row + of_row, compared, kind
+            found = _row(results, pair, row, of_row, encoder)
+            if found and compared:
+                return found, compared, words
+    return None
+
+
+def _row(results: Results, pair: Pair, base: str, tuned: str, encoder: str | None) -> str | None:
+    """Name of the row that is `base` with parameters of one kind, and with or without the paper's encoder.
+
+    A row without any parameters, as LSH, is of every kind.
+    """
+    for method in results.methods:
+        if method["base"] != base or method["trial"] is not None:
+            continue
+        if not method["keywords"] and encoder is None:
+            return method["name"]
+        same_kind = (method["tuned"], method["tuned_on"]) == (tuned, pair.dataset if tuned else "")
+        same_encoder = (method["keywords"].get("encoder") == VGG19) == (encoder == VGG19)
+        if same_kind and same_encoder:
+            return method["name"]
     return None
 
 
@@ -130,7 +152,7 @@ def _lacking(results: Results, pair: Pair, claim: Claim) -> list[str]:
 
 def _run(results: Results) -> set[str]:
     """The rows of the experiment, a row with other settings by its plain name too."""
-    return {name for method in results.methods for name in (method["name"], method["name"].partition(".")[0])}
+    return {name for method in results.methods for name in (method["name"], method["base"])}
 
 
 def _comparison(results: Results, pair: Pair, claim: Claim, row: str, other: str, settings: str) -> Comparison:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from experiments import BenchmarkError
+from errors import BenchmarkError
 
 DECLARATIONS = Path(__file__).with_name("tables.yaml")
 

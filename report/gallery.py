@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.image import imsave
 
 import experiments
-from experiments import BenchmarkError
+from errors import BenchmarkError
 from report.results import Pair, Results
 
 SPRITES = 1_500_000  # bytes of all thumbnails on a page, which is less than 5 MB

@@ -9,7 +9,7 @@ import statistics
 from dataclasses import dataclass, fields
 from pathlib import Path, PurePath
 
-from experiments import BenchmarkError
+from errors import BenchmarkError
 from report import captions
 from report.cells import method_cell
 from report.declarations import Value
@@ -23,7 +23,6 @@ COLUMNS = (
 )
 STATUSES = ("confirmed", "second-hand", "re-run by a third party", "withdrawn")
 QUALIFIERS = ("", "about", "above")
-CHOSEN = re.compile(r"\.(tuned|as-bgan)-.*")  # after the name of a row whose settings were chosen on validation labels
 METRIC = re.compile(r"(map|precision)(@\d+)?(\[found\])?")
 CAPTION = (
     "Figures as published, by protocol and metric; a blank is not known. One is compared with a measured figure, with the difference"
@@ -137,27 +136,31 @@ def differences(results: Results, pair: Pair, method: dict, figure: Reported) ->
 
 
 def set_against(results: Results, figure: Reported) -> list[dict]:
-    """The methods of the experiment that a published figure is set against, with settings chosen for them or not."""
-    return [method for method in results.methods if CHOSEN.sub("", method["name"]) in figure.against]
+    """The methods of the experiment that a published figure is compared with, tuned or not."""
+    return [
+        method
+        for method in results.methods
+        if (method["base"] if method["tuned"] else method["name"]) in figure.against
+    ]
 
 
 def replicated(results: Results, pair: Pair, name: str, metric: str) -> bool:
     """Whether the row of this name, measured by `metric`, is made on the terms of a figure that was published of its method."""
     method = next(method for method in results.methods if method["name"] == name)
-    figures = [figure for figure in read() if figure.terms.metric == metric and figure.dataset == pair.dataset.partition("-")[0]]
+    figures = [figure for figure in read() if figure.terms.metric == metric and figure.dataset == results.plugin_of(pair.dataset)]
     return any(method in set_against(results, figure) and not differences(results, pair, method, figure) for figure in figures)
 
 
 def build(results: Results) -> list[Table]:
     """A table for each data set of the experiment that has published figures."""
     figures = read()
-    names = dict.fromkeys(pair.dataset.partition("-")[0] for pair in results.pairs)
+    names = dict.fromkeys(results.plugin_of(pair.dataset) for pair in results.pairs)
     grouped = {name: [figure for figure in figures if figure.dataset == name] for name in names}
     return [_table(results, name, found) for name, found in grouped.items() if found]
 
 
 def _table(results: Results, name: str, figures: list[Reported]) -> Table:
-    pairs = [pair for pair in results.pairs if pair.dataset.partition("-")[0] == name]
+    pairs = [pair for pair in results.pairs if results.plugin_of(pair.dataset) == name]
     lengths = sorted({figure.bits for figure in figures}, key=lambda bits: math.inf if bits is None else bits)
     sources = list(dict.fromkeys((figure.source, figure.status, figure.note) for figure in figures))
     published = dict.fromkeys((figure.sizes, figure.metric) for figure in figures)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from experiments import BenchmarkError
+from errors import BenchmarkError
 
 METRIC_COLUMNS = ("dataset", "features", "variant", "bits", "seed", "metric", "k", "value")
 RUN_COLUMNS = (
@@ -87,6 +87,10 @@ class Results:
 
     def all_runs(self) -> list[dict]:
         return [run for group in self.runs.values() for run in group]
+
+    def plugin_of(self, dataset: str) -> str:
+        """Name of the file in datasets/ that a data set comes from."""
+        return self.experiment["datasets"][dataset]["plugin"]
 
     def label(self, pair: Pair) -> str:
         features = self.experiment["features"]["/".join(pair)]["label"]

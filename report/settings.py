@@ -26,7 +26,8 @@ def build(results: Results) -> list[Table]:
 def _table(results: Results, name: str, tried: dict) -> Table:
     methods = tried["methods"]
     width = max(len(method["trials"]) for method in methods.values())
-    pair = next(pair for pair in results.pairs if pair.dataset.partition("-")[0] == name.partition("-")[0])
+    used = [dataset for dataset, facts in results.experiment["datasets"].items() if name in (dataset, facts["base"])]
+    pair = next(pair for pair in results.pairs if pair.dataset in used)
     seeds = ", ".join(map(str, tried["seeds"]))
     commits = ", ".join(dict.fromkeys(f"Commit {method['commit'][:12]}" for method in methods.values()))
     made = f"{', '.join(map(str, tried['bits']))} bits, seed {seeds}, features {tried['features']}. {commits}."

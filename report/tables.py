@@ -24,7 +24,7 @@ def _concerns(results: Results, entry: Declaration) -> bool:
     experiment = results.experiment
     if _timed(entry) and not results.timing:
         return False
-    methods = {method["name"].partition(".")[0] for method in results.methods}
+    methods = {method["base"] for method in results.methods}
     present = {"methods": methods, "bits": experiment["bits"], "datasets": experiment["datasets"]}
     return all(
         sum(name in present[what] for name in names) >= min(2 if what == "methods" else 1, len(names))
@@ -73,12 +73,20 @@ def _table(results: Results, entry: Declaration, pairs: list[Pair]) -> Table:
 
 
 def _selected(entry: Declaration, what: str, everything: list) -> list:
-    """What a table selects of everything, in its order; after a method, the same with tuned settings, NAME.tuned-digits, say."""
-    if what not in entry.select:
-        return everything
-    if what != "methods":
-        return [item for item in entry.select[what] if item in everything]
-    return [name for item in entry.select[what] for name in everything if name == item or name.startswith(f"{item}.")]
+    """What a table selects of everything, in its order."""
+    return everything if what not in entry.select else [item for item in entry.select[what] if item in everything]
+
+
+def _selected_methods(entry: Declaration, results: Results) -> list[str]:
+    """Names of the methods that a table selects, each followed by its trials and tuned versions."""
+    if "methods" not in entry.select:
+        return [method["name"] for method in results.methods]
+    return [
+        method["name"]
+        for selected in entry.select["methods"]
+        for method in results.methods
+        if selected in (method["name"], method["base"])
+    ]
 
 
 def _columns(results: Results, entry: Declaration, pairs: list[Pair], lengths: list[int]) -> tuple[list[Column], list[str]]:
@@ -146,7 +154,7 @@ def _groups(columns: list[Column]) -> list[tuple[str, int]]:
 
 def _panel(results: Results, entry: Declaration, pair: Pair, bits: int | None, columns: list[Column]) -> Panel:
     names = {method["name"]: method for method in results.methods}
-    methods = [names[name] for name in _selected(entry, "methods", list(names))]
+    methods = [names[name] for name in _selected_methods(entry, results)]
     rows = [
         Row(
             method["name"],

@@ -1,0 +1,744 @@
+"""The plan of an experiment: resolved and checked once, immutable, and the only code that knows a path.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import plugins
+import storage
+from errors import BenchmarkError
+from harness.user_data import CACHE
+from harness.variants import CONTROLS, WEIGHTS, Catalogue, Variant, did_you_mean
+
+RESULTS = Path("results")
+EXPERIMENTS = RESULTS / "experiments"
+TUNED = Path("config/tuned")  # DATASET.json: parameters chosen on validation labels
+DEFAULT_CONFIG = Path("config/config.yaml")
+COLLECTED_TABLES = ("metrics.csv", "runs.csv", "statistics.csv", "comparisons.csv")
+# The keys of a configuration that results depend on; `data` may move without changing a result.
+KEYS = ("datasets", "features", "methods", "controls", "bits", "seeds", "timed", "trials", "tried")
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """A data set and the features of its images; knows where their arrays are."""
+
+    dataset: str
+    features: str
+
+    @property
+    def dataset_folder(self) -> Path:
+        return CACHE / "datasets" / self.dataset
+
+    @property
+    def dataset_record(self) -> Path:
+        return self.dataset_folder / "dataset.json"
+
+    @property
+    def images(self) -> Path:
+        return self.dataset_folder / "images.npy"
+
+    @property
+    def labels(self) -> Path:
+        return self.dataset_folder / "labels.npy"
+
+    @property
+    def split(self) -> Path:
+        return self.dataset_folder / "split.npz"
+
+    @property
+    def image_names(self) -> Path:
+        return self.dataset_folder / "names.json"
+
+    @property
+    def features_folder(self) -> Path:
+        return CACHE / "features" / self.dataset / self.features
+
+    @property
+    def features_record(self) -> Path:
+        return self.features_folder / "features.json"
+
+    @property
+    def features_array(self) -> Path:
+        return self.features_folder / "features.npy"
+
+    @property
+    def neighbours_record(self) -> Path:
+        return self.features_folder / "neighbours.json"
+
+    @property
+    def neighbours_array(self) -> Path:
+        return self.features_folder / "neighbours.npy"
+
+
+@dataclass(frozen=True, order=True)
+class Run:
+    """One training and encoding job: one method variant, one code length and one seed."""
+
+    dataset: str
+    features: str
+    variant: str
+    bits: int
+    seed: int
+
+    @property
+    def place(self) -> Place:
+        return Place(self.dataset, self.features)
+
+    @property
+    def name(self) -> str:
+        """`DATASET/FEATURES/VARIANT/12bit/seed0`."""
+        return f"{self.dataset}/{self.features}/{self.variant}/{self.bits}bit/seed{self.seed}"
+
+    @property
+    def folder(self) -> Path:
+        return RESULTS / "runs" / self.name
+
+    @property
+    def codes(self) -> Path:
+        return self.folder / "codes.npz"
+
+    @property
+    def record(self) -> Path:
+        return self.folder / "run.json"
+
+    @property
+    def extras(self) -> Path:
+        return self.folder / "extras.npz"
+
+    @property
+    def log(self) -> Path:
+        return Path("logs/runs") / f"{self.name}.log"
+
+
+@dataclass(frozen=True, order=True)
+class Score:
+    """The scores of all runs of one variant, or of one control, in one experiment."""
+
+    root: Path
+    dataset: str
+    features: str
+    variant: str
+
+    @property
+    def place(self) -> Place:
+        return Place(self.dataset, self.features)
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.dataset, self.features, self.variant
+
+    @property
+    def folder(self) -> Path:
+        return self.root / "scores" / self.dataset / self.features / self.variant
+
+    @property
+    def metrics(self) -> Path:
+        return self.folder / "metrics.csv"
+
+    @property
+    def record(self) -> Path:
+        return self.folder / "score.json"
+
+    @property
+    def histograms(self) -> Path:
+        return self.folder / "histograms.npz"
+
+
+class Job(NamedTuple):
+    """A job of the workflow: its rule, and the values of the rule's wildcards in their order."""
+
+    rule: str
+    key: tuple = ()
+
+
+class Input(NamedTuple):
+    """A file that a job reads, and the job that writes it.
+
+    Where `decides` is False, the job only waits for the file, and its content decides nothing.
+    """
+
+    path: Path
+    producer: Job
+    decides: bool = True
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that an experiment runs, resolved and checked. Create it with `Plan.load`.
+
+    Parameters
+    ----------
+    name : str
+        Of the experiment; empty for the default one.
+    datasets, features, methods : dict of str to Variant
+        In the order of the configuration; trials replace the method that has them.
+    controls : tuple of str
+    bits, seeds, timed : tuple of int
+    places : tuple of Place
+    runs : tuple of Run
+    configfiles : tuple of str
+        As given on the command line.
+    data : str
+        The data folder of the configuration.
+    config : dict
+        The configuration that `load` received.
+    trials, tried : dict
+        The trials of each plugin; what was chosen on validation labels, by data set.
+    """
+
+    name: str
+    datasets: dict[str, Variant]
+    features: dict[str, Variant]
+    methods: dict[str, Variant]
+    controls: tuple[str, ...]
+    bits: tuple[int, ...]
+    seeds: tuple[int, ...]
+    timed: tuple[int, ...]
+    places: tuple[Place, ...]
+    runs: tuple[Run, ...]
+    configfiles: tuple[str, ...] = ()
+    data: str = "data"
+    config: dict = field(default_factory=dict, repr=False)
+    trials: dict = field(default_factory=dict, repr=False)
+    tried: dict = field(default_factory=dict, repr=False)
+
+    # ---------------------------------------------------------------- loading
+
+    @classmethod
+    def load(
+        cls,
+        config: dict,
+        configfiles: Sequence[str] = (),
+        validate: Callable[[dict], object] | None = None,
+    ) -> Plan:
+        """Resolve and check a configuration.
+
+        Parameters
+        ----------
+        config : dict
+        configfiles : sequence of str
+            The files given with `--configfile`; they name the experiment unless the key `name` does.
+        validate : callable, optional
+            Called with the configuration; raises for a key or a type that the schema does not allow.
+
+        Raises
+        ------
+        BenchmarkError
+            For anything in the configuration that names what does not exist or cannot be read.
+        """
+        config = _with_whole_numbers(config)
+        if validate is not None:
+            validate(config)
+
+        tuned = _tuned(config)
+        catalogue = Catalogue(_merged_variants(tuned, config.get("variants") or {}))
+        methods = _with_trials(config, catalogue)
+        _check_controls(config)
+
+        variants = {
+            "datasets": {name: catalogue.resolve("datasets", name) for name in config["datasets"]},
+            "features": {name: catalogue.resolve("features", name) for name in config["features"]},
+            "methods": {name: catalogue.resolve("methods", name) for name in methods},
+        }
+        places = _places(variants["datasets"], variants["features"])
+        for place in places:
+            _check_images(place, variants)
+            for method in variants["methods"].values():
+                _check_method(method, variants["datasets"][place.dataset])
+
+        pairs = {
+            name: _bits_and_seeds(method, config["bits"], config["seeds"])
+            for name, method in variants["methods"].items()
+        }
+        runs = [
+            Run(place.dataset, place.features, name, bits, seed)
+            for place in places
+            for name in variants["methods"]
+            for bits, seed in pairs[name]
+        ]
+        return cls(
+            name=_experiment_name(config, configfiles),
+            **variants,
+            controls=tuple(config["controls"]),
+            bits=tuple(config["bits"]),
+            seeds=tuple(config["seeds"]),
+            timed=tuple(config.get("timed") or ()),
+            places=tuple(places),
+            runs=tuple(runs),
+            configfiles=tuple(configfiles),
+            data=config.get("data") or "data",
+            config=config,
+            trials=config.get("trials") or {},
+            tried={name: chosen["tried"] for name, chosen in tuned.items()} | (config.get("tried") or {}),
+        )
+
+    def save(self) -> Path:
+        """Write the plan to a file named by its content, and return the path."""
+        text = json.dumps({"config": self.config, "configfiles": self.configfiles}, sort_keys=True)
+        path = CACHE / "plans" / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
+        if not path.is_file():
+            with storage.new_file(path) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+        return path
+
+    @classmethod
+    def read(cls, path: str | Path) -> Plan:
+        """Load the plan that `save` wrote. Raises BenchmarkError for any other file."""
+        saved = storage.read_json(path)
+        if not {"config", "configfiles"} <= saved.keys():
+            raise BenchmarkError(
+                f"--plan {path}: found the keys {', '.join(saved) or 'none'}, expected config and "
+                "configfiles: use a file of cache/plans, which snakemake writes"
+            )
+        return cls.load(saved["config"], saved["configfiles"])
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of what the plan runs and of how tables show it, wherever its data and files are."""
+        rows = {
+            stage: [_described(variant) for variant in getattr(self, stage).values()]
+            for stage in ("datasets", "features", "methods")
+        }
+        content = rows | {
+            "controls": self.controls,
+            "bits": self.bits,
+            "seeds": self.seeds,
+            "timed": self.timed,
+            "trials": self.trials,
+            "tried": self.tried,
+            "configfiles": self.configfiles,
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    # ------------------------------------------------------------------ paths
+
+    @property
+    def root(self) -> Path:
+        """Folder of the experiment's tables, scores and report."""
+        return EXPERIMENTS / self.name if self.name else RESULTS
+
+    @property
+    def partial_root(self) -> Path:
+        """Folder of the tables and the report of the runs that are done so far."""
+        return self.root / "partial"
+
+    @property
+    def collected(self) -> list[Path]:
+        """The files that `collect` writes."""
+        return [self.root / name for name in (*COLLECTED_TABLES, "experiment.json")]
+
+    def score(self, place: Place, variant: str, root: Path | None = None) -> Score:
+        return Score(root or self.root, place.dataset, place.features, variant)
+
+    @cached_property
+    def scores(self) -> tuple[Score, ...]:
+        """Every scoring job: one scores all code lengths and seeds of a variant or control."""
+        names = [*self.controls, *self.methods]
+        return tuple(self.score(place, name) for place in self.places for name in names)
+
+    @cached_property
+    def timed_runs(self) -> tuple[Run, ...]:
+        """The runs that are repeated on an idle machine: the first seed at each timed code length."""
+        timed = [run for run in self.runs if run.bits in self.timed]
+        first = {(run.place, run.variant, run.bits): run for run in reversed(timed)}
+        return tuple(run for run in timed if first[run.place, run.variant, run.bits] == run)
+
+    @cached_property
+    def _runs_by_score(self) -> dict[tuple[str, str, str], list[Run]]:
+        groups: dict[tuple[str, str, str], list[Run]] = {}
+        for run in self.runs:
+            groups.setdefault((run.dataset, run.features, run.variant), []).append(run)
+        return groups
+
+    def runs_of(self, score: Score) -> list[Run]:
+        """The runs that one scoring job scores; none for a control."""
+        return self._runs_by_score.get(score.key, [])
+
+    # ------------------------------------------------------------------- jobs
+
+    def jobs(self) -> Iterator[Job]:
+        """Every job in an order in which each comes after those that it depends on."""
+        yield from (Job("dataset", (name,)) for name in self.datasets)
+        for place in self.places:
+            yield Job("features", (place.dataset, place.features))
+            if any("neighbours" in method.plugin.consumes for method in self.methods.values()):
+                yield Job("neighbours", (place.dataset, place.features))
+        yield from (encode_job(run) for run in self.runs)
+        yield from (Job("score", score.key) for score in self.scores)
+        yield Job("collect")
+        if self.timed:
+            yield Job("timing")
+        yield Job("report")
+
+    def inputs(self, job: Job) -> list[Input]:
+        """The files of the workflow that a job reads."""
+        return getattr(self, f"_inputs_of_{job.rule}")(*job.key)
+
+    def outputs(self, job: Job) -> list[Path]:
+        """The files that a job writes, its record last."""
+        return getattr(self, f"_outputs_of_{job.rule}")(*job.key)
+
+    def record(self, job: Job) -> Path:
+        """The JSON file that states what the outputs of a job are made of."""
+        return self.outputs(job)[-1]
+
+    def _inputs_of_dataset(self, dataset: str) -> list[Input]:
+        return []
+
+    def _outputs_of_dataset(self, dataset: str) -> list[Path]:
+        place = Place(dataset, "")
+        return [place.images, place.labels, place.split, place.image_names, place.dataset_record]
+
+    def _inputs_of_features(self, dataset: str, features: str) -> list[Input]:
+        place = Place(dataset, features)
+        return _from(dataset_job(place), place.images, place.image_names, place.dataset_record)
+
+    def _outputs_of_features(self, dataset: str, features: str) -> list[Path]:
+        place = Place(dataset, features)
+        return [place.features_array, place.features_record]
+
+    def _inputs_of_neighbours(self, dataset: str, features: str) -> list[Input]:
+        place = Place(dataset, features)
+        return [
+            *_from(dataset_job(place), place.split, place.dataset_record),
+            *_from(features_job(place), place.features_array, place.features_record),
+        ]
+
+    def _outputs_of_neighbours(self, dataset: str, features: str) -> list[Path]:
+        place = Place(dataset, features)
+        return [place.neighbours_array, place.neighbours_record]
+
+    def _inputs_of_encode(
+        self, dataset: str, features: str, variant: str, bits: int, seed: int
+    ) -> list[Input]:
+        """Labels are no input: every method is unsupervised."""
+        place, consumes = Place(dataset, features), self.methods[variant].plugin.consumes
+        found = _from(dataset_job(place), place.split, place.dataset_record)
+        if "images" in consumes:
+            found += _from(dataset_job(place), place.images)
+        if "features" in consumes or "codes" in consumes:  # codes: for the number of images
+            found += _from(features_job(place), place.features_array, place.features_record)
+        if "neighbours" in consumes:
+            found += _from(
+                neighbours_job(place), place.neighbours_array, place.neighbours_record
+            )
+        return found
+
+    def _outputs_of_encode(
+        self, dataset: str, features: str, variant: str, bits: int, seed: int
+    ) -> list[Path]:
+        run = Run(dataset, features, variant, bits, seed)
+        return [run.codes, run.extras, run.record]
+
+    def _inputs_of_score(self, dataset: str, features: str, variant: str) -> list[Input]:
+        place = Place(dataset, features)
+        found = _from(dataset_job(place), place.labels, place.split, place.dataset_record)
+        if variant in CONTROLS:
+            return found + _from(features_job(place), place.features_array, place.features_record)
+        runs = self.runs_of(self.score(place, variant))
+        return found + [Input(path, encode_job(run)) for run in runs for path in (run.codes, run.record)]
+
+    def _outputs_of_score(self, dataset: str, features: str, variant: str) -> list[Path]:
+        score = self.score(Place(dataset, features), variant)
+        return [score.metrics, score.histograms, score.record]
+
+    def _inputs_of_collect(self) -> list[Input]:
+        place_records = [
+            Input(self.record(job), job)
+            for job in self.jobs()
+            if job.rule in ("dataset", "features", "neighbours")
+        ]
+        runs = [Input(run.record, encode_job(run)) for run in self.runs]
+        scores = [
+            Input(path, Job("score", score.key))
+            for score in self.scores
+            for path in (score.metrics, score.histograms, score.record)
+        ]
+        return place_records + runs + scores
+
+    def _outputs_of_collect(self) -> list[Path]:
+        return self.collected
+
+    def _inputs_of_timing(self) -> list[Input]:
+        """Every run and table too, so that nothing else runs while it measures."""
+        timed = [Input(run.record, encode_job(run)) for run in self.timed_runs]
+        waited_for = [Input(path, Job("collect"), decides=False) for path in self.collected]
+        return timed + waited_for + self._arrays()
+
+    def _outputs_of_timing(self) -> list[Path]:
+        return [self.root / "timing.csv", self.root / "timing.json"]
+
+    def _inputs_of_report(self) -> list[Input]:
+        found = _from(Job("collect"), *self.collected)
+        if self.timed:
+            found += _from(Job("timing"), *self._outputs_of_timing())
+        found += [Input(score.histograms, Job("score", score.key)) for score in self.scores]
+        found += [Input(run.extras, encode_job(run)) for run in self.runs]
+        images = [Place(dataset, "").images for dataset in self.datasets]
+        jobs = [Job("dataset", (dataset,)) for dataset in self.datasets]
+        return found + [Input(path, job) for path, job in zip(images, jobs, strict=True)]
+
+    def _outputs_of_report(self) -> list[Path]:
+        folder = self.root / "report"
+        return [folder / "index.html", folder / "tables", folder / "figures", folder / "report.json"]
+
+    def _arrays(self) -> list[Input]:
+        found = []
+        for place in self.places:
+            found += _from(dataset_job(place), place.images, place.split, place.dataset_record)
+            found += _from(features_job(place), place.features_array, place.features_record)
+        return list(dict.fromkeys(found))
+
+    # ------------------------------------------------------------------- rows
+
+    def method_of(self, run: Run | Score) -> Variant:
+        return self.methods[run.variant]
+
+    def encoder_and_weights(self, features: str, method: str) -> tuple[str, str]:
+        """What sees the images in the runs of a method, and the file of its weights.
+
+        The encoder is the method's own, or the extractor of the features that it reads; both are
+        empty for codes from files. The file is empty for an encoder without pretrained weights.
+        """
+        variant = self.methods[method]
+        encoder = variant.encoder
+        if variant.reads_features:
+            variant = self.features[features]
+            encoder = variant.plugin.name
+        elif encoder == "features":
+            return "", ""
+        weights = variant.params.get(WEIGHTS) or pretrained_weights(variant)
+        return encoder, weights or variant.params.get("path") or ""
+
+    def submission(self, run: Run | Score) -> str | None:
+        """Name of the group that a cluster gets as one job: all runs of a method that needs no GPU.
+
+        None where a job is submitted on its own.
+        """
+        if run.variant in CONTROLS or self.methods[run.variant].uses_gpu:
+            return None
+        return f"{run.dataset}.{run.features}.{run.variant}"
+
+
+def dataset_job(place: Place) -> Job:
+    return Job("dataset", (place.dataset,))
+
+
+def features_job(place: Place) -> Job:
+    return Job("features", (place.dataset, place.features))
+
+
+def neighbours_job(place: Place) -> Job:
+    return Job("neighbours", (place.dataset, place.features))
+
+
+def encode_job(run: Run) -> Job:
+    return Job("encode", (run.dataset, run.features, run.variant, run.bits, run.seed))
+
+
+def pretrained_weights(variant: Variant) -> str:
+    """The weights that a method's encoder is loaded from: its own file, else the official one.
+
+    Empty for an encoder that is not an ImageNet network.
+    """
+    extractors = [plugins.component("features", name) for name in plugins.names("features")]
+    official = {
+        extractor.literals["network"]: extractor.keywords[WEIGHTS]
+        for extractor in extractors
+        if "network" in extractor.literals
+    }
+    if variant.encoder not in official:
+        return ""
+    return variant.params.get(WEIGHTS) or official[variant.encoder]
+
+
+def _from(producer: Job, *paths: Path) -> list[Input]:
+    return [Input(path, producer) for path in paths]
+
+
+def _described(variant: Variant) -> dict:
+    """The fields of a variant that results or tables depend on."""
+    fields = {name: value for name, value in vars(variant).items() if name != "plugin"}
+    literals = {name: variant.plugin.literals.get(name) for name in ("label", "citation")}
+    return fields | {"plugin": variant.plugin.name, "params": variant.params, "literals": literals}
+
+
+def _experiment_name(config: dict, configfiles: Iterable[str]) -> str:
+    if config.get("name"):
+        return config["name"]
+    given = [Path(path) for path in configfiles if Path(path) != DEFAULT_CONFIG]
+    name = "+".join(path.stem for path in given)
+    if name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", name):
+        raise BenchmarkError(
+            f"the experiment would be named {name!r} after its configuration files: expected letters, "
+            "digits and _ . + - only: rename the file, or set the key `name`"
+        )
+    return name
+
+
+def _with_whole_numbers(config: dict) -> dict:
+    """Convert the texts that `snakemake --config 'bits=[16, 32]'` gives to whole numbers."""
+    listed = {
+        key: [_whole_number(item) for item in config[key]]
+        for key in ("bits", "seeds", "timed")
+        if isinstance(config.get(key), list)
+    }
+    return config | listed
+
+
+def _whole_number(item: object) -> object:
+    """12 for "12" and for 12.0, which the schema allows but a path does not; else the item."""
+    if isinstance(item, str) and item.isdecimal():
+        return int(item)
+    return int(item) if isinstance(item, float) and item.is_integer() else item
+
+
+def _tuned(config: dict) -> dict[str, dict]:
+    """The chosen parameters of each data set of the configuration: {data set: configuration}."""
+    catalogue = Catalogue(config.get("variants") or {})
+    found = {}
+    for name in config["datasets"]:
+        variant = catalogue.resolve("datasets", name)
+        dataset = variant.base if variant.validation else name
+        path = plugins.ROOT / TUNED / f"{dataset}.json"
+        if path.is_file():
+            chosen = storage.read_json(path)
+            found[dataset] = {
+                "variants": chosen.get("variants") or {},
+                "tried": (chosen.get("tried") or {}).get(dataset, {}),
+            }
+    return found
+
+
+def _merged_variants(tuned: dict[str, dict], variants: dict) -> dict:
+    """The variants of the configuration added to the tuned ones; those of the configuration win."""
+    stages = {"datasets": {}, "features": {}, "methods": {}}
+    for chosen in [*(entry["variants"] for entry in tuned.values()), variants]:
+        for stage, entries in chosen.items():
+            stages[stage] |= entries or {}
+    return stages
+
+
+def _with_trials(config: dict, catalogue: Catalogue) -> list[str]:
+    """Names of the methods, each that has trials replaced by one variant per trial.
+
+    What a variant overrides takes precedence over what a trial sets: a row without the adversarial
+    loss stays one.
+    """
+    trials = config.get("trials") or {}
+    for name in trials:
+        plugins.component("methods", name)
+
+    names = []
+    for name in config["methods"]:
+        base = catalogue.resolve("methods", name)
+        numbered = list(enumerate(trials.get(base.plugin.name, ()), 1))
+        for number, overrides in numbered:
+            entry = {
+                "of": base.plugin.name,
+                "set": overrides | base.overrides,
+                "label": f"{base.label}, trial {number}",
+                "note": base.note,
+                "base": name,
+                "trial": number,
+            }
+            catalogue.add("methods", f"{name}.trial{number}", entry)
+        names += [f"{name}.trial{number}" for number, _ in numbered] or [name]
+    return names
+
+
+def _check_controls(config: dict) -> None:
+    for name in config["controls"]:
+        if name not in CONTROLS:
+            raise BenchmarkError(
+                f"controls: {name!r} is unknown{did_you_mean(name, list(CONTROLS))}: "
+                f"expected one of {', '.join(CONTROLS)}"
+            )
+    for name in config["methods"]:
+        if name in CONTROLS:
+            raise BenchmarkError(f"methods: {name!r} is a control: list it under controls")
+
+
+def _places(datasets: dict[str, Variant], features: dict[str, Variant]) -> list[Place]:
+    places = []
+    for dataset in datasets.values():
+        fitting = [name for name, variant in features.items() if variant.fits(dataset)]
+        if not fitting:
+            raise BenchmarkError(
+                f"features: none of {', '.join(features)} may be used on data set {dataset.name}: "
+                "add features that may, or remove the data set"
+            )
+        places += [Place(dataset.name, name) for name in fitting]
+    return places
+
+
+def _check_images(place: Place, variants: dict[str, dict[str, Variant]]) -> None:
+    """Raise BenchmarkError if a data set is prepared without images, and a job on it reads them."""
+    if variants["datasets"][place.dataset].params.get("images") is not False:
+        return
+    for variant in [variants["features"][place.features], *variants["methods"].values()]:
+        if "images" in variant.plugin.consumes:
+            raise BenchmarkError(
+                f"{variant.stage}: {variant.name} reads images, and data set {place.dataset} has none "
+                "(`images: false`): set `images: true` for the data set, or remove one of the two"
+            )
+
+
+def _check_method(method: Variant, dataset: Variant) -> None:
+    """Raise BenchmarkError for a method that does not run on a data set, or reads what no job may."""
+    plugin = method.plugin
+    allowed = ("images", "features", "neighbours", "codes")
+    unknown = [argument for argument in plugin.consumes if argument not in allowed]
+    if unknown:
+        raise BenchmarkError(
+            f"methods/{plugin.name}.py asks for {unknown[0]!r}: a method may consume {', '.join(allowed)}"
+        )
+    if "sample" in plugin.literals and "neighbours" in plugin.consumes:
+        raise BenchmarkError(
+            f"methods/{plugin.name}.py declares `sample` and consumes neighbours, which are positions "
+            "among all training images: remove one of the two"
+        )
+    if not method.fits(dataset):
+        raise BenchmarkError(
+            f"methods: {method.name} may be used on {', '.join(method.datasets)} only, "
+            f"not on {dataset.name}"
+        )
+
+
+def _bits_and_seeds(
+    method: Variant, bits: Iterable[int], seeds: Iterable[int]
+) -> list[tuple[int, int]]:
+    """(bits, seed) of every run of a method; one without randomness runs once, as seed 0."""
+    chosen = list(seeds) if method.stochastic else [0]
+    return [(length, seed) for length in bits for seed in chosen]
+
+
+def check_citations(plan: Plan) -> None:
+    """Raise BenchmarkError if a plugin cites a key that report/references.bib does not have."""
+    text = (plugins.ROOT / "report/references.bib").read_text(encoding="utf-8")
+    entries = set(re.findall(r"^@\w+\{\s*([^,\s]+)", text, re.MULTILINE))
+    variants = [*plan.datasets.values(), *plan.features.values(), *plan.methods.values()]
+    for variant in variants:
+        cited = variant.plugin.literals.get("citation")
+        if cited and cited not in entries:
+            raise BenchmarkError(
+                f"{variant.stage}/{variant.plugin.name}.py cites {cited!r}, which is not in "
+                "report/references.bib: add the entry, or set citation to None"
+            )
+
+
+def fields_of(run: Run) -> dict:
+    """The fields of a run as a dictionary."""
+    return dataclasses.asdict(run)

@@ -1,0 +1,201 @@
+"""The records of results: what each result is made of, in the JSON file beside it.
+
+Every record has `format` and `made_of`, the facts that decide the result and nothing else. Planning
+computes the same facts from the present sources, parameters and inputs, and compares them: see
+`harness.stale`. Standard library only.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import plugins
+import provenance
+import storage
+from errors import BenchmarkError
+from harness import identity
+from harness.plan import Place, Plan, Run, fields_of
+from harness.user_data import content_digests, read_paths
+from harness.variants import Variant
+
+FORMAT = 2  # of the records and of the files that they describe
+
+
+def write(path: Path, made_of: dict, **facts: object) -> None:
+    """Write a record: its format, what the result is made of, when and where, and other facts."""
+    storage.write_json(path, provenance.record(format=FORMAT, made_of=made_of, **facts))
+
+
+def read(path: Path) -> dict:
+    """Return a record.
+
+    Raises
+    ------
+    BenchmarkError
+        If the file is missing, damaged, or of another format.
+    """
+    return checked_format(storage.read_json(path), path)
+
+
+class FormatError(BenchmarkError):
+    """A record that another version of the project wrote."""
+
+
+def checked_format(record: dict, path: Path) -> dict:
+    """Return the record. Raises FormatError if this version writes another format."""
+    found = record.get("format", 1)
+    if found != FORMAT:
+        other = "an earlier" if found == 1 else "another"
+        raise FormatError(
+            f"{path} has format {found}, expected {FORMAT}: {other} version of bgan-bench wrote it. "
+            "Move results/runs, results/scores and cache to another folder, and rerun the command"
+        )
+    return record
+
+
+@functools.cache
+def source_digests(stage: str, name: str) -> dict[str, str]:
+    """Digests of the meaning of the sources that decide the result of a plugin or job."""
+    return identity.digests(identity.sources(stage, name))
+
+
+@functools.cache
+def report_digests() -> dict[str, str]:
+    """Digests of everything that decides what the report looks like: sources, templates, data."""
+    files = [path for path in (plugins.ROOT / "report").rglob("*") if path.is_file()]
+    return identity.digests(path for path in files if path.suffix != ".pyc")
+
+
+def dataset_digests(record: dict) -> dict[str, str]:
+    """Digests of the arrays of a data set: `images`, `labels`, `names` and `split`."""
+    files = record["sha256"]
+    return {
+        "images": files["images.npy"],
+        "labels": files["labels.npy"],
+        "names": files["names.json"],
+        "split": record["split_sha256"],
+    }
+
+
+def place_digests(place: Place, *arrays: str) -> dict[str, str]:
+    """Digests of the arrays of a place, from their records.
+
+    Parameters
+    ----------
+    place : Place
+    *arrays : {"features", "neighbours"}
+        The arrays whose records are read, besides those of the data set.
+    """
+    paths = {"features": place.features_record, "neighbours": place.neighbours_record}
+    digests = dataset_digests(read(place.dataset_record))
+    return digests | {name: read(paths[name])["sha256"] for name in arrays}
+
+
+def consumed_arrays(variant: Variant) -> list[str]:
+    """The arrays, besides those of the data set, whose content decides the codes of a method."""
+    return [name for name in ("features", "neighbours") if name in variant.plugin.consumes]
+
+
+def of_dataset(variant: Variant, data: Path) -> dict:
+    """What a prepared data set is made of."""
+    return _of_plugin(variant) | {
+        "dataset": variant.name,
+        "validation": variant.validation,
+        "files": content_digests(data, read_paths(variant)),
+    }
+
+
+def of_features(variant: Variant, digests: dict[str, str], data: Path) -> dict:
+    """What features are made of. digests: of the arrays of their place."""
+    return _of_plugin(variant) | {
+        "images": digests.get("images"),
+        "names": digests.get("names"),
+        "files": content_digests(data, read_paths(variant)),
+    }
+
+
+def of_neighbours(metric: str, digests: dict[str, str]) -> dict:
+    """What the neighbour lists of the training images are made of."""
+    return {
+        "sources": source_digests("features", "_neighbours"),
+        "metric": metric,
+        "split": digests.get("split"),
+        "features": digests.get("features"),
+    }
+
+
+def of_run(run: Run, variant: Variant, digests: dict[str, str], data: Path) -> dict:
+    """What the codes of a run are made of: the arrays that its method consumes, and no labels."""
+    consumed = [name for name in ("images", "features", "neighbours") if name in variant.plugin.consumes]
+    return _of_plugin(variant) | {
+        "run": fields_of(run),
+        "split": digests.get("split"),
+        **{name: digests.get(name) for name in consumed},
+        "files": content_digests(data, read_paths(variant, run.bits, run.seed)),
+    }
+
+
+def of_scores(codes: dict[str, str], dataset: str, digests: dict[str, str]) -> dict:
+    """What the scores of a variant are made of.
+
+    Parameters
+    ----------
+    codes : dict of str to str
+        Digest of the codes of each run, by `12bit/seed0`; empty for a control.
+    dataset : str
+        Plugin of the data set, by which some presets choose their cut.
+    digests : dict of str to str
+        Of the arrays of the place.
+    """
+    return {
+        "sources": source_digests("evaluation", "scoring"),
+        "dataset": dataset,
+        "labels": digests.get("labels"),
+        "split": digests.get("split"),
+        **({"codes": codes} if codes else {"features": digests.get("features")}),
+    }
+
+
+def of_tables(plan: Plan, records: dict[str, str]) -> dict:
+    """What collected tables are made of. records: digest of each record that they are read from."""
+    return {
+        "sources": source_digests("evaluation", "collecting"),
+        "plan": plan.digest,
+        "records": digest_of(records),
+    }
+
+
+def of_timing(plan: Plan, runs: dict[str, str]) -> dict:
+    """What measured times are of. runs: digest of what each timed run is made of."""
+    return {
+        "sources": source_digests("evaluation", "timing"),
+        "timed": list(plan.timed),
+        "controls": list(plan.controls),
+        "runs": runs,
+    }
+
+
+def of_report(files: Iterable[Path]) -> dict:
+    """What a report is made of: its own sources, and the collected files that it reads."""
+    return {
+        "sources": report_digests(),
+        "files": {path.name: storage.digest(path) for path in files},
+    }
+
+
+def digest_of(facts: object) -> str:
+    """SHA-256 of facts as canonical JSON."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _of_plugin(variant: Variant) -> dict:
+    params = json.loads(json.dumps(variant.params))  # tuples become lists, as in a record
+    return {
+        "sources": source_digests(variant.stage, variant.plugin.name),
+        "plugin": variant.plugin.name,
+        "params": params,
+    }

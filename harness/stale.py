@@ -1,0 +1,204 @@
+"""Whether each result is current: what its record says it is made of, compared with the present.
+
+The comparison decides what a command recomputes. Times of files do not: sources may be newer or older
+than results, and `.snakemake/` may be lost. Standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from collections import Counter
+from pathlib import Path
+
+import storage
+from errors import BenchmarkError, one_line
+from harness import identity, records
+from harness.plan import Job, Place, Plan, Run
+from harness.user_data import data_folder
+
+MISSING = "is missing"
+
+
+class State:
+    """The present state of every result of a plan, computed on demand and only once.
+
+    Parameters
+    ----------
+    plan : Plan
+    """
+
+    def __init__(self, plan: Plan):
+        self.plan = plan
+        self.data = data_folder(plan.data)
+        self._problems: dict[Job, str] = {}
+        self._derived: set[Job] = set()  # out of date because of an input alone
+        self._digests: dict[tuple, dict[str, str]] = {}
+        self._files: dict[Path, tuple[dict, str]] = {}  # records, with the digest of their bytes
+
+    def problem(self, job: Job) -> str:
+        """Return why the outputs of a job are not current; empty if they are.
+
+        Raises
+        ------
+        BenchmarkError
+            For a record of another format, and for an array of the cache that was damaged.
+        """
+        if job not in self._problems:
+            self._problems[job] = self._problem(job)
+        return self._problems[job]
+
+    def check(self) -> None:
+        """Compare every result of the plan. Raises BenchmarkError as `problem`."""
+        for job in self.plan.jobs():
+            self.problem(job)
+
+    def reasons(self) -> list[str]:
+        """Return one line for each reason why existing results are recomputed, the most frequent first."""
+        counts = Counter(
+            (job.rule, problem)
+            for job, problem in self._problems.items()
+            if problem and problem != MISSING and job not in self._derived
+        )
+        return [
+            f"{problem}: {count:,} {rule} {'job' if count == 1 else 'jobs'}"
+            for (rule, problem), count in counts.most_common()
+        ]
+
+    def settle_times(self, job: Job) -> None:
+        """Set the times of outputs that lie in the future to now, since Snakemake compares them."""
+        now = time.time()
+        for path in self.plan.outputs(job):
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime > now:
+                    os.utime(path, (now, now))
+
+    def record(self, path: Path) -> dict:
+        """Return a record. Raises BenchmarkError as `records.read`."""
+        return self._read(path)[0]
+
+    def made_of(self, job: Job) -> dict:
+        """Return what the outputs of a job would be made of now. Its inputs must be current."""
+        return getattr(self, f"_made_of_{job.rule}")(*job.key)
+
+    # ------------------------------------------------------------- comparison
+
+    def _problem(self, job: Job) -> str:
+        producers = dict.fromkeys(file.producer for file in self.plan.inputs(job) if file.decides)
+        for producer in producers:
+            if problem := self.problem(producer):
+                self._derived.add(job)
+                return f"{self.plan.record(producer)}: {problem}"
+        if not all(path.exists() for path in self.plan.outputs(job)):
+            return MISSING
+
+        path = self.plan.record(job)
+        try:
+            recorded = self.record(path).get("made_of")
+        except records.FormatError:
+            raise
+        except BenchmarkError as error:
+            return str(error)
+        if not isinstance(recorded, dict):
+            return f"{path} does not state what it is made of"
+        expected = self.made_of(job)
+        _ignore_unknown_files(recorded, expected)
+        return identity.difference(recorded, expected) or self._changed(job)
+
+    def _changed(self, job: Job) -> str:
+        """Which output is not the file that the record describes; one not newer is taken as it is."""
+        record = self.plan.record(job)
+        digests = _recorded_digests(self.record(record))
+        written = record.stat().st_mtime_ns
+        for path in self.plan.outputs(job):
+            expected = digests.get(path.name)
+            if expected is None or path.stat().st_mtime_ns <= written:
+                continue
+            if job.rule in ("dataset", "features", "neighbours"):
+                storage.unchanged(path, record)  # raises: recomputing would discard every run
+            elif storage.digest(path) != expected:
+                return f"{path} is not the file that {record.name} describes"
+        return ""
+
+    def _read(self, path: Path) -> tuple[dict, str]:
+        if path not in self._files:
+            try:
+                content = path.read_bytes()
+                record = json.loads(content)
+            except (OSError, ValueError, RecursionError) as error:
+                raise BenchmarkError(
+                    f"{path} cannot be read ({one_line(error)}): delete it and rerun the command"
+                ) from None
+            if not isinstance(record, dict):
+                raise BenchmarkError(f"{path} is not a JSON object: delete it and rerun the command")
+            records.checked_format(record, path)
+            self._files[path] = record, hashlib.sha256(content).hexdigest()
+        return self._files[path]
+
+    # ------------------------------------------------------------------ facts
+
+    def _place_digests(self, place: Place, *arrays: str) -> dict[str, str]:
+        if (place, arrays) not in self._digests:
+            self._digests[place, arrays] = records.place_digests(place, *arrays)
+        return self._digests[place, arrays]
+
+    def _made_of_dataset(self, dataset: str) -> dict:
+        return records.of_dataset(self.plan.datasets[dataset], self.data)
+
+    def _made_of_features(self, dataset: str, features: str) -> dict:
+        digests = self._place_digests(Place(dataset, features))
+        return records.of_features(self.plan.features[features], digests, self.data)
+
+    def _made_of_neighbours(self, dataset: str, features: str) -> dict:
+        digests = self._place_digests(Place(dataset, features), "features")
+        return records.of_neighbours(self.plan.features[features].neighbours, digests)
+
+    def _made_of_encode(
+        self, dataset: str, features: str, variant: str, bits: int, seed: int
+    ) -> dict:
+        run, method = Run(dataset, features, variant, bits, seed), self.plan.methods[variant]
+        digests = self._place_digests(run.place, *records.consumed_arrays(method))
+        return records.of_run(run, method, digests, self.data)
+
+    def _made_of_score(self, dataset: str, features: str, variant: str) -> dict:
+        score = self.plan.score(Place(dataset, features), variant)
+        codes = {
+            f"{run.bits}bit/seed{run.seed}": self.record(run.record)["codes_sha256"]
+            for run in self.plan.runs_of(score)
+        }
+        plugin = self.plan.datasets[dataset].plugin.name
+        digests = self._place_digests(score.place, *(() if codes else ("features",)))
+        return records.of_scores(codes, plugin, digests)
+
+    def _made_of_collect(self) -> dict:
+        read = [file.path for file in self.plan.inputs(Job("collect")) if file.path.suffix == ".json"]
+        return records.of_tables(self.plan, {path.as_posix(): self._read(path)[1] for path in read})
+
+    def _made_of_timing(self) -> dict:
+        runs = {
+            run.name: records.digest_of(self.record(run.record)["made_of"])
+            for run in self.plan.timed_runs
+        }
+        return records.of_timing(self.plan, runs)
+
+    def _made_of_report(self) -> dict:
+        files = [file.path for file in self.plan.inputs(Job("report"))]
+        return records.of_report(path for path in files if path.parent == self.plan.root)
+
+
+def _ignore_unknown_files(recorded: dict, expected: dict) -> None:
+    """Compare only user files that exist both then and now: of a missing one nothing is known."""
+    if "files" in expected and isinstance(recorded.get("files"), dict):
+        present = expected["files"]
+        expected["files"] = {path: present.get(path, then) for path, then in recorded["files"].items()}
+
+
+def _recorded_digests(record: dict) -> dict[str, str]:
+    """{file name: SHA-256} of the outputs that a record describes."""
+    digests = record.get("sha256", {})
+    if isinstance(digests, str):
+        digests = {"features.npy": digests, "neighbours.npy": digests}
+    return digests | {"codes.npz": record["codes_sha256"]} if "codes_sha256" in record else digests

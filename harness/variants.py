@@ -1,0 +1,344 @@
+"""Variants: a plugin under a name of its own, with the parameters that a configuration overrides.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import re
+from dataclasses import dataclass, replace
+
+import plugins
+from errors import BenchmarkError
+
+STAGES = ("datasets", "features", "methods")
+USER_FILES = ("path", "database_path", "names", "images")  # parameters that name a user file
+TEXT_PARAMS = (*USER_FILES, "sha256")  # expected to be texts, although the default is None or missing
+WEIGHTS = "weights"  # a parameter that names a file whose digest is known in advance
+
+VALIDATION_SUFFIX = "-validation"
+METRICS = ("centred-cosine", "cosine", "l2")  # of neighbour lists, the default first
+CONTROLS = {"exact-cosine": "Exact cosine", "exact-l2": "Exact Euclidean"}
+
+STAGES_OF_KEY = {
+    "neighbours": ("features",),
+    "datasets": ("features", "methods"),
+    **dict.fromkeys(("base", "tuned", "tuned_on"), ("methods",)),
+}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of a table, one data set or one kind of features: a plugin and its parameters.
+
+    Parameters
+    ----------
+    stage : {"datasets", "features", "methods"}
+    name : str
+        Name in configurations, paths and results.
+    plugin : plugins.Component
+    overrides : dict
+        The parameters that the configuration sets.
+    label, note : str
+        Name in tables; a sentence for captions.
+    datasets : tuple of str or None
+        The data sets that the variant is restricted to.
+    neighbours : str
+        Of features: the metric of the neighbour lists.
+    base : str
+        The variant that this one is a trial, a tuned version or the validation part of; else `name`.
+    trial : int or None
+        Number of the trial of `base`, from 1.
+    tuned : {"", "own", "bgan"}
+        Whose chosen parameters the variant has: those of `base`, or those of BGAN.
+    tuned_on : str
+        The data set whose validation labels chose them.
+    protocol : str
+        Of data sets: the protocol, where `name` states it.
+    validation : bool
+        Of data sets: whether queries and database both come from the training part of `base`.
+    """
+
+    stage: str
+    name: str
+    plugin: plugins.Component
+    overrides: dict
+    label: str
+    note: str = ""
+    datasets: tuple[str, ...] | None = None
+    neighbours: str = METRICS[0]
+    base: str = ""
+    trial: int | None = None
+    tuned: str = ""
+    tuned_on: str = ""
+    protocol: str = ""
+    validation: bool = False
+
+    @property
+    def params(self) -> dict:
+        """Every parameter with its value, without the seed: defaults, then overrides."""
+        resolved = self.plugin.keywords | self.overrides
+        return {name: value for name, value in resolved.items() if name != "seed"}
+
+    @property
+    def seeded(self) -> bool:
+        """Whether the plugin takes a seed."""
+        return "seed" in self.plugin.keywords
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether seeds differ: the plugin takes one and, where codes come from files, their names contain it."""
+        paths = [str(self.params[key]) for key in ("path", "database_path") if self.params.get(key)]
+        return self.seeded and any("{seed}" in path for path in paths or ["{seed}"])
+
+    @property
+    def uses_gpu(self) -> bool:
+        return bool(self.plugin.literals.get("uses_gpu", False))
+
+    @property
+    def encoder(self) -> str:
+        """The network that a method trains or applies to the images; "features" if it has none of its own."""
+        return self.params.get("encoder", "features")
+
+    @property
+    def reads_features(self) -> bool:
+        """Whether codes are computed from the given features, not from images or a file of codes."""
+        return self.encoder == "features" and "features" in self.plugin.consumes
+
+    @property
+    def entry(self) -> dict:
+        """Plugin and resolved parameters: what a job needs to know of the variant."""
+        entry = {"of": self.plugin.name, "set": self.params}
+        return entry | ({"validation": True} if self.validation else {})
+
+    @property
+    def entry_text(self) -> str:
+        """`entry` as JSON, the value of a job's option `--settings`."""
+        return json.dumps(self.entry, sort_keys=True)
+
+    def fits(self, dataset: Variant) -> bool:
+        """Whether the variant may be used on a data set: by its name, or by that of its plugin."""
+        allowed = self.datasets
+        return allowed is None or dataset.name in allowed or (
+            self.stage == "features" and dataset.plugin.name in allowed
+        )
+
+
+class Catalogue:
+    """The variants that a configuration defines, and those that plugins imply.
+
+    Parameters
+    ----------
+    entries : dict
+        {stage: {name: entry}}, as the key `variants` of a configuration.
+    """
+
+    def __init__(self, entries: dict | None = None):
+        self._entries = {stage: dict((entries or {}).get(stage) or {}) for stage in STAGES}
+        self._resolved: dict[tuple[str, str], Variant] = {}
+
+    def resolve(self, stage: str, name: str) -> Variant:
+        """Return the variant of a name: an entry, a plugin, `DATASET-PROTOCOL` or `DATASET-validation`.
+
+        Raises
+        ------
+        BenchmarkError
+            For an unknown name, an unknown or missing parameter, or one of the wrong type.
+        """
+        if (stage, name) not in self._resolved:
+            self._resolved[stage, name] = self._resolve(stage, name)
+        return self._resolved[stage, name]
+
+    def add(self, stage: str, name: str, entry: dict) -> None:
+        """Define one more variant."""
+        self._entries[stage][name] = entry
+
+    def _resolve(self, stage: str, name: str) -> Variant:
+        entry = self._entries[stage].get(name)
+        if entry is not None:
+            return self._from_entry(stage, name, entry)
+        if stage == "datasets" and name.endswith(VALIDATION_SUFFIX):
+            return self._validation_part(name)
+        if name in plugins.names(stage):
+            return self._from_entry(stage, name, {"of": name})
+        if stage == "datasets" and (implied := self._protocol_of(name)):
+            return implied
+        raise self._unknown(stage, name)
+
+    def _from_entry(self, stage: str, name: str, entry: dict) -> Variant:
+        where = f"variants: {stage}: {name}"
+        self._check_entry(stage, entry, where)
+
+        try:
+            plugin = plugins.component(stage, entry["of"])
+        except BenchmarkError as error:
+            raise BenchmarkError(f"{where}: {error}") from None
+        overrides = entry.get("set") or {}
+        for param, value in overrides.items():
+            check_param(plugin, param, value, f"{where}: set: {param}")
+        _check_required(plugin, overrides, where)
+
+        restricted = entry.get("datasets")
+        return Variant(
+            stage,
+            name,
+            plugin,
+            overrides,
+            label=entry.get("label") or plugin.label,
+            note=entry.get("note") or "",
+            datasets=tuple(restricted) if restricted else None,
+            neighbours=entry.get("neighbours") or METRICS[0],
+            base=entry.get("base") or name,
+            trial=entry.get("trial"),
+            tuned=entry.get("tuned") or "",
+            tuned_on=entry.get("tuned_on") or "",
+            validation=bool(entry.get("validation")),
+        )
+
+    def _check_entry(self, stage: str, entry: dict, where: str) -> None:
+        for key, stages in STAGES_OF_KEY.items():
+            if entry.get(key) and stage not in stages:
+                raise BenchmarkError(
+                    f"{where}: {key} is a key of {' and '.join(stages)} only: remove it"
+                )
+        other = self._entries[stage].get(entry["of"])
+        if other and entry["of"] not in plugins.names(stage) and other["of"] in plugins.names(stage):
+            given = ", ".join(
+                f"{key}: {json.dumps(value)}" for key, value in (other.get("set") or {}).items()
+            )
+            raise BenchmarkError(
+                f"{where}: {entry['of']!r} is a variant itself: start from "
+                f"{{of: {other['of']}, set: {{{given}}}}} and add your own parameters"
+            )
+
+    def _validation_part(self, name: str) -> Variant:
+        whole = self.resolve("datasets", name.removesuffix(VALIDATION_SUFFIX))
+        label = f"{whole.label}, validation"
+        return replace(whole, name=name, label=label, base=whole.name, validation=True)
+
+    def _protocol_of(self, name: str) -> Variant | None:
+        base, _, protocol = name.partition("-")
+        if not protocol or base not in plugins.names("datasets"):
+            return None
+        plugin = plugins.component("datasets", base)
+        protocols = plugin.literals.get("protocols", ())
+        if protocol not in protocols:
+            raise BenchmarkError(
+                f"datasets: {name}: protocol {protocol!r} is unknown: "
+                f"expected one of {', '.join(protocols)}"
+            )
+        overrides = {"protocol": protocol}
+        label = f"{plugin.label} ({protocol})"
+        return Variant("datasets", name, plugin, overrides, label, base=base, protocol=protocol)
+
+    def _unknown(self, stage: str, name: str) -> BenchmarkError:
+        known = [*plugins.names(stage), *sorted(self._entries[stage])]
+        return BenchmarkError(
+            f"{stage}: {name!r} is unknown{did_you_mean(name, known)}: "
+            f"expected one of {', '.join(known)}, or a new file {stage}/{name}.py"
+        )
+
+
+def did_you_mean(name: str, known: list[str]) -> str:
+    """Return `; did you mean 'X'?` for the most similar known name, or nothing."""
+    similar = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {similar[0]!r}?" if similar else ""
+
+
+def variant_of_text(stage: str, name: str, text: str | None) -> Variant:
+    """Return the variant that a job's option `--settings` describes; without a text, that of `name`.
+
+    Raises
+    ------
+    BenchmarkError
+        For a text that is not a JSON object {"of": ..., "set": {...}}, and as `Catalogue.resolve`.
+    """
+    if text is None:
+        return Catalogue().resolve(stage, name)
+    try:
+        entry = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BenchmarkError(f"--settings is not valid JSON: {' '.join(str(error).split())}") from None
+
+    well_formed = (
+        isinstance(entry, dict)
+        and isinstance(entry.get("of"), str)
+        and isinstance(entry.get("set", {}), dict)
+    )
+    if not well_formed:
+        raise BenchmarkError(
+            f'--settings: found {text}, expected {{"of": "PLUGIN", "set": {{"PARAMETER": VALUE}}}}'
+        )
+    return Catalogue({stage: {name: entry}}).resolve(stage, name)
+
+
+def check_param(plugin: plugins.Component, param: str, value: object, where: str) -> None:
+    """Raise BenchmarkError for an unknown parameter, or a value of another type than the default."""
+    if param == "seed":
+        raise BenchmarkError(f"{where}: seeds are set by the key 'seeds', the same for all methods")
+    if param not in plugin.keywords:
+        known = [name for name in plugin.keywords if name != "seed"]
+        raise BenchmarkError(
+            f"{where}: {plugin.floor}/{plugin.name}.py has no parameter {param!r}"
+            f"{did_you_mean(param, known)}: expected one of {', '.join(known) or 'none'}"
+        )
+    if not _is_json(value):
+        raise BenchmarkError(
+            f"{where}: found {value!r}, expected a text, a number, true, false, null or a list of "
+            "such values; put texts in quotes"
+        )
+
+    default = plugin.keywords[param]
+    if default is ... or default is None:
+        optional = default is None and value is None
+        if param in TEXT_PARAMS and not optional and not isinstance(value, str):
+            raise BenchmarkError(f"{where}: found {value!r}, expected a text; put a number in quotes")
+        return
+    if not _same_type(value, default):
+        raise BenchmarkError(
+            f"{where}: found {value!r}, expected a value like the default {default!r}"
+            f"{_advice_on_number(value, default)}"
+        )
+
+
+def _check_required(plugin: plugins.Component, overrides: dict, where: str) -> None:
+    missing = [name for name, value in (plugin.keywords | overrides).items() if value is ...]
+    if missing:
+        raise BenchmarkError(
+            f"{where}: {', '.join(missing)} must be set, as in "
+            f"{{of: {plugin.name}, set: {{{missing[0]}: ...}}}}"
+        )
+
+
+def _same_type(value: object, default: object) -> bool:
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(default, bool) and isinstance(value, bool)
+    if isinstance(default, int):
+        return isinstance(value, int)
+    if isinstance(default, float):
+        return isinstance(value, (int, float))
+    if isinstance(default, (list, tuple)):
+        return isinstance(value, (list, tuple))
+    return isinstance(value, type(default))
+
+
+def _advice_on_number(value: object, default: object) -> str:
+    """YAML reads 1e-4, without a decimal point, as a text."""
+    if not (isinstance(default, float) and isinstance(value, str)):
+        return ""
+    parts = re.fullmatch(r"([+-]?\d+)[eE]([+-]?\d+)", value)
+    if parts is None:
+        return ""
+    return f"; YAML reads this as a text: write {parts[1]}.0e{int(parts[2]):+d}"
+
+
+def _is_json(value: object) -> bool:
+    """Whether JSON represents the value: YAML has dates, bytes and infinities too."""
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_json, value))
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, (bool, int, str))
