@@ -15,6 +15,7 @@ import preflight
 import provenance
 import storage
 from experiments import DATASET, FEATURES, LOG, RUN, SCORES, BenchmarkError
+from harness import identity
 
 
 configfile: "config/config.yaml"
@@ -168,7 +169,7 @@ rule encode:
 
 rule score:
     input:
-        plugins.relative(plugins.sources("evaluation", "scoring")),
+        plugins.relative(identity.sources("evaluation", "scoring")),
         lambda w: experiments.scored_inputs(w.dataset, w.features, w.variant, config),
         f"{DATASET}/labels.npy",
         f"{DATASET}/split.npz",
@@ -191,7 +192,7 @@ rule score:
 
 rule collect:
     input:
-        plugins.relative(plugins.sources("evaluation", "collecting")),
+        plugins.relative(identity.sources("evaluation", "collecting")),
         experiments.outcomes(config),
     output:
         "results/metrics.csv",
@@ -212,7 +213,7 @@ rule collect:
 # Once nothing else is at work: it waits for all runs, and asks for every core.
 rule timing:
     input:
-        plugins.relative(plugins.sources("evaluation", "timing")),
+        plugins.relative(identity.sources("evaluation", "timing")),
         rules.collect.output,
     output:
         "results/timing.csv",

@@ -18,6 +18,7 @@ from pathlib import Path
 import plugins
 from errors import BenchmarkError as BenchmarkError  # every floor has these four from here
 from errors import one_line as one_line
+from harness import identity
 from plugins import GROUND as GROUND
 from plugins import ROOT as ROOT
 
@@ -91,7 +92,7 @@ class Variant:
 
 def variant_sources(floor: str, name: str, config: dict) -> list[str]:
     """`sources` of the plugin that a name of the configuration stands for, as paths from the project's root."""
-    return plugins.relative(plugins.sources(floor, variant(floor, name, config).component.name))
+    return plugins.relative(identity.sources(floor, variant(floor, name, config).component.name))
 
 
 def variant(floor: str, name: str, config: dict) -> Variant:

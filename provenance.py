@@ -37,15 +37,6 @@ def record(**facts: object) -> dict:
     }
 
 
-def digests(paths: Iterable[str | Path]) -> dict[str, str]:
-    """SHA-256 of each file, under its path from the project's root."""
-    found = {}
-    for path in map(Path, paths):
-        name = path.resolve().relative_to(ROOT) if path.resolve().is_relative_to(ROOT) else path
-        found[name.as_posix()] = digest(path)
-    return found
-
-
 def check_arrays(pairs: Iterable[tuple[str, str]]) -> None:
     """Raise BenchmarkError if an array of a (data set, features) in the cache is not the one that was made: see storage.unchanged.
 

@@ -6,17 +6,16 @@ import argparse
 import importlib
 import sys
 import warnings
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-import provenance
 import storage
-from datasets import _base, _images
+from datasets import _base, _runtime
 from errors import raised_by
 from experiments import CACHE, DATASET, BenchmarkError, data_folder, one_line, settings_given
-from plugins import component, sources
+from harness.identity import digests, sources
+from plugins import component
 
 
 def main() -> None:
@@ -44,9 +43,7 @@ def load(name: str, settings: dict, data: Path) -> tuple[_base.Dataset, _base.Co
     """A data set and what it gives, its split checked, before an image file is decoded."""
     part = component("datasets", settings["of"])
     dataset = getattr(importlib.import_module(f"datasets.{part.name}"), part.class_name)(**settings["set"])
-    collection = dataset.load(data, Path(CACHE))
-    if settings.get("validation"):
-        collection = _base.validation_part(collection, name)
+    collection = _runtime.collect(dataset, data, Path(CACHE), name, settings.get("validation", False))
     _base.check(collection, name)
     return dataset, collection
 
@@ -55,9 +52,7 @@ def prepare(name: str, settings: dict, dataset: _base.Dataset, collection: _base
     """Write images.npy, labels.npy, split.npz, names.json (of image files, else none) and dataset.json of one data set, all or none."""
     with storage.new_folder(DATASET.format(dataset=name)) as folder:
         storage.write_json(folder / "names.json", {"names": list(getattr(collection.images, "names", ()))})
-        collection = replace(collection, images=_images.write(collection.images, folder / "images.npy", threads))
-        np.save(folder / "labels.npy", collection.labels)
-        np.savez(folder / "split.npz", query=collection.query, database=collection.database, train=collection.train)
+        collection = _runtime.write_arrays(collection, folder, threads)
         described = describe(name, settings, dataset, collection)
         files = {file: storage.digest(folder / file) for file in ("images.npy", "labels.npy", "split.npz")}
         storage.write_json(folder / "dataset.json", described | {"sha256": files})
@@ -84,7 +79,7 @@ def describe(name: str, settings: dict, dataset: _base.Dataset, collection: _bas
         "duplicate_queries": _base.duplicate_queries(collection),
         "queries_without_relevant": _base.queries_without_relevant(collection),
         "split_sha256": _base.split_digest(collection),
-        "sources": provenance.digests(sources("datasets", settings["of"])),
+        "sources": digests(sources("datasets", settings["of"])),
     }
 
 

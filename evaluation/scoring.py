@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 import experiments
-import plugins
 import provenance
 import storage
 from evaluation import METRIC_VERSION, metrics
@@ -24,6 +23,7 @@ from evaluation.inspection import chosen, inspect
 from evaluation.presets import PRESETS, replay, undefined
 from evaluation.relevance import Relevance
 from experiments import BenchmarkError
+from harness import identity
 
 CUTS = [(f"map@k[{denominator}]", k) for denominator in ("found", "min", "R", "hits") for k in (1000, 5000)]
 CUTS += [("precision@k", k) for k in (1, 10, 50, 100, 500, 1000, 5000)]
@@ -143,7 +143,7 @@ def _facts(data: Path, split: Arrays, single: bool, left_out: int) -> dict:
         "database": size,
         "omitted": [{"metric": metric, "k": k, "reason": reason} for (metric, k), reason in reasons.items() if reason],
         "inputs": {name: storage.digest(data / name) for name in ("labels.npy", "split.npz")},
-        "sources": provenance.digests(plugins.sources("evaluation", "scoring")),
+        "sources": identity.digests(identity.sources("evaluation", "scoring")),
     }
 
 

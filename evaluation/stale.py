@@ -7,11 +7,10 @@ import json
 from pathlib import Path
 
 import experiments
-import plugins
-import provenance
 import storage
 from evaluation import METRIC_VERSION
 from experiments import Run
+from harness import identity
 
 
 def prepared_problems(dataset: str, features: str, plan: dict) -> dict[str, str]:
@@ -102,7 +101,7 @@ def _given(fact: object) -> object:
 
 @functools.cache
 def source_digests(floor: str, name: str) -> dict[str, str]:
-    return provenance.digests(plugins.sources(floor, name))
+    return identity.digests(identity.sources(floor, name))
 
 
 @functools.cache

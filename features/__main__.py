@@ -31,9 +31,10 @@ from experiments import (
     one_line,
     settings_given,
 )
-from features import _base
+from features import _base, _runtime
 from features._neighbours import nearest
-from plugins import Component, component, sources
+from harness.identity import digests, sources
+from plugins import Component, component
 from progress import Progress
 
 TIMED = 256  # images whose features `time` computes
@@ -114,8 +115,8 @@ def time_alone(arguments: argparse.Namespace) -> None:
     extractor = ready(part, settings, dataset, arguments.data, len(images), threads=1)
     extractor.extract(images[: extractor.block])  # memory and kernels are there before the clock starts
     started = time.perf_counter()
-    for rows in _base.blocks(len(images), 0, extractor.block):
-        extractor.extract(images[rows])
+    for _ in _runtime.extracted(extractor, part.consumes, lambda: images, len(images)):
+        pass
     print(json.dumps({"seconds": (time.perf_counter() - started) / len(images)}))
 
 
@@ -143,7 +144,7 @@ def folders(arguments: argparse.Namespace) -> tuple[Path, Path]:
 def unfinished(part: Component, settings: dict, facts: dict, images: Path) -> Path:
     """Where rows are written: a name made of all that they are made of, so that a job never goes on from another's."""
     seen = images.stat()
-    made_of = [settings, facts, provenance.digests(sources("features", part.name)), str(images), seen.st_size, seen.st_mtime_ns]
+    made_of = [settings, facts, digests(sources("features", part.name)), str(images), seen.st_size, seen.st_mtime_ns]
     return Path(CACHE, "checkpoints", hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest() + ".npy")
 
 
@@ -155,7 +156,7 @@ def rows_done(partial: Path) -> Path:
 def made_of(part: Component, dataset: Path) -> dict:
     """Digests of the sources and images that features are made of."""
     images = storage.read_json(dataset / "dataset.json")["sha256"]["images.npy"]
-    return {"sources": provenance.digests(sources("features", part.name)), "images_sha256": images}
+    return {"sources": digests(sources("features", part.name)), "images_sha256": images}
 
 
 def write_features(partial: Path, extractor: _base.Extractor, part: Component, images: Path, n: int) -> int:
@@ -168,8 +169,7 @@ def write_features(partial: Path, extractor: _base.Extractor, part: Component, i
     done = storage.read_json(rows_done(partial))["rows"] if partial.is_file() and rows_done(partial).is_file() else 0
     dimensions = _base.opened(partial).shape[1] if done else None
     progress, kept = Progress(part.name, total=n, unit="images", done=done), -KEPT
-    for rows in _base.blocks(n, done, extractor.block):
-        block = extractor.extract(rows if "rows" in part.consumes else _base.opened(images)[rows])
+    for rows, block in _runtime.extracted(extractor, part.consumes, lambda: _base.opened(images), n, done):
         _base.check_block(block, rows, dimensions, part.name)
         dimensions = block.shape[1]
         if not partial.is_file():
@@ -198,11 +198,11 @@ def neighbours(arguments: argparse.Namespace) -> None:
     split = storage.unchanged(dataset / "split.npz", dataset / "dataset.json")
     train = np.load(split, allow_pickle=False)["train"]
     array = storage.unchanged(output / "features.npy", output / "features.json")
-    features = _base.opened(array)[train]
+    features = _runtime.neighbour_features(_base.opened(array), train)
     with storage.new_file(output / "neighbours.npy") as temporary:
         np.save(temporary, nearest(features, threads=arguments.threads, metric=arguments.metric))
     described = {"sha256": storage.digest(output / "neighbours.npy"), "metric": arguments.metric}
-    described |= {"sources": provenance.digests(sources("features", "_neighbours"))}
+    described |= {"sources": digests(sources("features", "_neighbours"))}
     described |= {"features_sha256": storage.read_json(output / "features.json")["sha256"]}
     storage.write_json(output / "neighbours.json", provenance.record(**described))
 

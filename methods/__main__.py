@@ -11,10 +11,8 @@ import argparse
 import gc
 import hashlib
 import importlib
-import inspect
 import json
 import mmap
-import random
 import sys
 import time
 from collections.abc import Callable
@@ -39,10 +37,10 @@ from experiments import (
     settings_given,
     user_file,
 )
-from plugins import Component, component, imported_modules, sources
+from harness.identity import digests, sources
+from methods import _runtime
+from plugins import Component, component, imported_modules
 
-BLOCK = 8192  # images encoded at a time
-GATHERED = 512  # rows read at a time that may lie far apart: the system maps up to 64 KiB around each
 SMALLER = ("batch", "image_size", "width", "encoder_size")  # keywords of deep methods that memory grows with
 
 
@@ -111,27 +109,20 @@ def identity(part: Component, dataset: Path, features: Path) -> dict:
     place = {"dataset": dataset.name, "features": features.name}
     described = {name: storage.read_json(path.format(**place)) for name, path in described_by(part).items()}
     made_of = {name: {key: described[name].get(key) for key in IDENTITY[name]} for name in described}
-    return {"sources": provenance.digests(sources("methods", part.name))} | made_of
+    return {"sources": digests(sources("methods", part.name))} | made_of
 
 
 def build(part: Component, run: Run, keywords: dict):
-    """The method's object, with the run's seed where it takes one.
-
-    Global generators begin with it too: whatever a method draws, its next run repeats.
-    """
+    """Return the method's object, with the run's seed where it takes one, and the global generators seeded."""
     method = getattr(importlib.import_module(f"methods.{part.name}"), part.class_name)
-    seed = {"seed": run.seed} if "seed" in part.keywords else {}
-    seed_generators(part, seed.get("seed", 0))
-    return method(run.bits, **keywords | seed)
+    seed = run.seed if "seed" in part.keywords else None
+    return _runtime.build(method, run.bits, keywords, seed, torch=uses_torch(part))
 
 
-def seed_generators(part: Component, seed: int) -> None:
-    """Seed the global generators: of Python, of NumPy, and of torch where the method has imported it or is going to."""
-    random.seed(seed)
-    np.random.seed(seed)
+def uses_torch(part: Component) -> bool:
+    """Whether a method has imported torch, or a source of it does so later."""
     imported = {module.partition(".")[0] for path in sources("methods", part.name) for module in imported_modules(path)}
-    if "torch" in imported | sys.modules.keys():
-        importlib.import_module("torch").manual_seed(seed)
+    return "torch" in imported | sys.modules.keys()
 
 
 def learn(hasher, part: Component, run: Run) -> tuple[np.ndarray, slice | np.ndarray, dict]:
@@ -144,7 +135,8 @@ def learn(hasher, part: Component, run: Run) -> tuple[np.ndarray, slice | np.nda
     files = {"images": dataset / "images.npy", "features": features / "features.npy", "neighbours": features / "neighbours.npy"}
     recorded = {"images": dataset / "dataset.json", "features": features / "features.json", "neighbours": features / "neighbours.json"}
     split, bits = storage.unchanged(dataset / "split.npz", recorded["images"]), run.bits
-    train, coded = sampled(np.load(split, allow_pickle=False)["train"], part, run.seed), slice(None)
+    train = _runtime.training_rows(np.load(split, allow_pickle=False)["train"], part.literals.get("sample"), run.seed)
+    coded = slice(None)
     opened = {name: partial(_opened, storage.unchanged(files[name], recorded[name])) for name in part.consumes if name != "codes"}
     if "codes" in part.consumes:
         import codes as imported  # here, since other methods need no reader of archives
@@ -153,13 +145,11 @@ def learn(hasher, part: Component, run: Run) -> tuple[np.ndarray, slice | np.nda
         places = [np.load(split, allow_pickle=False)[name] for name in ("query", "database")]
         given, coded = imported.of_images(paths, len(_opened(files["features"])), *places, bits)
         opened["codes"] = lambda: given
-    fitted_on = {
-        name: _read_only(opened[name]() if name == "neighbours" else rows_of(opened[name], train)) for name in _arguments(hasher.fit)
-    }
+    fitted_on = _runtime.training_arrays(hasher.fit, opened, train)
     started = time.perf_counter()
     hasher.fit(**fitted_on)
     fitted = time.perf_counter()
-    codes, ones, encoding = encoded(hasher, {name: opened[name] for name in _arguments(hasher.encode)}, bits, part.name)
+    codes, ones, encoding = encoded(hasher, {name: opened[name] for name in _runtime.arguments(hasher.encode)}, bits, part.name)
     seconds = {"fit_seconds": fitted - started, "encode_seconds": encoding} if "codes" not in opened else {}
     n = len(codes[coded])
     return codes, coded, seconds | {"fitted_rows": len(train), "bit_balance": float(np.minimum(ones, n - ones).mean() / n)}
@@ -168,49 +158,31 @@ def learn(hasher, part: Component, run: Run) -> tuple[np.ndarray, slice | np.nda
 def encoded(hasher, opened: dict[str, Callable[[], np.ndarray]], bits: int, name: str) -> tuple[np.ndarray, np.ndarray, float]:
     """Packed codes uint8 (n, ceil(bits / 8)) of every row of the arrays that the method reads, how many have each bit on, (bits,), and
     the seconds that `encode` took; reading the files is in none of them."""
-    n, seconds = len(next(iter(opened.values()))()), 0.0
-    codes, ones = np.empty((n, -(-bits // 8)), np.uint8), np.zeros(bits, np.int64)
-    for start in range(0, n, BLOCK):
-        rows = {key: _read_only(_in_memory(array()[start : start + BLOCK])) for key, array in opened.items()}
+    ones, seconds = np.zeros(bits, np.int64), 0.0
+
+    def encode(**rows: np.ndarray) -> np.ndarray:
+        nonlocal ones, seconds
+        for array in rows.values():
+            _read_pages(array)
+
         started = time.perf_counter()
         block = hasher.encode(**rows)
         seconds += time.perf_counter() - started
-        ones += checked(block, min(BLOCK, n - start), bits, name).sum(axis=0)
-        codes[start : start + BLOCK] = np.packbits(block, axis=1)
+
+        ones += checked(block, len(next(iter(rows.values()))), bits, name).sum(axis=0)
+        return block
+
+    codes = _runtime.encode(encode, opened, bits)
     return codes, ones, seconds
 
 
-def sampled(train: np.ndarray, part: Component, seed: int) -> np.ndarray:
-    """The training rows that a method is fitted on: all, or a sample of as many as its class says in `sample`, sorted."""
-    limit = part.literals.get("sample", len(train))
-    return train if len(train) <= limit else np.sort(np.random.default_rng(seed).choice(train, limit, replace=False))
-
-
-def rows_of(opened: Callable[[], np.ndarray], rows: np.ndarray) -> np.ndarray:
-    """Rows of an array in a file, in memory."""
-    kept = np.empty((len(rows), *opened().shape[1:]), opened().dtype)
-    for start in range(0, len(rows), GATHERED):
-        kept[start : start + GATHERED] = opened()[rows[start : start + GATHERED]]
-    return kept
-
-
-def _in_memory(rows: np.ndarray) -> np.ndarray:
-    """Rows of a mapped file, every page of them read: after a long training the system may have dropped them."""
+def _read_pages(rows: np.ndarray) -> None:
+    """Read every page of rows in a mapped file: after a long training the system may have dropped them."""
     rows.reshape(-1).view(np.uint8)[:: mmap.PAGESIZE].max()
-    return rows
 
 
 def _opened(path: Path) -> np.ndarray:
     return np.load(path, mmap_mode="r", allow_pickle=False)
-
-
-def _arguments(function) -> list[str]:
-    return list(inspect.signature(function).parameters)
-
-
-def _read_only(array: np.ndarray) -> np.ndarray:
-    array.flags.writeable = False
-    return array
 
 
 def checked(codes: np.ndarray, rows: int, bits: int, name: str) -> np.ndarray:
