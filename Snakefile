@@ -1,4 +1,5 @@
-# images -> features -> codes -> histograms and metrics -> tables and report. What is run is decided in experiments.py.
+# images -> features -> codes -> histograms and metrics -> tables and report. What runs is decided by
+# harness/plan.py, and what is out of date by harness/stale.py.
 import os
 import sys
 
@@ -9,37 +10,76 @@ min_version("9.27")
 sys.path.insert(0, workflow.basedir)
 
 import errors
-import experiments
-import plugins
 import preflight
 import provenance
 import storage
-from experiments import DATASET, FEATURES, LOG, RUN, SCORES, BenchmarkError
+from harness.plan import Job, Place, Plan, Run, Score, check_citations
+from harness.stale import State
+from harness.user_data import job_environment
 
 
 configfile: "config/config.yaml"
 configfile: "config/variants.yaml"
-configfile: "config/tuned.json"
 
 
 try:
-    config = experiments.with_numbers(config)
-    validate(config, "config/schema.yaml")
-    config = experiments.with_trials(config)
-    experiments.runs(config)
-    experiments.check_citations(config)
-    provenance.check_arrays(experiments.grid(config))
-    given = {"configfiles": [os.path.relpath(path) for path in workflow.overwrite_configfiles]}
-    PLAN = storage.kept(experiments.plan_text(config | given))  # a file, as it would fill a screen wherever a command is shown
-except (WorkflowError, BenchmarkError) as error:
+    given = [os.path.relpath(path) for path in workflow.overwrite_configfiles]
+    plan = Plan.load(config, given, lambda keys: validate(keys, "config/schema.yaml"))
+    check_citations(plan)
+    state = State(plan)
+    if workflow.is_main_process:
+        state.check()
+    PLAN = plan.save()
+except (WorkflowError, errors.BenchmarkError) as error:
     sys.exit(f"config: {errors.explain(error)}")
 
-os.environ |= experiments.job_environment(config, workflow.cores)
+os.environ |= job_environment(plan.data, workflow.cores)
+
+PLACE = Place("{dataset}", "{features}")
+RUN = Run("{dataset}", "{features}", "{variant}", "{bits}", "{seed}")
+SCORE = Score(plan.root, "{dataset}", "{features}", "{variant}")
+
+# Digests decide what runs, not times of files: all inputs are `ancient`, which Snakemake takes for
+# older than any output. A job that is out of date has this file as an input that is newer, with
+# another content for every command; its inputs that are out of date are no longer `ancient`.
+STAMP = "cache/stamp"
+if workflow.is_main_process:
+    with storage.new_file(STAMP) as stamp:
+        stamp.write_text(f"{os.getpid()} {os.urandom(8).hex()}\n")
+    for line in state.reasons()[:5]:
+        print(f"out of date: {line}", file=sys.stderr)
 
 
-def gpu(floor, name):
-    """What a job asks for: 1 where its method or extractor uses a GPU and there is one, here or, where jobs go to a cluster, there."""
-    return (not workflow.local_exec or provenance.gpu_present()) * experiments.uses_gpu(floor, name, config)
+def inputs(rule):
+    """The input function of a rule."""
+
+    def of_job(wildcards):
+        values = [int(value) if name in ("bits", "seed") else value for name, value in wildcards.items()]
+        job = Job(rule, tuple(values))
+        files = [
+            str(file.path) if file.decides and state.problem(file.producer) else ancient(str(file.path))
+            for file in plan.inputs(job)
+        ]
+        if not state.problem(job):
+            return [*files, ancient(STAMP)]
+        state.settle_times(job)
+        return [*files, STAMP]
+
+    return of_job
+
+
+def gpu(variant):
+    """1 if a job asks for a GPU: its plugin uses one, and there is one here or on the cluster."""
+    return int((not workflow.local_exec or provenance.gpu_present()) and variant.uses_gpu)
+
+
+def submission(wildcards):
+    """The group of a run or of a scoring job on a cluster."""
+    return None if workflow.local_exec else plan.submission(wildcards)
+
+
+def paths(files):
+    return [str(path) for path in files]
 
 
 wildcard_constraints:
@@ -50,36 +90,32 @@ wildcard_constraints:
     seed="[0-9]+",
 
 
-# A limit on jobs a second makes Snakemake look at all jobs again a second after it last did, in one more chain for each job that ends.
+# With a limit on jobs per second, Snakemake looks at all jobs again a second after it last did, in
+# one more chain for each job that ends.
 onstart:
-    if missing := preflight.missing_files(config):
+    if missing := preflight.missing_files(state):
         sys.exit(missing)
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None
 
 
 onerror:
-    shell('python -m evaluation partial --plan "$(< {PLAN})" && python -m report --partial')
+    shell("python -m evaluation partial --plan {PLAN} && python -m report --partial --results {plan.partial_root:q}")
 
 
-# All that the report rests on is asked for by name: a file in between that is gone, as after a failure, Snakemake would pass over.
 rule all:
     input:
-        experiments.outcomes(config),
-        "results/experiment.json",
-        "results/timing.csv" if config["timed"] else [],
-        "results/report/index.html",
+        paths(plan.outputs(Job("collect"))),
+        paths(plan.outputs(Job("timing"))) if plan.timed else [],
+        paths(plan.outputs(Job("report"))),
+        "results/experiments/index.html" if plan.name else [],
 
 
 rule dataset:
     input:
-        lambda w: experiments.variant_sources("datasets", w.dataset, config),
+        inputs("dataset"),
     output:
-        f"{DATASET}/images.npy",
-        f"{DATASET}/labels.npy",
-        f"{DATASET}/split.npz",
-        f"{DATASET}/names.json",
-        f"{DATASET}/dataset.json",
+        paths(plan.outputs(Job("dataset", (PLACE.dataset,)))),
     log:
         "logs/datasets/{dataset}.log",
     priority: 2
@@ -87,8 +123,7 @@ rule dataset:
         "environment.yaml"
     threads: workflow.cores
     params:
-        settings=lambda w: experiments.settings_text("datasets", w.dataset, config),
-        files=lambda w: provenance.fingerprints(experiments.user_files("datasets", w.dataset, config)),
+        settings=lambda w: plan.datasets[w.dataset].entry_text,
     shell:
         "python -m datasets {wildcards.dataset} --settings {params.settings:q} --threads {threads} > {log:q} 2>&1"
 
@@ -96,23 +131,19 @@ rule dataset:
 # More than four threads of a network would not stay within 2 GiB.
 rule features:
     input:
-        lambda w: experiments.variant_sources("features", w.features, config),
-        f"{DATASET}/images.npy",
-        f"{DATASET}/names.json",
+        inputs("features"),
     output:
-        f"{FEATURES}/features.npy",
-        f"{FEATURES}/features.json",
+        paths(plan.outputs(Job("features", (PLACE.dataset, PLACE.features)))),
     log:
         "logs/features/{dataset}/{features}.log",
     priority: 2
     conda:
         "environment.yaml"
-    threads: lambda w: 4 if experiments.uses_gpu("features", w.features, config) else 1
+    threads: lambda w: 4 if plan.features[w.features].uses_gpu else 1
     resources:
-        gpu=lambda w: gpu("features", w.features),
+        gpu=lambda w: gpu(plan.features[w.features]),
     params:
-        settings=lambda w: experiments.settings_text("features", w.features, config),
-        files=lambda w: provenance.fingerprints(experiments.user_files("features", w.features, config)),
+        settings=lambda w: plan.features[w.features].entry_text,
     shell:
         "python -m features extract {wildcards.dataset} {wildcards.features} --settings {params.settings:q}"
         " --threads {threads} > {log:q} 2>&1"
@@ -120,13 +151,9 @@ rule features:
 
 rule neighbours:
     input:
-        "features/_neighbours.py",
-        f"{FEATURES}/features.npy",
-        f"{FEATURES}/features.json",
-        f"{DATASET}/split.npz",
+        inputs("neighbours"),
     output:
-        f"{FEATURES}/neighbours.npy",
-        f"{FEATURES}/neighbours.json",
+        paths(plan.outputs(Job("neighbours", (PLACE.dataset, PLACE.features)))),
     log:
         "logs/features/{dataset}/{features}.neighbours.log",
     priority: 2
@@ -134,33 +161,31 @@ rule neighbours:
         "environment.yaml"
     threads: workflow.cores
     params:
-        metric=lambda w: experiments.variant("features", w.features, config).neighbours,
+        metric=lambda w: plan.features[w.features].neighbours,
     shell:
         "python -m features neighbours {wildcards.dataset} {wildcards.features} --metric {params.metric}"
         " --threads {threads} > {log:q} 2>&1"
 
 
-# Labels are no input here: that is what makes every method unsupervised. The longest jobs go first, so that none is left alone at the end.
+# Labels are no input here: every method is unsupervised. The longest jobs start first, so that none
+# runs alone at the end.
 rule encode:
     input:
-        lambda w: experiments.variant_sources("methods", w.variant, config),
-        lambda w: experiments.consumed(w.dataset, w.features, w.variant, config),
+        inputs("encode"),
     output:
-        f"{RUN}/codes.npz",
-        f"{RUN}/run.json",
+        paths([RUN.codes, RUN.extras, RUN.record]),
     log:
-        f"{LOG}.log",
-    priority: lambda w: experiments.uses_gpu("methods", w.variant, config)
+        str(RUN.log),
+    priority: lambda w: int(plan.methods[w.variant].uses_gpu)
     group:
-        lambda w: None if workflow.local_exec else experiments.submission(w.dataset, w.features, w.variant, config)
+        submission
     conda:
         "environment.yaml"
     resources:
-        gpu=lambda w: gpu("methods", w.variant),
-        runtime=lambda w, attempt: attempt * (720 if experiments.uses_gpu("methods", w.variant, config) else 15),
+        gpu=lambda w: gpu(plan.methods[w.variant]),
+        runtime=lambda w, attempt: attempt * (720 if plan.methods[w.variant].uses_gpu else 15),
     params:
-        settings=lambda w: experiments.settings_text("methods", w.variant, config),
-        files=lambda w: provenance.fingerprints(experiments.user_files("methods", w.variant, config, w.bits, w.seed)),
+        settings=lambda w: plan.methods[w.variant].entry_text,
     shell:
         "python -m methods {wildcards.dataset} {wildcards.features} {wildcards.variant} {wildcards.bits} {wildcards.seed}"
         " --settings {params.settings:q} --traceback {log:q}.traceback > {log:q} 2>&1"
@@ -168,105 +193,117 @@ rule encode:
 
 rule score:
     input:
-        plugins.relative(plugins.sources("evaluation", "scoring")),
-        lambda w: experiments.scored_inputs(w.dataset, w.features, w.variant, config),
-        f"{DATASET}/labels.npy",
-        f"{DATASET}/split.npz",
+        inputs("score"),
     output:
-        f"{SCORES}/metrics.csv",
-        f"{SCORES}/score.json",
-        f"{SCORES}/histograms.npz",
+        paths([SCORE.metrics, SCORE.histograms, SCORE.record]),
     log:
-        "logs/scores/{dataset}/{features}/{variant}.log",
+        f"logs/{plan.root}/scores/{{dataset}}/{{features}}/{{variant}}.log",
     group:
-        lambda w: None if workflow.local_exec else experiments.submission(w.dataset, w.features, w.variant, config)
+        submission
     conda:
         "environment.yaml"
     params:
-        runs=lambda w: [f"{bits}:{seed}" for bits, seed in experiments.bits_and_seeds(w.variant, config)],
+        root=str(plan.root),
+        runs=lambda w: [f"{run.bits}:{run.seed}" for run in plan.runs_of(plan.score(Place(w.dataset, w.features), w.variant))]
+        or ["0:0"],
     shell:
         "python -m evaluation score {wildcards.dataset} {wildcards.features} {wildcards.variant} --runs {params.runs}"
-        " --threads {threads} > {log:q} 2>&1"
+        " --root {params.root:q} --threads {threads} > {log:q} 2>&1"
 
 
 rule collect:
     input:
-        plugins.relative(plugins.sources("evaluation", "collecting")),
-        experiments.outcomes(config),
+        inputs("collect"),
     output:
-        "results/metrics.csv",
-        report("results/runs.csv", caption="report/templates/runs.rst", category="Data"),
-        report("results/statistics.csv", caption="report/templates/statistics.rst", category="Data"),
-        report("results/comparisons.csv", caption="report/templates/comparisons.rst", category="Data"),
-        "results/experiment.json",
+        f"{plan.root}/metrics.csv",
+        report(f"{plan.root}/runs.csv", caption="report/templates/runs.rst", category="Data"),
+        report(f"{plan.root}/statistics.csv", caption="report/templates/statistics.rst", category="Data"),
+        report(f"{plan.root}/comparisons.csv", caption="report/templates/comparisons.rst", category="Data"),
+        f"{plan.root}/experiment.json",
     log:
-        "logs/collect.log",
+        f"logs/{plan.root}/collect.log",
     conda:
         "environment.yaml"
     params:
         plan=PLAN,
     shell:
-        'python -m evaluation collect --plan "$(< {params.plan})" > {log:q} 2>&1'
+        "python -m evaluation collect --plan {params.plan:q} > {log:q} 2>&1"
 
 
-# Once nothing else is at work: it waits for all runs, and asks for every core.
+# It waits for all runs and asks for every core, so that nothing else is running.
 rule timing:
     input:
-        plugins.relative(plugins.sources("evaluation", "timing")),
-        rules.collect.output,
+        inputs("timing"),
     output:
-        "results/timing.csv",
+        paths(plan.outputs(Job("timing"))),
     log:
-        "logs/timing.log",
+        f"logs/{plan.root}/timing.log",
     conda:
         "environment.yaml"
     threads: workflow.cores
     resources:
-        gpu=lambda w: max(gpu(floor, name) for floor in ("features", "methods") for name in config[floor]),
+        gpu=lambda w: max(gpu(variant) for variant in [*plan.features.values(), *plan.methods.values()]),
         runtime=lambda w, attempt: attempt * 720,
     params:
         plan=PLAN,
     shell:
-        'python -m evaluation timing --plan "$(< {params.plan})" > {log:q} 2>&1'
+        "python -m evaluation timing --plan {params.plan:q} > {log:q} 2>&1"
 
 
 rule report:
     input:
-        plugins.floor_sources("report"),
-        rules.collect.output,
-        rules.timing.output if config["timed"] else [],
+        inputs("report"),
     output:
-        report("results/report/index.html", caption="report/templates/page.rst", category="Page"),
+        report(f"{plan.root}/report/index.html", caption="report/templates/page.rst", category="Page"),
         report(
-            directory("results/report/tables"),
+            directory(f"{plan.root}/report/tables"),
             patterns=["{table}.csv"],
             caption="report/templates/table.rst",
             category="Tables",
             labels={"table": "{table}"},
         ),
         report(
-            directory("results/report/figures"),
+            directory(f"{plan.root}/report/figures"),
             patterns=["{figure}.svg"],
             caption="report/templates/figure.rst",
             category="Figures",
             labels={"figure": "{figure}"},
         ),
+        f"{plan.root}/report/report.json",
     log:
-        "logs/report.log",
+        f"logs/{plan.root}/report.log",
     conda:
         "environment.yaml"
     threads: workflow.cores
+    params:
+        root=str(plan.root),
     shell:
-        "python -m report --threads {threads} > {log:q} 2>&1"
+        "python -m report --results {params.root:q} --threads {threads} > {log:q} 2>&1"
 
 
-# At any time, beside a command that runs as well: snakemake --nolock partial
+# The list of all experiments but the default one: it is rewritten whenever one of them is reported.
+rule experiments:
+    input:
+        f"{plan.root}/report/report.json",
+    output:
+        "results/experiments/index.html",
+    log:
+        "logs/results/experiments.log",
+    conda:
+        "environment.yaml"
+    shell:
+        "python -m report --experiments > {log:q} 2>&1"
+
+
+# At any time, also while another command runs: snakemake --nolock partial
 rule partial:
     log:
-        "logs/partial.log",
+        f"logs/{plan.root}/partial.log",
     conda:
         "environment.yaml"
     params:
         plan=PLAN,
+        root=str(plan.partial_root),
     shell:
-        '(python -m evaluation partial --running --plan "$(< {params.plan})" && python -m report --partial) > {log:q} 2>&1'
+        "(python -m evaluation partial --running --plan {params.plan:q}"
+        " && python -m report --partial --results {params.root:q}) > {log:q} 2>&1"

@@ -20,6 +20,7 @@ DECLARED = {  # attributes of a plugin's class that are read from its source: th
     "needs_files": (bool, "True or False"),
     "sample": (int, "a whole number"),
     "protocols": (tuple, "a tuple of texts"),
+    "reads": (tuple, "a tuple of texts"),
 }
 WORK = {"datasets": ("load",), "features": ("extract",), "methods": ("fit", "encode")}  # functions of a plugin's class
 
@@ -88,14 +89,33 @@ def _parse(floor: str, name: str, modified: int) -> Component:
 
 
 def _tree(path: Path) -> ast.Module:
-    shown = path.relative_to(ROOT)
+    shown = path.relative_to(ROOT).as_posix()
     try:
-        return ast.parse(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+    except OSError as error:  # a folder
+        raise BenchmarkError(f"{shown}: {one_line(error)}: expected Python source in UTF-8") from None
+    return parsed(decoded(content, shown), shown)
+
+
+def decoded(content: bytes, shown: str) -> str:
+    """Return the text of a source file. Raise BenchmarkError, which names the file as `shown`, if it is not UTF-8."""
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BenchmarkError(f"{shown}: {one_line(error)}: expected Python source in UTF-8") from None
+
+
+def parsed(text: str, shown: str) -> ast.Module:
+    """Return the syntax tree of source text. Raise BenchmarkError, which names the file as `shown`, if it cannot be parsed."""
+    try:
+        return ast.parse(text)
     except SyntaxError as error:
         line = f", line {error.lineno}" if error.lineno else ""
         raise BenchmarkError(f"{shown}{line}: {error.msg}") from None
-    except (OSError, ValueError) as error:  # a folder, another encoding
+    except ValueError as error:  # null bytes
         raise BenchmarkError(f"{shown}: {one_line(error)}: expected Python source in UTF-8") from None
+    except (RecursionError, MemoryError):
+        raise BenchmarkError(f"{shown}: an expression is nested too deeply. Divide it into several statements.") from None
 
 
 def _declared(body: list[ast.stmt], where: str) -> dict:
@@ -159,31 +179,6 @@ def _keywords(function: ast.FunctionDef, shown: Path) -> dict:
         except ValueError:
             raise BenchmarkError(f"{shown}: the default of {argument.arg} must be a literal value") from None
     return keywords
-
-
-def sources(floor: str, name: str) -> list[Path]:
-    """The files whose text makes the result of a plugin or job: its own, and what it imports from its floor, networks.py and modules
-    or packages of a user's in the project's folder.
-
-    The rest of the ground shows progress, stores and describes; a change there must not cost a week of training.
-    """
-    pending, found = [_path(floor, name)], set()
-    while pending:
-        path = pending.pop()
-        if path not in found:
-            found.add(path)
-            pending += [file for module in imported_modules(path) for file in _files(module, floor)]
-    return sorted(found)
-
-
-def _files(module: str, floor: str) -> list[Path]:
-    """Files that make the results of a floor, among those that an import of a dotted name runs."""
-    names = module.split(".")
-    if names[0] in {"", *GROUND, *FOLDERS} - {floor, "networks"}:
-        return []
-    shortest = 2 if names[0] == floor and len(names) > 1 else 1  # every import runs a floor's __init__, few need it
-    places = [ROOT.joinpath(*names[:length]) for length in range(shortest, len(names) + 1)]
-    return [file for place in places for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()]
 
 
 def floor_sources(floor: str) -> list[str]:

@@ -1,87 +1,106 @@
-"""Before any work starts: are the user's files there? Each command that reads one is asked; what is missing is listed once."""
+"""Before any work starts: are the user's files there? Each job that reads one checks; missing files are listed once."""
 
 from __future__ import annotations
 
 import functools
-import json
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-import experiments
 from errors import BenchmarkError
-from experiments import DATASET, FEATURES, USER_FILES, WEIGHTS
+from harness.plan import Job, Plan, pretrained_weights
+from harness.stale import State
+from harness.user_data import data_folder, user_file
+from harness.variants import STAGES, USER_FILES, WEIGHTS, Variant
 
 
-def missing_files(config: dict) -> str:
-    """Look for the user's files before any work; each command that finds one missing says so in a line of its own.
+def missing_files(state: State) -> str:
+    """Check the user's files; each job that does not find one prints a line.
 
-    Returns how to go on with what is there, or nothing if all is.
+    Returns
+    -------
+    str
+        How to run what does not need them; empty if no file is missing.
     """
-    failed = [(floor, name) for floor, name in unprepared(config) if _lacks_files(floor, name, config)]
-    return _advice(config, failed) if failed else ""
+    failed = [variant for variant in unprepared(state) if _lacks_files(variant, state.plan)]
+    return _advice(state.plan, failed) if failed else ""
 
 
-def _lacks_files(floor: str, name: str, config: dict) -> bool:
-    keywords = experiments.variant(floor, name, config).keywords
-    if floor == "methods" and (weights := experiments.encoder_weights(keywords)):
-        digest = ["--sha256", keywords["sha256"]] if keywords.get("sha256") else []
-        return _fails("networks", keywords["encoder"], weights, *digest)
-    if floor == "methods":
-        runs = experiments.bits_and_seeds(name, config)
-        files = [path for bits, seed in runs for path in experiments.user_files(floor, name, config, bits, seed)]
-        lacking = [path for path in dict.fromkeys(files) if not Path(path).is_file()]
-        for path in lacking:
-            print(f"methods: {name} needs {path}, which is missing: put it there, or change `path`", file=sys.stderr)
-        return bool(lacking)
-    place = [name, "--check"] if floor == "datasets" else ["check", name]
-    return _fails(floor, *place, "--settings", experiments.settings_text(floor, name, config))
+def unprepared(state: State) -> list[Variant]:
+    """Every data set, extractor and method that reads user files and has results to compute."""
+    plan = state.plan
+    jobs = [job for job in plan.jobs() if job.rule in ("dataset", "features", "encode") and state.problem(job)]
+    variants = dict.fromkeys((variant.stage, variant.name) for job in jobs if _reads_files(variant := _variant(job, plan)))
+    return [getattr(plan, stage)[name] for stage, name in variants]
+
+
+def _variant(job: Job, plan: Plan) -> Variant:
+    if job.rule == "dataset":
+        return plan.datasets[job.key[0]]
+    return plan.features[job.key[1]] if job.rule == "features" else plan.methods[job.key[2]]
+
+
+def _reads_files(variant: Variant) -> bool:
+    if variant.stage == "datasets":
+        return variant.plugin.literals.get("needs_files", True)
+    named = any(variant.params.get(param) for param in (*USER_FILES, WEIGHTS))
+    return named or (variant.stage == "methods" and bool(pretrained_weights(variant)))
+
+
+def _lacks_files(variant: Variant, plan: Plan) -> bool:
+    if variant.stage == "datasets":
+        return _fails("datasets", variant.name, "--check", "--settings", variant.entry_text)
+    if variant.stage == "features":
+        return _fails("features", "check", variant.name, "--settings", variant.entry_text)
+    if weights := pretrained_weights(variant):
+        digest = variant.params.get("sha256")
+        return _fails("networks", variant.encoder, weights, *(["--sha256", digest] if digest else []))
+    return _lacks_codes(variant, plan)
+
+
+def _lacks_codes(variant: Variant, plan: Plan) -> bool:
+    """Whether a file of codes is missing; prints a line for each."""
+    named = [variant.params[param] for param in USER_FILES if isinstance(variant.params.get(param), str)]
+    data = data_folder(plan.data)
+    files = [
+        user_file(path.partition(".mat:")[0] + ".mat" if ".mat:" in path else path, run.bits, run.seed, data)
+        for run in plan.runs
+        if run.variant == variant.name
+        for path in named
+    ]
+    missing = [path for path in dict.fromkeys(files) if not Path(path).is_file()]
+    for path in missing:
+        print(f"methods: {variant.name} needs {path}, which is missing: add the file, or change `path`", file=sys.stderr)
+    return bool(missing)
 
 
 @functools.cache
 def _fails(*command: str) -> bool:
-    """Whether a command of ours fails; one is run once, though several variants may ask for it."""
+    """Whether a command of the project fails; each runs once, though several variants may need it."""
     return subprocess.run([sys.executable, "-m", *command], stdout=subprocess.DEVNULL).returncode != 0
 
 
-def unprepared(config: dict) -> list[tuple[str, str]]:
-    """(floor, name) of every data set, extractor and method that reads files of the user's and is not done as the configuration says."""
-    reading = [("datasets", name, DATASET.format(dataset=name) + "/dataset.json") for name in config["datasets"]]
-    for dataset, name in experiments.grid(config):
-        reading.append(("features", name, FEATURES.format(dataset=dataset, features=name) + "/features.json"))
-    found = [
-        (floor, name) for floor, name, path in reading if _reads_files(floor, name, config) and not _is_made(path, floor, name, config)
-    ]
-    undone = dict.fromkeys(run.variant for run in experiments.runs(config) if not Path(run.folder, "run.json").is_file())
-    found += [("methods", name) for name in undone if _reads_files("methods", name, config)]
-    return list(dict.fromkeys(found))
-
-
-def _reads_files(floor: str, name: str, config: dict) -> bool:
-    found = experiments.variant(floor, name, config)
-    if floor == "datasets":
-        return found.component.literals.get("needs_files", True)
-    named = any(found.keywords.get(keyword) for keyword in (*USER_FILES, WEIGHTS))
-    return named or (floor == "methods" and bool(experiments.encoder_weights(found.keywords)))
-
-
-def _is_made(path: str, floor: str, name: str, config: dict) -> bool:
+def _advice(plan: Plan, failed: Iterable[Variant]) -> str:
+    """What to do about missing files: if possible, what to add to the command to run the rest."""
+    message = "nothing was started: the files named above are missing or damaged"
+    names = {(variant.stage, variant.name) for variant in failed}
+    listed = {stage: list(plan.config[stage]) for stage in STAGES}
+    rest = {
+        stage: [name for name in listed[stage] if (stage, name) not in names and not _all_trials_fail(plan, name, names)]
+        for stage in STAGES
+    }
+    if not all(rest[stage] for stage in STAGES if listed[stage]):
+        return message
     try:
-        made = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(made, dict) and made.get("settings") == json.loads(experiments.settings_text(floor, name, config))
-
-
-def _advice(config: dict, failed: list[tuple[str, str]]) -> str:
-    """What to do about the files of (floor, name) that are missing: at best, what to add to the command to run the rest."""
-    there = {floor: [name for name in config[floor] if (floor, name) not in failed] for floor in ("datasets", "features", "methods")}
-    said = "nothing was started: the files named above are missing or damaged"
-    try:
-        experiments.grid(config | there)
+        Plan.load(plan.config | rest, plan.configfiles)
     except BenchmarkError:
-        return said
-    if not all(there[floor] for floor in there if config[floor]):
-        return said
-    lists = " ".join(f"'{floor}=[{','.join(names)}]'" for floor, names in there.items() if names != config[floor])
-    return f"{said}; to run the rest, add --config {lists} to the command"
+        return message
+    changed = [f"'{stage}=[{','.join(rest[stage])}]'" for stage in STAGES if rest[stage] != listed[stage]]
+    return f"{message}; to run the rest, add --config {' '.join(changed)} to the command"
+
+
+def _all_trials_fail(plan: Plan, name: str, failed: set[tuple[str, str]]) -> bool:
+    """Whether `name` is a method with trials, which all lack their files."""
+    trials = [variant.name for variant in plan.methods.values() if variant.trial and variant.base == name]
+    return bool(trials) and all(("methods", trial) in failed for trial in trials)

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import os
 import platform
 import resource
 import subprocess
 import sys
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import gpus
-from harness.user_data import CACHE
-from experiments import DESCRIPTIONS, ROOT
-from storage import digest, read_json, unchanged, write_json
+from plugins import ROOT
 
-DIGESTS = Path(CACHE, "digests.json")  # of the user's files
 PACKAGES = ("numpy", "scipy", "sklearn", "torch", "numba", "pandas", "PIL")  # as they are imported
 
 GPU_TOLERANCE = 0.05  # of a mean average precision, between two trainings on a GPU with the same seed
@@ -36,56 +31,6 @@ def record(**facts: object) -> dict:
         "machine": {"processor": processor(), "cores": os.cpu_count(), "system": platform.platform()},
         "peak_memory_mib": round(peak_memory_mib(), 1),
     }
-
-
-def digests(paths: Iterable[str | Path]) -> dict[str, str]:
-    """SHA-256 of each file, under its path from the project's root."""
-    found = {}
-    for path in map(Path, paths):
-        name = path.resolve().relative_to(ROOT) if path.resolve().is_relative_to(ROOT) else path
-        found[name.as_posix()] = digest(path)
-    return found
-
-
-def check_arrays(pairs: Iterable[tuple[str, str]]) -> None:
-    """Raise BenchmarkError if an array of a (data set, features) in the cache is not the one that was made: see storage.unchanged.
-
-    Before anything is planned, since Snakemake takes a damaged file for a new one and removes what came of it.
-    """
-    arrays = {"dataset": ("images.npy", "labels.npy", "split.npz"), "features": ("features.npy",), "neighbours": ("neighbours.npy",)}
-    for dataset, features in pairs:
-        for name, pattern in DESCRIPTIONS.items():
-            recorded = Path(pattern.format(dataset=dataset, features=features))
-            for array in (recorded.with_name(file) for file in arrays[name]):
-                if array.is_file() and recorded.is_file():
-                    unchanged(array, recorded)
-
-
-def fingerprints(paths: Iterable[str | Path]) -> list[str]:
-    """What the user's files hold, wherever they lie: SHA-256 of a file, or of the names, sizes and times of change in a folder.
-
-    Empty for what is not there. A file is read again only when its size or time of change differs from when it was last asked for.
-    """
-    return [_of_folder(path) if path.is_dir() else _of_file(path) if path.is_file() else "" for path in map(Path, paths)]
-
-
-def _of_file(path: Path) -> str:
-    known = read_json(DIGESTS) if DIGESTS.is_file() else {}
-    place, seen = str(path.resolve()), [path.stat().st_size, path.stat().st_mtime_ns]
-    if known.get(place, {}).get("seen") != seen:
-        known[place] = {"seen": seen, "sha256": digest(path)}
-        write_json(DIGESTS, known)
-    return known[place]["sha256"]
-
-
-def _of_folder(path: Path) -> str:
-    lines = hashlib.sha256()
-    for folder, folders, files in os.walk(path):
-        folders.sort()
-        for name in sorted(files):
-            status = os.stat(os.path.join(folder, name))
-            lines.update(f"{os.path.relpath(folder, path)}/{name} {status.st_size} {status.st_mtime_ns}\n".encode())
-    return lines.hexdigest()
 
 
 @functools.cache

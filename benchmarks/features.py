@@ -26,9 +26,9 @@ import networks
 import plugins
 import provenance
 import storage
-from harness.user_data import CACHE
 from features.__main__ import write_features
 from features._base import BLOCK, Extractor
+from harness.user_data import CACHE
 
 EXTRACTORS = [name for name in plugins.names("features") if name != "file"]
 WORKED_ON = 3  # blocks that a network really sees, when memory is measured

@@ -6,75 +6,78 @@ import argparse
 import importlib
 import sys
 import warnings
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-import provenance
 import storage
-from datasets import _base, _images
-from errors import raised_by
-from experiments import CACHE, DATASET, BenchmarkError, data_folder, one_line, settings_given
-from plugins import component, sources
+from datasets import _base, _runtime
+from errors import BenchmarkError, one_line, raised_by
+from harness import records
+from harness.plan import Place
+from harness.user_data import CACHE, data_folder
+from harness.variants import Variant, variant_of_text
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m datasets", description=__doc__)
     parser.add_argument("name", help="name in the results: a data set, or dataset-protocol")
-    parser.add_argument("--settings", default=None, help='JSON {"of": plugin, "set": keywords}; default: what `name` stands for')
+    parser.add_argument("--settings", default=None, help='JSON {"of": plugin, "set": parameters}; default: what NAME stands for')
     parser.add_argument("--data", type=Path, default=data_folder(), help="the user's data folder, only read")
     parser.add_argument("--threads", type=int, default=1, help="that decode images")
     parser.add_argument("--check", action="store_true", help="say whether everything is there, downloads included, and prepare nothing")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", module="PIL")  # of flaws that are harmless or, in its next step, an error
     try:
-        settings = settings_given("datasets", arguments.name, arguments.settings)
-        with raised_by(f"datasets/{settings['of']}.py", f"logs/datasets/{arguments.name}.log.traceback"):
-            dataset, collection = load(arguments.name, settings, arguments.data)
+        variant = variant_of_text("datasets", arguments.name, arguments.settings)
+        with raised_by(f"datasets/{variant.plugin.name}.py", f"logs/datasets/{arguments.name}.log.traceback"):
+            made_of = records.of_dataset(variant, arguments.data)
+            dataset, collection = load(variant, arguments.data)
             if arguments.check:
                 print(f"{arguments.name}: {len(collection.images):,} images, all there")
             else:
-                prepare(arguments.name, settings, dataset, collection, arguments.threads)
+                prepare(variant, made_of, dataset, collection, arguments.threads)
     except BenchmarkError as error:
         sys.exit(f"datasets: {one_line(error)}")
 
 
-def load(name: str, settings: dict, data: Path) -> tuple[_base.Dataset, _base.Collection]:
-    """A data set and what it gives, its split checked, before an image file is decoded."""
-    part = component("datasets", settings["of"])
-    dataset = getattr(importlib.import_module(f"datasets.{part.name}"), part.class_name)(**settings["set"])
-    collection = dataset.load(data, Path(CACHE))
-    if settings.get("validation"):
-        collection = _base.validation_part(collection, name)
-    _base.check(collection, name)
+def load(variant: Variant, data: Path) -> tuple[_base.Dataset, _base.Collection]:
+    """Return a data set and its collection, with a valid split, before an image file is decoded."""
+    module = importlib.import_module(f"datasets.{variant.plugin.name}")
+    dataset = getattr(module, variant.plugin.class_name)(**variant.params)
+    collection = _runtime.collect(dataset, data, CACHE, variant.name, variant.validation)
+    _base.check(collection, variant.name)
     return dataset, collection
 
 
-def prepare(name: str, settings: dict, dataset: _base.Dataset, collection: _base.Collection, threads: int) -> None:
-    """Write images.npy, labels.npy, split.npz, names.json (of image files, else none) and dataset.json of one data set, all or none."""
-    with storage.new_folder(DATASET.format(dataset=name)) as folder:
-        storage.write_json(folder / "names.json", {"names": list(getattr(collection.images, "names", ()))})
-        collection = replace(collection, images=_images.write(collection.images, folder / "images.npy", threads))
-        np.save(folder / "labels.npy", collection.labels)
-        np.savez(folder / "split.npz", query=collection.query, database=collection.database, train=collection.train)
-        described = describe(name, settings, dataset, collection)
-        files = {file: storage.digest(folder / file) for file in ("images.npy", "labels.npy", "split.npz")}
-        storage.write_json(folder / "dataset.json", described | {"sha256": files})
-    print(f"{name}: {described['sizes']}, split {described['split_sha256'][:12]}")
+def prepare(
+    variant: Variant, made_of: dict, dataset: _base.Dataset, collection: _base.Collection, threads: int
+) -> None:
+    """Write images.npy, labels.npy, split.npz, names.json and dataset.json of one data set: all or none.
+
+    names.json has the names of image files, and is empty where images are no files of their own.
+    """
+    place = Place(variant.name, "")
+    arrays = (place.images, place.labels, place.split, place.image_names)
+    with storage.new_folder(place.dataset_folder) as folder:
+        storage.write_json(folder / place.image_names.name, {"names": list(getattr(collection.images, "names", ()))})
+        collection = _runtime.write_arrays(collection, folder, threads)
+        described = describe(variant, dataset, collection)
+        digests = {path.name: storage.digest(folder / path.name) for path in arrays}
+        records.write(folder / place.dataset_record.name, made_of, **described, sha256=digests)
+    print(f"{variant.name}: {described['sizes']}, split {described['split_sha256'][:12]}")
     print(f"  duplicate queries: {described['duplicate_queries']}; without a relevant item: {described['queries_without_relevant']}")
     for rule, source in collection.rules:
         print(f"  {rule} ({source})")
 
 
-def describe(name: str, settings: dict, dataset: _base.Dataset, collection: _base.Collection) -> dict:
+def describe(variant: Variant, dataset: _base.Dataset, collection: _base.Collection) -> dict:
     """What a table or a reader needs to know of a prepared data set."""
     labels = collection.labels
     return {
-        "name": name,
-        "label": dataset.label + (", validation" if settings.get("validation") else ""),
+        "name": variant.name,
+        "label": dataset.label + (", validation" if variant.validation else ""),
         "citation": dataset.citation,
-        "settings": settings,
         "version": dataset.version,
         "protocol": getattr(dataset, "protocol", dataset.protocols[0]),
         "rules": [{"rule": rule, "source": source} for rule, source in collection.rules],
@@ -84,7 +87,6 @@ def describe(name: str, settings: dict, dataset: _base.Dataset, collection: _bas
         "duplicate_queries": _base.duplicate_queries(collection),
         "queries_without_relevant": _base.queries_without_relevant(collection),
         "split_sha256": _base.split_digest(collection),
-        "sources": provenance.digests(sources("datasets", settings["of"])),
     }
 
 

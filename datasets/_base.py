@@ -41,12 +41,14 @@ class Dataset:
     """Contract: class attributes and `load`; keywords of `__init__` are its settings, `protocol` among them if it has several.
 
     label: name in tables; citation: key in report/references.bib or None; protocols: names, the default first; version: of its
-    splits, raised whenever one changes; needs_files: whether there is anything to look for before work starts.
+    splits, raised whenever one changes; needs_files: whether there is anything to look for before work starts; reads: files and
+    folders below the data folder that decide the result, besides those that a parameter names; they need not exist.
     """
 
     label: str
     citation: str | None
     needs_files: bool = True
+    reads: tuple[str, ...] = ()
     protocols: tuple[str, ...] = ("default",)
     version: int = 1
 

@@ -46,6 +46,7 @@ class CIFAR10(Dataset):
     """
 
     label, citation = "CIFAR-10", "krizhevsky2009learning"
+    reads = ("cifar-10-batches-py", "cifar-10-python.tar.gz")
     protocols = ("bgan", "1", "2", "54k", "deepbit", "greedyhash", "cibhash")
 
     def __init__(self, *, protocol="bgan"):

@@ -21,6 +21,7 @@ class FashionMNIST(Dataset):
     """
 
     label, citation = "Fashion-MNIST", "xiao2017fashion"
+    reads = ("fashion_mnist",)
 
     def __init__(self):
         pass

@@ -41,6 +41,7 @@ class MIRFlickr(Dataset):
     """
 
     label, citation = "MIRFlickr-25K", "huiskes2008mir"
+    reads = ("mirflickr25k",)
     protocols = ("24", "38", "20015")
 
     def __init__(self, *, protocol="24", subset=False, size=256):

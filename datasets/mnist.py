@@ -21,6 +21,7 @@ class MNIST(Dataset):
     """
 
     label, citation = "MNIST", "lecun1998gradient"
+    reads = ("mnist",)
 
     def __init__(self):
         pass

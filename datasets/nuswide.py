@@ -40,6 +40,7 @@ class NUSWIDE(Dataset):
     """
 
     label, citation = "NUS-WIDE", "chua2009nuswide"
+    reads = ("nuswide",)
     protocols = ("21", "10", "81", "21-list")
 
     def __init__(self, *, protocol="21", images=True, leave_out_missing=False, size=256):

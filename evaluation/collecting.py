@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 
-import provenance
 import storage
 from errors import BenchmarkError
 from evaluation import METRIC_VERSION, scoring, statistics

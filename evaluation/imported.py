@@ -9,9 +9,9 @@ import numpy as np
 import codes
 import evaluation
 import storage
+from errors import BenchmarkError
 from evaluation.metrics import parse
 from harness.plan import Place
-from errors import BenchmarkError
 
 METRICS = ("map", "map_worst", "map_best", "map@1000[found]", "map@5000[found]", "precision@1", "precision@10", "precision@100")
 LEFT_OUT = "queries_left_out"

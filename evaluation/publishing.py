@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 import storage
-from evaluation import METRIC_VERSION, statistics
-from evaluation.stale import source_digests
 from errors import BenchmarkError
+from evaluation import METRIC_VERSION, statistics
+from harness.records import source_digests
 
 PUBLISHED = Path("results/published")
 RUNS, EXPERIMENT = "runs.jsonl.gz", "experiment.json"  # of each folder: every run.json, a line each; the experiment

@@ -16,12 +16,12 @@ import numpy as np
 
 import provenance
 import storage
+from errors import BenchmarkError
 from evaluation.lanes import popcount
 from evaluation.relevance import words
 from harness import records
 from harness.plan import Job, Place, Plan, Run, fields_of
 from harness.stale import State
-from errors import BenchmarkError
 from progress import Progress
 
 COLUMNS = ("dataset", "features", "variant", "bits", "seed", "fit_seconds", "encode_microseconds", "extract_microseconds",

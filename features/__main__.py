@@ -8,7 +8,6 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_variable] = "1"  # before NumPy: blocks of rows are what runs in parallel
 
 import argparse
-import hashlib
 import importlib
 import json
 import sys
@@ -18,26 +17,19 @@ from pathlib import Path
 import numpy as np
 
 import gpus
-import provenance
 import storage
-from errors import raised_by
-from experiments import (
-    CACHE,
-    DATASET,
-    FEATURES,
-    METRICS,
-    BenchmarkError,
-    data_folder,
-    one_line,
-    settings_given,
-)
-from features import _base
+from errors import BenchmarkError, one_line, raised_by
+from features import _base, _runtime
 from features._neighbours import nearest
-from plugins import Component, component, sources
+from harness import records
+from harness.plan import Place
+from harness.user_data import CACHE, data_folder
+from harness.variants import METRICS, Variant, variant_of_text
+from plugins import Component
 from progress import Progress
 
-TIMED = 256  # images whose features `time` computes
-KEPT = 1.0  # seconds of work that a killed job loses at most
+TIMING_IMAGES = 256  # images whose features `time` computes
+CHECKPOINT_SECONDS = 1.0  # of work that a killed job loses at most
 
 
 def main() -> None:
@@ -56,14 +48,14 @@ def main() -> None:
     for command in (extraction, listing, timing, search):
         command.add_argument("features", help="name of the features in the results")
     for command in (extraction, timing, search):
-        command.add_argument("--settings", help='JSON {"of": plugin, "set": keywords}; default: the plugin `features` as it is')
+        command.add_argument("--settings", help='JSON {"of": plugin, "set": parameters}; default: the plugin FEATURES')
         command.add_argument("--data", type=Path, default=data_folder(), help="the user's data folder, only read")
     extraction.add_argument("--threads", type=int, default=1)
     listing.add_argument("--metric", choices=METRICS, default=METRICS[0])
     listing.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     try:
-        maker = chosen(arguments)[0].name if "settings" in arguments else "_neighbours"
+        maker = variant_of(arguments).plugin.name if "settings" in arguments else "_neighbours"
         kept = Path("logs/features", vars(arguments).get("dataset", ""), f"{arguments.features}.log.traceback")
         with raised_by(f"features/{maker}.py", kept):
             arguments.job(arguments)
@@ -72,90 +64,68 @@ def main() -> None:
 
 
 def extract(arguments: argparse.Namespace) -> None:
-    """Write features.npy (n, d) float32 and features.json. A job that was killed goes on where it was."""
-    name, (dataset, output) = arguments.features, folders(arguments)
-    part, settings = chosen(arguments)
-    images = storage.unchanged(dataset / "images.npy", dataset / "dataset.json")
+    """Write features.npy (n, d) float32 and features.json. An interrupted job resumes at its last block."""
+    place, variant = Place(arguments.dataset, arguments.features), variant_of(arguments)
+    images = storage.unchanged(place.images, place.dataset_record)
+    made_of = records.of_features(variant, records.place_digests(place), arguments.data)
     n = len(_base.opened(images))
-    extractor = ready(part, settings, dataset, arguments.data, n, arguments.threads)
+    extractor = ready(variant, place, arguments.data, n, arguments.threads)
     facts = getattr(extractor, "facts_", {})
-    partial = unfinished(part, settings, facts, images)
-    with storage.writing(output):
-        dimensions = write_features(partial, extractor, part, images, n)
-        described = {"name": name, "label": extractor.label, "citation": extractor.citation, "settings": settings, "dimensions": dimensions}
-        described |= {"sha256": storage.digest(partial), **facts, **made_of(part, dataset)}
-        output.mkdir(parents=True, exist_ok=True)
-        partial.replace(output / "features.npy")
-    storage.write_json(output / "features.json", provenance.record(**described))
+    partial = CACHE / "checkpoints" / f"{records.digest_of([made_of, facts])}.npy"
+    with storage.writing(place.features_folder):
+        dimensions = write_features(partial, extractor, variant.plugin, images, n)
+        described = {"name": variant.name, "label": extractor.label, "citation": extractor.citation, "dimensions": dimensions}
+        described |= {"sha256": storage.digest(partial), **facts}
+        place.features_folder.mkdir(parents=True, exist_ok=True)
+        partial.replace(place.features_array)
+    records.write(place.features_record, made_of, **described)
     rows_done(partial).unlink(missing_ok=True)
-    print(f"{name}: {n:,} x {dimensions:,}")
+    print(f"{variant.name}: {n:,} x {dimensions:,}")
 
 
-def ready(part: Component, settings: dict, dataset: Path, data: Path, n: int, threads: int) -> _base.Extractor:
-    """The extractor, on a GPU of its own where it uses one, with what it reads open for n images."""
-    if part.literals.get("uses_gpu"):
+def ready(variant: Variant, place: Place, data: Path, n: int, threads: int) -> _base.Extractor:
+    """Return the extractor, on a GPU of its own if it uses one, with what it reads open for n images."""
+    if variant.uses_gpu:
         gpus.lease()  # before the extractor's module imports torch
-    extractor = built(part, settings)
+    extractor = built(variant)
     extractor.threads = threads
-    if (dataset / "names.json").is_file():
-        extractor.image_names = storage.read_json(dataset / "names.json")["names"]
+    extractor.image_names = storage.read_json(place.image_names)["names"]
     extractor.open(data, n)
     return extractor
 
 
 def time_alone(arguments: argparse.Namespace) -> None:
     """Print {"seconds": a number} for an image, or null where its features come from a file."""
-    dataset, _ = folders(arguments)
-    part, settings = chosen(arguments)
-    if "rows" in part.consumes:
+    place, variant = Place(arguments.dataset, arguments.features), variant_of(arguments)
+    if "rows" in variant.plugin.consumes:
         print(json.dumps({"seconds": None}))
         return
-    images = _base.opened(storage.unchanged(dataset / "images.npy", dataset / "dataset.json"))[:TIMED]
-    extractor = ready(part, settings, dataset, arguments.data, len(images), threads=1)
+    images = _base.opened(storage.unchanged(place.images, place.dataset_record))[:TIMING_IMAGES]
+    extractor = ready(variant, place, arguments.data, len(images), threads=1)
     extractor.extract(images[: extractor.block])  # memory and kernels are there before the clock starts
     started = time.perf_counter()
-    for rows in _base.blocks(len(images), 0, extractor.block):
-        extractor.extract(images[rows])
+    for _ in _runtime.extracted(extractor, variant.plugin.consumes, lambda: images, len(images)):
+        pass
     print(json.dumps({"seconds": (time.perf_counter() - started) / len(images)}))
 
 
 def check(arguments: argparse.Namespace) -> None:
-    built(*chosen(arguments)).check(arguments.data)
-    print(f"{arguments.features}: all there")
+    built(variant_of(arguments)).check(arguments.data)
+    print(f"{arguments.features}: all files found")
 
 
-def chosen(arguments: argparse.Namespace) -> tuple[Component, dict]:
-    """What the source of the extractor that the command asks for says, and its settings."""
-    settings = settings_given("features", arguments.features, arguments.settings)
-    return component("features", settings["of"]), settings
+def variant_of(arguments: argparse.Namespace) -> Variant:
+    return variant_of_text("features", arguments.features, arguments.settings)
 
 
-def built(part: Component, settings: dict) -> _base.Extractor:
-    return getattr(importlib.import_module(f"features.{part.name}"), part.class_name)(**settings["set"])
-
-
-def folders(arguments: argparse.Namespace) -> tuple[Path, Path]:
-    """Where the data set is and where its features go."""
-    place = {"dataset": arguments.dataset, "features": arguments.features}
-    return Path(DATASET.format(**place)), Path(FEATURES.format(**place))
-
-
-def unfinished(part: Component, settings: dict, facts: dict, images: Path) -> Path:
-    """Where rows are written: a name made of all that they are made of, so that a job never goes on from another's."""
-    seen = images.stat()
-    made_of = [settings, facts, provenance.digests(sources("features", part.name)), str(images), seen.st_size, seen.st_mtime_ns]
-    return Path(CACHE, "checkpoints", hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest() + ".npy")
+def built(variant: Variant) -> _base.Extractor:
+    module = importlib.import_module(f"features.{variant.plugin.name}")
+    return getattr(module, variant.plugin.class_name)(**variant.params)
 
 
 def rows_done(partial: Path) -> Path:
     """The file that says how many rows of an unfinished array are written."""
     return partial.with_suffix(".json")
-
-
-def made_of(part: Component, dataset: Path) -> dict:
-    """Digests of the sources and images that features are made of."""
-    images = storage.read_json(dataset / "dataset.json")["sha256"]["images.npy"]
-    return {"sources": provenance.digests(sources("features", part.name)), "images_sha256": images}
 
 
 def write_features(partial: Path, extractor: _base.Extractor, part: Component, images: Path, n: int) -> int:
@@ -167,16 +137,15 @@ def write_features(partial: Path, extractor: _base.Extractor, part: Component, i
     partial.parent.mkdir(parents=True, exist_ok=True)
     done = storage.read_json(rows_done(partial))["rows"] if partial.is_file() and rows_done(partial).is_file() else 0
     dimensions = _base.opened(partial).shape[1] if done else None
-    progress, kept = Progress(part.name, total=n, unit="images", done=done), -KEPT
-    for rows in _base.blocks(n, done, extractor.block):
-        block = extractor.extract(rows if "rows" in part.consumes else _base.opened(images)[rows])
+    progress, kept = Progress(part.name, total=n, unit="images", done=done), -CHECKPOINT_SECONDS
+    for rows, block in _runtime.extracted(extractor, part.consumes, lambda: _base.opened(images), n, done):
         _base.check_block(block, rows, dimensions, part.name)
         dimensions = block.shape[1]
         if not partial.is_file():
             _create(partial, (n, dimensions))
         array = np.lib.format.open_memmap(partial, mode="r+")
         array[rows] = block
-        if time.monotonic() - kept >= KEPT or rows.stop == n:
+        if time.monotonic() - kept >= CHECKPOINT_SECONDS or rows.stop == n:
             array.flush()  # rows are on the disk before they count as done
             storage.write_json(rows_done(partial), {"rows": rows.stop})
             kept = time.monotonic()
@@ -192,19 +161,20 @@ def _create(path: Path, shape: tuple[int, int]) -> None:
 
 
 def neighbours(arguments: argparse.Namespace) -> None:
-    """Write neighbours.npy (n_train, 64) int32, positions within the training images, nearest first, each image itself at the head,
-    and neighbours.json."""
-    dataset, output = folders(arguments)
-    split = storage.unchanged(dataset / "split.npz", dataset / "dataset.json")
+    """Write neighbours.npy (n_train, 64) int32 and neighbours.json.
+
+    Neighbours are positions within the training images, nearest first, each image itself at the head.
+    """
+    place = Place(arguments.dataset, arguments.features)
+    made_of = records.of_neighbours(arguments.metric, records.place_digests(place, "features"))
+    split = storage.unchanged(place.split, place.dataset_record)
     train = np.load(split, allow_pickle=False)["train"]
-    array = storage.unchanged(output / "features.npy", output / "features.json")
-    features = _base.opened(array)[train]
-    with storage.new_file(output / "neighbours.npy") as temporary:
+    array = storage.unchanged(place.features_array, place.features_record)
+    features = _runtime.neighbour_features(_base.opened(array), train)
+    with storage.new_file(place.neighbours_array) as temporary:
         np.save(temporary, nearest(features, threads=arguments.threads, metric=arguments.metric))
-    described = {"sha256": storage.digest(output / "neighbours.npy"), "metric": arguments.metric}
-    described |= {"sources": provenance.digests(sources("features", "_neighbours"))}
-    described |= {"features_sha256": storage.read_json(output / "features.json")["sha256"]}
-    storage.write_json(output / "neighbours.json", provenance.record(**described))
+    digest = storage.digest(place.neighbours_array)
+    records.write(place.neighbours_record, made_of, sha256=digest, metric=arguments.metric)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,12 +48,6 @@ class Extractor:
 def opened(path: Path) -> np.ndarray:
     """An array in a file, memory-mapped to read."""
     return np.load(path, mmap_mode="r", allow_pickle=False)
-
-
-def blocks(n: int, start: int, size: int) -> Iterator[slice]:
-    """Consecutive slices that cover range(start, n)."""
-    for first in range(start, n, size):
-        yield slice(first, min(first + size, n))
 
 
 def check_block(block: np.ndarray, rows: slice, dimensions: int | None, name: str) -> None:

@@ -10,9 +10,9 @@ from torch import Tensor
 
 import networks
 from errors import BenchmarkError
-from harness.user_data import CACHE
 from features._base import Extractor
 from features._batches import device, in_batches, resized
+from harness.user_data import CACHE
 from provenance import device_name
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Iterable
 from pathlib import Path
 
 import plugins
@@ -179,12 +178,9 @@ def of_timing(plan: Plan, runs: dict[str, str]) -> dict:
     }
 
 
-def of_report(files: Iterable[Path]) -> dict:
-    """What a report is made of: its own sources, and the collected files that it reads."""
-    return {
-        "sources": report_digests(),
-        "files": {path.name: storage.digest(path) for path in files},
-    }
+def of_report(read: dict[str, str]) -> dict:
+    """What a report is made of. read: digest of each record that it reads, which has those of tables."""
+    return {"sources": report_digests(), "records": read}
 
 
 def digest_of(facts: object) -> str:

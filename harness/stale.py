@@ -185,8 +185,9 @@ class State:
         return records.of_timing(self.plan, runs)
 
     def _made_of_report(self) -> dict:
-        files = [file.path for file in self.plan.inputs(Job("report"))]
-        return records.of_report(path for path in files if path.parent == self.plan.root)
+        paths = [self.plan.record(Job(rule)) for rule in ("collect", "timing")]
+        read = paths if self.plan.timed else paths[:1]
+        return records.of_report({path.name: self._read(path)[1] for path in read})
 
 
 def _ignore_unknown_files(recorded: dict, expected: dict) -> None:

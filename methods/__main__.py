@@ -9,12 +9,8 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import argparse
 import gc
-import hashlib
 import importlib
-import inspect
-import json
 import mmap
-import random
 import sys
 import time
 from collections.abc import Callable
@@ -26,24 +22,16 @@ import numpy as np
 import gpus
 import provenance
 import storage
-from errors import raised_by
-from experiments import (
-    CACHE,
-    DATASET,
-    FEATURES,
-    IDENTITY,
-    BenchmarkError,
-    Run,
-    described_by,
-    one_line,
-    settings_given,
-    user_file,
-)
-from plugins import Component, component, imported_modules, sources
+from errors import BenchmarkError, one_line, raised_by
+from harness import records
+from harness.identity import sources
+from harness.plan import Run
+from harness.user_data import CACHE, data_folder, user_file
+from harness.variants import Variant, variant_of_text
+from methods import _runtime
+from plugins import Component, imported_modules
 
-BLOCK = 8192  # images encoded at a time
-GATHERED = 512  # rows read at a time that may lie far apart: the system maps up to 64 KiB around each
-SMALLER = ("batch", "image_size", "width", "encoder_size")  # keywords of deep methods that memory grows with
+MEMORY_PARAMS = ("batch", "image_size", "width", "encoder_size")  # parameters that memory grows with
 
 
 def main() -> None:
@@ -52,46 +40,50 @@ def main() -> None:
         parser.add_argument(name, help=f"name of the {name} in the results")
     parser.add_argument("bits", type=int)
     parser.add_argument("seed", type=int)
-    parser.add_argument("--settings", default=None, help='JSON {"of": plugin, "set": keywords}; default: the plugin VARIANT as it is')
+    parser.add_argument("--settings", default=None, help='JSON {"of": plugin, "set": parameters}; default: the plugin VARIANT')
     parser.add_argument("--output", help="folder to write instead of the run's own; nothing is kept of a training that is killed")
     parser.add_argument("--traceback", default=None, help="where the traceback of a method that raises goes; default: the terminal")
     arguments = parser.parse_args()
     gc.disable()  # importing torch, and leaving a process that did, would collect garbage for a second in every run
     try:
         run = Run(arguments.dataset, arguments.features, arguments.variant, arguments.bits, arguments.seed)
-        settings = settings_given("methods", run.variant, arguments.settings)
-        train_and_encode(run, settings, arguments.traceback, arguments.output)
+        variant = variant_of_text("methods", run.variant, arguments.settings)
+        train_and_encode(run, variant, arguments.traceback, arguments.output)
     except BenchmarkError as error:
         sys.exit(f"methods: {one_line(error)}")
     gc.freeze()
 
 
-def train_and_encode(run: Run, settings: dict, traceback_file: str | None, output: str | None = None) -> None:
-    """Write codes.npz and run.json, and extras.npz where the method keeps any, into the run's folder or `output`: all or none.
+def train_and_encode(run: Run, variant: Variant, traceback_file: str | None, output: str | None = None) -> None:
+    """Write codes.npz, extras.npz and run.json into the run's folder or `output`: all or none.
 
-    A folder that cannot be written is found before the work.
+    A folder that cannot be written is found before the work. extras.npz is empty if the method has no extras.
     """
-    dataset, features = (Path(pattern.format(**vars(run))) for pattern in (DATASET, FEATURES))
-    part = component("methods", settings["of"])
-    kept = None if output else checkpoint(run, part, settings, dataset, features)
+    digests = records.place_digests(run.place, *records.consumed_arrays(variant))
+    made_of = records.of_run(run, variant, digests, data_folder())
+    checkpoint = None if output else CACHE / "checkpoints" / f"{records.digest_of(made_of)}.pt"
     with storage.new_folder(output or run.folder) as folder:
-        hasher, codes, coded, measured = learned(part, run, settings["set"], kept, traceback_file)
-        np.savez(folder / "codes.npz", codes=codes, bits=np.int64(run.bits))
-        if hasattr(hasher, "extras_"):
-            np.savez(folder / "extras.npz", **hasher.extras_)
-        facts = describe(run, part, settings["set"], hasher, codes[coded], dataset, features)
-        storage.write_json(folder / "run.json", facts | measured | {"codes_sha256": storage.digest(folder / "codes.npz")})
-    if kept:
-        kept.unlink(missing_ok=True)
+        hasher, codes, coded, measured = learned(variant, run, checkpoint, traceback_file)
+        np.savez(folder / run.codes.name, codes=codes, bits=np.int64(run.bits))
+        np.savez(folder / run.extras.name, **getattr(hasher, "extras_", {}))
+        facts = describe(hasher, codes[coded]) | measured
+        codes_digest = storage.digest(folder / run.codes.name)
+        records.write(folder / run.record.name, made_of, **facts, codes_sha256=codes_digest)
+    if checkpoint:
+        checkpoint.unlink(missing_ok=True)
 
 
-def learned(part: Component, run: Run, keywords: dict, kept: Path | None, traceback_file: str | None) -> tuple:
-    """The fitted method, and what `learn` gives; BenchmarkError for whatever it raises, and where all codes are the same."""
-    leased = gpus.lease() if part.literals.get("uses_gpu") else None
-    with raised_by(f"methods/{part.name}.py", traceback_file, [name for name in SMALLER if name in part.keywords]):
-        hasher = build(part, run, keywords)
+def learned(variant: Variant, run: Run, checkpoint: Path | None, traceback_file: str | None) -> tuple:
+    """Return the fitted method, and what `learn` returns.
+
+    Raises BenchmarkError for whatever the method raises, and if all codes are the same.
+    """
+    part = variant.plugin
+    leased = gpus.lease() if variant.uses_gpu else None
+    with raised_by(f"methods/{part.name}.py", traceback_file, [name for name in MEMORY_PARAMS if name in part.keywords]):
+        hasher = build(part, run, variant.params)
         gc.enable()
-        hasher.checkpoint = kept
+        hasher.checkpoint = checkpoint
         codes, coded, measured = learn(hasher, part, run)
     if leased and str(getattr(hasher, "device_", "cpu")) == "cpu":
         print(f"GPU {leased} is there, but torch cannot use it: trained on the CPU", file=sys.stderr)
@@ -100,38 +92,17 @@ def learned(part: Component, run: Run, keywords: dict, kept: Path | None, traceb
     return hasher, codes, coded, measured
 
 
-def checkpoint(run: Run, part: Component, settings: dict, dataset: Path, features: Path) -> Path:
-    """Where training keeps its state: a name made of all that the run is made of, so that it never goes on from another's."""
-    made_of = [vars(run), settings, identity(part, dataset, features)]
-    return Path(CACHE, "checkpoints", hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest() + ".pt")
-
-
-def identity(part: Component, dataset: Path, features: Path) -> dict:
-    """Digests of the sources, the data set, the features and, where the method reads them, the neighbour lists that a run is made of."""
-    place = {"dataset": dataset.name, "features": features.name}
-    described = {name: storage.read_json(path.format(**place)) for name, path in described_by(part).items()}
-    made_of = {name: {key: described[name].get(key) for key in IDENTITY[name]} for name in described}
-    return {"sources": provenance.digests(sources("methods", part.name))} | made_of
-
-
-def build(part: Component, run: Run, keywords: dict):
-    """The method's object, with the run's seed where it takes one.
-
-    Global generators begin with it too: whatever a method draws, its next run repeats.
-    """
+def build(part: Component, run: Run, params: dict):
+    """Return the method's object, with the run's seed where it takes one, and the global generators seeded."""
     method = getattr(importlib.import_module(f"methods.{part.name}"), part.class_name)
-    seed = {"seed": run.seed} if "seed" in part.keywords else {}
-    seed_generators(part, seed.get("seed", 0))
-    return method(run.bits, **keywords | seed)
+    seed = run.seed if "seed" in part.keywords else None
+    return _runtime.build(method, run.bits, params, seed, torch=uses_torch(part))
 
 
-def seed_generators(part: Component, seed: int) -> None:
-    """Seed the global generators: of Python, of NumPy, and of torch where the method has imported it or is going to."""
-    random.seed(seed)
-    np.random.seed(seed)
+def uses_torch(part: Component) -> bool:
+    """Whether a method has imported torch, or a source of it does so later."""
     imported = {module.partition(".")[0] for path in sources("methods", part.name) for module in imported_modules(path)}
-    if "torch" in imported | sys.modules.keys():
-        importlib.import_module("torch").manual_seed(seed)
+    return "torch" in imported | sys.modules.keys()
 
 
 def learn(hasher, part: Component, run: Run) -> tuple[np.ndarray, slice | np.ndarray, dict]:
@@ -140,26 +111,29 @@ def learn(hasher, part: Component, run: Run) -> tuple[np.ndarray, slice | np.nda
     Codes from the user's files may leave out rows that are neither queries nor database, and do not tell the time that they took.
     Files are opened anew for every block of rows, since all pages touched through a mapping count as memory while it is open.
     """
-    dataset, features = (Path(pattern.format(**vars(run))) for pattern in (DATASET, FEATURES))
-    files = {"images": dataset / "images.npy", "features": features / "features.npy", "neighbours": features / "neighbours.npy"}
-    recorded = {"images": dataset / "dataset.json", "features": features / "features.json", "neighbours": features / "neighbours.json"}
-    split, bits = storage.unchanged(dataset / "split.npz", recorded["images"]), run.bits
-    train, coded = sampled(np.load(split, allow_pickle=False)["train"], part, run.seed), slice(None)
-    opened = {name: partial(_opened, storage.unchanged(files[name], recorded[name])) for name in part.consumes if name != "codes"}
+    place, bits = run.place, run.bits
+    arrays = {
+        "images": (place.images, place.dataset_record),
+        "features": (place.features_array, place.features_record),
+        "neighbours": (place.neighbours_array, place.neighbours_record),
+    }
+    split = storage.unchanged(place.split, place.dataset_record)
+    train = _runtime.training_rows(np.load(split, allow_pickle=False)["train"], part.literals.get("sample"), run.seed)
+    coded = slice(None)
+    opened = {name: partial(_opened, storage.unchanged(*arrays[name])) for name in part.consumes if name != "codes"}
     if "codes" in part.consumes:
         import codes as imported  # here, since other methods need no reader of archives
 
-        paths = [user_file(path, bits, run.seed) for path in (hasher.path, hasher.database_path) if path]
+        named = [path for path in (hasher.path, hasher.database_path) if path]
+        paths = [user_file(path, bits, run.seed, data_folder()) for path in named]
         places = [np.load(split, allow_pickle=False)[name] for name in ("query", "database")]
-        given, coded = imported.of_images(paths, len(_opened(files["features"])), *places, bits)
+        given, coded = imported.of_images(paths, len(_opened(place.features_array)), *places, bits)
         opened["codes"] = lambda: given
-    fitted_on = {
-        name: _read_only(opened[name]() if name == "neighbours" else rows_of(opened[name], train)) for name in _arguments(hasher.fit)
-    }
+    fitted_on = _runtime.training_arrays(hasher.fit, opened, train)
     started = time.perf_counter()
     hasher.fit(**fitted_on)
     fitted = time.perf_counter()
-    codes, ones, encoding = encoded(hasher, {name: opened[name] for name in _arguments(hasher.encode)}, bits, part.name)
+    codes, ones, encoding = encoded(hasher, {name: opened[name] for name in _runtime.arguments(hasher.encode)}, bits, part.name)
     seconds = {"fit_seconds": fitted - started, "encode_seconds": encoding} if "codes" not in opened else {}
     n = len(codes[coded])
     return codes, coded, seconds | {"fitted_rows": len(train), "bit_balance": float(np.minimum(ones, n - ones).mean() / n)}
@@ -168,49 +142,31 @@ def learn(hasher, part: Component, run: Run) -> tuple[np.ndarray, slice | np.nda
 def encoded(hasher, opened: dict[str, Callable[[], np.ndarray]], bits: int, name: str) -> tuple[np.ndarray, np.ndarray, float]:
     """Packed codes uint8 (n, ceil(bits / 8)) of every row of the arrays that the method reads, how many have each bit on, (bits,), and
     the seconds that `encode` took; reading the files is in none of them."""
-    n, seconds = len(next(iter(opened.values()))()), 0.0
-    codes, ones = np.empty((n, -(-bits // 8)), np.uint8), np.zeros(bits, np.int64)
-    for start in range(0, n, BLOCK):
-        rows = {key: _read_only(_in_memory(array()[start : start + BLOCK])) for key, array in opened.items()}
+    ones, seconds = np.zeros(bits, np.int64), 0.0
+
+    def encode(**rows: np.ndarray) -> np.ndarray:
+        nonlocal ones, seconds
+        for array in rows.values():
+            _read_pages(array)
+
         started = time.perf_counter()
         block = hasher.encode(**rows)
         seconds += time.perf_counter() - started
-        ones += checked(block, min(BLOCK, n - start), bits, name).sum(axis=0)
-        codes[start : start + BLOCK] = np.packbits(block, axis=1)
+
+        ones += checked(block, len(next(iter(rows.values()))), bits, name).sum(axis=0)
+        return block
+
+    codes = _runtime.encode(encode, opened, bits)
     return codes, ones, seconds
 
 
-def sampled(train: np.ndarray, part: Component, seed: int) -> np.ndarray:
-    """The training rows that a method is fitted on: all, or a sample of as many as its class says in `sample`, sorted."""
-    limit = part.literals.get("sample", len(train))
-    return train if len(train) <= limit else np.sort(np.random.default_rng(seed).choice(train, limit, replace=False))
-
-
-def rows_of(opened: Callable[[], np.ndarray], rows: np.ndarray) -> np.ndarray:
-    """Rows of an array in a file, in memory."""
-    kept = np.empty((len(rows), *opened().shape[1:]), opened().dtype)
-    for start in range(0, len(rows), GATHERED):
-        kept[start : start + GATHERED] = opened()[rows[start : start + GATHERED]]
-    return kept
-
-
-def _in_memory(rows: np.ndarray) -> np.ndarray:
-    """Rows of a mapped file, every page of them read: after a long training the system may have dropped them."""
+def _read_pages(rows: np.ndarray) -> None:
+    """Read every page of rows in a mapped file: after a long training the system may have dropped them."""
     rows.reshape(-1).view(np.uint8)[:: mmap.PAGESIZE].max()
-    return rows
 
 
 def _opened(path: Path) -> np.ndarray:
     return np.load(path, mmap_mode="r", allow_pickle=False)
-
-
-def _arguments(function) -> list[str]:
-    return list(inspect.signature(function).parameters)
-
-
-def _read_only(array: np.ndarray) -> np.ndarray:
-    array.flags.writeable = False
-    return array
 
 
 def checked(codes: np.ndarray, rows: int, bits: int, name: str) -> np.ndarray:
@@ -221,21 +177,17 @@ def checked(codes: np.ndarray, rows: int, bits: int, name: str) -> np.ndarray:
     return codes
 
 
-def describe(run: Run, part: Component, keywords: dict, hasher, codes: np.ndarray, dataset: Path, features: Path) -> dict:
-    """Everything that made the run, and what its codes look like."""
-    device = getattr(hasher, "device_", "cpu")
-    return provenance.record(
-        run=vars(run),
-        method=part.name,
-        keywords=keywords,
-        **identity(part, dataset, features),
-        device=provenance.device_name(str(device)),
-        repeats=provenance.repeatability(str(device)),
-        threads=1,
-        items=len(codes),
-        distinct_codes=distinct(codes),
+def describe(hasher, codes: np.ndarray) -> dict:
+    """Return what a record states of a run besides what it is made of."""
+    device = str(getattr(hasher, "device_", "cpu"))
+    return {
+        "device": provenance.device_name(device),
+        "repeats": provenance.repeatability(device),
+        "threads": 1,
+        "items": len(codes),
+        "distinct_codes": distinct(codes),
         **getattr(hasher, "facts_", {}),
-    )
+    }
 
 
 def distinct(codes: np.ndarray) -> int:

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING
 
 import storage
 from errors import BenchmarkError, one_line
+from harness import records
+from harness.plan import EXPERIMENTS
 
 if TYPE_CHECKING:
     from report.drawing import Figure
     from report.model import Table
     from report.results import Results
 
-CONTENTS = ("index.html", "report.tex", "tables", "figures", "references.bib")
+CONTENTS = ("index.html", "report.tex", "tables", "figures", "references.bib", "report.json")
 
 
 def main() -> None:
@@ -29,11 +31,17 @@ def main() -> None:
     parser.add_argument("--output", help="folder to write; a report that is there is replaced (default: report in that of --results)")
     parser.add_argument("--partial", action="store_true", help="mark everything as made from the runs that exist")
     parser.add_argument("--threads", type=int, default=1, help="processes that draw figures (default: 1)")
+    parser.add_argument("--experiments", action="store_true", help="write the list of all experiments, results/experiments/index.html")
     arguments = parser.parse_args()
     # Before NumPy is imported: its idle threads would not come along into the processes that draw.
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
     source = Path(arguments.results or ("results/partial" if arguments.partial else "results"))
     try:
+        if arguments.experiments:
+            from report import experiment_list
+
+            experiment_list.write(EXPERIMENTS)
+            return
         write(source, Path(arguments.output or source / "report"), arguments.partial, arguments.threads)
     except BenchmarkError as error:
         sys.exit(f"report: {one_line(error)}")
@@ -64,10 +72,17 @@ def write(source: Path, output: Path, partial: bool = False, processes: int = 1)
         _write_figures(folder / "figures", pictured)
         _write_report(folder / "report.tex", found, built, pictured, [item.key for item in cited])
         shutil.copyfile(references.BIBLIOGRAPHY, folder / "references.bib")
+        records.write(folder / "report.json", records.of_report(_records_read(source, found)))
         (folder / "index.html").write_text(
             page.render(found, built, drawn, trainings, galleries, cited, cost, source, output), encoding="utf-8"
         )
     print(f"{output / 'index.html'}: {len(built)} tables, {len(drawn)} figures")
+
+
+def _records_read(source: Path, found: Results) -> dict[str, str]:
+    """Digests of the records that a report is read from."""
+    names = ["experiment.json", "timing.json"] if found.timing else ["experiment.json"]
+    return {name: storage.digest(source / name) for name in names}
 
 
 def _write_tables(folder: Path, found: Results, built: list[Table]) -> None:

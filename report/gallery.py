@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.image import imsave
 
-import experiments
-from errors import BenchmarkError
+from errors import BenchmarkError, one_line
+from harness.plan import Place
 from report.results import Pair, Results
 
 SPRITES = 1_500_000  # bytes of all thumbnails on a page, which is less than 5 MB
@@ -83,7 +83,7 @@ def _read(path: Path, runs: dict[int, dict]) -> dict:
                 bits: {name: file[f"{bits}bit/seed{run['seed']}/{name}"] for name in ARRAYS} for bits, run in runs.items()
             }
     except UNREADABLE as error:
-        raise BenchmarkError(f"{path} cannot be read ({experiments.one_line(error)}); delete it, and its job scores again") from None
+        raise BenchmarkError(f"{path} cannot be read ({one_line(error)}); delete it, and its job scores again") from None
 
 
 def _gallery(results: Results, pair: Pair, kept: dict[str, dict], budget: int) -> Gallery:
@@ -114,13 +114,13 @@ def _gallery(results: Results, pair: Pair, kept: dict[str, dict], budget: int) -
 
 def _images(pair: Pair) -> tuple[np.ndarray | None, str]:
     """The images of a data set, memory-mapped; None, and why, where there are none."""
-    path = Path(experiments.DATASET.format(dataset=pair.dataset)) / "images.npy"
+    path = Place(pair.dataset, pair.features).images
     if not path.is_file():
         return None, f"the images are not at {path}"
     try:
         images = np.load(path, mmap_mode="r", allow_pickle=False)
     except UNREADABLE as error:
-        raise BenchmarkError(f"{path} cannot be read ({experiments.one_line(error)}); delete it, and its job makes it again") from None
+        raise BenchmarkError(f"{path} cannot be read ({one_line(error)}); delete it, and its job makes it again") from None
     return (images, "") if images.size else (None, "this data set was prepared without images")
 
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import jinja2
 
-import experiments
+from harness.plan import EXPERIMENTS, RESULTS, Score
 from report import claims, summary
 from report.drawing import Figure, legend
 from report.gallery import METHODS, Gallery
@@ -104,7 +104,9 @@ def _command(results: Results) -> str:
     """What makes the scores of a row again, with {commit}, {dataset}, {features} and {variant} to fill in."""
     files = results.experiment.get("configfiles", [])
     given = f" --configfile {shlex.join(files)}" if files else ""
-    return f"git checkout {{commit}}\nsnakemake --cores all {experiments.SCORES}/metrics.csv{given}"
+    root = EXPERIMENTS / results.experiment["name"] if results.experiment["name"] else RESULTS
+    scores = Score(root, "{dataset}", "{features}", "{variant}")
+    return f"git checkout {{commit}}\nsnakemake --cores all {scores.metrics}{given}"
 
 
 def _parameters(keywords: dict) -> str:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+import storage
 from errors import BenchmarkError
 
 METRIC_COLUMNS = ("dataset", "features", "variant", "bits", "seed", "metric", "k", "value")
@@ -25,7 +26,8 @@ CELL_COLUMNS = ("dataset", "features", "variant", "bits", "low", "high")
 TIMING_COLUMNS = ("dataset", "features", "variant", "bits", "fit_seconds", "encode_microseconds", "extract_microseconds",
                   "search_microseconds", "bytes", "database", "device", "processor", "date")  # fmt: skip
 COMPARISON_COLUMNS = ("dataset", "features", "bits", "variant", "other", "significant")
-EXPERIMENT_KEYS = ("partial", "date", "commit", "dirty", "bits", "seeds", "grid", "datasets", "features", "methods", "controls")
+EXPERIMENT_KEYS = ("partial", "name", "sha256", "date", "commit", "dirty", "bits", "seeds", "grid", "datasets", "features", "methods",
+                   "controls")  # fmt: skip
 CURVES = "pr_"  # metrics of this prefix are curves over k: a few hundred values a run, wanted as arrays
 
 
@@ -119,6 +121,7 @@ def read(folder: Path) -> Results:
     Raises BenchmarkError where a file is absent or not what `python -m evaluation collect` writes.
     """
     experiment = _read_experiment(folder / "experiment.json")
+    _check_digests(folder, experiment["sha256"])
     metrics = _read_metrics(folder / "metrics.csv")
     curve = metrics["metric"].str.startswith(CURVES)
     return Results(
@@ -145,6 +148,13 @@ def _read_experiment(path: Path) -> dict:
     for dataset in experiment["datasets"]:
         _tell_apart([(key, entry) for key, entry in experiment["features"].items() if key.startswith(f"{dataset}/")])
     return experiment
+
+
+def _check_digests(folder: Path, digests: dict[str, str]) -> None:
+    """Raise BenchmarkError if a table is not the file that experiment.json describes."""
+    for name, expected in digests.items():
+        if storage.digest(_existing(folder / name)) != expected:
+            raise _broken(folder / name, "was changed after it was written: its SHA-256 is not the one in experiment.json")
 
 
 def _tell_apart(named: list[tuple[str, dict]]) -> None:

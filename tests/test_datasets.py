@@ -172,7 +172,8 @@ def few(tmp_path):
     for name in experiments.GROUND:
         if (experiments.ROOT / f"{name}.py").is_file():
             shutil.copy(experiments.ROOT / f"{name}.py", tmp_path)
-    shutil.copytree(experiments.ROOT / "datasets", tmp_path / "datasets")
+    for folder in ("datasets", "harness"):
+        shutil.copytree(experiments.ROOT / folder, tmp_path / folder)
     source = (
         (experiments.ROOT / "datasets/digits.py")
         .read_text()

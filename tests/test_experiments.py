@@ -15,6 +15,7 @@ import errors
 import experiments
 import plugins
 from experiments import ROOT, BenchmarkError, Run
+from harness import identity
 
 
 def loaded(name="config.yaml", **changes):
@@ -234,7 +235,7 @@ def test_a_plugin_that_cannot_be_read_is_named(plugin, text, message):
     for name in ("mine", "_part"):
         (plugins.ROOT / f"methods/{name}.py").write_bytes(text)
         with pytest.raises(BenchmarkError, match=rf"methods/{name}.py(, |: ){message}"):
-            plugins.sources("methods", name)
+            identity.sources("methods", name)
     with pytest.raises(BenchmarkError, match=r"methods/mine.py(, |: )"):
         plugins.component("methods", "mine")
 
@@ -255,7 +256,7 @@ def test_a_helper_that_cannot_be_read_is_named_before_any_work(tmp_path, monkeyp
 )
 def test_every_form_of_an_import_is_a_source(plugin, imports):
     plugin(imports, "label = 'Mine'")
-    assert [path.name for path in plugins.sources("methods", "mine")] == ["_part.py", "mine.py"]
+    assert [path.name for path in identity.sources("methods", "mine")] == ["_part.py", "mine.py"]
 
 
 @pytest.mark.parametrize(
@@ -285,15 +286,15 @@ def test_what_a_plugin_imports_of_ones_own_is_a_source(plugin, tmp_path, imports
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     plugin(imports, "label = 'Mine'")
-    assert plugins.relative(plugins.sources("methods", "mine")) == sorted(["methods/mine.py", *expected])
+    assert plugins.relative(identity.sources("methods", "mine")) == sorted(["methods/mine.py", *expected])
 
 
 @pytest.mark.parametrize("floor", [*plugins.WORK, "evaluation", "report"])
-def test_the_projects_own_sources_are_of_one_floor_and_the_networks(floor):
+def test_the_projects_own_sources_are_of_one_floor_and_what_decides_results(floor):
     """Results are kept when anything else changes."""
     for path in (ROOT / floor).glob("*.py"):
-        found = plugins.relative(plugins.sources(floor, path.stem))
-        assert {name for name in found if name != "networks.py"} <= {f"{floor}/{other.name}" for other in (ROOT / floor).glob("*.py")}
+        found = plugins.relative(identity.sources(floor, path.stem))
+        assert set(found) - {"networks.py", "codes.py"} <= {f"{floor}/{other.name}" for other in (ROOT / floor).glob("*.py")}
 
 
 def test_a_sample_of_the_training_images_has_no_neighbour_lists(plugin, tmp_path):
@@ -321,10 +322,18 @@ def test_what_a_method_reads_is_what_its_arguments_name():
 
 def test_sources_are_the_file_and_what_it_imports_from_its_floor_and_the_networks():
     def names(method):
-        return [path.name for path in plugins.sources("methods", method)]
+        return [path.name for path in identity.sources("methods", method)]
 
-    assert names("itq") == ["_base.py", "_pca.py", "itq.py"]
-    assert names("bgan") == ["_base.py", "_neighbourhood.py", "_nets.py", "_training.py", "bgan.py", "networks.py"]
+    assert names("itq") == ["_base.py", "_pca.py", "_runtime.py", "itq.py"]
+    assert names("bgan") == [
+        "_base.py",
+        "_neighbourhood.py",
+        "_nets.py",
+        "_runtime.py",
+        "_training.py",
+        "bgan.py",
+        "networks.py",
+    ]
 
 
 def test_any_data_set_has_a_validation_protocol():

@@ -15,7 +15,8 @@ import storage
 from evaluation import controls
 from evaluation.relevance import Relevance
 from experiments import ROOT
-from methods.__main__ import distinct, rows_of, sampled
+from methods.__main__ import distinct
+from methods._runtime import rows_of, training_rows
 
 WITHOUT_TORCH = """
 import runpy, sys
@@ -98,15 +99,16 @@ def test_encoding_holds_a_block_of_features_and_the_codes(tmp_path):
 def test_linear_methods_are_fitted_on_a_sample_of_many_rows():
     train = np.arange(0, 600_000, 2)
     part = plugins.component("methods", "itq")
-    rows = sampled(train, part, seed=3)
-    assert len(rows) == part.literals["sample"] == 200_000
+    limit = part.literals["sample"]
+    rows = training_rows(train, limit, seed=3)
+    assert len(rows) == limit == 200_000
     assert (np.diff(rows) > 0).all()
     assert np.isin(rows, train).all()
-    np.testing.assert_array_equal(rows, sampled(train, part, seed=3))
-    assert (rows != sampled(train, part, seed=4)).any()
+    np.testing.assert_array_equal(rows, training_rows(train, limit, seed=3))
+    assert (rows != training_rows(train, limit, seed=4)).any()
     assert abs(rows.mean() - train.mean()) < 2000, "of all of them"
-    np.testing.assert_array_equal(sampled(train, plugins.component("methods", "bgan"), seed=3), train)
-    np.testing.assert_array_equal(sampled(train[:1000], part, seed=3), train[:1000])
+    np.testing.assert_array_equal(training_rows(train, None, seed=3), train)
+    np.testing.assert_array_equal(training_rows(train[:1000], limit, seed=3), train[:1000])
 
 
 def test_a_sample_is_for_methods_without_neighbours():

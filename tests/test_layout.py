@@ -16,6 +16,7 @@ ALLOWED = {
     "evaluation": {"numpy", "scipy", "numba", "llvmlite", "torch", "pandas"},
     "report": {"numpy", "pandas", "jinja2", "markupsafe", "matplotlib", "yaml"},
 }
+HARNESS_FILES = sorted((ROOT / "harness").rglob("*.py"))
 FLOOR_FILES = [path for floor in ALLOWED for path in sorted((ROOT / floor).rglob("*.py"))]
 
 
@@ -26,13 +27,18 @@ def top_modules(path):
 @pytest.mark.parametrize("path", FLOOR_FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_a_floor_imports_what_its_column_allows(path):
     floor = path.relative_to(ROOT).parts[0]
-    allowed = ALLOWED[floor] | {floor} | set(GROUND) | sys.stdlib_module_names
+    allowed = ALLOWED[floor] | {floor, "harness"} | set(GROUND) | sys.stdlib_module_names
     assert top_modules(path) <= allowed
 
 
 @pytest.mark.parametrize("name", [name for name in GROUND if name not in ("networks", "codes")])
 def test_the_ground_needs_the_standard_library_alone(name):
-    assert top_modules(ROOT / f"{name}.py") <= set(GROUND) | sys.stdlib_module_names
+    assert top_modules(ROOT / f"{name}.py") <= {"harness", *GROUND} | sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("name", ["__init__", "identity"])
+def test_planning_modules_of_the_harness_need_the_standard_library_alone(name):
+    assert top_modules(ROOT / f"harness/{name}.py") <= {"harness", "errors", "plugins"} | sys.stdlib_module_names
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "methods").glob("*.py")), ids=lambda path: path.name)
@@ -57,7 +63,7 @@ def test_planning_imports_nothing_heavy():
 def test_the_network_is_reached_by_one_module():
     """And nothing that the default experiment reads asks for it: see test_experiments.py."""
     reaching = {"urllib.request", "http.client", "socket", "ssl", "ftplib", "requests", "httpx", "torch.hub", "torchvision"}
-    for path in [*ROOT.glob("*.py"), *FLOOR_FILES]:
+    for path in [*ROOT.glob("*.py"), *HARNESS_FILES, *FLOOR_FILES]:
         assert bool(plugins.imported_modules(path) & reaching) == (path.name == "downloads.py"), path
 
 
@@ -70,7 +76,7 @@ def test_every_plugin_can_be_read_without_importing_it(floor):
 
 def test_functions_are_short():
     """No function longer than sixty lines: one that is does several things."""
-    for path in [*ROOT.glob("*.py"), *FLOOR_FILES]:
+    for path in [*ROOT.glob("*.py"), *HARNESS_FILES, *FLOOR_FILES]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef):
                 assert node.end_lineno - node.lineno < 60, f"{path}: {node.name}"

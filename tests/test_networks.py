@@ -14,6 +14,7 @@ import networks
 import plugins
 from experiments import ROOT, BenchmarkError
 from features.squeezenet1_1_pool import SqueezeNet11Pool
+from harness import identity
 from storage import digest, write_json
 
 # Parameters as the pages of the official weights give them, tensors of the official files, and dimensions of the usual features.
@@ -261,7 +262,7 @@ def test_an_extractor_names_the_official_file_and_follows_the_networks(name):
     part = plugins.component("features", name)
     assert part.keywords["weights"] == f"weights/{networks.OFFICIAL[part.literals['network']]}"
     assert part.literals["uses_gpu"] is True
-    assert ROOT / "networks.py" in plugins.sources("features", name)
+    assert ROOT / "networks.py" in identity.sources("features", name)
 
 
 @pytest.mark.data

@@ -60,7 +60,7 @@ class Collected(Copy):
         values, runs = (rows_of(self.folder / f"results/partial/{name}.csv") for name in ("metrics", "runs"))
         return {row["variant"] for row in values}, {row["variant"]: row["message"] for row in runs}
 
-    def append(self, name, text="\n# edited\n"):
+    def append(self, name, text="\n_EDITED = 1\n"):
         path = self.folder / name
         path.write_text(path.read_text() + text)
 

@@ -1,0 +1,1 @@
+"""Core modules that every stage may import."""

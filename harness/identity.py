@@ -1,0 +1,411 @@
+"""Digests that identify results: of the meaning of source files, and of which files they consist.
+
+A source file is identified by a canonical walk of its syntax tree. The walk leaves out what cannot
+change a result: docstrings, comments, layout, annotations and imports of the core. It gives the
+same text under every supported version of Python. Standard library only.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import plugins
+from errors import BenchmarkError
+
+# Increase this with every change of the walk: digests of different walks are not comparable.
+WALK_VERSION = 1
+
+# Top-level modules of the core. A name stays here after its module has moved or gone, so that the
+# digest of an older text remains what it was.
+CORE = frozenset(
+    {
+        *("harness", "errors", "plugins", "experiments", "preflight", "provenance", "gpus"),
+        *("storage", "progress", "downloads", "networks", "codes"),
+    }
+)
+
+# Core modules that decide results: they are sources of whatever imports them.
+DECISIVE_MODULES = ("networks", "codes")
+
+# Fields of syntax nodes that no result depends on, or that differ between versions of Python.
+IGNORED_FIELDS = ("annotation", "returns", "type_comment", "kind", "ctx", "type_params")
+
+# Names whose import affects annotations alone.
+ANNOTATION_IMPORTS = {"typing": "TYPE_CHECKING", "__future__": "annotations"}
+
+
+def source_digest(path: Path) -> str:
+    """Return the digest of a source file.
+
+    Parameters
+    ----------
+    path : Path
+        A Python file, identified by its syntax tree, or any other file, identified by its bytes.
+
+    Returns
+    -------
+    str
+        ``ast1:`` (with the version of the walk) or ``bytes:``, and a SHA-256 in hexadecimal.
+
+    Raises
+    ------
+    BenchmarkError
+        If the file cannot be read or parsed.
+    """
+    path = Path(path).absolute()
+    try:
+        status = path.stat()
+        return _digest_of(path, status.st_mtime_ns, status.st_size)
+    except OSError as error:
+        raise BenchmarkError(f"{_name(path)} cannot be read: {error.strerror}") from None
+
+
+@functools.cache
+def _digest_of(path: Path, modified: int, size: int) -> str:
+    content = path.read_bytes()
+    if path.suffix != ".py":
+        return "bytes:" + hashlib.sha256(content).hexdigest()
+    return _digest_of_text(plugins.decoded(content, _name(path)), _name(path))
+
+
+def text_digest(text: str) -> str:
+    """Return the digest of Python source text, equal to that of a file with this text.
+
+    Parameters
+    ----------
+    text : str
+        Source text, for example the output of ``git show``.
+
+    Returns
+    -------
+    str
+        ``ast1:`` (with the version of the walk) and a SHA-256 in hexadecimal.
+
+    Raises
+    ------
+    BenchmarkError
+        If the text cannot be parsed.
+    """
+    return _digest_of_text(text, "source text")
+
+
+def _digest_of_text(text: str, shown: str) -> str:
+    tree = plugins.parsed(text, shown)
+    try:
+        walked = canonical_text(tree)
+    except ValueError as error:
+        raise BenchmarkError(f"{shown}: a constant cannot be written: {error}") from None
+    return f"ast{WALK_VERSION}:" + hashlib.sha256(walked.encode("ascii")).hexdigest()
+
+
+def digests(paths: Iterable[str | Path]) -> dict[str, str]:
+    """Return the digest of each file.
+
+    Parameters
+    ----------
+    paths : iterable of str or Path
+        Files of the project.
+
+    Returns
+    -------
+    dict of str to str
+        Path relative to the project's root (with ``/``) to `source_digest`, sorted by path.
+    """
+    found = {_name(path): source_digest(path) for path in map(Path, paths)}
+    return dict(sorted(found.items()))
+
+
+def _name(path: Path) -> str:
+    """Path relative to the project's root; a file outside it keeps its path."""
+    for candidate in (path, path.resolve()):
+        if candidate.is_relative_to(plugins.ROOT):
+            return candidate.relative_to(plugins.ROOT).as_posix()
+    return path.as_posix()
+
+
+# The canonical walk:
+#
+#   x: int = f(1)    ->    Assign(targets=[Name(id=str:'x';),];value=Call(func=...;args=[...];);)
+#
+# Every field has its name and every text is quoted, so two different trees never give one text.
+# Recursion would fail on deep expressions. Instead, a stack holds what is still to be written, the
+# next item last: finished text (str), a syntax node or a list of nodes.
+def canonical_text(tree: ast.AST) -> str:
+    """Return the meaning of a syntax tree as ASCII text.
+
+    Parameters
+    ----------
+    tree : ast.AST
+        A module, as `ast.parse` returns it.
+
+    Returns
+    -------
+    str
+        The text of which `text_digest` is the SHA-256.
+
+    Raises
+    ------
+    ValueError
+        If an integer constant has more digits than Python writes.
+    """
+    written, pending = [], [(tree, False)]
+    while pending:
+        item, in_class = pending.pop()
+        if isinstance(item, str):
+            written.append(item)
+            continue
+        if isinstance(item, list):
+            parts = _list_parts(item)
+        else:
+            parts = _node_parts(item, in_class)
+            in_class = _class_scope(item, in_class)
+        pending.extend((part, in_class) for part in reversed(parts))
+    return "".join(written)
+
+
+def _class_scope(node: ast.AST, in_class: bool) -> bool:
+    """Whether the statements directly below a node belong to the body of a class."""
+    if isinstance(node, ast.ClassDef):
+        return True
+    return in_class and not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+
+
+def _list_parts(items: list) -> list:
+    parts = ["["]
+    for item in items:
+        # None has a position here: no key in {**more}, no default of a keyword-only argument.
+        parts += [_scalar(item) if _is_scalar(item) else item, ","]
+    return [*parts, "]"]
+
+
+def _node_parts(node: ast.AST, in_class: bool) -> list:
+    if isinstance(node, ast.Constant):
+        return [f"Constant({_scalar(node.value)})"]
+    kind, parts = type(node).__name__, []
+    fields = dict(ast.iter_fields(node))
+    if isinstance(node, ast.JoinedStr):
+        fields = {"values": _joined(node.values)}
+    if isinstance(node, ast.AnnAssign) and not _class_scope(node, in_class):
+        kind, fields = "Assign", {"targets": [node.target], "value": node.value}
+    for name, value in fields.items():
+        if isinstance(value, list):
+            value = list(_statements(value, _class_scope(node, in_class)))
+        if name in IGNORED_FIELDS or value is None or value == []:
+            continue
+        parts += [f"{name}=", _scalar(value) if _is_scalar(value) else value, ";"]
+    return [f"{kind}(", *parts, ")"]
+
+
+def _is_scalar(value: object) -> bool:
+    return not isinstance(value, (ast.AST, list))
+
+
+def _scalar(value: object) -> str:
+    return f"{type(value).__name__}:{value!a}"
+
+
+def _joined(values: list[ast.expr]) -> list[ast.expr]:
+    """Parts of an f-string, where versions of Python divide the texts in different ways."""
+    parts, text = [], ""
+    for value in values:
+        if isinstance(value, ast.Constant):
+            text += value.value
+            continue
+        if text:
+            parts.append(ast.Constant(text))
+        parts.append(value)
+        text = ""
+    return [*parts, ast.Constant(text)] if text else parts
+
+
+def _statements(items: list, in_class: bool) -> Iterator[object]:
+    """The items of a list without the statements that no result depends on."""
+    pending = list(reversed(items))
+    while pending:
+        item = pending.pop()
+        if isinstance(item, ast.If) and _is_type_checking(item.test):
+            pending.extend(reversed(item.orelse))
+        elif isinstance(item, (ast.Import, ast.ImportFrom)):
+            names = _counted_names(item)
+            if names == item.names:
+                yield item
+            elif names:
+                yield type(item)(**dict(ast.iter_fields(item)) | {"names": names})
+        elif not _is_ignored(item, in_class):
+            yield item
+
+
+def _is_type_checking(test: ast.expr) -> bool:
+    if isinstance(test, ast.Attribute) and isinstance(test.value, ast.Name):
+        return (test.value.id, test.attr) == ("typing", "TYPE_CHECKING")
+    return isinstance(test, ast.Name) and test.id == "TYPE_CHECKING"
+
+
+def _counted_names(statement: ast.Import | ast.ImportFrom) -> list[ast.alias]:
+    """The names of an import that are not from the core and not for annotations alone."""
+    if isinstance(statement, ast.Import):
+        return [alias for alias in statement.names if not _in_core(alias.name)]
+    if statement.level:
+        return statement.names
+    if _in_core(statement.module):
+        return []
+    ignored = ANNOTATION_IMPORTS.get(statement.module)
+    return [alias for alias in statement.names if alias.name != ignored]
+
+
+def _in_core(module: str) -> bool:
+    return module.partition(".")[0] in CORE
+
+
+def _is_ignored(item: object, in_class: bool) -> bool:
+    """Whether a statement is `pass`, a docstring or an annotation outside a class."""
+    if isinstance(item, ast.AnnAssign):
+        return item.value is None and not in_class
+    if isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant):
+        return isinstance(item.value.value, str)
+    return isinstance(item, ast.Pass)
+
+
+def sources(stage: str, name: str) -> list[Path]:
+    """Return the files whose meaning decides the result of a plugin or job.
+
+    These are its own file and what it imports, directly or not, from its stage, from
+    `DECISIVE_MODULES` and from the user's modules beside the stages. ``_runtime.py`` of the stage
+    is always one of them, and ``codes.py`` for a method that consumes ``codes``. Other core
+    modules store, describe and show progress: a change there must not cost a week of training.
+
+    Parameters
+    ----------
+    stage : str
+        Folder of the stage: ``datasets``, ``features``, ``methods``, ``evaluation`` or ``report``.
+    name : str
+        Name of the file in this folder, without ``.py``.
+
+    Returns
+    -------
+    list of Path
+        Absolute paths, sorted.
+
+    Raises
+    ------
+    BenchmarkError
+        If one of the files cannot be parsed.
+    """
+    pending, found = [plugins.ROOT / stage / f"{name}.py", *_implied_sources(stage, name)], set()
+    while pending:
+        path = pending.pop()
+        if path not in found:
+            found.add(path)
+            pending += _imported_files(path, stage)
+    return sorted(found)
+
+
+def _implied_sources(stage: str, name: str) -> list[Path]:
+    """Sources that a plugin does not import: the job's command calls them for it."""
+    runtime = plugins.ROOT / stage / "_runtime.py"
+    files = [runtime] if runtime.is_file() else []
+    if stage == "methods" and name in plugins.names(stage):
+        consumed = plugins.component(stage, name).consumes
+        files += [plugins.ROOT / "codes.py"] if "codes" in consumed else []
+    return files
+
+
+def _imported_files(path: Path, stage: str) -> list[Path]:
+    """Files that decide the results of a stage, among those that the imports of a file run."""
+    from_core = Path(_name(path).partition("/")[0]).stem in CORE
+    followed = set() if from_core else {stage, *DECISIVE_MODULES}
+    excluded = {"", *CORE, *plugins.FOLDERS} - followed
+
+    files = []
+    for module in plugins.imported_modules(path):
+        parts = module.split(".")
+        if parts[0] in excluded:
+            continue
+        # Every import from a stage runs the stage's __init__, but few need it.
+        shortest = 2 if parts[0] == stage and len(parts) > 1 else 1
+        for length in range(shortest, len(parts) + 1):
+            place = plugins.ROOT.joinpath(*parts[:length])
+            files += [place.with_suffix(".py"), place / "__init__.py"]
+    return [file for file in files if file.is_file()]
+
+
+# Keys that only group the facts below them. The name of a fact says more.
+GROUPS = ("sources", "keywords", "params", "settings", "set", "run", "inputs", "sha256")
+
+
+def difference(recorded: Mapping, expected: Mapping) -> str:
+    """Return in one phrase the first difference between two nested dictionaries of facts.
+
+    Parameters
+    ----------
+    recorded, expected : dict
+        Facts that a result was made with, and those of the present. A key whose value is None
+        counts as absent. Lists and tuples with equal items are equal.
+
+    Returns
+    -------
+    str
+        For example ``methods/itq.py has changed`` or ``iterations was 50, now 49``; empty if the
+        facts are equal. Expected keys come first, in their order.
+    """
+    return _difference(_plain(recorded), _plain(expected), ())
+
+
+def _plain(fact: object) -> object:
+    """A fact without keys whose value is None, and with lists for tuples."""
+    if isinstance(fact, Mapping):
+        return {key: _plain(value) for key, value in fact.items() if value is not None}
+    return [_plain(item) for item in fact] if isinstance(fact, (list, tuple)) else fact
+
+
+def _difference(recorded: dict, expected: dict, path: tuple[str, ...]) -> str:
+    for key in {**expected, **recorded}:
+        before, now = recorded.get(key), expected.get(key)
+        if before == now:
+            continue
+        if isinstance(before, dict) and isinstance(now, dict):
+            return _difference(before, now, (*path, key))
+        return _phrase((*path, str(key)), before, now)
+    return ""
+
+
+def _phrase(path: tuple[str, ...], before: object, now: object) -> str:
+    """The difference of one fact in words."""
+    groups = [key for key in path[:-1] if key not in GROUPS]
+    fact = "content" if path[-1] == "sha256" and groups else path[-1]
+    name = ": ".join([*groups, fact])
+
+    kinds = _digest_kind(before), _digest_kind(now)
+    if "sources" in path[:-1] and before is None:
+        return f"{name} is a new source"
+    if "sources" in path[:-1] and now is None:
+        return f"{name} is no longer a source"
+    if before is None and (isinstance(now, dict) or kinds[1]):
+        return f"the record has no {name}"
+    if all(kinds) and kinds[0] != kinds[1]:
+        return f"{name} was recorded with a digest {kinds[0]}, now {kinds[1]}"
+    if all(kinds):
+        return f"{name} has changed"
+
+    texts = _short(before), _short(now)
+    if texts[0] == texts[1]:
+        texts = repr(before), repr(now)
+    return f"{name} was {texts[0]}, now {texts[1]}"
+
+
+def _digest_kind(value: object) -> str:
+    """What a digest is of, as ``ast1`` or ``bytes``; ``sha256`` without a prefix; else empty."""
+    if not isinstance(value, str):
+        return ""
+    kind, _, digest = value.rpartition(":")
+    is_digest = len(digest) == 64 and set(digest) <= set("0123456789abcdef")
+    return (kind or "sha256") if is_digest else ""
+
+
+def _short(value: object) -> str:
+    text = "not set" if value is None else str(value)
+    return text if len(text) <= 40 else text[:12] + "..."

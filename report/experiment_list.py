@@ -1,0 +1,52 @@
+"""The list of all experiments, results/experiments/index.html: one row with a link per report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jinja2
+
+import storage
+from harness import records
+
+TEMPLATES = Path(__file__).with_name("templates")
+
+
+def write(folder: Path) -> None:
+    """Write index.html into the folder that has one folder per experiment.
+
+    Raises
+    ------
+    BenchmarkError
+        If a record cannot be read.
+    """
+    reports = sorted(folder.glob("*/report/index.html"))
+    rows = [_row(folder, report) for report in reports]
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    page = environment.get_template("experiments.html.j2").render(rows=rows, style=style)
+    with storage.new_file(folder / "index.html") as temporary:
+        temporary.write_text(page.lstrip(), encoding="utf-8")
+    print(f"{folder / 'index.html'}: {len(rows)} experiments")
+
+
+def _row(folder: Path, report: Path) -> dict:
+    """What the list shows of one experiment."""
+    experiment = records.read(report.parents[1] / "experiment.json")
+    lengths = [str(bits) for bits in experiment["bits"]]
+    return {
+        "name": report.parents[1].name,
+        "address": report.relative_to(folder).as_posix(),
+        "datasets": ", ".join(dataset["label"] for dataset in experiment["datasets"].values()),
+        "methods": len(experiment["methods"]),
+        "bits": ", ".join(lengths),
+        "seeds": len(experiment["seeds"]),
+        "date": experiment["date"][:10],
+        "command": " ".join(experiment["configfiles"]),
+    }
