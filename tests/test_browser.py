@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from test_report import DIGITS, METHODS, write_extras, write_results
+from builders import DIGITS, METHODS, write_extras, write_results
 
 from experiments import ROOT
 from report import __main__ as command

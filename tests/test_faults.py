@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_workflow import Copy
+from builders import Copy
 
 import methods.__main__ as training
 import provenance

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from test_report import write_extras, write_results
+from builders import write_extras, write_results
 
 from experiments import ROOT
 from report import drawing, figures, results, spreadsheets, summary, tables

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import DIGITS, METHODS, Page, picture, write_results
 from PIL import Image
-from test_report import DIGITS, METHODS, Page, picture, write_results
 
 from evaluation import inspection
 from evaluation.histograms import hamming
@@ -19,11 +19,6 @@ from report import __main__ as command
 from report import distances, figures, gallery, results
 
 QUERIES, DATABASE = 30, 200
-
-
-@pytest.fixture
-def undrawn(monkeypatch):
-    monkeypatch.setattr(figures, "draw", lambda *_: [])
 
 
 def experiment(root, *, side=8, methods=METHODS, bits=(16, 32), grid=(DIGITS,), images=True, **options):

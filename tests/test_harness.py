@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from test_workflow import Copy
+from builders import Copy
 
 import experiments
 import plugins

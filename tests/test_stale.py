@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 import yaml
-from test_workflow import Copy, rows_of
+from builders import Copy, rows_of
 
 import experiments
 import storage

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_workflow import Copy, rows_of
+from builders import Copy, rows_of
 
 from evaluation import timing
 from evaluation.relevance import words

@@ -12,11 +12,10 @@ import jsonschema
 import numpy as np
 import pytest
 import yaml
+from builders import Copy, damaged, rows_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.io import savemat
-from test_own_images import damaged
-from test_workflow import Copy, rows_of
 
 import codes
 import experiments
