@@ -312,12 +312,12 @@ def built(folder):
 
 
 class Page(HTMLParser):
-    """What a browser would load, link to and show."""
+    """What a browser would load, link to and show of a file, or of a part of a page as text."""
 
-    def __init__(self, path):
+    def __init__(self, page: Path | str):
         super().__init__(convert_charrefs=True)
         self.ids, self.links, self.loaded, self.tags, self.text = [], [], [], [], []
-        self.feed(path.read_text(encoding="utf-8"))
+        self.feed(page if isinstance(page, str) else page.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag, attributes):
         self.tags.append(tag)

@@ -8,11 +8,14 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from builders import DIGITS, Copy, write_extras, write_results
 
 from report import __main__ as command
-from report import figures
+from report import figures, training
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 def pytest_configure(config):
@@ -60,7 +63,7 @@ def complete(build_once):
     def write(root):
         folder = root / "results"
         broken = {("itq", 32, 1): "failed", ("bgan", 32, 0): "failed", ("bgan", 32, 1): "missing", ("bgan", 32, 2): "missing"}
-        write_results(folder, grid=(DIGITS, ("cifar10", "vgg19_fc7")), broken=broken, distinct={("lsh", 16, 0): 3})
+        write_results(folder, grid=(DIGITS, ("cifar10", "vgg19_fc7")), broken=broken, distinct={("lsh", 16, 0): 3, ("bgan", 16, 1): 3})
         write_extras(folder, "lsh")
         write_extras(folder, "lsh", pair=("cifar10", "vgg19_fc7"), sampled=None)
         command.write(folder, folder / "report")
@@ -68,7 +71,34 @@ def complete(build_once):
     return build_once("complete", write) / "results/report"
 
 
+@pytest.fixture(scope="session")
+def plain(build_once):
+    """A report without figures of one data set in which nothing went wrong. A run has extras, none of which the page shows."""
+
+    def write(root):
+        folder = write_results(root / "results", configfiles=["config/my own.yaml"])
+        write_extras(folder, "bgan", **dict.fromkeys(["curves", "curve_names", *training.PICTURES]), attention=np.ones(3))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(figures, "draw", lambda *_: [])
+            command.write(folder, folder / "report")
+
+    return build_once("plain", write) / "results/report"
+
+
 @pytest.fixture
 def undrawn(monkeypatch):
     """Figures are slow, and most tests are of the rest."""
     monkeypatch.setattr(figures, "draw", lambda *_: [])
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A Chromium driven by Playwright. Each test opens a context of its own."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, of requirements-test.txt")
+    program = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if program is None:
+        pytest.skip(f"needs one of {', '.join(CHROMIUM)} on the path, as of Debian's package chromium")
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        yield started
+        started.close()

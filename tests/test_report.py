@@ -38,6 +38,7 @@ from experiments import BenchmarkError
 from report import __main__ as command
 from report import cells as cells_of_tables
 from report import declarations, drawing, figures, harness, latex, references, results, summary, tables, training
+from report import page as rendering
 from report.declarations import Value
 from report.model import Cell, Row
 
@@ -87,7 +88,7 @@ def test_cells_without_all_their_runs_say_so(tmp_path):
     assert "4/5 beside a mean: over the 4 of 5 seeds that are done" in five.caption
 
 
-def test_a_near_collapse_stays_in_the_mean_and_is_marked(tmp_path, undrawn):
+def test_a_near_collapse_stays_in_the_mean_and_is_marked(tmp_path):
     few = {("itq", 16, 0): 89, ("itq", 16, 1): 90, ("itq", 32, 1): 2, ("itq", 32, 2): 1}  # 5 % of 1797 is 89.85
     few |= {("pcah", 16, 0): 1} | {("lsh", 16, seed): 5 for seed in SEEDS}
     values = {"lsh": 0.2, "pcah": 0.3, "itq": 0.9, "bgan": 0.4}
@@ -114,9 +115,8 @@ def test_a_near_collapse_stays_in_the_mean_and_is_marked(tmp_path, undrawn):
     source = latex.render(found["map"], [])
     assert r"0.905{\scriptsize$\,\pm\,$0.007}\textsuperscript{2/3,\,c\,1/2} &" in source
     assert r"PCAH & 0.300\textsuperscript{c} & " in source
-    command.write(folder, folder / "report")
-    page = (folder / "report/index.html").read_text(encoding="utf-8")
-    assert '<span class="seeds">2/3</span> <sup><abbr title="near-collapse in 1 of 2 seeds">c 1/2</abbr></sup></td>' in page
+    shown = rendering._environment().get_template("table.html.j2").module.cell(cells(found["map-at-1000"], "itq")[0], "number", {})
+    assert '<span class="seeds">2/3</span> <sup><abbr title="near-collapse in 1 of 2 seeds">c 1/2</abbr></sup></td>' in shown
 
 
 @pytest.mark.parametrize(("bits", "distinct", "collapsed"), [(12, 2185, False), (12, 204, True), (48, 2999, True), (48, 3000, False)])
@@ -126,16 +126,18 @@ def test_a_near_collapse_is_of_the_codes_that_there_could_be(bits, distinct, col
     assert bool(cells_of_tables._collapse([run])) == collapsed
 
 
-def test_the_summary_says_that_a_best_method_collapsed(tmp_path, undrawn):
+def test_the_summary_says_that_a_best_method_collapsed(tmp_path, complete):
     folder = write_results(
         tmp_path / "results", distinct={("itq", 16, 1): 3, ("lsh", 16, 1): 3}, map_of=lambda name, bits, seed: {"itq": 0.9}.get(name, 0.3)
     )
     assert cells(built(folder)["map"], "itq")[0].best
-    command.write(folder, folder / "report")
-    text = " ".join("".join(Page(folder / "report/index.html").text).split())
-    assert "16 bits ITQ 0.900 ± 0.000 (ITQ: near-collapse in 1 of 3 seeds)" in text
-    assert text.count("(ITQ: near-collapse") == 1
-    assert "LSH: near-collapse" not in text
+    ((_, bests),) = summary.best_methods(results.read(folder))
+    assert [(best.bits, best.labels, printed(best.cell)) for best in bests] == [(bits, ["ITQ"], "0.900 ± 0.000") for bits in (16, 32)]
+    assert [best.collapsed for best in bests] == [["ITQ: near-collapse in 1 of 3 seeds"], []]
+    text = " ".join("".join(Page(complete / "index.html").text).split())
+    shown = re.findall(r"16 bits BGAN [\d.]+ ± [\d.]+ \(BGAN: near-collapse in 1 of 3 seeds\)", text)
+    assert len(shown) == text.count("(BGAN: near-collapse") == 2, "once for each data set"
+    assert "LSH: near-collapse" not in text, "it is not the best"
 
 
 def test_a_done_run_without_a_score_is_named(tmp_path):
@@ -273,16 +275,15 @@ def test_an_omitted_cut_loses_its_column_or_its_panel_and_is_said(tmp_path):
     assert [column.k for column in found["precision-at-k--cifar10--gist"].columns] == [1, 10, 100, 1000, 5000]
 
 
-def test_a_metric_that_no_data_set_has_makes_no_file(tmp_path, undrawn):
-    folder = write_results(tmp_path / "results")
-    command.write(folder, folder / "report")
-    assert not (folder / "report/tables/map-at-5000.tex").exists()
-    page = (folder / "report/index.html").read_text(encoding="utf-8")
-    left_out = page.partition('<section id="tables-left-out"')[2].partition("</section>")[0]
+def test_a_metric_that_no_data_set_has_makes_no_file(plain):
+    assert (plain / "tables/map.tex").is_file()
+    assert not (plain / "tables/map-at-5000.tex").exists()
+    text = (plain / "index.html").read_text(encoding="utf-8")
+    left_out = text.partition('<section id="tables-left-out"')[2].partition("</section>")[0]
     assert (
         "<li>Mean average precision at 5,000, divided by the hits found: Digits, Pixels, k = 5,000: left out, the database is" in left_out
     )
-    assert "#table-map-at-5000" not in page, "nor do the contents lead to it"
+    assert "#table-map-at-5000" not in text, "nor do the contents lead to it"
 
 
 def test_what_is_left_out_for_one_reason_is_said_once(tmp_path):
@@ -645,11 +646,8 @@ def test_every_array_is_optional(tmp_path, absent, curves, rows):
     assert (shown.curves is not None, len(shown.rows), bool(shown.strip)) == (curves, rows, rows > 0)
 
 
-def test_a_run_that_kept_nothing_to_show_has_no_section(tmp_path, undrawn):
-    folder = write_results(tmp_path / "results")
-    write_extras(folder, "bgan", **dict.fromkeys(["curves", "curve_names", *training.PICTURES]), attention=np.ones(3))
-    command.write(folder, folder / "report")
-    assert "training" not in Page(folder / "report/index.html").ids
+def test_a_run_that_kept_nothing_to_show_has_no_section(plain):
+    assert "training" not in Page(plain / "index.html").ids
 
 
 def test_many_trainings_fit_on_the_page(tmp_path, monkeypatch):
