@@ -61,6 +61,8 @@ def measure(copy: Path, cores: int) -> dict[str, float]:
     found["start-up of a training job"] = min(run(copy, ["python", "-m", *training])[0] for _ in range(SAMPLE))
     plan = json.loads((copy / "grid.json").read_text()) | {"datasets": ["digits"], "features": ["pixels"]}
     found["collecting"] = run(copy, ["python", "-m", "evaluation", "collect", "--plan", json.dumps(plan)])[0]
+    for processes in {1, cores}:
+        found[f"report, {processes} processes"] = run(copy, ["python", "-m", "report", "--threads", str(processes)])[0]
     records = [storage.read_json(path) for path in copy.glob("results/runs/**/run.json")]
     found["work"] = sum(record["fit_seconds"] + record["encode_seconds"] for record in records)
     found["work"] += sum(entry["seconds"] for score in scores for entry in score["runs"])
@@ -99,6 +101,9 @@ def show(found: dict[str, float], variants: list[str], cores: int) -> None:
     scoring = found["start-up of a scoring job"] * len(variants) / cores
     total = found["dry run"] + found["Snakemake, processor"] + scoring + found["collecting"]
     print(f"dry run, scheduling, start-up of scoring on {cores} cores ({scoring:.1f} s), collecting: {total:.1f} s; {LIMIT} for 2,000 runs")
+    one, several = (found[f"report, {processes} processes"] for processes in (1, cores))
+    slower, faster = one / found["collecting"], several / one
+    print(f"the report takes {slower:.1f} times as long as collecting; {cores} processes take {faster:.2f} of that")
     print(f"beyond the work: {(found['all jobs'] * cores - found['work']) / runs:.3f} core-seconds a run")
 
 

@@ -1,8 +1,104 @@
-"""Tests are of the CPU, where codes repeat bit for bit; those that are marked `gpu` run by `python -m pytest -m gpu`."""
+"""Fixtures of several test modules. What takes long to build is built once, by whichever process of pytest-xdist needs it first.
 
+Tests are of the CPU, where codes repeat bit for bit; those that are marked `gpu` run by `python -m pytest -m gpu`.
+"""
+
+import fcntl
 import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from builders import DIGITS, Copy, write_extras, write_results
+
+from report import __main__ as command
+from report import figures, training
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 def pytest_configure(config):
     if config.option.markexpr != "gpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+@pytest.fixture(scope="session")
+def build_once(tmp_path_factory):
+    """Return a function that builds a folder once for all processes of the test session and returns its path."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+
+    def build(name, write) -> Path:
+        folder, built = shared / name, shared / f"{name}.built"
+        with open(shared / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not built.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # what a build that failed in another process left
+                write(folder)
+                built.touch()
+        return folder
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def finished(build_once):
+    """A project in which the workflow of tiny.yaml has ended. Tests read it and write to a `copy`."""
+
+    return build_once("finished", lambda folder: Copy(folder).run())
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    """A copy of the finished project, for one test."""
+    return Copy(tmp_path / "bgan-bench", finished)
+
+
+@pytest.fixture(scope="session")
+def complete(build_once):
+    """A whole report of two data sets with a failed, a missing, an incomplete and a nearly collapsed cell, and what a method kept."""
+
+    def write(root):
+        folder = root / "results"
+        broken = {("itq", 32, 1): "failed", ("bgan", 32, 0): "failed", ("bgan", 32, 1): "missing", ("bgan", 32, 2): "missing"}
+        write_results(folder, grid=(DIGITS, ("cifar10", "vgg19_fc7")), broken=broken, distinct={("lsh", 16, 0): 3, ("bgan", 16, 1): 3})
+        write_extras(folder, "lsh")
+        write_extras(folder, "lsh", pair=("cifar10", "vgg19_fc7"), sampled=None)
+        command.write(folder, folder / "report")
+
+    return build_once("complete", write) / "results/report"
+
+
+@pytest.fixture(scope="session")
+def plain(build_once):
+    """A report without figures of one data set in which nothing went wrong. A run has extras, none of which the page shows."""
+
+    def write(root):
+        folder = write_results(root / "results", configfiles=["config/my own.yaml"])
+        write_extras(folder, "bgan", **dict.fromkeys(["curves", "curve_names", *training.PICTURES]), attention=np.ones(3))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(figures, "draw", lambda *_: [])
+            command.write(folder, folder / "report")
+
+    return build_once("plain", write) / "results/report"
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Figures are slow, and most tests are of the rest."""
+    monkeypatch.setattr(figures, "draw", lambda *_: [])
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A Chromium driven by Playwright. Each test opens a context of its own."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, of requirements-test.txt")
+    program = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if program is None:
+        pytest.skip(f"needs one of {', '.join(CHROMIUM)} on the path, as of Debian's package chromium")
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        yield started
+        started.close()

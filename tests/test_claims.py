@@ -5,7 +5,7 @@ import json
 
 import pytest
 import yaml
-from test_report import DIGITS, SEEDS, built, write_results
+from builders import DIGITS, SEEDS, built, write_results
 
 import experiments
 import plugins

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-import yaml
+from builders import loaded
 from hypothesis import given
 from hypothesis import strategies as st
 from snakemake.exceptions import WorkflowError
@@ -16,13 +16,6 @@ import experiments
 import plugins
 from experiments import ROOT, BenchmarkError, Run
 from harness import identity
-
-
-def loaded(name="config.yaml", **changes):
-    config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-    config |= yaml.safe_load((ROOT / "config/variants.yaml").read_text())
-    return config | yaml.safe_load((ROOT / "config" / name).read_text()) | changes
-
 
 names = st.from_regex(r"\A[a-z0-9][a-z0-9_.-]{0,12}\Z")
 

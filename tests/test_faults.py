@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_workflow import Copy
+from builders import Copy
 
 import methods.__main__ as training
 import provenance
@@ -31,7 +31,7 @@ KINDS = {"line": 4, "group": 3, "snakemake": 2, "job": 2}  # what is killed, and
 VARYING = ("fit_seconds", "encode_seconds", "peak_memory_mib", "date")  # columns of runs.csv
 CONFIG = """
 methods: [chance, itq, bgan-brief]
-bits: [8, 12]
+bits: BITS
 seeds: SEEDS
 controls: []
 variants:
@@ -73,10 +73,10 @@ if job in os.environ.get("FAULT_JOBS", "").split():
 class Victim(Copy):
     """A copy of the project that is killed, up to `target`. Trainings keep their state five times a second instead of every minute."""
 
-    def __init__(self, folder: Path, target: str, seeds: list[int]):
+    def __init__(self, folder: Path, target: str, bits: list[int], seeds: list[int]):
         super().__init__(folder)
         self.target = target
-        self.write("faults.yaml", CONFIG.replace("SEEDS", str(seeds)))
+        self.write("faults.yaml", CONFIG.replace("BITS", str(bits)).replace("SEEDS", str(seeds)))
         self.replace("methods/_training.py", "interval = 60.0", "interval = 0.2")
         (folder / "site").mkdir()
         self.write("site/sitecustomize.py", SITE)
@@ -231,7 +231,7 @@ def finish_and_compare(victim, undisturbed, seed):
 
 
 def test_ten_kills_and_the_results_are_the_same(tmp_path):
-    undisturbed, victim = (Victim(tmp_path / name, "collect", seeds=[0]) for name in ("undisturbed", "victim"))
+    undisturbed, victim = (Victim(tmp_path / name, "collect", bits=[12], seeds=[0]) for name in ("undisturbed", "victim"))
     undisturbed.finish(jobs=JOBS)
     process = victim.start()
     while process.poll() is None and not jobs_of(process.pid):
@@ -252,22 +252,25 @@ def test_two_hundred_kills_and_the_results_are_the_same(request, tmp_path):
     """Chains of 25 kills each, every fourth up to the report. FAULTS_SEED begins with a chain that failed."""
     if request.config.getoption("markexpr") != "faults":
         pytest.skip("200 kills take half an hour: make test-faults")
-    undisturbed = Victim(tmp_path / "undisturbed", "all", seeds=[0, 1])
+    undisturbed = Victim(tmp_path / "undisturbed", "all", bits=[8, 12], seeds=[0, 1])
     undisturbed.finish(jobs=JOBS)
     first = int(os.environ.get("FAULTS_SEED", random.randrange(2**31)))
     for seed in range(first, first + 8):
-        victim = Victim(tmp_path / str(seed), "collect" if seed % 4 else "all", seeds=[0, 1])
+        victim = Victim(tmp_path / str(seed), "collect" if seed % 4 else "all", bits=[8, 12], seeds=[0, 1])
         kills(victim, undisturbed, seed, 25, KINDS)
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
+def prepared(build_once):
     """A folder in which data set, features and neighbour lists are ready."""
-    folder = tmp_path_factory.mktemp("prepared")
-    for job in (["datasets", "digits"], ["features", "extract", "digits", "pixels"], ["features", "neighbours", "digits", "pixels"]):
-        done = command(folder, *job)
-        assert done.returncode == 0, done.stderr
-    return folder
+
+    def prepare(folder):
+        folder.mkdir()
+        for job in (["datasets", "digits"], ["features", "extract", "digits", "pixels"], ["features", "neighbours", "digits", "pixels"]):
+            done = command(folder, *job)
+            assert done.returncode == 0, done.stderr
+
+    return build_once("prepared", prepare)
 
 
 @pytest.fixture

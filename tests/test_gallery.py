@@ -3,27 +3,21 @@
 import base64
 import io
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import DIGITS, METHODS, Page, picture, write_results
 from PIL import Image
-from test_report import DIGITS, METHODS, Page, picture, write_results
 
 from evaluation import inspection
 from evaluation.histograms import hamming
 from evaluation.relevance import Relevance
 from experiments import BenchmarkError
 from report import __main__ as command
-from report import distances, figures, gallery, results
+from report import distances, figures, gallery, page, results
 
 QUERIES, DATABASE = 30, 200
-
-
-@pytest.fixture
-def undrawn(monkeypatch):
-    monkeypatch.setattr(figures, "draw", lambda *_: [])
 
 
 def experiment(root, *, side=8, methods=METHODS, bits=(16, 32), grid=(DIGITS,), images=True, **options):
@@ -53,6 +47,11 @@ def experiment(root, *, side=8, methods=METHODS, bits=(16, 32), grid=(DIGITS,), 
 
 def built(folder):
     return gallery.build(results.read(folder), folder)
+
+
+def section(shown):
+    """The HTML of the page's part on retrieved images and codes."""
+    return page._environment().get_template("gallery.html.j2").render(gallery=shown, gallery_shown=gallery.METHODS)
 
 
 def test_thumbnails_are_the_images_and_places_lead_to_them(tmp_path, monkeypatch):
@@ -132,7 +131,7 @@ def test_thumbnails_stay_within_their_budget(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("spoil", "reason"), [("prepared", "prepared without images"), ("absent", "the images are not at cache/datasets")])
-def test_a_data_set_without_images_says_so(tmp_path, monkeypatch, undrawn, spoil, reason):
+def test_a_data_set_without_images_says_so(tmp_path, monkeypatch, spoil, reason):
     monkeypatch.chdir(tmp_path)
     folder = experiment(tmp_path, images=spoil != "prepared")
     if spoil == "absent":
@@ -140,18 +139,16 @@ def test_a_data_set_without_images_says_so(tmp_path, monkeypatch, undrawn, spoil
     (shown,) = built(folder)
     assert shown.sprite is None
     assert reason in shown.lacking
-    command.write(folder, folder / "report")
-    text = " ".join("".join(Page(folder / "report/index.html").text).split())
+    text = " ".join("".join(Page(section([shown])).text).split())
     assert f"Digits, Pixels: no pictures, {shown.lacking}." in text
 
 
-def test_scores_without_such_arrays_have_no_section(tmp_path, monkeypatch, undrawn):
+def test_scores_without_such_arrays_have_no_section(plain, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    folder = write_results(tmp_path / "results")
-    assert built(folder) == []
-    command.write(folder, folder / "report")
-    assert not {"gallery", "code-statistics"} & set(Page(folder / "report/index.html").ids)
-    for path in (experiment(tmp_path) / "scores").rglob("histograms.npz"):
+    assert built(plain.parent) == []
+    assert not {"gallery", "code-statistics"} & set(Page(plain / "index.html").ids)
+    folder = experiment(tmp_path)
+    for path in (folder / "scores").rglob("histograms.npz"):
         np.savez(path, query=np.arange(3))  # as of before
     assert built(folder) == []
 
@@ -182,24 +179,21 @@ def test_distances_are_a_figure_too(tmp_path, monkeypatch, undrawn):
     assert built(experiment(tmp_path, broken=nothing)) == []
 
 
-def test_what_leaves_methods_out_says_so(tmp_path, monkeypatch, undrawn):
+def test_what_leaves_methods_out_says_so(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(distances, "METHODS", 3)
-    folder = experiment(tmp_path, bits=(16,))
-    (figure,) = distances.draw(built(folder))
+    shown = built(experiment(tmp_path, bits=(16,)))
+    (figure,) = distances.draw(shown)
     assert figure.svg.count("Hamming distance") == 3
     assert figure.caption.endswith("The first 3 methods.")
-    command.write(folder, folder / "report")
-    text = " ".join("".join(Page(folder / "report/index.html").text).split())
+    text = " ".join("".join(Page(section(shown)).text).split())
     assert f"At most the first {gallery.METHODS} methods are shown" in text
 
 
-def test_hostile_names_stay_text_in_the_data(tmp_path, monkeypatch, undrawn):
+def test_hostile_names_stay_text_in_the_data(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     label = "</script><script>alert(1)</script> & \"q\" 'q'"
-    folder = experiment(tmp_path, methods=[("odd", label, 0.3, True)])
-    command.write(folder, folder / "report")
-    text = (folder / "report/index.html").read_text(encoding="utf-8")
+    text = section(built(experiment(tmp_path, methods=[("odd", label, 0.3, True)])))
     start = text.index('class="gallery-data"')
     data = text[text.index(">", start) + 1 : text.index("</script>", start)]
     assert json.loads(data)["methods"][0]["label"] == label
@@ -208,43 +202,42 @@ def test_hostile_names_stay_text_in_the_data(tmp_path, monkeypatch, undrawn):
 # In a browser
 
 
-@pytest.fixture(scope="module")
-def report(tmp_path_factory):
+@pytest.fixture
+def report(build_once, monkeypatch):
     """The page of two data sets, the second without images."""
-    root = tmp_path_factory.mktemp("gallery")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        patch.setattr(figures, "draw", lambda *_: [])
+
+    def write(root):
+        root.mkdir()
+        monkeypatch.chdir(root)
+        monkeypatch.setattr(figures, "draw", lambda *_: [])
         folder = experiment(root, grid=(DIGITS, ("cifar10", "gist")))
         np.save("cache/datasets/cifar10/images.npy", np.zeros((QUERIES + DATABASE, 0, 0, 3), np.uint8))
         command.write(folder, folder / "report")
-        return folder, built(folder)
+
+    root = build_once("gallery", write)
+    monkeypatch.chdir(root)
+    return root / "results", built(root / "results")
 
 
-@pytest.fixture(scope="module")
-def page(report):
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, of requirements-test.txt")
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
-        pytest.skip("needs chromium on the path, as of Debian's package")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
-        said = []
-        opened = browser.new_page()
-        opened.on("console", lambda message: said.append(message.text))
-        opened.on("pageerror", lambda error: said.append(str(error)))
-        opened.goto((report[0] / "report/index.html").as_uri())
-        opened.wait_for_selector(".retrieved tbody tr")
-        yield opened
-        browser.close()
-        assert not said
+@pytest.fixture
+def opened(report, browser):
+    """The page in a browser, which at the end has reported no error."""
+    context, said = browser.new_context(), []
+    opened = context.new_page()
+    opened.on("console", lambda message: said.append(message.text))
+    opened.on("pageerror", lambda error: said.append(str(error)))
+    opened.goto((report[0] / "report/index.html").as_uri())
+    opened.wait_for_selector(".retrieved tbody tr")
+    yield opened
+    context.close()
+    assert not said
 
 
-def marks(page):
+def marks(opened):
     """What is printed below the items: label of the method -> [(right, distance)]."""
     marks_of_row = """(row) => [...row.querySelectorAll(".item")].map((cell) =>
         [cell.querySelector(".mark").firstChild.textContent, Number(cell.querySelector("small").textContent)])"""
-    rows = page.locator(".retrieved tbody tr")
+    rows = opened.locator(".retrieved tbody tr")
     return {row.locator("th").evaluate("(cell) => cell.firstChild.textContent"): row.evaluate(marks_of_row) for row in rows.all()}
 
 
@@ -259,57 +252,56 @@ def expected(report, dataset, bits, query):
     }
 
 
-def test_pickers_choose_length_query_and_data_set(report, page):
-    assert marks(page) == expected(report, 0, 32, 0)
-    page.locator("#gallery select[data-picks=bits]").select_option("16")
-    assert marks(page) == expected(report, 0, 16, 0)
-    assert page.locator("#code-statistics select[data-picks=bits]").input_value() == "16"
-    page.locator(".queries button").nth(5).press("Enter")
-    assert marks(page) == expected(report, 0, 16, 5)
-    assert page.locator(".queries button[aria-pressed=true]").count() == 1
-    before = page.locator(".status").inner_text()
-    page.locator(".random").click()
-    assert page.locator(".status").inner_text() != before
-    page.locator("#code-statistics select[data-picks=dataset]").select_option("1")
-    assert marks(page) == expected(report, 1, 16, 0)
-    assert page.locator(".retrieved canvas").count() == 0  # no images there
-    page.locator("#gallery select[data-picks=dataset]").select_option("0")
-    assert page.locator(".retrieved canvas").count() == 1 + 10 * len(METHODS)
+def test_pickers_choose_length_query_and_data_set(report, opened):
+    assert marks(opened) == expected(report, 0, 32, 0)
+    opened.locator("#gallery select[data-picks=bits]").select_option("16")
+    assert marks(opened) == expected(report, 0, 16, 0)
+    assert opened.locator("#code-statistics select[data-picks=bits]").input_value() == "16"
+    opened.locator(".queries button").nth(5).press("Enter")
+    assert marks(opened) == expected(report, 0, 16, 5)
+    assert opened.locator(".queries button[aria-pressed=true]").count() == 1
+    before = opened.locator(".status").inner_text()
+    opened.locator(".random").click()
+    assert opened.locator(".status").inner_text() != before
+    opened.locator("#code-statistics select[data-picks=dataset]").select_option("1")
+    assert marks(opened) == expected(report, 1, 16, 0)
+    assert opened.locator(".retrieved canvas").count() == 0  # no images there
+    opened.locator("#gallery select[data-picks=dataset]").select_option("0")
+    assert opened.locator(".retrieved canvas").count() == 1 + 10 * len(METHODS)
 
 
-def test_a_thumbnail_shows_the_pixels_of_its_image(report, page):
-    page.locator("#gallery select[data-picks=dataset]").select_option("0")
-    page.locator(".queries button").nth(2).click()
-    bits = int(page.locator("#gallery select[data-picks=bits]").input_value())
+def test_a_thumbnail_shows_the_pixels_of_its_image(report, opened):
+    opened.locator("#gallery select[data-picks=dataset]").select_option("0")
+    opened.locator(".queries button").nth(2).click()
+    bits = int(opened.locator("#gallery select[data-picks=bits]").input_value())
     data = report[1][0].data
     item = data["images"][data["methods"][1]["lengths"][bits]["items"][2][4]]
     image = np.load(report[0].parent / "cache/datasets/digits/images.npy")[item]
     read = """(canvas) => [canvas.width, ...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data]"""
-    width, *read_pixels = page.locator(".retrieved tbody tr").nth(1).locator("canvas").nth(4).evaluate(read)
+    width, *read_pixels = opened.locator(".retrieved tbody tr").nth(1).locator("canvas").nth(4).evaluate(read)
     pixels = np.array(read_pixels, np.uint8).reshape(width, width, 4)[..., :3]
     np.testing.assert_array_equal(pixels, np.kron(image, np.ones((8, 8, 1), np.uint8)))
 
 
-def test_statistics_have_a_card_a_method_with_exact_values(report, page):
-    page.locator("#gallery select[data-picks=dataset]").select_option("0")
-    page.locator("#gallery select[data-picks=bits]").select_option("32")
-    assert page.locator(".code-cards h3").all_inner_texts() == [label for _, label, *_ in METHODS]
+def test_statistics_have_a_card_a_method_with_exact_values(report, opened):
+    opened.locator("#gallery select[data-picks=dataset]").select_option("0")
+    opened.locator("#gallery select[data-picks=bits]").select_option("32")
+    assert opened.locator(".code-cards h3").all_inner_texts() == [label for _, label, *_ in METHODS]
     found = report[1][0].data["methods"][0]["lengths"][32]
-    title = page.locator(".code-cards li").first.locator("svg").first.locator("rect title").nth(15).text_content()
+    title = opened.locator(".code-cards li").first.locator("svg").first.locator("rect title").nth(15).text_content()
     relevant, others = (100 * share[15] for share in found["pairs"])
     assert title == f"distance 15: {relevant:.1f} % of relevant pairs, {others:.1f} % of the others"
 
 
-def test_a_method_that_the_legend_hides_is_hidden_here_too(page):
+def test_a_method_that_the_legend_hides_is_hidden_here_too(opened):
     """The entry of a legend is made here, since the fixture draws no plots; the page's own script is asked to hide what it names."""
-    page.evaluate("""() => {
+    opened.evaluate("""() => {
         const legend = document.body.appendChild(document.createElement("ul"));
         legend.className = "legend";
         legend.innerHTML = '<li><button data-name="itq" aria-pressed="false">ITQ</button></li>';
     }""")
-    page.locator("#gallery select[data-picks=dataset]").select_option("0")
+    opened.locator("#gallery select[data-picks=dataset]").select_option("0")
     for bits in ("16", "32"):
-        page.locator("#gallery select[data-picks=bits]").select_option(bits)
-        shown = page.locator(".retrieved tbody tr:visible th").evaluate_all("(cells) => cells.map((cell) => cell.firstChild.textContent)")
-        assert shown == page.locator(".code-cards li:visible h3").all_inner_texts() == ["LSH", "PCAH", "BGAN"]
-    page.evaluate("document.querySelector('body > .legend').remove()")
+        opened.locator("#gallery select[data-picks=bits]").select_option(bits)
+        shown = opened.locator(".retrieved tbody tr:visible th").evaluate_all("(cells) => cells.map((cell) => cell.firstChild.textContent)")
+        assert shown == opened.locator(".code-cards li:visible h3").all_inner_texts() == ["LSH", "PCAH", "BGAN"]

@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from test_workflow import Copy
+from builders import Copy
 
 import gpus
 import provenance

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from test_workflow import Copy
+from builders import Copy
 
 import experiments
 import plugins
@@ -32,7 +32,7 @@ sys.argv = sys.argv[1:]
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
 METHODS = ["chance", "lsh", "pcah", "sh", "itq"]
-PLAN = {"datasets": ["digits"], "features": ["pixels"], "methods": METHODS, "controls": ["exact-l2"], "bits": [8], "seeds": [0]}
+PLAN = {"datasets": ["digits"], "features": ["pixels"], "methods": ["chance"], "controls": ["exact-l2"], "bits": [8], "seeds": [0]}
 
 
 def job(folder, *arguments, program=WITHOUT_TORCH):
@@ -48,7 +48,7 @@ def test_jobs_without_networks_do_not_import_torch(tmp_path):
     job(tmp_path, "features", "neighbours", "digits", "pixels")
     for name in METHODS:
         job(tmp_path, "methods", "digits", "pixels", name, "8", "0", "--settings", experiments.settings_text("methods", name, {}))
-        job(tmp_path, "evaluation", "score", "digits", "pixels", name, "--runs", "8:0")
+    job(tmp_path, "evaluation", "score", "digits", "pixels", "chance", "--runs", "8:0")
     job(tmp_path, "evaluation", "score", "digits", "pixels", "exact-l2", "--runs", "0:0")
     job(tmp_path, "evaluation", "collect", "--plan", json.dumps(PLAN | {"variants": {}}))
     job(tmp_path, "report")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from builders import DIGITS, HOSTILE, built, write_results
 from hypothesis import given
 from hypothesis import strategies as st
-from test_report import DIGITS, HOSTILE, built, write_results
 
 import experiments
 from report import latex, latex_layout, latex_text, results

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from builders import damaged
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -271,20 +272,6 @@ def test_label_files_of_any_length_are_not_split_into_lines():
         _labels.read_flags(b"1\n" * 800_000 + b"1", 10, "sky")
     with pytest.raises(BenchmarkError, match="sky has 800,000 bytes, expected image numbers from 1 to 25000, one a line"):
         mirflickr.read_numbers(b"11\n5\n" * 160_000, "sky")
-
-
-def changed(whole, changes):
-    return bytes(changes.get(place, byte) for place, byte in enumerate(whole))
-
-
-def damaged(whole):
-    """Strategies of `whole` with bytes changed, a piece cut out, or its end missing."""
-    places = st.integers(0, len(whole))
-    return st.one_of(
-        st.dictionaries(places, st.integers(0, 255), min_size=1, max_size=8).map(lambda changes: changed(whole, changes)),
-        st.tuples(places, places).map(lambda cut: whole[: min(cut)] + whole[max(cut) :]),
-        st.binary(max_size=60),
-    )
 
 
 def npy_header():

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from test_experiments import loaded
+from builders import loaded
 
 import experiments
 import preflight

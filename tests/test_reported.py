@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from test_report import _write_csv, write_results
+from builders import write_csv, write_results
 
 from experiments import BenchmarkError
 from report import page, reported, results, spreadsheets, tables
@@ -170,7 +170,7 @@ def test_a_data_set_without_published_figures_has_no_table(tmp_path):
 def test_a_published_figure_without_its_terms_is_refused(tmp_path, changes, message):
     with reported.FILE.open(newline="", encoding="utf-8") as file:
         row = next(csv.DictReader(file)) | changes
-    _write_csv(tmp_path / "reported.csv", list(row), [list(row.values())])
+    write_csv(tmp_path / "reported.csv", list(row), [list(row.values())])
     with pytest.raises(BenchmarkError, match=message):
         reported.read(tmp_path / "reported.csv")
 
@@ -178,6 +178,6 @@ def test_a_published_figure_without_its_terms_is_refused(tmp_path, changes, mess
 def test_a_figure_given_twice_is_refused(tmp_path):
     with reported.FILE.open(newline="", encoding="utf-8") as file:
         row = next(csv.DictReader(file))
-    _write_csv(tmp_path / "reported.csv", list(row), [list(row.values())] * 2)
+    write_csv(tmp_path / "reported.csv", list(row), [list(row.values())] * 2)
     with pytest.raises(BenchmarkError, match="two figures of BGAN, 12 bits"):
         reported.read(tmp_path / "reported.csv")

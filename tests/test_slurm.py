@@ -12,7 +12,7 @@ import time
 
 import pytest
 import slurm
-from test_workflow import Copy
+from builders import Copy
 
 TINY = """
 methods: [chance, itq, bgan-brief]

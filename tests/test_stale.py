@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 import yaml
-from test_workflow import Copy, rows_of
+from builders import Copy, rows_of
 
 import experiments
 import storage
@@ -70,12 +70,14 @@ class Collected(Copy):
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    copy = Copy(tmp_path_factory.mktemp("made") / "bgan-bench")
-    copy.write("methods/near.py", NEAR)
-    copy.write("stale.yaml", yaml.safe_dump(CONFIG))
-    copy.run("collect", config="stale.yaml")
-    return copy.folder
+def made(build_once):
+    def collect(folder):
+        copy = Copy(folder)
+        copy.write("methods/near.py", NEAR)
+        copy.write("stale.yaml", yaml.safe_dump(CONFIG))
+        copy.run("collect", config="stale.yaml")
+
+    return build_once("stale", collect)
 
 
 @pytest.fixture

@@ -12,11 +12,10 @@ import jsonschema
 import numpy as np
 import pytest
 import yaml
+from builders import damaged, rows_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.io import savemat
-from test_own_images import damaged
-from test_workflow import Copy, rows_of
 
 import codes
 import experiments
@@ -30,8 +29,7 @@ HOSTILE = "$(touch HACKED) `touch HACKED` '; touch HACKED; \" && touch HACKED \n
 SCHEMA = yaml.safe_load((ROOT / "config/schema.yaml").read_text())
 
 
-def test_nothing_in_a_configuration_reaches_a_shell(tmp_path):
-    copy = Copy(tmp_path / "bgan-bench")
+def test_nothing_in_a_configuration_reaches_a_shell(copy, tmp_path):
     data = copy.folder / HOSTILE.replace("/", "")
     data.mkdir()
     np.save(data / f"{HOSTILE}-8.npy", np.random.default_rng(0).random((1797, 8)) < 0.5)

@@ -1,0 +1,360 @@
+"""What several test modules build: copies of the project, synthetic results, and damaged bytes."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import itertools
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import yaml
+from hypothesis import strategies as st
+from PIL import Image
+
+from experiments import ROOT
+from report import results, tables, training
+
+# Copies of the project
+
+TINY = """
+methods: [chance, pcah, itq, bgan-brief]
+bits: [8, 12]
+seeds: [0, 1]
+variants:
+  methods:
+    bgan-brief: {of: bgan, set: {epochs: 1}, label: "BGAN, 1 epoch"}
+"""
+PARITY = '''"""A method that somebody adds."""
+
+from methods._base import Hasher
+
+
+class Parity(Hasher):
+    """Whether random sums of pixels are even.
+
+    Source: this test.   Differs from the paper: nothing.
+    """
+
+    label, citation, uses_gpu = "Parity_&_<b>", None, False
+
+    def __init__(self, n_bits):
+        self.n_bits = n_bits
+
+    def fit(self, features):
+        assert not features.flags.writeable
+        return self
+
+    def encode(self, features):
+        assert not features.flags.writeable
+        return (features[:, : self.n_bits] * 255).astype(int) % 2 == 0
+'''
+
+
+def rows_of(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+class Copy:
+    """A copy of the project in which the workflow runs.
+
+    Parameters
+    ----------
+    folder : Path
+        The copy. It must not exist.
+    finished : Path, optional
+        A copy whose workflow has ended. Its results, the times of its files and what Snakemake recorded are copied too.
+    """
+
+    def __init__(self, folder: Path, finished: Path | None = None):
+        self.folder = folder
+        ignored = shutil.ignore_patterns(".*", "cache", "logs", "results", "data")  # compiled kernels come along
+        shutil.copytree(finished or ROOT, folder, ignore=None if finished else ignored)
+        self.write("tiny.yaml", TINY)
+
+    def write(self, name, text):
+        (self.folder / name).write_text(text)
+
+    def replace(self, name, old, new):
+        text = (self.folder / name).read_text()
+        assert old in text
+        self.write(name, text.replace(old, new, 1))
+
+    def snakemake(self, *arguments, config="tiny.yaml", cores="2"):
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("BGAN_BENCH", "SNAKEMAKE"))}
+        command = [sys.executable, "-m", "snakemake", "--cores", cores, *arguments]
+        command += ["--configfile", config] if config else []
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=environment)
+
+    def run(self, *arguments, **options):
+        done = self.snakemake(*arguments, **options)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def planned(self, **options):
+        """(rule, variant or '') of every job that would run now."""
+        text = self.run("--dry-run", **options)
+        jobs = re.split(r"\n(?=rule |localrule |checkpoint )", text)[1:]
+        found = [(re.match(r"(?:local)?rule (\w+):", job)[1], re.search(r"variant=([^,\s]+)", job)) for job in jobs]
+        return sorted((rule, variant[1] if variant else "") for rule, variant in found)
+
+
+# Configurations
+
+
+def loaded(name="config.yaml", **changes):
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    config |= yaml.safe_load((ROOT / "config/variants.yaml").read_text())
+    return config | yaml.safe_load((ROOT / "config" / name).read_text()) | changes
+
+
+# Synthetic results
+
+METHODS = [("lsh", "LSH", 0.25, True), ("pcah", "PCAH", 0.35, False), ("itq", "ITQ", 0.45, True), ("bgan", "BGAN", 0.5, True)]
+CITATIONS = {"lsh": "charikar2002similarity", "pcah": "wang2010semi", "itq": "gong2011iterative", "bgan": "song2018binary"}
+SIZES = {"digits": (300, 1497), "cifar10": (1000, 59000)}
+METRIC_COLUMNS = ["dataset", "features", "variant", "bits", "seed", "metric", "k", "value"]
+CELL_COLUMNS = ["dataset", "features", "variant", "bits", "low", "high"]
+COMPARISON_COLUMNS = ["dataset", "features", "bits", "variant", "other", "significant"]
+RUN_COLUMNS = [
+    *("dataset", "features", "variant", "bits", "seed", "status", "message", "method", "label", "citation", "keywords", "fit_seconds"),
+    *("encode_seconds", "peak_memory_mib", "items", "distinct_codes", "bit_balance", "saturated", "device", "threads", "commit"),
+    *("repeats", "versions", "dirty", "date", "codes_sha256", "folder"),
+]
+DONE = {
+    "status": "done", "peak_memory_mib": "312.5", "items": "1797", "distinct_codes": "1500", "bit_balance": "0.45", "device": "cpu",
+    "repeats": "bit for bit", "versions": '{"python": "3.11.7", "torch": "2.13.0"}',
+    "threads": "1", "commit": "0123456789abcdef0123", "dirty": "False", "date": "2026-01-02T03:04:05+00:00", "codes_sha256": "ab" * 32,
+}  # fmt: skip
+PRESETS = {"as-bgan": 1, "as-deephash-pytorch": 1.01, "as-hashnet": 1.2, "as-deepbit": 1.3, "as-trec": -0.1, "as-landmarks": 0.9}
+GRADED = [("ndcg@k", 100), ("ndcg@k", 1000), ("ndcg_linear@k", 1000), ("acg@k", 100), ("acg@k", 1000)]
+SEEDS = (0, 1, 2)
+DIGITS = results.Pair("digits", "pixels")
+
+
+def write_results(
+    folder, *, methods=METHODS, grid=(DIGITS,), bits=(16, 32), seeds=SEEDS, broken=(), distinct=(), map_of=None, significant=None, **changes
+):
+    """Write the three inputs of the report into `folder` and return it.
+
+    broken: {(variant, bits, seed): "failed" or "missing"}; distinct: {(variant, bits, seed): distinct codes of 1797};
+    map_of: (variant, bits, seed) -> map; significant: {(higher, lower): "yes" or "too few seeds"}, else "no"; changes: keys of
+    experiment.json.
+    """
+    random = np.random.default_rng(0)
+    runs, metrics = [], []
+    for dataset, features in grid:
+        database = SIZES[dataset][1]
+        for name, label, level, stochastic in methods:
+            for length, seed in [(length, seed) for length in bits for seed in (seeds if stochastic else [0])]:
+                status = dict(broken).get((name, length, seed), "done")
+                run = {"dataset": dataset, "features": features, "variant": name, "bits": length, "seed": seed, "label": label}
+                runs.append(run | _run_facts(run, status, random, folder))
+                if (name, length, seed) in distinct:
+                    runs[-1]["distinct_codes"] = str(distinct[name, length, seed])
+                if status == "done":
+                    value = map_of(name, length, seed) if map_of else level + length / 1000 + random.normal(0, 0.01)
+                    metrics += [(dataset, features, name, length, seed, *row) for row in scores(value, length, database)]
+        for control, value in (("exact-cosine", 0.62), ("exact-l2", 0.6)):
+            metrics += [(dataset, features, control, 0, 0, *row) for row in scores(value, 0, database)]
+    folder.mkdir(parents=True, exist_ok=True)
+    write_csv(folder / "metrics.csv", METRIC_COLUMNS, metrics)
+    _write_statistics(folder, metrics, list(bits), significant or {})
+    write_csv(folder / "runs.csv", RUN_COLUMNS, [[run.get(column, "") for column in RUN_COLUMNS] for run in runs])
+    described = experiment(methods, grid, bits, seeds, runs) | changes
+    (folder / "experiment.json").write_text(json.dumps(described), encoding="utf-8")
+    return folder
+
+
+def _write_statistics(folder, metrics, bits, significant):
+    """An interval of 0.02 to both sides of the mean of each cell, and the comparisons of every two methods."""
+    values = {}
+    for dataset, features, variant, length, _, metric, _, value in metrics:
+        if metric == "map":
+            values.setdefault((dataset, features, variant, length), []).append(float(value))
+    means = {key: np.mean(found) for key, found in values.items()}
+    write_csv(folder / "statistics.csv", CELL_COLUMNS, [(*key, mean - 0.02, mean + 0.02) for key, mean in means.items()])
+    compared = []
+    for (*pair, one, length), (*place, other, same) in itertools.combinations(means, 2):
+        if pair == place and length == same in bits:
+            higher, lower = sorted((one, other), key=lambda name: -means[*pair, name, length])
+            compared.append((*pair, length, higher, lower, significant.get((higher, lower), "no")))
+    write_csv(folder / "comparisons.csv", COMPARISON_COLUMNS, compared)
+
+
+def _place(run):
+    return f"runs/{run['dataset']}/{run['features']}/{run['variant']}/{run['bits']}bit/seed{run['seed']}"
+
+
+def _run_facts(run, status, random, folder):
+    facts = {"status": status, "folder": f"{folder}/{_place(run)}", "keywords": '{"iterations": 50}', "method": run["variant"]}
+    if status == "failed":
+        facts["message"] = "ValueError: loss is not finite at step 40"
+    if status == "done":
+        facts |= DONE | {
+            "fit_seconds": repr(float(random.gamma(2.0) * run["bits"] / 16)),
+            "encode_seconds": repr(float(random.gamma(2.0) / 50)),
+        }
+        facts |= {"saturated": "0.25"} if run["variant"] == "bgan" else {}
+    return facts
+
+
+def scores(level, bits, database):
+    """Rows (metric, k, value) of one run: a level with curves of a believable shape."""
+    rows = [("map", "", level), ("map_chance", "", 0.104), ("relevant_share", "", 0.1), ("queries_left_out", "", 0)]
+    slack = 0.5 / bits if bits else 0.0
+    rows += [("map_worst", "", level - slack), ("map_best", "", level + slack)]
+    rows += [("map@k[found]", k, min(1.0, level * 1.2)) for k in (1000, 5000) if k <= database]
+    rows += [(f"map@k[{name}]", 1000, level * factor) for name, factor in (("min", 0.9), ("R", 0.1), ("hits", 1.1)) if database >= 1000]
+    if bits:
+        rows += [(name, "", level * factor) for name, factor in PRESETS.items()]
+        rows += [("precision_r2", "", level / 2), ("recall_r2", "", level / 9), ("empty_r2", "", 1 - level)]
+    rows += [("precision@k", k, level + 0.3 / (1 + np.log10(k))) for k in (1, 10, 50, 100, 500, 1000, 5000) if k <= database]
+    ranks = np.unique(np.geomspace(1, database, 40).astype(int))
+    share = ranks / database
+    precision = 0.1 + (min(level + 0.3, 1) - 0.1) * (1 - share**0.4)
+    rows += [("pr_rank_precision", int(k), p) for k, p in zip(ranks, precision, strict=True)]
+    rows += [("pr_rank_recall", int(k), min(1.0, 10 * p * s)) for k, p, s in zip(ranks, precision, share, strict=True)]
+    for radius in range(bits + 1 if bits else 0):
+        ball = radius / bits
+        rows += [("pr_recall", radius, ball**2), ("pr_precision", radius, 0.1 + (level + 0.2) * (1 - ball)), ("pr_empty", radius, 0.0)]
+    return [(metric, k, repr(float(value))) for metric, k, value in rows]
+
+
+def experiment(methods, grid, bits, seeds, runs):
+    """A complete experiment.json for this grid."""
+    small = [pair for pair in grid if SIZES[pair[0]][1] < 5000]
+    return {
+        "partial": False,
+        "date": "2026-01-02T03:04:05+00:00",
+        "commit": "0123456789abcdef0123",
+        "dirty": False,
+        "bits": list(bits),
+        "seeds": list(seeds),
+        "grid": [list(pair) for pair in grid],
+        "datasets": {name: _dataset(name) for name, _ in grid},
+        "features": {"/".join(pair): {"label": pair[1].capitalize(), "dimensions": 192, "note": ""} for pair in grid},
+        "methods": [_method(name, label, stochastic) for name, label, _, stochastic in methods],
+        "controls": [{"name": "exact-cosine", "label": "Exact cosine"}, {"name": "exact-l2", "label": "Exact Euclidean"}],
+        "omitted": [
+            {"dataset": dataset, "features": features, "metric": metric, "k": 5000, "reason": "the database is too small"}
+            for dataset, features in small
+            for metric in ("map@k[found]", "precision@k")
+        ]
+        + [
+            {"dataset": dataset, "features": features, "metric": metric, "k": k, "reason": "items have one label each"}
+            for dataset, features in grid
+            for metric, k in GRADED
+        ],
+        "queries_left_out": {"/".join(pair): 0 for pair in grid},
+        "failures": [_failure(run) for run in runs if run["status"] == "failed"],
+        "cost": {"started": None, "cores": 2, "runs_made": 0, "fit_seconds": 0.0, "encode_seconds": 0.0, "score_seconds": 0.0},
+    }
+
+
+def _dataset(name):
+    query, database = SIZES[name]
+    return {
+        "label": name.capitalize(),
+        "protocol": "default",
+        "citation": "alpaydin1998optical",
+        "classes": 10,
+        "split_sha256": "cd" * 32,
+        "sizes": {"query": query, "database": database, "train": database},
+        "rules": [{"rule": "30 queries a class", "source": "ours"}, {"rule": "relevant: same class", "source": "published"}],
+    }
+
+
+def _method(name, label, stochastic):
+    known = {"name": name, "label": label, "method": name, "citation": CITATIONS.get(name), "note": ""}
+    return known | {"stochastic": stochastic, "keywords": {"iterations": 50}}
+
+
+def _failure(run):
+    identity = {key: run[key] for key in ("dataset", "features", "variant", "bits", "seed")}
+    return {"run": identity, "log": f"logs/{_place(run)}.log", "message": run["message"]}
+
+
+def write_extras(folder, variant, *, pair=DIGITS, bits=32, seed=0, **changes):
+    """Curves and pictures of one run as a method keeps them; an array changed to None is left out. Returns the arrays."""
+    random = np.random.default_rng(0)
+    arrays = {name: random.integers(0, 256, (10, 8, 8, 3), dtype=np.uint8) for name in training.PICTURES}
+    arrays |= {"curves": random.random((20, 2)).astype(np.float32), "curve_names": np.array(["pixel", "<a & b>"])} | changes
+    run = {"dataset": pair[0], "features": pair[1], "variant": variant, "bits": bits, "seed": seed}
+    place = folder / _place(run)
+    place.mkdir(parents=True, exist_ok=True)
+    np.savez(place / "extras.npz", **{name: array for name, array in arrays.items() if array is not None})
+    return arrays
+
+
+def picture(data_uri):
+    """The pixels of an embedded PNG, read by Pillow."""
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data_uri.removeprefix("data:image/png;base64,")))))
+
+
+def write_csv(path, header, rows):
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])
+
+
+def built(folder):
+    """The tables of a results folder by name."""
+    return {table.name: table for table in tables.build(results.read(folder))}
+
+
+class Page(HTMLParser):
+    """What a browser would load, link to and show of a file, or of a part of a page as text."""
+
+    def __init__(self, page: Path | str):
+        super().__init__(convert_charrefs=True)
+        self.ids, self.links, self.loaded, self.tags, self.text = [], [], [], [], []
+        self.feed(page if isinstance(page, str) else page.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        values = dict(attributes)
+        self.ids += [values["id"]] if "id" in values else []
+        if tag == "a":
+            self.links.append(values["href"])
+        else:
+            self.loaded += [values[name] for name in ("src", "href", "xlink:href", "data", "srcset") if name in values]
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "a_b & 50% #1 ~x ^y {z} \\input{/etc/passwd}",
+    '$x^2$ [best] *star* |bar| "quoted" `tick` a--b',
+    "Müller Łódź Ångström ñ ç ő ğ ř œ",
+    "αβγ Ω Λ ς ή \N{GREEK SMALL LETTER OMICRON} µ ± \N{MULTIPLICATION SIGN} ≤ → \N{EN DASH} …",
+    "漢字 emoji 🙂 \N{COMBINING ACUTE ACCENT}",
+    "_leading",
+]
+
+
+# Damaged files
+
+
+def changed(whole, changes):
+    return bytes(changes.get(place, byte) for place, byte in enumerate(whole))
+
+
+def damaged(whole):
+    """Strategies of `whole` with bytes changed, a piece cut out, or its end missing."""
+    places = st.integers(0, len(whole))
+    return st.one_of(
+        st.dictionaries(places, st.integers(0, 255), min_size=1, max_size=8).map(lambda changes: changed(whole, changes)),
+        st.tuples(places, places).map(lambda cut: whole[: min(cut)] + whole[max(cut) :]),
+        st.binary(max_size=60),
+    )
