@@ -20,9 +20,10 @@ import time
 from pathlib import Path
 
 import experiments
+
 import provenance
 import storage
-from experiments import ROOT
+from plugins import ROOT
 
 BITS, SEEDS = list(range(8, 72, 8)), list(range(10))
 LIMIT = 75  # seconds of the dry run, scheduling, scoring jobs' start-up and collecting, for 2,000 runs on 2 cores

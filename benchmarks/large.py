@@ -20,12 +20,12 @@ import tempfile
 import time
 from pathlib import Path
 
+import experiments
 import numpy as np
 
-import experiments
 import provenance
 import storage
-from experiments import ROOT
+from plugins import ROOT
 
 QUERIES, CLASSES, DIMENSIONS, BLOCK = 1000, 100, 128, 50_000
 PLACE = {"dataset": "synthetic", "features": "given"}

@@ -27,7 +27,6 @@ from evaluation import metrics
 from evaluation.histograms import THREADS, hamming
 from evaluation.lanes import popcount
 from evaluation.relevance import Relevance, parts, words
-from experiments import DATASET
 
 PRECISION = [("precision@k", k) for k in (1, 10, 50, 100, 500, 1000, 5000)]
 SHORT = [("map", None), ("map_worst", None), ("map_best", None), *PRECISION]

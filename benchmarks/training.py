@@ -26,7 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import networks
 import provenance
 import storage
-from experiments import DATA_VARIABLE
+from harness.user_data import DATA_VARIABLE
 from methods._nets import PRETRAINED
 from methods.bgan import BGAN
 

@@ -20,7 +20,7 @@ import yaml
 from hypothesis import strategies as st
 from PIL import Image
 
-from experiments import ROOT
+from plugins import ROOT
 from report import results, tables, training
 
 # Copies of the project

@@ -5,10 +5,10 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-import experiments
 import networks
-from experiments import BenchmarkError
+from errors import BenchmarkError
 from features._neighbours import nearest
+from harness.user_data import DATA_VARIABLE
 from methods import _nets as nets
 from methods._nets import PRETRAINED, Pretrained, app, straight_through
 from methods._training import Checkpoint, optimiser_of
@@ -222,7 +222,7 @@ def small_vgg(tmp_path, monkeypatch):
     """Keywords that name its weights; it stands in for VGG-19, whose official layout the tests of networks hold."""
     torch.manual_seed(0)
     torch.save(SmallVGG().state_dict(), tmp_path / "mine.pth")
-    monkeypatch.setenv(experiments.DATA_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
     monkeypatch.setitem(networks.NETWORKS, "vgg19", SmallVGG)
     monkeypatch.setitem(PRETRAINED, "vgg19", 20)
     return {"weights": "mine.pth", "sha256": digest(tmp_path / "mine.pth"), "encoder_size": 16}

@@ -3,12 +3,13 @@
 import csv
 import json
 
+import experiments
 import pytest
 import yaml
 
-import experiments
+from errors import BenchmarkError
 from evaluation.choosing import choose
-from experiments import ROOT, BenchmarkError
+from plugins import ROOT
 
 TRIALS = {"bgan": [{}, {"learning_rate": 0.01}, {"weight_pixel": 5.0}]}
 

@@ -7,9 +7,9 @@ import pytest
 import yaml
 from builders import DIGITS, SEEDS, built, write_results
 
-import experiments
 import plugins
-from experiments import BenchmarkError
+from errors import BenchmarkError
+from plugins import ROOT
 from report import claims, declarations, results, summary
 
 BGAN = {"bgan": 0.5, "bgan-nc": 0.4, "bgan-n": 0.3, "bgan-ca": 0.2}
@@ -155,7 +155,7 @@ def test_a_method_without_settings_is_compared_with_tuned_rows(tmp_path):
 
 
 def test_every_row_of_a_rule_is_a_method_or_a_variant():
-    variants = yaml.safe_load((experiments.ROOT / "config/variants.yaml").read_text(encoding="utf-8"))
+    variants = yaml.safe_load((ROOT / "config/variants.yaml").read_text(encoding="utf-8"))
     known = {*plugins.names("methods"), *variants["variants"]["methods"]}
     for claim in declarations.read_claims():
         assert claim.row[0] in known

@@ -13,8 +13,8 @@ from scipy.sparse import csc_array
 import codes
 import evaluation.__main__
 import storage
+from errors import BenchmarkError
 from evaluation import imported
-from experiments import BenchmarkError
 
 BITS = 12
 CODES = np.random.default_rng(0).random((60, BITS)) < 0.4

@@ -19,13 +19,14 @@ import pytest
 from PIL import Image
 
 import downloads
-import experiments
 import plugins
 import storage
 from datasets import _base, cifar10, mirflickr
-from experiments import BenchmarkError
+from errors import BenchmarkError
+from harness.user_data import DATA_VARIABLE
+from plugins import GROUND, ROOT
 
-DATA = Path(os.environ.get(experiments.DATA_VARIABLE, "data"))
+DATA = Path(os.environ.get(DATA_VARIABLE, "data"))
 
 
 read_once = functools.cache(cifar10.read_batches)
@@ -169,13 +170,13 @@ def test_duplicate_queries_are_counted():
 @pytest.fixture
 def few(tmp_path):
     """The source of a data set of one's own, in a copy of the project."""
-    for name in experiments.GROUND:
-        if (experiments.ROOT / f"{name}.py").is_file():
-            shutil.copy(experiments.ROOT / f"{name}.py", tmp_path)
+    for name in GROUND:
+        if (ROOT / f"{name}.py").is_file():
+            shutil.copy(ROOT / f"{name}.py", tmp_path)
     for folder in ("datasets", "harness"):
-        shutil.copytree(experiments.ROOT / folder, tmp_path / folder)
+        shutil.copytree(ROOT / folder, tmp_path / folder)
     source = (
-        (experiments.ROOT / "datasets/digits.py")
+        (ROOT / "datasets/digits.py")
         .read_text()
         .replace("class Digits", "class Few")
         .replace("PER_CLASS = 30", "PER_CLASS = 5")
@@ -208,7 +209,7 @@ def run(folder, *arguments):
 
 def test_a_cache_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "cache").write_text("a file where the folder goes")
-    environment = os.environ | {"PYTHONPATH": str(experiments.ROOT)}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "datasets", "digits"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert done.returncode == 1
@@ -227,7 +228,7 @@ def bound_by_permissions(tmp_path):
 
     def run(*arguments):
         command = [*prefix, sys.executable, "-m", "datasets", *arguments]
-        environment = os.environ | {"PYTHONPATH": str(experiments.ROOT)}
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
 
     yield run
@@ -275,7 +276,7 @@ def test_queries_without_a_relevant_item_are_counted_where_images_have_several_l
 def test_preparing_writes_everything_or_nothing(tmp_path):
     (tmp_path / "none" / cifar10.FOLDER).mkdir(parents=True)
     command = [sys.executable, "-m", "datasets", "cifar10", "--data", "none"]
-    environment = os.environ | {"PYTHONPATH": str(experiments.ROOT)}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1

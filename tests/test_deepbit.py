@@ -5,10 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-import experiments
 import networks
-from experiments import BenchmarkError
+from errors import BenchmarkError
 from features.squeezenet1_1_pool import SqueezeNet11Pool
+from harness.user_data import DATA_VARIABLE
 from methods._deepbit import even_loss, quantisation_loss, rotation_loss
 from methods.deepbit import DeepBit
 from methods.deepbit_rotation import ANGLES, NEARNESS, DeepBitRotation, rotated
@@ -92,7 +92,7 @@ def given(tmp_path_factory, images):
     extractor = SqueezeNet11Pool(resize=32, crop=32, **weights)
     extractor.open(path.parent, len(images))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(experiments.DATA_VARIABLE, str(path.parent))
+        patch.setenv(DATA_VARIABLE, str(path.parent))
         yield {"encoder": "squeezenet1_1", "encoder_size": 32} | weights, extractor.extract(images)
 
 

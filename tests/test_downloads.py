@@ -15,7 +15,7 @@ import torch
 import downloads
 import networks
 from downloads import Published, fetch
-from experiments import BenchmarkError
+from errors import BenchmarkError
 from features.squeezenet1_1_pool import SqueezeNet11Pool
 
 CONTENT = bytes(range(256)) * 2000

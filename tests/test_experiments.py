@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import experiments
 import pytest
 from builders import loaded
 from hypothesis import given
@@ -12,10 +13,12 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
 import errors
-import experiments
 import plugins
-from experiments import ROOT, BenchmarkError, Run
+from errors import BenchmarkError
 from harness import identity
+from harness.plan import Run
+from harness.user_data import DATA_VARIABLE
+from plugins import ROOT
 
 names = st.from_regex(r"\A[a-z0-9][a-z0-9_.-]{0,12}\Z")
 
@@ -340,9 +343,9 @@ def test_any_data_set_has_a_validation_protocol():
 
 
 def test_the_data_folder_is_an_option(monkeypatch):
-    monkeypatch.delenv(experiments.DATA_VARIABLE, raising=False)
+    monkeypatch.delenv(DATA_VARIABLE, raising=False)
     assert experiments.data_folder({"data": "here"}).as_posix() == "here"
-    monkeypatch.setenv(experiments.DATA_VARIABLE, "/there")
+    monkeypatch.setenv(DATA_VARIABLE, "/there")
     assert experiments.data_folder({"data": "here"}).as_posix() == "/there"
 
 
@@ -362,7 +365,7 @@ def test_a_protocol_is_part_of_the_label():
 
 
 def test_the_users_files_are_those_that_settings_name(monkeypatch):
-    monkeypatch.delenv(experiments.DATA_VARIABLE, raising=False)
+    monkeypatch.delenv(DATA_VARIABLE, raising=False)
     named = {"mine": {"of": "file", "set": {"path": "f.npy", "names": "f.txt"}}}
     lists = {
         "listed": {"of": "image_list", "set": {"path": "lists", "images": "/there"}},
@@ -376,7 +379,7 @@ def test_the_users_files_are_those_that_settings_name(monkeypatch):
 
 
 def test_imported_codes_run_once_for_each_file_that_their_path_names(tmp_path, monkeypatch):
-    monkeypatch.setenv(experiments.DATA_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
     config = loaded(methods=["mine", "once"], bits=[12, 24], seeds=[0, 1])
     config["variants"]["methods"] = {
         name: {"of": "imported", "set": {"path": path}} for name, path in (("mine", "mine-{bits}-{seed}.npy"), ("once", "once-{bits}.npy"))
@@ -387,7 +390,7 @@ def test_imported_codes_run_once_for_each_file_that_their_path_names(tmp_path, m
 
 
 def test_imported_codes_of_queries_and_of_the_database_are_both_inputs(tmp_path, monkeypatch):
-    monkeypatch.setenv(experiments.DATA_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
     config = loaded(methods=["two", "one"], bits=[12], seeds=[0, 1])
     config["variants"]["methods"] = {
         "two": {"of": "imported", "set": {"path": "q.npy", "database_path": "d-{seed}.npy"}},

@@ -22,9 +22,11 @@ from builders import Copy
 
 import methods.__main__ as training
 import provenance
+from errors import BenchmarkError
 from evaluation import score
-from experiments import ROOT, BenchmarkError, Run
+from harness.plan import Run
 from methods._training import Checkpoint
+from plugins import ROOT
 
 JOBS = ("datasets", "features", "methods", "evaluation", "report")
 KINDS = {"line": 4, "group": 3, "snakemake": 2, "job": 2}  # what is killed, and how often

@@ -6,23 +6,24 @@ import os
 import subprocess
 import sys
 
+import experiments
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-import experiments
 import features.__main__ as extraction
 import features._neighbours as neighbours
 import plugins
 import storage
-from experiments import BenchmarkError
+from errors import BenchmarkError
 from features.__main__ import unfinished, write_features
 from features._base import Extractor
 from features.file import File
 from features.gist import GIST
 from features.pixels import Pixels
-from plugins import Component
+from harness.variants import METRICS
+from plugins import ROOT, Component
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 4, 4, 3)).astype(np.uint8)
 
@@ -215,7 +216,7 @@ def brute_force(features, length, metric="centred-cosine"):
     st.integers(1, 70),
     st.integers(0, 2**32 - 1),
     st.sampled_from([2, 5, 10_000]),
-    st.sampled_from(experiments.METRICS),
+    st.sampled_from(METRICS),
 )
 def test_neighbours_are_those_of_brute_force(n, d, length, seed, levels, metric):
     """Few levels make many equal images, and images at the very mean."""
@@ -259,7 +260,7 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
     storage.write_json(folder / "dataset.json", {"sha256": {"images.npy": storage.digest(folder / "images.npy")}})
     settings_text = '{"of": "file", "set": {"path": "f.npy"}}'
     command = [sys.executable, "-m", "features", "extract", "mine", "given", "--settings", settings_text, "--data", "there"]
-    environment = os.environ | {"PYTHONPATH": str(experiments.ROOT)}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert done.returncode == 1
     assert done.stderr == "features: feature file there/f.npy is missing: put it there, or change `path` or the data folder\n"

@@ -12,7 +12,7 @@ from builders import Copy
 
 import gpus
 import provenance
-from experiments import ROOT
+from plugins import ROOT
 
 JOB = """
 import sys, time, os

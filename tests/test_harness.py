@@ -5,18 +5,18 @@ import os
 import subprocess
 import sys
 
+import experiments
 import numpy as np
 import pytest
 from builders import Copy
 
-import experiments
 import plugins
 import storage
 from evaluation import controls
 from evaluation.relevance import Relevance
-from experiments import ROOT
 from methods.__main__ import distinct
 from methods._runtime import rows_of, training_rows
+from plugins import ROOT
 
 WITHOUT_TORCH = """
 import runpy, sys

@@ -12,15 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import plugins
-from experiments import ROOT, BenchmarkError
+from errors import BenchmarkError
 from harness import identity
 from harness.identity import difference, digests, source_digest, sources, text_digest
+from plugins import ROOT
 
 PROGRAM = '''
 """A program with most statements."""
 import json
 import numpy as np
 from experiments import CACHE
+from plugins import GROUND
 
 WIDTH, NAMES = 3, ("a", "b")
 

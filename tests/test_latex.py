@@ -13,7 +13,7 @@ from builders import DIGITS, HOSTILE, built, write_results
 from hypothesis import given
 from hypothesis import strategies as st
 
-import experiments
+from plugins import ROOT
 from report import latex, latex_layout, latex_text, results
 from report import tables as report_tables
 from report.declarations import Value
@@ -53,7 +53,7 @@ def experiment_of_two_data_sets(folder):
 
 def ablations(folder):
     """As many rows as config/ablations.yaml has, with their labels, and the longest of tuned ones."""
-    known = yaml.safe_load((Path(experiments.__file__).parent / "config/variants.yaml").read_text(encoding="utf-8"))
+    known = yaml.safe_load((ROOT / "config/variants.yaml").read_text(encoding="utf-8"))
     names = {name: entry["label"] for name, entry in known["variants"]["methods"].items() if "label" in entry}
     names |= {f"{name}.as-bgan-digits": f"{label} (BGAN's tuning)" for name, label in names.items() if "adversarial" in name}
     return write_results(

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 import plugins
-from experiments import GROUND, ROOT
+from plugins import GROUND, ROOT
 
 # What the files of a floor may import besides the standard library, their own floor and the ground.
 ALLOWED = {

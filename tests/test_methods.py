@@ -11,16 +11,17 @@ import numpy as np
 import pytest
 import torch
 
-import experiments
 import methods
 import networks
 import plugins
 from evaluation import score
-from experiments import ROOT, Run
 from features._neighbours import nearest
 from features.vgg16_fc7 import VGG16FC7
+from harness.plan import Run
+from harness.user_data import DATA_VARIABLE
 from methods.__main__ import build, encoded
 from methods._neighbourhood import TIES, similar_pairs
+from plugins import ROOT
 from storage import digest
 
 BITS = 12
@@ -59,7 +60,7 @@ def weights(tmp_path_factory):
     """A data folder with random weights of SqueezeNet, large enough for a signal to pass eighteen layers, and of OneConvolution."""
     folder = tmp_path_factory.mktemp("data")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(experiments.DATA_VARIABLE, str(folder))
+        patch.setenv(DATA_VARIABLE, str(folder))
         patch.setitem(networks.NETWORKS, "vgg16", OneConvolution)
         for case in ("bgan squeezenet1_1", "deepbit_rotation"):
             torch.manual_seed(0)

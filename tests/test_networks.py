@@ -12,9 +12,10 @@ import torch
 
 import networks
 import plugins
-from experiments import ROOT, BenchmarkError
+from errors import BenchmarkError
 from features.squeezenet1_1_pool import SqueezeNet11Pool
 from harness import identity
+from plugins import ROOT
 from storage import digest, write_json
 
 # Parameters as the pages of the official weights give them, tensors of the official files, and dimensions of the usual features.

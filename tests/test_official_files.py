@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 import downloads
-import experiments
 import storage
 from datasets import _base, _files, _idx, _labels, fashion_mnist, mirflickr, mnist, nuswide
-from experiments import BenchmarkError
+from errors import BenchmarkError
+from harness.user_data import DATA_VARIABLE
 
-DATA = Path(os.environ.get(experiments.DATA_VARIABLE, "data"))
+DATA = Path(os.environ.get(DATA_VARIABLE, "data"))
 
 
 def real(folder):

@@ -10,9 +10,10 @@ import pytrec_eval
 import torch
 
 import evaluation
+from errors import BenchmarkError
 from evaluation import histograms, histograms_torch, metrics
 from evaluation.relevance import Relevance
-from experiments import ROOT, BenchmarkError
+from plugins import ROOT
 
 
 @pytest.mark.parametrize("bits", [8, 48, 64, 256])

@@ -18,11 +18,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-import experiments
 import networks
 from datasets import _base, _files, _idx, _images, _labels, image_folder, image_list, mirflickr
-from experiments import BenchmarkError
+from errors import BenchmarkError
 from features.file import File
+from plugins import ROOT
 
 
 def encoded(array, kind="PNG"):
@@ -199,7 +199,7 @@ class TestDecoding:
         (animals / "animals/dog/1.jpeg").write_bytes(whole[: len(whole) // 2])
         options = json.dumps({"of": "image_folder", "set": {"path": "animals", "queries_per_class": 2}})
         command = [sys.executable, "-m", "datasets", "animals", "--settings", options, "--data", "."]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=animals, env=os.environ | {"PYTHONPATH": str(experiments.ROOT)})
+        done = subprocess.run(command, capture_output=True, text=True, cwd=animals, env=os.environ | {"PYTHONPATH": str(ROOT)})
         assert done.returncode == 1
         assert done.stderr.count("\n") == 1
         assert "2 of 12 images cannot be read" in done.stderr

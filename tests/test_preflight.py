@@ -3,12 +3,13 @@
 import json
 from pathlib import Path
 
+import experiments
 import pytest
 from builders import loaded
 
-import experiments
 import preflight
-from experiments import ROOT
+from harness.user_data import DATA_VARIABLE
+from plugins import ROOT
 
 
 def test_files_are_looked_for_where_some_are_needed_and_not_yet_prepared(tmp_path, monkeypatch):
@@ -38,7 +39,7 @@ def test_a_damaged_description_is_of_nothing_that_is_made(tmp_path, text):
 
 def test_files_of_methods_are_looked_for_once_each(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv(experiments.DATA_VARIABLE, "data")
+    monkeypatch.setenv(DATA_VARIABLE, "data")
     asked = loaded(methods=["itq", "mine", "deep", "deeper"], bits=[12, 24])
     deep = {"of": "bgan", "set": {"encoder": "squeezenet1_1", "weights": "weights/mine.pth", "sha256": "0" * 64}}
     mine = {"of": "imported", "set": {"path": "mine-{bits}.mat:B"}}

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import storage
+from errors import BenchmarkError
 from evaluation import METRIC_VERSION, publishing, statistics
-from experiments import ROOT, BenchmarkError
+from plugins import ROOT
 
 README = ROOT / publishing.PUBLISHED / "README.md"
 FOLDERS = sorted(path for path in (ROOT / publishing.PUBLISHED).iterdir() if path.is_dir())

@@ -11,6 +11,7 @@ from dataclasses import replace
 from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 
+import experiments
 import numpy as np
 import pytest
 import yaml
@@ -33,8 +34,8 @@ from builders import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-import experiments
-from experiments import BenchmarkError
+from errors import BenchmarkError
+from plugins import ROOT
 from report import __main__ as command
 from report import cells as cells_of_tables
 from report import declarations, drawing, figures, harness, latex, references, results, summary, tables, training
@@ -427,7 +428,7 @@ def test_a_convention_that_no_data_set_has_is_left_out_and_said(tmp_path):
 
 
 def test_every_selected_method_is_a_variant():
-    variants = yaml.safe_load((Path(experiments.__file__).parent / "config/variants.yaml").read_text(encoding="utf-8"))
+    variants = yaml.safe_load((ROOT / "config/variants.yaml").read_text(encoding="utf-8"))
     for entry in declarations.read():
         for name in entry.select.get("methods", []):
             assert experiments.variant("methods", name, variants).label

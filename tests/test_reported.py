@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from builders import write_csv, write_results
 
-from experiments import BenchmarkError
+from errors import BenchmarkError
 from report import page, reported, results, spreadsheets, tables
 
 CIFAR = results.Pair("cifar10", "pixels")

@@ -7,16 +7,17 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import experiments
 import numpy as np
 import pytest
 
 import evaluation
-import experiments
 import storage
+from errors import BenchmarkError
 from evaluation import scoring
 from evaluation.presets import PRESETS, replay
 from evaluation.relevance import Relevance
-from experiments import BenchmarkError
+from plugins import ROOT
 
 QUERIES, ITEMS = 40, 300
 PLACE = ("toy", "pixels", "itq")
@@ -236,7 +237,7 @@ def test_labels_and_features_that_do_not_fit(project):
 
 def run(*arguments):
     return subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(experiments.ROOT)}, check=False
+        [sys.executable, *arguments], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False
     )
 
 

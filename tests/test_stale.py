@@ -6,12 +6,12 @@ import shutil
 import subprocess
 import sys
 
+import experiments
 import numpy as np
 import pytest
 import yaml
 from builders import Copy, rows_of
 
-import experiments
 import storage
 from evaluation import METRIC_VERSION
 

@@ -12,7 +12,7 @@ import pytest
 import progress
 import provenance
 import storage
-from experiments import BenchmarkError
+from errors import BenchmarkError
 
 
 def test_a_file_is_there_only_when_its_block_ends(tmp_path):

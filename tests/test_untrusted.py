@@ -8,6 +8,7 @@ import string
 import struct
 import zlib
 
+import experiments
 import jsonschema
 import numpy as np
 import pytest
@@ -18,11 +19,12 @@ from hypothesis import strategies as st
 from scipy.io import savemat
 
 import codes
-import experiments
 import plugins
+from errors import BenchmarkError
 from evaluation import stale
-from experiments import ROOT, BenchmarkError, Run
 from features.file import File
+from harness.plan import Run
+from plugins import ROOT
 
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 HOSTILE = "$(touch HACKED) `touch HACKED` '; touch HACKED; \" && touch HACKED \n touch HACKED # {input} {{x}} {seeds} \\"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from builders import PARITY, TINY, Copy, rows_of
 
-from experiments import ROOT
+from plugins import ROOT
 
 END = [("all", ""), ("collect", ""), ("report", "")]
 
