@@ -5,6 +5,7 @@ Standard library only.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -23,6 +24,7 @@ STARTED_VARIABLE = "BGAN_BENCH_STARTED"  # seconds since the epoch
 CORES_VARIABLE = "BGAN_BENCH_CORES"
 CACHE = Path("cache")
 DIGESTS = CACHE / "digests.json"
+SETTLED_SECONDS = 1.0  # since the last change of a file whose digest is saved
 # Identified by name, size and modification time, since a folder may hold a million of them.
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 
@@ -51,7 +53,9 @@ def read_paths(variant: Variant, bits: object = "", seed: object = "") -> list[s
 
 def content_digests(data: Path, paths: Iterable[str]) -> dict[str, str]:
     """Return {path: digest} of the files and folders below `data`, without those that are missing."""
-    return {path: digest for path in paths if (digest := _content_digest(data / path))}
+    digests = {path: digest for path in paths if (digest := _content_digest(data / path))}
+    _save_known()
+    return digests
 
 
 def _content_digest(path: Path) -> str:
@@ -82,6 +86,7 @@ def _files_below(folder: Path) -> Iterator[Path]:
 
 
 _known: dict[str, dict] | None = None  # DIGESTS, read once per process
+_unsaved: set[str] = set()  # keys of _known
 
 
 def file_digest(path: Path) -> str:
@@ -89,20 +94,43 @@ def file_digest(path: Path) -> str:
     global _known
     if _known is None:
         _known = _read_known()
+
     status = path.stat()
     key = str(path.resolve())
     stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
-    if _known.get(key, {}).get("stamp") != stamp:
+    if key not in _known or _known[key]["stamp"] != stamp:
         _known[key] = {"stamp": stamp, "sha256": storage.digest(path)}
-        storage.write_json(DIGESTS, _known)
+        _unsaved.add(key)
     return _known[key]["sha256"]
 
 
 def _read_known() -> dict[str, dict]:
     try:
-        return storage.read_json(DIGESTS) if DIGESTS.is_file() else {}
+        stored = storage.read_json(DIGESTS) if DIGESTS.is_file() else {}
     except BenchmarkError:  # a cache: what it cannot answer is computed
         return {}
+    return {
+        key: entry
+        for key, entry in stored.items()
+        if isinstance(entry, dict) and {"stamp", "sha256"} <= entry.keys()
+    }
+
+
+def _save_known() -> None:
+    """Save new digests, except of files that changed a moment ago: a clock tick may hide a second change.
+
+    Two jobs that save at the same moment may disturb each other. Digests that are not saved are
+    computed again.
+    """
+    if not _unsaved:
+        return
+    latest = time.time_ns() - int(SETTLED_SECONDS * 1e9)
+    recent = {key for key in _unsaved if max(_known[key]["stamp"][1:3]) > latest}
+    if _unsaved - recent:
+        settled = {key: entry for key, entry in _known.items() if key not in recent}
+        with contextlib.suppress(BenchmarkError):
+            storage.write_json(DIGESTS, settled)
+    _unsaved.intersection_update(recent)
 
 
 def job_environment(data: str, cores: int | None) -> dict[str, str]:
