@@ -19,6 +19,7 @@ from errors import BenchmarkError, one_line
 from harness import identity, records
 from harness.plan import Job, Place, Plan, Run
 from harness.user_data import data_folder
+from harness.variants import STAGES
 
 MISSING = "is missing"
 
@@ -52,7 +53,16 @@ class State:
         return self._problems[job]
 
     def check(self) -> None:
-        """Compare every result of the plan. Raises BenchmarkError as `problem`."""
+        """Compare every result of the plan.
+
+        Raises
+        ------
+        BenchmarkError
+            As `problem`, and for a source that cannot be parsed.
+        """
+        for stage in STAGES:
+            for variant in getattr(self.plan, stage).values():
+                records.source_digests(stage, variant.plugin.name)
         for job in self.plan.jobs():
             self.problem(job)
 

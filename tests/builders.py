@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import copy
 import csv
+import functools
 import io
 import itertools
 import json
@@ -112,9 +114,13 @@ class Copy:
 
 
 def loaded(name="config.yaml", **changes):
-    config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-    config |= yaml.safe_load((ROOT / "config/variants.yaml").read_text())
-    return config | yaml.safe_load((ROOT / "config" / name).read_text()) | changes
+    files = [_parsed(file) for file in ("config.yaml", "variants.yaml", name)]
+    return copy.deepcopy(files[0] | files[1] | files[2]) | changes
+
+
+@functools.cache
+def _parsed(name):
+    return yaml.safe_load((ROOT / "config" / name).read_text())
 
 
 # Synthetic results
