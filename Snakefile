@@ -38,6 +38,7 @@ os.environ |= job_environment(plan.data, workflow.cores)
 PLACE = Place("{dataset}", "{features}")
 RUN = Run("{dataset}", "{features}", "{variant}", "{bits}", "{seed}")
 SCORE = Score(plan.root, "{dataset}", "{features}", "{variant}")
+REPORT = str(plan.record(Job("report")))
 
 # Digests decide what runs, not times of files: all inputs are `ancient`, which Snakemake takes for
 # older than any output. A job that is out of date has this file as an input that is newer, with
@@ -284,7 +285,7 @@ rule report:
 # The list of all experiments but the default one: it is rewritten whenever one of them is reported.
 rule experiments:
     input:
-        f"{plan.root}/report/report.json",
+        lambda w: REPORT if state.problem(Job("report")) else ancient(REPORT),
     output:
         "results/experiments/index.html",
     log:
