@@ -45,9 +45,11 @@ REPORT = str(plan.record(Job("report")))
 # another content for every command; its inputs that are out of date are no longer `ancient`.
 STAMP = "cache/stamp"
 if workflow.is_main_process:
+    state.settle_times()
     with storage.new_file(STAMP) as stamp:
         stamp.write_text(f"{os.getpid()} {os.urandom(8).hex()}\n")
-    for line in state.reasons()[:5]:
+    reasons = state.reasons()
+    for line in [*reasons[:5], *([f"and {len(reasons) - 5:,} more reasons"] if len(reasons) > 5 else [])]:
         print(f"out of date: {line}", file=sys.stderr)
 
 
@@ -61,10 +63,7 @@ def inputs(rule):
             str(file.path) if file.decides and state.problem(file.producer) else ancient(str(file.path))
             for file in plan.inputs(job)
         ]
-        if not state.problem(job):
-            return [*files, ancient(STAMP)]
-        state.settle_times(job)
-        return [*files, STAMP]
+        return [*files, STAMP if state.problem(job) else ancient(STAMP)]
 
     return of_job
 

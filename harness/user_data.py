@@ -53,15 +53,17 @@ def read_paths(variant: Variant, bits: object = "", seed: object = "") -> list[s
 
 def content_digests(data: Path, paths: Iterable[str]) -> dict[str, str]:
     """Return {path: digest} of the files and folders below `data`, without those that are missing."""
+    global _known
+    _known = _known or _KnownDigests()
     digests = {path: digest for path in paths if (digest := _content_digest(data / path))}
-    _save_known()
+    _known.save()
     return digests
 
 
 def _content_digest(path: Path) -> str:
     if path.is_dir():
         return _folder_digest(path)
-    return file_digest(path) if path.is_file() else ""
+    return _known.digest(path) if path.is_file() else ""
 
 
 def _folder_digest(folder: Path) -> str:
@@ -73,7 +75,7 @@ def _folder_digest(folder: Path) -> str:
             status = path.stat()
             identity = f"{status.st_size} {status.st_mtime_ns}"
         else:
-            identity = file_digest(path)
+            identity = _known.digest(path)
         lines.update(f"{name} {identity}\n".encode())
     return lines.hexdigest()
 
@@ -85,52 +87,51 @@ def _files_below(folder: Path) -> Iterator[Path]:
             yield Path(parent, name)
 
 
-_known: dict[str, dict] | None = None  # DIGESTS, read once per process
-_unsaved: set[str] = set()  # keys of _known
+class _KnownDigests:
+    """The digests of files, cached in DIGESTS by size, modification and change time, and inode."""
 
+    def __init__(self):
+        self._entries = self._read()
+        self._unsaved: set[str] = set()
 
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file, cached by its size, modification and change time, and inode."""
-    global _known
-    if _known is None:
-        _known = _read_known()
+    def _read(self) -> dict[str, dict]:
+        try:
+            stored = storage.read_json(DIGESTS) if DIGESTS.is_file() else {}
+        except BenchmarkError:  # a cache: what it cannot answer is computed
+            return {}
+        return {
+            path: entry
+            for path, entry in stored.items()
+            if isinstance(entry, dict) and {"stamp", "sha256"} <= entry.keys()
+        }
 
-    status = path.stat()
-    key = str(path.resolve())
-    stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
-    if key not in _known or _known[key]["stamp"] != stamp:
-        _known[key] = {"stamp": stamp, "sha256": storage.digest(path)}
-        _unsaved.add(key)
-    return _known[key]["sha256"]
+    def digest(self, path: Path) -> str:
+        """Return the SHA-256 of a file."""
+        status = path.stat()
+        key = str(path.resolve())
+        stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+        if key not in self._entries or self._entries[key]["stamp"] != stamp:
+            self._entries[key] = {"stamp": stamp, "sha256": storage.digest(path)}
+            self._unsaved.add(key)
+        return self._entries[key]["sha256"]
 
+    def save(self) -> None:
+        """Save new digests, except of files that changed a moment ago: a clock tick may hide a change.
 
-def _read_known() -> dict[str, dict]:
-    try:
-        stored = storage.read_json(DIGESTS) if DIGESTS.is_file() else {}
-    except BenchmarkError:  # a cache: what it cannot answer is computed
-        return {}
-    return {
-        key: entry
-        for key, entry in stored.items()
-        if isinstance(entry, dict) and {"stamp", "sha256"} <= entry.keys()
-    }
-
-
-def _save_known() -> None:
-    """Save new digests, except of files that changed a moment ago: a clock tick may hide a second change.
-
-    Two jobs that save at the same moment may disturb each other. Digests that are not saved are
-    computed again.
-    """
-    if not _unsaved:
-        return
-    latest = time.time_ns() - int(SETTLED_SECONDS * 1e9)
-    recent = {key for key in _unsaved if max(_known[key]["stamp"][1:3]) > latest}
-    if _unsaved - recent:
-        settled = {key: entry for key, entry in _known.items() if key not in recent}
+        Two jobs that save at the same moment may disturb each other. What is not saved is computed
+        again.
+        """
+        latest = time.time_ns() - int(SETTLED_SECONDS * 1e9)
+        recent = {key for key in self._unsaved if max(self._entries[key]["stamp"][1:3]) > latest}
+        if self._unsaved == recent:
+            return
+        settled = {key: entry for key, entry in self._entries.items() if key not in recent}
         with contextlib.suppress(BenchmarkError):
             storage.write_json(DIGESTS, settled)
-    _unsaved.intersection_update(recent)
+        self._unsaved = recent
+
+
+_known: _KnownDigests | None = None  # read once per process
 
 
 def job_environment(data: str, cores: int | None) -> dict[str, str]:

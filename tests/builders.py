@@ -104,10 +104,14 @@ class Copy:
 
     def planned(self, **options):
         """(rule, variant or '') of every job that would run now."""
-        text = self.run("--dry-run", **options)
-        jobs = re.split(r"\n(?=rule |localrule |checkpoint )", text)[1:]
-        found = [(re.match(r"(?:local)?rule (\w+):", job)[1], re.search(r"variant=([^,\s]+)", job)) for job in jobs]
-        return sorted((rule, variant[1] if variant else "") for rule, variant in found)
+        return jobs_of(self.run("--dry-run", **options))
+
+
+def jobs_of(text):
+    """(rule, variant or '') of every job that Snakemake lists in a dry run."""
+    jobs = re.split(r"\n(?=rule |localrule |checkpoint )", text)[1:]
+    found = [(re.match(r"(?:local)?rule (\w+):", job)[1], re.search(r"variant=([^,\s]+)", job)) for job in jobs]
+    return sorted((rule, variant[1] if variant else "") for rule, variant in found)
 
 
 # Configurations

@@ -16,7 +16,6 @@ def folder(tmp_path, monkeypatch):
     """A current folder with an empty cache of digests."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(user_data, "_known", None)
-    monkeypatch.setattr(user_data, "_unsaved", set())
     return tmp_path
 
 
