@@ -22,6 +22,8 @@ import yaml
 from hypothesis import strategies as st
 from PIL import Image
 
+import storage
+from harness.records import FORMAT
 from plugins import ROOT
 from report import results, tables, training
 
@@ -105,6 +107,15 @@ class Copy:
     def planned(self, **options):
         """(rule, variant or '') of every job that would run now."""
         return jobs_of(self.run("--dry-run", **options))
+
+
+def write_dataset_record(folder, of="digits"):
+    """Write the record of arrays that a test put into the folder of a data set; it has no images of their own."""
+    names = ("images.npy", "labels.npy", "split.npz", "names.json")
+    if not (folder / "names.json").exists():
+        storage.write_json(folder / "names.json", {"names": []})
+    digests = {name: storage.digest(folder / name) if (folder / name).exists() else "" for name in names}
+    storage.write_json(folder / "dataset.json", {"format": FORMAT, "made_of": {"plugin": of}, "sha256": digests, "split_sha256": ""})
 
 
 def jobs_of(text):
