@@ -79,7 +79,7 @@ class State:
             if problem and problem != MISSING and job not in self._derived
         )
         return [
-            f"{problem}: {count:,} {rule} {'job' if count == 1 else 'jobs'}"
+            f"{count:,} {rule} {'job' if count == 1 else 'jobs'} ({problem})"
             for (rule, problem), count in counts.most_common()
         ]
 
