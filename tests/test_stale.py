@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -194,6 +196,18 @@ def test_results_are_current_when_the_workflow_has_ended(project):
     assert project.stale() == (set(), [])
     jobs, _ = project.stale("own.yaml")
     assert jobs == {("report", "")}, "only its tables were collected"
+
+
+def test_a_comparison_reads_each_record_once_and_no_array(project, monkeypatch):
+    """However many runs there are, and although most depend on the same data set and features."""
+    counts = Counter()
+    read_bytes = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: counts.update([str(path)]) or read_bytes(path))
+    monkeypatch.setattr(storage, "digest", lambda path: pytest.fail(f"{path} was read"))
+    assert project.stale() == (set(), [])
+    records_read = {path: count for path, count in counts.items() if path.endswith(".json")}
+    assert len(records_read) == 3 + 14 + 6 + 2, "data set and features, runs, scores, tables and report"
+    assert set(records_read.values()) == {1}
 
 
 class TestSources:
