@@ -5,6 +5,7 @@ Standard library only.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import re
@@ -50,18 +51,23 @@ def read_paths(variant: Variant, bits: object = "", seed: object = "") -> list[s
 
 
 def content_digests(data: Path, paths: Iterable[str]) -> dict[str, str]:
-    """Return {path: digest} of the files and folders below `data`, without those that are missing."""
-    return {path: digest for path in paths if (digest := _content_digest(data / path))}
+    """Return {path: digest} of the files and folders below `data`, without those that are missing.
+
+    A file is identified by its content. So is a folder, except for the images in it, which count by
+    name, size and modification time: there may be a million of them.
+    """
+    cache = DigestCache()
+    digests = {}
+    for path in paths:
+        if (data / path).is_dir():
+            digests[path] = _folder_digest(data / path, cache)
+        elif (data / path).is_file():
+            digests[path] = cache.digest(data / path)
+    cache.save()
+    return digests
 
 
-def _content_digest(path: Path) -> str:
-    if path.is_dir():
-        return _folder_digest(path)
-    return file_digest(path) if path.is_file() else ""
-
-
-def _folder_digest(folder: Path) -> str:
-    """Digest of a folder: images by name, size and modification time, all other files by content."""
+def _folder_digest(folder: Path, cache: DigestCache) -> str:
     lines = hashlib.sha256()
     for path in _files_below(folder):
         name = path.relative_to(folder).as_posix()
@@ -69,7 +75,7 @@ def _folder_digest(folder: Path) -> str:
             status = path.stat()
             identity = f"{status.st_size} {status.st_mtime_ns}"
         else:
-            identity = file_digest(path)
+            identity = cache.digest(path)
         lines.update(f"{name} {identity}\n".encode())
     return lines.hexdigest()
 
@@ -81,27 +87,39 @@ def _files_below(folder: Path) -> Iterator[Path]:
             yield Path(parent, name)
 
 
-_known: dict[str, dict] | None = None  # DIGESTS, read once per process
+class DigestCache:
+    """Digests of user files, computed again only after a file has changed.
+
+    A file is unchanged if its size, modification time, change time and inode are.
+    """
+
+    def __init__(self):
+        self._known = _read_digests()
+        self._changed = False
+
+    def digest(self, path: Path) -> str:
+        """Return the SHA-256 of a file."""
+        status = path.stat()
+        key = str(path.resolve())
+        stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+        if self._known.get(key, {}).get("stamp") != stamp:
+            self._known[key] = {"stamp": stamp, "sha256": storage.digest(path)}
+            self._changed = True
+        return self._known[key]["sha256"]
+
+    def save(self) -> None:
+        """Write the cache if a digest was computed."""
+        if self._changed:
+            storage.write_json(DIGESTS, self._known)
+            self._changed = False
 
 
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file, cached by its size, modification and change time, and inode."""
-    global _known
-    if _known is None:
-        _known = _read_known()
-    status = path.stat()
-    key = str(path.resolve())
-    stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
-    if _known.get(key, {}).get("stamp") != stamp:
-        _known[key] = {"stamp": stamp, "sha256": storage.digest(path)}
-        storage.write_json(DIGESTS, _known)
-    return _known[key]["sha256"]
-
-
-def _read_known() -> dict[str, dict]:
+@functools.cache
+def _read_digests() -> dict[str, dict]:
+    """The cache file, read once per process. A damaged one is replaced: it answers nothing."""
     try:
         return storage.read_json(DIGESTS) if DIGESTS.is_file() else {}
-    except BenchmarkError:  # a cache: what it cannot answer is computed
+    except BenchmarkError:
         return {}
 
 
