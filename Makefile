@@ -34,4 +34,4 @@ lint: .venv/test.stamp
 	touch $@
 
 clean:
-	rm -rf results/runs results/scores results/report results/partial results/*.csv results/*.json cache logs
+	rm -rf results/runs results/scores results/report results/partial results/experiments results/*.csv results/*.json cache logs

@@ -57,7 +57,7 @@ class State:
             self.problem(job)
 
     def reasons(self) -> list[str]:
-        """Return why existing results are recomputed, a line per reason, the most frequent first."""
+        """Return why existing results are recomputed, a line per reason, frequent ones first."""
         counts = Counter(
             (job.rule, problem)
             for job, problem in self._problems.items()
