@@ -652,7 +652,10 @@ def _with_trials(config: dict, catalogue: Catalogue) -> list[str]:
     """
     trials = config.get("trials") or {}
     for name in trials:
-        plugins.component("methods", name)
+        try:
+            plugins.component("methods", name)
+        except BenchmarkError as error:
+            raise BenchmarkError(f"trials: {error}") from None
 
     names = []
     for name in config["methods"]:
