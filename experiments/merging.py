@@ -102,7 +102,7 @@ def _run_of(path: Path, record: dict) -> Run:
 
 
 def _check_inputs(run: Run, made_of: dict) -> None:
-    """Raise BenchmarkError if the run was made with another data set or features than those here."""
+    """Raise BenchmarkError if the run was made with other data or features than those here."""
     place = run.place
     paths = {
         "split": place.dataset_record,
