@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+import plugins
 import storage
 from errors import BenchmarkError
 from evaluation import METRIC_VERSION, statistics
@@ -129,7 +130,7 @@ def add(results: Path, name: str, shown: list[str]) -> list[str]:
     new = _current(results, [row for row in rows if _cell(row) not in unfinished])
 
     joined, lines = _joined(old, new)
-    _check_comparable(joined, new, target)
+    _check_comparable(old, new, joined, target)
     files = _report_files(results, shown)
     with storage.new_folder(target) as folder:
         for path in target.iterdir():
@@ -189,7 +190,7 @@ def _current_record(run: Run, row: dict) -> dict:
         raise BenchmarkError(f"{run.folder} has changed since the tables were collected. {RERUN}")
 
     made_of = record["made_of"]
-    sources = {"sources": records.source_digests("methods", made_of["plugin"])}
+    sources = {"sources": present_sources(made_of["plugin"])}
     if problem := identity.difference({"sources": made_of["sources"]}, sources):
         raise BenchmarkError(f"{run.folder} is out of date: {problem}. {RERUN}")
     return record
@@ -327,7 +328,7 @@ def _united(old: dict, new: Contents) -> dict:
     return united
 
 
-def _check_comparable(joined: Contents, new: Contents, folder: Path) -> None:
+def _check_comparable(old: Contents, new: Contents, joined: Contents, folder: Path) -> None:
     """Raise BenchmarkError if a table of these runs would mix queries, labels or features."""
     inputs = defaultdict(set)
     for _, record in joined.runs.values():
@@ -340,17 +341,16 @@ def _check_comparable(joined: Contents, new: Contents, folder: Path) -> None:
         if len(digests) > 1:
             raise _incomparable(folder, what)
 
-    published = storage.read_json(folder / EXPERIMENT)["datasets"]
+    published = old.experiment["datasets"]
     for name, described in new.experiment["datasets"].items():
         digests = [known.get("sha256", {}) for known in (described, published.get(name, {}))]
         labels = {known["labels.npy"] for known in digests if "labels.npy" in known}
         if len(labels) > 1:
             raise _incomparable(folder, f"{name}: labels")
 
-    for name, values in joined.queries.items():
-        place = "/".join(name.split("/")[:2])
-        if len(values) != len(joined.queries[f"{place}/query"]):
-            raise _incomparable(folder, f"{place}: queries")
+    for name in old.queries.keys() & new.queries.keys():
+        if name.endswith("/query") and not np.array_equal(old.queries[name], new.queries[name]):
+            raise _incomparable(folder, name.replace("/query", ": queries"))
 
 
 def _incomparable(folder: Path, what: str) -> BenchmarkError:
@@ -436,7 +436,4 @@ def outdated(folder: Path) -> list[str]:
 
 def present_sources(plugin: str) -> dict[str, str]:
     """Return the digests of the present sources of a method; none if it was removed."""
-    try:
-        return records.source_digests("methods", plugin)
-    except BenchmarkError:
-        return {}
+    return records.source_digests("methods", plugin) if plugin in plugins.names("methods") else {}
