@@ -267,31 +267,31 @@ def _published(folder: Path) -> Contents:
 
 def _joined(old: Contents, new: Contents) -> tuple[Contents, list[str]]:
     """The union of a published folder and new cells, and lines on what was joined."""
-    cells = old.cells()
-    sources = dict.fromkeys(old.runs, old)  # where each run comes from
-    lines, counts = [], Counter()
+    cells, lines, counts = old.cells(), [], Counter()
+    taken: set[str] = set()  # names of the runs that come from the new results
     for cell, names in new.cells().items():
         published = cells.get(cell, [])
-        differing = [name for name in published if name in names and not _equal(old, new, name)]
+        common = [name for name in published if name in names]
         absent = [name for name in published if name not in names]
-        if differing and absent:
+        differs = any(not _equal(old, new, name) for name in common)
+        if differs and absent:
             lines.append(f"{cell} is not joined: {absent[0]} is missing from the results")
             continue
 
         added = [name for name in names if name not in published]
-        replaced = published if differing else []
-        cells[cell] = names if differing else published + added
-        sources |= dict.fromkeys([*added, *replaced], new)
-        counts += Counter(added=len(added), replaced=len(replaced))
-        counts["equal"] += 0 if differing else len(published)
+        taken |= set(names if differs else added)
+        cells[cell] = names if differs else published + added
+        counts["added"] += len(added)
+        counts["replaced" if differs else "equal"] += len(common)
 
     order = [name for names in cells.values() for name in names]
-    places = {f"{name.rsplit('/', 3)[0]}/query" for name in order}
-    united = {name: new.queries.get(name, old.queries.get(name)) for name in sorted(places)}
+    source = {name: new if name in taken else old for name in order}
+    places = sorted({f"{name.rsplit('/', 3)[0]}/query" for name in order})
+    queries = {name: {**new.queries, **old.queries}[name] for name in places}
     joined = Contents(
-        {name: sources[name].runs[name] for name in order},
-        united | {name: sources[name].queries[name] for name in order},
-        _united(old.experiment, new),
+        {name: source[name].runs[name] for name in order},
+        queries | {name: source[name].queries[name] for name in order},
+        _united(old.experiment, new.experiment, taken) if taken else old.experiment,
     )
     summary = ", ".join(f"{counts[kind]} {kind}" for kind in ("added", "replaced", "equal"))
     return joined, [f"{len(order)} runs: {summary}", *lines]
@@ -304,14 +304,12 @@ def _equal(old: Contents, new: Contents, name: str) -> bool:
     return same_codes and not identity.difference(before["made_of"], now["made_of"])
 
 
-def _united(old: dict, new: Contents) -> dict:
-    """The experiment.json of a folder after joining; it lists what was joined.
+def _united(old: dict, new: dict, taken: set[str]) -> dict:
+    """The experiment.json of a folder after joining runs, which it lists.
 
-    Only methods with joined runs are added. The digests of collected tables are removed, since
-    the tables of the folder are no longer those that one job wrote.
+    The digests of the collected tables are removed, since no job wrote the joined ones.
     """
-    names = {name.split("/")[2] for name in new.runs}
-    now = new.experiment | {"methods": [method for method in new.experiment["methods"] if method["name"] in names]}
+    now = _part(new, taken)
     united = {key: value for key, value in old.items() if key not in ("made_of", "sha256")}
     for key in LISTS:
         present = united.get(key) or []
@@ -323,9 +321,30 @@ def _united(old: dict, new: Contents) -> dict:
         united[key] = (united.get(key) or {}) | (now.get(key) or {})
 
     united["bits"], united["seeds"] = sorted(united["bits"]), sorted(united["seeds"])
-    facts = {key: now.get(key) for key in ("name", "date", "commit", "configfiles")}
-    united["joined"] = [*old.get("joined", []), facts | {"runs": len(new.runs)}]
+    facts = {key: new.get(key) for key in ("name", "date", "commit", "configfiles")}
+    united["joined"] = [*old.get("joined", []), facts | {"runs": len(taken)}]
     return united
+
+
+def _part(experiment: dict, taken: set[str]) -> dict:
+    """An experiment.json without the data sets, methods, code lengths and seeds of other runs."""
+    parts = [name.split("/") for name in taken]  # data set, features, variant, 8bit, seed0
+    datasets, methods = ({part[index] for part in parts} for index in (0, 2))
+    places = {f"{part[0]}/{part[1]}" for part in parts}
+    numbers = {
+        "bits": [bits for bits in experiment["bits"] if any(part[3] == f"{bits}bit" for part in parts)],
+        "seeds": [seed for seed in experiment["seeds"] if any(part[4] == f"seed{seed}" for part in parts)],
+    }
+    lists = {
+        "methods": [method for method in experiment["methods"] if method["name"] in methods],
+        "grid": [place for place in experiment.get("grid", []) if "/".join(place) in places],
+        "omitted": [entry for entry in experiment.get("omitted", []) if f"{entry['dataset']}/{entry['features']}" in places],
+    }
+    tables = {
+        key: {name: value for name, value in (experiment.get(key) or {}).items() if name in names}
+        for key, names in (("datasets", datasets), ("features", places), ("queries_left_out", places))
+    }
+    return experiment | numbers | lists | tables
 
 
 def _check_comparable(old: Contents, new: Contents, joined: Contents, folder: Path) -> None:

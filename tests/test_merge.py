@@ -1,6 +1,10 @@
 """`python -m experiments merge`: runs of another checkout, verified before they are copied."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -162,3 +166,20 @@ def test_a_folder_without_runs_is_an_error(other, here):
     write_run(here)
     with pytest.raises(BenchmarkError, match="of this checkout"):
         merging.merge(here)
+
+
+def test_runs_of_the_workflow_are_merged(copy, finished):
+    runs = copy.folder / "results/runs"
+    removed = runs / "digits/pixels/itq"
+    expected = {path.relative_to(removed): path.read_bytes() for path in removed.rglob("*.*")}
+    total = len(list(runs.rglob("run.json")))
+    shutil.rmtree(removed)
+
+    command = [sys.executable, "-m", "experiments", "merge", str(finished / "results")]
+    environment = os.environ | {"PYTHONPATH": str(copy.folder)}
+    done = subprocess.run(command, cwd=copy.folder, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {path.relative_to(removed): path.read_bytes() for path in removed.rglob("*.*")}
+    assert found == expected
+    copied = len([path for path in expected if path.name == "run.json"])
+    assert f"{copied} copied, 0 replaced, {total - copied} equal" in done.stdout

@@ -406,15 +406,17 @@ def test_complete_cells_are_joined(results):
     experiment = storage.read_json(publishing.PUBLISHED / "mine" / publishing.EXPERIMENT)
     assert [method["name"] for method in experiment["methods"]] == ["itq", "lsh"]
     assert [entry["runs"] for entry in experiment["joined"]] == [2]
+    assert (experiment["bits"], experiment["seeds"]) == ([8], [0, 1])
 
 
 def test_joining_equal_runs_changes_no_run(results):
     results.write()
     folder = publishing.publish(results.root, "mine", ["map.tex"])
-    before = [(folder / name).read_bytes() for name in ("runs.csv", publishing.RUNS)]
+    files = ("runs.csv", publishing.RUNS, publishing.EXPERIMENT)
+    before = [(folder / name).read_bytes() for name in files]
     change_json(Run("digits", "pixels", "itq", 8, 1).record, date="2026-12-01")  # the same, measured again
     lines = publishing.add(results.root, "mine", ["map.tex"])
-    assert [(folder / name).read_bytes() for name in ("runs.csv", publishing.RUNS)] == before
+    assert [(folder / name).read_bytes() for name in files] == before
     assert "0 added, 0 replaced, 2 equal" in lines[0]
 
 
