@@ -19,6 +19,9 @@ def main() -> None:
     attesting.add_argument(
         "folders", nargs="+", type=Path, metavar="FOLDER", help="a published folder, or `results`"
     )
+    attesting.add_argument(
+        "--each-variant", action="store_true", help="recompute a run per variant of a method"
+    )
 
     merging = jobs.add_parser("merge", help="copy the runs of another checkout that are missing")
     merging.set_defaults(job=merge)
@@ -36,7 +39,7 @@ def attest(arguments: argparse.Namespace) -> bool:
     """Attest folders. Return whether all of their runs are up to date now."""
     from experiments import attesting
 
-    return attesting.attest(arguments.folders)
+    return attesting.attest(arguments.folders, arguments.each_variant)
 
 
 def merge(arguments: argparse.Namespace) -> bool:

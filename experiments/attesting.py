@@ -90,7 +90,7 @@ class RunRecords(Records):
                 storage.write_json(path, record)
 
     def targets_command(self) -> str:
-        return "snakemake --cores all --"
+        return "snakemake --cores all [--configfile FILE] --"
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Proof:
     params: dict
 
 
-def attest(folders: list[Path]) -> bool:
+def attest(folders: list[Path], each_variant: bool = False) -> bool:
     """Attest the runs of folders whose sources differ from the present ones.
 
     Parameters
@@ -111,6 +111,9 @@ def attest(folders: list[Path]) -> bool:
     folders : list of Path
         Published folders, or the results folder with all runs. Equal runs of several folders are
         recomputed only once.
+    each_variant : bool
+        Whether a run of each variant is recomputed, instead of one per method. Some sources run
+        only with certain parameters.
 
     Returns
     -------
@@ -127,11 +130,11 @@ def attest(folders: list[Path]) -> bool:
 
     complete, proofs = True, {}
     for found in opened:
-        groups = _outdated_groups(found.records)
+        groups = _outdated_groups(found.records, each_variant)
         if not groups:
             _print(f"{found.folder}: the sources of all {len(found.records)} runs are current")
-        for plugin, group in groups:
-            name = f"{found.folder}: {plugin}"
+        for method, group in groups:
+            name = f"{found.folder}: {method}"
             try:
                 proof = _proof(group, found, proofs)
             except BenchmarkError as error:
@@ -173,14 +176,19 @@ def _opened(folder: Path) -> Records:
     return found
 
 
-def _outdated_groups(found: list[dict]) -> list[tuple[str, list[dict]]]:
-    """Plugin and records of each group to attest: of one plugin, with equal earlier sources."""
+def _outdated_groups(found: list[dict], each_variant: bool) -> list[tuple[str, list[dict]]]:
+    """Name and records of each group that one proof attests.
+
+    The records of a group have the same method, the same earlier sources and the same device.
+    """
     groups = defaultdict(list)
     for record in found:
         made_of = record["made_of"]
         if made_of["sources"] != publishing.present_sources(made_of["plugin"]):
-            groups[made_of["plugin"], records.digest_of(made_of["sources"])].append(record)
-    return [(plugin, group) for (plugin, _), group in groups.items()]
+            name = made_of["run"]["variant"] if each_variant else made_of["plugin"]
+            key = name, records.digest_of(made_of["sources"]), record["device"]
+            groups[key].append(record)
+    return [(name, group) for (name, *_), group in groups.items()]
 
 
 def _append(record: dict, proof: Proof) -> None:
@@ -280,23 +288,22 @@ def _variant(record: dict) -> Variant:
 
 def _repeatable(group: list[dict]) -> list[dict]:
     """The runs whose codes repeat on this processor. Raises BenchmarkError if there is none."""
-    plugin = group[0]["made_of"]["plugin"]
-    on_cpu = [record for record in group if record["device"] == "cpu"]
-    if not on_cpu:
+    device = group[0]["device"]
+    if device != "cpu":
         raise BenchmarkError(
-            f"the runs were made on {group[0]['device']}, where codes do not repeat bit for bit: "
-            "measure them again"
+            f"the runs were made on {device}, where codes do not repeat bit for bit: expected the "
+            "device cpu. Measure them again"
         )
-    if not _has_networks(plugin):
-        return on_cpu
+    if not _has_networks(group[0]["made_of"]["plugin"]):
+        return group
 
     processor = provenance.processor()
-    same = [record for record in on_cpu if record["machine"]["processor"] == processor]
+    same = [record for record in group if record["machine"]["processor"] == processor]
     if not same:
         raise BenchmarkError(
-            f"the runs were made on a processor of another kind: found {processor}, expected "
-            f"{on_cpu[0]['machine']['processor']}, since networks differ between kinds. "
-            "Attest them there, or measure them again"
+            "codes of networks differ between kinds of processors: found "
+            f"{processor}, expected {group[0]['machine']['processor']}. "
+            "Attest the runs there, or measure them again"
         )
     return same
 

@@ -142,6 +142,16 @@ def test_the_cheapest_run_is_recomputed(project):
     assert {record["attested"][0]["run"] for record in project.records()} == {"digits/pixels/itq/8bit/seed1"}
 
 
+def test_with_an_option_every_variant_is_recomputed(project):
+    made_of = project.record("1")["made_of"]
+    run = made_of["run"] | {"variant": "other"}
+    project.change_record("1", made_of=made_of | {"run": run})
+    project.rewrite()
+    assert project.attest("results", "--each-variant")[0] == 0
+    runs = [record["attested"][0]["run"] for record in project.records()]
+    assert runs == ["digits/pixels/itq/8bit/seed0", "digits/pixels/other/8bit/seed1"]
+
+
 def test_a_second_rewriting_adds_a_second_attestation(project):
     first = project.record()["made_of"]["sources"]["methods/itq.py"]
     project.rewrite()
