@@ -1,4 +1,4 @@
-"""The plan of an experiment: resolved and checked once, immutable, and the only code that knows a path.
+"""The plan of an experiment: resolved and checked once, immutable. No other code knows a path.
 
 Standard library only.
 """
@@ -231,9 +231,10 @@ class Plan:
         ----------
         config : dict
         configfiles : sequence of str
-            The files given with `--configfile`; they name the experiment unless the key `name` does.
+            The files given with `--configfile`. They name the experiment unless the key `name`
+            does.
         validate : callable, optional
-            Called with the configuration; raises for a key or a type that the schema does not allow.
+            Called with the configuration. Raises for a key or a type that the schema forbids.
 
         Raises
         ------
@@ -274,7 +275,8 @@ class Plan:
             data=config.get("data") or "data",
             config=config,
             trials=config.get("trials") or {},
-            tried={name: chosen["tried"] for name, chosen in tuned.items()} | (config.get("tried") or {}),
+            tried={name: chosen["tried"] for name, chosen in tuned.items()}
+            | (config.get("tried") or {}),
         )
 
     def save(self) -> Path:
@@ -298,7 +300,7 @@ class Plan:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of what the plan runs and of how tables show it, wherever its data and files are."""
+        """SHA-256 of what the plan runs and of how tables show it, wherever its data are."""
         rows = {
             stage: [_described(variant) for variant in getattr(self, stage).values()]
             for stage in ("datasets", "features", "methods")
@@ -342,7 +344,7 @@ class Plan:
 
     @cached_property
     def timed_runs(self) -> tuple[Run, ...]:
-        """The runs that are repeated on an idle machine: the first seed at each timed code length."""
+        """The runs that `timing` repeats: the first seed at each timed code length."""
         timed = [run for run in self.runs if run.bits in self.timed]
         first = {(run.place, run.variant, run.bits): run for run in reversed(timed)}
         return tuple(run for run in timed if first[run.place, run.variant, run.bits] == run)
@@ -423,9 +425,7 @@ class Plan:
         if "features" in consumes or "codes" in consumes:  # codes: for the number of images
             found += _from(features_job(place), place.features_array, place.features_record)
         if "neighbours" in consumes:
-            found += _from(
-                neighbours_job(place), place.neighbours_array, place.neighbours_record
-            )
+            found += _from(neighbours_job(place), place.neighbours_array, place.neighbours_record)
         return found
 
     def _outputs_of_encode(
@@ -440,7 +440,9 @@ class Plan:
         if variant in CONTROLS:
             return found + _from(features_job(place), place.features_array, place.features_record)
         runs = self.runs_of(self.score(place, variant))
-        return found + [Input(path, encode_job(run)) for run in runs for path in (run.codes, run.record)]
+        return found + [
+            Input(path, encode_job(run)) for run in runs for path in (run.codes, run.record)
+        ]
 
     def _outputs_of_score(self, dataset: str, features: str, variant: str) -> list[Path]:
         score = self.score(Place(dataset, features), variant)
@@ -484,7 +486,12 @@ class Plan:
 
     def _outputs_of_report(self) -> list[Path]:
         folder = self.root / "report"
-        return [folder / "index.html", folder / "tables", folder / "figures", folder / "report.json"]
+        return [
+            folder / "index.html",
+            folder / "tables",
+            folder / "figures",
+            folder / "report.json",
+        ]
 
     def _arrays(self) -> list[Input]:
         found = []
@@ -578,8 +585,8 @@ def _experiment_name(config: dict, configfiles: Iterable[str]) -> str:
     name = "+".join(path.stem for path in given)
     if name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", name):
         raise BenchmarkError(
-            f"the experiment would be named {name!r} after its configuration files: expected letters, "
-            "digits and _ . + - only: rename the file, or set the key `name`"
+            f"the experiment would be named {name!r} after its configuration files: expected "
+            "letters, digits and _ . + - only. Rename the file, or set the key `name`"
         )
     return name
 
@@ -635,7 +642,10 @@ def _with_trials(config: dict, catalogue: Catalogue) -> list[str]:
     """
     trials = config.get("trials") or {}
     for name in trials:
-        plugins.component("methods", name)
+        try:
+            plugins.component("methods", name)
+        except BenchmarkError as error:
+            raise BenchmarkError(f"trials: {error}") from None
 
     names = []
     for name in config["methods"]:
@@ -696,24 +706,25 @@ def _check_images(place: Place, variants: Mapping[str, Mapping[str, Variant]]) -
     for variant in [variants["features"][place.features], *variants["methods"].values()]:
         if "images" in variant.plugin.consumes:
             raise BenchmarkError(
-                f"{variant.stage}: {variant.name} reads images, and data set {place.dataset} has none "
-                "(`images: false`): set `images: true` for the data set, or remove one of the two"
+                f"{variant.stage}: {variant.name} reads images, and data set {place.dataset} has "
+                "none (`images: false`): set `images: true` for it, or remove one of the two"
             )
 
 
 def _check_method(method: Variant, dataset: Variant) -> None:
-    """Raise BenchmarkError for a method that does not run on a data set, or reads what no job may."""
+    """Raise BenchmarkError for a method that a data set does not allow, or that reads too much."""
     plugin = method.plugin
     allowed = ("images", "features", "neighbours", "codes")
     unknown = [argument for argument in plugin.consumes if argument not in allowed]
     if unknown:
         raise BenchmarkError(
-            f"methods/{plugin.name}.py asks for {unknown[0]!r}: a method may consume {', '.join(allowed)}"
+            f"methods/{plugin.name}.py asks for {unknown[0]!r}: "
+            f"a method may consume {', '.join(allowed)}"
         )
     if "sample" in plugin.literals and "neighbours" in plugin.consumes:
         raise BenchmarkError(
-            f"methods/{plugin.name}.py declares `sample` and consumes neighbours, which are positions "
-            "among all training images: remove one of the two"
+            f"methods/{plugin.name}.py declares `sample` and consumes neighbours, which are "
+            "positions among all training images: remove one of the two"
         )
     if not method.fits(dataset):
         raise BenchmarkError(

@@ -1,7 +1,7 @@
 """Whether each result is current: what its record says it is made of, compared with the present.
 
-The comparison decides what a command recomputes. Times of files do not: sources may be newer or older
-than results, and `.snakemake/` may be lost. Standard library only.
+The comparison decides what a command recomputes. Times of files do not: sources may be newer or
+older than results, and `.snakemake/` may be lost. Standard library only.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class State:
             self.problem(job)
 
     def reasons(self) -> list[str]:
-        """Return one line for each reason why existing results are recomputed, the most frequent first."""
+        """Return why existing results are recomputed, a line per reason, frequent ones first."""
         counts = Counter(
             (job.rule, problem)
             for job, problem in self._problems.items()
@@ -131,7 +131,7 @@ class State:
         return identity.difference(recorded, expected) or self._changed(job)
 
     def _changed(self, job: Job) -> str:
-        """Which output is not the file that the record describes; one not newer is taken as it is."""
+        """Which output is not the file that the record describes. Only newer ones are read."""
         record = self.plan.record(job)
         digests = _recorded_digests(self.record(record))
         written = record.stat().st_mtime_ns
@@ -155,7 +155,9 @@ class State:
                     f"{path} cannot be read ({one_line(error)}): delete it and rerun the command"
                 ) from None
             if not isinstance(record, dict):
-                raise BenchmarkError(f"{path} is not a JSON object: delete it and rerun the command")
+                raise BenchmarkError(
+                    f"{path} is not a JSON object: delete it and rerun the command"
+                )
             records.checked_format(record, path)
             self._files[path] = record, hashlib.sha256(content).hexdigest()
         return self._files[path]
@@ -196,7 +198,9 @@ class State:
         return records.of_scores(codes, plugin, digests)
 
     def _made_of_collect(self) -> dict:
-        read = [file.path for file in self.plan.inputs(Job("collect")) if file.path.suffix == ".json"]
+        read = [
+            file.path for file in self.plan.inputs(Job("collect")) if file.path.suffix == ".json"
+        ]
         return records.of_tables(self.plan, {path.as_posix(): self._read(path)[1] for path in read})
 
     def _made_of_timing(self) -> dict:
@@ -216,7 +220,9 @@ def _ignore_unknown_files(recorded: dict, expected: dict) -> None:
     """Compare only user files that exist both then and now: of a missing one nothing is known."""
     if "files" in expected and isinstance(recorded.get("files"), dict):
         present = expected["files"]
-        expected["files"] = {path: present.get(path, then) for path, then in recorded["files"].items()}
+        expected["files"] = {
+            path: present.get(path, then) for path, then in recorded["files"].items()
+        }
 
 
 def _recorded_digests(record: dict) -> dict[str, str]:

@@ -54,6 +54,7 @@ def scores(*names):
 CONTROLS = scores("exact-cosine", "exact-l2")
 EVERYTHING = {("dataset", "")} | FEATURE_JOBS | encodes(*METHODS) | scores(*METHODS) | CONTROLS | END
 
+
 def merged(text):
     """The configuration that Snakemake makes of the default one and a file: mappings are merged, lists replaced."""
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())

@@ -71,9 +71,7 @@ def test_error_for_a_key_of_another_stage(stage, key):
 def test_a_parameter_that_names_a_file_is_a_text(stage, of, param, value):
     overrides = {} if of == "vgg16_fc7" else {"path": "a"}
     assert resolved(stage, "mine", {"of": of, "set": overrides})
-    with pytest.raises(
-        BenchmarkError, match=rf"variants: {stage}: mine: set: {param}: found .*, expected a text; put a number in quotes"
-    ):
+    with pytest.raises(BenchmarkError, match=rf"variants: {stage}: mine: set: {param}: found .*, expected a text; put a number in quotes"):
         resolved(stage, "mine", {"of": of, "set": overrides | {param: value}})
 
 

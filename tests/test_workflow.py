@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import zipfile
 from pathlib import Path
 
@@ -137,7 +136,9 @@ def test_what_is_missing_is_said_all_at_once_before_any_work(copy):
     lists = re.findall(r"'(\S+)'", advice)
     assert lists == ["datasets=[digits]", "features=[there]"]
     copy.run("collect", "--config", *lists, config="more.yaml")
-    assert {(row["dataset"], row["features"]) for row in rows_of(copy.folder / "results/experiments/more/metrics.csv")} == {("digits", "there")}
+    assert {(row["dataset"], row["features"]) for row in rows_of(copy.folder / "results/experiments/more/metrics.csv")} == {
+        ("digits", "there")
+    }
 
 
 def test_what_failed_when_it_was_recomputed_is_computed_by_the_next_command(copy):
@@ -175,7 +176,7 @@ def test_codes_made_elsewhere_are_a_row(copy):
     np.save(copy.folder / "given/mine-12.npy", ~codes)
     assert ("encode", "mine") in copy.planned(config="own.yaml")
     np.save(copy.folder / "given/mine-12.npy", codes[:5])
-    failed = copy.snakemake("--no-hooks", config="own.yaml")
+    failed = copy.snakemake(config="own.yaml")
     assert failed.returncode
     assert "given/mine-12.npy has 5 rows, expected 1,797, one for each image of the data set in its order" in failed.stderr
 
