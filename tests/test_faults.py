@@ -49,7 +49,8 @@ import atexit, os, signal, sys
 
 command, at, passed = sys.orig_argv, int(os.environ.get("FAULT_LINE", 0)), 0
 job = command[command.index("-m") + 1] if "-m" in command else ""
-files = ("storage.py", "harness/records.py", *(f"{job}/{name}.py" for name in ("__main__", "_training", "scoring", "collecting", "statistics")))
+names = ("__main__", "_training", "scoring", "collecting", "statistics")
+files = ("storage.py", "harness/records.py", *(f"{job}/{name}.py" for name in names))
 watched = {os.path.join(os.getcwd(), name) for name in files}
 
 

@@ -211,6 +211,38 @@ def test_a_comparison_reads_each_record_once_and_no_array(project, monkeypatch):
     assert set(records_read.values()) == {1}
 
 
+# Each edit: the file, the text to replace (None: a constant is added), its replacement, and the jobs that rerun.
+TABLE = {
+    "a method": ("methods/itq.py", "iterations=50", "iterations=49", encodes("itq") | scores("itq") | END),
+    "shared by two methods": ("methods/_pca.py", None, None, encodes("pcah", "itq") | scores("pcah", "itq") | END),
+    "training": ("methods/_training.py", None, None, encodes("bgan-brief") | scores("bgan-brief") | END),
+    "networks": ("networks.py", None, None, encodes("bgan-brief") | scores("bgan-brief") | END),
+    "base of methods": ("methods/_base.py", None, None, encodes(*METHODS) | scores(*METHODS) | END),
+    "runtime of methods": ("methods/_runtime.py", None, None, encodes(*METHODS) | scores(*METHODS) | END),
+    "a data set": ("datasets/digits.py", "QUERIES_PER_CLASS = 30", "QUERIES_PER_CLASS = 29", EVERYTHING),
+    "runtime of data sets": ("datasets/_runtime.py", None, None, EVERYTHING),
+    "an extractor": ("features/pixels.py", None, None, EVERYTHING - {("dataset", "")}),
+    "runtime of features": ("features/_runtime.py", None, None, EVERYTHING - {("dataset", "")}),
+    "neighbours": (
+        "features/_neighbours.py",
+        None,
+        None,
+        {("neighbours", "")} | encodes("bgan-brief") | scores("bgan-brief") | END,
+    ),
+    "a metric": ("evaluation/metrics.py", None, None, scores(*METHODS) | CONTROLS | END),
+    "collected tables": ("evaluation/collecting.py", None, None, END),
+    "statistics": ("evaluation/statistics.py", None, None, END),
+    "a report file": ("report/tables.py", None, None, {("report", "")}),
+    "a template": ("report/templates/page.html.j2", None, None, {("report", "")}),
+    "published values": ("report/reported.csv", None, None, {("report", "")}),
+    "another method": ("methods/lsh.py", None, None, set()),
+    "another data set": ("datasets/cifar10.py", None, None, set()),
+    "times": ("evaluation/timing.py", None, None, set()),
+    "files of the core": ("harness/records.py", None, None, set()),
+    "the command": ("methods/__main__.py", None, None, set()),
+}
+
+
 class TestSources:
     @pytest.mark.parametrize("when", TIMES)
     def test_what_no_result_depends_on_recomputes_nothing(self, project, when):
@@ -227,40 +259,10 @@ class TestSources:
         project.append("harness/stale.py")
         assert project.stale() == (set(), [])
 
-    TABLE = {
-        "a method": ("methods/itq.py", "iterations=50", "iterations=49", encodes("itq") | scores("itq") | END),
-        "shared by two methods": ("methods/_pca.py", None, None, encodes("pcah", "itq") | scores("pcah", "itq") | END),
-        "training": ("methods/_training.py", None, None, encodes("bgan-brief") | scores("bgan-brief") | END),
-        "networks": ("networks.py", None, None, encodes("bgan-brief") | scores("bgan-brief") | END),
-        "base of methods": ("methods/_base.py", None, None, encodes(*METHODS) | scores(*METHODS) | END),
-        "runtime of methods": ("methods/_runtime.py", None, None, encodes(*METHODS) | scores(*METHODS) | END),
-        "a data set": ("datasets/digits.py", "QUERIES_PER_CLASS = 30", "QUERIES_PER_CLASS = 29", EVERYTHING),
-        "runtime of data sets": ("datasets/_runtime.py", None, None, EVERYTHING),
-        "an extractor": ("features/pixels.py", None, None, EVERYTHING - {("dataset", "")}),
-        "runtime of features": ("features/_runtime.py", None, None, EVERYTHING - {("dataset", "")}),
-        "neighbours": (
-            "features/_neighbours.py",
-            None,
-            None,
-            {("neighbours", "")} | encodes("bgan-brief") | scores("bgan-brief") | END,
-        ),
-        "a metric": ("evaluation/metrics.py", None, None, scores(*METHODS) | CONTROLS | END),
-        "collected tables": ("evaluation/collecting.py", None, None, END),
-        "statistics": ("evaluation/statistics.py", None, None, END),
-        "a report file": ("report/tables.py", None, None, {("report", "")}),
-        "a template": ("report/templates/page.html.j2", None, None, {("report", "")}),
-        "published values": ("report/reported.csv", None, None, {("report", "")}),
-        "another method": ("methods/lsh.py", None, None, set()),
-        "another data set": ("datasets/cifar10.py", None, None, set()),
-        "times": ("evaluation/timing.py", None, None, set()),
-        "files of the core": ("harness/records.py", None, None, set()),
-        "the command": ("methods/__main__.py", None, None, set()),
-    }
-
     @pytest.mark.parametrize("when", TIMES)
     @pytest.mark.parametrize("edited", TABLE)
     def test_a_changed_constant_recomputes_exactly_its_dependants(self, project, edited, when):
-        name, old, new, expected = self.TABLE[edited]
+        name, old, new, expected = TABLE[edited]
         if old:
             project.edit(name, old, new)
         else:
@@ -333,7 +335,7 @@ class TestConfiguration:
         assert project.stale(data="elsewhere") == (set(), [])
 
     def test_more_runs_recompute_no_existing_one(self, project):
-        jobs, reasons = project.stale(seeds=[0, 1, 2])
+        jobs, _ = project.stale(seeds=[0, 1, 2])
         assert jobs == encodes("chance", "itq", "bgan-brief") | scores("chance", "itq", "bgan-brief") | END
         assert project.stale(seeds=[0])[0] == scores("chance", "itq", "bgan-brief") | END
 
