@@ -682,8 +682,8 @@ def _check_timed(config: dict) -> None:
         if length not in config["bits"]:
             listed = ", ".join(map(str, config["bits"]))
             raise BenchmarkError(
-                f"timed: {length} is not among bits: {listed}: add it to bits, or remove it "
-                "from timed"
+                f"timed: {length} is not among bits: {listed}. Add it to bits, or remove it from "
+                "timed"
             )
 
 

@@ -131,7 +131,7 @@ class TestErrors:
             ({"controls": ["exact"]}, "controls: 'exact' is unknown.*: expected one of exact-cosine, exact-l2"),
             ({"controls": ["exact-12"]}, "controls: 'exact-12' is unknown; did you mean 'exact-l2'"),
             ({"methods": ["exact-l2"]}, "'exact-l2' is a control: list it under controls"),
-            ({"bits": [16, 32], "timed": [64]}, "^timed: 64 is not among bits: 16, 32: add it to bits, or remove it from timed$"),
+            ({"bits": [16, 32], "timed": [64]}, r"^timed: 64 is not among bits: 16, 32\. Add it to bits, or remove it from timed$"),
         ],
     )
     def test_unknown_names_and_values(self, changes, message):
@@ -269,7 +269,7 @@ class TestExperiments:
 
     @pytest.mark.parametrize("file", ["a b.yaml", "-a.yaml", "a'b.yaml", "$(a).yaml", "a\n.yaml", "ä.yaml", "..yaml"])
     def test_a_file_name_that_cannot_name_an_experiment(self, file):
-        with pytest.raises(BenchmarkError, match=r"^the experiment would be named .*: rename the file, or set the key `name`$"):
+        with pytest.raises(BenchmarkError, match=r"^the experiment would be named .*[.] Rename the file, or set the key `name`$"):
             Plan.load(loaded(), [file])
 
     def test_two_experiments_share_runs_and_no_output(self):

@@ -28,7 +28,7 @@ def test_times_are_taken_once_all_runs_are_done(copy):
     copy.run(config="timed.yaml")
     taken = copy.folder / "results/experiments/timed/timing.csv"
     made = [path.stat().st_mtime for path in copy.folder.glob("results/**/lsh/**/*.np[yz]")]
-    assert len(made) == 3, "new codes of two lengths, and their scores"
+    assert len(made) == 5, "codes and extras of two lengths, and their scores"
     assert max(made) < taken.stat().st_mtime
     rows = {row["variant"]: row for row in rows_of(taken)}
     hashing, controls = ("12", "2"), ("0", "768")
@@ -44,3 +44,6 @@ def test_times_are_taken_once_all_runs_are_done(copy):
     shown = (copy.folder / "results/experiments/timed/report/tables/efficiency.tex").read_text()
     assert "Exact cosine" in shown
     assert not list(copy.folder.glob("cache/checkpoints/*.pt"))
+    assert "Nothing to be done" in copy.run("--dry-run", config="timed.yaml")
+    copy.replace("evaluation/timing.py", "REPEATED = 5", "REPEATED = 4")
+    assert copy.planned(config="timed.yaml") == [("all", ""), ("experiments", ""), ("report", ""), ("timing", "")]
