@@ -48,6 +48,7 @@ if workflow.is_main_process:
     state.settle_times()
     with storage.new_file(STAMP) as stamp:
         stamp.write_text(f"{os.getpid()} {os.urandom(8).hex()}\n")
+        os.utime(stamp, ns=(state.stamp_time(),) * 2)
     reasons = state.reasons()
     if len(reasons) > 6:
         reasons = [*reasons[:5], f"other jobs, for {len(reasons) - 5:,} more reasons"]

@@ -22,6 +22,7 @@ from harness.user_data import data_folder
 from harness.variants import STAGES
 
 MISSING = "is missing"
+STAMP_DELAY = 10_000_000  # nanoseconds, more than the resolution of times of files
 DIGEST_KEYS = {  # of records: the keys that state digests of outputs, by rule
     "dataset": ("sha256", "split_sha256"),
     "encode": ("codes_sha256",),
@@ -82,6 +83,18 @@ class State:
             f"{count:,} {rule} {'job' if count == 1 else 'jobs'} ({problem})"
             for (rule, problem), count in counts.most_common()
         ]
+
+    def stamp_time(self) -> int:
+        """Return a time in nanoseconds after that of every record of a result that is out of date.
+
+        It is not the present time: another command may be writing outputs at this moment.
+        """
+        written = [0]
+        for job, problem in self._problems.items():
+            if problem:
+                with contextlib.suppress(FileNotFoundError):
+                    written.append(self.plan.record(job).stat().st_mtime_ns)
+        return max(written) + STAMP_DELAY
 
     def settle_times(self) -> None:
         """Set the times of results that lie in the future to now.

@@ -557,8 +557,11 @@ class TestSnakemake:
         own_project.append("methods/_pca.py")
         for name in ("methods/_pca.py", "datasets/digits.py", "datasets/_base.py"):
             set_time(own_project.folder / name, when)
+        started = time.time()
         assert own_project.reruns() == encodes("pcah", "itq") | scores("pcah", "itq") | END
         assert "out of date: 6 encode jobs (methods/_pca.py has changed)\n" in own_project.printed
+        stamp, record = own_project.folder / "cache/stamp", own_project.folder / f"{RUNS}/itq/8bit/seed0/run.json"
+        assert record.stat().st_mtime < stamp.stat().st_mtime < started, "outputs of another command may be newer"
 
     def test_after_touch(self, own_project):
         self.edit(own_project)
