@@ -1,10 +1,11 @@
-"""What the workflow itself costs: a grid of runs of `chance`, which learns nothing, from the dry run to the collected tables.
+"""What the workflow itself costs: a grid of runs of `chance`, which learns nothing, from the dry run to the report.
 
     python -m benchmarks.harness                  # 2,000 runs: 25 variants x 8 code lengths x 10 seeds, on 2 cores
     python -m benchmarks.harness --variants 5     # 400
 
 It works on a copy of the project in a temporary folder. Seconds are of the wall where one process works, of the processor for Snakemake,
-which works beside the jobs that it starts. Start-up is a job's seconds less those that it says of its work.
+which works beside the jobs that it starts. Start-up is a job's seconds less those that it says of its work. The
+seconds of the report are printed as a ratio to those of collecting its tables.
 """
 
 from __future__ import annotations

@@ -50,9 +50,7 @@ def load(variant: Variant, data: Path) -> tuple[_base.Dataset, _base.Collection]
     return dataset, collection
 
 
-def prepare(
-    variant: Variant, made_of: dict, dataset: _base.Dataset, collection: _base.Collection, threads: int
-) -> None:
+def prepare(variant: Variant, made_of: dict, dataset: _base.Dataset, collection: _base.Collection, threads: int) -> None:
     """Write images.npy, labels.npy, split.npz, names.json and dataset.json of one data set: all or none.
 
     names.json has the names of image files, and is empty where images are no files of their own.

@@ -50,10 +50,11 @@ def main() -> None:
     publishing = jobs.add_parser("publish", help="copy measured tables, with the record of every run, to results/published/NAME")
     publishing.set_defaults(job=publish)
     publishing.add_argument("name")
-    publishing.add_argument("shown", nargs="+", help="tables and figures of the report, as map.tex and overview.svg")
+    publishing.add_argument("shown", nargs="*", help="tables and figures of the report, for example map.tex overview.svg")
     publishing.add_argument("--results", type=Path, default=Path("results"), help="folder of what `collect` and `report` wrote")
+    publishing.add_argument("--add", action="store_true", help="join the complete cells to a folder that is already published")
 
-    looking = jobs.add_parser("published", help="say which of results/published/ the present code would still make")
+    looking = jobs.add_parser("published", help="list which folders of results/published/ are out of date")
     looking.set_defaults(job=published)
 
     arguments = parser.parse_args()
@@ -106,7 +107,10 @@ def time_alone(arguments: argparse.Namespace) -> None:
 def publish(arguments: argparse.Namespace) -> None:
     from evaluation import publishing
 
-    print(publishing.publish(arguments.results, arguments.name, arguments.shown))
+    if arguments.add:
+        print(*publishing.add(arguments.results, arguments.name, arguments.shown), sep="\n")
+    else:
+        print(publishing.publish(arguments.results, arguments.name, arguments.shown))
 
 
 def published(arguments: argparse.Namespace) -> None:
@@ -114,7 +118,7 @@ def published(arguments: argparse.Namespace) -> None:
 
     for folder in publishing.folders():
         reasons = publishing.outdated(folder)
-        print(f"{folder}: {'made by earlier code' if reasons else 'up to date'}", *reasons, sep="\n  ")
+        print(f"{folder}: {'out of date' if reasons else 'up to date'}", *reasons, sep="\n  ")
 
 
 def choose(arguments: argparse.Namespace) -> None:

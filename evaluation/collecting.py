@@ -239,10 +239,7 @@ def _experiment(plan: Plan, rows: list[dict], scores: dict[Score, dict]) -> dict
         "tried": {name: tried for name, tried in plan.tried.items() if name in used},
         "grid": [[place.dataset, place.features] for place in plan.places],
         "datasets": {name: _dataset(variant) for name, variant in plan.datasets.items()},
-        "features": {
-            f"{place.dataset}/{place.features}": _features(place, plan.features[place.features])
-            for place in plan.places
-        },
+        "features": {f"{place.dataset}/{place.features}": _features(place, plan.features[place.features]) for place in plan.places},
         "methods": [_method(variant) for variant in plan.methods.values()],
         "controls": [{"name": name, "label": CONTROLS[name]} for name in plan.controls],
         "omitted": [
@@ -250,10 +247,7 @@ def _experiment(plan: Plan, rows: list[dict], scores: dict[Score, dict]) -> dict
             for score, record in _first_of_each_place(scores)
             for omitted in record["omitted"]
         ],
-        "queries_left_out": {
-            f"{score.dataset}/{score.features}": record["queries_left_out"]
-            for score, record in scores.items()
-        },
+        "queries_left_out": {f"{score.dataset}/{score.features}": record["queries_left_out"] for score, record in scores.items()},
         "failures": [_failure(row) for row in rows if row["status"] == "failed"],
         "cost": _cost(rows, scores),
     }
@@ -310,12 +304,7 @@ def _cost(rows: list[dict], scores: dict[Score, dict]) -> dict:
     started = _started()
     since = int(started or 0)
     made = [row for row in rows if row["status"] == "done" and _epoch(row["date"]) >= since]
-    scored = [
-        run["seconds"]
-        for record in scores.values()
-        if _epoch(record["date"]) >= since
-        for run in record["runs"]
-    ]
+    scored = [run["seconds"] for record in scores.values() if _epoch(record["date"]) >= since for run in record["runs"]]
     return {
         "started": started,
         "cores": int(os.environ.get(CORES_VARIABLE, "1")),

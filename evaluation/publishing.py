@@ -1,91 +1,458 @@
-"""results/published/: measured tables with the record of every run, and whether the present code would still make them."""
+"""results/published/: measured tables with the record of every run, and whether they are current.
+
+Each folder has `runs.jsonl.gz` (every run.json, one per line), `runs.csv` (in the same order),
+`average_precision.npz` (of every query of every run, so that a method can be tested against others
+without training them), `experiment.json`, and tables and figures of the report.
+"""
 
 from __future__ import annotations
 
 import csv
 import gzip
+import io
 import json
 import shutil
-from collections import Counter
+from collections import Counter, defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+import plugins
 import storage
 from errors import BenchmarkError
 from evaluation import METRIC_VERSION, statistics
-from harness.records import source_digests
+from harness import identity, records
+from harness.plan import Run, Score
 
 PUBLISHED = Path("results/published")
-RUNS, EXPERIMENT = "runs.jsonl.gz", "experiment.json"  # of each folder: every run.json, a line each; the experiment
-QUERIES = "average_precision.npz"  # of each run, of every query: what tests need that are made later
+RUNS, EXPERIMENT, TABLE = "runs.jsonl.gz", "experiment.json", "runs.csv"
+QUERIES = "average_precision.npz"
+RERUN = "Rerun the command of the experiment"
+# Keys of experiment.json whose values are lists or dictionaries that a joined folder unites.
+LISTS = ("bits", "seeds", "timed", "configfiles", "grid", "omitted")
+NAMED_LISTS = ("methods", "controls")
+DICTIONARIES = ("trials", "tried", "datasets", "features", "queries_left_out")
+
+
+@dataclass
+class Contents:
+    """The runs of a published folder.
+
+    Parameters
+    ----------
+    runs : dict of str to tuple
+        Row of runs.csv and record of each run, by its name `DATASET/FEATURES/VARIANT/8bit/seed0`.
+    queries : dict of str to ndarray
+        Average precision of each query, float32 (Q,), by the name of the run; the indices of these
+        images, int64 (Q,), by `DATASET/FEATURES/query`.
+    experiment : dict
+    """
+
+    runs: dict[str, tuple[dict, dict]]
+    queries: dict[str, np.ndarray]
+    experiment: dict
+
+    def cells(self) -> dict[str, list[str]]:
+        """Names of runs by cell: those that differ in the seed alone."""
+        cells = defaultdict(list)
+        for name in self.runs:
+            cells[name.rpartition("/")[0]].append(name)
+        return dict(cells)
 
 
 def publish(results: Path, name: str, shown: list[str]) -> Path:
-    """Copy tables and figures of the report (`shown`, as map.tex or overview.svg), runs.csv, the records of all runs and their
-    average precision of each query to PUBLISHED/name.
+    """Write a published folder of a finished experiment; an existing folder is replaced.
 
-    What is there is replaced. Raises BenchmarkError for results with a run that is not done, made with sources that differ from the
-    commit, made anew since the tables or scored by other metrics than now, or without something that is to be shown.
+    Parameters
+    ----------
+    results : Path
+        Folder of what `collect` and `report` wrote.
+    name : str
+        Name of the folder below `PUBLISHED`.
+    shown : list of str
+        Tables and figures of the report, for example ``map.tex`` and ``overview.svg``.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    BenchmarkError
+        For a run that is not done, for a record, score, table or report that is not current, for
+        runs of a checkout with uncommitted changes, and for a table or figure that is missing.
     """
-    with open(results / "runs.csv", newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    if not shown:
+        raise BenchmarkError("publish: no table is named: expected names of the report, as map.tex overview.svg")
+    rows = _rows(results / TABLE)
     for row in rows:
         if row["status"] != "done":
-            raise BenchmarkError(f"{row['folder']} is {row['status']}: only results with all runs done are published")
-    records = [storage.read_json(results.parent / row["folder"] / "run.json") for row in rows]
-    dirty = [row["folder"] for row, record in zip(rows, records, strict=True) if record["dirty"]]
-    if dirty:
-        raise BenchmarkError(f"{dirty[0]} was made with changes that no commit holds: commit them and run it again")
-    report = results / "report"
-    files = [report / ("tables" if name.endswith((".tex", ".csv")) else "figures") / name for name in shown]
-    for row, record in zip(rows, records, strict=True):
-        if row["codes_sha256"] != record["codes_sha256"]:
-            raise BenchmarkError(f"{row['folder']} was made anew since the tables: run the experiment again, which makes them anew")
-    experiment = storage.read_json(results / "experiment.json")
-    if (version := experiment.get("metric_version")) != METRIC_VERSION:
-        again = "run the experiment again, which scores its codes anew"
-        raise BenchmarkError(f"{results}/experiment.json is of version {version} of the metrics, now {METRIC_VERSION}: {again}")
+            raise BenchmarkError(
+                f"{row['folder']} is {row['status']}: expected results with all runs done. "
+                "Finish it, or join the complete cells to a published folder with --add"
+            )
+    contents = _current(results, rows)
+    files = _report_files(results, shown)
     with storage.new_folder(PUBLISHED / name) as folder:
-        for path in [results / "runs.csv", *files]:
-            if not path.is_file():
-                there = sorted(found.name for found in path.parent.iterdir()) if path.parent.is_dir() else []
-                raise BenchmarkError(f"{path} is missing; there are {', '.join(there) or 'none'}")
-            shutil.copyfile(path, folder / path.name)
-        lines = "".join(json.dumps(record, sort_keys=True) + "\n" for record in records)
-        np.savez_compressed(folder / QUERIES, **_of_queries(results, rows))
-        (folder / RUNS).write_bytes(gzip.compress(lines.encode(), mtime=0))  # hundreds of records that differ in little
-        storage.write_json(folder / EXPERIMENT, experiment)
+        _write(folder, contents, files)
     return PUBLISHED / name
 
 
-def _of_queries(results: Path, rows: list[dict]) -> dict[str, np.ndarray]:
-    """Average precision of each query of each run, float32 (Q,), by `DATASET/FEATURES/VARIANT/BITSbit/seedN`; and which images they are,
-    int64 (Q,), by `DATASET/FEATURES/query`."""
+def add(results: Path, name: str, shown: list[str]) -> list[str]:
+    """Join the complete cells of an experiment to a published folder.
+
+    A cell is a variant at one code length on one data set and its features. It is complete if all
+    its seeds are done. Runs that are equal to published ones change nothing. If a run differs from
+    the published one, its whole cell is replaced, or not joined if a published seed is missing.
+
+    Parameters
+    ----------
+    results, name, shown
+        As of `publish`; the named tables and figures are replaced, others stay.
+
+    Returns
+    -------
+    list of str
+        What was joined, in lines to print.
+
+    Raises
+    ------
+    BenchmarkError
+        As `publish`, except for runs that are not done; and for a folder that was published with
+        other metrics, queries, labels or features.
+    """
+    target = PUBLISHED / name
+    old = _published(target)
+    rows = _rows(results / TABLE)
+    unfinished = {_cell(row) for row in rows if row["status"] != "done"}
+    new = _current(results, [row for row in rows if _cell(row) not in unfinished])
+
+    joined, lines = _joined(old, new)
+    _check_comparable(old, new, joined, target)
+    files = _report_files(results, shown)
+    with storage.new_folder(target) as folder:
+        for path in target.iterdir():
+            shutil.copyfile(path, folder / path.name)
+        _write(folder, joined, files)
+    return [f"{target}: {line}" for line in lines]
+
+
+def _rows(path: Path) -> list[dict]:
+    if not path.is_file():
+        raise BenchmarkError(f"{path} is missing: {RERUN.lower()}, or name its folder in --results")
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _cell(row: dict) -> str:
+    return "/".join([row["dataset"], row["features"], row["variant"], f"{row['bits']}bit"])
+
+
+def _run(row: dict) -> Run:
+    key = row["dataset"], row["features"], row["variant"], int(row["bits"]), int(row["seed"])
+    return Run(*key)
+
+
+# ------------------------------------------------------------------- what is published
+
+
+def _current(results: Path, rows: list[dict]) -> Contents:
+    """The runs of these rows. Raises BenchmarkError for one that is not current."""
+    experiment = records.read(results / EXPERIMENT)
+    if (version := experiment.get("metric_version")) != METRIC_VERSION:
+        raise BenchmarkError(f"{results / EXPERIMENT}: found version {version} of the metrics, expected {METRIC_VERSION}. {RERUN}")
+    if experiment.get("sha256", {}).get(TABLE) != storage.digest(results / TABLE):
+        raise BenchmarkError(f"{results / TABLE} is not the table that {EXPERIMENT} describes. {RERUN}")
+
+    runs, scored = {}, defaultdict(list)
+    for row in rows:
+        run = _run(row)
+        runs[run.name] = row, _current_record(run, row)
+        scored[Score(results, run.dataset, run.features, run.variant)].append(run)
+
+    queries = {}
+    for score, group in scored.items():
+        codes = {run: runs[run.name][1]["codes_sha256"] for run in group}
+        queries |= _average_precision(score, codes)
+    return Contents(runs, queries, experiment)
+
+
+def _current_record(run: Run, row: dict) -> dict:
+    """The record of a run that the tables show, if the present sources would make it."""
+    record = records.read(run.record)
+    if record["dirty"]:
+        raise BenchmarkError(
+            f"{run.folder} was made with uncommitted changes: commit them, delete the folder and rerun the command of the experiment"
+        )
+    if record["codes_sha256"] != row["codes_sha256"]:
+        raise BenchmarkError(f"{run.folder} has changed since the tables were collected. {RERUN}")
+
+    made_of = record["made_of"]
+    sources = {"sources": present_sources(made_of["plugin"])}
+    if problem := identity.difference({"sources": made_of["sources"]}, sources):
+        raise BenchmarkError(f"{run.folder} is out of date: {problem}. {RERUN}")
+    return record
+
+
+def _average_precision(score: Score, codes: dict[Run, str]) -> dict[str, np.ndarray]:
+    """The arrays of `Contents.queries` for runs that one job scored."""
+    record = records.read(score.record)
+    sources = {"sources": records.source_digests("evaluation", "scoring")}
+    if problem := identity.difference({"sources": record["made_of"]["sources"]}, sources):
+        raise BenchmarkError(f"{score.folder} is out of date: {problem}. {RERUN}")
+    if storage.digest(score.histograms) != record["sha256"][score.histograms.name]:
+        raise BenchmarkError(f"{score.histograms} was changed after it was written. {RERUN}")
+
     found = {}
-    for place in dict.fromkeys((row["dataset"], row["features"], row["variant"]) for row in rows):
-        scores = results / "scores" / Path(*place) / "histograms.npz"
-        for (bits, seed), queries, values in statistics.read(scores):
-            found["/".join([*place[:2], "query"])] = queries
-            found["/".join([*place, f"{bits}bit", f"seed{seed}"])] = values.astype(np.float32)
+    for (bits, seed), queries, values in statistics.read(score.histograms):
+        run = Run(score.dataset, score.features, score.variant, bits, seed)
+        if run not in codes:
+            continue
+        if record["made_of"]["codes"].get(f"{bits}bit/seed{seed}") != codes[run]:
+            raise BenchmarkError(f"{score.folder} has scores of other codes of {run.name}. {RERUN}")
+        found[f"{score.dataset}/{score.features}/query"] = queries
+        found[run.name] = values.astype(np.float32)
+
+    missing = [run.name for run in codes if run.name not in found]
+    if missing:
+        raise BenchmarkError(f"{score.histograms} has no scores of {missing[0]}. {RERUN}")
     return found
 
 
+def _report_files(results: Path, shown: list[str]) -> list[Path]:
+    """Paths of tables and figures. Raises BenchmarkError unless the report shows these results."""
+    if not shown:
+        return []
+    report = results / "report"
+    read = records.read(report / "report.json")["made_of"]["records"]
+    if read.get(EXPERIMENT) != storage.digest(results / EXPERIMENT):
+        raise BenchmarkError(f"{report} shows other results than {results / TABLE}. {RERUN}")
+
+    files = []
+    for name in shown:
+        folder = report / ("tables" if name.endswith((".tex", ".csv")) else "figures")
+        if not (folder / name).is_file():
+            present = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+            raise BenchmarkError(f"{folder / name} is missing: expected one of {', '.join(present) or 'none'}")
+        files.append(folder / name)
+    return files
+
+
+# ------------------------------------------------------------------------------ joining
+
+
+def _published(folder: Path) -> Contents:
+    """The contents of a published folder. Raises BenchmarkError if nothing can be joined to it."""
+    if not (folder / RUNS).is_file():
+        names = ", ".join(path.name for path in folders())
+        raise BenchmarkError(f"{folder} is not a published folder: expected one of {names or 'none'}. Publish without --add first")
+    experiment = storage.read_json(folder / EXPERIMENT)
+    version = experiment.get("metric_version")
+    if version != METRIC_VERSION or not (folder / QUERIES).is_file():
+        raise BenchmarkError(
+            f"{folder} has version {version} of the metrics and "
+            f"{'a' if (folder / QUERIES).is_file() else 'no'} file {QUERIES}: expected version "
+            f"{METRIC_VERSION} and the file. Publish the folder again without --add"
+        )
+
+    rows = _rows(folder / TABLE)
+    pairs = zip(rows, records_of(folder), strict=True)
+    runs = {_run(row).name: (row, record) for row, record in pairs}
+    with np.load(folder / QUERIES, allow_pickle=False) as stored:
+        queries = {name: stored[name] for name in stored.files}
+    return Contents(runs, queries, experiment)
+
+
+def _joined(old: Contents, new: Contents) -> tuple[Contents, list[str]]:
+    """The union of a published folder and new cells, and lines on what was joined."""
+    cells, lines, counts = old.cells(), [], Counter()
+    taken: set[str] = set()  # names of the runs that come from the new results
+    for cell, names in new.cells().items():
+        published = cells.get(cell, [])
+        common = [name for name in published if name in names]
+        absent = [name for name in published if name not in names]
+        differs = any(not _equal(old, new, name) for name in common)
+        if differs and absent:
+            lines.append(f"{cell} is not joined: {absent[0]} is missing from the results")
+            continue
+
+        added = [name for name in names if name not in published]
+        taken |= set(names if differs else added)
+        cells[cell] = names if differs else published + added
+        counts["added"] += len(added)
+        counts["replaced" if differs else "equal"] += len(common)
+
+    order = [name for names in cells.values() for name in names]
+    source = {name: new if name in taken else old for name in order}
+    places = sorted({f"{name.rsplit('/', 3)[0]}/query" for name in order})
+    queries = {name: {**new.queries, **old.queries}[name] for name in places}
+    joined = Contents(
+        {name: source[name].runs[name] for name in order},
+        queries | {name: source[name].queries[name] for name in order},
+        _united(old.experiment, new.experiment, taken) if taken else old.experiment,
+    )
+    summary = ", ".join(f"{counts[kind]} {kind}" for kind in ("added", "replaced", "equal"))
+    return joined, [f"{len(order)} runs: {summary}", *lines]
+
+
+def _equal(old: Contents, new: Contents, name: str) -> bool:
+    """Whether a run was made of the same, with the same codes."""
+    before, now = old.runs[name][1], new.runs[name][1]
+    same_codes = before["codes_sha256"] == now["codes_sha256"]
+    return same_codes and not identity.difference(before["made_of"], now["made_of"])
+
+
+def _united(old: dict, new: dict, taken: set[str]) -> dict:
+    """The experiment.json of a folder after joining runs, which it lists.
+
+    The digests of the collected tables are removed, since no job wrote the joined ones.
+    """
+    now = _part(new, taken)
+    united = {key: value for key, value in old.items() if key not in ("made_of", "sha256")}
+    for key in LISTS:
+        present = united.get(key) or []
+        united[key] = present + [item for item in now.get(key) or [] if item not in present]
+    for key in NAMED_LISTS:
+        entries = {entry["name"]: entry for entry in [*united.get(key, []), *now.get(key, [])]}
+        united[key] = list(entries.values())
+    for key in DICTIONARIES:
+        united[key] = (united.get(key) or {}) | (now.get(key) or {})
+
+    united["bits"], united["seeds"] = sorted(united["bits"]), sorted(united["seeds"])
+    facts = {key: new.get(key) for key in ("name", "date", "commit", "configfiles")}
+    united["joined"] = [*old.get("joined", []), facts | {"runs": len(taken)}]
+    return united
+
+
+def _part(experiment: dict, taken: set[str]) -> dict:
+    """An experiment.json without the data sets, methods, code lengths and seeds of other runs."""
+    parts = [name.split("/") for name in taken]  # data set, features, variant, 8bit, seed0
+    datasets, methods = ({part[index] for part in parts} for index in (0, 2))
+    places = {f"{part[0]}/{part[1]}" for part in parts}
+    numbers = {
+        "bits": [bits for bits in experiment["bits"] if any(part[3] == f"{bits}bit" for part in parts)],
+        "seeds": [seed for seed in experiment["seeds"] if any(part[4] == f"seed{seed}" for part in parts)],
+    }
+    lists = {
+        "methods": [method for method in experiment["methods"] if method["name"] in methods],
+        "grid": [place for place in experiment.get("grid", []) if "/".join(place) in places],
+        "omitted": [entry for entry in experiment.get("omitted", []) if f"{entry['dataset']}/{entry['features']}" in places],
+    }
+    tables = {
+        key: {name: value for name, value in (experiment.get(key) or {}).items() if name in names}
+        for key, names in (("datasets", datasets), ("features", places), ("queries_left_out", places))
+    }
+    return experiment | numbers | lists | tables
+
+
+def _check_comparable(old: Contents, new: Contents, joined: Contents, folder: Path) -> None:
+    """Raise BenchmarkError if a table of these runs would mix queries, labels or features."""
+    inputs = defaultdict(set)
+    for _, record in joined.runs.values():
+        made_of = record["made_of"]
+        dataset, features = made_of["run"]["dataset"], made_of["run"]["features"]
+        inputs[f"{dataset}: split"].add(made_of["split"])
+        if "features" in made_of:
+            inputs[f"{dataset}/{features}: features"].add(made_of["features"])
+    for what, digests in inputs.items():
+        if len(digests) > 1:
+            raise _incomparable(folder, what)
+
+    published = old.experiment["datasets"]
+    for name, described in new.experiment["datasets"].items():
+        digests = [known.get("sha256", {}) for known in (described, published.get(name, {}))]
+        labels = {known["labels.npy"] for known in digests if "labels.npy" in known}
+        if len(labels) > 1:
+            raise _incomparable(folder, f"{name}: labels")
+
+    for name in old.queries.keys() & new.queries.keys():
+        if name.endswith("/query") and not np.array_equal(old.queries[name], new.queries[name]):
+            raise _incomparable(folder, name.replace("/query", ": queries"))
+
+
+def _incomparable(folder: Path, what: str) -> BenchmarkError:
+    return BenchmarkError(
+        f"{folder}: {what} of the results differ from the published ones: expected equal ones in "
+        "one table. Publish all runs under another name, without --add"
+    )
+
+
+def _write(folder: Path, contents: Contents, files: list[Path]) -> None:
+    """Write contents into a folder, and copy tables and figures."""
+    rows = [row for row, _ in contents.runs.values()]
+    text = io.StringIO()
+    columns = dict.fromkeys(column for row in rows for column in row)
+    writer = csv.DictWriter(text, list(columns), restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+
+    (folder / TABLE).write_text(text.getvalue(), encoding="utf-8")
+    write_records(folder / RUNS, [record for _, record in contents.runs.values()])
+    np.savez_compressed(folder / QUERIES, **contents.queries)
+    storage.write_json(folder / EXPERIMENT, contents.experiment)
+    for path in files:
+        shutil.copyfile(path, folder / path.name)
+
+
+def write_records(path: Path, found: list[dict]) -> None:
+    """Write records, one JSON text per line; equal records give equal bytes."""
+    lines = [json.dumps(record, sort_keys=True) + "\n" for record in found]
+    path.write_bytes(gzip.compress("".join(lines).encode(), mtime=0))
+
+
+# ------------------------------------------------------------------------------ reading
+
+
 def folders() -> list[Path]:
+    """Return the published folders, sorted."""
+    if not PUBLISHED.is_dir():
+        return []
     return sorted(path for path in PUBLISHED.iterdir() if path.is_dir())
 
 
 def records_of(folder: Path) -> list[dict]:
-    """The run.json of each run of a published folder, in the order of its runs.csv."""
-    return [json.loads(line) for line in gzip.decompress((folder / RUNS).read_bytes()).splitlines()]
+    """Return the record of each run of a published folder, in the order of its runs.csv.
+
+    Raises
+    ------
+    BenchmarkError
+        If the file is damaged, or a record has another format.
+    """
+    path = folder / RUNS
+    try:
+        found = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+    except (OSError, EOFError, ValueError) as error:
+        raise BenchmarkError(f"{path} cannot be read ({error}): restore it with git") from None
+    for record in found:
+        if record.get("format") != records.FORMAT:
+            raise BenchmarkError(f"{path}: found format {record.get('format', 1)}, expected {records.FORMAT}: publish the folder again")
+    return found
 
 
 def outdated(folder: Path) -> list[str]:
-    """Why the present code might not make what a published folder holds: each source that changed since, and the metrics' version."""
-    records, changed = records_of(folder), Counter()
-    for record in records:
-        present = source_digests("methods", record["method"])
-        changed.update({path for path in record["sources"].keys() | present.keys() if record["sources"].get(path) != present.get(path)})
-    reasons = [f"{path} has changed since {count} of its {len(records)} runs" for path, count in sorted(changed.items())]
+    """Return why the present code might not reproduce a published folder; empty if it would.
+
+    The reasons are sources whose meaning differs from the recorded one, with how many runs have
+    them, and the version of the metrics.
+    """
+    found, counts = records_of(folder), Counter()
+    for record in found:
+        recorded = record["made_of"]["sources"]
+        present = present_sources(record["made_of"]["plugin"])
+        for path in recorded.keys() | present.keys():
+            recorded_path, present_path = {path: recorded.get(path)}, {path: present.get(path)}
+            phrase = identity.difference({"sources": recorded_path}, {"sources": present_path})
+            counts.update([phrase] if phrase else [])
+
+    reasons = [f"{phrase}: {count} of {len(found)} runs" for phrase, count in sorted(counts.items())]
     version = storage.read_json(folder / EXPERIMENT)["metric_version"]
-    return reasons + ([f"its metrics are of version {version}, now {METRIC_VERSION}"] if version != METRIC_VERSION else [])
+    if version != METRIC_VERSION:
+        reasons.append(f"the metrics were of version {version}, now {METRIC_VERSION}")
+    return reasons
+
+
+def present_sources(plugin: str) -> dict[str, str]:
+    """Return the digests of the present sources of a method; none if it was removed."""
+    return records.source_digests("methods", plugin) if plugin in plugins.names("methods") else {}

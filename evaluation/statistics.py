@@ -134,8 +134,7 @@ def _cells(plan: Plan, scores: Iterable[Score]) -> dict[tuple[str, int], Cell]:
         for run, scored_queries, values in read(score.histograms):
             if queries is not None and not np.array_equal(scored_queries, queries):
                 raise BenchmarkError(
-                    f"{score.folder} was scored on other queries than the folders beside it: "
-                    "delete it and rerun the command"
+                    f"{score.folder} was scored on other queries than the folders beside it: delete it and rerun the command"
                 )
             queries = scored_queries
             runs[score, run] = values

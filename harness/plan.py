@@ -1,25 +1,27 @@
-"""The plan of an experiment: resolved and checked once, immutable, and the only code that knows a path.
+"""The plan of an experiment: resolved and checked once, immutable. No other code knows a path.
 
 Standard library only.
 """
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import plugins
 import storage
 from errors import BenchmarkError
 from harness.user_data import CACHE
-from harness.variants import CONTROLS, WEIGHTS, Catalogue, Variant, did_you_mean
+from harness.variants import CONTROLS, STAGES, WEIGHTS, Catalogue, Variant, did_you_mean
 
 RESULTS = Path("results")
 EXPERIMENTS = RESULTS / "experiments"
@@ -182,7 +184,7 @@ class Plan:
     ----------
     name : str
         Of the experiment; empty for the default one.
-    datasets, features, methods : dict of str to Variant
+    datasets, features, methods : mapping of str to Variant
         In the order of the configuration; trials replace the method that has them.
     controls : tuple of str
     bits, seeds, timed : tuple of int
@@ -199,9 +201,9 @@ class Plan:
     """
 
     name: str
-    datasets: dict[str, Variant]
-    features: dict[str, Variant]
-    methods: dict[str, Variant]
+    datasets: Mapping[str, Variant]
+    features: Mapping[str, Variant]
+    methods: Mapping[str, Variant]
     controls: tuple[str, ...]
     bits: tuple[int, ...]
     seeds: tuple[int, ...]
@@ -229,28 +231,30 @@ class Plan:
         ----------
         config : dict
         configfiles : sequence of str
-            The files given with `--configfile`; they name the experiment unless the key `name` does.
+            The files given with `--configfile`. They name the experiment unless the key `name`
+            does.
         validate : callable, optional
-            Called with the configuration; raises for a key or a type that the schema does not allow.
+            Called with the configuration. Raises for a key or a type that the schema forbids.
 
         Raises
         ------
         BenchmarkError
             For anything in the configuration that names what does not exist or cannot be read.
         """
-        config = _with_whole_numbers(config)
+        config = _with_whole_numbers(copy.deepcopy(config))
         if validate is not None:
             validate(config)
 
         tuned = _tuned(config)
         catalogue = Catalogue(_merged_variants(tuned, config.get("variants") or {}))
-        methods = _with_trials(config, catalogue)
         _check_controls(config)
+        _check_timed(config)
 
+        listed = {stage: config[stage] for stage in STAGES}
+        listed["methods"] = _with_trials(config, catalogue)
         variants = {
-            "datasets": {name: catalogue.resolve("datasets", name) for name in config["datasets"]},
-            "features": {name: catalogue.resolve("features", name) for name in config["features"]},
-            "methods": {name: catalogue.resolve("methods", name) for name in methods},
+            stage: MappingProxyType({name: catalogue.resolve(stage, name) for name in names})
+            for stage, names in listed.items()
         }
         places = _places(variants["datasets"], variants["features"])
         for place in places:
@@ -281,32 +285,32 @@ class Plan:
             data=config.get("data") or "data",
             config=config,
             trials=config.get("trials") or {},
-            tried={name: chosen["tried"] for name, chosen in tuned.items()} | (config.get("tried") or {}),
+            tried={name: chosen["tried"] for name, chosen in tuned.items()}
+            | (config.get("tried") or {}),
         )
 
     def save(self) -> Path:
         """Write the plan to a file named by its content, and return the path."""
-        text = json.dumps({"config": self.config, "configfiles": self.configfiles}, sort_keys=True)
-        path = CACHE / "plans" / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
+        saved = {"config": self.config, "configfiles": list(self.configfiles)}
+        path = CACHE / "plans" / f"{_plan_digest(saved)}.json"
         if not path.is_file():
-            with storage.new_file(path) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+            storage.write_json(path, saved)
         return path
 
     @classmethod
     def read(cls, path: str | Path) -> Plan:
         """Load the plan that `save` wrote. Raises BenchmarkError for any other file."""
         saved = storage.read_json(path)
-        if not {"config", "configfiles"} <= saved.keys():
+        if Path(path).stem != _plan_digest(saved):
             raise BenchmarkError(
-                f"--plan {path}: found the keys {', '.join(saved) or 'none'}, expected config and "
-                "configfiles: use a file of cache/plans, which snakemake writes"
+                f"--plan {path} is not a plan, or was changed: use a file of {CACHE}/plans, which "
+                "snakemake writes"
             )
         return cls.load(saved["config"], saved["configfiles"])
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of what the plan runs and of how tables show it, wherever its data and files are."""
+        """SHA-256 of what the plan runs and of how tables show it, wherever its data are."""
         rows = {
             stage: [_described(variant) for variant in getattr(self, stage).values()]
             for stage in ("datasets", "features", "methods")
@@ -350,7 +354,7 @@ class Plan:
 
     @cached_property
     def timed_runs(self) -> tuple[Run, ...]:
-        """The runs that are repeated on an idle machine: the first seed at each timed code length."""
+        """The runs that `timing` repeats: the first seed at each timed code length."""
         timed = [run for run in self.runs if run.bits in self.timed]
         first = {(run.place, run.variant, run.bits): run for run in reversed(timed)}
         return tuple(run for run in timed if first[run.place, run.variant, run.bits] == run)
@@ -431,9 +435,7 @@ class Plan:
         if "features" in consumes or "codes" in consumes:  # codes: for the number of images
             found += _from(features_job(place), place.features_array, place.features_record)
         if "neighbours" in consumes:
-            found += _from(
-                neighbours_job(place), place.neighbours_array, place.neighbours_record
-            )
+            found += _from(neighbours_job(place), place.neighbours_array, place.neighbours_record)
         return found
 
     def _outputs_of_encode(
@@ -448,7 +450,9 @@ class Plan:
         if variant in CONTROLS:
             return found + _from(features_job(place), place.features_array, place.features_record)
         runs = self.runs_of(self.score(place, variant))
-        return found + [Input(path, encode_job(run)) for run in runs for path in (run.codes, run.record)]
+        return found + [
+            Input(path, encode_job(run)) for run in runs for path in (run.codes, run.record)
+        ]
 
     def _outputs_of_score(self, dataset: str, features: str, variant: str) -> list[Path]:
         score = self.score(Place(dataset, features), variant)
@@ -492,7 +496,12 @@ class Plan:
 
     def _outputs_of_report(self) -> list[Path]:
         folder = self.root / "report"
-        return [folder / "index.html", folder / "tables", folder / "figures", folder / "report.json"]
+        return [
+            folder / "index.html",
+            folder / "tables",
+            folder / "figures",
+            folder / "report.json",
+        ]
 
     def _arrays(self) -> list[Input]:
         found = []
@@ -568,6 +577,10 @@ def _from(producer: Job, *paths: Path) -> list[Input]:
     return [Input(path, producer) for path in paths]
 
 
+def _plan_digest(saved: dict) -> str:
+    return hashlib.sha256(json.dumps(saved, sort_keys=True).encode()).hexdigest()[:32]
+
+
 def _described(variant: Variant) -> dict:
     """The fields of a variant that results or tables depend on."""
     fields = {name: value for name, value in vars(variant).items() if name != "plugin"}
@@ -582,8 +595,8 @@ def _experiment_name(config: dict, configfiles: Iterable[str]) -> str:
     name = "+".join(path.stem for path in given)
     if name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", name):
         raise BenchmarkError(
-            f"the experiment would be named {name!r} after its configuration files: expected letters, "
-            "digits and _ . + - only: rename the file, or set the key `name`"
+            f"the experiment would be named {name!r} after its configuration files: expected "
+            "letters, digits and _ . + - only. Rename the file, or set the key `name`"
         )
     return name
 
@@ -674,7 +687,16 @@ def _check_controls(config: dict) -> None:
             raise BenchmarkError(f"methods: {name!r} is a control: list it under controls")
 
 
-def _places(datasets: dict[str, Variant], features: dict[str, Variant]) -> list[Place]:
+def _check_timed(config: dict) -> None:
+    for length in config.get("timed") or ():
+        if length not in config["bits"]:
+            listed = ", ".join(map(str, config["bits"]))
+            raise BenchmarkError(
+                f"timed: {length} is not among bits: {listed}: add it to bits, or remove it from timed"
+            )
+
+
+def _places(datasets: Mapping[str, Variant], features: Mapping[str, Variant]) -> list[Place]:
     places = []
     for dataset in datasets.values():
         fitting = [name for name, variant in features.items() if variant.fits(dataset)]
@@ -687,31 +709,32 @@ def _places(datasets: dict[str, Variant], features: dict[str, Variant]) -> list[
     return places
 
 
-def _check_images(place: Place, variants: dict[str, dict[str, Variant]]) -> None:
+def _check_images(place: Place, variants: Mapping[str, Mapping[str, Variant]]) -> None:
     """Raise BenchmarkError if a data set is prepared without images, and a job on it reads them."""
     if variants["datasets"][place.dataset].params.get("images") is not False:
         return
     for variant in [variants["features"][place.features], *variants["methods"].values()]:
         if "images" in variant.plugin.consumes:
             raise BenchmarkError(
-                f"{variant.stage}: {variant.name} reads images, and data set {place.dataset} has none "
-                "(`images: false`): set `images: true` for the data set, or remove one of the two"
+                f"{variant.stage}: {variant.name} reads images, and data set {place.dataset} has "
+                "none (`images: false`): set `images: true` for it, or remove one of the two"
             )
 
 
 def _check_method(method: Variant, dataset: Variant) -> None:
-    """Raise BenchmarkError for a method that does not run on a data set, or reads what no job may."""
+    """Raise BenchmarkError for a method that a data set does not allow, or that reads too much."""
     plugin = method.plugin
     allowed = ("images", "features", "neighbours", "codes")
     unknown = [argument for argument in plugin.consumes if argument not in allowed]
     if unknown:
         raise BenchmarkError(
-            f"methods/{plugin.name}.py asks for {unknown[0]!r}: a method may consume {', '.join(allowed)}"
+            f"methods/{plugin.name}.py asks for {unknown[0]!r}: "
+            f"a method may consume {', '.join(allowed)}"
         )
     if "sample" in plugin.literals and "neighbours" in plugin.consumes:
         raise BenchmarkError(
-            f"methods/{plugin.name}.py declares `sample` and consumes neighbours, which are positions "
-            "among all training images: remove one of the two"
+            f"methods/{plugin.name}.py declares `sample` and consumes neighbours, which are "
+            "positions among all training images: remove one of the two"
         )
     if not method.fits(dataset):
         raise BenchmarkError(

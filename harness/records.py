@@ -50,8 +50,8 @@ def checked_format(record: dict, path: Path) -> dict:
     if found != FORMAT:
         other = "an earlier" if found == 1 else "another"
         raise FormatError(
-            f"{path} has format {found}, expected {FORMAT}: {other} version of bgan-bench wrote it. "
-            "Move results/runs, results/scores and cache to another folder, and rerun the command"
+            f"{path} has format {found}, expected {FORMAT}: {other} version of bgan-bench wrote "
+            "it. Move results and cache to another folder, and rerun the command"
         )
     return record
 
@@ -129,7 +129,9 @@ def of_neighbours(metric: str, digests: dict[str, str]) -> dict:
 
 def of_run(run: Run, variant: Variant, digests: dict[str, str], data: Path) -> dict:
     """What the codes of a run are made of: the arrays that its method consumes, and no labels."""
-    consumed = [name for name in ("images", "features", "neighbours") if name in variant.plugin.consumes]
+    consumed = [
+        name for name in ("images", "features", "neighbours") if name in variant.plugin.consumes
+    ]
     return _of_plugin(variant) | {
         "run": fields_of(run),
         "split": digests.get("split"),
@@ -179,7 +181,7 @@ def of_timing(plan: Plan, runs: dict[str, str]) -> dict:
 
 
 def of_report(read: dict[str, str]) -> dict:
-    """What a report is made of. read: digest of each record that it reads, which has those of tables."""
+    """What a report is made of. read: digest of each record that it is read from."""
     return {"sources": report_digests(), "records": read}
 
 

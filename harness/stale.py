@@ -1,7 +1,7 @@
 """Whether each result is current: what its record says it is made of, compared with the present.
 
-The comparison decides what a command recomputes. Times of files do not: sources may be newer or older
-than results, and `.snakemake/` may be lost. Standard library only.
+The comparison decides what a command recomputes. Times of files do not: sources may be newer or
+older than results, and `.snakemake/` may be lost. Standard library only.
 """
 
 from __future__ import annotations
@@ -19,8 +19,14 @@ from errors import BenchmarkError, one_line
 from harness import identity, records
 from harness.plan import Job, Place, Plan, Run
 from harness.user_data import data_folder
+from harness.variants import STAGES
 
 MISSING = "is missing"
+DIGEST_KEYS = {  # of records: the keys that state digests of outputs, by rule
+    "dataset": {"sha256", "split_sha256"},
+    "encode": {"codes_sha256"},
+    **dict.fromkeys(("features", "neighbours", "score", "collect", "timing"), {"sha256"}),
+}
 
 
 class State:
@@ -52,12 +58,21 @@ class State:
         return self._problems[job]
 
     def check(self) -> None:
-        """Compare every result of the plan. Raises BenchmarkError as `problem`."""
+        """Compare every result of the plan.
+
+        Raises
+        ------
+        BenchmarkError
+            As `problem`, and for a source that cannot be parsed.
+        """
+        for stage in STAGES:
+            for variant in getattr(self.plan, stage).values():
+                records.source_digests(stage, variant.plugin.name)
         for job in self.plan.jobs():
             self.problem(job)
 
     def reasons(self) -> list[str]:
-        """Return one line for each reason why existing results are recomputed, the most frequent first."""
+        """Return why existing results are recomputed, a line per reason, frequent ones first."""
         counts = Counter(
             (job.rule, problem)
             for job, problem in self._problems.items()
@@ -68,13 +83,17 @@ class State:
             for (rule, problem), count in counts.most_common()
         ]
 
-    def settle_times(self, job: Job) -> None:
-        """Set the times of outputs that lie in the future to now, since Snakemake compares them."""
+    def settle_times(self) -> None:
+        """Set the times of results that lie in the future to now.
+
+        Snakemake fails a job, and deletes its outputs, if they are older than one of its inputs.
+        """
         now = time.time()
-        for path in self.plan.outputs(job):
-            with contextlib.suppress(FileNotFoundError):
-                if path.stat().st_mtime > now:
-                    os.utime(path, (now, now))
+        for job in self.plan.jobs():
+            for path in self.plan.outputs(job):
+                with contextlib.suppress(OSError):  # missing, or not writable
+                    if path.stat().st_mtime > now:
+                        os.utime(path, (now, now))
 
     def record(self, path: Path) -> dict:
         """Return a record. Raises BenchmarkError as `records.read`."""
@@ -97,19 +116,22 @@ class State:
 
         path = self.plan.record(job)
         try:
-            recorded = self.record(path).get("made_of")
+            record = self.record(path)
         except records.FormatError:
             raise
         except BenchmarkError as error:
             return str(error)
+        recorded = record.get("made_of")
         if not isinstance(recorded, dict):
             return f"{path} does not state what it is made of"
+        if not DIGEST_KEYS.get(job.rule, set()) <= record.keys():
+            return f"{path} does not state the digests of its files"
         expected = self.made_of(job)
         _ignore_unknown_files(recorded, expected)
         return identity.difference(recorded, expected) or self._changed(job)
 
     def _changed(self, job: Job) -> str:
-        """Which output is not the file that the record describes; one not newer is taken as it is."""
+        """Which output is not the file that the record describes. Only newer ones are read."""
         record = self.plan.record(job)
         digests = _recorded_digests(self.record(record))
         written = record.stat().st_mtime_ns
@@ -133,7 +155,9 @@ class State:
                     f"{path} cannot be read ({one_line(error)}): delete it and rerun the command"
                 ) from None
             if not isinstance(record, dict):
-                raise BenchmarkError(f"{path} is not a JSON object: delete it and rerun the command")
+                raise BenchmarkError(
+                    f"{path} is not a JSON object: delete it and rerun the command"
+                )
             records.checked_format(record, path)
             self._files[path] = record, hashlib.sha256(content).hexdigest()
         return self._files[path]
@@ -174,7 +198,9 @@ class State:
         return records.of_scores(codes, plugin, digests)
 
     def _made_of_collect(self) -> dict:
-        read = [file.path for file in self.plan.inputs(Job("collect")) if file.path.suffix == ".json"]
+        read = [
+            file.path for file in self.plan.inputs(Job("collect")) if file.path.suffix == ".json"
+        ]
         return records.of_tables(self.plan, {path.as_posix(): self._read(path)[1] for path in read})
 
     def _made_of_timing(self) -> dict:
@@ -194,7 +220,9 @@ def _ignore_unknown_files(recorded: dict, expected: dict) -> None:
     """Compare only user files that exist both then and now: of a missing one nothing is known."""
     if "files" in expected and isinstance(recorded.get("files"), dict):
         present = expected["files"]
-        expected["files"] = {path: present.get(path, then) for path, then in recorded["files"].items()}
+        expected["files"] = {
+            path: present.get(path, then) for path, then in recorded["files"].items()
+        }
 
 
 def _recorded_digests(record: dict) -> dict[str, str]:

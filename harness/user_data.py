@@ -5,6 +5,7 @@ Standard library only.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -23,6 +24,7 @@ STARTED_VARIABLE = "BGAN_BENCH_STARTED"  # seconds since the epoch
 CORES_VARIABLE = "BGAN_BENCH_CORES"
 CACHE = Path("cache")
 DIGESTS = CACHE / "digests.json"
+SETTLED_SECONDS = 1.0  # since the last change of a file whose digest is saved
 # Identified by name, size and modification time, since a folder may hold a million of them.
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 
@@ -51,13 +53,17 @@ def read_paths(variant: Variant, bits: object = "", seed: object = "") -> list[s
 
 def content_digests(data: Path, paths: Iterable[str]) -> dict[str, str]:
     """Return {path: digest} of the files and folders below `data`, without those that are missing."""
-    return {path: digest for path in paths if (digest := _content_digest(data / path))}
+    global _known
+    _known = _known or _KnownDigests()
+    digests = {path: digest for path in paths if (digest := _content_digest(data / path))}
+    _known.save()
+    return digests
 
 
 def _content_digest(path: Path) -> str:
     if path.is_dir():
         return _folder_digest(path)
-    return file_digest(path) if path.is_file() else ""
+    return _known.digest(path) if path.is_file() else ""
 
 
 def _folder_digest(folder: Path) -> str:
@@ -69,7 +75,7 @@ def _folder_digest(folder: Path) -> str:
             status = path.stat()
             identity = f"{status.st_size} {status.st_mtime_ns}"
         else:
-            identity = file_digest(path)
+            identity = _known.digest(path)
         lines.update(f"{name} {identity}\n".encode())
     return lines.hexdigest()
 
@@ -81,28 +87,51 @@ def _files_below(folder: Path) -> Iterator[Path]:
             yield Path(parent, name)
 
 
-_known: dict[str, dict] | None = None  # DIGESTS, read once per process
+class _KnownDigests:
+    """The digests of files, cached in DIGESTS by size, modification and change time, and inode."""
+
+    def __init__(self):
+        self._entries = self._read()
+        self._unsaved: set[str] = set()
+
+    def _read(self) -> dict[str, dict]:
+        try:
+            stored = storage.read_json(DIGESTS) if DIGESTS.is_file() else {}
+        except BenchmarkError:  # a cache: what it cannot answer is computed
+            return {}
+        return {
+            path: entry
+            for path, entry in stored.items()
+            if isinstance(entry, dict) and {"stamp", "sha256"} <= entry.keys()
+        }
+
+    def digest(self, path: Path) -> str:
+        """Return the SHA-256 of a file."""
+        status = path.stat()
+        key = str(path.resolve())
+        stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+        if key not in self._entries or self._entries[key]["stamp"] != stamp:
+            self._entries[key] = {"stamp": stamp, "sha256": storage.digest(path)}
+            self._unsaved.add(key)
+        return self._entries[key]["sha256"]
+
+    def save(self) -> None:
+        """Save new digests, except of files that changed a moment ago: a clock tick may hide a change.
+
+        Two jobs that save at the same moment may disturb each other. What is not saved is computed
+        again.
+        """
+        latest = time.time_ns() - int(SETTLED_SECONDS * 1e9)
+        recent = {key for key in self._unsaved if max(self._entries[key]["stamp"][1:3]) > latest}
+        if self._unsaved == recent:
+            return
+        settled = {key: entry for key, entry in self._entries.items() if key not in recent}
+        with contextlib.suppress(BenchmarkError):
+            storage.write_json(DIGESTS, settled)
+        self._unsaved = recent
 
 
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file, cached by its size, modification and change time, and inode."""
-    global _known
-    if _known is None:
-        _known = _read_known()
-    status = path.stat()
-    key = str(path.resolve())
-    stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
-    if _known.get(key, {}).get("stamp") != stamp:
-        _known[key] = {"stamp": stamp, "sha256": storage.digest(path)}
-        storage.write_json(DIGESTS, _known)
-    return _known[key]["sha256"]
-
-
-def _read_known() -> dict[str, dict]:
-    try:
-        return storage.read_json(DIGESTS) if DIGESTS.is_file() else {}
-    except BenchmarkError:  # a cache: what it cannot answer is computed
-        return {}
+_known: _KnownDigests | None = None  # read once per process
 
 
 def job_environment(data: str, cores: int | None) -> dict[str, str]:

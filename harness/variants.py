@@ -16,7 +16,10 @@ from errors import BenchmarkError
 
 STAGES = ("datasets", "features", "methods")
 USER_FILES = ("path", "database_path", "names", "images")  # parameters that name a user file
-TEXT_PARAMS = (*USER_FILES, "sha256")  # expected to be texts, although the default is None or missing
+TEXT_PARAMS = (
+    *USER_FILES,
+    "sha256",
+)  # expected to be texts, although the default is None or missing
 WEIGHTS = "weights"  # a parameter that names a file whose digest is known in advance
 
 VALIDATION_SUFFIX = "-validation"
@@ -49,7 +52,8 @@ class Variant:
     neighbours : str
         Of features: the metric of the neighbour lists.
     base : str
-        The variant that this one is a trial, a tuned version or the validation part of; else `name`.
+        The variant that this one is a trial, a tuned version or the validation part of; else
+        `name`.
     trial : int or None
         Number of the trial of `base`, from 1.
     tuned : {"", "own", "bgan"}
@@ -90,7 +94,7 @@ class Variant:
 
     @property
     def stochastic(self) -> bool:
-        """Whether seeds differ: the plugin takes one and, where codes come from files, their names contain it."""
+        """Whether seeds differ: the plugin takes one, and files of codes have it in their names."""
         paths = [str(self.params[key]) for key in ("path", "database_path") if self.params.get(key)]
         return self.seeded and any("{seed}" in path for path in paths or ["{seed}"])
 
@@ -100,12 +104,12 @@ class Variant:
 
     @property
     def encoder(self) -> str:
-        """The network that a method trains or applies to the images; "features" if it has none of its own."""
+        """The network through which a method sees the images; "features" if it has none."""
         return self.params.get("encoder", "features")
 
     @property
     def reads_features(self) -> bool:
-        """Whether codes are computed from the given features, not from images or a file of codes."""
+        """Whether codes are computed from the given features, not from images or from a file."""
         return self.encoder == "features" and "features" in self.plugin.consumes
 
     @property
@@ -122,8 +126,10 @@ class Variant:
     def fits(self, dataset: Variant) -> bool:
         """Whether the variant may be used on a data set: by its name, or by that of its plugin."""
         allowed = self.datasets
-        return allowed is None or dataset.name in allowed or (
-            self.stage == "features" and dataset.plugin.name in allowed
+        return (
+            allowed is None
+            or dataset.name in allowed
+            or (self.stage == "features" and dataset.plugin.name in allowed)
         )
 
 
@@ -141,7 +147,9 @@ class Catalogue:
         self._resolved: dict[tuple[str, str], Variant] = {}
 
     def resolve(self, stage: str, name: str) -> Variant:
-        """Return the variant of a name: an entry, a plugin, `DATASET-PROTOCOL` or `DATASET-validation`.
+        """Return the variant of a name.
+
+        A name is that of an entry, of a plugin, `DATASET-PROTOCOL` or `DATASET-validation`.
 
         Raises
         ------
@@ -205,7 +213,11 @@ class Catalogue:
                     f"{where}: {key} is a key of {' and '.join(stages)} only: remove it"
                 )
         other = self._entries[stage].get(entry["of"])
-        if other and entry["of"] not in plugins.names(stage) and other["of"] in plugins.names(stage):
+        if (
+            other
+            and entry["of"] not in plugins.names(stage)
+            and other["of"] in plugins.names(stage)
+        ):
             given = ", ".join(
                 f"{key}: {json.dumps(value)}" for key, value in (other.get("set") or {}).items()
             )
@@ -249,7 +261,7 @@ def did_you_mean(name: str, known: list[str]) -> str:
 
 
 def variant_of_text(stage: str, name: str, text: str | None) -> Variant:
-    """Return the variant that a job's option `--settings` describes; without a text, that of `name`.
+    """Return the variant that a job's option `--settings` describes; without one, that of `name`.
 
     Raises
     ------
@@ -261,7 +273,9 @@ def variant_of_text(stage: str, name: str, text: str | None) -> Variant:
     try:
         entry = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BenchmarkError(f"--settings is not valid JSON: {' '.join(str(error).split())}") from None
+        raise BenchmarkError(
+            f"--settings is not valid JSON: {' '.join(str(error).split())}"
+        ) from None
 
     well_formed = (
         isinstance(entry, dict)
@@ -276,7 +290,7 @@ def variant_of_text(stage: str, name: str, text: str | None) -> Variant:
 
 
 def check_param(plugin: plugins.Component, param: str, value: object, where: str) -> None:
-    """Raise BenchmarkError for an unknown parameter, or a value of another type than the default."""
+    """Raise BenchmarkError for an unknown parameter, or a value of another type."""
     if param == "seed":
         raise BenchmarkError(f"{where}: seeds are set by the key 'seeds', the same for all methods")
     if param not in plugin.keywords:
@@ -295,7 +309,9 @@ def check_param(plugin: plugins.Component, param: str, value: object, where: str
     if default is ... or default is None:
         optional = default is None and value is None
         if param in TEXT_PARAMS and not optional and not isinstance(value, str):
-            raise BenchmarkError(f"{where}: found {value!r}, expected a text; put a number in quotes")
+            raise BenchmarkError(
+                f"{where}: found {value!r}, expected a text; put a number in quotes"
+            )
         return
     if not _same_type(value, default):
         raise BenchmarkError(

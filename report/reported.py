@@ -137,11 +137,7 @@ def differences(results: Results, pair: Pair, method: dict, figure: Reported) ->
 
 def set_against(results: Results, figure: Reported) -> list[dict]:
     """The methods of the experiment that a published figure is compared with, tuned or not."""
-    return [
-        method
-        for method in results.methods
-        if (method["base"] if method["tuned"] else method["name"]) in figure.against
-    ]
+    return [method for method in results.methods if (method["base"] if method["tuned"] else method["name"]) in figure.against]
 
 
 def replicated(results: Results, pair: Pair, name: str, metric: str) -> bool:

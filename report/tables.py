@@ -83,10 +83,7 @@ def _selected_methods(entry: Declaration, results: Results) -> list[str]:
     if "methods" not in entry.select:
         return [method["name"] for method in results.methods]
     names = [
-        method["name"]
-        for selected in entry.select["methods"]
-        for method in results.methods
-        if selected in (method["name"], method["base"])
+        method["name"] for selected in entry.select["methods"] for method in results.methods if selected in (method["name"], method["base"])
     ]
     return list(dict.fromkeys(names))
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import copy
 import csv
+import functools
 import io
 import itertools
 import json
@@ -105,19 +107,27 @@ class Copy:
 
     def planned(self, **options):
         """(rule, variant or '') of every job that would run now."""
-        text = self.run("--dry-run", **options)
-        jobs = re.split(r"\n(?=rule |localrule |checkpoint )", text)[1:]
-        found = [(re.match(r"(?:local)?rule (\w+):", job)[1], re.search(r"variant=([^,\s]+)", job)) for job in jobs]
-        return sorted((rule, variant[1] if variant else "") for rule, variant in found)
+        return jobs_of(self.run("--dry-run", **options))
+
+
+def jobs_of(text):
+    """(rule, variant or '') of every job that Snakemake lists in a dry run."""
+    jobs = re.split(r"\n(?=rule |localrule |checkpoint )", text)[1:]
+    found = [(re.match(r"(?:local)?rule (\w+):", job)[1], re.search(r"variant=([^,\s]+)", job)) for job in jobs]
+    return sorted((rule, variant[1] if variant else "") for rule, variant in found)
 
 
 # Configurations
 
 
 def loaded(name="config.yaml", **changes):
-    config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-    config |= yaml.safe_load((ROOT / "config/variants.yaml").read_text())
-    return config | yaml.safe_load((ROOT / "config" / name).read_text()) | changes
+    files = [_parsed(file) for file in ("config.yaml", "variants.yaml", name)]
+    return copy.deepcopy(files[0] | files[1] | files[2]) | changes
+
+
+@functools.cache
+def _parsed(name):
+    return yaml.safe_load((ROOT / "config" / name).read_text())
 
 
 # Synthetic results

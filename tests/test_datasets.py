@@ -175,12 +175,7 @@ def few(tmp_path):
             shutil.copy(ROOT / f"{name}.py", tmp_path)
     for folder in ("datasets", "harness"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
-    source = (
-        (ROOT / "datasets/digits.py")
-        .read_text()
-        .replace("class Digits", "class Few")
-        .replace("PER_CLASS = 30", "PER_CLASS = 5")
-    )
+    source = (ROOT / "datasets/digits.py").read_text().replace("class Digits", "class Few").replace("PER_CLASS = 30", "PER_CLASS = 5")
     (tmp_path / "datasets/few.py").write_text(source)
     return tmp_path / "datasets/few.py"
 

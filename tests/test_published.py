@@ -1,9 +1,14 @@
-"""results/published/ against the present code: what is out of date is said to be, and records belong to the tables beside them."""
+"""results/published/: the README lists what is out of date, and records belong to their tables and to the history."""
 
 import csv
 import itertools
+import json
+import os
 import re
+import subprocess
+import sys
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +16,9 @@ import pytest
 import storage
 from errors import BenchmarkError
 from evaluation import METRIC_VERSION, publishing, statistics
+from harness import identity
+from harness.plan import Run, Score, fields_of
+from harness.records import FORMAT, source_digests
 from plugins import ROOT
 
 README = ROOT / publishing.PUBLISHED / "README.md"
@@ -22,10 +30,10 @@ def folder(request):
     return request.param
 
 
-def test_what_is_out_of_date_is_said_to_be(folder):
-    """Make it anew, or add it to the line of the README that says what earlier code made."""
-    said = re.search(r"^Made by earlier code: (.*)\.$", README.read_text(encoding="utf-8"), re.MULTILINE)
-    named = re.findall(r"`(\w[\w-]*)/`", said[1]) if said else []
+def test_the_readme_lists_what_is_out_of_date(folder):
+    """Attest the folder, publish it again, or add it to the line of the README."""
+    line = re.search(r"^Out of date: (.*)\.$", README.read_text(encoding="utf-8"), re.MULTILINE)
+    named = re.findall(r"`(\w[\w-]*)/`", line[1]) if line else []
     reasons = publishing.outdated(folder)
     assert (folder.name in named) == bool(reasons), reasons
 
@@ -43,12 +51,56 @@ def test_records_are_of_the_runs_that_the_tables_show(folder):
     assert tables
     for table in tables:
         named = re.findall(r"[Cc]ommit ([0-9a-f]{12})", re.sub(r"\s+", " ", table.read_text(encoding="utf-8")))
-        assert set(named) <= {record["commit"][:12] for record in records} | {experiment["commit"][:12], *_tuned(experiment)}
+        joined = {entry["commit"][:12] for entry in experiment.get("joined", [])}
+        made = {record["commit"][:12] for record in records} | {experiment["commit"][:12]}
+        assert set(named) <= made | joined | _tuned(experiment)
 
 
 def _tuned(experiment):
     made = [entry for tried in experiment["tried"].values() for entry in (tried, *tried["methods"].values())]
     return {entry["commit"][:12] for entry in made if "commit" in entry}  # of the data set, once, or of each method
+
+
+def git(*arguments):
+    try:
+        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout
+
+
+def sources_by_commit(record):
+    """Yield (commit, sources) for each attestation, the last first, and for the run itself."""
+    sources = record["made_of"]["sources"]
+    for entry in reversed(record.get("attested", [])):
+        yield entry["commit"], sources
+        replaced = entry["replaces"]
+        sources = {path: replaced.get(path, digest) for path, digest in {**sources, **replaced}.items()}
+        sources = {path: digest for path, digest in sources.items() if digest is not None}
+    yield record["commit"], sources
+
+
+def test_source_digests_are_those_of_the_commit(folder):
+    recorded = set()
+    for record in publishing.records_of(folder):
+        for commit, sources in sources_by_commit(record):
+            assert sources
+            recorded |= {(commit, *item) for item in sources.items()}
+
+    for commit in {commit for commit, *_ in recorded}:
+        if git("cat-file", "-e", f"{commit}^{{commit}}") is None:
+            pytest.skip(f"needs git and the history of the project: commit {commit[:12]} is missing")
+    for commit, path, digest in sorted(recorded):
+        assert identity.text_digest(git("show", f"{commit}:{path}").decode()) == digest, (commit, path)
+
+
+def test_attestations_name_a_run_of_the_folder_with_equal_codes(folder):
+    records = publishing.records_of(folder)
+    codes = {(Run(**record["made_of"]["run"]).name, record["made_of"]["plugin"]): record["codes_sha256"] for record in records}
+    for record in records:
+        for entry in record.get("attested", []):
+            assert entry["codes_sha256"] == codes[entry["run"], record["made_of"]["plugin"]]
+            assert entry["dirty"] is False
 
 
 def test_the_readme_says_how_each_was_made(folder):
@@ -121,71 +173,329 @@ def _printed(row, bits):
     return f"{float(row[bits]):.3f}" + (f" ± {float(deviation):.3f}" if deviation else "")
 
 
+class Finished:
+    """Results as `collect` and `report` leave them, below the working directory.
+
+    Average precision of query q of a run is (seed + 1) / 10 + q / 100.
+    """
+
+    def __init__(self, root="results"):
+        self.root = Path(root)
+        self.rows = []
+
+    def write(self, variants=("itq",), seeds=(0, 1), failed=(), split="a1", fill="c0", queries=(7, 9)):
+        """Write all files. failed: (variant, seed) of runs that are not done; fill: begins the digests of codes."""
+        runs = [Run("digits", "pixels", variant, 8, seed) for variant in variants for seed in seeds]
+        done = [run for run in runs if (run.variant, run.seed) not in failed]
+        codes = {run: f"{fill}{run.variant}{run.seed}" for run in done}
+        for run in done:
+            self.write_record(run, codes[run], split)
+        for variant in variants:
+            self.write_score([run for run in done if run.variant == variant], codes, queries)
+        self.write_tables(runs, codes)
+        return self
+
+    def write_record(self, run, codes, split):
+        made_of = {"sources": source_digests("methods", "itq"), "plugin": "itq", "params": {}, "run": fields_of(run)}
+        made_of |= {"split": split, "features": "b2", "files": {}}
+        facts = {"dirty": False, "commit": "ab" * 20, "codes_sha256": codes}
+        write_json(run.record, format=FORMAT, made_of=made_of, **facts)
+
+    def write_score(self, runs, codes, queries):
+        if not runs:
+            return
+        score = Score(self.root, *runs[0].name.split("/")[:3])
+        score.folder.mkdir(parents=True, exist_ok=True)
+        arrays = {f"8bit/seed{run.seed}/ap": (run.seed + 1) / 10 + np.arange(len(queries)) / 100 for run in runs}
+        np.savez(score.histograms, query=np.array(queries), **arrays)
+        made_of = {"sources": source_digests("evaluation", "scoring")}
+        made_of["codes"] = {f"8bit/seed{run.seed}": codes[run] for run in runs}
+        digests = {score.histograms.name: storage.digest(score.histograms)}
+        write_json(score.record, format=FORMAT, made_of=made_of, sha256=digests)
+
+    def write_tables(self, runs, codes):
+        rows = [fields_of(run) | {"status": "done" if run in codes else "failed"} for run in runs]
+        rows = [row | {"codes_sha256": codes.get(run), "folder": run.folder} for row, run in zip(rows, runs, strict=True)]
+        with open(self.root / "runs.csv", "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+        self.write_experiment(runs)
+
+    def write_experiment(self, runs, **changes):
+        names = list(dict.fromkeys(run.variant for run in runs))
+        seeds = sorted({run.seed for run in runs})
+        experiment = {"format": FORMAT, "made_of": {}, "metric_version": METRIC_VERSION, "name": "", "commit": "cd" * 20}
+        experiment |= {"date": "2026-11-30", "methods": [{"name": name} for name in names], "datasets": {"digits": {}}}
+        experiment |= {"bits": [8], "seeds": seeds, "sha256": {"runs.csv": storage.digest(self.root / "runs.csv")}}
+        write_json(self.root / "experiment.json", **experiment | changes)
+        self.write_report()
+
+    def write_report(self):
+        read = {"experiment.json": storage.digest(self.root / "experiment.json")}
+        write_json(self.root / "report/report.json", format=FORMAT, made_of={"records": read})
+        (self.root / "report/tables").mkdir(exist_ok=True)
+        (self.root / "report/tables/map.tex").write_text("a table")
+
+
+def write_json(path, **content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+
+
+def change_json(path, **changes):
+    write_json(path, **json.loads(path.read_text()) | changes)
+
+
 @pytest.fixture
 def results(tmp_path, monkeypatch):
-    """Results of one run, as `collect` and `report` write them."""
-    run = tmp_path / "results/runs/digits/pixels/itq/8bit/seed0"
-    (tmp_path / "results/report/tables").mkdir(parents=True)
-    (tmp_path / "results/report/tables/map.tex").write_text("a table")
-    run.mkdir(parents=True)
-    sources = publishing.source_digests("methods", "itq")
-    storage.write_json(run / "run.json", {"method": "itq", "sources": sources, "dirty": False, "commit": "ab" * 20, "codes_sha256": "cd"})
-    storage.write_json(tmp_path / "results/experiment.json", {"metric_version": METRIC_VERSION})
-    columns, values = "dataset,features,variant,status,codes_sha256,folder", "digits,pixels,itq,done,cd"
-    (tmp_path / "results/runs.csv").write_text(f"{columns}\n{values},{run.relative_to(tmp_path)}\n")
-    scores = tmp_path / "results/scores/digits/pixels/itq"
-    scores.mkdir(parents=True)
-    np.savez(scores / "histograms.npz", **{"query": np.array([7, 9]), "8bit/seed0/ap": np.array([0.1, 0.5]), "8bit/seed0/n": np.zeros(2)})
-    monkeypatch.setattr(publishing, "PUBLISHED", tmp_path / "published")
-    return tmp_path / "results"
+    monkeypatch.chdir(tmp_path)
+    return Finished()
 
 
-def test_publishing_keeps_the_record_of_every_run(results):
-    made = publishing.publish(results, "mine", ["map.tex"])
-    assert {path.name for path in made.iterdir()} == {*("map.tex", "runs.csv", "runs.jsonl.gz", "average_precision.npz", "experiment.json")}
-    kept = np.load(made / publishing.QUERIES)
-    assert {name: kept[name].tolist() for name in kept} == {
-        "digits/pixels/query": [7, 9],
-        "digits/pixels/itq/8bit/seed0": pytest.approx([0.1, 0.5], rel=1e-7),
+def published(name="mine"):
+    """Names, codes and queries of the runs of a published folder, whose files belong together."""
+    folder = publishing.PUBLISHED / name
+    with open(folder / "runs.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    records = publishing.records_of(folder)
+    names = [Run(**record["made_of"]["run"]).name for record in records]
+    assert [row["folder"] for row in rows] == [f"results/runs/{name}" for name in names]
+    codes = {name: record["codes_sha256"] for name, record in zip(names, records, strict=True)}
+    assert [row["codes_sha256"] for row in rows] == list(codes.values())
+    with np.load(folder / publishing.QUERIES) as stored:
+        queries = {name: stored[name].tolist() for name in stored.files}
+    assert queries.keys() == {*names, *(f"{name.rsplit('/', 3)[0]}/query" for name in names)}
+    return codes, queries
+
+
+ITQ = "digits/pixels/itq/8bit"
+LSH = "digits/pixels/lsh/8bit"
+
+
+@pytest.mark.parametrize("root", ["results", "results/experiments/mine"])
+def test_publishing_copies_the_record_of_every_run(results, root):
+    finished = Finished(root).write()
+    folder = publishing.publish(finished.root, "mine", ["map.tex"])
+    assert {path.name for path in folder.iterdir()} == {
+        *("map.tex", "runs.csv", "runs.jsonl.gz", "average_precision.npz", "experiment.json")
     }
-    assert publishing.outdated(made) == []
+    codes, queries = published()
+    assert codes == {f"{ITQ}/seed0": "c0itq0", f"{ITQ}/seed1": "c0itq1"}
+    assert queries == {
+        "digits/pixels/query": [7, 9],
+        f"{ITQ}/seed0": pytest.approx([0.1, 0.11], rel=1e-6),
+        f"{ITQ}/seed1": pytest.approx([0.2, 0.21], rel=1e-6),
+    }
+    assert publishing.outdated(folder) == []
 
 
-def test_a_source_that_changes_puts_a_folder_out_of_date(results, monkeypatch):
-    made = publishing.publish(results, "mine", ["map.tex"])
-    now = publishing.source_digests("methods", "itq") | {"methods/itq.py": "other", "methods/_new.py": "new"}
-    monkeypatch.setattr(publishing, "source_digests", lambda floor, name: now)
+def test_other_sources_and_metrics_put_a_folder_out_of_date(results, monkeypatch):
+    results.write()
+    folder = publishing.publish(results.root, "mine", ["map.tex"])
+    now = source_digests("methods", "itq") | {"methods/itq.py": "ast1:" + "0" * 64, "methods/_new.py": "ast1:" + "1" * 64}
+    monkeypatch.setattr(publishing, "present_sources", lambda plugin: now)
     monkeypatch.setattr(publishing, "METRIC_VERSION", METRIC_VERSION + 1)
-    assert publishing.outdated(made) == [
-        "methods/_new.py has changed since 1 of its 1 runs",
-        "methods/itq.py has changed since 1 of its 1 runs",
-        f"its metrics are of version {METRIC_VERSION}, now {METRIC_VERSION + 1}",
-    ]
+    reasons = publishing.outdated(folder)
+    assert len(reasons) == 3
+    assert "methods/_new.py" in reasons[0]
+    assert "methods/itq.py" in reasons[1]
+    assert all("2 of 2" in reason for reason in reasons[:2])
 
 
-def test_what_cannot_be_published_is_told(results):
-    with pytest.raises(BenchmarkError, match=r"figures/nothing\.svg is missing; there are none"):
-        publishing.publish(results, "mine", ["nothing.svg"])
-    text = (results / "runs.csv").read_text()
-    (results / "runs.csv").write_text(text.replace("done", "failed"))
-    with pytest.raises(BenchmarkError, match="seed0 is failed: only results with all runs done are published"):
-        publishing.publish(results, "mine", ["map.tex"])
-    (results / "runs.csv").write_text(text)
-    record = results / "runs/digits/pixels/itq/8bit/seed0/run.json"
-    storage.write_json(record, storage.read_json(record) | {"dirty": True})
-    with pytest.raises(BenchmarkError, match="was made with changes that no commit holds"):
-        publishing.publish(results, "mine", ["map.tex"])
-    assert not (publishing.PUBLISHED / "mine").exists()
+def failed_run(results):
+    results.write(failed=[("itq", 1)])
 
 
-def test_tables_of_other_codes_or_metrics_than_now_are_not_published(results):
-    record = results / "runs/digits/pixels/itq/8bit/seed0/run.json"
-    storage.write_json(record, storage.read_json(record) | {"codes_sha256": "ef"})
-    with pytest.raises(BenchmarkError, match="seed0 was made anew since the tables: run the experiment again"):
-        publishing.publish(results, "mine", ["map.tex"])
-    storage.write_json(record, storage.read_json(record) | {"codes_sha256": "cd"})
-    for made in ({}, {"metric_version": METRIC_VERSION - 1}):
-        storage.write_json(results / "experiment.json", made)
-        with pytest.raises(BenchmarkError, match=rf"experiment.json is of version .* of the metrics, now {METRIC_VERSION}: run"):
-            publishing.publish(results, "mine", ["map.tex"])
-    assert not (publishing.PUBLISHED / "mine").exists()
+def uncommitted_changes(results):
+    results.write()
+    change_json(Run("digits", "pixels", "itq", 8, 1).record, dirty=True)
+
+
+def other_codes(results):
+    results.write()
+    change_json(Run("digits", "pixels", "itq", 8, 1).record, codes_sha256="ff")
+
+
+def other_sources(results):
+    results.write()
+    path = Run("digits", "pixels", "itq", 8, 1).record
+    made_of = json.loads(path.read_text())["made_of"]
+    change_json(path, made_of=made_of | {"sources": made_of["sources"] | {"methods/itq.py": "ast1:" + "0" * 64}})
+
+
+def earlier_format(results):
+    results.write()
+    change_json(Run("digits", "pixels", "itq", 8, 1).record, format=1)
+
+
+def scores_of_other_codes(results):
+    results.write()
+    path = Score(results.root, "digits", "pixels", "itq").record
+    made_of = json.loads(path.read_text())["made_of"]
+    change_json(path, made_of=made_of | {"codes": made_of["codes"] | {"8bit/seed1": "ff"}})
+
+
+def scores_of_other_sources(results):
+    results.write()
+    path = Score(results.root, "digits", "pixels", "itq").record
+    made_of = json.loads(path.read_text())["made_of"]
+    change_json(path, made_of=made_of | {"sources": {}})
+
+
+def other_metrics(results):
+    results.write()
+    change_json(results.root / "experiment.json", metric_version=METRIC_VERSION - 1)
+    results.write_report()
+
+
+def edited_table(results):
+    results.write()
+    with open(results.root / "runs.csv", "a") as file:
+        file.write("\n")
+
+
+def another_report(results):
+    results.write()
+    change_json(results.root / "experiment.json", date="2026-12-01")
+
+
+REFUSED = [
+    (failed_run, "seed1 is failed"),
+    (uncommitted_changes, "seed1 .*uncommitted"),
+    (other_codes, "seed1 has changed"),
+    (other_sources, r"seed1 .*methods/itq\.py"),
+    (earlier_format, "format 1"),
+    (scores_of_other_codes, "seed1"),
+    (scores_of_other_sources, "scores/digits/pixels/itq"),
+    (other_metrics, "metrics"),
+    (edited_table, r"runs\.csv"),
+    (another_report, "report"),
+]
+
+
+@pytest.mark.parametrize(("change", "named"), REFUSED)
+def test_results_that_are_not_current_are_not_published(results, change, named):
+    change(results)
+    with pytest.raises(BenchmarkError, match=named):
+        publishing.publish(results.root, "mine", ["map.tex"])
+    assert not publishing.PUBLISHED.exists()
+
+
+def test_a_missing_table_is_refused_with_the_names_there_are(results):
+    results.write()
+    with pytest.raises(BenchmarkError, match=r"tables/nothing\.csv.*map\.tex"):
+        publishing.publish(results.root, "mine", ["nothing.csv"])
+    with pytest.raises(BenchmarkError, match="no table is named"):
+        publishing.publish(results.root, "mine", [])
+    assert not publishing.PUBLISHED.exists()
+
+
+# Joining
+
+
+def test_complete_cells_are_joined(results):
+    results.write()
+    publishing.publish(results.root, "mine", ["map.tex"])
+    results.write(variants=("itq", "lsh", "pcah"), failed=[("itq", 1), ("pcah", 0)])
+    lines = publishing.add(results.root, "mine", [])
+    codes, queries = published()
+    assert codes == {f"{cell}/seed{seed}": f"c0{cell.split('/')[2]}{seed}" for cell in (ITQ, LSH) for seed in (0, 1)}
+    assert queries[f"{LSH}/seed1"] == pytest.approx([0.2, 0.21], rel=1e-6)
+    assert "2 added, 0 replaced, 0 equal" in lines[0]
+    experiment = storage.read_json(publishing.PUBLISHED / "mine" / publishing.EXPERIMENT)
+    assert [method["name"] for method in experiment["methods"]] == ["itq", "lsh"]
+    assert [entry["runs"] for entry in experiment["joined"]] == [2]
+    assert (experiment["bits"], experiment["seeds"]) == ([8], [0, 1])
+
+
+def test_joining_equal_runs_changes_no_run(results):
+    results.write()
+    folder = publishing.publish(results.root, "mine", ["map.tex"])
+    files = ("runs.csv", publishing.RUNS, publishing.EXPERIMENT)
+    before = [(folder / name).read_bytes() for name in files]
+    change_json(Run("digits", "pixels", "itq", 8, 1).record, date="2026-12-01")  # the same, measured again
+    lines = publishing.add(results.root, "mine", ["map.tex"])
+    assert [(folder / name).read_bytes() for name in files] == before
+    assert "0 added, 0 replaced, 2 equal" in lines[0]
+
+
+def test_more_seeds_are_added_to_a_cell(results):
+    results.write()
+    publishing.publish(results.root, "mine", ["map.tex"])
+    results.write(seeds=(1, 2))
+    publishing.add(results.root, "mine", [])
+    assert list(published()[0]) == [f"{ITQ}/seed{seed}" for seed in (0, 1, 2)]
+
+
+def test_a_cell_that_differs_is_replaced_whole(results):
+    results.write(variants=("itq", "lsh"))
+    publishing.publish(results.root, "mine", ["map.tex"])
+    results.write(fill="d0")
+    lines = publishing.add(results.root, "mine", [])
+    codes, _ = published()
+    assert codes == {
+        **{f"{ITQ}/seed{seed}": f"d0itq{seed}" for seed in (0, 1)},
+        **{f"{LSH}/seed{seed}": f"c0lsh{seed}" for seed in (0, 1)},
+    }
+    assert "0 added, 2 replaced, 0 equal" in lines[0]
+
+
+def test_a_cell_that_differs_is_not_joined_without_its_published_seeds(results):
+    results.write(seeds=(0, 1, 2))
+    publishing.publish(results.root, "mine", ["map.tex"])
+    before = published()
+    results.write(seeds=(0, 1, 3), fill="d0")
+    lines = publishing.add(results.root, "mine", [])
+    assert published() == before
+    assert f"{ITQ}/seed2" in lines[1]
+
+
+@pytest.mark.parametrize("change", [{"split": "ff"}, {"queries": (7, 9, 11)}, {"queries": (7, 8)}])
+def test_runs_on_other_queries_are_not_joined(results, change):
+    results.write()
+    publishing.publish(results.root, "mine", ["map.tex"])
+    before = published()
+    results.write(variants=("lsh",), **change)
+    with pytest.raises(BenchmarkError, match="differ"):
+        publishing.add(results.root, "mine", [])
+    assert published() == before
+
+
+def test_only_a_published_folder_can_be_joined_to(results):
+    results.write()
+    with pytest.raises(BenchmarkError, match="mine is not a published folder"):
+        publishing.add(results.root, "mine", [])
+    assert not publishing.PUBLISHED.exists()
+
+
+def test_joining_refuses_a_stale_run_of_a_complete_cell(results):
+    results.write()
+    publishing.publish(results.root, "mine", ["map.tex"])
+    other_sources(results)
+    with pytest.raises(BenchmarkError, match=r"methods/itq\.py"):
+        publishing.add(results.root, "mine", [])
+
+
+@pytest.mark.parametrize("arguments", [("mine",), ("mine", "--add")])
+def test_the_command_prints_errors_in_one_line(results, arguments):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "evaluation", "publish", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+
+
+def test_results_of_the_workflow_are_published_and_joined(copy):
+    def publish(*arguments):
+        environment = os.environ | {"PYTHONPATH": str(copy.folder)}
+        command = [sys.executable, "-m", "evaluation", "publish", "mine", *arguments, "--results", "results/experiments/tiny"]
+        done = subprocess.run(command, cwd=copy.folder, capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    publish("map.tex", "overview.svg")
+    records = publishing.records_of(copy.folder / publishing.PUBLISHED / "mine")
+    assert len(records) == len(list((copy.folder / "results/runs").rglob("run.json")))
+    assert f"0 added, 0 replaced, {len(records)} equal" in publish("--add")
+    assert publishing.outdated(copy.folder / publishing.PUBLISHED / "mine") == []

@@ -108,7 +108,7 @@ def test_the_workflow_ends_on_a_cluster_that_loses_a_node(tmp_path):
             running.wait(60)
         finished = (cluster.folder / "finished.txt").read_text()
     assert any("JobState=NODE_FAIL" in line and f"NodeList={lost} " in line for line in finished.splitlines()), finished
-    with open(copy.folder / "results/runs.csv", newline="") as file:
+    with open(copy.folder / "results/experiments/tiny/runs.csv", newline="") as file:
         assert [row["status"] for row in csv.DictReader(file)] == ["done"] * 6
     submitted = set(re.findall(r"has been submitted with SLURM jobid (\d+)", log.read_text()))
     jobs = 3 + 2 + 3 + 1  # preparation; a group for each of two methods; BGAN's runs and scoring; the tables

@@ -1,0 +1,1 @@
+"""Jobs over finished runs: attest and merge."""
