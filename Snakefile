@@ -49,7 +49,9 @@ if workflow.is_main_process:
     with storage.new_file(STAMP) as stamp:
         stamp.write_text(f"{os.getpid()} {os.urandom(8).hex()}\n")
     reasons = state.reasons()
-    for line in [*reasons[:5], *([f"and {len(reasons) - 5:,} more reasons"] if len(reasons) > 5 else [])]:
+    if len(reasons) > 6:
+        reasons = [*reasons[:5], f"other jobs, for {len(reasons) - 5:,} more reasons"]
+    for line in reasons:
         print(f"out of date: {line}", file=sys.stderr)
 
 

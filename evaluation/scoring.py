@@ -82,19 +82,18 @@ def score(target: Score, runs: Iterable[tuple[int, int]]) -> None:
         print(f"{target.variant}, {bits} bits, seed {seed}: mAP {rows[0][2]:.4f} in {seconds:.2f} s")
 
     codes = {} if control else {f"{run['bits']}bit/seed{run['seed']}": run["sha256"] for run in scored}
-    digests = records.place_digests(place, *(["features"] if control else []))
+    made_of = records.of_scores(codes, plugin, records.place_digests(place, *(["features"] if control else [])))
+    facts = dict(zip(("dataset", "features", "variant"), target.key, strict=True))
+    facts |= _facts(split, relevance.single, left_out) | {"runs": scored}
+    _write(target, table, arrays, made_of, facts)
+
+
+def _write(target: Score, table: list[tuple], arrays: Arrays, made_of: dict, facts: dict) -> None:
     with storage.new_folder(target.folder) as folder:
         _write_table(folder / target.metrics.name, table)
         np.savez_compressed(folder / target.histograms.name, **arrays)
         outputs = {name: storage.digest(folder / name) for name in (target.metrics.name, target.histograms.name)}
-        records.write(
-            folder / target.record.name,
-            records.of_scores(codes, plugin, digests),
-            **dict(zip(("dataset", "features", "variant"), target.key, strict=True)),
-            **_facts(split, relevance.single, left_out),
-            runs=scored,
-            sha256=outputs,
-        )
+        records.write(folder / target.record.name, made_of, **facts, sha256=outputs)
 
 
 def _score_codes(source: Path, bits: int, items: int, split: Arrays, relevance: Relevance) -> tuple[Rows, Arrays]:

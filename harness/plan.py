@@ -262,16 +262,6 @@ class Plan:
             for method in variants["methods"].values():
                 _check_method(method, variants["datasets"][place.dataset])
 
-        pairs = {
-            name: _bits_and_seeds(method, config["bits"], config["seeds"])
-            for name, method in variants["methods"].items()
-        }
-        runs = [
-            Run(place.dataset, place.features, name, bits, seed)
-            for place in places
-            for name in variants["methods"]
-            for bits, seed in pairs[name]
-        ]
         return cls(
             name=_experiment_name(config, configfiles),
             **variants,
@@ -280,7 +270,7 @@ class Plan:
             seeds=tuple(config["seeds"]),
             timed=tuple(config.get("timed") or ()),
             places=tuple(places),
-            runs=tuple(runs),
+            runs=tuple(_runs(places, variants["methods"], config)),
             configfiles=tuple(configfiles),
             data=config.get("data") or "data",
             config=config,
@@ -692,7 +682,8 @@ def _check_timed(config: dict) -> None:
         if length not in config["bits"]:
             listed = ", ".join(map(str, config["bits"]))
             raise BenchmarkError(
-                f"timed: {length} is not among bits: {listed}: add it to bits, or remove it from timed"
+                f"timed: {length} is not among bits: {listed}: add it to bits, or remove it "
+                "from timed"
             )
 
 
@@ -741,6 +732,17 @@ def _check_method(method: Variant, dataset: Variant) -> None:
             f"methods: {method.name} may be used on {', '.join(method.datasets)} only, "
             f"not on {dataset.name}"
         )
+
+
+def _runs(places: list[Place], methods: Mapping[str, Variant], config: dict) -> Iterator[Run]:
+    pairs = {
+        name: _bits_and_seeds(method, config["bits"], config["seeds"])
+        for name, method in methods.items()
+    }
+    for place in places:
+        for name in methods:
+            for bits, seed in pairs[name]:
+                yield Run(place.dataset, place.features, name, bits, seed)
 
 
 def _bits_and_seeds(

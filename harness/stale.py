@@ -23,9 +23,9 @@ from harness.variants import STAGES
 
 MISSING = "is missing"
 DIGEST_KEYS = {  # of records: the keys that state digests of outputs, by rule
-    "dataset": {"sha256", "split_sha256"},
-    "encode": {"codes_sha256"},
-    **dict.fromkeys(("features", "neighbours", "score", "collect", "timing"), {"sha256"}),
+    "dataset": ("sha256", "split_sha256"),
+    "encode": ("codes_sha256",),
+    **dict.fromkeys(("features", "neighbours", "score", "collect", "timing"), ("sha256",)),
 }
 
 
@@ -79,7 +79,7 @@ class State:
             if problem and problem != MISSING and job not in self._derived
         )
         return [
-            f"{problem}: {count:,} {rule} {'job' if count == 1 else 'jobs'}"
+            f"{count:,} {rule} {'job' if count == 1 else 'jobs'} ({problem})"
             for (rule, problem), count in counts.most_common()
         ]
 
@@ -124,7 +124,7 @@ class State:
         recorded = record.get("made_of")
         if not isinstance(recorded, dict):
             return f"{path} does not state what it is made of"
-        if not DIGEST_KEYS.get(job.rule, set()) <= record.keys():
+        if not set(DIGEST_KEYS.get(job.rule, ())) <= record.keys():
             return f"{path} does not state the digests of its files"
         expected = self.made_of(job)
         _ignore_unknown_files(recorded, expected)

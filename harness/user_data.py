@@ -52,7 +52,7 @@ def read_paths(variant: Variant, bits: object = "", seed: object = "") -> list[s
 
 
 def content_digests(data: Path, paths: Iterable[str]) -> dict[str, str]:
-    """Return {path: digest} of the files and folders below `data`, without those that are missing."""
+    """Return {path: digest} of the files and folders below `data` that exist."""
     global _known
     _known = _known or _KnownDigests()
     digests = {path: digest for path in paths if (digest := _content_digest(data / path))}
@@ -67,7 +67,7 @@ def _content_digest(path: Path) -> str:
 
 
 def _folder_digest(folder: Path) -> str:
-    """Digest of a folder: images by name, size and modification time, all other files by content."""
+    """Digest of a folder: images by name, size and modification time, other files by content."""
     lines = hashlib.sha256()
     for path in _files_below(folder):
         name = path.relative_to(folder).as_posix()
@@ -116,7 +116,9 @@ class _KnownDigests:
         return self._entries[key]["sha256"]
 
     def save(self) -> None:
-        """Save new digests, except of files that changed a moment ago: a clock tick may hide a change.
+        """Save new digests, except of files that changed a moment ago.
+
+        Within a tick of the clock, a second change would go unnoticed.
 
         Two jobs that save at the same moment may disturb each other. What is not saved is computed
         again.

@@ -25,12 +25,14 @@ import provenance
 from errors import BenchmarkError
 from evaluation import score
 from harness.plan import Run
+from harness.variants import Catalogue
 from methods._training import Checkpoint
 from plugins import ROOT
 
 JOBS = ("datasets", "features", "methods", "evaluation", "report")
 KINDS = {"line": 4, "group": 3, "snakemake": 2, "job": 2}  # what is killed, and how often
 VARYING = ("fit_seconds", "encode_seconds", "peak_memory_mib", "date")  # columns of runs.csv
+TABLES = "results/experiments/faults"
 CONFIG = """
 methods: [chance, itq, bgan-brief]
 bits: BITS
@@ -47,7 +49,8 @@ import atexit, os, signal, sys
 
 command, at, passed = sys.orig_argv, int(os.environ.get("FAULT_LINE", 0)), 0
 job = command[command.index("-m") + 1] if "-m" in command else ""
-files = ("storage.py", *(f"{job}/{name}.py" for name in ("__main__", "_training", "scoring", "collecting", "statistics")))
+names = ("__main__", "_training", "scoring", "collecting", "statistics")
+files = ("storage.py", "harness/records.py", *(f"{job}/{name}.py" for name in names))
 watched = {os.path.join(os.getcwd(), name) for name in files}
 
 
@@ -112,8 +115,8 @@ class Victim(Copy):
     def pending(self):
         """The kinds of jobs that have not all ended, in their order."""
         ends = {"datasets": "cache/datasets/digits/dataset.json", "features": "cache/features/digits/pixels/neighbours.json"}
-        ends |= {"methods": "results/runs/digits/pixels/bgan-brief/12bit/seed0/run.json", "evaluation": "results/experiment.json"}
-        ends |= {"report": "results/report/index.html"} if self.target == "all" else {}
+        ends |= {"methods": "results/runs/digits/pixels/bgan-brief/12bit/seed0/run.json", "evaluation": f"{TABLES}/experiment.json"}
+        ends |= {"report": f"{TABLES}/report/report.json"} if self.target == "all" else {}
         return [job for job, path in ends.items() if not (self.folder / path).is_file()]
 
     def begin_again(self):
@@ -128,13 +131,13 @@ class Victim(Copy):
 
     def results(self):
         """Everything that is to be the same however often it was interrupted, without times, memory and dates."""
-        kept = ("results/**/codes.npz", "results/**/histograms.npz", "results/**/metrics.csv", "results/*.csv", "cache/**/*.np[yz]")
+        kept = ("results/**/codes.npz", "results/**/histograms.npz", "results/**/metrics.csv", f"{TABLES}/*.csv", "cache/**/*.np[yz]")
         found = {path for pattern in kept for path in self.folder.glob(pattern) if "partial" not in path.parts}
-        report = self.folder / "results/report"
+        report = self.folder / TABLES / "report"
         shown = [path for path in report.glob("*/*.*") if path.suffix in (".tex", ".svg", ".csv")]
         found |= {path for path in shown if not re.match("time|costs|efficiency", path.name)}
         bytes_of = {path.relative_to(self.folder).as_posix(): without_date(path) for path in found}
-        bytes_of["results/runs.csv"] = without_times(self.folder / "results/runs.csv")
+        bytes_of[f"{TABLES}/runs.csv"] = without_times(self.folder / TABLES / "runs.csv")
         return bytes_of | {path.name: without_numbers(path.read_text()) for path in report.glob("index.html")}
 
 
@@ -225,7 +228,7 @@ def finish_and_compare(victim, undisturbed, seed):
     victim.finish("--nolock")
     found, expected = victim.results(), undisturbed.results()
     if victim.target == "collect":
-        expected = {name: content for name, content in expected.items() if not re.match("index.html|results/report", name)}
+        expected = {name: content for name, content in expected.items() if not re.match(f"index.html|{TABLES}/report", name)}
     assert sorted(found) == sorted(expected), f"seed {seed}"
     assert not [name for name in found if found[name] != expected[name]], f"seed {seed}"
     left = [path for path in victim.folder.rglob("*.part*") if "partial" not in path.parts]
@@ -354,7 +357,7 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_training(prepared, 
     monkeypatch.chdir(place)
     monkeypatch.setattr(training, "learn", lambda *arguments: pytest.fail("it trained"))
     with pytest.raises(BenchmarkError, match="cannot write results/runs/digits/pixels/itq/8bit/seed0"):
-        training.train_and_encode(Run("digits", "pixels", "itq", 8, 0), {"of": "itq", "set": {}}, None)
+        training.train_and_encode(Run("digits", "pixels", "itq", 8, 0), Catalogue().resolve("methods", "itq"), None)
 
 
 @pytest.mark.parametrize(
@@ -382,7 +385,7 @@ def test_a_gpu_that_is_too_small_or_lost(place, monkeypatch, capsys, error, mess
 
     monkeypatch.setattr(training, "learn", fit)
     with pytest.raises(BenchmarkError, match=message):
-        training.train_and_encode(Run("digits", "pixels", "bgan", 8, 0), {"of": "bgan", "set": {}}, None)
+        training.train_and_encode(Run("digits", "pixels", "bgan", 8, 0), Catalogue().resolve("methods", "bgan"), None)
     assert not files(place / "results")
 
 
@@ -391,7 +394,7 @@ def test_a_gpu_that_torch_cannot_use_is_said(place, monkeypatch, capsys):
     monkeypatch.setattr(training.gpus, "lease", lambda: "3")
     codes = np.arange(1797)[:, None] % 2 == np.arange(8) % 2
     monkeypatch.setattr(training, "learn", lambda *arguments: (np.packbits(codes, axis=1), slice(None), {}))
-    training.train_and_encode(Run("digits", "pixels", "bgan", 8, 0), {"of": "bgan", "set": {}}, None)
+    training.train_and_encode(Run("digits", "pixels", "bgan", 8, 0), Catalogue().resolve("methods", "bgan"), None)
     assert "GPU 3 is there, but torch cannot use it: trained on the CPU" in capsys.readouterr().err
 
 
@@ -399,7 +402,7 @@ def test_a_collapse_is_said_without_curves_that_are_not_kept(place, monkeypatch)
     monkeypatch.chdir(place)
     monkeypatch.setattr(training, "learn", lambda *arguments: (np.zeros((1797, 1), np.uint8), slice(None), {}))
     with pytest.raises(BenchmarkError, match=r"bgan\.py collapsed: all 1,797 items have the same code; see its settings$"):
-        training.train_and_encode(Run("digits", "pixels", "bgan", 8, 0), {"of": "bgan", "set": {}}, None)
+        training.train_and_encode(Run("digits", "pixels", "bgan", 8, 0), Catalogue().resolve("methods", "bgan"), None)
 
 
 @pytest.mark.parametrize("name", ["images.npy", "features.npy", "neighbours.npy", "split.npz"])

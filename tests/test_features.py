@@ -1,28 +1,26 @@
 """Extractors' contract, feature files as people have them, and neighbour lists against brute force."""
 
 import argparse
-import json
 import os
 import subprocess
 import sys
 
-import experiments
 import numpy as np
 import pytest
+from builders import write_dataset_record
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import features.__main__ as extraction
 import features._neighbours as neighbours
-import plugins
-import storage
 from errors import BenchmarkError
-from features.__main__ import unfinished, write_features
+from features.__main__ import write_features
 from features._base import Extractor
 from features.file import File
 from features.gist import GIST
 from features.pixels import Pixels
-from harness.variants import METRICS
+from harness import records
+from harness.variants import METRICS, Catalogue
 from plugins import ROOT, Component
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 4, 4, 3)).astype(np.uint8)
@@ -173,7 +171,7 @@ def test_an_extractor_that_loses_rows_or_gives_others_is_named(tmp_path, array, 
 
 
 def test_an_extraction_that_stopped_goes_on_where_it_was(tmp_path, monkeypatch):
-    monkeypatch.setattr(extraction, "KEPT", 0.0)
+    monkeypatch.setattr(extraction, "CHECKPOINT_SECONDS", 0.0)
     array = np.random.default_rng(3).normal(size=(300, 5)).astype(np.float32)
     broken = array.copy()
     broken[200] = np.nan
@@ -184,12 +182,12 @@ def test_an_extraction_that_stopped_goes_on_where_it_was(tmp_path, monkeypatch):
     assert rest.calls == [192, 256]
 
 
-def test_rows_of_other_settings_or_images_are_never_gone_on_from(tmp_path):
-    np.save(tmp_path / "images.npy", IMAGES)
-    part = plugins.component("features", "pixels")
-    names = {unfinished(part, settings, {}, tmp_path / "images.npy") for settings in ({"side": 1}, {"side": 2})}
-    np.save(tmp_path / "images.npy", IMAGES[:40])
-    names.add(unfinished(part, {"side": 1}, {}, tmp_path / "images.npy"))
+def test_rows_of_other_params_or_images_are_never_resumed():
+    """The name of unfinished rows is a digest of what the features are made of."""
+    names = set()
+    for side, images in ((256, "a"), (64, "a"), (256, "b")):
+        variant = Catalogue({"features": {"mine": {"of": "gist", "set": {"side": side}}}}).resolve("features", "mine")
+        names.add(records.digest_of(records.of_features(variant, {"images": images}, ROOT)))
     assert len(names) == 3
 
 
@@ -257,7 +255,7 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
     folder = tmp_path / "cache/datasets/mine"
     folder.mkdir(parents=True)
     np.save(folder / "images.npy", IMAGES)
-    storage.write_json(folder / "dataset.json", {"sha256": {"images.npy": storage.digest(folder / "images.npy")}})
+    write_dataset_record(folder)
     settings_text = '{"of": "file", "set": {"path": "f.npy"}}'
     command = [sys.executable, "-m", "features", "extract", "mine", "given", "--settings", settings_text, "--data", "there"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -280,13 +278,11 @@ def test_what_an_extractor_raises_is_one_line(tmp_path, monkeypatch):
     assert "Traceback" in (tmp_path / kept).read_text()
 
 
-def test_without_settings_the_command_takes_those_that_a_plan_gives_the_name():
-    asked = argparse.Namespace(features="gist", settings=None)
-    assert (
-        extraction.chosen(asked)[1] == {"of": "gist", "set": {"side": 256}} == json.loads(experiments.settings_text("features", "gist", {}))
-    )
+def test_without_settings_the_command_has_the_defaults_of_a_plan():
+    found = extraction.variant_of(argparse.Namespace(features="gist", settings=None))
+    assert found.entry == {"of": "gist", "set": {"side": 256}} == Catalogue().resolve("features", "gist").entry
     with pytest.raises(BenchmarkError, match="features: file: path must be set"):
-        extraction.chosen(argparse.Namespace(features="file", settings=None))
+        extraction.variant_of(argparse.Namespace(features="file", settings=None))
 
 
 def gist_by_definition(image):

@@ -5,15 +5,17 @@ import os
 import subprocess
 import sys
 
-import experiments
 import numpy as np
 import pytest
-from builders import Copy
+from builders import Copy, write_dataset_record
 
 import plugins
 import storage
 from evaluation import controls
 from evaluation.relevance import Relevance
+from harness.plan import Place, Plan
+from harness.records import FORMAT
+from harness.variants import Catalogue
 from methods.__main__ import distinct
 from methods._runtime import rows_of, training_rows
 from plugins import ROOT
@@ -42,15 +44,16 @@ def job(folder, *arguments, program=WITHOUT_TORCH):
     assert done.returncode == 0, f"{arguments}: {done.stderr}"
 
 
-def test_jobs_without_networks_do_not_import_torch(tmp_path):
+def test_jobs_without_networks_do_not_import_torch(tmp_path, monkeypatch):
     job(tmp_path, "datasets", "digits")
     job(tmp_path, "features", "extract", "digits", "pixels")
     job(tmp_path, "features", "neighbours", "digits", "pixels")
     for name in METHODS:
-        job(tmp_path, "methods", "digits", "pixels", name, "8", "0", "--settings", experiments.settings_text("methods", name, {}))
+        job(tmp_path, "methods", "digits", "pixels", name, "8", "0", "--settings", Catalogue().resolve("methods", name).entry_text)
     job(tmp_path, "evaluation", "score", "digits", "pixels", "chance", "--runs", "8:0")
     job(tmp_path, "evaluation", "score", "digits", "pixels", "exact-l2", "--runs", "0:0")
-    job(tmp_path, "evaluation", "collect", "--plan", json.dumps(PLAN | {"variants": {}}))
+    monkeypatch.chdir(tmp_path)
+    job(tmp_path, "evaluation", "collect", "--plan", str(Plan.load(PLAN | {"variants": {}}).save()))
     job(tmp_path, "report")
     with pytest.raises(AssertionError, match="torch is imported"):
         job(tmp_path, "methods", "digits", "pixels", "bgan", "8", "0")
@@ -67,14 +70,14 @@ def test_no_timers_pile_up_while_jobs_run(tmp_path):
 
 def prepared(folder, n):
     """A data set without images, its features, and their descriptions."""
-    place = {"dataset": "large", "features": "given"}
-    data, features = (folder / pattern.format(**place) for pattern in (experiments.DATASET, experiments.FEATURES))
+    place = Place("large", "given")
+    data, features = folder / place.dataset_folder, folder / place.features_folder
     data.mkdir(parents=True)
     features.mkdir(parents=True)
     np.save(features / "features.npy", np.random.default_rng(0).standard_normal((n, 128), dtype=np.float32))
     np.savez(data / "split.npz", query=np.arange(10), database=np.arange(10, n), train=np.arange(10, n, 50))
-    storage.write_json(data / "dataset.json", {"sha256": {}, "split_sha256": "", "settings": {}})
-    storage.write_json(features / "features.json", {"sha256": "", "settings": {}})
+    write_dataset_record(data)
+    storage.write_json(features / "features.json", {"format": FORMAT, "made_of": {}, "sha256": ""})
     return folder
 
 

@@ -27,18 +27,34 @@ def top_modules(path):
 @pytest.mark.parametrize("path", FLOOR_FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_a_floor_imports_what_its_column_allows(path):
     floor = path.relative_to(ROOT).parts[0]
-    allowed = ALLOWED[floor] | {floor, "harness"} | set(GROUND) | sys.stdlib_module_names
+    allowed = ALLOWED[floor] | {floor} | set(GROUND) | sys.stdlib_module_names
     assert top_modules(path) <= allowed
 
 
-@pytest.mark.parametrize("name", [name for name in GROUND if name not in ("networks", "codes")])
-def test_the_ground_needs_the_standard_library_alone(name):
-    assert top_modules(ROOT / f"{name}.py") <= {"harness", *GROUND} | sys.stdlib_module_names
+GROUND_FILES = [ROOT / f"{name}.py" for name in GROUND if name not in ("harness", "networks", "codes")]
 
 
-@pytest.mark.parametrize("name", ["__init__", "identity"])
-def test_planning_modules_of_the_harness_need_the_standard_library_alone(name):
-    assert top_modules(ROOT / f"harness/{name}.py") <= {"harness", "errors", "plugins"} | sys.stdlib_module_names
+@pytest.mark.parametrize("path", [*GROUND_FILES, *HARNESS_FILES], ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_the_core_needs_the_standard_library_only(path):
+    assert top_modules(path) <= set(GROUND) - {"networks", "codes"} | sys.stdlib_module_names
+
+
+# Each module of the harness, and the others that it may import: there is no cycle.
+HARNESS = {
+    "identity": set(),
+    "variants": set(),
+    "user_data": {"variants"},
+    "plan": {"user_data", "variants"},
+    "records": {"identity", "plan", "user_data", "variants"},
+    "stale": {"identity", "records", "plan", "user_data", "variants"},
+}
+
+
+def test_modules_of_the_harness_have_an_order():
+    for path in HARNESS_FILES:
+        imported = {name.split(".")[1] for name in plugins.imported_modules(path) if name.startswith("harness.")}
+        assert imported <= HARNESS.get(path.stem, set()), path.name
+    assert {path.stem for path in HARNESS_FILES} == {"__init__", *HARNESS}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "methods").glob("*.py")), ids=lambda path: path.name)
@@ -47,21 +63,21 @@ def test_no_method_names_the_labels(path):
 
 
 def test_no_training_rule_reads_the_labels():
+    """The rules ask the plan for their inputs: see test_plan.py for which jobs read labels."""
     text = (ROOT / "Snakefile").read_text()
     rules = dict(part.split(":", 1) for part in text.split("\nrule ")[1:])
-    readers = {name for name, body in rules.items() if "labels.npy" in body.partition("output:")[0]}
-    assert readers == {"score"}
+    inputs = {name: body.partition("input:")[2].partition("output:")[0].strip() for name, body in rules.items()}
+    for name in ("dataset", "features", "neighbours", "encode", "score", "collect", "timing", "report"):
+        assert inputs[name] == f'inputs("{name}"),'
 
 
 def test_planning_imports_nothing_heavy():
-    names = set()
-    for module in ("experiments", "preflight", "provenance", "gpus", "storage", "progress"):
-        names |= top_modules(ROOT / f"{module}.py")
+    names = set().union(*(top_modules(path) for path in [*GROUND_FILES, *HARNESS_FILES]))
     assert not names & {"torch", "numpy", "pandas"}
 
 
 def test_the_network_is_reached_by_one_module():
-    """And nothing that the default experiment reads asks for it: see test_experiments.py."""
+    """And nothing that the default experiment reads asks for it: see test_downloads.py."""
     reaching = {"urllib.request", "http.client", "socket", "ssl", "ftplib", "requests", "httpx", "torch.hub", "torchvision"}
     for path in [*ROOT.glob("*.py"), *HARNESS_FILES, *FLOOR_FILES]:
         assert bool(plugins.imported_modules(path) & reaching) == (path.name == "downloads.py"), path

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from builders import write_dataset_record
 
 import networks
 import plugins
@@ -16,7 +17,7 @@ from errors import BenchmarkError
 from features.squeezenet1_1_pool import SqueezeNet11Pool
 from harness import identity
 from plugins import ROOT
-from storage import digest, write_json
+from storage import digest
 
 # Parameters as the pages of the official weights give them, tensors of the official files, and dimensions of the usual features.
 PUBLISHED = {
@@ -232,7 +233,7 @@ def test_the_command_records_what_made_the_features_and_goes_on_after_a_kill(tmp
     folder.mkdir(parents=True)
     images = np.random.default_rng(1).integers(0, 256, (200, 32, 32, 3)).astype(np.uint8)
     np.save(folder / "images.npy", images)
-    write_json(folder / "dataset.json", {"sha256": {"images.npy": digest(folder / "images.npy")}})
+    write_dataset_record(folder)
     sha256 = saved(squeezenet.state_dict(), tmp_path / "mine.pth")
     keywords = {"weights": "mine.pth", "sha256": sha256, "resize": 64, "crop": 64}
     settings = json.dumps({"of": "squeezenet1_1_pool", "set": keywords})
@@ -253,7 +254,7 @@ def test_the_command_records_what_made_the_features_and_goes_on_after_a_kill(tmp
     assert described["weights_sha256"] == sha256
     assert described["preprocessing"]["resize"] == [64, 64]
     assert described["dimensions"] == 512
-    assert "networks.py" in described["sources"]
+    assert "networks.py" in described["made_of"]["sources"]
     assert not list((tmp_path / "cache/checkpoints").iterdir())
     assert run() == resumed
 

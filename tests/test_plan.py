@@ -183,7 +183,7 @@ class TestErrors:
 
     def test_a_method_restricted_to_other_data_sets(self):
         config = entries(loaded(methods=["mine"]), methods={"mine": {"of": "itq", "datasets": ["cifar10"]}})
-        with pytest.raises(BenchmarkError, match="^methods: mine may be used on cifar10 only, not on digits"):
+        with pytest.raises(BenchmarkError, match=r"^methods: mine may be used on cifar10 only, not on digits"):
             Plan.load(config)
 
     @pytest.fixture

@@ -1,78 +1,113 @@
-"""What is told before any work where files of the user's are missing."""
+"""What a command prints before any work if files of the user are missing."""
 
-import json
 from pathlib import Path
 
-import experiments
 import pytest
 from builders import loaded
 
 import preflight
+import storage
+from harness import records
+from harness.plan import Plan
+from harness.stale import State
 from harness.user_data import DATA_VARIABLE
 from plugins import ROOT
 
 
-def test_files_are_looked_for_where_some_are_needed_and_not_yet_prepared(tmp_path, monkeypatch):
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """An empty current folder."""
     monkeypatch.chdir(tmp_path)
-    assert preflight.unprepared(loaded()) == []
-    assert preflight.unprepared(loaded("config.yaml", features=["gist", "vgg19_fc7"])) == [("features", "vgg19_fc7")]
-    asked = loaded("paper.yaml", methods=["itq"])
-    everything = [*(("datasets", name) for name in asked["datasets"]), ("features", "vgg19_fc7")]
-    assert preflight.unprepared(asked) == everything
-    for dataset in asked["datasets"]:
-        for path, floor, name in (
-            (f"cache/datasets/{dataset}/dataset.json", "datasets", dataset),
-            *([(f"cache/features/{dataset}/vgg19_fc7/features.json", "features", "vgg19_fc7")] if dataset != "cifar10" else []),
-        ):
-            Path(path).parent.mkdir(parents=True)
-            Path(path).write_text(json.dumps({"settings": json.loads(experiments.settings_text(floor, name, asked))}))
-    assert preflight.unprepared(asked) == [("features", "vgg19_fc7")], "once, though three data sets ask for it"
-    asked["variants"]["datasets"]["nuswide-21"] = {"of": "nuswide", "set": {"leave_out_missing": True}}
-    assert preflight.unprepared(asked) == [("datasets", "nuswide-21"), ("features", "vgg19_fc7")], "prepared with other settings"
+    monkeypatch.delenv(DATA_VARIABLE, raising=False)
+    return tmp_path
 
 
-@pytest.mark.parametrize("text", ["[]", "[" * 100_000, "{", "null", "{}"])
-def test_a_damaged_description_is_of_nothing_that_is_made(tmp_path, text):
-    (tmp_path / "dataset.json").write_text(text)
-    assert not preflight._is_made(str(tmp_path / "dataset.json"), "datasets", "digits", loaded())
+def state(name="config.yaml", variants=None, **changes):
+    config = loaded(name, **changes)
+    for stage, entries in (variants or {}).items():
+        config["variants"][stage] |= entries
+    return State(Plan.load(config))
 
 
-def test_files_of_methods_are_looked_for_once_each(tmp_path, monkeypatch, capfd):
-    monkeypatch.chdir(tmp_path)
+def unprepared(found):
+    return [(variant.stage, variant.name) for variant in preflight.unprepared(found)]
+
+
+def write_outputs(plan, job):
+    """Write the outputs of a job: empty arrays, and the record that the present state asks for."""
+    *arrays, record = plan.outputs(job)
+    record.parent.mkdir(parents=True, exist_ok=True)
+    for path in arrays:
+        path.touch()
+    digests = {path.name: storage.digest(path) for path in arrays}
+    facts = {"sha256": digests if job.rule == "dataset" else "", "split_sha256": "", "codes_sha256": ""}
+    records.write(record, State(plan).made_of(job), **facts)
+
+
+def jobs(plan, rule):
+    return [job for job in plan.jobs() if job.rule == rule]
+
+
+def test_files_are_looked_for_where_some_are_needed_and_results_are_missing():
+    assert unprepared(state()) == []
+    assert unprepared(state(features=["gist", "vgg19_fc7"])) == [("features", "vgg19_fc7")]
+    found = state("paper.yaml", methods=["itq"])
+    features = ("features", "vgg19_fc7")
+    assert unprepared(found) == [*(("datasets", name) for name in found.plan.datasets), features]
+    for job in jobs(found.plan, "dataset"):
+        write_outputs(found.plan, job)
+    for job in jobs(found.plan, "features")[1:]:
+        write_outputs(found.plan, job)
+    assert unprepared(State(found.plan)) == [features], "once, though several data sets need it"
+    changed = {"datasets": {"nuswide-21": {"of": "nuswide", "set": {"leave_out_missing": True}}}}
+    assert unprepared(state("paper.yaml", methods=["itq"], variants=changed)) == [("datasets", "nuswide-21"), features]
+
+
+def test_files_of_methods_are_looked_for_once_each(capfd, monkeypatch):
     monkeypatch.setenv(DATA_VARIABLE, "data")
-    asked = loaded(methods=["itq", "mine", "deep", "deeper"], bits=[12, 24])
     deep = {"of": "bgan", "set": {"encoder": "squeezenet1_1", "weights": "weights/mine.pth", "sha256": "0" * 64}}
     mine = {"of": "imported", "set": {"path": "mine-{bits}.mat:B"}}
-    asked["variants"]["methods"] |= {"mine": mine, "deep": deep, "deeper": deep | {"label": "Deeper"}}
-    assert preflight.unprepared(asked) == [("methods", "mine"), ("methods", "deep"), ("methods", "deeper")]
+    methods = {"mine": mine, "deep": deep, "deeper": deep | {"label": "Deeper"}}
+    found = state(methods=["itq", *methods], bits=[12, 24], variants={"methods": methods})
+    assert unprepared(found) == [("methods", "mine"), ("methods", "deep"), ("methods", "deeper")]
     Path("data").mkdir()
     Path("data/mine-12.mat").touch()
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    assert preflight.missing_files(asked).endswith("add --config 'methods=[itq]' to the command")
+    assert preflight.missing_files(found).endswith("add --config 'methods=[itq]' to the command")
     own, weights = capfd.readouterr().err.splitlines()
-    assert own == "methods: mine needs data/mine-24.mat, which is missing: put it there, or change `path`"
+    assert own == "methods: mine needs data/mine-24.mat, which is missing: add the file, or change `path`"
     assert weights.startswith("networks: weights data/weights/mine.pth are missing: put your file there, or get https://")
-    for run in experiments.runs(asked):
-        if run.variant != "itq":
-            Path(run.folder).mkdir(parents=True)
-            Path(run.folder, "run.json").touch()
-    assert preflight.unprepared(asked) == []
+
+    for rule in ("dataset", "features", "neighbours", "encode"):
+        for job in jobs(found.plan, rule):
+            if "itq" not in job.key:
+                write_outputs(found.plan, job)
+    assert unprepared(State(found.plan)) == []
 
 
-def test_official_weights_that_no_setting_names_are_looked_for_too(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    asked = loaded(methods=["deepbit_rotation", "deep", "bgan", "bgan-features"])
-    asked["variants"]["methods"]["deep"] = {"of": "bgan", "set": {"encoder": "vgg19"}}
+def test_official_weights_that_no_parameter_names_are_looked_for_too(monkeypatch):
+    deep = {"deep": {"of": "bgan", "set": {"encoder": "vgg19"}}}
+    found = state(methods=["deepbit_rotation", "deep", "bgan", "bgan-features"], variants={"methods": deep})
     commands = []
     monkeypatch.setattr(preflight, "_fails", lambda *command: commands.append(command) or True)
-    assert preflight.unprepared(asked) == [("methods", "deepbit_rotation"), ("methods", "deep")]
-    assert preflight.missing_files(asked).endswith("add --config 'methods=[bgan,bgan-features]' to the command")
+    assert unprepared(found) == [("methods", "deepbit_rotation"), ("methods", "deep")]
+    assert preflight.missing_files(found).endswith("add --config 'methods=[bgan,bgan-features]' to the command")
     assert commands == [("networks", "vgg16", "weights/vgg16-397923af.pth"), ("networks", "vgg19", "weights/vgg19-dcbb9e9d.pth")]
 
 
-def test_what_is_there_can_be_run_by_what_the_last_line_says():
-    asked = loaded("paper.yaml", features=["vgg19_fc7", "pixels"])
-    lost = [("datasets", "nuswide-21"), ("features", "vgg19_fc7")]
-    assert preflight._advice(asked, lost).endswith("add --config 'datasets=[cifar10,mirflickr-24]' 'features=[pixels]' to the command")
-    assert "--config" not in preflight._advice(loaded("paper.yaml"), lost), "no features are left"
-    assert "--config" not in preflight._advice(loaded("paper.yaml", datasets=["cifar10"]), [("datasets", "cifar10")])
+def test_the_last_line_states_how_to_run_the_rest():
+    def advice(found, *lost):
+        return preflight._advice(found.plan, [getattr(found.plan, stage)[name] for stage, name in lost])
+
+    found = state("paper.yaml", features=["vgg19_fc7", "pixels"])
+    lost = advice(found, ("datasets", "nuswide-21"), ("features", "vgg19_fc7"))
+    assert lost.endswith("add --config 'datasets=[cifar10,mirflickr-24]' 'features=[pixels]' to the command")
+    assert "--config" not in advice(state("paper.yaml"), ("features", "vgg19_fc7")), "no features are left"
+    assert "--config" not in advice(state("paper.yaml", datasets=["cifar10"]), ("datasets", "cifar10"))
+
+
+def test_a_method_whose_trials_all_lack_their_files_is_not_among_the_rest(monkeypatch):
+    trials = {"bgan": [{"encoder": "vgg19"}, {"encoder": "vgg16"}]}
+    found = state(methods=["itq", "bgan"], trials=trials)
+    monkeypatch.setattr(preflight, "_fails", lambda *command: True)
+    assert preflight.missing_files(found).endswith("add --config 'methods=[itq]' to the command")

@@ -7,9 +7,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import experiments
 import numpy as np
 import pytest
+from builders import write_dataset_record
 
 import evaluation
 import storage
@@ -17,6 +17,8 @@ from errors import BenchmarkError
 from evaluation import scoring
 from evaluation.presets import PRESETS, replay
 from evaluation.relevance import Relevance
+from harness.plan import RESULTS, Run, Score
+from harness.records import FORMAT
 from plugins import ROOT
 
 QUERIES, ITEMS = 40, 300
@@ -30,18 +32,19 @@ def codes_of(bits, seed):
 
 
 def write_codes(bits, seed, codes=None, stored_bits=None):
-    folder = Path(experiments.RUN.format(dataset="toy", features="pixels", variant="itq", bits=bits, seed=seed))
+    folder = Run(*PLACE, bits, seed).folder
     folder.mkdir(parents=True, exist_ok=True)
     packed = np.packbits(codes_of(bits, seed), axis=1) if codes is None else codes
     np.savez(folder / "codes.npz", codes=packed, bits=np.int64(stored_bits or bits))
     return folder / "codes.npz"
 
 
-def describe():
-    """The descriptions that the jobs before would have written."""
-    data, features = Path("cache/datasets/toy"), Path("cache/features/toy/pixels")
-    storage.write_json(data / "dataset.json", {"sha256": {name: storage.digest(data / name) for name in ("labels.npy", "split.npz")}})
-    storage.write_json(features / "features.json", {"sha256": storage.digest(features / "features.npy")})
+def describe(of="toy"):
+    """Write the records that the jobs before would have written."""
+    features = Path("cache/features/toy/pixels")
+    write_dataset_record(Path("cache/datasets/toy"), of)
+    digest = storage.digest(features / "features.npy")
+    storage.write_json(features / "features.json", {"format": FORMAT, "made_of": {}, "sha256": digest})
 
 
 @pytest.fixture
@@ -69,8 +72,9 @@ def read_table(folder):
 
 
 def score(variant="itq", runs=RUNS):
-    scoring.score("toy", "pixels", variant, runs)
-    return Path(experiments.SCORES.format(dataset="toy", features="pixels", variant=variant))
+    target = Score(RESULTS, "toy", "pixels", variant)
+    scoring.score(target, runs)
+    return target.folder
 
 
 def test_tables_hold_every_metric_of_every_run(project):
@@ -115,12 +119,11 @@ def test_cuts_beyond_the_database_are_left_out_and_recorded(project):
 
 def test_a_preset_cuts_as_for_the_data_set_that_a_variant_is_of(project):
     """DeepHash-pytorch leaves out the last item, but on NUS-WIDE cuts at 5,000, which all items of this database are within."""
-    described = "cache/datasets/toy/dataset.json"
     codes, labels = codes_of(12, 0), np.arange(ITEMS) % 5
     packed, rows = np.packbits(codes, axis=1), slice(1, QUERIES)
     relevance = Relevance.of(labels[rows], labels[QUERIES:])
     for of in ("digits", "nuswide"):
-        storage.write_json(described, storage.read_json(described) | {"settings": {"of": of, "set": {}}})
+        describe(of)
         expected = replay(["as-deephash-pytorch"], packed[rows], packed[QUERIES:], 12, relevance, 1, of)
         assert read_table(score())[12, 0, "as-deephash-pytorch", ""] == expected["as-deephash-pytorch"]
 
@@ -139,18 +142,22 @@ def test_a_preset_that_leaves_out_every_query_of_a_run_has_no_value_there(projec
 
 
 def test_record_says_what_was_scored(project):
-    record = storage.read_json(score() / "score.json")
+    record_path = score() / "score.json"
+    record = storage.read_json(record_path)
     assert (record["queries"], record["queries_left_out"], record["database"], record["metric_version"]) == (
         39,
         1,
         260,
         evaluation.METRIC_VERSION,
     )
-    assert record["inputs"]["labels.npy"] == storage.digest("cache/datasets/toy/labels.npy")
-    assert "evaluation/metrics.py" in record["sources"]
+    made_of = record["made_of"]
+    assert made_of["labels"] == storage.digest("cache/datasets/toy/labels.npy")
+    assert "evaluation/metrics.py" in made_of["sources"]
+    assert record["sha256"] == {name: storage.digest(record_path.with_name(name)) for name in ("metrics.csv", "histograms.npz")}
     for entry, (bits, seed) in zip(record["runs"], RUNS, strict=True):
-        path = experiments.RUN.format(dataset="toy", features="pixels", variant="itq", bits=bits, seed=seed) + "/codes.npz"
-        assert (entry["bits"], entry["seed"], entry["codes.npz"]) == (bits, seed, storage.digest(path))
+        digest = storage.digest(Run(*PLACE, bits, seed).codes)
+        assert (entry["bits"], entry["seed"], entry["sha256"]) == (bits, seed, digest)
+        assert made_of["codes"][f"{bits}bit/seed{seed}"] == digest
         assert entry["seconds"] > 0
 
 
@@ -171,12 +178,14 @@ def test_a_control_is_scored_without_bits(project):
     assert not any(metric in ("pr_precision", "pr_empty") for _, _, metric, _ in table)
     with np.load(folder / "histograms.npz") as stored:
         assert sorted(stored.files) == ["0bit/seed0/ap", "query"]
-    assert storage.read_json(folder / "score.json")["runs"][0]["features.npy"] == storage.digest("cache/features/toy/pixels/features.npy")
+    digest = storage.digest("cache/features/toy/pixels/features.npy")
+    record = storage.read_json(folder / "score.json")
+    assert record["runs"][0]["sha256"] == record["made_of"]["features"] == digest
 
 
-def test_another_folder_can_be_asked_for(project):
-    scoring.score(*PLACE, RUNS[:1], project / "elsewhere")
-    assert len(read_table(project / "elsewhere")) > 20
+def test_scores_belong_to_an_experiment(project):
+    scoring.score(Score(project / "elsewhere", *PLACE), RUNS[:1])
+    assert len(read_table(project / "elsewhere/scores/toy/pixels/itq")) > 20
     assert not Path("results/scores").exists()
 
 

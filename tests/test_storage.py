@@ -5,7 +5,6 @@ import hashlib
 import os
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -110,13 +109,6 @@ def described(folder, content=b"whole"):
     return folder / "a.npy", folder / "a.json"
 
 
-def test_a_text_is_kept_at_a_place_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    one, other = (storage.kept(text) for text in ("é {x}", "é {y}"))
-    assert one == storage.kept("é {x}") != other
-    assert [Path(path).read_text(encoding="utf-8") for path in (one, other)] == ["é {x}", "é {y}"]
-
-
 def test_an_array_is_read_whole_only_when_it_is_newer_than_its_description(tmp_path, monkeypatch):
     array, description = described(tmp_path)
     assert storage.unchanged(array, description) == array
@@ -152,46 +144,6 @@ def test_a_damaged_description_is_named(tmp_path, content):
 def test_digest_is_sha256(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert storage.digest(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
-
-
-@pytest.fixture
-def kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(provenance, "DIGESTS", tmp_path / "digests.json")
-    (tmp_path / "data/a").mkdir(parents=True)
-    (tmp_path / "data/f").write_bytes(b"abc")
-    (tmp_path / "data/a/g").write_bytes(b"defg")
-    return tmp_path
-
-
-def test_a_file_is_known_by_its_bytes_wherever_it_lies(kept):
-    abc = hashlib.sha256(b"abc").hexdigest()
-    assert provenance.fingerprints([kept / "data/f", kept / "none"]) == [abc, ""]
-    shutil.copytree(kept / "data", kept / "copied", copy_function=shutil.copyfile)
-    os.utime(kept / "copied/f", (1, 1))
-    assert provenance.fingerprints([kept / "copied/f"]) == [abc]
-    before = (kept / "data/f").stat()
-    (kept / "data/f").write_bytes(b"xyz")  # as long as before
-    os.utime(kept / "data/f", ns=(before.st_atime_ns, before.st_mtime_ns + 1))
-    assert provenance.fingerprints([kept / "data/f"]) == [hashlib.sha256(b"xyz").hexdigest()]
-
-
-def test_a_file_is_not_read_again_without_need(kept, monkeypatch):
-    found = provenance.fingerprints([kept / "data/f"])
-    monkeypatch.setattr(provenance, "digest", None)
-    assert provenance.fingerprints([kept / "data/f"]) == found
-
-
-def test_a_folder_is_known_by_what_is_in_it(kept):
-    (found,) = provenance.fingerprints([kept / "data"])
-    (kept / "data").rename(kept / "moved")
-    shutil.copytree(kept / "moved", kept / "copied")  # with times
-    assert provenance.fingerprints([kept / "moved", kept / "copied"]) == [found, found]
-    changes = [lambda: (kept / "moved/a/h").touch(), lambda: os.utime(kept / "moved/f", (1, 1)), (kept / "moved/a/g").unlink]
-    for change in changes:
-        change()
-        (now,) = provenance.fingerprints([kept / "moved"])
-        assert now != found
-        found = now
 
 
 @pytest.mark.skipif(not shutil.which("git"), reason="no git")

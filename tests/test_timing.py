@@ -26,7 +26,7 @@ def test_a_search_finds_the_nearest(bits, items):
 def test_times_are_taken_once_all_runs_are_done(copy):
     copy.write("timed.yaml", TIMED)
     copy.run(config="timed.yaml")
-    taken = copy.folder / "results/timing.csv"
+    taken = copy.folder / "results/experiments/timed/timing.csv"
     made = [path.stat().st_mtime for path in copy.folder.glob("results/**/lsh/**/*.np[yz]")]
     assert len(made) == 3, "new codes of two lengths, and their scores"
     assert max(made) < taken.stat().st_mtime
@@ -41,6 +41,6 @@ def test_times_are_taken_once_all_runs_are_done(copy):
     assert all(float(row["search_microseconds"]) > 0 for row in rows.values())
     assert float(rows["bgan-brief"]["fit_seconds"]) > float(rows["itq"]["fit_seconds"]) > 0
     assert rows["exact-l2"]["fit_seconds"] == rows["exact-l2"]["encode_microseconds"] == ""
-    shown = (copy.folder / "results/report/tables/efficiency.tex").read_text()
+    shown = (copy.folder / "results/experiments/timed/report/tables/efficiency.tex").read_text()
     assert "Exact cosine" in shown
     assert not list(copy.folder.glob("cache/checkpoints/*.pt"))

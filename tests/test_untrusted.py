@@ -2,18 +2,16 @@
 
 import datetime
 import json
-import math
-import re
+import shutil
 import string
 import struct
 import zlib
 
-import experiments
 import jsonschema
 import numpy as np
 import pytest
 import yaml
-from builders import damaged, rows_of
+from builders import TINY, damaged, loaded, rows_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.io import savemat
@@ -21,9 +19,11 @@ from scipy.io import savemat
 import codes
 import plugins
 from errors import BenchmarkError
-from evaluation import stale
 from features.file import File
-from harness.plan import Run
+from harness.plan import Plan
+from harness.records import FORMAT
+from harness.stale import State
+from harness.variants import Catalogue, variant_of_text
 from plugins import ROOT
 
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -40,7 +40,7 @@ def test_nothing_in_a_configuration_reaches_a_shell(copy, tmp_path):
     copy.write("hostile.yaml", yaml.safe_dump(asked | {"variants": {"methods": {"mine": entry}}}))
     copy.run("collect", config="hostile.yaml")
     assert not list(tmp_path.rglob("HACKED"))
-    runs = {row["variant"]: row for row in rows_of(copy.folder / "results/runs.csv")}
+    runs = {row["variant"]: row for row in rows_of(copy.folder / "results/experiments/hostile/runs.csv")}
     assert runs["mine"]["label"] == HOSTILE
     assert json.loads(runs["mine"]["keywords"])["path"] == HOSTILE + "-{bits}.npy"
 
@@ -71,27 +71,26 @@ VALUES = st.recursive(
 )
 @QUICK
 @given(data=st.data())
-def test_settings_are_planned_or_refused(floor, of, data):
+def test_settings_are_planned_or_refused(floor, of, data, tmp_path, monkeypatch):
     keywords = [name for name in plugins.component(floor, of).keywords if name != "seed"]
     chosen = data.draw(st.dictionaries(st.one_of(st.sampled_from(keywords), st.text(max_size=3)), VALUES, max_size=3))
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     config |= {"variants": {floor: {"mine": {"of": of, "set": chosen}}}, floor: ["mine"]}
     try:
         jsonschema.validate(config, SCHEMA)
-        planned = experiments.with_trials(config)
-        experiments.runs(planned)
-        plan = json.loads(experiments.plan_text(planned))
-        settings_text = experiments.settings_text(floor, "mine", planned)
+        plan = Plan.load(config)
     except (jsonschema.ValidationError, BenchmarkError):
         return
-    assert experiments.settings_text(floor, "mine", plan) == settings_text
+    variant = getattr(plan, floor)["mine"]
+    assert variant_of_text(floor, "mine", variant.entry_text).entry_text == variant.entry_text
+    monkeypatch.chdir(tmp_path)
+    assert Plan.read(plan.save()) == plan
 
 
 def test_a_value_that_yaml_makes_a_date_is_told_to_be_quoted():
     entry = {"of": "imported", "set": {"path": datetime.date(2024, 1, 1)}}
-    config = {"variants": {"methods": {"mine": entry}}}
-    with pytest.raises(BenchmarkError, match=r"path: found .*2024.*, expected text, a number, true, false, null or a list"):
-        experiments.variant("methods", "mine", config)
+    with pytest.raises(BenchmarkError, match=r"path: found .*2024.*, expected a text, a number, true, false, null or a list"):
+        Catalogue({"methods": {"mine": entry}}).resolve("methods", "mine")
 
 
 CODES = np.random.default_rng(0).random((20, 12)) < 0.5
@@ -192,13 +191,33 @@ JSON = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=3)),
     max_leaves=5,
 )
-FACTS = ("run", "keywords", "sources", "dataset", "features", "codes_sha256", "metric_version", "inputs", "runs", "variant")
+FACTS = ("format", "made_of", "sha256", "codes_sha256", "split_sha256", "sources", "runs")
 
 
 @QUICK
-@given(st.dictionaries(st.sampled_from(FACTS), JSON))
-def test_a_record_of_anything_is_refused(record):
-    run = Run("digits", "pixels", "itq", 8, 0)
-    assert stale.run_problem(run, record, {"variants": {}})
-    assert stale.score_problem(ROOT / "results/scores/digits/pixels/itq", record, {run: record})
-    assert re.match("x was made", stale._problem("x", record, {"run": {"a": math.pi}, "sources": ["b"]}))
+@given(record=st.dictionaries(st.sampled_from(FACTS), JSON), name=st.sampled_from(["run", "dataset", "features", "score"]))
+def test_no_record_of_anything_is_current(copy_of_records, record, name):
+    """A record of anything is of a result that is recomputed, or it is refused."""
+    plan, paths = copy_of_records
+    content = paths[name].read_bytes()
+    try:
+        paths[name].write_text(json.dumps({"format": FORMAT} | record))
+        state = State(plan)
+        state.check()
+        jobs = [job for job in plan.jobs() if state.problem(job)]
+    except BenchmarkError:
+        return
+    finally:
+        paths[name].write_bytes(content)
+    assert jobs
+
+
+@pytest.fixture
+def copy_of_records(finished, tmp_path, monkeypatch):
+    """The plan of a finished project, whose results are in the current folder, and some of its records by name."""
+    for folder in ("cache", "results"):
+        shutil.copytree(finished / folder, tmp_path / folder)
+    monkeypatch.chdir(tmp_path)
+    plan = Plan.load(loaded() | yaml.safe_load(TINY), ["tiny.yaml"])
+    run, place, score = plan.runs[0], plan.places[0], plan.scores[0]
+    return plan, {"run": run.record, "dataset": place.dataset_record, "features": place.features_record, "score": score.record}

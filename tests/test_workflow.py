@@ -1,8 +1,7 @@
-"""The whole workflow on a copy of the project: what runs, what runs again and why, what a failure leaves behind."""
+"""The whole workflow on a copy of the project: what runs, and what a failure leaves behind. See test_stale.py for reruns."""
 
 import os
 import re
-import shutil
 import zipfile
 from pathlib import Path
 
@@ -12,19 +11,21 @@ from builders import PARITY, TINY, Copy, rows_of
 
 from plugins import ROOT
 
-END = [("all", ""), ("collect", ""), ("report", "")]
+END = [("all", ""), ("collect", ""), ("experiments", ""), ("report", "")]
+TABLES = "results/experiments/tiny"
+SCORES = [("score", name) for name in ("chance", "pcah", "itq", "bgan-brief", "exact-cosine", "exact-l2")]
 
 
 def test_it_writes_tables_and_a_report(finished):
-    rows = rows_of(finished / "results/metrics.csv")
+    rows = rows_of(finished / TABLES / "metrics.csv")
     assert {row["variant"] for row in rows} == {"chance", "pcah", "itq", "bgan-brief", "exact-cosine", "exact-l2"}
-    runs = rows_of(finished / "results/runs.csv")
+    runs = rows_of(finished / TABLES / "runs.csv")
     assert len(runs) == 2 * (2 + 1 + 2 + 2)
     assert {row["status"] for row in runs} == {"done"}
     assert {(row["method"], row["encoder"], row["weights"]) for row in runs} >= {("itq", "pixels", ""), ("bgan", "conv", "")}
-    page = (finished / "results/report/index.html").read_text()
+    page = (finished / TABLES / "report/index.html").read_text()
     assert "BGAN, 1 epoch" in page
-    assert list((finished / "results/report/tables").glob("*.tex"))
+    assert list((finished / TABLES / "report/tables").glob("*.tex"))
     assert not list(finished.rglob("*.part*"))
 
 
@@ -48,12 +49,12 @@ def test_partial_tables_are_made_at_any_time_and_a_job_at_work_has_not_failed(co
     log.parent.mkdir(parents=True)
     log.write_text("bgan 8 bits: 208/2220 batches\n")
     copy.run("--nolock", "partial", config="more.yaml")
-    rows = rows_of(copy.folder / "results/partial/runs.csv")
+    rows = rows_of(copy.folder / "results/experiments/more/partial/runs.csv")
     assert {row["status"] for row in rows if row["variant"] != "bgan-more"} == {"done"}
     found = {(row["bits"], row["seed"]): (row["status"], row["message"]) for row in rows if row["variant"] == "bgan-more"}
     assert found["8", "0"] == ("missing", "not finished; the last line of its log: bgan 8 bits: 208/2220 batches")
     assert found["12", "1"] == ("missing", "")
-    assert "Partial report." in (copy.folder / "results/partial/report/index.html").read_text()
+    assert "Partial report." in (copy.folder / "results/experiments/more/partial/report/index.html").read_text()
 
 
 def test_another_copy_on_another_number_of_cores_gives_the_same_bytes(finished, tmp_path):
@@ -63,43 +64,22 @@ def test_another_copy_on_another_number_of_cores_gives_the_same_bytes(finished, 
     codes = [path.relative_to(other.folder) for path in other.folder.glob("results/runs/**/codes.npz")]
     assert len(codes) == 4
     assert [path for path in codes if (other.folder / path).read_bytes() != (finished / path).read_bytes()] == []
-    rows = rows_of(finished / "results/metrics.csv")
+    rows = rows_of(finished / TABLES / "metrics.csv")
     shared = [row for row in rows if row["bits"] in ("0", "8") and row["seed"] == "0"]
-    assert rows_of(other.folder / "results/metrics.csv") == shared
+    assert rows_of(other.folder / "results/experiments/one/metrics.csv") == shared
 
 
 def test_a_new_method_runs_its_own_jobs_and_is_in_every_table(copy):
     copy.write("methods/parity.py", PARITY)
     copy.write("with.yaml", TINY.replace("itq, bgan-brief", "itq, bgan-brief, parity"))
-    assert copy.planned(config="with.yaml") == sorted([("encode", "parity")] * 2 + [("score", "parity")] + END)
+    assert copy.planned(config="with.yaml") == sorted([("encode", "parity")] * 2 + SCORES + [("score", "parity")] + END), "runs are shared"
     copy.run(config="with.yaml")
-    tables = list((copy.folder / "results/report/tables").glob("*.tex"))
+    tables = list((copy.folder / "results/experiments/with/report/tables").glob("*.tex"))
     named = [table.name for table in tables if r"Parity\_\&\_" in table.read_text()]
     assert sorted(named) == sorted(table.name for table in tables)
-    page = (copy.folder / "results/report/index.html").read_text()
+    page = (copy.folder / "results/experiments/with/report/index.html").read_text()
     assert "Parity_&amp;_&lt;b&gt;" in page
     assert "Parity_&_<b>" not in page
-
-
-def test_editing_a_method_runs_that_method_again(copy):
-    copy.replace("methods/itq.py", "iterations=50", "iterations=49")
-    assert copy.planned() == sorted([("encode", "itq")] * 4 + [("score", "itq")] + END)
-
-
-def test_editing_a_metric_scores_again_without_training(copy):
-    copy.replace("evaluation/metrics.py", '"""Every', '"""Edited: every')
-    planned = copy.planned()
-    assert {rule for rule, _ in planned} == {"score", "collect", "report", "all"}
-    assert [rule for rule, _ in planned].count("score") == 6
-
-
-def test_stale_results_are_refused_by_name(copy):
-    """Snakemake forgets what made a file when .snakemake is gone; the tables do not."""
-    run = copy.folder / "results/runs/digits/pixels/itq/8bit/seed0/run.json"
-    run.write_text(run.read_text().replace('"iterations": 50', '"iterations": 51'))
-    done = copy.snakemake("collect", "--forcerun", "collect")
-    assert done.returncode != 0
-    assert "itq/8bit/seed0 was made with other keywords than now: iterations was 51, now 50" in done.stdout + done.stderr
 
 
 FAILING = PARITY.replace("class Parity", "class Failing")
@@ -126,26 +106,11 @@ def test_a_method_that_fails_is_shown_and_the_others_are_finished(copy, name, ol
     assert "Traceback" not in done.stdout + done.stderr
     assert "much" not in done.stdout + done.stderr, "what a method prints stays in its log"
     assert not [path for path in (copy.folder / f"results/runs/digits/pixels/{name}").rglob("*") if path.is_file()]
-    page = (copy.folder / "results/partial/report/index.html").read_text()
+    page = (copy.folder / "results/experiments/failing/partial/report/index.html").read_text()
     assert message.partition(" (")[0].replace("'", "&#39;") in page
-    rows = rows_of(copy.folder / "results/partial/runs.csv")
+    rows = rows_of(copy.folder / "results/experiments/failing/partial/runs.csv")
     assert {row["status"] for row in rows if row["variant"] == name} == {"failed"}
     assert {row["status"] for row in rows if row["variant"] != name} == {"done"}
-
-
-def test_a_feature_file_that_is_replaced_is_extracted_again(copy):
-    data = copy.folder / "given"
-    data.mkdir()
-    np.save(data / "mine.npy", np.random.default_rng(0).normal(size=(1797, 16)))
-    variants = "variants: {features: {mine: {of: file, set: {path: mine.npy}}}}"
-    copy.write("mine.yaml", f"data: given\nfeatures: [mine]\nmethods: []\ncontrols: [exact-l2]\n{variants}\n")
-    copy.run("collect", config="mine.yaml")
-    assert ("features", "") not in copy.planned(config="mine.yaml")
-    shutil.copytree(data, copy.folder / "moved", copy_function=shutil.copyfile)
-    copy.replace("mine.yaml", "data: given", "data: moved")
-    assert copy.planned(config="mine.yaml") == sorted([("all", ""), ("report", "")]), "other times, the same bytes"
-    np.save(copy.folder / "moved/mine.npy", np.random.default_rng(1).normal(size=(1797, 16)))
-    assert ("features", "") in copy.planned(config="mine.yaml")
 
 
 def test_what_is_missing_is_said_all_at_once_before_any_work(copy):
@@ -171,11 +136,13 @@ def test_what_is_missing_is_said_all_at_once_before_any_work(copy):
     lists = re.findall(r"'(\S+)'", advice)
     assert lists == ["datasets=[digits]", "features=[there]"]
     copy.run("collect", "--config", *lists, config="more.yaml")
-    assert {(row["dataset"], row["features"]) for row in rows_of(copy.folder / "results/metrics.csv")} == {("digits", "there")}
+    assert {(row["dataset"], row["features"]) for row in rows_of(copy.folder / "results/experiments/more/metrics.csv")} == {
+        ("digits", "there")
+    }
 
 
-def test_what_failed_when_it_was_made_anew_is_made_by_the_next_command(copy):
-    """Snakemake has removed the codes, and by its times the tables are newer than all that they were made of."""
+def test_what_failed_when_it_was_recomputed_is_computed_by_the_next_command(copy):
+    """Snakemake has removed the codes, and the tables are newer than everything that they were collected from."""
     copy.write("methods/wavering.py", PARITY.replace("class Parity", "class Wavering"))
     copy.write("wavering.yaml", "methods: [wavering]\nbits: [8]\ncontrols: []\n")
     copy.run(config="wavering.yaml")
@@ -198,13 +165,13 @@ def test_codes_made_elsewhere_are_a_row(copy):
     variants = f"variants: {{methods: {{mine: {entry}, apart: {apart}}}}}"
     copy.write("own.yaml", f"data: given\nmethods: [chance, mine, apart]\nbits: [12]\n{variants}\n")
     copy.run(config="own.yaml")
-    tables = {name: list(rows_of(copy.folder / f"results/{name}.csv")) for name in ("metrics", "runs")}
+    tables = {name: list(rows_of(copy.folder / f"results/experiments/own/{name}.csv")) for name in ("metrics", "runs")}
     rows = [row for row in tables["metrics"] if row["variant"] in ("mine", "apart") and row["metric"] == "map"]
     assert sorted((row["variant"], row["bits"], row["seed"]) for row in rows) == [("apart", "12", "0"), ("mine", "12", "0")]
     assert rows[0]["value"] == rows[1]["value"]
     assert float(rows[0]["value"]) == pytest.approx(0.104, abs=0.01)
     assert {(row["variant"], row["fit_seconds"]) for row in tables["runs"] if row["variant"] != "chance"} == {("mine", ""), ("apart", "")}
-    time = (copy.folder / "results/report/tables/costs.tex").read_text()
+    time = (copy.folder / "results/experiments/own/report/tables/costs.tex").read_text()
     assert "--" in next(line for line in time.splitlines() if line.startswith("Mine"))
     np.save(copy.folder / "given/mine-12.npy", ~codes)
     assert ("encode", "mine") in copy.planned(config="own.yaml")
@@ -218,8 +185,8 @@ def test_codes_made_elsewhere_are_a_row(copy):
     ("config", "message"),
     [
         ("bits: 12", "config: bits: found 12, expected a list"),
-        ("methods: [itk]", "config: methods: 'itk' is unknown: expected one of bgan, chance"),
-        ("methods: [citing]", "config: methods/citing.py cites 'me2026', of which report/references.bib has no entry: add one, or set"),
+        ("methods: [itk]", "config: methods: 'itk' is unknown; did you mean 'itq'?: expected one of bgan, chance"),
+        ("methods: [citing]", "config: methods/citing.py cites 'me2026', which is not in report/references.bib: add the entry, or set"),
     ],
 )
 def test_a_wrong_configuration_is_one_line_before_any_work(copy, config, message):
@@ -263,6 +230,6 @@ def test_cifar10_from_the_official_batches_and_a_feature_file(tmp_path):
         "variants: {features: {mine: {of: file, set: {path: mine.npy}}}}\n",
     )
     copied.run(config="cifar.yaml")
-    rows = rows_of(copied.folder / "results/metrics.csv")
+    rows = rows_of(copied.folder / "results/experiments/cifar/metrics.csv")
     (found,) = [float(row["value"]) for row in rows if row["metric"] == "map"]
     assert found == pytest.approx(0.1, abs=0.005), "random features: chance"
