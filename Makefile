@@ -10,8 +10,9 @@ run: .venv/run.stamp
 
 setup: .venv/test.stamp
 
+# Two processes share the tests; one that has none left takes some of the other's.
 test: .venv/test.stamp lint
-	python -m pytest
+	python -m pytest -n 2 --dist worksteal
 
 # 200 kills at random moments, their seeds printed: half an hour and more.
 test-faults: .venv/test.stamp

@@ -38,15 +38,18 @@ os.environ |= job_environment(plan.data, workflow.cores)
 PLACE = Place("{dataset}", "{features}")
 RUN = Run("{dataset}", "{features}", "{variant}", "{bits}", "{seed}")
 SCORE = Score(plan.root, "{dataset}", "{features}", "{variant}")
+REPORT = str(plan.record(Job("report")))
 
 # Digests decide what runs, not times of files: all inputs are `ancient`, which Snakemake takes for
 # older than any output. A job that is out of date has this file as an input that is newer, with
 # another content for every command; its inputs that are out of date are no longer `ancient`.
 STAMP = "cache/stamp"
 if workflow.is_main_process:
+    state.settle_times()
     with storage.new_file(STAMP) as stamp:
         stamp.write_text(f"{os.getpid()} {os.urandom(8).hex()}\n")
-    for line in state.reasons()[:5]:
+    reasons = state.reasons()
+    for line in [*reasons[:5], *([f"and {len(reasons) - 5:,} more reasons"] if len(reasons) > 5 else [])]:
         print(f"out of date: {line}", file=sys.stderr)
 
 
@@ -56,11 +59,11 @@ def inputs(rule):
     def of_job(wildcards):
         values = [int(value) if name in ("bits", "seed") else value for name, value in wildcards.items()]
         job = Job(rule, tuple(values))
-        files = [str(file.path) if file.decides and state.problem(file.producer) else ancient(str(file.path)) for file in plan.inputs(job)]
-        if not state.problem(job):
-            return [*files, ancient(STAMP)]
-        state.settle_times(job)
-        return [*files, STAMP]
+        files = [
+            str(file.path) if file.decides and state.problem(file.producer) else ancient(str(file.path))
+            for file in plan.inputs(job)
+        ]
+        return [*files, STAMP if state.problem(job) else ancient(STAMP)]
 
     return of_job
 
@@ -201,7 +204,8 @@ rule score:
         "environment.yaml"
     params:
         root=str(plan.root),
-        runs=lambda w: [f"{run.bits}:{run.seed}" for run in plan.runs_of(plan.score(Place(w.dataset, w.features), w.variant))] or ["0:0"],
+        runs=lambda w: [f"{run.bits}:{run.seed}" for run in plan.runs_of(plan.score(Place(w.dataset, w.features), w.variant))]
+        or ["0:0"],
     shell:
         "python -m evaluation score {wildcards.dataset} {wildcards.features} {wildcards.variant} --runs {params.runs}"
         " --root {params.root:q} --threads {threads} > {log:q} 2>&1"
@@ -280,7 +284,7 @@ rule report:
 # The list of all experiments but the default one: it is rewritten whenever one of them is reported.
 rule experiments:
     input:
-        f"{plan.root}/report/report.json",
+        lambda w: REPORT if state.problem(Job("report")) else ancient(REPORT),
     output:
         "results/experiments/index.html",
     log:

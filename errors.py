@@ -91,6 +91,8 @@ def _in_words(rule: str, value: object) -> str:
             return f"{value} or less"
         case "minLength":
             return "a text that is not empty"
+        case "pattern" if "A-Z" in value:
+            return "a name of letters, digits and _ . + -, the first one a letter or a digit"
         case "pattern":
             return "a name of lower-case letters and digits, joined by single - _ or ."
     return f"{rule} {value}"

@@ -134,9 +134,9 @@ def unchanged(path: str | Path, recorded: str | Path) -> Path:
     expected, found = read_json(recorded).get("sha256"), digest(path)
     expected = expected.get(path.name) if isinstance(expected, dict) else expected
     if found != expected:
-        digests = f"its SHA-256 is {found[:12]}..., {recorded} says {str(expected)[:12]}..."
-        advice = "delete it and add its name to the same command, which makes it anew; then --touch instead keeps what came of it"
-        raise BenchmarkError(f"{path} was damaged since it was made ({digests}): {advice}")
+        digests = f"its SHA-256 is {found[:12]}..., {recorded} states {str(expected)[:12]}..."
+        advice = f"delete it and rerun the command with {path} as the target, which recomputes this file only"
+        raise BenchmarkError(f"{path} was changed after it was written ({digests}): {advice}")
     with contextlib.suppress(OSError):  # a cache that may only be read is read again the next time
         os.utime(path, ns=(recorded.stat().st_mtime_ns,) * 2)
     return path

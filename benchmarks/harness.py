@@ -1,16 +1,16 @@
-"""What the workflow itself costs: a grid of runs of `chance`, which learns nothing, from the dry run to the collected tables.
+"""What the workflow itself costs: a grid of runs of `chance`, which learns nothing, from the dry run to the report.
 
     python -m benchmarks.harness                  # 2,000 runs: 25 variants x 8 code lengths x 10 seeds, on 2 cores
     python -m benchmarks.harness --variants 5     # 400
 
 It works on a copy of the project in a temporary folder. Seconds are of the wall where one process works, of the processor for Snakemake,
-which works beside the jobs that it starts. Start-up is a job's seconds less those that it says of its work.
+which works beside the jobs that it starts. Start-up is a job's seconds less those that it says of its work. The
+seconds of the report are printed as a ratio to those of collecting its tables.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
@@ -19,10 +19,10 @@ import tempfile
 import time
 from pathlib import Path
 
-import experiments
-
 import provenance
 import storage
+from harness.plan import EXPERIMENTS, Score
+from harness.user_data import CACHE
 from plugins import ROOT
 
 BITS, SEEDS = list(range(8, 72, 8)), list(range(10))
@@ -36,13 +36,23 @@ def main() -> None:
     parser.add_argument("--cores", type=int, default=2)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder, "bgan-bench")
-        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "cache", "logs", "results", "data"))
-        names = [f"chance.{place}" for place in range(arguments.variants)]
-        variants = {name: {"of": "chance", "label": name} for name in names}
-        grid = {"methods": names, "bits": BITS, "seeds": SEEDS, "controls": [], "variants": {"methods": variants}}
-        storage.write_json(copy / "grid.json", grid)
-        show(measure(copy, arguments.cores), names, arguments.cores)
+        copy = copied(Path(folder))
+        storage.write_json(copy / "grid.json", grid(arguments.variants))
+        show(measure(copy, arguments.cores), arguments.variants, arguments.cores)
+
+
+def copied(folder: Path) -> Path:
+    """A copy of the project without results."""
+    copy = folder / "bgan-bench"
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "cache", "logs", "results", "data"))
+    return copy
+
+
+def grid(count: int) -> dict:
+    """A configuration with so many variants of `chance`, each with len(BITS) x len(SEEDS) runs."""
+    names = [f"chance.{index}" for index in range(count)]
+    variants = {name: {"of": "chance", "label": name} for name in names}
+    return {"methods": names, "bits": BITS, "seeds": SEEDS, "controls": [], "variants": {"methods": variants}}
 
 
 def measure(copy: Path, cores: int) -> dict[str, float]:
@@ -51,19 +61,22 @@ def measure(copy: Path, cores: int) -> dict[str, float]:
     run(copy, [*workflow, "--until", "features"])  # the first start compiles the modules
     found = {"dry run": run(copy, [*workflow, "--dry-run", "--quiet"])[0]}
     found["all jobs"], found["Snakemake, processor"] = run(copy, [*workflow, "--until", "collect"])
-    scores = [storage.read_json(path) for path in copy.glob("results/scores/*/*/*/score.json")]
+    root = EXPERIMENTS / "grid"
+    scores = [storage.read_json(path) for path in copy.glob(f"{root}/scores/*/*/*/score.json")]
     first = scores[0]
     pairs = [f"{entry['bits']}:{entry['seed']}" for entry in first["runs"]]
-    scoring = ["evaluation", "score", first["dataset"], first["features"], first["variant"], "--runs", *pairs, "--threads", "1"]
+    scoring = ["evaluation", "score", first["dataset"], first["features"], first["variant"], "--runs", *pairs]
+    scoring += ["--root", str(root), "--threads", "1"]
     score = min(run(copy, ["python", "-m", *scoring])[0] for _ in range(SAMPLE))
-    again = storage.read_json(copy / experiments.SCORES.format(**first) / "score.json")
+    again = storage.read_json(copy / Score(root, first["dataset"], first["features"], first["variant"]).record)
     found["start-up of a scoring job"] = score - sum(entry["seconds"] for entry in again["runs"])
     training = ["methods", first["dataset"], first["features"], first["variant"], "8", "0", "--settings", '{"of": "chance", "set": {}}']
     found["start-up of a training job"] = min(run(copy, ["python", "-m", *training])[0] for _ in range(SAMPLE))
-    plan = json.loads((copy / "grid.json").read_text()) | {"datasets": ["digits"], "features": ["pixels"]}
-    found["collecting"] = run(copy, ["python", "-m", "evaluation", "collect", "--plan", json.dumps(plan)])[0]
+    (plan,) = (copy / CACHE / "plans").glob("*.json")
+    found["collecting"] = run(copy, ["python", "-m", "evaluation", "collect", "--plan", str(plan)])[0]
+    report = ["python", "-m", "report", "--results", str(root)]
     for processes in {1, cores}:
-        found[f"report, {processes} processes"] = run(copy, ["python", "-m", "report", "--threads", str(processes)])[0]
+        found[f"report, {processes} processes"] = run(copy, [*report, "--threads", str(processes)])[0]
     records = [storage.read_json(path) for path in copy.glob("results/runs/**/run.json")]
     found["work"] = sum(record["fit_seconds"] + record["encode_seconds"] for record in records)
     found["work"] += sum(entry["seconds"] for score in scores for entry in score["runs"])
@@ -94,12 +107,12 @@ def processor_seconds(process: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def show(found: dict[str, float], variants: list[str], cores: int) -> None:
-    runs = len(variants) * len(BITS) * len(SEEDS)
-    print(f"{provenance.processor()}, {cores} cores; {runs:,} runs of chance, {len(variants)} scoring jobs")
+def show(found: dict[str, float], variants: int, cores: int) -> None:
+    runs = variants * len(BITS) * len(SEEDS)
+    print(f"{provenance.processor()}, {cores} cores; {runs:,} runs of chance, {variants} scoring jobs")
     for name, seconds in found.items():
         print(f"{name:<28} {seconds:8.2f} s")
-    scoring = found["start-up of a scoring job"] * len(variants) / cores
+    scoring = found["start-up of a scoring job"] * variants / cores
     total = found["dry run"] + found["Snakemake, processor"] + scoring + found["collecting"]
     print(f"dry run, scheduling, start-up of scoring on {cores} cores ({scoring:.1f} s), collecting: {total:.1f} s; {LIMIT} for 2,000 runs")
     one, several = (found[f"report, {processes} processes"] for processes in (1, cores))

@@ -20,15 +20,16 @@ import tempfile
 import time
 from pathlib import Path
 
-import experiments
 import numpy as np
 
 import provenance
 import storage
+from harness import records
+from harness.plan import RESULTS, Place, Run, Score
 from plugins import ROOT
 
 QUERIES, CLASSES, DIMENSIONS, BLOCK = 1000, 100, 128, 50_000
-PLACE = {"dataset": "synthetic", "features": "given"}
+PLACE = Place("synthetic", "given")
 PLOT = Path(__file__).with_name("large.svg")
 
 
@@ -46,9 +47,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
             write(Path(folder), items)
             measured[items] = {stage: run(*job, Path(folder)) for stage, job in stages(arguments.method, arguments.bits).items()}
-            described = storage.read_json(
-                Path(folder, experiments.RUN.format(**PLACE, variant=arguments.method, bits=arguments.bits, seed=0), "run.json")
-            )
+            record = Run(PLACE.dataset, PLACE.features, arguments.method, arguments.bits, 0).record
+            described = storage.read_json(Path(folder, record))
         for stage, (seconds, processor, memory) in measured[items].items():
             print(f"{items:>12,} items  {stage:<10} {seconds:8.1f} s, {processor:6.1f} s of a core, {memory:8,.0f} MiB")
         inside = f"fit {described['fit_seconds']:.1f} s on {described['fitted_rows']:,} rows, encode {described['encode_seconds']:.1f} s"
@@ -63,7 +63,7 @@ def write(folder: Path, items: int) -> None:
     generator = np.random.default_rng(0)
     centres = generator.standard_normal((CLASSES, DIMENSIONS), dtype=np.float32)
     labels = generator.integers(CLASSES, size=n)
-    data = folder / experiments.DATASET.format(**PLACE)
+    data = folder / PLACE.dataset_folder
     data.mkdir(parents=True)
     with open(folder / "given.npy", "wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (n, DIMENSIONS)})
@@ -74,24 +74,27 @@ def write(folder: Path, items: int) -> None:
     np.save(data / "labels.npy", labels)
     database = np.arange(QUERIES, n)
     np.savez(data / "split.npz", query=np.arange(QUERIES), database=database, train=database)
-    files = {name: storage.digest(data / name) for name in ("images.npy", "labels.npy", "split.npz")}
-    storage.write_json(data / "dataset.json", {"name": "synthetic", "sha256": files, "split_sha256": "", "settings": {}})
+    storage.write_json(data / PLACE.image_names.name, {"names": []})
+    arrays = (PLACE.images, PLACE.labels, PLACE.split, PLACE.image_names)
+    digests = {path.name: storage.digest(folder / path) for path in arrays}
+    facts = {"name": PLACE.dataset, "sha256": digests, "split_sha256": digests[PLACE.split.name]}
+    records.write(folder / PLACE.dataset_record, {"plugin": PLACE.dataset}, **facts)
 
 
-def stages(method: str, bits: int) -> dict[str, tuple[list[str], str]]:
+def stages(method: str, bits: int) -> dict[str, tuple[list[str], Path]]:
     """The jobs as the Snakefile runs them, each with the file in which it describes itself."""
     settings = json.dumps({"of": "file", "set": {"path": "given.npy"}})
-    place = PLACE | {"variant": method, "bits": bits, "seed": 0}
-    extract = ["features", "extract", *PLACE.values(), "--settings", settings, "--data", "."]
-    score = ["evaluation", "score", *PLACE.values(), method, "--runs", f"{bits}:0", "--threads", "1"]
+    names = [PLACE.dataset, PLACE.features]
+    extract = ["features", "extract", *names, "--settings", settings, "--data", "."]
+    score = ["evaluation", "score", *names, method, "--runs", f"{bits}:0", "--threads", "1"]
     return {
-        "features": (extract, experiments.FEATURES.format(**place) + "/features.json"),
-        "codes": (["methods", *PLACE.values(), method, str(bits), "0"], experiments.RUN.format(**place) + "/run.json"),
-        "metrics": (score, experiments.SCORES.format(**place) + "/score.json"),
+        "features": (extract, PLACE.features_record),
+        "codes": (["methods", *names, method, str(bits), "0"], Run(*names, method, bits, 0).record),
+        "metrics": (score, Score(RESULTS, *names, method).record),
     }
 
 
-def run(command: list[str], described: str, folder: Path) -> tuple[float, float, float]:
+def run(command: list[str], described: Path, folder: Path) -> tuple[float, float, float]:
     """Seconds of the wall and of the processor, and largest resident size in MiB, of a job."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     wall, processor = time.perf_counter(), processor_seconds()

@@ -27,6 +27,7 @@ from evaluation import metrics
 from evaluation.histograms import THREADS, hamming
 from evaluation.lanes import popcount
 from evaluation.relevance import Relevance, parts, words
+from harness.plan import Place
 
 PRECISION = [("precision@k", k) for k in (1, 10, 50, 100, 500, 1000, 5000)]
 SHORT = [("map", None), ("map_worst", None), ("map_best", None), *PRECISION]
@@ -49,10 +50,10 @@ def main() -> None:
     if arguments.what == "scaling":
         draw(scaling())
     elif arguments.dataset:
-        folder = Path(DATASET.format(dataset=arguments.dataset))
-        with np.load(folder / "split.npz", allow_pickle=False) as split:
+        place = Place(arguments.dataset, "")
+        with np.load(place.split, allow_pickle=False) as split:
             rows = np.concatenate([split["query"], split["database"]])
-            speed(len(split["query"]), np.load(folder / "labels.npy", allow_pickle=False)[rows], arguments.bits, arguments.device)
+            speed(len(split["query"]), np.load(place.labels, allow_pickle=False)[rows], arguments.bits, arguments.device)
     else:
         labels = np.random.default_rng(0).integers(0, 10, arguments.queries + arguments.items)
         speed(arguments.queries, labels, arguments.bits, arguments.device)

@@ -14,7 +14,18 @@ import storage
 from errors import BenchmarkError
 from evaluation import METRIC_VERSION, scoring, statistics
 from harness import records
-from harness.plan import Job, Place, Plan, Run, Score, dataset_job, encode_job, features_job, fields_of
+from harness.plan import (
+    COLLECTED_TABLES,
+    Job,
+    Place,
+    Plan,
+    Run,
+    Score,
+    dataset_job,
+    encode_job,
+    features_job,
+    fields_of,
+)
 from harness.stale import MISSING, State
 from harness.user_data import CORES_VARIABLE, STARTED_VARIABLE
 from harness.variants import CONTROLS, Variant
@@ -22,9 +33,10 @@ from harness.variants import CONTROLS, Variant
 COLUMNS = (
     "dataset", "features", "variant", "bits", "seed", "status", "message", "method", "label", "citation", "encoder", "weights",
     "keywords", "fit_seconds", "encode_seconds", "peak_memory_mib", "items", "distinct_codes", "bit_balance", "saturated", "device",
-    "repeats", "threads", "versions", "commit", "dirty", "date", "codes_sha256", "folder",
+    "processor", "repeats", "threads", "versions", "commit", "dirty", "date", "codes_sha256", "folder",
 )  # fmt: skip
-READ_COLUMNS = set(COLUMNS[COLUMNS.index("fit_seconds") : -1]) - {"versions"}  # as they stand in run.json
+# The columns with the values of the same keys in run.json.
+READ_COLUMNS = set(COLUMNS[COLUMNS.index("fit_seconds") : -1]) - {"processor", "versions"}
 NAMED_FILES = 4  # in an error; of more files it names the rule
 PRINTED_FAILURES = 10
 STAGES = ("datasets", "features", "methods", "evaluation", "report")  # that begin their last line
@@ -172,7 +184,8 @@ def _row(run: Run, plan: Plan, record: dict | None, status: str = "done", messag
 def _measured(record: dict) -> dict:
     """The columns of runs.csv that a run.json fills."""
     versions = {"python": record["python"]} | record["versions"]
-    return {key: record.get(key) for key in READ_COLUMNS} | {"versions": json.dumps(versions)}
+    made_with = {"versions": json.dumps(versions), "processor": record["machine"]["processor"]}
+    return {key: record.get(key) for key in READ_COLUMNS} | made_with
 
 
 def _write(
@@ -196,13 +209,12 @@ def _write(
         temporary.write_text(text.getvalue(), encoding="utf-8")
 
     statistics.write(root, plan, scores)
-    tables = ("metrics.csv", "runs.csv", "statistics.csv", "comparisons.csv")
     records.write(
         root / "experiment.json",
         made_of or {},
         **_experiment(plan, rows, scores),
         partial=partial,
-        sha256={name: storage.digest(root / name) for name in tables},
+        sha256={name: storage.digest(root / name) for name in COLLECTED_TABLES},
     )
 
 

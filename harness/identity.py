@@ -334,7 +334,7 @@ def _imported_files(path: Path, stage: str) -> list[Path]:
 
 
 # Keys that only group the facts below them. The name of a fact says more.
-GROUPS = ("sources", "keywords", "params", "settings", "set", "run", "inputs", "sha256")
+GROUPS = ("sources", "keywords", "params", "settings", "set", "run", "inputs", "files", "sha256")
 
 
 def difference(recorded: Mapping, expected: Mapping) -> str:

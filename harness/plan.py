@@ -5,21 +5,23 @@ Standard library only.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import plugins
 import storage
 from errors import BenchmarkError
 from harness.user_data import CACHE
-from harness.variants import CONTROLS, WEIGHTS, Catalogue, Variant, did_you_mean
+from harness.variants import CONTROLS, STAGES, WEIGHTS, Catalogue, Variant, did_you_mean
 
 RESULTS = Path("results")
 EXPERIMENTS = RESULTS / "experiments"
@@ -182,7 +184,7 @@ class Plan:
     ----------
     name : str
         Of the experiment; empty for the default one.
-    datasets, features, methods : dict of str to Variant
+    datasets, features, methods : mapping of str to Variant
         In the order of the configuration; trials replace the method that has them.
     controls : tuple of str
     bits, seeds, timed : tuple of int
@@ -199,9 +201,9 @@ class Plan:
     """
 
     name: str
-    datasets: dict[str, Variant]
-    features: dict[str, Variant]
-    methods: dict[str, Variant]
+    datasets: Mapping[str, Variant]
+    features: Mapping[str, Variant]
+    methods: Mapping[str, Variant]
     controls: tuple[str, ...]
     bits: tuple[int, ...]
     seeds: tuple[int, ...]
@@ -239,19 +241,20 @@ class Plan:
         BenchmarkError
             For anything in the configuration that names what does not exist or cannot be read.
         """
-        config = _with_whole_numbers(config)
+        config = _with_whole_numbers(copy.deepcopy(config))
         if validate is not None:
             validate(config)
 
         tuned = _tuned(config)
         catalogue = Catalogue(_merged_variants(tuned, config.get("variants") or {}))
-        methods = _with_trials(config, catalogue)
         _check_controls(config)
+        _check_timed(config)
 
+        listed = {stage: config[stage] for stage in STAGES}
+        listed["methods"] = _with_trials(config, catalogue)
         variants = {
-            "datasets": {name: catalogue.resolve("datasets", name) for name in config["datasets"]},
-            "features": {name: catalogue.resolve("features", name) for name in config["features"]},
-            "methods": {name: catalogue.resolve("methods", name) for name in methods},
+            stage: MappingProxyType({name: catalogue.resolve(stage, name) for name in names})
+            for stage, names in listed.items()
         }
         places = _places(variants["datasets"], variants["features"])
         for place in places:
@@ -288,21 +291,20 @@ class Plan:
 
     def save(self) -> Path:
         """Write the plan to a file named by its content, and return the path."""
-        text = json.dumps({"config": self.config, "configfiles": self.configfiles}, sort_keys=True)
-        path = CACHE / "plans" / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
+        saved = {"config": self.config, "configfiles": list(self.configfiles)}
+        path = CACHE / "plans" / f"{_plan_digest(saved)}.json"
         if not path.is_file():
-            with storage.new_file(path) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+            storage.write_json(path, saved)
         return path
 
     @classmethod
     def read(cls, path: str | Path) -> Plan:
         """Load the plan that `save` wrote. Raises BenchmarkError for any other file."""
         saved = storage.read_json(path)
-        if not {"config", "configfiles"} <= saved.keys():
+        if Path(path).stem != _plan_digest(saved):
             raise BenchmarkError(
-                f"--plan {path}: found the keys {', '.join(saved) or 'none'}, expected config and "
-                "configfiles: use a file of cache/plans, which snakemake writes"
+                f"--plan {path} is not a plan, or was changed: use a file of {CACHE}/plans, which "
+                "snakemake writes"
             )
         return cls.load(saved["config"], saved["configfiles"])
 
@@ -575,6 +577,10 @@ def _from(producer: Job, *paths: Path) -> list[Input]:
     return [Input(path, producer) for path in paths]
 
 
+def _plan_digest(saved: dict) -> str:
+    return hashlib.sha256(json.dumps(saved, sort_keys=True).encode()).hexdigest()[:32]
+
+
 def _described(variant: Variant) -> dict:
     """The fields of a variant that results or tables depend on."""
     fields = {name: value for name, value in vars(variant).items() if name != "plugin"}
@@ -646,7 +652,10 @@ def _with_trials(config: dict, catalogue: Catalogue) -> list[str]:
     """
     trials = config.get("trials") or {}
     for name in trials:
-        plugins.component("methods", name)
+        try:
+            plugins.component("methods", name)
+        except BenchmarkError as error:
+            raise BenchmarkError(f"trials: {error}") from None
 
     names = []
     for name in config["methods"]:
@@ -678,7 +687,16 @@ def _check_controls(config: dict) -> None:
             raise BenchmarkError(f"methods: {name!r} is a control: list it under controls")
 
 
-def _places(datasets: dict[str, Variant], features: dict[str, Variant]) -> list[Place]:
+def _check_timed(config: dict) -> None:
+    for length in config.get("timed") or ():
+        if length not in config["bits"]:
+            listed = ", ".join(map(str, config["bits"]))
+            raise BenchmarkError(
+                f"timed: {length} is not among bits: {listed}: add it to bits, or remove it from timed"
+            )
+
+
+def _places(datasets: Mapping[str, Variant], features: Mapping[str, Variant]) -> list[Place]:
     places = []
     for dataset in datasets.values():
         fitting = [name for name, variant in features.items() if variant.fits(dataset)]
@@ -691,7 +709,7 @@ def _places(datasets: dict[str, Variant], features: dict[str, Variant]) -> list[
     return places
 
 
-def _check_images(place: Place, variants: dict[str, dict[str, Variant]]) -> None:
+def _check_images(place: Place, variants: Mapping[str, Mapping[str, Variant]]) -> None:
     """Raise BenchmarkError if a data set is prepared without images, and a job on it reads them."""
     if variants["datasets"][place.dataset].params.get("images") is not False:
         return

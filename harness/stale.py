@@ -19,8 +19,14 @@ from errors import BenchmarkError, one_line
 from harness import identity, records
 from harness.plan import Job, Place, Plan, Run
 from harness.user_data import data_folder
+from harness.variants import STAGES
 
 MISSING = "is missing"
+DIGEST_KEYS = {  # of records: the keys that state digests of outputs, by rule
+    "dataset": {"sha256", "split_sha256"},
+    "encode": {"codes_sha256"},
+    **dict.fromkeys(("features", "neighbours", "score", "collect", "timing"), {"sha256"}),
+}
 
 
 class State:
@@ -52,7 +58,16 @@ class State:
         return self._problems[job]
 
     def check(self) -> None:
-        """Compare every result of the plan. Raises BenchmarkError as `problem`."""
+        """Compare every result of the plan.
+
+        Raises
+        ------
+        BenchmarkError
+            As `problem`, and for a source that cannot be parsed.
+        """
+        for stage in STAGES:
+            for variant in getattr(self.plan, stage).values():
+                records.source_digests(stage, variant.plugin.name)
         for job in self.plan.jobs():
             self.problem(job)
 
@@ -68,13 +83,17 @@ class State:
             for (rule, problem), count in counts.most_common()
         ]
 
-    def settle_times(self, job: Job) -> None:
-        """Set the times of outputs that lie in the future to now, since Snakemake compares them."""
+    def settle_times(self) -> None:
+        """Set the times of results that lie in the future to now.
+
+        Snakemake fails a job, and deletes its outputs, if they are older than one of its inputs.
+        """
         now = time.time()
-        for path in self.plan.outputs(job):
-            with contextlib.suppress(FileNotFoundError):
-                if path.stat().st_mtime > now:
-                    os.utime(path, (now, now))
+        for job in self.plan.jobs():
+            for path in self.plan.outputs(job):
+                with contextlib.suppress(OSError):  # missing, or not writable
+                    if path.stat().st_mtime > now:
+                        os.utime(path, (now, now))
 
     def record(self, path: Path) -> dict:
         """Return a record. Raises BenchmarkError as `records.read`."""
@@ -97,13 +116,16 @@ class State:
 
         path = self.plan.record(job)
         try:
-            recorded = self.record(path).get("made_of")
+            record = self.record(path)
         except records.FormatError:
             raise
         except BenchmarkError as error:
             return str(error)
+        recorded = record.get("made_of")
         if not isinstance(recorded, dict):
             return f"{path} does not state what it is made of"
+        if not DIGEST_KEYS.get(job.rule, set()) <= record.keys():
+            return f"{path} does not state the digests of its files"
         expected = self.made_of(job)
         _ignore_unknown_files(recorded, expected)
         return identity.difference(recorded, expected) or self._changed(job)

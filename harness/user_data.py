@@ -5,7 +5,7 @@ Standard library only.
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import hashlib
 import os
 import re
@@ -24,6 +24,7 @@ STARTED_VARIABLE = "BGAN_BENCH_STARTED"  # seconds since the epoch
 CORES_VARIABLE = "BGAN_BENCH_CORES"
 CACHE = Path("cache")
 DIGESTS = CACHE / "digests.json"
+SETTLED_SECONDS = 1.0  # since the last change of a file whose digest is saved
 # Identified by name, size and modification time, since a folder may hold a million of them.
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 
@@ -51,23 +52,22 @@ def read_paths(variant: Variant, bits: object = "", seed: object = "") -> list[s
 
 
 def content_digests(data: Path, paths: Iterable[str]) -> dict[str, str]:
-    """Return {path: digest} of the files and folders below `data`, without those that are missing.
-
-    A file is identified by its content. So is a folder, except for the images in it, which count by
-    name, size and modification time: there may be a million of them.
-    """
-    cache = DigestCache()
-    digests = {}
-    for path in paths:
-        if (data / path).is_dir():
-            digests[path] = _folder_digest(data / path, cache)
-        elif (data / path).is_file():
-            digests[path] = cache.digest(data / path)
-    cache.save()
+    """Return {path: digest} of the files and folders below `data`, without those that are missing."""
+    global _known
+    _known = _known or _KnownDigests()
+    digests = {path: digest for path in paths if (digest := _content_digest(data / path))}
+    _known.save()
     return digests
 
 
-def _folder_digest(folder: Path, cache: DigestCache) -> str:
+def _content_digest(path: Path) -> str:
+    if path.is_dir():
+        return _folder_digest(path)
+    return _known.digest(path) if path.is_file() else ""
+
+
+def _folder_digest(folder: Path) -> str:
+    """Digest of a folder: images by name, size and modification time, all other files by content."""
     lines = hashlib.sha256()
     for path in _files_below(folder):
         name = path.relative_to(folder).as_posix()
@@ -75,7 +75,7 @@ def _folder_digest(folder: Path, cache: DigestCache) -> str:
             status = path.stat()
             identity = f"{status.st_size} {status.st_mtime_ns}"
         else:
-            identity = cache.digest(path)
+            identity = _known.digest(path)
         lines.update(f"{name} {identity}\n".encode())
     return lines.hexdigest()
 
@@ -87,40 +87,51 @@ def _files_below(folder: Path) -> Iterator[Path]:
             yield Path(parent, name)
 
 
-class DigestCache:
-    """Digests of user files, computed again only after a file has changed.
-
-    A file is unchanged if its size, modification time, change time and inode are.
-    """
+class _KnownDigests:
+    """The digests of files, cached in DIGESTS by size, modification and change time, and inode."""
 
     def __init__(self):
-        self._known = _read_digests()
-        self._changed = False
+        self._entries = self._read()
+        self._unsaved: set[str] = set()
+
+    def _read(self) -> dict[str, dict]:
+        try:
+            stored = storage.read_json(DIGESTS) if DIGESTS.is_file() else {}
+        except BenchmarkError:  # a cache: what it cannot answer is computed
+            return {}
+        return {
+            path: entry
+            for path, entry in stored.items()
+            if isinstance(entry, dict) and {"stamp", "sha256"} <= entry.keys()
+        }
 
     def digest(self, path: Path) -> str:
         """Return the SHA-256 of a file."""
         status = path.stat()
         key = str(path.resolve())
         stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
-        if self._known.get(key, {}).get("stamp") != stamp:
-            self._known[key] = {"stamp": stamp, "sha256": storage.digest(path)}
-            self._changed = True
-        return self._known[key]["sha256"]
+        if key not in self._entries or self._entries[key]["stamp"] != stamp:
+            self._entries[key] = {"stamp": stamp, "sha256": storage.digest(path)}
+            self._unsaved.add(key)
+        return self._entries[key]["sha256"]
 
     def save(self) -> None:
-        """Write the cache if a digest was computed."""
-        if self._changed:
-            storage.write_json(DIGESTS, self._known)
-            self._changed = False
+        """Save new digests, except of files that changed a moment ago: a clock tick may hide a change.
+
+        Two jobs that save at the same moment may disturb each other. What is not saved is computed
+        again.
+        """
+        latest = time.time_ns() - int(SETTLED_SECONDS * 1e9)
+        recent = {key for key in self._unsaved if max(self._entries[key]["stamp"][1:3]) > latest}
+        if self._unsaved == recent:
+            return
+        settled = {key: entry for key, entry in self._entries.items() if key not in recent}
+        with contextlib.suppress(BenchmarkError):
+            storage.write_json(DIGESTS, settled)
+        self._unsaved = recent
 
 
-@functools.cache
-def _read_digests() -> dict[str, dict]:
-    """The cache file, read once per process. A damaged one is replaced: it answers nothing."""
-    try:
-        return storage.read_json(DIGESTS) if DIGESTS.is_file() else {}
-    except BenchmarkError:
-        return {}
+_known: _KnownDigests | None = None  # read once per process
 
 
 def job_environment(data: str, cores: int | None) -> dict[str, str]:

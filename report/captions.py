@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 
 from report.declarations import Declaration
 from report.model import DAGGER, NEAR_COLLAPSE, Cell, Column, Panel, Row
@@ -142,6 +143,45 @@ def _named(pairs: list[tuple[Row, Row]]) -> str:
     if len(pairs) > NAMED:
         return f"{len(pairs)} pairs"
     return ", ".join(f"{one.label} and {other.label}" for one, other in pairs)
+
+
+def mixtures(results: Results, panels: list[Panel], columns: list[Column]) -> Iterator[str]:
+    """State which cells have seeds that were run with different versions or on different processors, in one sentence."""
+    cells = {}
+    for panel, column in itertools.product(panels, columns):
+        bits = panel.bits if column.bits is None else column.bits
+        for row in panel.rows:
+            runs = results.runs.get((*panel.pair, row.name, bits), [])
+            for difference in _differences([run for run in runs if run["status"] == "done"]):
+                cell = f"{row.label}, {bits} bits, {results.label(panel.pair)}"
+                cells.setdefault(difference, {})[panel.pair, row.name, bits] = cell
+    if cells:
+        listed = [f"{difference} ({_few(list(found.values()), 'cells')})" for difference, found in cells.items()]
+        yield f"Seeds of one cell were run with different versions or on different processors: {'; '.join(listed)}."
+
+
+def _differences(runs: list[dict]) -> Iterator[str]:
+    """How the runs of one cell differ; of versions, only those of packages that several runs imported."""
+    versions = {}
+    for run in runs:
+        for package, version in json.loads(run["versions"] or "{}").items():
+            versions.setdefault(package, {})[version] = None
+    for package, found in versions.items():
+        if len(found) > 1:
+            yield f"{package} {_alternatives(found)}"
+
+    processors = dict.fromkeys(run["processor"] for run in runs)
+    if len(processors) > 1:
+        yield f"processors {_alternatives(processors)}"
+
+
+def _alternatives(texts: Iterable[str]) -> str:
+    *first, last = sorted(texts)
+    return f"{', '.join(first)} and {last}"
+
+
+def _few(texts: list[str], noun: str) -> str:
+    return "; ".join(texts) if len(texts) <= NAMED else f"{len(texts)} {noun}"
 
 
 def provenance(results: Results, pairs: list[Pair]) -> str:

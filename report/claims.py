@@ -100,7 +100,7 @@ def _rule(claim: Claim) -> str:
 def _settings(results: Results, pair: Pair, rows: list[str], other: str) -> tuple[str, str, str] | None:
     """The two rows to compare, and whose settings both have; None where no two of a kind were run.
 
-    A row without any settings, as LSH, is of every kind.
+    A row without any parameters, as LSH, is of every kind.
     """
     # The words for it, whose parameters the two rows have, and the encoder of both.
     kinds = [
@@ -119,20 +119,22 @@ def _settings(results: Results, pair: Pair, rows: list[str], other: str) -> tupl
 
 
 def _row(results: Results, pair: Pair, base: str, tuned: str, encoder: str | None) -> str | None:
-    """Name of the row that is `base` with parameters of one kind, and with or without the paper's encoder.
+    """Name of the row that is `base` with parameters of one kind, or with fixed ones on `encoder`.
 
-    A row without any parameters, as LSH, is of every kind.
+    Without an encoder the row with fixed parameters is the one of that name, whatever its encoder is.
     """
     for method in results.methods:
-        if method["base"] != base or method["trial"] is not None:
-            continue
-        if not method["keywords"] and encoder is None:
-            return method["name"]
+        if method["name"] == base and (not tuned or not method["keywords"]) and encoder is None:
+            return base
+        related = method["base"] == base and method["trial"] is None
         same_kind = (method["tuned"], method["tuned_on"]) == (tuned, pair.dataset if tuned else "")
-        same_encoder = (method["keywords"].get("encoder") == VGG19) == (encoder == VGG19)
-        if same_kind and same_encoder:
+        if related and same_kind and (tuned or _on(method, encoder)):
             return method["name"]
     return None
+
+
+def _on(method: dict, encoder: str | None) -> bool:
+    return encoder is not None and method["keywords"].get("encoder") == encoder
 
 
 def _lengths(results: Results, claim: Claim) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote
 
 import jinja2
 
@@ -42,7 +43,7 @@ def _row(folder: Path, report: Path) -> dict:
     lengths = [str(bits) for bits in experiment["bits"]]
     return {
         "name": report.parents[1].name,
-        "address": report.relative_to(folder).as_posix(),
+        "address": quote(report.relative_to(folder).as_posix()),
         "datasets": ", ".join(dataset["label"] for dataset in experiment["datasets"].values()),
         "methods": len(experiment["methods"]),
         "bits": ", ".join(lengths),

@@ -15,12 +15,13 @@ import pandas as pd
 
 import storage
 from errors import BenchmarkError
+from harness import records
 
 METRIC_COLUMNS = ("dataset", "features", "variant", "bits", "seed", "metric", "k", "value")
 RUN_COLUMNS = (
     *("dataset", "features", "variant", "bits", "seed", "status", "message", "keywords", "fit_seconds", "encode_seconds"),
-    *("peak_memory_mib", "items", "distinct_codes", "bit_balance", "device", "repeats", "threads", "versions", "commit"),
-    *("dirty", "date", "codes_sha256", "folder"),
+    *("peak_memory_mib", "items", "distinct_codes", "bit_balance", "device", "processor", "repeats", "threads", "versions"),
+    *("commit", "dirty", "date", "codes_sha256", "folder"),
 )
 CELL_COLUMNS = ("dataset", "features", "variant", "bits", "low", "high")
 TIMING_COLUMNS = ("dataset", "features", "variant", "bits", "fit_seconds", "encode_microseconds", "extract_microseconds",
@@ -121,7 +122,7 @@ def read(folder: Path) -> Results:
     Raises BenchmarkError where a file is absent or not what `python -m evaluation collect` writes.
     """
     experiment = _read_experiment(folder / "experiment.json")
-    _check_digests(folder, experiment["sha256"])
+    _check_digests(folder / "experiment.json", experiment)
     metrics = _read_metrics(folder / "metrics.csv")
     curve = metrics["metric"].str.startswith(CURVES)
     return Results(
@@ -131,7 +132,7 @@ def read(folder: Path) -> Results:
         _index_curves(metrics[curve]),
         _read_intervals(folder / "statistics.csv"),
         _read_comparisons(folder / "comparisons.csv"),
-        _read_timing(folder / "timing.csv") if experiment.get("timed") and not experiment["partial"] else {},
+        _read_timing(folder) if experiment.get("timed") and not experiment["partial"] else {},
     )
 
 
@@ -139,7 +140,10 @@ def _read_experiment(path: Path) -> dict:
     try:
         experiment = json.loads(_existing(path).read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
-        raise _broken(path, f"is no JSON: {error}") from None
+        raise _broken(path, f"is not valid JSON: {error}") from None
+    if not isinstance(experiment, dict):
+        raise _broken(path, "is not a JSON object")
+    records.checked_format(experiment, path)
     missing = [key for key in EXPERIMENT_KEYS if key not in experiment]
     if missing:
         raise _broken(path, f"lacks {', '.join(missing)}")
@@ -150,11 +154,12 @@ def _read_experiment(path: Path) -> dict:
     return experiment
 
 
-def _check_digests(folder: Path, digests: dict[str, str]) -> None:
-    """Raise BenchmarkError if a table is not the file that experiment.json describes."""
-    for name, expected in digests.items():
-        if storage.digest(_existing(folder / name)) != expected:
-            raise _broken(folder / name, "was changed after it was written: its SHA-256 is not the one in experiment.json")
+def _check_digests(path: Path, record: dict) -> None:
+    """Raise BenchmarkError if a table is not the file that its record, the content of `path`, describes."""
+    for name, expected in record["sha256"].items():
+        table = _existing(path.with_name(name))
+        if storage.digest(table) != expected:
+            raise _broken(table, f"was changed after it was written: its SHA-256 is not the one in {path.name}")
 
 
 def _tell_apart(named: list[tuple[str, dict]]) -> None:
@@ -221,8 +226,11 @@ def _read_comparisons(path: Path) -> dict[tuple, bool | None]:
     return compared
 
 
-def _read_timing(path: Path) -> dict[tuple, dict[str, str]]:
-    return {(*(row[name] for name in TIMING_COLUMNS[:3]), int(row["bits"])): row for row in _read_rows(path, TIMING_COLUMNS)}
+def _read_timing(folder: Path) -> dict[tuple, dict[str, str]]:
+    record = folder / "timing.json"
+    _check_digests(record, records.read(_existing(record)))
+    rows = _read_rows(folder / "timing.csv", TIMING_COLUMNS)
+    return {(*(row[name] for name in TIMING_COLUMNS[:3]), int(row["bits"])): row for row in rows}
 
 
 def _read_runs(path: Path) -> dict[tuple, list[dict]]:
@@ -251,7 +259,7 @@ def _index_curves(metrics: pd.DataFrame) -> dict[tuple, Curve]:
 
 def _existing(path: Path) -> Path:
     if not path.is_file():
-        raise BenchmarkError(f"{path} does not exist; `python -m evaluation collect` writes it, and --results names its folder")
+        raise BenchmarkError(f"{path} does not exist: run `snakemake`, which writes it, or name its folder with --results")
     return path
 
 
@@ -262,4 +270,4 @@ def _check_columns(path: Path, expected: tuple[str, ...], found: object) -> None
 
 
 def _broken(path: Path, what: str) -> BenchmarkError:
-    return BenchmarkError(f"{path} {what}; write it again with `python -m evaluation collect`")
+    return BenchmarkError(f"{path} {what}: delete it and rerun the `snakemake` command, which writes it")

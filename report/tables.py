@@ -63,6 +63,7 @@ def _table(results: Results, entry: Declaration, pairs: list[Pair]) -> Table:
             *said,
             *notes,
             *(captions.orders(panels, columns) if entry.order else []),
+            *captions.mixtures(results, panels, columns),
             *([captions.provenance(results, shown)] if shown else []),
         ],
         groups=_groups(columns) if entry.columns != "values" else [],
@@ -81,9 +82,10 @@ def _selected_methods(entry: Declaration, results: Results) -> list[str]:
     """Names of the methods that a table selects, each followed by its trials and tuned versions."""
     if "methods" not in entry.select:
         return [method["name"] for method in results.methods]
-    return [
+    names = [
         method["name"] for selected in entry.select["methods"] for method in results.methods if selected in (method["name"], method["base"])
     ]
+    return list(dict.fromkeys(names))
 
 
 def _columns(results: Results, entry: Declaration, pairs: list[Pair], lengths: list[int]) -> tuple[list[Column], list[str]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import copy
 import csv
+import functools
 import io
 import itertools
 import json
@@ -20,6 +22,9 @@ import yaml
 from hypothesis import strategies as st
 from PIL import Image
 
+import storage
+from harness.plan import COLLECTED_TABLES
+from harness.records import FORMAT
 from plugins import ROOT
 from report import results, tables, training
 
@@ -102,19 +107,27 @@ class Copy:
 
     def planned(self, **options):
         """(rule, variant or '') of every job that would run now."""
-        text = self.run("--dry-run", **options)
-        jobs = re.split(r"\n(?=rule |localrule |checkpoint )", text)[1:]
-        found = [(re.match(r"(?:local)?rule (\w+):", job)[1], re.search(r"variant=([^,\s]+)", job)) for job in jobs]
-        return sorted((rule, variant[1] if variant else "") for rule, variant in found)
+        return jobs_of(self.run("--dry-run", **options))
+
+
+def jobs_of(text):
+    """(rule, variant or '') of every job that Snakemake lists in a dry run."""
+    jobs = re.split(r"\n(?=rule |localrule |checkpoint )", text)[1:]
+    found = [(re.match(r"(?:local)?rule (\w+):", job)[1], re.search(r"variant=([^,\s]+)", job)) for job in jobs]
+    return sorted((rule, variant[1] if variant else "") for rule, variant in found)
 
 
 # Configurations
 
 
 def loaded(name="config.yaml", **changes):
-    config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-    config |= yaml.safe_load((ROOT / "config/variants.yaml").read_text())
-    return config | yaml.safe_load((ROOT / "config" / name).read_text()) | changes
+    files = [_parsed(file) for file in ("config.yaml", "variants.yaml", name)]
+    return copy.deepcopy(files[0] | files[1] | files[2]) | changes
+
+
+@functools.cache
+def _parsed(name):
+    return yaml.safe_load((ROOT / "config" / name).read_text())
 
 
 # Synthetic results
@@ -127,12 +140,12 @@ CELL_COLUMNS = ["dataset", "features", "variant", "bits", "low", "high"]
 COMPARISON_COLUMNS = ["dataset", "features", "bits", "variant", "other", "significant"]
 RUN_COLUMNS = [
     *("dataset", "features", "variant", "bits", "seed", "status", "message", "method", "label", "citation", "keywords", "fit_seconds"),
-    *("encode_seconds", "peak_memory_mib", "items", "distinct_codes", "bit_balance", "saturated", "device", "threads", "commit"),
-    *("repeats", "versions", "dirty", "date", "codes_sha256", "folder"),
+    *("encode_seconds", "peak_memory_mib", "items", "distinct_codes", "bit_balance", "saturated", "device", "processor", "threads"),
+    *("commit", "repeats", "versions", "dirty", "date", "codes_sha256", "folder"),
 ]
 DONE = {
     "status": "done", "peak_memory_mib": "312.5", "items": "1797", "distinct_codes": "1500", "bit_balance": "0.45", "device": "cpu",
-    "repeats": "bit for bit", "versions": '{"python": "3.11.7", "torch": "2.13.0"}',
+    "processor": "A processor", "repeats": "bit for bit", "versions": '{"python": "3.11.7", "torch": "2.13.0"}',
     "threads": "1", "commit": "0123456789abcdef0123", "dirty": "False", "date": "2026-01-02T03:04:05+00:00", "codes_sha256": "ab" * 32,
 }  # fmt: skip
 PRESETS = {"as-bgan": 1, "as-deephash-pytorch": 1.01, "as-hashnet": 1.2, "as-deepbit": 1.3, "as-trec": -0.1, "as-landmarks": 0.9}
@@ -142,13 +155,14 @@ DIGITS = results.Pair("digits", "pixels")
 
 
 def write_results(
-    folder, *, methods=METHODS, grid=(DIGITS,), bits=(16, 32), seeds=SEEDS, broken=(), distinct=(), map_of=None, significant=None, **changes
-):
-    """Write the three inputs of the report into `folder` and return it.
+    folder, *, methods=METHODS, grid=(DIGITS,), bits=(16, 32), seeds=SEEDS, broken=(), distinct=(), map_of=None, significant=None,
+    rows=(), **changes
+):  # fmt: skip
+    """Write what `collect` writes, with correct digests, into `folder` and return it.
 
     broken: {(variant, bits, seed): "failed" or "missing"}; distinct: {(variant, bits, seed): distinct codes of 1797};
-    map_of: (variant, bits, seed) -> map; significant: {(higher, lower): "yes" or "too few seeds"}, else "no"; changes: keys of
-    experiment.json.
+    map_of: (variant, bits, seed) -> map; significant: {(higher, lower): "yes" or "too few seeds"}, else "no"; rows:
+    {variant: keys of its entry in experiment.json}, as those of `tuned`; changes: keys of experiment.json.
     """
     random = np.random.default_rng(0)
     runs, metrics = [], []
@@ -171,8 +185,27 @@ def write_results(
     _write_statistics(folder, metrics, list(bits), significant or {})
     write_csv(folder / "runs.csv", RUN_COLUMNS, [[run.get(column, "") for column in RUN_COLUMNS] for run in runs])
     described = experiment(methods, grid, bits, seeds, runs) | changes
-    (folder / "experiment.json").write_text(json.dumps(described), encoding="utf-8")
+    for method in described["methods"]:
+        method |= dict(rows).get(method["name"], {})
+    return describe(folder, described)
+
+
+def described(folder):
+    """The content of a folder's experiment.json."""
+    return json.loads((folder / "experiment.json").read_text(encoding="utf-8"))
+
+
+def describe(folder, experiment=None):
+    """Write experiment.json, or the one that is there, with the digests of the present tables. Returns the folder."""
+    experiment = experiment or described(folder)
+    digests = {name: storage.digest(folder / name) for name in COLLECTED_TABLES}
+    (folder / "experiment.json").write_text(json.dumps(experiment | {"sha256": digests}), encoding="utf-8")
     return folder
+
+
+def tuned(base, dataset="digits", whose="own"):
+    """The relations of a row whose parameters were chosen on the validation labels of a data set: its own, or those of BGAN."""
+    return {"base": base, "tuned": whose, "tuned_on": dataset}
 
 
 def _write_statistics(folder, metrics, bits, significant):
@@ -234,6 +267,13 @@ def experiment(methods, grid, bits, seeds, runs):
     """A complete experiment.json for this grid."""
     small = [pair for pair in grid if SIZES[pair[0]][1] < 5000]
     return {
+        "format": FORMAT,
+        "made_of": {},
+        "name": "",
+        "configfiles": [],
+        "timed": [],
+        "trials": {},
+        "tried": {},
         "partial": False,
         "date": "2026-01-02T03:04:05+00:00",
         "commit": "0123456789abcdef0123",
@@ -241,7 +281,7 @@ def experiment(methods, grid, bits, seeds, runs):
         "bits": list(bits),
         "seeds": list(seeds),
         "grid": [list(pair) for pair in grid],
-        "datasets": {name: _dataset(name) for name, _ in grid},
+        "datasets": {name: dataset_facts(name) for name, _ in grid},
         "features": {"/".join(pair): {"label": pair[1].capitalize(), "dimensions": 192, "note": ""} for pair in grid},
         "methods": [_method(name, label, stochastic) for name, label, _, stochastic in methods],
         "controls": [{"name": "exact-cosine", "label": "Exact cosine"}, {"name": "exact-l2", "label": "Exact Euclidean"}],
@@ -261,10 +301,10 @@ def experiment(methods, grid, bits, seeds, runs):
     }
 
 
-def _dataset(name):
+def dataset_facts(name):
     query, database = SIZES[name]
     return {
-        "label": name.capitalize(),
+        **dataset_relations(name),
         "protocol": "default",
         "citation": "alpaydin1998optical",
         "classes": 10,
@@ -274,9 +314,15 @@ def _dataset(name):
     }
 
 
+def dataset_relations(name):
+    """What experiment.json has of a data set that was not prepared too."""
+    return {"label": name.capitalize(), "plugin": name, "base": name, "validation": False}
+
+
 def _method(name, label, stochastic):
     known = {"name": name, "label": label, "method": name, "citation": CITATIONS.get(name), "note": ""}
-    return known | {"stochastic": stochastic, "keywords": {"iterations": 50}}
+    relations = {"base": name, "trial": None, "tuned": "", "tuned_on": "", "set": {}}
+    return known | relations | {"stochastic": stochastic, "keywords": {"iterations": 50}}
 
 
 def _failure(run):

@@ -2,13 +2,15 @@
 
 import csv
 import json
+import shutil
 
-import experiments
 import pytest
 import yaml
 
 from errors import BenchmarkError
+from evaluation import collecting
 from evaluation.choosing import choose
+from harness.plan import Plan
 from plugins import ROOT
 
 TRIALS = {"bgan": [{}, {"learning_rate": 0.01}, {"weight_pixel": 5.0}]}
@@ -20,32 +22,37 @@ def loaded(**changes):
 
 
 def test_a_method_with_trials_becomes_one_variant_a_trial_and_the_others_stay():
-    config = experiments.with_trials(loaded())
+    plan = Plan.load(loaded())
     trials = [f"{name}.trial{place}" for name in ("bgan", "bgan-n") for place in (1, 2, 3)]
-    assert config["methods"] == ["lsh", *trials]
-    assert experiments.variant("methods", "bgan.trial2", config).keywords["learning_rate"] == 0.01
-    experiments.runs(config)
+    assert list(plan.methods) == ["lsh", *trials]
+    second = plan.methods["bgan.trial2"]
+    assert second.params["learning_rate"] == 0.01
+    assert (second.base, second.trial, second.label) == ("bgan", 2, "BGAN, trial 2")
+    assert (plan.methods["lsh"].base, plan.methods["lsh"].trial) == ("lsh", None)
+    assert {run.variant for run in plan.runs} == {"lsh", *trials}
 
 
 def test_what_a_row_departs_in_goes_before_a_trial():
-    config = experiments.with_trials(loaded())
-    assert experiments.variant("methods", "bgan-n.trial3", config).keywords["weight_pixel"] == 0.0
+    third = Plan.load(loaded()).methods["bgan-n.trial3"]
+    assert third.params["weight_pixel"] == 0.0
+    assert third.base == "bgan-n"
 
 
 def test_without_trials_nothing_changes():
-    config = loaded(trials={})
-    assert experiments.with_trials(config) == config
+    plan = Plan.load(loaded(trials={}))
+    assert list(plan.methods) == ["lsh", "bgan", "bgan-n"]
+    assert [method.trial for method in plan.methods.values()] == [None] * 3
 
 
 def test_a_trial_of_a_keyword_that_is_none_is_told():
-    with pytest.raises(BenchmarkError, match=r"methods/bgan\.py has no keyword 'rate'"):
-        experiments.runs(experiments.with_trials(loaded(trials={"bgan": [{}, {"rate": 1}]})))
+    with pytest.raises(BenchmarkError, match=r"methods/bgan\.py has no parameter 'rate'"):
+        Plan.load(loaded(trials={"bgan": [{}, {"rate": 1}]}))
 
 
 @pytest.mark.parametrize("name", ["bgam", "bgan-n"])
 def test_trials_of_no_method_are_told(name):
     with pytest.raises(BenchmarkError, match=f"trials: '{name}' is unknown: expected one of bgan, .*, or a new file"):
-        experiments.with_trials(loaded(trials=TRIALS | {name: [{}, {}]}))
+        Plan.load(loaded(trials=TRIALS | {name: [{}, {}]}))
 
 
 def test_every_row_of_the_shipped_tuning_has_the_same_number_of_trials():
@@ -59,12 +66,12 @@ def test_every_row_of_the_shipped_tuning_has_the_same_number_of_trials():
 
 def results(folder, maps, dataset="digits-validation", failed=()):
     """What `collect` writes of an experiment with trials; maps: {variant: [mAP of 12 bits, of 24 bits]}."""
-    config = experiments.with_trials(loaded(methods=["bgan", "bgan-n"]))
-    described = [experiments.variant("methods", name, config) for name in config["methods"]]
-    methods = [{"name": v.name, "label": v.label, "method": v.component.name, "set": v.settings} for v in described]
+    plan = Plan.load(loaded(methods=["bgan", "bgan-n"], datasets=[dataset]))
     facts = {"commit": "ab" * 20, "date": "2026-01-02T03:04:05+00:00", "bits": [12, 24], "seeds": [100], "trials": TRIALS}
+    facts["methods"] = [collecting._method(method) for method in plan.methods.values()]
+    facts["datasets"] = {name: collecting._dataset(variant) for name, variant in plan.datasets.items()}
     folder.mkdir()
-    (folder / "experiment.json").write_text(json.dumps(facts | {"grid": [[dataset, "pixels"]], "methods": methods}))
+    (folder / "experiment.json").write_text(json.dumps(facts | {"grid": [[dataset, "pixels"]]}))
     key = ("dataset", "features", "variant", "bits", "seed")
     runs = [(dataset, "pixels", name, bits, 100) for name in maps for bits in (12, 24)]
     with open(folder / "runs.csv", "w", newline="") as file:
@@ -85,8 +92,8 @@ MAPS = {
 
 
 def chosen(tmp_path, maps=MAPS, **keywords):
-    choose(results(tmp_path / "results", maps, **keywords), tmp_path / "tuned.json")
-    return json.loads((tmp_path / "tuned.json").read_text())
+    choose(results(tmp_path / "results", maps, **keywords), tmp_path / "tuned")
+    return json.loads((tmp_path / "tuned/digits.json").read_text())
 
 
 def test_the_highest_mean_over_code_lengths_is_chosen_and_the_first_of_equals(tmp_path):
@@ -100,11 +107,14 @@ def test_the_choices_are_variants_of_that_data_set_alone(tmp_path):
     assert set(entries) == {"bgan.tuned-digits", "bgan-n.tuned-digits", "bgan-n.as-bgan-digits"}
     config = loaded(trials={}, methods=list(entries))
     config["variants"]["methods"] |= entries
-    with_bgans = experiments.variant("methods", "bgan-n.as-bgan-digits", config)
-    assert (with_bgans.keywords["learning_rate"], with_bgans.keywords["weight_pixel"]) == (0.01, 0.0)
-    assert experiments.runs(config)
-    with pytest.raises(BenchmarkError, match=r"bgan\.tuned-digits is for digits alone, not for digits-validation"):
-        experiments.runs(config | {"datasets": ["digits-validation"]})
+    methods = Plan.load(config).methods
+    with_bgans = methods["bgan-n.as-bgan-digits"]
+    assert (with_bgans.params["learning_rate"], with_bgans.params["weight_pixel"]) == (0.01, 0.0)
+    assert [(method.base, method.tuned, method.tuned_on) for method in methods.values()] == [
+        ("bgan", "own", "digits"), ("bgan-n", "own", "digits"), ("bgan-n", "bgan", "digits"),
+    ]  # fmt: skip
+    with pytest.raises(BenchmarkError, match=r"bgan\.tuned-digits may be used on digits only, not on digits-validation"):
+        Plan.load(config | {"datasets": ["digits-validation"]})
 
 
 def test_a_row_that_chose_as_bgan_did_is_not_trained_twice(tmp_path):
@@ -117,12 +127,23 @@ def test_a_failed_trial_is_never_chosen(tmp_path):
     assert (found["chosen"], found["trials"][1]["map"]) == (0, None)
 
 
+def before(tmp_path, content, dataset="digits"):
+    """Write what was chosen before."""
+    (tmp_path / "tuned").mkdir(exist_ok=True)
+    path = tmp_path / f"tuned/{dataset}.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
 def test_choosing_again_replaces_this_data_set_and_keeps_the_others(tmp_path):
-    before = {"tried": {"cifar10": {"methods": {}}}, "variants": {"methods": {"itq.tuned-cifar10": {"datasets": ["cifar10"]}}}}
-    (tmp_path / "tuned.json").write_text(json.dumps(before))
-    found = chosen(tmp_path)
-    assert set(found["tried"]) == {"cifar10", "digits"}
-    assert "itq.tuned-cifar10" in found["variants"]["methods"]
+    other = before(tmp_path, {"tried": {"cifar10": {"methods": {}}}, "variants": {"methods": {}}}, "cifar10")
+    content = other.read_bytes()
+    first = chosen(tmp_path)
+    shutil.rmtree(tmp_path / "results")
+    again = chosen(tmp_path, MAPS | {"bgan.trial1": (0.9, 0.9)})
+    assert set(again["tried"]) == {"digits"}
+    assert [found["tried"]["digits"]["methods"]["bgan"]["chosen"] for found in (first, again)] == [1, 0]
+    assert other.read_bytes() == content
 
 
 OF_ITQ = {"of": "itq", "label": "ITQ", "commit": "cd" * 20, "trials": [{"set": {"iterations": 9}, "map": 0.4}], "chosen": 0}
@@ -131,7 +152,7 @@ OF_ITQ = {"of": "itq", "label": "ITQ", "commit": "cd" * 20, "trials": [{"set": {
 def test_methods_that_were_not_tried_now_keep_what_was_chosen_before_on_the_same_terms(tmp_path):
     tried = {"features": "pixels", "bits": [12, 24], "seeds": [100], "methods": {"itq": OF_ITQ, "bgan": OF_ITQ | {"of": "bgan"}}}
     entries = {name: {"datasets": ["digits"]} for name in ("itq.tuned-digits", "bgan.tuned-digits", "bgan-n.as-bgan-digits")}
-    (tmp_path / "tuned.json").write_text(json.dumps({"tried": {"digits": tried}, "variants": {"methods": entries}}))
+    before(tmp_path, {"tried": {"digits": tried}, "variants": {"methods": entries}})
     found = chosen(tmp_path)
     assert found["tried"]["digits"]["methods"]["itq"] == OF_ITQ
     assert {name: method["commit"][:2] for name, method in found["tried"]["digits"]["methods"].items()} == {
@@ -143,15 +164,16 @@ def test_methods_that_were_not_tried_now_keep_what_was_chosen_before_on_the_same
 
 def test_settings_chosen_on_other_terms_are_not_mixed(tmp_path):
     tried = {"features": "gist", "bits": [12, 24], "seeds": [100], "methods": {"itq": OF_ITQ}}
-    (tmp_path / "tuned.json").write_text(json.dumps({"tried": {"digits": tried}, "variants": {"methods": {}}}))
-    before = (tmp_path / "tuned.json").read_text()
-    with pytest.raises(BenchmarkError, match="digits has settings of itq chosen with features gist, these have pixels: try them alike, or"):
+    path = before(tmp_path, {"tried": {"digits": tried}, "variants": {"methods": {}}})
+    content = path.read_text()
+    message = r"digits\.json has settings of itq chosen with features gist, these have pixels: try them alike, or"
+    with pytest.raises(BenchmarkError, match=message):
         chosen(tmp_path)
-    assert (tmp_path / "tuned.json").read_text() == before
+    assert path.read_text() == content
 
 
 def test_test_queries_choose_nothing(tmp_path):
-    with pytest.raises(BenchmarkError, match="digits: settings are chosen on digits-validation alone, never on test queries"):
+    with pytest.raises(BenchmarkError, match="digits: parameters are chosen on digits-validation only, never on test queries"):
         chosen(tmp_path, dataset="digits")
 
 
@@ -161,8 +183,8 @@ def test_two_choices_for_one_data_set_are_refused(tmp_path):
     grid = [["digits-validation", "pixels"], ["digits-validation", "gist"]]
     (folder / "experiment.json").write_text(json.dumps(experiment | {"grid": grid}))
     with pytest.raises(BenchmarkError, match="digits-validation has the features pixels, gist: expected one, as its"):
-        choose(folder, tmp_path / "tuned.json")
-    assert not (tmp_path / "tuned.json").exists()
+        choose(folder, tmp_path / "tuned")
+    assert not (tmp_path / "tuned").exists()
 
 
 def test_every_trial_failed_is_said(tmp_path):

@@ -5,22 +5,30 @@ import json
 
 import pytest
 import yaml
-from builders import DIGITS, SEEDS, built, write_results
+from builders import DIGITS, SEEDS, built, describe, described, tuned, write_results
 
 import plugins
+import storage
 from errors import BenchmarkError
+from harness import records
 from plugins import ROOT
 from report import claims, declarations, results, summary
 
 BGAN = {"bgan": 0.5, "bgan-nc": 0.4, "bgan-n": 0.3, "bgan-ca": 0.2}
 NAMES = {"bgan": "BGAN", "bgan-nc": "N + C", "bgan-n": "N", "bgan-ca": "C + A", "itq": "ITQ", "lsh": "LSH"}
+RELATIONS = {
+    **{f"{name}.tuned-digits": tuned(name) for name in (*BGAN, "itq")},
+    **{f"{name}.as-bgan-digits": tuned(name, whose="bgan") for name in BGAN},
+    **{f"{name}.vgg19": {"base": name, "keywords": {"encoder": "vgg19"}} for name in BGAN},
+}  # of rows by their names here; the report reads the relations alone
 ALL_LOWER = {("bgan", name): "yes" for name in BGAN if name != "bgan"}
 
 
 def experiment(folder, levels=BGAN, significant=ALL_LOWER, **options):
     methods = [(name, NAMES.get(name.partition(".")[0], name) + name.partition(".")[2], level, True) for name, level in levels.items()]
     means = options.pop("map_of", lambda name, bits, seed: levels[name])
-    return results.read(write_results(folder, methods=methods, map_of=means, significant=significant, **options))
+    rows = RELATIONS | options.pop("rows", {})
+    return results.read(write_results(folder, methods=methods, map_of=means, significant=significant, rows=rows, **options))
 
 
 def verdict(found, name="rq1"):
@@ -96,6 +104,26 @@ def test_rows_with_chosen_settings_are_preferred_and_never_mixed_with_fixed_ones
     assert verdict(experiment(tmp_path, {"bgan-features": 0.5, "lsh": 0.4}, {})).lacking == ["bgan"]
 
 
+def test_a_row_that_a_claim_names_is_compared_whatever_its_encoder_is(tmp_path):
+    """The paper's grid: BGAN trains VGG-19, and the other methods have no encoder of their own."""
+    found = experiment(tmp_path, {"bgan.vgg19": 0.5, "itq": 0.4}, {("bgan.vgg19", "itq"): "yes"})
+    (compared,) = verdict(found, "rq3").comparisons
+    assert (compared.row, compared.other, compared.settings) == ("BGANvgg19", "ITQ", "fixed settings")
+    assert list(compared.outcomes) == ["better"]
+
+
+def test_relations_are_read_from_fields_and_never_from_names(tmp_path):
+    levels = {"bgan": 0.5, "bgan-nc": 0.4, "mine": 0.7, "bgan.other": 0.9, "yours": 0.6}
+    rows = {"mine": tuned("bgan"), "yours": tuned("bgan-nc")}
+    (compared,) = verdict(experiment(tmp_path, levels, {("mine", "yours"): "yes"}, rows=rows)).comparisons
+    assert (compared.row, compared.other, compared.settings) == ("mine", "yours", "tuned")
+    elsewhere = {"mine": tuned("bgan", "cifar10"), "yours": tuned("bgan-nc", "cifar10")}  # chosen on another data set
+    (compared,) = verdict(experiment(tmp_path, levels, {}, rows=elsewhere)).comparisons
+    assert (compared.row, compared.other, compared.settings) == ("BGAN", "N + C", "fixed settings")
+    (compared,) = verdict(experiment(tmp_path, levels, {}, rows={"mine": {"base": "bgan"}})).comparisons
+    assert compared.row == "BGAN", "not a row that only stands in its tables"
+
+
 def test_claims_of_rows_that_were_not_run_are_one_sentence(tmp_path):
     found = experiment(tmp_path, {"itq": 0.5, "lsh": 0.4}, {})
     assert claims.verdicts(found) == []
@@ -112,8 +140,7 @@ def test_near_collapsed_rows_are_named_in_the_claims_that_rest_on_them(tmp_path)
 
 def timed(folder, microseconds, extracted="1.5"):
     """timing.csv of made-up times from features to code: {(variant, bits): microseconds}."""
-    described = json.loads((folder / "experiment.json").read_text())
-    (folder / "experiment.json").write_text(json.dumps(described | {"timed": sorted({bits for _, bits in microseconds})}))
+    describe(folder, described(folder) | {"timed": sorted({bits for _, bits in microseconds})})
     with (folder / "timing.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, results.TIMING_COLUMNS)
         writer.writeheader()
@@ -121,6 +148,7 @@ def timed(folder, microseconds, extracted="1.5"):
             row = dict.fromkeys(results.TIMING_COLUMNS, "1") | {"dataset": "digits", "features": "pixels"}
             row |= {"extract_microseconds": extracted, "device": "cpu", "processor": "A processor"}
             writer.writerow(row | {"variant": variant, "bits": bits, "encode_microseconds": value})
+    records.write(folder / "timing.json", {}, sha256={"timing.csv": storage.digest(folder / "timing.csv")})
     return results.read(folder)
 
 
@@ -143,12 +171,7 @@ def test_times_are_compared_where_they_were_taken_alone(tmp_path):
 def test_a_method_without_settings_is_compared_with_tuned_rows(tmp_path):
     levels = {"bgan.tuned-digits": 0.7, "itq.tuned-digits": 0.6, "lsh": 0.1, "pcah": 0.2}
     significant = {("bgan.tuned-digits", name): "yes" for name in levels}
-    experiment(tmp_path, levels, significant)
-    described = json.loads((tmp_path / "experiment.json").read_text())
-    for method in described["methods"]:
-        method["keywords"] = {} if method["name"] == "lsh" else method["keywords"]
-    (tmp_path / "experiment.json").write_text(json.dumps(described))
-    shown = verdict(results.read(tmp_path), "rq3")
+    shown = verdict(experiment(tmp_path, levels, significant, rows={"lsh": {"keywords": {}}}), "rq3")
     assert shown.words == "holds (of the rows compared)"
     assert [found.other for found in shown.comparisons] == ["LSH", "ITQtuned-digits"]  # PCAH, here with settings, has none chosen
     assert "pcah with settings of the same kind" in shown.lacking
@@ -251,10 +274,24 @@ def test_a_code_length_that_was_not_timed_has_no_panel_and_times_alone_a_table_o
     folder = tmp_path / "results"
     experiment(folder, {"bgan": 0.5, "itq": 0.4}, {})
     assert "efficiency" not in built(folder)
-    timed(folder, {("bgan", 32): 4.5, ("itq", 32): 0.25})
+    found = timed(folder, {("bgan", 32): 4.5, ("itq", 32): 0.25})
+    assert found.timing
     table = built(folder)["efficiency"]
     (panel,) = table.panels
     assert panel.bits == 32
     shown = {row.name: [cell.text for cell in row.cells] for row in panel.rows}
     assert shown["itq"] == ["1.0", "1.8", "0.25", "1.0", "1"]
     assert table.notes[0] == "Device: A processor."
+
+
+def test_times_that_were_changed_after_they_were_measured_are_refused(tmp_path):
+    folder = tmp_path / "results"
+    experiment(folder, {"bgan": 0.5, "itq": 0.4}, {})
+    timed(folder, {("bgan", 32): 4.5, ("itq", 32): 7.5})
+    table = folder / "timing.csv"
+    table.write_text(table.read_text().replace("7.5", "1.5"))
+    with pytest.raises(BenchmarkError, match=r"timing\.csv was changed after it was written: .* in timing\.json"):
+        results.read(folder)
+    (folder / "timing.json").unlink()
+    with pytest.raises(BenchmarkError, match=r"timing\.json does not exist: run `snakemake`"):
+        results.read(folder)

@@ -409,7 +409,11 @@ def test_a_changed_byte_of_the_cache_is_found_before_it_is_used(place, name):
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     done = command(place, "methods", "digits", "pixels", "bgan", "8", "0")
-    one_line(done, "methods", f"{path.relative_to(place)} was damaged since it was made .*delete it and add its name to the same command")
+    one_line(
+        done,
+        "methods",
+        f"{path.relative_to(place)} was changed after it was written .*delete it and rerun the command with {path.relative_to(place)}",
+    )
 
 
 class TestCheckpoints:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 import shutil
@@ -10,8 +9,8 @@ import sys
 from dataclasses import replace
 from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
+from urllib.parse import unquote
 
-import experiments
 import numpy as np
 import pytest
 import yaml
@@ -26,7 +25,13 @@ from builders import (
     SEEDS,
     Page,
     built,
+    dataset_facts,
+    dataset_relations,
+    describe,
+    described,
     picture,
+    rows_of,
+    tuned,
     write_csv,
     write_extras,
     write_results,
@@ -34,11 +39,15 @@ from builders import (
 from hypothesis import given
 from hypothesis import strategies as st
 
+import storage
 from errors import BenchmarkError
+from harness import records
+from harness.plan import COLLECTED_TABLES, EXPERIMENTS
+from harness.variants import Catalogue
 from plugins import ROOT
 from report import __main__ as command
 from report import cells as cells_of_tables
-from report import declarations, drawing, figures, harness, latex, references, results, summary, tables, training
+from report import declarations, drawing, experiment_list, figures, harness, latex, references, results, summary, tables, training
 from report import page as rendering
 from report.declarations import Value
 from report.model import Cell, Row
@@ -48,6 +57,13 @@ def cells(table, method, panel=0):
     """The cells of a method in one panel of a table."""
     found = table.panels[panel]
     return next(row.cells for row in found.rows + found.controls if row.name == method)
+
+
+def change_runs(folder, change):
+    """Replace values of each line of runs.csv by those that `change` returns for it."""
+    runs = [run | change(run) for run in rows_of(folder / "runs.csv")]
+    write_csv(folder / "runs.csv", RUN_COLUMNS, [run.values() for run in runs])
+    describe(folder)
 
 
 def printed(cell):
@@ -145,6 +161,7 @@ def test_a_done_run_without_a_score_is_named(tmp_path):
     folder = write_results(tmp_path)
     lines = (folder / "metrics.csv").read_text(encoding="utf-8").splitlines(keepends=True)
     (folder / "metrics.csv").write_text("".join(line for line in lines if ",itq,16,1,map," not in line), encoding="utf-8")
+    describe(folder)
     assert cells(built(folder)["map"], "itq")[0].text == "not scored"
 
 
@@ -200,9 +217,7 @@ def test_a_column_that_says_the_same_of_every_row_is_a_sentence(tmp_path):
     alike = built(folder)["costs"]
     assert [column.label for column in alike.columns] == ["Fit (s)", "Encode (µs)", "Memory (MiB)", "Bytes"]
     assert alike.notes[:2] == ["Threads: 1.", "Device: cpu."]
-    runs = list(csv.DictReader((folder / "runs.csv").open()))
-    on_two = [run | {"device": "a GPU" if run["variant"] == "bgan" else "cpu"} for run in runs]
-    write_csv(folder / "runs.csv", RUN_COLUMNS, [run.values() for run in on_two])
+    change_runs(folder, lambda run: {"device": "a GPU" if run["variant"] == "bgan" else "cpu"})
     unlike = built(folder)["costs"]
     assert [column.label for column in unlike.columns][4:] == ["Device"]
     assert [cells(unlike, name)[-1].text for name in ("itq", "bgan")] == ["cpu", "a GPU"]
@@ -378,12 +393,9 @@ TRIED = {
 
 def test_rows_with_settings_chosen_on_validation_labels_stand_beside_the_others_and_say_so(tmp_path):
     bgan = [("bgan", "BGAN", 0.6, True), ("bgan-n", "BGAN, N", 0.5, True)]
-    tuned = [("bgan.tuned-digits", "BGAN (tuned)", 0.7, True), ("bgan-n.as-bgan-digits", "BGAN, N (BGAN's tuning)", 0.6, True)]
-    folder = write_results(tmp_path, methods=bgan + tuned, tried={"digits": TRIED})
-    described = json.loads((folder / "experiment.json").read_text())
-    for method, whose in zip(described["methods"], ["", "", "own", "bgan"], strict=True):
-        method["tuned"] = whose
-    (folder / "experiment.json").write_text(json.dumps(described))
+    chosen = [("bgan.tuned-digits", "BGAN (tuned)", 0.7, True), ("bgan-n.as-bgan-digits", "BGAN, N (BGAN's tuning)", 0.6, True)]
+    relations = {"bgan.tuned-digits": tuned("bgan"), "bgan-n.as-bgan-digits": tuned("bgan-n", whose="bgan")}
+    folder = write_results(tmp_path, methods=bgan + chosen, rows=relations, tried={"digits": TRIED})
     found = built(folder)
     order = ["bgan-n", "bgan-n.as-bgan-digits", "bgan", "bgan.tuned-digits"]
     assert [row.name for row in found["loss-components"].panels[0].rows] == order
@@ -396,8 +408,7 @@ def test_rows_with_settings_chosen_on_validation_labels_stand_beside_the_others_
     assert "BGAN: setting 1: as it is; setting 2: learning_rate 0.003; setting 3: epochs 5." in found["settings-digits"].notes
     assert found["settings-digits"].notes[-1].endswith("features pixels. Commit abababababab, Commit cdcdcdcdcdcd.")
     assert r"\textbf{0.700}" in latex.render(found["settings-digits"], [])
-    described["tried"]["digits"]["features"] = "gist"
-    (folder / "experiment.json").write_text(json.dumps(described))
+    describe(folder, described(folder) | {"tried": {"digits": TRIED | {"features": "gist"}}})
     assert "Chosen on other features: gist for digits." in built(folder)["map"].caption
 
 
@@ -428,10 +439,10 @@ def test_a_convention_that_no_data_set_has_is_left_out_and_said(tmp_path):
 
 
 def test_every_selected_method_is_a_variant():
-    variants = yaml.safe_load((ROOT / "config/variants.yaml").read_text(encoding="utf-8"))
+    catalogue = Catalogue(yaml.safe_load((ROOT / "config/variants.yaml").read_text(encoding="utf-8"))["variants"])
     for entry in declarations.read():
         for name in entry.select.get("methods", []):
-            assert experiments.variant("methods", name, variants).label
+            assert catalogue.resolve("methods", name).label
 
 
 @pytest.mark.parametrize(
@@ -521,6 +532,7 @@ def test_every_panel_of_the_overview_shows_its_lines(tmp_path, monkeypatch):
     rows = [line.split(",") for line in (folder / "metrics.csv").read_text().splitlines()]
     raised = [[*row[:-1], repr(float(row[-1]) + 0.3)] if row[0] == "cifar10" and row[5] == "map" else row for row in rows]
     (folder / "metrics.csv").write_text("".join(",".join(row) + "\n" for row in raised))
+    describe(folder)
     panels = []
 
     def kept(*arguments, **keywords):
@@ -551,12 +563,12 @@ def test_partial_is_marked_everywhere(tmp_path, undrawn):
 
 def test_an_experiment_of_which_nothing_was_made(tmp_path):
     everything = {(name, bits, seed): "missing" for name, *_ in METHODS for bits in (16, 32) for seed in SEEDS}
-    folder = write_results(tmp_path / "results", broken=everything, datasets={"digits": {"label": "Digits"}})
-    described = json.loads((folder / "experiment.json").read_text(encoding="utf-8"))
-    described["features"]["digits/pixels"]["dimensions"] = None
-    (folder / "experiment.json").write_text(json.dumps(described), encoding="utf-8")
+    folder = write_results(tmp_path / "results", broken=everything, datasets={"digits": dataset_relations("digits")})
+    experiment = described(folder)
+    experiment["features"]["digits/pixels"]["dimensions"] = None
     for name, columns in (("metrics", METRIC_COLUMNS), ("statistics", CELL_COLUMNS), ("comparisons", COMPARISON_COLUMNS)):
         write_csv(folder / f"{name}.csv", columns, [])
+    describe(folder, experiment)
     command.write(folder, folder / "report", partial=True)
     text = " ".join(Page(folder / "report/index.html").text)
     assert "Of 20 runs: 0 done, 20 missing." in text
@@ -567,10 +579,26 @@ def test_an_experiment_of_which_nothing_was_made(tmp_path):
 def test_the_same_results_make_the_same_bytes(complete, tmp_path):
     shutil.copytree(complete.parent, tmp_path / "results")
     command.write(tmp_path / "results", tmp_path / "results/report")
-    files = [path.relative_to(complete) for path in complete.rglob("*") if path.is_file() and path.name != "index.html"]
+    files = [path.relative_to(complete) for path in complete.rglob("*") if path.is_file()]
+    files = [file for file in files if file.name not in ("index.html", "report.json")]  # those have times
     assert len(files) > 20
     for file in files:
         assert (complete / file).read_bytes() == (tmp_path / "results/report" / file).read_bytes(), file
+
+
+def test_report_json_states_what_the_report_is_made_of(complete, tmp_path, undrawn):
+    record = records.read(complete / "report.json")
+    digest = storage.digest(complete.parent / "experiment.json")
+    assert record["made_of"] == json.loads(json.dumps(records.of_report({"experiment.json": digest})))
+    sources = set(record["made_of"]["sources"])
+    assert {"report/tables.py", "report/tables.yaml", "report/templates/page.html.j2", "report/reported.csv"} <= sources
+    assert not any("__pycache__" in source for source in sources)
+
+    folder = write_results(tmp_path / "results", date="2026-01-03T03:04:05+00:00")
+    command.write(folder, folder / "report")
+    other = records.read(folder / "report/report.json")["made_of"]
+    assert other["sources"] == record["made_of"]["sources"]
+    assert other["records"] != record["made_of"]["records"]
 
 
 def _luminance(colour):
@@ -695,7 +723,11 @@ def _cut(folder):
 
 
 def _replaced(path, old, new):
-    path.write_text(path.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    if path.suffix == ".csv":
+        describe(path.parent)
 
 
 @pytest.mark.parametrize(
@@ -716,7 +748,7 @@ def _replaced(path, old, new):
         (lambda folder: (folder / "statistics.csv").unlink(), "statistics.csv does not exist"),
         (lambda folder: _replaced(folder / "runs.csv", "status", "state"), "runs.csv lacks the columns status"),
         (lambda folder: _replaced(folder / "experiment.json", '"grid"', '"pairs"'), "experiment.json lacks grid"),
-        (lambda folder: _replaced(folder / "experiment.json", "{", ""), "experiment.json is no JSON"),
+        (lambda folder: _replaced(folder / "experiment.json", "{", ""), "experiment.json is not valid JSON"),
         (lambda folder: _replaced(folder / "experiment.json", "song2018binary", "song2099"), "references.bib has no entry 'song2099'"),
         (lambda folder: write_extras(folder, "bgan", curve_names=None), "extras.npz holds curves float32 (20, 2) and curve_names"),
         (lambda folder: write_extras(folder, "bgan", curves=np.full((20, 2), np.nan, np.float32)), "expected finite float32 (epochs, n)"),
@@ -738,6 +770,114 @@ def test_a_mistake_is_one_line_and_writes_nothing(tmp_path, monkeypatch, undrawn
     assert message in stopped.value.code
     assert "\n" not in stopped.value.code
     assert not (folder / "report/index.html").exists()
+
+
+@pytest.mark.parametrize("name", COLLECTED_TABLES)
+def test_a_table_that_was_changed_after_it_was_written_is_refused(tmp_path, name):
+    folder = write_results(tmp_path)
+    results.read(folder)
+    with (folder / name).open("a") as file:
+        file.write("\n")
+    with pytest.raises(BenchmarkError, match=rf"{name} was changed after it was written: .*: delete it and rerun the `snakemake` command"):
+        results.read(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": 1}, "experiment.json has format 1, expected 2: an earlier version of bgan-bench wrote it"),
+        ({"format": 3}, "experiment.json has format 3, expected 2: another version of bgan-bench wrote it"),
+    ],
+)
+def test_results_of_another_format_are_refused_in_one_line(tmp_path, monkeypatch, changes, message):
+    folder = describe(write_results(tmp_path / "results"), described(tmp_path / "results") | changes)
+    monkeypatch.setattr(sys, "argv", ["report", "--results", str(folder)])
+    with pytest.raises(SystemExit) as stopped:
+        command.main()
+    assert message in stopped.value.code
+    assert "\n" not in stopped.value.code
+    assert not (folder / "report").exists()
+
+
+# The list of experiments
+
+
+def test_the_list_of_experiments_has_a_link_to_each_report(tmp_path, monkeypatch, undrawn):
+    monkeypatch.chdir(tmp_path)
+    names = {"ablations": ["config/ablations.yaml"], "own+paper": ["own.yaml", "config/paper.yaml"]}
+    for name, files in names.items():
+        folder = write_results(EXPERIMENTS / name, name=name, configfiles=files)
+        command.write(folder, folder / "report")
+    write_results(EXPERIMENTS / "unreported", name="unreported")
+    command.write(write_results(EXPERIMENTS / "ablations/partial"), EXPERIMENTS / "ablations/partial/report", partial=True)
+
+    monkeypatch.setattr(sys, "argv", ["report", "--experiments"])
+    command.main()
+    page = Page(EXPERIMENTS / "index.html")
+    assert not page.loaded
+    assert page.links == ["../report/index.html", "ablations/report/index.html", "own%2Bpaper/report/index.html"]
+    for link in page.links[1:]:
+        assert (EXPERIMENTS / unquote(link)).is_file()
+    shown = " ".join(" ".join(page.text).split())
+    assert "ablations Digits 4 16, 32 3 2026-01-02 config/ablations.yaml" in shown
+    assert "own.yaml config/paper.yaml" in shown
+    assert "unreported" not in shown
+
+
+def test_hostile_names_stay_text_in_the_list_of_experiments(tmp_path, monkeypatch, undrawn):
+    monkeypatch.chdir(tmp_path)
+    datasets = {"digits": dataset_facts("digits") | {"label": HOSTILE[0]}}
+    folder = write_results(EXPERIMENTS / "odd", name="odd", configfiles=[HOSTILE[1]], datasets=datasets)
+    command.write(folder, folder / "report")
+    experiment_list.write(EXPERIMENTS)
+    page = Page(EXPERIMENTS / "index.html")
+    assert "script" not in page.tags
+    assert {HOSTILE[0], HOSTILE[1]} <= set(page.text)
+
+
+def test_an_experiment_of_another_format_is_an_error_in_the_list(tmp_path, monkeypatch, undrawn):
+    monkeypatch.chdir(tmp_path)
+    folder = write_results(EXPERIMENTS / "old", name="old")
+    command.write(folder, folder / "report")
+    describe(folder, described(folder) | {"format": 1})
+    with pytest.raises(BenchmarkError, match=r"old/experiment\.json has format 1, expected 2"):
+        experiment_list.write(EXPERIMENTS)
+
+
+# Versions and processors
+
+
+def test_seeds_of_a_cell_that_were_run_on_different_machines_are_noted(tmp_path):
+    folder = write_results(tmp_path)
+    assert not any("Seeds of one cell" in note for table in built(folder).values() for note in table.notes)
+
+    def change(run):
+        second = run["seed"] == "1"
+        if run["variant"] == "itq" and second:
+            return {"versions": json.dumps({"python": "3.11.7", "torch": "2.14.0", "numpy": "2.4.0"})}  # the others have no numpy
+        if (run["variant"], run["bits"]) == ("bgan", "32") and second:
+            return {"processor": "B processor"}
+        return {"processor": "C processor"} if run["variant"] == "lsh" else {}  # all seeds alike
+
+    change_runs(folder, change)
+    found = built(folder)
+    start = "Seeds of one cell were run with different versions or on different processors: "
+    itq = "torch 2.13.0 and 2.14.0 (ITQ, 16 bits, Digits, Pixels; ITQ, 32 bits, Digits, Pixels)"
+    sentence = f"{start}{itq}; processors A processor and B processor (BGAN, 32 bits, Digits, Pixels)."
+    for name in ("map", "map-at-1000", "precision-at-k--digits--pixels", "costs", "conventions"):
+        assert [note for note in found[name].notes if note.startswith(start)] == [sentence], name
+    assert "torch 2.13.0 and 2.14.0" in latex.render(found["map"], [])
+
+
+def test_many_cells_of_different_machines_are_counted_and_missing_runs_are_not_compared(tmp_path):
+    broken = {("lsh", 16, 2): "failed", ("bgan", 16, 0): "missing", ("bgan", 16, 1): "missing"}
+    folder = write_results(tmp_path, broken=broken)
+    change_runs(folder, lambda run: {"processor": f"{run['seed']} processor"} if run["status"] == "done" else {})
+    (note,) = [note for note in built(folder)["map"].notes if "Seeds of one cell" in note]
+    assert note.endswith(
+        ": processors 0 processor and 1 processor (LSH, 16 bits, Digits, Pixels);"
+        " processors 0 processor, 1 processor and 2 processor (4 cells)."
+    )
 
 
 def test_partial_results_are_a_folder_of_their_own(tmp_path, monkeypatch, undrawn):

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from builders import write_csv, write_results
+from builders import describe, described, tuned, write_csv, write_results
 
 from errors import BenchmarkError
 from report import page, reported, results, spreadsheets, tables
@@ -17,21 +17,27 @@ METHODS = [
     ("bgan-released.vgg19.tuned-cifar10", "As released", 0.45, True),
     ("itq", "ITQ", 0.4, True),
 ]
+RELATIONS = {
+    "bgan.vgg19": {"base": "bgan"},
+    "bgan-released.vgg19.tuned-cifar10": tuned("bgan-released.vgg19", "cifar10"),
+}
 PAPER = {"encoder": "vgg19", "weights": "weights/vgg19.pth", "encoder_size": 224}  # what the paper's figures rest on
 
 
 def experiment(folder, *, keywords=PAPER, train=10_000, dataset="cifar10", bits=(12, 32, 64), preset="as-bgan", **options):
     """An experiment whose BGAN agrees with the paper's terms, but for what is changed."""
-    write_results(folder, methods=METHODS, grid=[CIFAR], bits=bits, map_of=lambda name, bits, seed: 0.5 + seed / 100, **options)
-    described = json.loads((folder / "experiment.json").read_text())
-    described["datasets"]["cifar10"]["sizes"] = {"query": 1000, "database": 59_000, "train": train}
-    for method in described["methods"]:
-        method["keywords"] = keywords if method["name"].startswith("bgan") else {"iterations": 50}
-    text = json.dumps(described).replace('"cifar10', f'"{dataset}')
-    (folder / "experiment.json").write_text(text)
+    rows = {name: {"keywords": keywords, **related} for name, related in RELATIONS.items()}
+    means = {"map_of": lambda name, bits, seed: 0.5 + seed / 100}
+    write_results(folder, methods=METHODS, rows=rows, grid=[CIFAR], bits=bits, **means, **options)
+    facts = described(folder)
+    facts["datasets"]["cifar10"]["sizes"] = {"query": 1000, "database": 59_000, "train": train}
+    renamed = json.loads(json.dumps(facts).replace('"cifar10', f'"{dataset}'))
+    for entry in renamed["datasets"].values():  # the data set has another name, and the same plugin
+        entry |= {"plugin": "cifar10", "base": "cifar10"}
     for name in ("metrics", "runs", "statistics", "comparisons"):
         path = folder / f"{name}.csv"
         path.write_text(path.read_text().replace("cifar10,", f"{dataset},").replace("as-bgan", preset))
+    describe(folder, renamed)
     return results.read(folder)
 
 

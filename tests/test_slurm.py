@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -42,10 +43,9 @@ def plugin():
 
 
 @pytest.fixture
-def submitted(tmp_path):
+def submitted(copy, tmp_path):
     """What a cluster that refuses every job is asked for, by a configuration: the arguments of each call of sbatch."""
-    copy = Copy(tmp_path / "bgan-bench")
-    copy.run("--until", "neighbours", config=None)
+    shutil.rmtree(copy.folder / "results")
     (tmp_path / "bin").mkdir()
     for name, text in PRETENDED.items():
         (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{text}\n")

@@ -12,8 +12,9 @@ from scipy.stats import false_discovery_control, ttest_ind, ttest_rel
 
 from errors import BenchmarkError
 from evaluation import statistics
+from harness.plan import Plan, Score
 
-PLAN = {
+CONFIG = {
     "datasets": ["digits"],
     "features": ["pixels"],
     "methods": ["itq", "pcah"],
@@ -21,6 +22,10 @@ PLAN = {
     "bits": [8],
     "seeds": [0, 1, 2],
 }
+
+
+def planned(**changes):
+    return Plan.load(CONFIG | changes)
 
 
 @given(st.integers(2, 60), st.integers(0, 1000))
@@ -86,16 +91,16 @@ def test_holm_lies_between_no_correction_and_bonferronis(p_values):
     assert all(q >= fdr - 1e-12 for q, fdr in zip(corrected, false_discovery_control(p_values), strict=True))
 
 
-def folders(root, values, query=None):
-    """{variant: average precision (S, Q)} as scored folders."""
-    found = {}
+def scored(root, values, query=None):
+    """{variant: average precision (S, Q)} as the scores of an experiment whose folder is `root`."""
+    found = []
     for variant, precision in values.items():
-        folder = root / variant
-        folder.mkdir()
+        score = Score(root, "digits", "pixels", variant)
+        score.folder.mkdir(parents=True)
         bits = 0 if variant.startswith("exact") else 8
         arrays = {f"{bits}bit/seed{seed}/ap": row for seed, row in enumerate(precision)}
-        np.savez(folder / "histograms.npz", query=np.arange(precision.shape[1]) if query is None else query.pop(), **arrays)
-        found["digits", "pixels", variant] = folder
+        np.savez(score.histograms, query=np.arange(precision.shape[1]) if query is None else query.pop(), **arrays)
+        found.append(score)
     return found
 
 
@@ -114,9 +119,8 @@ def level(mean, seeds, spread=0.0, queries=100):
     [(3, 0.002, "yes"), (3, 0.2, "no"), (2, 0.002, None)],  # spread seeds: a test over queries alone would say yes
 )
 def test_a_difference_is_significant_over_queries_and_seeds(tmp_path, seeds, spread, verdict):
-    statistics.write(
-        tmp_path, PLAN, folders(tmp_path, {"itq": level(0.5, seeds, spread), "pcah": level(0.45, 1), "exact-l2": level(0.6, 1)})
-    )
+    values = {"itq": level(0.5, seeds, spread), "pcah": level(0.45, 1), "exact-l2": level(0.6, 1)}
+    statistics.write(tmp_path, planned(), scored(tmp_path, values))
     described = {row["variant"]: row for row in rows_of(tmp_path / "statistics.csv")}
     assert [described[name]["seeds"] for name in ("itq", "pcah", "exact-l2")] == [str(seeds), "1", "1"]
     assert float(described["itq"]["low"]) < float(described["itq"]["map"]) < float(described["itq"]["high"])
@@ -133,13 +137,14 @@ def test_a_difference_is_significant_over_queries_and_seeds(tmp_path, seeds, spr
 
 
 def test_too_few_seeds_are_said(tmp_path):
-    statistics.write(tmp_path, PLAN | {"seeds": [0, 1]}, folders(tmp_path, {"itq": level(0.5, 2), "pcah": level(0.4, 1)}))
+    statistics.write(tmp_path, planned(seeds=[0, 1]), scored(tmp_path, {"itq": level(0.5, 2), "pcah": level(0.4, 1)}))
     assert [row["significant"] for row in rows_of(tmp_path / "comparisons.csv")] == ["too few seeds"]
 
 
 def test_one_file_of_codes_made_elsewhere_says_nothing_of_their_seeds(tmp_path):
-    plan = PLAN | {"methods": ["mine", "pcah"], "variants": {"methods": {"mine": {"of": "imported", "set": {"path": "mine.npy"}}}}}
-    statistics.write(tmp_path, plan, folders(tmp_path, {"mine": level(0.5, 1), "pcah": level(0.4, 1)}))
+    mine = {"of": "imported", "set": {"path": "mine.npy"}}
+    plan = planned(methods=["mine", "pcah"], variants={"methods": {"mine": mine}})
+    statistics.write(tmp_path, plan, scored(tmp_path, {"mine": level(0.5, 1), "pcah": level(0.4, 1)}))
     assert [row["significant"] for row in rows_of(tmp_path / "comparisons.csv")] == ["too few seeds"]
 
 
@@ -149,15 +154,15 @@ def test_an_interval_does_not_depend_on_what_else_is_run(tmp_path):
     for names in (["itq"], ["pcah", "itq"]):
         root = tmp_path / str(len(names))
         root.mkdir()
-        statistics.write(root, PLAN | {"methods": names}, folders(root, {name: values[name] for name in names}))
+        statistics.write(root, planned(methods=names), scored(root, {name: values[name] for name in names}))
         texts.append(next(row for row in rows_of(root / "statistics.csv") if row["variant"] == "itq"))
     assert [float(texts[0][end]) for end in ("low", "high")] == pytest.approx([float(texts[1][end]) for end in ("low", "high")], rel=1e-12)
 
 
 def test_files_that_do_not_fit_are_one_error(tmp_path):
-    found = folders(tmp_path, {"itq": level(0.5, 1), "pcah": level(0.4, 1)}, [np.arange(100), np.arange(1, 101)])
+    found = scored(tmp_path, {"itq": level(0.5, 1), "pcah": level(0.4, 1)}, [np.arange(100), np.arange(1, 101)])
     with pytest.raises(BenchmarkError, match="pcah was scored on other queries"):
-        statistics.write(tmp_path, PLAN, found)
-    (tmp_path / "itq/histograms.npz").write_bytes(b"PK")
+        statistics.write(tmp_path, planned(), found)
+    found[0].histograms.write_bytes(b"PK")
     with pytest.raises(BenchmarkError, match=r"itq/histograms.npz cannot be read .*: delete its folder"):
-        statistics.write(tmp_path, PLAN, found)
+        statistics.write(tmp_path, planned(), found)

@@ -132,7 +132,7 @@ def test_a_damaged_or_missing_array_is_said(tmp_path):
     array, description = described(tmp_path)
     array.write_bytes(b"whale")
     expected = (
-        r"a.npy was damaged since it was made \(its SHA-256 is .*, .*a.json says .*\): delete it and add its name to the same command"
+        r"a.npy was changed after it was written \(its SHA-256 is .*, .*a.json states .*\): delete it and rerun the command with .*a.npy"
     )
     for _ in range(2):
         with pytest.raises(BenchmarkError, match=expected):

@@ -2,21 +2,12 @@
 
 import numpy as np
 import pytest
-from builders import rows_of
+from builders import TINY, rows_of
 
 from evaluation import timing
 from evaluation.relevance import words
 
-TIMED = """
-methods: [itq, bgan-narrow]
-bits: [8, 12]
-seeds: [0]
-controls: [exact-cosine, exact-l2]
-timed: [12]
-variants:
-  methods:
-    bgan-narrow: {of: bgan, set: {epochs: 1, width: 0.03125}}
-"""
+TIMED = TINY.replace("[chance, pcah, itq, bgan-brief]", "[lsh, itq, bgan-brief]").replace("seeds: [0, 1]", "seeds: [0]\ntimed: [12]")
 
 
 @pytest.mark.parametrize("bits", [3, 8, 64, 200])
@@ -36,16 +27,19 @@ def test_times_are_taken_once_all_runs_are_done(copy):
     copy.write("timed.yaml", TIMED)
     copy.run(config="timed.yaml")
     taken = copy.folder / "results/timing.csv"
-    made = [path.stat().st_mtime for path in copy.folder.glob("results/**/bgan-narrow/**/*.np[yz]")]
-    assert len(made) >= 3, "codes of two lengths, and the scores"
+    made = [path.stat().st_mtime for path in copy.folder.glob("results/**/lsh/**/*.np[yz]")]
+    assert len(made) == 3, "new codes of two lengths, and their scores"
     assert max(made) < taken.stat().st_mtime
     rows = {row["variant"]: row for row in rows_of(taken)}
-    assert {name: row["bits"] for name, row in rows.items()} == {"itq": "12", "bgan-narrow": "12", "exact-cosine": "0", "exact-l2": "0"}
-    assert {name: row["bytes"] for name, row in rows.items()} == {"itq": "2", "bgan-narrow": "2", "exact-cosine": "768", "exact-l2": "768"}
-    assert rows["bgan-narrow"]["extract_microseconds"] == "0.0"  # it sees the pixels
+    hashing, controls = ("12", "2"), ("0", "768")
+    assert {name: (row["bits"], row["bytes"]) for name, row in rows.items()} == {
+        **dict.fromkeys(("lsh", "itq", "bgan-brief"), hashing),
+        **dict.fromkeys(("exact-cosine", "exact-l2"), controls),
+    }
+    assert rows["bgan-brief"]["extract_microseconds"] == "0.0"  # it sees the pixels
     assert float(rows["itq"]["extract_microseconds"]) == float(rows["exact-l2"]["extract_microseconds"]) > 0
     assert all(float(row["search_microseconds"]) > 0 for row in rows.values())
-    assert float(rows["bgan-narrow"]["fit_seconds"]) > float(rows["itq"]["fit_seconds"]) > 0
+    assert float(rows["bgan-brief"]["fit_seconds"]) > float(rows["itq"]["fit_seconds"]) > 0
     assert rows["exact-l2"]["fit_seconds"] == rows["exact-l2"]["encode_microseconds"] == ""
     shown = (copy.folder / "results/report/tables/efficiency.tex").read_text()
     assert "Exact cosine" in shown

@@ -97,7 +97,7 @@ def test_stale_results_are_refused_by_name(copy):
     """Snakemake forgets what made a file when .snakemake is gone; the tables do not."""
     run = copy.folder / "results/runs/digits/pixels/itq/8bit/seed0/run.json"
     run.write_text(run.read_text().replace('"iterations": 50', '"iterations": 51'))
-    done = copy.snakemake("collect", "--forcerun", "collect", "--no-hooks")
+    done = copy.snakemake("collect", "--forcerun", "collect")
     assert done.returncode != 0
     assert "itq/8bit/seed0 was made with other keywords than now: iterations was 51, now 50" in done.stdout + done.stderr
 
@@ -209,7 +209,7 @@ def test_codes_made_elsewhere_are_a_row(copy):
     np.save(copy.folder / "given/mine-12.npy", ~codes)
     assert ("encode", "mine") in copy.planned(config="own.yaml")
     np.save(copy.folder / "given/mine-12.npy", codes[:5])
-    failed = copy.snakemake("--no-hooks", config="own.yaml")
+    failed = copy.snakemake(config="own.yaml")
     assert failed.returncode
     assert "given/mine-12.npy has 5 rows, expected 1,797, one for each image of the data set in its order" in failed.stderr
 

@@ -1,0 +1,163 @@
+"""What planning costs: resolving a configuration, comparing finished results with their records, and Snakemake's dry run.
+
+    python -m benchmarks.planning                                # 5,000 runs planned, 2,000 finished ones compared
+    python -m benchmarks.planning --variants 5 --finished 80     # 400
+
+The grid is of runs of `chance`, in a copy of the project in a temporary folder. The finished results are synthetic: files of a few bytes
+with the records that jobs write. The dry run is compared with that of a Snakefile that has the same rules, inputs and outputs as literal
+texts, and no function in Python: what remains is the cost of Snakemake itself. Each figure is of a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import yaml
+
+import provenance
+import storage
+from benchmarks.harness import BITS, SEEDS, copied, grid, run
+from harness import records
+from harness.plan import Job, Plan, fields_of
+from harness.stale import State
+from plugins import ROOT
+
+LIMIT = 2  # times the dry run of literal rules
+REPEATS = 3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--variants", type=int, default=63, help=f"each has {len(BITS) * len(SEEDS)} runs")
+    parser.add_argument("--finished", type=int, default=2_000, help="about so many finished runs are compared")
+    parser.add_argument("--part", choices=("load", "check"), help="one figure, as this module starts it in the copy")
+    arguments = parser.parse_args()
+    if arguments.part:
+        {"load": load, "check": check}[arguments.part]()
+        return
+
+    with tempfile.TemporaryDirectory() as folder:
+        copy = copied(Path(folder))
+        storage.write_json(copy / "grid.json", grid(arguments.variants))
+        runs = arguments.variants * len(BITS) * len(SEEDS)
+        print(f"{provenance.processor()}; {runs:,} runs of chance, {arguments.variants} scoring jobs")
+        seconds, memory = part(copy, "load")
+        print(f"Plan.load: {seconds:.2f} s, peak {memory:,.0f} MiB")
+        compare_dry_runs(copy)
+
+        finished = max(1, arguments.finished // (len(BITS) * len(SEEDS)))
+        storage.write_json(copy / "grid.json", grid(finished))
+        seconds, memory = part(copy, "check")
+        print(f"State.check of {finished * len(BITS) * len(SEEDS):,} finished runs: {seconds:.2f} s, peak {memory:,.0f} MiB")
+
+
+def part(copy: Path, name: str) -> list[float]:
+    """The figures that a process in the copy prints."""
+    command = [sys.executable, "-m", "benchmarks.planning", "--part", name]
+    return json.loads(subprocess.run(command, cwd=copy, check=True, capture_output=True, text=True).stdout)
+
+
+def planned() -> Plan:
+    """The plan of grid.json, merged with the default configuration as Snakemake does."""
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text()) | yaml.safe_load((ROOT / "config/variants.yaml").read_text())
+    own = storage.read_json("grid.json")
+    methods = config["variants"]["methods"] | own["variants"]["methods"]
+    return Plan.load(config | own | {"variants": config["variants"] | {"methods": methods}}, ["grid.json"])
+
+
+def load() -> None:
+    started = time.perf_counter()
+    planned()
+    print(json.dumps([time.perf_counter() - started, provenance.peak_memory_mib()]))
+
+
+def check() -> None:
+    plan = planned()
+    finish(plan)
+    seconds = []
+    for _ in range(REPEATS):
+        state, started = State(plan), time.perf_counter()
+        state.check()
+        seconds.append(time.perf_counter() - started)
+    stale = [job for job in plan.jobs() if state.problem(job)]
+    if stale:
+        sys.exit(f"{stale[0]}: {state.problem(stale[0])}")
+    print(json.dumps([min(seconds), provenance.peak_memory_mib()]))
+
+
+def finish(plan: Plan) -> None:
+    """Write every output of a plan, with the record that its job would write."""
+    machine = provenance.record(codes_sha256="", split_sha256="")
+    for job in plan.jobs():
+        outputs, record = plan.outputs(job), plan.record(job)
+        for path in outputs:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(path.name)
+        digests = {path.name: storage.digest(path) for path in outputs[:-1]}
+        facts = {"sha256": next(iter(digests.values())) if job.rule in ("features", "neighbours") else digests}
+        if job.rule == "encode":
+            facts = {"codes_sha256": digests["codes.npz"]}
+        # Not storage.write_json, which waits for the disk.
+        made_of = State(plan).made_of(job)
+        record.write_text(json.dumps(machine | {"format": records.FORMAT, "made_of": made_of} | facts, indent=2))
+
+
+def compare_dry_runs(copy: Path) -> None:
+    """Print the seconds of a dry run with the project's Snakefile and with literal rules, and their ratio."""
+    own = ["snakemake", "--cores", "1", "--dry-run", "--quiet", "--configfile", "grid.json"]
+    run(copy, [*own, "--until", "dataset"])  # compiles the modules, and writes the plan
+    (path,) = (copy / "cache/plans").glob("*.json")
+    plan = Plan.read(path)
+    (copy / "literal.smk").write_text(literal_rules(plan), encoding="utf-8")
+    literal = ["snakemake", "--cores", "1", "--dry-run", "--quiet", "--snakefile", "literal.smk"]
+
+    ours = min(run(copy, own)[0] for _ in range(REPEATS))
+    least = min(run(copy, literal)[0] for _ in range(REPEATS))
+    print(f"dry run: {ours:.1f} s; with literal rules {least:.1f} s; ratio {ours / least:.2f}, at most {LIMIT}")
+
+
+def literal_rules(plan: Plan) -> str:
+    """The text of a Snakefile with the rules of the project's, each with its inputs and outputs as literal texts with wildcards."""
+    (dataset, features), (variant, *_) = plan.scores[0].key[:2], plan.methods
+    first, root = plan.runs[0], plan.root
+    wildcards = {
+        f"/{first.name}/": "/{dataset}/{features}/{variant}/{bits}bit/seed{seed}/",
+        f"/{dataset}/{features}/{variant}/": "/{dataset}/{features}/{variant}/",
+        f"/{dataset}/{features}/": "/{dataset}/{features}/",
+        f"datasets/{dataset}/": "datasets/{dataset}/",
+    }
+    keys = {
+        "dataset": (dataset,),
+        "features": (dataset, features),
+        "encode": fields_of(first).values(),
+        "score": (dataset, features, variant),
+    }
+    lines = ["rule all:", f'    input: "{root.as_posix()}/report/index.html"']
+    for rule in ("dataset", "features", "encode", "score", "collect", "report"):
+        job = Job(rule, tuple(keys.get(rule, ())))
+        # A scoring job reads all code lengths and seeds: these stay as they are.
+        known = wildcards if job.key else {}
+        known = dict(list(known.items())[1:]) if rule == "score" else known
+        lines += ["", "", f"rule {rule}:"]
+        for directive, paths in (("input", [file.path for file in plan.inputs(job)]), ("output", plan.outputs(job))):
+            texts = [_literal(path, known) for path in dict.fromkeys(paths)]
+            lines += [f"    {directive}:", *(f"        {text}," for text in texts)] if texts else []
+        lines.append('    shell: "true"')
+    return "\n".join(lines) + "\n"
+
+
+def _literal(path: Path, wildcards: dict[str, str]) -> str:
+    text = path.as_posix()
+    for values, names in wildcards.items():
+        text = text.replace(values, names)
+    return f"directory({json.dumps(text)})" if path.name in ("tables", "figures") else json.dumps(text)
+
+
+if __name__ == "__main__":
+    main()
