@@ -10,7 +10,7 @@ from pathlib import Path
 from errors import BenchmarkError, one_line
 
 ROOT = Path(__file__).resolve().parent
-GROUND = ("harness", "errors", "plugins", "preflight", "provenance", "gpus", "storage", "progress", "downloads", "networks", "codes")
+GROUND = ("errors", "plugins", "preflight", "provenance", "gpus", "storage", "progress", "downloads", "networks", "codes")
 FOLDERS = ("datasets", "features", "methods", "evaluation", "report", "tests", "benchmarks")  # of the project's own modules
 
 DECLARED = {  # attributes of a plugin's class that are read from its source: their types, and these in words

@@ -352,7 +352,8 @@ def difference(recorded: Mapping, expected: Mapping) -> str:
         For example ``methods/itq.py has changed`` or ``iterations was 50, now 49``; empty if the
         facts are equal. Expected keys come first, in their order.
     """
-    return _difference(_plain(recorded), _plain(expected), ())
+    phrase = _difference(_plain(recorded), _plain(expected), ())
+    return " ".join(phrase.split())  # a key may be the path of a user file
 
 
 def _plain(fact: object) -> object:

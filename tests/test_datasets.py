@@ -171,8 +171,7 @@ def test_duplicate_queries_are_counted():
 def few(tmp_path):
     """The source of a data set of one's own, in a copy of the project."""
     for name in GROUND:
-        if (ROOT / f"{name}.py").is_file():
-            shutil.copy(ROOT / f"{name}.py", tmp_path)
+        shutil.copy(ROOT / f"{name}.py", tmp_path)
     for folder in ("datasets", "harness"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     source = (ROOT / "datasets/digits.py").read_text().replace("class Digits", "class Few").replace("PER_CLASS = 30", "PER_CLASS = 5")
