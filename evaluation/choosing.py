@@ -10,6 +10,7 @@ from pathlib import Path
 
 import storage
 from errors import BenchmarkError
+from harness import records
 
 METRIC = "map"
 
@@ -35,7 +36,7 @@ def choose(results: Path, output: Path) -> None:
         For an experiment without trials, on test queries, with two features of a data set, with a missing run, or with other
         features, code lengths or seeds than those of methods that would stay.
     """
-    experiment = storage.read_json(results / "experiment.json")
+    experiment = records.read(results / "experiment.json")
     if not experiment["trials"]:
         raise BenchmarkError(f"{results}/experiment.json has no trials: run an experiment that has, as config/tuning.yaml")
     scores = _scores(results)
@@ -101,7 +102,7 @@ def _staying(before: dict | None, terms: dict, methods: dict, where: str) -> dic
         if staying and before[key] != value:
             raise BenchmarkError(
                 f"{where} has settings of {', '.join(staying)} chosen with {key} {before[key]}, these have {value}: try them alike, "
-                "or name another file with --output, and give it to snakemake as a --configfile"
+                "or name another folder with --output, and give its file to snakemake as a --configfile"
             )
     return staying
 

@@ -34,7 +34,8 @@ def write(folder: Path) -> None:
     page = environment.get_template("experiments.html.j2").render(rows=rows, style=style)
     with storage.new_file(folder / "index.html") as temporary:
         temporary.write_text(page.lstrip(), encoding="utf-8")
-    print(f"{folder / 'index.html'}: {len(rows)} experiments")
+    noun = "experiment" if len(rows) == 1 else "experiments"
+    print(f"{folder / 'index.html'}: {len(rows)} {noun}")
 
 
 def _row(folder: Path, report: Path) -> dict:

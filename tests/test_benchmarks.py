@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import features, scoring, training
+import storage
+from benchmarks import features, harness, planning, scoring, training
+from harness.plan import Job
+from harness.stale import State
 from methods.bgan import BGAN
 
 
@@ -69,3 +72,39 @@ def test_a_rate_says_the_device_that_it_was_taken_on(monkeypatch, capsys, tmp_pa
         monkeypatch.setattr(sys, "argv", ["features", "rate", "pixels", "--images", "4", "--side", "8", "--threads", "1"])
         features.main()
         assert capsys.readouterr().out.splitlines()[-1].endswith(f"/s on {place}")
+
+
+@pytest.fixture
+def plan(monkeypatch, tmp_path):
+    """The plan of 160 runs of chance, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    storage.write_json("grid.json", harness.grid(2))
+    return planning.planned()
+
+
+def test_synthetic_results_are_current_and_one_that_changes_is_not(plan):
+    assert len(plan.runs) == 160
+    planning.finish(plan)
+    state = State(plan)
+    state.check()
+    assert not state.reasons()
+    assert not any(state.problem(job) for job in plan.jobs())
+
+    record = storage.read_json(plan.runs[0].record)
+    storage.write_json(plan.runs[0].record, record | {"made_of": record["made_of"] | {"split": "another"}})
+    changed = State(plan)
+    changed.check()
+    assert len(changed.reasons()) == 1
+
+
+def test_literal_rules_have_the_files_of_the_plan(plan):
+    text = planning.literal_rules(plan)
+    rules = dict(part.split(":", 1) for part in text.split("\nrule ")[1:])
+    assert set(rules) == {job.rule for job in plan.jobs()}
+    for rule in ("collect", "report"):
+        for file in (*plan.inputs(Job(rule)), *plan.outputs(Job(rule))):
+            assert f'"{getattr(file, "path", file)}"' in rules[rule]
+    assert '"cache/features/{dataset}/{features}/features.npy"' in rules["encode"]
+    assert '"results/runs/{dataset}/{features}/{variant}/{bits}bit/seed{seed}/codes.npz"' in rules["encode"]
+    assert rules["score"].count("codes.npz") == 80
+    assert not any(word in text for word in ("lambda", "def ", "import ", "expand"))

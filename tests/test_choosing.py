@@ -10,6 +10,7 @@ import yaml
 from errors import BenchmarkError
 from evaluation import collecting
 from evaluation.choosing import choose
+from harness import records
 from harness.plan import Plan
 from plugins import ROOT
 
@@ -67,7 +68,8 @@ def test_every_row_of_the_shipped_tuning_has_the_same_number_of_trials():
 def results(folder, maps, dataset="digits-validation", failed=()):
     """What `collect` writes of an experiment with trials; maps: {variant: [mAP of 12 bits, of 24 bits]}."""
     plan = Plan.load(loaded(methods=["bgan", "bgan-n"], datasets=[dataset]))
-    facts = {"commit": "ab" * 20, "date": "2026-01-02T03:04:05+00:00", "bits": [12, 24], "seeds": [100], "trials": TRIALS}
+    facts = {"format": records.FORMAT, "commit": "ab" * 20, "date": "2026-01-02T03:04:05+00:00"}
+    facts |= {"bits": [12, 24], "seeds": [100], "trials": TRIALS}
     facts["methods"] = [collecting._method(method) for method in plan.methods.values()]
     facts["datasets"] = {name: collecting._dataset(variant) for name, variant in plan.datasets.items()}
     folder.mkdir()
@@ -175,6 +177,15 @@ def test_settings_chosen_on_other_terms_are_not_mixed(tmp_path):
 def test_test_queries_choose_nothing(tmp_path):
     with pytest.raises(BenchmarkError, match="digits: parameters are chosen on digits-validation only, never on test queries"):
         chosen(tmp_path, dataset="digits")
+
+
+def test_an_experiment_of_another_format_chooses_nothing(tmp_path):
+    folder = results(tmp_path / "results", MAPS)
+    experiment = json.loads((folder / "experiment.json").read_text())
+    (folder / "experiment.json").write_text(json.dumps(experiment | {"format": 1}))
+    with pytest.raises(BenchmarkError, match=r"experiment\.json has format 1, expected 2"):
+        choose(folder, tmp_path / "tuned")
+    assert not (tmp_path / "tuned").exists()
 
 
 def test_two_choices_for_one_data_set_are_refused(tmp_path):
