@@ -62,10 +62,7 @@ def inputs(rule):
     def of_job(wildcards):
         values = [int(value) if name in ("bits", "seed") else value for name, value in wildcards.items()]
         job = Job(rule, tuple(values))
-        files = [
-            str(file.path) if file.decides and state.problem(file.producer) else ancient(str(file.path))
-            for file in plan.inputs(job)
-        ]
+        files = [str(file.path) if file.decides and state.problem(file.producer) else ancient(str(file.path)) for file in plan.inputs(job)]
         return [*files, STAMP if state.problem(job) else ancient(STAMP)]
 
     return of_job
@@ -207,8 +204,7 @@ rule score:
         "environment.yaml"
     params:
         root=str(plan.root),
-        runs=lambda w: [f"{run.bits}:{run.seed}" for run in plan.runs_of(plan.score(Place(w.dataset, w.features), w.variant))]
-        or ["0:0"],
+        runs=lambda w: [f"{run.bits}:{run.seed}" for run in plan.runs_of(plan.score(Place(w.dataset, w.features), w.variant))] or ["0:0"],
     shell:
         "python -m evaluation score {wildcards.dataset} {wildcards.features} {wildcards.variant} --runs {params.runs}"
         " --root {params.root:q} --threads {threads} > {log:q} 2>&1"
