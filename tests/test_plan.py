@@ -192,6 +192,7 @@ class TestErrors:
         for stage in plugins.WORK:
             shutil.copytree(ROOT / stage, tmp_path / stage)
         monkeypatch.setattr(plugins, "ROOT", tmp_path)
+        monkeypatch.chdir(tmp_path)  # away from results of the checkout
         return tmp_path
 
     def test_a_sample_of_the_training_images_has_no_neighbour_lists(self, project):
