@@ -35,7 +35,6 @@ except (WorkflowError, errors.BenchmarkError) as error:
 
 os.environ |= job_environment(plan.data, workflow.cores)
 
-ROOT = str(plan.root)
 PLACE = Place("{dataset}", "{features}")
 RUN = Run("{dataset}", "{features}", "{variant}", "{bits}", "{seed}")
 SCORE = Score(plan.root, "{dataset}", "{features}", "{variant}")
@@ -204,10 +203,11 @@ rule score:
     conda:
         "environment.yaml"
     params:
+        root=f"--root {plan.root}",
         runs=lambda w: [f"{run.bits}:{run.seed}" for run in plan.runs_of(plan.score(Place(w.dataset, w.features), w.variant))] or ["0:0"],
     shell:
         "python -m evaluation score {wildcards.dataset} {wildcards.features} {wildcards.variant} --runs {params.runs}"
-        " --root {ROOT:q} --threads {threads} > {log:q} 2>&1"
+        " {params.root} --threads {threads} > {log:q} 2>&1"
 
 
 rule collect:
@@ -274,8 +274,10 @@ rule report:
     conda:
         "environment.yaml"
     threads: workflow.cores
+    params:
+        root=f"--results {plan.root}",
     shell:
-        "python -m report --results {ROOT:q} --threads {threads} > {log:q} 2>&1"
+        "python -m report {params.root} --threads {threads} > {log:q} 2>&1"
 
 
 # The list of all experiments but the default one: it is rewritten whenever one of them is reported.
@@ -300,6 +302,7 @@ rule partial:
         "environment.yaml"
     params:
         plan=PLAN,
+        root=f"--results {plan.partial_root}",
     shell:
         "(python -m evaluation partial --running --plan {params.plan:q}"
-        " && python -m report --partial --results {plan.partial_root:q}) > {log:q} 2>&1"
+        " && python -m report --partial {params.root}) > {log:q} 2>&1"
