@@ -304,5 +304,4 @@ rule partial:
         plan=PLAN,
         root=f"--results {plan.partial_root}",
     shell:
-        "(python -m evaluation partial --running --plan {params.plan:q}"
-        " && python -m report --partial {params.root}) > {log:q} 2>&1"
+        "(python -m evaluation partial --running --plan {params.plan:q}" " && python -m report --partial {params.root}) > {log:q} 2>&1"
