@@ -9,10 +9,8 @@ from snakemake.utils import min_version, validate
 min_version("9.27")
 sys.path.insert(0, workflow.basedir)
 
-import errors
-import preflight
-import provenance
-import storage
+from experiments import preflight
+from harness import errors, provenance, storage
 from harness.plan import Job, Place, Plan, Run, Score, check_citations
 from harness.stale import State
 from harness.user_data import job_environment

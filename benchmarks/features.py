@@ -22,12 +22,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import networks
-import plugins
-import provenance
-import storage
 from features.__main__ import write_features
 from features._base import BLOCK, Extractor
+from harness import imagenet, plugins, provenance, storage
 from harness.user_data import CACHE
 
 EXTRACTORS = [name for name in plugins.names("features") if name != "file"]
@@ -69,7 +66,7 @@ def built(name: str, folder: Path, threads: int) -> tuple[Extractor, plugins.Com
     keywords = {}
     if "weights" in part.keywords:
         file = folder / f"{name}.pth"
-        torch.save(networks.NETWORKS[part.literals["network"]]().state_dict(), file)
+        torch.save(imagenet.NETWORKS[part.literals["network"]]().state_dict(), file)
         keywords = {"weights": file.name, "sha256": storage.digest(file)}
     extractor = getattr(importlib.import_module(f"features.{name}"), part.class_name)(**keywords)
     extractor.threads = threads

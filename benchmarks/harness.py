@@ -19,11 +19,10 @@ import tempfile
 import time
 from pathlib import Path
 
-import provenance
-import storage
+from harness import provenance, storage
 from harness.plan import EXPERIMENTS, Score
+from harness.plugins import ROOT
 from harness.user_data import CACHE
-from plugins import ROOT
 
 BITS, SEEDS = list(range(8, 72, 8)), list(range(10))
 LIMIT = 75  # seconds of the dry run, scheduling, scoring jobs' start-up and collecting, for 2,000 runs on 2 cores

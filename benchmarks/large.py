@@ -22,11 +22,9 @@ from pathlib import Path
 
 import numpy as np
 
-import provenance
-import storage
-from harness import records
+from harness import provenance, records, storage
 from harness.plan import RESULTS, Place, Run, Score
-from plugins import ROOT
+from harness.plugins import ROOT
 
 QUERIES, CLASSES, DIMENSIONS, BLOCK = 1000, 100, 128, 50_000
 PLACE = Place("synthetic", "given")

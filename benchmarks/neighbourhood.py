@@ -18,8 +18,8 @@ import time
 
 import numpy as np
 
-import provenance
 from features._neighbours import nearest
+from harness import provenance
 from methods._neighbourhood import similar_pairs
 
 K1, K2 = 20, 30

@@ -20,13 +20,11 @@ from pathlib import Path
 
 import yaml
 
-import provenance
-import storage
 from benchmarks.harness import BITS, SEEDS, copied, grid, run
-from harness import records
+from harness import provenance, records, storage
 from harness.plan import Job, Plan, fields_of
+from harness.plugins import ROOT
 from harness.stale import State
-from plugins import ROOT
 
 LIMIT = 2  # times the dry run of literal rules
 REPEATS = 3

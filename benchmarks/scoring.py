@@ -22,11 +22,11 @@ from pathlib import Path
 import numba
 import numpy as np
 
-import provenance
 from evaluation import metrics
 from evaluation.histograms import THREADS, hamming
 from evaluation.lanes import popcount
 from evaluation.relevance import Relevance, parts, words
+from harness import provenance
 from harness.plan import Place
 
 PRECISION = [("precision@k", k) for k in (1, 10, 50, 100, 500, 1000, 5000)]

@@ -23,9 +23,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-import networks
-import provenance
-import storage
+from harness import imagenet, provenance, storage
 from harness.user_data import DATA_VARIABLE
 from methods._nets import PRETRAINED
 from methods.bgan import BGAN
@@ -105,7 +103,7 @@ def random_weights(encoder: str) -> dict[str, str]:
     """Keywords that name a file of random weights below the data folder, written once."""
     path = Path(os.environ[DATA_VARIABLE], f"{encoder}.pth")
     if not path.is_file():
-        torch.save(networks.NETWORKS[encoder]().state_dict(), path)
+        torch.save(imagenet.NETWORKS[encoder]().state_dict(), path)
     return {"weights": path.name, "sha256": storage.digest(path)}
 
 
@@ -132,7 +130,7 @@ def matrix_peak(place: str) -> float:
 def flops(name: str, size: int) -> int:
     """Floating-point operations of an encoder's products for one image, forward and backward."""
     with torch.device("meta"):
-        network, image = networks.NETWORKS[name](), torch.empty(1, 3, size, size)
+        network, image = imagenet.NETWORKS[name](), torch.empty(1, 3, size, size)
         with FlopCounterMode(display=False) as counter:
             network.penultimate(image).sum().backward()
     return counter.get_total_flops()

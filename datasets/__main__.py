@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-import storage
 from datasets import _base, _runtime
-from errors import BenchmarkError, one_line, raised_by
-from harness import records
+from harness import records, storage
+from harness.errors import BenchmarkError, one_line, raised_by
 from harness.plan import Place
 from harness.user_data import CACHE, data_folder
 from harness.variants import Variant, variant_of_text

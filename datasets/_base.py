@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets._images import ImageFiles
-from errors import BenchmarkError
+from harness.errors import BenchmarkError
 
 PUBLISHED, OURS = "published", "ours"
 VALIDATION_QUERIES = 1000

@@ -10,7 +10,7 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from errors import BenchmarkError
+from harness.errors import BenchmarkError
 
 MAX_BYTES = 1 << 28  # of one file: a few bytes of a zip can unfold to gigabytes
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from datasets._base import PUBLISHED, Collection
 from datasets._files import Folder
-from downloads import Published, fetch
-from errors import BenchmarkError
-from storage import digest
+from harness.downloads import Published, fetch
+from harness.errors import BenchmarkError
+from harness.storage import digest
 
 TRAINING, TEST, SIDE = 60_000, 10_000, 28
 CONTENTS = {  # magic number and shape of each file

@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image
 
 from datasets._files import Files
-from errors import BenchmarkError
-from progress import Progress
+from harness.errors import BenchmarkError
+from harness.progress import Progress
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 MAX_PIXELS = 50_000_000  # of one image: a small file can unfold to gigabytes

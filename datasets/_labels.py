@@ -10,7 +10,7 @@ import numpy as np
 
 from datasets._files import Files
 from datasets._images import NAMED
-from errors import BenchmarkError
+from harness.errors import BenchmarkError
 
 LINE = 16  # bytes that no line of one number has: as objects, those of a longer file could fill the memory
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from datasets._base import OURS, PUBLISHED, Collection, Dataset, draw_per_class, known_protocol, others, shuffled
 from datasets._files import Folder
-from downloads import Published, fetch
-from errors import BenchmarkError
-from storage import digest
+from harness.downloads import Published, fetch
+from harness.errors import BenchmarkError
+from harness.storage import digest
 
 FOLDER = "cifar-10-batches-py"
 ARCHIVE = "cifar-10-python.tar.gz"

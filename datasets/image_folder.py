@@ -7,7 +7,7 @@ import numpy as np
 from datasets._base import OURS, Collection, Dataset, draw_per_class, others, shuffled
 from datasets._files import Folder
 from datasets._images import ImageFiles
-from errors import BenchmarkError
+from harness.errors import BenchmarkError
 
 
 class ImageFolder(Dataset):

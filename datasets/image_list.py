@@ -8,7 +8,7 @@ from datasets._base import OURS, Collection, Dataset
 from datasets._files import Folder
 from datasets._images import ImageFiles
 from datasets._labels import missing_images, read_lists
-from errors import BenchmarkError
+from harness.errors import BenchmarkError
 
 
 class ImageList(Dataset):

@@ -8,7 +8,7 @@ from datasets._base import OURS, PUBLISHED, Collection, Dataset, known_protocol,
 from datasets._files import Files, Folder, need, open_files
 from datasets._images import ImageFiles
 from datasets._labels import LINE, missing_images
-from errors import BenchmarkError
+from harness.errors import BenchmarkError
 
 FOLDER = "mirflickr25k"
 SITE = "https://press.liacs.nl/mirflickr/mirdownload.html"

@@ -8,7 +8,7 @@ from datasets._base import OURS, PUBLISHED, Collection, Dataset, known_protocol,
 from datasets._files import Files, Folder, need, open_files
 from datasets._images import ImageFiles
 from datasets._labels import missing_images, read_flags, read_lists
-from errors import BenchmarkError
+from harness.errors import BenchmarkError
 
 FOLDER = "nuswide"
 SITE = "https://lms.comp.nus.edu.sg/wp-content/uploads/2019/research/nuswide/NUS-WIDE.html"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from errors import BenchmarkError
+from harness.errors import BenchmarkError
 
 if TYPE_CHECKING:
     import numpy as np

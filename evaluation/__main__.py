@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from errors import BenchmarkError, one_line
+from harness.errors import BenchmarkError, one_line
 from harness.plan import RESULTS, TUNED, Plan, Score
 
 

@@ -8,9 +8,8 @@ import math
 from collections import defaultdict
 from pathlib import Path
 
-import storage
-from errors import BenchmarkError
-from harness import records
+from harness import records, storage
+from harness.errors import BenchmarkError
 
 METRIC = "map"
 

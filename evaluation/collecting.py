@@ -10,10 +10,9 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 
-import storage
-from errors import BenchmarkError
 from evaluation import METRIC_VERSION, scoring, statistics
-from harness import records
+from harness import records, storage
+from harness.errors import BenchmarkError
 from harness.plan import (
     COLLECTED_TABLES,
     Job,

@@ -9,8 +9,8 @@ from typing import TypeVar
 import numba
 import numpy as np
 
-from errors import BenchmarkError
 from evaluation.relevance import QUERIES, THREADS, Relevance, parts
+from harness.errors import BenchmarkError
 
 BLOCK = 128  # database rows compared at a time: in float64 they fit the second-level cache
 DISTANCES = 2**24  # that a thread holds at a time, where one query does not have more: 128 MiB

@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-import provenance
-from errors import BenchmarkError
 from evaluation.planes import ADDED, KEPT, WORDS, count, flips_of, planes_of
 from evaluation.relevance import THREADS, Relevance, shares, words
+from harness import provenance
+from harness.errors import BenchmarkError
 
 GPU_WORK = 2**35  # comparisons of words from which on a GPU, where there is one, is worth the seconds that importing torch takes
 

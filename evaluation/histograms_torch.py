@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from errors import BenchmarkError
 from evaluation.relevance import Relevance, parts
+from harness.errors import BenchmarkError
 
 PAIRS = 2**24  # pairs of codes that are counted at a time: with what it takes to find a counter, about 40 bytes each bound the memory
 EXACT = 2048  # up to which float16 holds every integer, and twice as far every even one

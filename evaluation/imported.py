@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-import codes
 import evaluation
-import storage
-from errors import BenchmarkError
 from evaluation.metrics import parse
+from harness import imported_codes, storage
+from harness.errors import BenchmarkError
 from harness.plan import Place
 
 METRICS = ("map", "map_worst", "map_best", "map@1000[found]", "map@5000[found]", "precision@1", "precision@10", "precision@100")
@@ -29,7 +28,7 @@ def score(dataset: str, files: list[Path], bits: int | None = None, metrics: lis
     labels = np.load(storage.unchanged(place.labels, place.dataset_record), allow_pickle=False)
     with np.load(storage.unchanged(place.split, place.dataset_record), allow_pickle=False) as split:
         query, database = split["query"], split["database"]
-    found, _ = codes.of_images(files, len(labels), query, database, bits)
+    found, _ = imported_codes.of_images(files, len(labels), query, database, bits)
     chosen = metrics or [name for name in METRICS if (parse(name)[1] or 1) <= len(database)]
     chosen = list(dict.fromkeys([*chosen, LEFT_OUT]))
     return evaluation.score(found[query], found[database], labels[query], labels[database], chosen)

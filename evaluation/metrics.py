@@ -16,8 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numba
 import numpy as np
 
-from errors import BenchmarkError
 from evaluation.relevance import THREADS, shares
+from harness.errors import BenchmarkError
 
 BALL = 3  # distances 0, 1 and 2: the ball of radius 2
 SHARED = 2**16  # buckets of all queries below which threads wait for each other longer than they compute

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 import numba
 import numpy as np
 
-from errors import BenchmarkError
 from evaluation.histograms import hamming
 from evaluation.lanes import popcount
 from evaluation.relevance import THREADS, Relevance, parts, words
+from harness.errors import BenchmarkError
 
 BLOCK = 2048  # database items whose distances are kept at a time: they stay in the first-level cache
 

@@ -18,11 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-import plugins
-import storage
-from errors import BenchmarkError
 from evaluation import METRIC_VERSION, statistics
-from harness import identity, records
+from harness import identity, plugins, records, storage
+from harness.errors import BenchmarkError
 from harness.plan import Run, Score
 
 PUBLISHED = Path("results/published")

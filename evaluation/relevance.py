@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numba
 import numpy as np
 
-from errors import BenchmarkError
+from harness.errors import BenchmarkError
 
 THREADS = numba.config.NUMBA_NUM_THREADS  # all cores, or the environment variable of that name
 QUERIES = 64  # queries that a thread takes at a time

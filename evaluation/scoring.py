@@ -13,15 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-import storage
-from errors import BenchmarkError, one_line
 from evaluation import METRIC_VERSION, metrics
 from evaluation.controls import each_query
 from evaluation.histograms import hamming_shared, items_and_relevant
 from evaluation.inspection import chosen, inspect
 from evaluation.presets import PRESETS, replay, undefined
 from evaluation.relevance import Relevance
-from harness import records
+from harness import records, storage
+from harness.errors import BenchmarkError, one_line
 from harness.plan import Run, Score
 from harness.variants import CONTROLS
 

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-import storage
-from errors import BenchmarkError, one_line
+from harness import storage
+from harness.errors import BenchmarkError, one_line
 from harness.plan import Plan, Score
 from harness.variants import CONTROLS
 

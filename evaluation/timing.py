@@ -14,15 +14,13 @@ from pathlib import Path
 import numba
 import numpy as np
 
-import provenance
-import storage
-from errors import BenchmarkError
 from evaluation.lanes import popcount
 from evaluation.relevance import words
-from harness import records
+from harness import provenance, records, storage
+from harness.errors import BenchmarkError
 from harness.plan import Job, Place, Plan, Run, fields_of
+from harness.progress import Progress
 from harness.stale import State
-from progress import Progress
 
 COLUMNS = ("dataset", "features", "variant", "bits", "seed", "fit_seconds", "encode_microseconds", "extract_microseconds",
            "search_microseconds", "bytes", "database", "device", "processor", "date")  # fmt: skip

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from errors import BenchmarkError, one_line
+from harness.errors import BenchmarkError, one_line
 
 
 def main() -> None:

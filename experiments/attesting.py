@@ -19,16 +19,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import plugins
-import provenance
-import storage
-from errors import BenchmarkError, one_line
 from evaluation import publishing
-from harness import identity, records
+from harness import identity, plugins, provenance, records, storage
+from harness.errors import BenchmarkError, one_line
 from harness.plan import RESULTS, Run
+from harness.progress import duration
 from harness.user_data import data_folder, job_environment
 from harness.variants import Variant, variant_of_text
-from progress import duration
 
 RECORDS = "*/*/*/*bit/seed*/run.json"  # below the folder of all runs
 

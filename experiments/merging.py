@@ -7,11 +7,10 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
-import storage
-from errors import BenchmarkError, one_line
 from evaluation import publishing
 from experiments.attesting import RECORDS
-from harness import identity, records
+from harness import identity, records, storage
+from harness.errors import BenchmarkError, one_line
 from harness.plan import RESULTS, Run, fields_of
 
 

@@ -16,17 +16,15 @@ from pathlib import Path
 
 import numpy as np
 
-import gpus
-import storage
-from errors import BenchmarkError, one_line, raised_by
 from features import _base, _runtime
 from features._neighbours import nearest
-from harness import records
+from harness import gpus, records, storage
+from harness.errors import BenchmarkError, one_line, raised_by
 from harness.plan import Place
+from harness.plugins import Component
+from harness.progress import Progress
 from harness.user_data import CACHE, data_folder
 from harness.variants import METRICS, Variant, variant_of_text
-from plugins import Component
-from progress import Progress
 
 TIMING_IMAGES = 256  # images whose features `time` computes
 CHECKPOINT_SECONDS = 1.0  # of work that a killed job loses at most

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from errors import BenchmarkError
+from harness.errors import BenchmarkError
 
 BLOCK = 64  # images at a time
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from progress import Progress
+from harness.progress import Progress
 
 LENGTH = 64  # neighbours kept for each image, itself first
 SPARE = 32  # more candidates than needed, so that rounding in float32 seldom matters

@@ -8,19 +8,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import networks
-from errors import BenchmarkError
 from features._base import Extractor
 from features._batches import device, in_batches, resized
+from harness import imagenet
+from harness.errors import BenchmarkError
+from harness.provenance import device_name
 from harness.user_data import CACHE
-from provenance import device_name
 
 
 class NetworkExtractor(Extractor):
     """Images are resized to resize x resize pixels, bilinear and antialiased, whatever their aspect; of these the central crop x crop
     are kept; RGB in 0..1 minus (0.485, 0.456, 0.406), divided by (0.229, 0.224, 0.225).
 
-    network: a name of networks.NETWORKS; weights: the file below the data folder, downloaded if it is the official one and not there;
+    network: a name of imagenet.NETWORKS; weights: the file below the data folder, downloaded if it is the official one and not there;
     sha256: digest of a file that is not the official one.
     """
 
@@ -30,16 +30,16 @@ class NetworkExtractor(Extractor):
         self.weights, self.sha256, self.resize, self.crop = weights, sha256, resize, crop
 
     def check(self, data):
-        networks.checked_file(*self._file(data))
+        imagenet.checked_file(*self._file(data))
 
     def open(self, data, n):
         if not 0 < self.crop <= self.resize:
             raise BenchmarkError(f"crop is {self.crop}, expected 1 to {self.resize}, the value of resize")
-        loaded, digest = networks.load(*self._file(data))
+        loaded, digest = imagenet.load(*self._file(data))
         self._device = device()
         self._network = loaded.to(self._device)
         self._mean, self._deviation = (
-            torch.tensor(values, device=self._device).view(3, 1, 1) for values in (networks.MEAN, networks.DEVIATION)
+            torch.tensor(values, device=self._device).view(3, 1, 1) for values in (imagenet.MEAN, imagenet.DEVIATION)
         )
         self.facts_ = {
             "weights_sha256": digest,
@@ -48,8 +48,8 @@ class NetworkExtractor(Extractor):
                 "interpolation": "bilinear, antialiased",
                 "crop": [self.crop, self.crop],
                 "channels": "RGB in 0..1",
-                "mean": networks.MEAN,
-                "deviation": networks.DEVIATION,
+                "mean": imagenet.MEAN,
+                "deviation": imagenet.DEVIATION,
             },
             "device": device_name(str(self._device)),
         }

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from errors import BenchmarkError, one_line
 from features._base import Extractor
-from storage import digest
+from harness.errors import BenchmarkError, one_line
+from harness.storage import digest
 
 NAMED = 5  # images without a row that an error lists; it counts them all
 

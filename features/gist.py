@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from errors import BenchmarkError
 from features._base import Extractor
 from features._batches import device, in_batches, resized
-from provenance import device_name
+from harness.errors import BenchmarkError
+from harness.provenance import device_name
 
 SCALES, ORIENTATIONS, PARTS = 4, 8, 4  # d = 4 x 8 x 4 x 4 = 512
 CYCLES = 4  # an image, the cut-off of the prefilter

@@ -13,14 +13,14 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-import plugins
-from errors import BenchmarkError
+from harness import plugins
+from harness.errors import BenchmarkError
 
 # Increase this with every change of the walk: digests of different walks are not comparable.
 WALK_VERSION = 1
 
-# Top-level modules of the core. A name stays here after its module has moved or gone, so that the
-# digest of an older text remains what it was.
+# The core, and the top-level modules that it consisted of before. A name stays here after its
+# module has moved or gone, so that the digest of an older text remains what it was.
 CORE = frozenset(
     {
         *("harness", "errors", "plugins", "experiments", "preflight", "provenance", "gpus"),
@@ -28,8 +28,8 @@ CORE = frozenset(
     }
 )
 
-# Core modules that decide results: they are sources of whatever imports them.
-DECISIVE_MODULES = ("networks", "codes")
+# Modules of the core that decide results: they are sources of whatever imports them.
+DECISIVE_MODULES = ("harness.imagenet", "harness.imported_codes")
 
 # Fields of syntax nodes that no result depends on, or that differ between versions of Python.
 IGNORED_FIELDS = ("annotation", "returns", "type_comment", "kind", "ctx", "type_params")
@@ -275,8 +275,9 @@ def sources(stage: str, name: str) -> list[Path]:
 
     These are its own file and what it imports, directly or not, from its stage, from
     `DECISIVE_MODULES` and from the user's modules beside the stages. ``_runtime.py`` of the stage
-    is always one of them, and ``codes.py`` for a method that consumes ``codes``. Other core
-    modules store, describe and show progress: a change there must not cost a week of training.
+    is always one of them, and ``harness/imported_codes.py`` for a method that consumes ``codes``.
+    Other core modules store, describe and show progress: a change there must not cost a week of
+    training.
 
     Parameters
     ----------
@@ -310,19 +311,21 @@ def _implied_sources(stage: str, name: str) -> list[Path]:
     files = [runtime] if runtime.is_file() else []
     if stage == "methods" and name in plugins.names(stage):
         consumed = plugins.component(stage, name).consumes
-        files += [plugins.ROOT / "codes.py"] if "codes" in consumed else []
+        files += [plugins.ROOT / "harness/imported_codes.py"] if "codes" in consumed else []
     return files
 
 
 def _imported_files(path: Path, stage: str) -> list[Path]:
     """Files that decide the results of a stage, among those that the imports of a file run."""
-    from_core = Path(_name(path).partition("/")[0]).stem in CORE
-    followed = set() if from_core else {stage, *DECISIVE_MODULES}
-    excluded = {"", *CORE, *plugins.FOLDERS} - followed
+    if _in_core(_name(path).partition("/")[0]):
+        return []  # of the core, only the imported module itself decides
+    excluded = {"", *CORE, *plugins.PACKAGES} - {stage}
 
     files = []
     for module in plugins.imported_modules(path):
         parts = module.split(".")
+        if module in DECISIVE_MODULES:
+            files.append(plugins.ROOT.joinpath(*parts).with_suffix(".py"))
         if parts[0] in excluded:
             continue
         # Every import from a stage runs the stage's __init__, but few need it.

@@ -17,9 +17,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-import plugins
-import storage
-from errors import BenchmarkError
+from harness import plugins, storage
+from harness.errors import BenchmarkError
 from harness.user_data import CACHE
 from harness.variants import CONTROLS, STAGES, WEIGHTS, Catalogue, Variant, did_you_mean
 

@@ -12,11 +12,8 @@ import hashlib
 import json
 from pathlib import Path
 
-import plugins
-import provenance
-import storage
-from errors import BenchmarkError
-from harness import identity
+from harness import identity, plugins, provenance, storage
+from harness.errors import BenchmarkError
 from harness.plan import Place, Plan, Run, fields_of
 from harness.user_data import content_digests, read_paths
 from harness.variants import Variant

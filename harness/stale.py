@@ -14,9 +14,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import storage
-from errors import BenchmarkError, one_line
-from harness import identity, records
+from harness import identity, records, storage
+from harness.errors import BenchmarkError, one_line
 from harness.plan import Job, Place, Plan, Run
 from harness.user_data import data_folder
 from harness.variants import STAGES

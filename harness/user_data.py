@@ -14,9 +14,8 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import plugins
-import storage
-from errors import BenchmarkError
+from harness import plugins, storage
+from harness.errors import BenchmarkError
 from harness.variants import USER_FILES, Variant
 
 DATA_VARIABLE = "BGAN_BENCH_DATA"

@@ -11,8 +11,8 @@ import math
 import re
 from dataclasses import dataclass, replace
 
-import plugins
-from errors import BenchmarkError
+from harness import plugins
+from harness.errors import BenchmarkError
 
 STAGES = ("datasets", "features", "methods")
 USER_FILES = ("path", "database_path", "names", "images")  # parameters that name a user file

@@ -19,17 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
-import gpus
-import provenance
-import storage
-from errors import BenchmarkError, one_line, raised_by
-from harness import records
+from harness import gpus, provenance, records, storage
+from harness.errors import BenchmarkError, one_line, raised_by
 from harness.identity import sources
 from harness.plan import Run
+from harness.plugins import Component, imported_modules
 from harness.user_data import CACHE, data_folder, user_file
 from harness.variants import Variant, variant_of_text
 from methods import _runtime
-from plugins import Component, imported_modules
 
 MEMORY_PARAMS = ("batch", "image_size", "width", "encoder_size")  # parameters that memory grows with
 
@@ -122,7 +119,7 @@ def learn(hasher, part: Component, run: Run) -> tuple[np.ndarray, slice | np.nda
     coded = slice(None)
     opened = {name: partial(_opened, storage.unchanged(*arrays[name])) for name in part.consumes if name != "codes"}
     if "codes" in part.consumes:
-        import codes as imported  # here, since other methods need no reader of archives
+        from harness import imported_codes as imported  # here, since other methods need no reader of archives
 
         named = [path for path in (hasher.path, hasher.database_path) if path]
         paths = [user_file(path, bits, run.seed, data_folder()) for path in named]

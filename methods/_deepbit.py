@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from harness.progress import Progress
 from methods._base import Hasher
 from methods._training import check_choices, check_finite, initialised_by, stream_seed
-from progress import Progress
 
 CHOICES = {"threshold": ("global", "per-bit")}
 REPORTED = 500  # steps between two values of the curves

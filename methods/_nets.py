@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-import networks
+from harness import imagenet
 from harness.user_data import CACHE, data_folder
 
 PRETRAINED = {"vgg19": 4096, "squeezenet1_1": 512}  # networks that can be trained further, and the width of what their last layer sees
@@ -65,20 +65,20 @@ def feature_trunk(features: np.ndarray, n_hidden: int = 1024) -> tuple[nn.Module
 class Pretrained(nn.Module):
     """What the last layer of an ImageNet network sees, (m, width), of images (m, 3, h, w) uint8: all layers can be trained further.
 
-    Images are resized on the device, batch by batch, to size x size pixels, RGB in 0..1 less networks.MEAN, over networks.DEVIATION.
+    Images are resized on the device, batch by batch, to size x size pixels, RGB in 0..1 less imagenet.MEAN, over imagenet.DEVIATION.
     In training mode VGG's dropout is on, after fc6 and fc7. precision: of the network's products alone, "float32" or "bfloat16" (its
     parameters stay float32). weights: the file below the data folder, None for the official one; sha256: digest of a file that is not
-    official; weights_sha256: what it was found to be. Raises BenchmarkError as networks.load.
+    official; weights_sha256: what it was found to be. Raises BenchmarkError as imagenet.load.
     """
 
     def __init__(self, name: str, weights: str | None, sha256: str | None, size: int, precision: str):
         super().__init__()
-        path = data_folder() / (weights or f"weights/{networks.OFFICIAL[name]}")
-        network, self.weights_sha256 = networks.load(name, path, Path(CACHE, "weights"), sha256)
+        path = data_folder() / (weights or f"weights/{imagenet.OFFICIAL[name]}")
+        network, self.weights_sha256 = imagenet.load(name, path, Path(CACHE, "weights"), sha256)
         self.network = network.train()
         self.size, self.bfloat16 = size, precision == "bfloat16"
-        self.register_buffer("mean", torch.tensor(networks.MEAN).view(3, 1, 1))
-        self.register_buffer("deviation", torch.tensor(networks.DEVIATION).view(3, 1, 1))
+        self.register_buffer("mean", torch.tensor(imagenet.MEAN).view(3, 1, 1))
+        self.register_buffer("deviation", torch.tensor(imagenet.DEVIATION).view(3, 1, 1))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         prepared = (resized(images.float(), self.size) / 255 - self.mean) / self.deviation  # (m, 3, size, size)

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import nn
 
-import storage
-from errors import BenchmarkError, one_line
+from harness import storage
+from harness.errors import BenchmarkError, one_line
 
 OPTIMISERS = ("adam", "adam-tensorflow", "sgd")
 

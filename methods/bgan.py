@@ -6,9 +6,9 @@ from torch.nn import functional
 
 import methods._nets as nets
 import methods._training as training
+from harness.progress import Progress
 from methods._base import Hasher
 from methods._neighbourhood import TIES, similar_pairs
-from progress import Progress
 
 CHOICES = {
     "ties": TIES,

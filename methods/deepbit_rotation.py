@@ -4,12 +4,12 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-import networks
-from errors import BenchmarkError
+from harness import imagenet
+from harness.errors import BenchmarkError
+from harness.progress import Progress
 from methods._deepbit import CHOICES, OneLayer, Stage, even_loss, quantisation_loss, rotation_loss
 from methods._nets import Pretrained
 from methods._training import check_choices, device, initialised_by, to_tensor
-from progress import Progress
 
 ANGLES = (-10, -5, 0, 5, 10)  # degrees
 NEARNESS = tuple(float(np.exp(-((place - 3) ** 2) / 2)) for place in range(1, 6))  # what a rotation by each angle weighs
@@ -61,7 +61,7 @@ class DeepBitRotation(OneLayer):
         self.dropout, self.threshold = dropout, threshold
 
     def fit(self, images, features):
-        check_choices(self, CHOICES | {"encoder": tuple(networks.NETWORKS)})
+        check_choices(self, CHOICES | {"encoder": tuple(imagenet.NETWORKS)})
         first, second = (Stage(*numbers) for numbers in zip(self.iterations, self.step, self.learning_rate, self.batch, strict=True))
         rotations = self._rotations(images, features)
         self._first_stage(features, first)

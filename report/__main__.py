@@ -12,9 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import storage
-from errors import BenchmarkError, one_line
-from harness import records
+from harness import records, storage
+from harness.errors import BenchmarkError, one_line
 from harness.plan import EXPERIMENTS
 
 if TYPE_CHECKING:

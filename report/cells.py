@@ -6,7 +6,7 @@ import math
 import statistics
 from dataclasses import replace
 
-from errors import BenchmarkError
+from harness.errors import BenchmarkError
 from report.declarations import Value
 from report.model import NEAR_COLLAPSE, Cell, Collapse, Column
 from report.results import Pair, Results

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from errors import BenchmarkError
+from harness.errors import BenchmarkError
 
 DECLARATIONS = Path(__file__).with_name("tables.yaml")
 

@@ -7,8 +7,7 @@ from urllib.parse import quote
 
 import jinja2
 
-import storage
-from harness import records
+from harness import records, storage
 
 TEMPLATES = Path(__file__).with_name("templates")
 

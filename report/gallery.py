@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.image import imsave
 
-from errors import BenchmarkError, one_line
+from harness.errors import BenchmarkError, one_line
 from harness.plan import Place
 from report.results import Pair, Results
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-import storage
+from harness import storage
 
 
 def measure(cost: dict, now: float) -> dict | None:

@@ -7,7 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
-from errors import BenchmarkError
+from harness.errors import BenchmarkError
 
 BIBLIOGRAPHY = Path(__file__).with_name("references.bib")
 ENTRY = re.compile(r"^@\w+\{\s*([^,\s]+)\s*,\n(.*?)^\}", re.MULTILINE | re.DOTALL)

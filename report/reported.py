@@ -9,7 +9,7 @@ import statistics
 from dataclasses import dataclass, fields
 from pathlib import Path, PurePath
 
-from errors import BenchmarkError
+from harness.errors import BenchmarkError
 from report import captions
 from report.cells import method_cell
 from report.declarations import Value

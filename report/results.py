@@ -13,9 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-import storage
-from errors import BenchmarkError
-from harness import records
+from harness import records, storage
+from harness.errors import BenchmarkError
 
 METRIC_COLUMNS = ("dataset", "features", "variant", "bits", "seed", "metric", "k", "value")
 RUN_COLUMNS = (

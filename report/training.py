@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.image import imsave
 from matplotlib.ticker import MaxNLocator
 
-from errors import BenchmarkError
+from harness.errors import BenchmarkError
 from report.drawing import COLOURS, STYLE, Figure, canvas_of, finished, in_parallel
 from report.results import Pair, Results
 

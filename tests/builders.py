@@ -22,10 +22,10 @@ import yaml
 from hypothesis import strategies as st
 from PIL import Image
 
-import storage
+from harness import storage
 from harness.plan import COLLECTED_TABLES
+from harness.plugins import ROOT
 from harness.records import FORMAT
-from plugins import ROOT
 from report import results, tables, training
 
 # Copies of the project

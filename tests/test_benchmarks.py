@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-import storage
 from benchmarks import features, harness, planning, scoring, training
+from harness import storage
 from harness.plan import Job
 from harness.stale import State
 from methods.bgan import BGAN

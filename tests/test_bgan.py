@@ -5,15 +5,15 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-import networks
-from errors import BenchmarkError
 from features._neighbours import nearest
+from harness import imagenet
+from harness.errors import BenchmarkError
+from harness.storage import digest
 from harness.user_data import DATA_VARIABLE
 from methods import _nets as nets
 from methods._nets import PRETRAINED, Pretrained, app, straight_through
 from methods._training import Checkpoint, optimiser_of
 from methods.bgan import BGAN, adversarial_loss, neighbourhood_loss, quantisation_loss
-from storage import digest
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +223,7 @@ def small_vgg(tmp_path, monkeypatch):
     torch.manual_seed(0)
     torch.save(SmallVGG().state_dict(), tmp_path / "mine.pth")
     monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
-    monkeypatch.setitem(networks.NETWORKS, "vgg19", SmallVGG)
+    monkeypatch.setitem(imagenet.NETWORKS, "vgg19", SmallVGG)
     monkeypatch.setitem(PRETRAINED, "vgg19", 20)
     return {"weights": "mine.pth", "sha256": digest(tmp_path / "mine.pth"), "encoder_size": 16}
 
@@ -231,7 +231,7 @@ def small_vgg(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", PRETRAINED)
 def test_the_width_of_a_pretrained_encoder_is_what_its_last_layer_sees(name):
     with torch.device("meta"):
-        assert networks.NETWORKS[name]().penultimate(torch.empty(1, 3, 64, 64)).shape == (1, PRETRAINED[name])
+        assert imagenet.NETWORKS[name]().penultimate(torch.empty(1, 3, 64, 64)).shape == (1, PRETRAINED[name])
 
 
 def test_a_pretrained_encoder_is_given_images_as_its_weights_want_them(images, small_vgg, monkeypatch):

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from builders import DIGITS, METHODS, write_extras, write_results
 
-from plugins import ROOT
+from harness.plugins import ROOT
 from report import __main__ as command
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, of requirements-test.txt")

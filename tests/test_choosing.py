@@ -7,12 +7,12 @@ import shutil
 import pytest
 import yaml
 
-from errors import BenchmarkError
 from evaluation import collecting
 from evaluation.choosing import choose
 from harness import records
+from harness.errors import BenchmarkError
 from harness.plan import Plan
-from plugins import ROOT
+from harness.plugins import ROOT
 
 TRIALS = {"bgan": [{}, {"learning_rate": 0.01}, {"weight_pixel": 5.0}]}
 

@@ -7,11 +7,9 @@ import pytest
 import yaml
 from builders import DIGITS, SEEDS, built, describe, described, tuned, write_results
 
-import plugins
-import storage
-from errors import BenchmarkError
-from harness import records
-from plugins import ROOT
+from harness import plugins, records, storage
+from harness.errors import BenchmarkError
+from harness.plugins import ROOT
 from report import claims, declarations, results, summary
 
 BGAN = {"bgan": 0.5, "bgan-nc": 0.4, "bgan-n": 0.3, "bgan-ca": 0.2}

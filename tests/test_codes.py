@@ -10,11 +10,10 @@ import pytest
 from scipy.io import savemat
 from scipy.sparse import csc_array
 
-import codes
 import evaluation.__main__
-import storage
-from errors import BenchmarkError
 from evaluation import imported
+from harness import imported_codes, storage
+from harness.errors import BenchmarkError
 
 BITS = 12
 CODES = np.random.default_rng(0).random((60, BITS)) < 0.4
@@ -33,12 +32,12 @@ FORMS = {
 def test_every_form_is_the_same_codes(tmp_path, form, suffix):
     path = tmp_path / f"codes{suffix}"
     np.save(path, FORMS[form]) if suffix == ".npy" else savemat(path, {"B": FORMS[form]})
-    assert (codes.whole(path, 60, BITS) == CODES).all()
+    assert (imported_codes.whole(path, 60, BITS) == CODES).all()
 
 
 def test_packed_codes_of_matlab_have_the_same_distances(tmp_path):
     np.save(tmp_path / "codes.npy", np.packbits(CODES, axis=1, bitorder="little"))
-    found = codes.whole(tmp_path / "codes.npy", 60, BITS)
+    found = imported_codes.whole(tmp_path / "codes.npy", 60, BITS)
     assert ((found[:, None] != found).sum(axis=2) == (CODES[:, None] != CODES).sum(axis=2)).all()
 
 
@@ -48,33 +47,33 @@ def test_two_files_of_packed_codes_have_one_order_of_bits(tmp_path):
     queries[1, 3] = True
     for name, part in (("queries", queries), ("database", CODES)):
         np.save(tmp_path / f"{name}.npy", np.packbits(part, axis=1, bitorder="little"))
-    one, other = codes.apart(tmp_path / "queries.npy", tmp_path / "database.npy", (2, 60), BITS)
+    one, other = imported_codes.apart(tmp_path / "queries.npy", tmp_path / "database.npy", (2, 60), BITS)
     assert (one == queries).all()
     assert (other == CODES).all()
     np.save(tmp_path / "queries.npy", np.packbits(CODES[:2], axis=1))
     with pytest.raises(BenchmarkError, match=r"queries.npy and .*database.npy: ones beyond the 12 bits, at both ends of the last byte"):
-        codes.apart(tmp_path / "queries.npy", tmp_path / "database.npy", (2, 60), BITS)
+        imported_codes.apart(tmp_path / "queries.npy", tmp_path / "database.npy", (2, 60), BITS)
 
 
 def test_a_variable_of_a_matlab_file_is_named(tmp_path):
     savemat(tmp_path / "both.mat", {"Bq": SIGNS[:20], "Bd": SIGNS[20:]})
-    queries, database = codes.apart(tmp_path / "both.mat:Bq", tmp_path / "both.mat:Bd", (20, 40))
+    queries, database = imported_codes.apart(tmp_path / "both.mat:Bq", tmp_path / "both.mat:Bd", (20, 40))
     assert (np.concatenate([queries, database]) == CODES).all()
     with pytest.raises(BenchmarkError, match=r"has the variables Bq, Bd: name one, as .*both.mat:Bq"):
-        codes.whole(tmp_path / "both.mat", 60)
+        imported_codes.whole(tmp_path / "both.mat", 60)
     with pytest.raises(BenchmarkError, match="has no variable 'B': expected one of Bq, Bd"):
-        codes.whole(tmp_path / "both.mat:B", 60)
+        imported_codes.whole(tmp_path / "both.mat:B", 60)
 
 
 def test_codes_in_a_sparse_matrix_are_read(tmp_path):
     savemat(tmp_path / "codes.mat", {"B": csc_array(CODES, dtype=float)}, do_compression=True)
-    assert (codes.whole(tmp_path / "codes.mat", 60, BITS) == CODES).all()
+    assert (imported_codes.whole(tmp_path / "codes.mat", 60, BITS) == CODES).all()
 
 
 def test_one_query_has_one_code(tmp_path):
     np.save(tmp_path / "queries.npy", CODES[:1])
     np.save(tmp_path / "database.npy", CODES[1:])
-    queries, _ = codes.apart(tmp_path / "queries.npy", tmp_path / "database.npy", (1, 59))
+    queries, _ = imported_codes.apart(tmp_path / "queries.npy", tmp_path / "database.npy", (1, 59))
     assert (queries == CODES[:1]).all()
 
 
@@ -106,42 +105,42 @@ def zeroed():
 def test_what_is_wrong_is_said(tmp_path, array, message):
     np.save(tmp_path / "codes.npy", array)
     with pytest.raises(BenchmarkError, match=f"codes.npy.*{message}"):
-        codes.whole(tmp_path / "codes.npy", 60, BITS)
+        imported_codes.whole(tmp_path / "codes.npy", 60, BITS)
 
 
 def test_two_conventions_are_not_mixed(tmp_path):
     np.save(tmp_path / "queries.npy", SIGNS[:20])
     np.save(tmp_path / "database.npy", CODES[20:])
     with pytest.raises(BenchmarkError, match=re.escape("queries.npy holds -1 and +1,")):
-        codes.apart(tmp_path / "queries.npy", tmp_path / "database.npy", (20, 40))
+        imported_codes.apart(tmp_path / "queries.npy", tmp_path / "database.npy", (20, 40))
 
 
 def test_codes_of_two_files_come_to_their_places_and_other_images_have_none(tmp_path):
     np.save(tmp_path / "queries.npy", CODES[:2])
     np.save(tmp_path / "database.npy", CODES[2:5])
     query, database = np.array([6, 1]), np.array([0, 3, 4])
-    found, rows = codes.of_images([tmp_path / "queries.npy", tmp_path / "database.npy"], 8, query, database)
+    found, rows = imported_codes.of_images([tmp_path / "queries.npy", tmp_path / "database.npy"], 8, query, database)
     assert sorted(rows.tolist()) == [0, 1, 3, 4, 6]
     assert (found[query] == CODES[:2]).all()
     assert (found[database] == CODES[2:5]).all()
     assert not found[[2, 5, 7]].any()
     with pytest.raises(BenchmarkError, match=r"database\.npy has 3 rows, expected 4, one for each database item"):
-        codes.of_images([tmp_path / "queries.npy", tmp_path / "database.npy"], 8, query, np.arange(2, 6))
+        imported_codes.of_images([tmp_path / "queries.npy", tmp_path / "database.npy"], 8, query, np.arange(2, 6))
 
 
 def test_nobody_is_advised_to_unpickle(tmp_path):
     (tmp_path / "codes.npy").write_text("0 1 1 0\n" * 60)
     with pytest.raises(BenchmarkError, match=r"codes\.npy is no \.npy array of numbers or booleans: write it with numpy\.save$"):
-        codes.whole(tmp_path / "codes.npy", 60)
+        imported_codes.whole(tmp_path / "codes.npy", 60)
 
 
 @pytest.mark.parametrize("name", ["codes.npy", "codes.mat"])
 def test_files_that_cannot_be_read(tmp_path, name):
     with pytest.raises(BenchmarkError, match=f"{name} is missing"):
-        codes.whole(tmp_path / name, 60)
+        imported_codes.whole(tmp_path / name, 60)
     (tmp_path / name).write_bytes(b"nothing of the kind")
     with pytest.raises(BenchmarkError, match=rf"{name} is no (\.npy|MATLAB)"):
-        codes.whole(tmp_path / name, 60)
+        imported_codes.whole(tmp_path / name, 60)
 
 
 @pytest.fixture

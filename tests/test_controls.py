@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from errors import BenchmarkError
 from evaluation import controls, metrics
 from evaluation.histograms import items_and_relevant
 from evaluation.relevance import Relevance
+from harness.errors import BenchmarkError
 
 CONTROLS = ("exact-cosine", "exact-l2")
 

@@ -18,13 +18,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import downloads
-import plugins
-import storage
 from datasets import _base, cifar10, mirflickr
-from errors import BenchmarkError
+from harness import downloads, plugins, storage
+from harness.errors import BenchmarkError
+from harness.plugins import ROOT
 from harness.user_data import DATA_VARIABLE
-from plugins import GROUND, ROOT
 
 DATA = Path(os.environ.get(DATA_VARIABLE, "data"))
 
@@ -170,8 +168,6 @@ def test_duplicate_queries_are_counted():
 @pytest.fixture
 def few(tmp_path):
     """The source of a data set of one's own, in a copy of the project."""
-    for name in GROUND:
-        shutil.copy(ROOT / f"{name}.py", tmp_path)
     for folder in ("datasets", "harness"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     source = (ROOT / "datasets/digits.py").read_text().replace("class Digits", "class Few").replace("PER_CLASS = 30", "PER_CLASS = 5")

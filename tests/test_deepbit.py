@@ -5,14 +5,14 @@ import pytest
 import torch
 from PIL import Image
 
-import networks
-from errors import BenchmarkError
 from features.squeezenet1_1_pool import SqueezeNet11Pool
+from harness import imagenet
+from harness.errors import BenchmarkError
+from harness.storage import digest
 from harness.user_data import DATA_VARIABLE
 from methods._deepbit import even_loss, quantisation_loss, rotation_loss
 from methods.deepbit import DeepBit
 from methods.deepbit_rotation import ANGLES, NEARNESS, DeepBitRotation, rotated
-from storage import digest
 
 
 def features_of(n=500, d=20):
@@ -83,7 +83,7 @@ def images():
 def given(tmp_path_factory, images):
     """Keywords that name random weights, and the features that the extractor makes with them."""
     torch.manual_seed(0)
-    network = networks.NETWORKS["squeezenet1_1"]()
+    network = imagenet.NETWORKS["squeezenet1_1"]()
     for parameter in network.parameters():
         torch.nn.init.kaiming_normal_(parameter) if parameter.ndim > 1 else torch.nn.init.zeros_(parameter)
     path = tmp_path_factory.mktemp("data") / "random.pth"

@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-import downloads
-import networks
-from downloads import Published, fetch
-from errors import BenchmarkError
 from features.squeezenet1_1_pool import SqueezeNet11Pool
+from harness import downloads, imagenet
+from harness.downloads import Published, fetch
+from harness.errors import BenchmarkError
 
 CONTENT = bytes(range(256)) * 2000
 MD5 = hashlib.md5(CONTENT).hexdigest()
@@ -121,7 +120,7 @@ def test_jobs_that_want_the_same_file_download_it_once(server, tmp_path):
 def weights(tmp_path_factory):
     """A weight file of SqueezeNet's, its bytes."""
     path = tmp_path_factory.mktemp("weights") / "x.pth"
-    torch.save(networks.NETWORKS["squeezenet1_1"]().state_dict(), path)
+    torch.save(imagenet.NETWORKS["squeezenet1_1"]().state_dict(), path)
     return path.read_bytes()
 
 
@@ -133,8 +132,8 @@ class TestOfficialWeights:
         name = f"squeezenet1_1-{hashlib.sha256(weights).hexdigest()[:8]}.pth"
         server[3][:] = weights
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(networks, "URL", server[0].removesuffix("file"))
-        monkeypatch.setitem(networks.OFFICIAL, "squeezenet1_1", name)
+        monkeypatch.setattr(imagenet, "URL", server[0].removesuffix("file"))
+        monkeypatch.setitem(imagenet.OFFICIAL, "squeezenet1_1", name)
         return SqueezeNet11Pool(weights=f"weights/{name}")
 
     def said(self, extractor):
@@ -173,7 +172,7 @@ class TestOfficialWeights:
         assert server[1][-1] == f"bytes={2000 * downloads.ATTEMPTS}-", "what came is kept, and gone on from"
 
     def test_no_server_is_one_line(self, extractor, monkeypatch):
-        monkeypatch.setattr(networks, "URL", "http://127.0.0.1:9/")
+        monkeypatch.setattr(imagenet, "URL", "http://127.0.0.1:9/")
         assert "Connection refused" in self.said(extractor)
 
     def test_a_page_instead_of_the_file_is_refused(self, server, extractor):

@@ -21,13 +21,13 @@ import torch
 from builders import Copy
 
 import methods.__main__ as training
-import provenance
-from errors import BenchmarkError
 from evaluation import score
+from harness import provenance
+from harness.errors import BenchmarkError
 from harness.plan import Run
+from harness.plugins import ROOT
 from harness.variants import Catalogue
 from methods._training import Checkpoint
-from plugins import ROOT
 
 JOBS = ("datasets", "features", "methods", "evaluation", "report")
 KINDS = {"line": 4, "group": 3, "snakemake": 2, "job": 2}  # what is killed, and how often

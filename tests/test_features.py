@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 
 import features.__main__ as extraction
 import features._neighbours as neighbours
-from errors import BenchmarkError
 from features.__main__ import write_features
 from features._base import Extractor
 from features.file import File
 from features.gist import GIST
 from features.pixels import Pixels
 from harness import records
+from harness.errors import BenchmarkError
+from harness.plugins import ROOT, Component
 from harness.variants import METRICS, Catalogue
-from plugins import ROOT, Component
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 4, 4, 3)).astype(np.uint8)
 

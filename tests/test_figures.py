@@ -6,7 +6,7 @@ import sys
 import pytest
 from builders import write_extras, write_results
 
-from plugins import ROOT
+from harness.plugins import ROOT
 from report import drawing, figures, results, spreadsheets, summary, tables
 
 GRID = [results.Pair(dataset, features) for dataset in ("digits", "cifar10") for features in ("pixels", "gist")]

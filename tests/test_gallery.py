@@ -10,10 +10,10 @@ import pytest
 from builders import DIGITS, METHODS, Page, picture, write_results
 from PIL import Image
 
-from errors import BenchmarkError
 from evaluation import inspection
 from evaluation.histograms import hamming
 from evaluation.relevance import Relevance
+from harness.errors import BenchmarkError
 from report import __main__ as command
 from report import distances, figures, gallery, page, results
 

@@ -10,14 +10,13 @@ import time
 import pytest
 from builders import Copy
 
-import gpus
-import provenance
-from plugins import ROOT
+from harness import gpus, provenance
+from harness.plugins import ROOT
 
 JOB = """
 import sys, time, os
 from pathlib import Path
-import gpus
+from harness import gpus
 gpus.SYSTEM = Path(sys.argv[1])
 print(gpus.lease(), os.environ.get("CUDA_VISIBLE_DEVICES"), gpus.lease(), flush=True)
 time.sleep(60)

@@ -9,16 +9,15 @@ import numpy as np
 import pytest
 from builders import Copy, write_dataset_record
 
-import plugins
-import storage
 from evaluation import controls
 from evaluation.relevance import Relevance
+from harness import plugins, storage
 from harness.plan import Place, Plan
+from harness.plugins import ROOT
 from harness.records import FORMAT
 from harness.variants import Catalogue
 from methods.__main__ import distinct
 from methods._runtime import rows_of, training_rows
-from plugins import ROOT
 
 WITHOUT_TORCH = """
 import runpy, sys

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errors import BenchmarkError
 from evaluation import histograms, planes, relevance
 from evaluation.relevance import Relevance
-from plugins import ROOT
+from harness.errors import BenchmarkError
+from harness.plugins import ROOT
 
 
 def reference(query_codes, database_codes, query_labels, database_labels):

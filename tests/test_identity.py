@@ -11,18 +11,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-import plugins
-from errors import BenchmarkError
-from harness import identity
+from harness import identity, plugins
+from harness.errors import BenchmarkError
 from harness.identity import difference, digests, source_digest, sources, text_digest
-from plugins import ROOT
+from harness.plugins import ROOT
 
 PROGRAM = '''
 """A program with most statements."""
 import json
 import numpy as np
 from experiments import CACHE
-from plugins import GROUND
 
 WIDTH, NAMES = 3, ("a", "b")
 
@@ -38,7 +36,7 @@ class Point:
 
 def mean(values, *, axis=0, **more):
     """Return the mean."""
-    from storage import digest
+    from harness.storage import digest
     total = 0
     for value in values:
         if value is None:
@@ -105,7 +103,7 @@ DIVERSE = [
 
 def project_files():
     """Every Python file of the project itself."""
-    folders = [ROOT / name for name in (*plugins.FOLDERS, "harness")]
+    folders = [ROOT / name for name in plugins.PACKAGES]
     nested = [path for folder in folders for path in folder.rglob("*.py")]
     return sorted([*ROOT.glob("*.py"), *nested])
 
@@ -219,8 +217,9 @@ def test_an_annotation_counts_only_in_the_body_of_a_class():
 
 
 def test_every_module_of_the_core_is_known_to_the_walk():
-    assert set(plugins.GROUND) | {"harness"} <= identity.CORE
-    assert set(identity.DECISIVE_MODULES) <= set(plugins.GROUND)
+    assert "harness" in identity.CORE
+    for module in identity.DECISIVE_MODULES:
+        assert ROOT.joinpath(*module.split(".")).with_suffix(".py").is_file()
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
@@ -327,7 +326,7 @@ def test_another_file_has_the_digest_of_its_bytes(tmp_path):
 
 
 def test_digests_are_by_path_from_the_root():
-    paths = [ROOT / "methods/itq.py", ROOT / "features/pixels.py", "codes.py"]
+    paths = [ROOT / "methods/itq.py", ROOT / "features/pixels.py", "harness/imported_codes.py"]
     found = digests(paths[:2])
     assert list(found) == ["features/pixels.py", "methods/itq.py"]
     assert found["methods/itq.py"] == source_digest(ROOT / "methods/itq.py")
@@ -384,18 +383,18 @@ def test_what_a_stage_does_for_all_its_plugins_is_a_source_of_each():
 
 
 def test_the_core_counts_where_it_decides_results():
-    assert dependants("codes.py") == {"methods/imported"}
+    assert dependants("harness/imported_codes.py") == {"methods/imported"}
     extractors = [plugins.component("features", name) for name in plugins.names("features")]
     networks = {f"features/{part.name}" for part in extractors if "network" in part.literals}
     assert len(networks) == 5
-    assert dependants("networks.py") == networks | {"methods/bgan", "methods/deepbit_rotation"}
+    assert dependants("harness/imagenet.py") == networks | {"methods/bgan", "methods/deepbit_rotation"}
 
 
 def test_what_only_stores_and_describes_is_no_source():
     every = {file for stage, name in all_plugins() for file in sources_of(stage, name)}
     assert not {file for file in every if file.startswith(("harness/", "evaluation/", "report/"))}
     assert not {file for file in every if file.endswith("__main__.py")}
-    assert {file for file in every if "/" not in file} == {"networks.py", "codes.py"}
+    assert {file for file in every if file.startswith("harness/")} == {"harness/imagenet.py", "harness/imported_codes.py"}
 
 
 @pytest.mark.parametrize(
@@ -405,8 +404,8 @@ def test_what_only_stores_and_describes_is_no_source():
         ("methods/_pca.py", "import numpy as np", "import numpy as np\n\n_EDITED = 1"),
         ("features/_runtime.py", "features[train]", "features[train[::-1]]"),
         ("datasets/_runtime.py", "if validation", "if not validation"),
-        ("codes.py", "LONGEST = 1024", "LONGEST = 512"),
-        ("networks.py", "0.485", "0.486"),
+        ("harness/imported_codes.py", "LONGEST = 1024", "LONGEST = 512"),
+        ("harness/imagenet.py", "0.485", "0.486"),
         ("storage.py", "hexdigest()", "digest().hex()"),
         ("methods/__main__.py", "gc.freeze()", "gc.collect()"),
     ],
@@ -435,15 +434,15 @@ def test_an_edit_changes_the_digests_of_its_dependants_alone(
 
 def test_a_core_module_that_counts_brings_no_other(tmp_path, monkeypatch):
     (tmp_path / "methods").mkdir()
-    (tmp_path / "methods/mine.py").write_text("import networks\nfrom harness.plan import Plan")
+    (tmp_path / "methods/mine.py").write_text("from harness import imagenet\nfrom harness.plan import Plan")
     (tmp_path / "harness").mkdir()
-    for name in ("networks.py", "harness/__init__.py", "harness/plan.py"):
+    for name in ("harness/imagenet.py", "harness/__init__.py", "harness/plan.py"):
         (tmp_path / name).write_text("import codes, storage, methods._part, own")
-    for name in ("codes.py", "storage.py", "methods/_part.py", "own.py"):
+    for name in ("harness/imported_codes.py", "harness/storage.py", "methods/_part.py", "own.py"):
         (tmp_path / name).write_text("")
     monkeypatch.setattr(plugins, "ROOT", tmp_path)
     monkeypatch.setattr(plugins, "names", lambda stage: [])
-    assert sources_of("methods", "mine") == ["methods/mine.py", "networks.py", "own.py"]
+    assert sources_of("methods", "mine") == ["harness/imagenet.py", "methods/mine.py", "own.py"]
 
 
 SHA = ["3f2a" * 16, "77bc" * 16]

@@ -13,7 +13,7 @@ from builders import DIGITS, HOSTILE, built, write_results
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugins import ROOT
+from harness.plugins import ROOT
 from report import latex, latex_layout, latex_text, results
 from report import tables as report_tables
 from report.declarations import Value

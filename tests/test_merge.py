@@ -9,10 +9,9 @@ import sys
 import numpy as np
 import pytest
 
-import storage
-from errors import BenchmarkError
 from experiments import merging
-from harness import records
+from harness import records, storage
+from harness.errors import BenchmarkError
 from harness.plan import Place, Run, fields_of
 
 RUN = Run("digits", "pixels", "itq", 8, 0)

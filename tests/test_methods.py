@@ -12,17 +12,16 @@ import pytest
 import torch
 
 import methods
-import networks
-import plugins
 from evaluation import score
 from features._neighbours import nearest
 from features.vgg16_fc7 import VGG16FC7
+from harness import imagenet, plugins
 from harness.plan import Run
+from harness.plugins import ROOT
+from harness.storage import digest
 from harness.user_data import DATA_VARIABLE
 from methods.__main__ import build, encoded
 from methods._neighbourhood import TIES, similar_pairs
-from plugins import ROOT
-from storage import digest
 
 BITS = 12
 METHODS = [name for name in plugins.names("methods") if ... not in plugins.component("methods", name).keywords.values()]
@@ -61,10 +60,10 @@ def weights(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(DATA_VARIABLE, str(folder))
-        patch.setitem(networks.NETWORKS, "vgg16", OneConvolution)
+        patch.setitem(imagenet.NETWORKS, "vgg16", OneConvolution)
         for case in ("bgan squeezenet1_1", "deepbit_rotation"):
             torch.manual_seed(0)
-            network = networks.NETWORKS[QUICK[case]["encoder"]]()
+            network = imagenet.NETWORKS[QUICK[case]["encoder"]]()
             for parameter in network.parameters():
                 torch.nn.init.kaiming_normal_(parameter) if parameter.ndim > 1 else torch.nn.init.zeros_(parameter)
             path = folder / f"{case}.pth"

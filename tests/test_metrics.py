@@ -13,8 +13,8 @@ from scipy.stats import hypergeom, nhypergeom
 from sklearn.metrics import average_precision_score
 
 import evaluation
-from errors import BenchmarkError
 from evaluation import metrics, relevance
+from harness.errors import BenchmarkError
 
 
 def plain(ranking, k, metric):

@@ -11,13 +11,11 @@ import pytest
 import torch
 from builders import write_dataset_record
 
-import networks
-import plugins
-from errors import BenchmarkError
 from features.squeezenet1_1_pool import SqueezeNet11Pool
-from harness import identity
-from plugins import ROOT
-from storage import digest
+from harness import identity, imagenet, plugins
+from harness.errors import BenchmarkError
+from harness.plugins import ROOT
+from harness.storage import digest
 
 # Parameters as the pages of the official weights give them, tensors of the official files, and dimensions of the usual features.
 PUBLISHED = {
@@ -31,10 +29,10 @@ PUBLISHED = {
 
 def on_meta(name):
     with torch.device("meta"):
-        return networks.NETWORKS[name]().eval()
+        return imagenet.NETWORKS[name]().eval()
 
 
-@pytest.mark.parametrize("name", networks.NETWORKS)
+@pytest.mark.parametrize("name", imagenet.NETWORKS)
 def test_a_network_has_its_published_size_and_shapes(name):
     parameters, tensors, dimensions = PUBLISHED[name]
     network = on_meta(name)
@@ -108,7 +106,7 @@ LAYOUTS = {
 }
 
 
-@pytest.mark.parametrize("name", networks.NETWORKS)
+@pytest.mark.parametrize("name", imagenet.NETWORKS)
 def test_parameters_have_their_official_names_and_shapes(name):
     found = {key: tuple(value.shape) for key, value in on_meta(name).state_dict().items() if not key.endswith("num_batches_tracked")}
     assert found == LAYOUTS[name]
@@ -117,7 +115,7 @@ def test_parameters_have_their_official_names_and_shapes(name):
 @pytest.fixture(scope="module")
 def squeezenet():
     torch.manual_seed(0)
-    return networks.NETWORKS["squeezenet1_1"]().eval()
+    return imagenet.NETWORKS["squeezenet1_1"]().eval()
 
 
 def saved(state, path):
@@ -126,7 +124,7 @@ def saved(state, path):
 
 
 def load(path, sha256=None, name="squeezenet1_1", cache=None):
-    return networks.load(name, path, cache or path.parent / "cache", sha256)
+    return imagenet.load(name, path, cache or path.parent / "cache", sha256)
 
 
 def test_a_converted_file_loads_with_its_own_digest_and_only_with_it(tmp_path, squeezenet):
@@ -147,7 +145,7 @@ def test_a_converted_file_loads_with_its_own_digest_and_only_with_it(tmp_path, s
 def test_the_official_file_is_held_against_the_digest_in_its_name(tmp_path, squeezenet, monkeypatch):
     sha256 = saved(squeezenet.state_dict(), tmp_path / "x.pth")
     path = (tmp_path / "x.pth").rename(tmp_path / f"squeezenet1_1-{sha256[:8]}.pth")
-    monkeypatch.setitem(networks.OFFICIAL, "squeezenet1_1", path.name)
+    monkeypatch.setitem(imagenet.OFFICIAL, "squeezenet1_1", path.name)
     assert load(path)[1] == sha256
     path.write_bytes(path.read_bytes() + b"0")
     with pytest.raises(BenchmarkError, match=f"expected one that begins with {sha256[:8]}: get https://.*{path.name} and put it at {path}"):
@@ -254,7 +252,7 @@ def test_the_command_records_what_made_the_features_and_goes_on_after_a_kill(tmp
     assert described["weights_sha256"] == sha256
     assert described["preprocessing"]["resize"] == [64, 64]
     assert described["dimensions"] == 512
-    assert "networks.py" in described["made_of"]["sources"]
+    assert "harness/imagenet.py" in described["made_of"]["sources"]
     assert not list((tmp_path / "cache/checkpoints").iterdir())
     assert run() == resumed
 
@@ -262,9 +260,9 @@ def test_the_command_records_what_made_the_features_and_goes_on_after_a_kill(tmp
 @pytest.mark.parametrize("name", ["vgg16_fc7", "vgg19_fc7", "alexnet_fc7", "resnet50_pool5", "squeezenet1_1_pool"])
 def test_an_extractor_names_the_official_file_and_follows_the_networks(name):
     part = plugins.component("features", name)
-    assert part.keywords["weights"] == f"weights/{networks.OFFICIAL[part.literals['network']]}"
+    assert part.keywords["weights"] == f"weights/{imagenet.OFFICIAL[part.literals['network']]}"
     assert part.literals["uses_gpu"] is True
-    assert ROOT / "networks.py" in identity.sources("features", name)
+    assert ROOT / "harness/imagenet.py" in identity.sources("features", name)
 
 
 @pytest.mark.data

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import downloads
-import storage
 from datasets import _base, _files, _idx, _labels, fashion_mnist, mirflickr, mnist, nuswide
-from errors import BenchmarkError
+from harness import downloads, storage
+from harness.errors import BenchmarkError
 from harness.user_data import DATA_VARIABLE
 
 DATA = Path(os.environ.get(DATA_VARIABLE, "data"))

@@ -10,10 +10,10 @@ import pytrec_eval
 import torch
 
 import evaluation
-from errors import BenchmarkError
 from evaluation import histograms, histograms_torch, metrics
 from evaluation.relevance import Relevance
-from plugins import ROOT
+from harness.errors import BenchmarkError
+from harness.plugins import ROOT
 
 
 @pytest.mark.parametrize("bits", [8, 48, 64, 256])

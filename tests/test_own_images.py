@@ -18,11 +18,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-import networks
 from datasets import _base, _files, _idx, _images, _labels, image_folder, image_list, mirflickr
-from errors import BenchmarkError
 from features.file import File
-from plugins import ROOT
+from harness import imagenet
+from harness.errors import BenchmarkError
+from harness.plugins import ROOT
 
 
 def encoded(array, kind="PNG"):
@@ -359,7 +359,7 @@ class TestFuzz:
         torch.save({"a": torch.zeros(3), "b": torch.ones(2, 2)}, tmp_path / "whole.pth", _use_new_zipfile_serialization=zipped)
         (tmp_path / "w.pth").write_bytes(data.draw(damaged((tmp_path / "whole.pth").read_bytes())))
         try:
-            state = networks._read(tmp_path / "w.pth")
+            state = imagenet._read(tmp_path / "w.pth")
         except BenchmarkError:
             return
         assert all(isinstance(value, torch.Tensor) for value in state.values())

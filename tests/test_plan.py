@@ -16,13 +16,11 @@ from hypothesis import strategies as st
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-import errors
-import plugins
-import storage
-from errors import BenchmarkError
+from harness import errors, plugins, storage
+from harness.errors import BenchmarkError
 from harness.plan import Job, Plan, Run, encode_job
+from harness.plugins import ROOT
 from harness.stale import State
-from plugins import ROOT
 
 names = st.from_regex(r"\A[a-z0-9][a-z0-9_.-]{0,12}\Z")
 

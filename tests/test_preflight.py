@@ -5,13 +5,12 @@ from pathlib import Path
 import pytest
 from builders import loaded
 
-import preflight
-import storage
-from harness import records
+from experiments import preflight
+from harness import records, storage
 from harness.plan import Plan
+from harness.plugins import ROOT
 from harness.stale import State
 from harness.user_data import DATA_VARIABLE
-from plugins import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +75,7 @@ def test_files_of_methods_are_looked_for_once_each(capfd, monkeypatch):
     assert preflight.missing_files(found).endswith("add --config 'methods=[itq]' to the command")
     own, weights = capfd.readouterr().err.splitlines()
     assert own == "methods: mine needs data/mine-24.mat, which is missing: add the file, or change `path`"
-    assert weights.startswith("networks: weights data/weights/mine.pth are missing: put your file there, or get https://")
+    assert weights.startswith("imagenet: weights data/weights/mine.pth are missing: put your file there, or get https://")
 
     for rule in ("dataset", "features", "neighbours", "encode"):
         for job in jobs(found.plan, rule):
@@ -92,7 +91,10 @@ def test_official_weights_that_no_parameter_names_are_looked_for_too(monkeypatch
     monkeypatch.setattr(preflight, "_fails", lambda *command: commands.append(command) or True)
     assert unprepared(found) == [("methods", "deepbit_rotation"), ("methods", "deep")]
     assert preflight.missing_files(found).endswith("add --config 'methods=[bgan,bgan-features]' to the command")
-    assert commands == [("networks", "vgg16", "weights/vgg16-397923af.pth"), ("networks", "vgg19", "weights/vgg19-dcbb9e9d.pth")]
+    assert commands == [
+        ("harness.imagenet", "vgg16", "weights/vgg16-397923af.pth"),
+        ("harness.imagenet", "vgg19", "weights/vgg19-dcbb9e9d.pth"),
+    ]
 
 
 def test_the_last_line_states_how_to_run_the_rest():

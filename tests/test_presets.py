@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import evaluation
-from errors import BenchmarkError
 from evaluation.presets import PRESETS, Preset, replay
 from evaluation.relevance import Relevance
+from harness.errors import BenchmarkError
 
 CUTS = {"as-deephash-pytorch": -1, "as-hashnet": 5000, "as-deepbit": 1000, "as-trec": 1000, "as-landmarks": 1000}
 

@@ -13,13 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import storage
-from errors import BenchmarkError
 from evaluation import METRIC_VERSION, publishing, statistics
-from harness import identity
+from harness import identity, storage
+from harness.errors import BenchmarkError
 from harness.plan import Run, Score, fields_of
+from harness.plugins import ROOT
 from harness.records import FORMAT, source_digests
-from plugins import ROOT
 
 README = ROOT / publishing.PUBLISHED / "README.md"
 FOLDERS = sorted(path for path in (ROOT / publishing.PUBLISHED).iterdir() if path.is_dir())

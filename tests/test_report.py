@@ -39,12 +39,11 @@ from builders import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-import storage
-from errors import BenchmarkError
-from harness import records
+from harness import records, storage
+from harness.errors import BenchmarkError
 from harness.plan import COLLECTED_TABLES, EXPERIMENTS
+from harness.plugins import ROOT
 from harness.variants import Catalogue
-from plugins import ROOT
 from report import __main__ as command
 from report import cells as cells_of_tables
 from report import declarations, drawing, experiment_list, figures, harness, latex, references, results, summary, tables, training

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from builders import describe, described, tuned, write_csv, write_results
 
-from errors import BenchmarkError
+from harness.errors import BenchmarkError
 from report import page, reported, results, spreadsheets, tables
 
 CIFAR = results.Pair("cifar10", "pixels")

@@ -12,14 +12,14 @@ import pytest
 from builders import write_dataset_record
 
 import evaluation
-import storage
-from errors import BenchmarkError
 from evaluation import scoring
 from evaluation.presets import PRESETS, replay
 from evaluation.relevance import Relevance
+from harness import storage
+from harness.errors import BenchmarkError
 from harness.plan import RESULTS, Run, Score
+from harness.plugins import ROOT
 from harness.records import FORMAT
-from plugins import ROOT
 
 QUERIES, ITEMS = 40, 300
 PLACE = ("toy", "pixels", "itq")

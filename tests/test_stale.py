@@ -15,13 +15,11 @@ import pytest
 import yaml
 from builders import TINY, Copy, jobs_of, rows_of
 
-import plugins
-import storage
-from errors import BenchmarkError
-from harness import records, user_data
+from harness import plugins, records, storage, user_data
+from harness.errors import BenchmarkError
 from harness.plan import Job, Plan
+from harness.plugins import ROOT
 from harness.stale import State
-from plugins import ROOT
 
 METHODS = ("chance", "pcah", "itq", "bgan-brief")
 RUNS, SCORES = "results/runs/digits/pixels", "results/experiments/tiny/scores/digits/pixels"
@@ -216,7 +214,7 @@ TABLE = {
     "a method": ("methods/itq.py", "iterations=50", "iterations=49", encodes("itq") | scores("itq") | END),
     "shared by two methods": ("methods/_pca.py", None, None, encodes("pcah", "itq") | scores("pcah", "itq") | END),
     "training": ("methods/_training.py", None, None, encodes("bgan-brief") | scores("bgan-brief") | END),
-    "networks": ("networks.py", None, None, encodes("bgan-brief") | scores("bgan-brief") | END),
+    "networks": ("harness/imagenet.py", None, None, encodes("bgan-brief") | scores("bgan-brief") | END),
     "base of methods": ("methods/_base.py", None, None, encodes(*METHODS) | scores(*METHODS) | END),
     "runtime of methods": ("methods/_runtime.py", None, None, encodes(*METHODS) | scores(*METHODS) | END),
     "a data set": ("datasets/digits.py", "QUERIES_PER_CLASS = 30", "QUERIES_PER_CLASS = 29", EVERYTHING),
@@ -274,11 +272,11 @@ class TestSources:
         assert bool(reasons) == bool(expected)
 
     def test_the_reader_of_codes_recomputes_imported_codes(self, project):
-        project.append("codes.py")
+        project.append("harness/imported_codes.py")
         assert project.stale() == (set(), [])
         jobs, reasons = project.stale("own.yaml")
         assert jobs == encodes("imported") | scores("imported") | END
-        assert reasons == ["1 encode job (codes.py has changed)"]
+        assert reasons == ["1 encode job (harness/imported_codes.py has changed)"]
 
     def test_a_renamed_shared_module_counts(self, project):
         project.path("methods/_axes.py").write_bytes((project.folder / "methods/_pca.py").read_bytes())

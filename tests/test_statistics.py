@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import false_discovery_control, ttest_ind, ttest_rel
 
-from errors import BenchmarkError
 from evaluation import statistics
+from harness.errors import BenchmarkError
 from harness.plan import Plan, Score
 
 CONFIG = {

@@ -8,10 +8,8 @@ import subprocess
 
 import pytest
 
-import progress
-import provenance
-import storage
-from errors import BenchmarkError
+from harness import progress, provenance, storage
+from harness.errors import BenchmarkError
 
 
 def test_a_file_is_there_only_when_its_block_ends(tmp_path):

@@ -16,15 +16,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.io import savemat
 
-import codes
-import plugins
-from errors import BenchmarkError
 from features.file import File
+from harness import imported_codes, plugins
+from harness.errors import BenchmarkError
 from harness.plan import Plan
+from harness.plugins import ROOT
 from harness.records import FORMAT
 from harness.stale import State
 from harness.variants import Catalogue, variant_of_text
-from plugins import ROOT
 
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 HOSTILE = "$(touch HACKED) `touch HACKED` '; touch HACKED; \" && touch HACKED \n touch HACKED # {input} {{x}} {seeds} \\"
@@ -99,7 +98,7 @@ CODES = np.random.default_rng(0).random((20, 12)) < 0.5
 class TestCodes:
     def read(self, path):
         try:
-            found = codes.whole(path, 20)
+            found = imported_codes.whole(path, 20)
         except BenchmarkError:
             return
         assert found.dtype == bool
@@ -117,7 +116,7 @@ class TestCodes:
 
     @pytest.mark.filterwarnings("ignore:overflow encountered")
     @pytest.mark.parametrize("shape", [(10**12, 64), (20, 10**13), (2**62, 2**62), (-1, 3), (20,) * 40], ids=str)
-    @pytest.mark.parametrize("read", [lambda path: codes.whole(path, 20), lambda path: opened(path)], ids=["codes", "features"])
+    @pytest.mark.parametrize("read", [lambda path: imported_codes.whole(path, 20), lambda path: opened(path)], ids=["codes", "features"])
     def test_a_header_that_claims_a_huge_array_takes_no_memory(self, tmp_path, shape, read):
         with open(tmp_path / "huge.npy", "wb") as file:
             np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
@@ -129,7 +128,7 @@ class TestCodes:
         savemat(tmp_path / "bomb.mat", {"B": np.zeros((5000, 5000), np.uint8)}, do_compression=True)
         assert (tmp_path / "bomb.mat").stat().st_size < 50_000
         with pytest.raises(BenchmarkError, match=r"bomb.mat holds B of shape \(5000, 5000\), expected at most 20 rows of 1,024 bits"):
-            codes.whole(tmp_path / "bomb.mat", 20)
+            imported_codes.whole(tmp_path / "bomb.mat", 20)
 
     def test_a_matlab_variable_that_unfolds_beyond_what_its_header_claims_is_refused(self, tmp_path):
         savemat(tmp_path / "whole.mat", {"A": CODES, "B": CODES.astype(float)}, do_compression=True)
@@ -141,9 +140,9 @@ class TestCodes:
         longer = unfolded.replace(tag, struct.pack("<II", 9, 10**8)) + bytes(10**8)
         compressed = zlib.compress(longer)
         (tmp_path / "bomb.mat").write_bytes(content[: start - 8] + struct.pack("<II", 15, len(compressed)) + compressed)
-        assert (codes.whole(tmp_path / "bomb.mat:A", 20) == CODES).all()
+        assert (imported_codes.whole(tmp_path / "bomb.mat:A", 20) == CODES).all()
         with pytest.raises(BenchmarkError, match=r"bomb.mat: B unfolds to more than \(20, 12\) numbers take"):
-            codes.whole(tmp_path / "bomb.mat:B", 20)
+            imported_codes.whole(tmp_path / "bomb.mat:B", 20)
 
     @pytest.mark.parametrize(
         ("value", "kind"), [({"a": np.zeros(9)}, "struct"), (np.array([[np.zeros(9)]], object), "cell"), ("a", "char")]
@@ -151,7 +150,7 @@ class TestCodes:
     def test_a_matlab_variable_of_no_numbers_is_refused_unread(self, tmp_path, value, kind):
         savemat(tmp_path / "codes.mat", {"B": value})
         with pytest.raises(BenchmarkError, match=f"codes.mat: B is a {kind}, expected an array of numbers or booleans"):
-            codes.whole(tmp_path / "codes.mat", 1)
+            imported_codes.whole(tmp_path / "codes.mat", 1)
 
     def test_no_object_is_built(self, tmp_path):
         class Harmful:
@@ -160,7 +159,7 @@ class TestCodes:
 
         np.save(tmp_path / "codes.npy", np.array([Harmful()], dtype=object))
         with pytest.raises(BenchmarkError, match=r"codes.npy is no .npy array"):
-            codes.whole(tmp_path / "codes.npy", 1)
+            imported_codes.whole(tmp_path / "codes.npy", 1)
         with pytest.raises(BenchmarkError, match=r"codes.npy is no"):
             opened(tmp_path / "codes.npy")
         assert not (tmp_path / "called").exists()

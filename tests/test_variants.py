@@ -6,7 +6,7 @@ from dataclasses import FrozenInstanceError
 import pytest
 from builders import loaded
 
-from errors import BenchmarkError
+from harness.errors import BenchmarkError
 from harness.variants import STAGES, Catalogue, variant_of_text
 
 

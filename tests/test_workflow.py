@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from builders import PARITY, TINY, Copy, rows_of
 
-from plugins import ROOT
+from harness.plugins import ROOT
 
 END = [("all", ""), ("collect", ""), ("experiments", ""), ("report", "")]
 TABLES = "results/experiments/tiny"

@@ -12,12 +12,14 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-import gpus
-from plugins import ROOT
+from harness import gpus
+from harness.plugins import ROOT
 
 PACKAGES = ("numpy", "scipy", "sklearn", "torch", "numba", "pandas", "PIL")  # as they are imported
 
-GPU_TOLERANCE = 0.05  # of a mean average precision, between two trainings on a GPU with the same seed
+GPU_TOLERANCE = (
+    0.05  # of a mean average precision, between two trainings on a GPU with the same seed
+)
 
 
 def record(**facts: object) -> dict:
@@ -28,7 +30,11 @@ def record(**facts: object) -> dict:
         "dirty": dirty(),
         "python": platform.python_version(),
         "versions": versions(),
-        "machine": {"processor": processor(), "cores": os.cpu_count(), "system": platform.platform()},
+        "machine": {
+            "processor": processor(),
+            "cores": os.cpu_count(),
+            "system": platform.platform(),
+        },
         "peak_memory_mib": round(peak_memory_mib(), 1),
     }
 
@@ -53,7 +59,9 @@ def dirty() -> bool:
 
 def _git(*arguments: str) -> str:
     try:
-        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return ""
     return done.stdout.strip()
@@ -78,7 +86,10 @@ def processor() -> str:
 def peak_memory_mib() -> float:
     """Largest resident size of this process so far, in MiB."""
     # Linux's getrusage starts from the size of the process that started this one.
-    with contextlib.suppress(OSError, StopIteration), open("/proc/self/status", encoding="utf-8") as file:
+    with (
+        contextlib.suppress(OSError, StopIteration),
+        open("/proc/self/status", encoding="utf-8") as file,
+    ):
         return int(next(line for line in file if line.startswith("VmHWM")).split()[1]) / 1024
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

@@ -1,4 +1,4 @@
-"""Before any work starts: are the user's files there? Each job that reads one checks; missing files are listed once."""
+"""Check the user's files before any work starts, and list all that are missing at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from errors import BenchmarkError
+from harness.errors import BenchmarkError
 from harness.plan import Job, Plan, pretrained_weights
 from harness.stale import State
 from harness.user_data import data_folder, user_file
@@ -30,8 +30,16 @@ def missing_files(state: State) -> str:
 def unprepared(state: State) -> list[Variant]:
     """Every data set, extractor and method that reads user files and has results to compute."""
     plan = state.plan
-    jobs = [job for job in plan.jobs() if job.rule in ("dataset", "features", "encode") and state.problem(job)]
-    variants = dict.fromkeys((variant.stage, variant.name) for job in jobs if _reads_files(variant := _variant(job, plan)))
+    jobs = [
+        job
+        for job in plan.jobs()
+        if job.rule in ("dataset", "features", "encode") and state.problem(job)
+    ]
+    variants = dict.fromkeys(
+        (variant.stage, variant.name)
+        for job in jobs
+        if _reads_files(variant := _variant(job, plan))
+    )
     return [getattr(plan, stage)[name] for stage, name in variants]
 
 
@@ -55,30 +63,45 @@ def _lacks_files(variant: Variant, plan: Plan) -> bool:
         return _fails("features", "check", variant.name, "--settings", variant.entry_text)
     if weights := pretrained_weights(variant):
         digest = variant.params.get("sha256")
-        return _fails("networks", variant.encoder, weights, *(["--sha256", digest] if digest else []))
+        return _fails(
+            "harness.imagenet", variant.encoder, weights, *(["--sha256", digest] if digest else [])
+        )
     return _lacks_codes(variant, plan)
 
 
 def _lacks_codes(variant: Variant, plan: Plan) -> bool:
     """Whether a file of codes is missing; prints a line for each."""
-    named = [variant.params[param] for param in USER_FILES if isinstance(variant.params.get(param), str)]
+    named = [
+        variant.params[param] for param in USER_FILES if isinstance(variant.params.get(param), str)
+    ]
     data = data_folder(plan.data)
     files = [
-        user_file(path.partition(".mat:")[0] + ".mat" if ".mat:" in path else path, run.bits, run.seed, data)
+        user_file(
+            path.partition(".mat:")[0] + ".mat" if ".mat:" in path else path,
+            run.bits,
+            run.seed,
+            data,
+        )
         for run in plan.runs
         if run.variant == variant.name
         for path in named
     ]
     missing = [path for path in dict.fromkeys(files) if not Path(path).is_file()]
     for path in missing:
-        print(f"methods: {variant.name} needs {path}, which is missing: add the file, or change `path`", file=sys.stderr)
+        print(
+            f"methods: {variant.name} needs {path}, which is missing: "
+            "add the file, or change `path`",
+            file=sys.stderr,
+        )
     return bool(missing)
 
 
 @functools.cache
 def _fails(*command: str) -> bool:
-    """Whether a command of the project fails; each runs once, though several variants may need it."""
-    return subprocess.run([sys.executable, "-m", *command], stdout=subprocess.DEVNULL).returncode != 0
+    """Whether a command of the project fails; each runs once."""
+    return (
+        subprocess.run([sys.executable, "-m", *command], stdout=subprocess.DEVNULL).returncode != 0
+    )
 
 
 def _advice(plan: Plan, failed: Iterable[Variant]) -> str:
@@ -87,7 +110,11 @@ def _advice(plan: Plan, failed: Iterable[Variant]) -> str:
     names = {(variant.stage, variant.name) for variant in failed}
     listed = {stage: list(plan.config[stage]) for stage in STAGES}
     rest = {
-        stage: [name for name in listed[stage] if (stage, name) not in names and not _all_trials_fail(plan, name, names)]
+        stage: [
+            name
+            for name in listed[stage]
+            if (stage, name) not in names and not _all_trials_fail(plan, name, names)
+        ]
         for stage in STAGES
     }
     if not all(rest[stage] for stage in STAGES if listed[stage]):
@@ -96,11 +123,15 @@ def _advice(plan: Plan, failed: Iterable[Variant]) -> str:
         Plan.load(plan.config | rest, plan.configfiles)
     except BenchmarkError:
         return message
-    changed = [f"'{stage}=[{','.join(rest[stage])}]'" for stage in STAGES if rest[stage] != listed[stage]]
+    changed = [
+        f"'{stage}=[{','.join(rest[stage])}]'" for stage in STAGES if rest[stage] != listed[stage]
+    ]
     return f"{message}; to run the rest, add --config {' '.join(changed)} to the command"
 
 
 def _all_trials_fail(plan: Plan, name: str, failed: set[tuple[str, str]]) -> bool:
     """Whether `name` is a method with trials, which all lack their files."""
-    trials = [variant.name for variant in plan.methods.values() if variant.trial and variant.base == name]
+    trials = [
+        variant.name for variant in plan.methods.values() if variant.trial and variant.base == name
+    ]
     return bool(trials) and all(("methods", trial) in failed for trial in trials)

@@ -49,7 +49,11 @@ def _device_advice(error: Exception, smaller: Sequence[str]) -> str:
     """
     kind = type(error).__name__
     if kind in ("OutOfMemoryError", "MemoryError"):
-        return f"too little memory: lower {' or '.join(smaller)}" if smaller else "too little memory: run fewer jobs at a time"
+        return (
+            f"too little memory: lower {' or '.join(smaller)}"
+            if smaller
+            else "too little memory: run fewer jobs at a time"
+        )
     if kind == "AcceleratorError" or "CUDA error" in str(error):
         return "the GPU failed: run the same command again, which goes on where this job was"
     return ""
@@ -63,7 +67,10 @@ def explain(error: Exception) -> str:
     invalid = error.__context__
     if not hasattr(invalid, "absolute_path"):
         return one_line(error)
-    key = "".join(f"item {part + 1}: " if isinstance(part, int) else f"{part}: " for part in invalid.absolute_path)
+    key = "".join(
+        f"item {part + 1}: " if isinstance(part, int) else f"{part}: "
+        for part in invalid.absolute_path
+    )
     if invalid.validator == "additionalProperties":
         known = sorted(invalid.schema.get("properties", {}))
         unknown = ", ".join(repr(name) for name in invalid.instance if name not in known)
@@ -71,7 +78,9 @@ def explain(error: Exception) -> str:
     if invalid.validator == "required":
         return f"{key}{invalid.message}"
     if invalid.validator == "uniqueItems":
-        twice = next(item for place, item in enumerate(invalid.instance) if item in invalid.instance[:place])
+        twice = next(
+            item for place, item in enumerate(invalid.instance) if item in invalid.instance[:place]
+        )
         return f"{key}found {twice!r} more than once"
     return f"{key}found {invalid.instance!r}, expected {_in_words(invalid.validator, invalid.validator_value)}"
 
@@ -80,7 +89,12 @@ def _in_words(rule: str, value: object) -> str:
     """What a rule of the schema asks for."""
     match rule:
         case "type":
-            return {"array": "a list", "object": "keys with values", "string": "a text", "integer": "a whole number"}[value]
+            return {
+                "array": "a list",
+                "object": "keys with values",
+                "string": "a text",
+                "integer": "a whole number",
+            }[value]
         case "enum":
             return " or ".join(value)
         case "minItems":

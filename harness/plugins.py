@@ -7,11 +7,12 @@ import functools
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from errors import BenchmarkError, one_line
+from harness.errors import BenchmarkError, one_line
 
-ROOT = Path(__file__).resolve().parent
-GROUND = ("errors", "plugins", "preflight", "provenance", "gpus", "storage", "progress", "downloads", "networks", "codes")
-FOLDERS = ("datasets", "features", "methods", "evaluation", "report", "tests", "benchmarks")  # of the project's own modules
+ROOT = Path(__file__).resolve().parents[1]
+STAGES = ("datasets", "features", "methods", "evaluation", "experiments", "report")
+# Top-level packages of the project. All other modules beside them belong to the user.
+PACKAGES = ("harness", *STAGES, "benchmarks", "tests")
 
 DECLARED = {  # attributes of a plugin's class that are read from its source: their types, and these in words
     "label": (str, "a text"),
@@ -22,7 +23,11 @@ DECLARED = {  # attributes of a plugin's class that are read from its source: th
     "protocols": (tuple, "a tuple of texts"),
     "reads": (tuple, "a tuple of texts"),
 }
-WORK = {"datasets": ("load",), "features": ("extract",), "methods": ("fit", "encode")}  # functions of a plugin's class
+WORK = {
+    "datasets": ("load",),
+    "features": ("extract",),
+    "methods": ("fit", "encode"),
+}  # functions of a plugin's class
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,9 @@ def _path(floor: str, name: str) -> Path:
 
 def names(floor: str) -> list[str]:
     """Names of the plugin files of a floor: the folder listing is the catalogue."""
-    return sorted(path.stem for path in (ROOT / floor).glob("*.py") if not path.stem.startswith("_"))
+    return sorted(
+        path.stem for path in (ROOT / floor).glob("*.py") if not path.stem.startswith("_")
+    )
 
 
 def component(floor: str, name: str) -> Component:
@@ -60,7 +67,9 @@ def component(floor: str, name: str) -> Component:
     """
     path = _path(floor, name)
     if name not in names(floor):
-        raise BenchmarkError(f"{name!r} is unknown: expected one of {', '.join(names(floor))}, or a new file {floor}/{name}.py")
+        raise BenchmarkError(
+            f"{name!r} is unknown: expected one of {', '.join(names(floor))}, or a new file {floor}/{name}.py"
+        )
     return _parse(floor, name, path.stat().st_mtime_ns)
 
 
@@ -68,7 +77,11 @@ def component(floor: str, name: str) -> Component:
 def _parse(floor: str, name: str, modified: int) -> Component:
     path = _path(floor, name)
     shown = path.relative_to(ROOT)
-    classes = [node for node in _tree(path).body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
+    classes = [
+        node
+        for node in _tree(path).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
     if len(classes) != 1:
         found = ", ".join(node.name for node in classes) or "none"
         advice = ": begin the names of the others with _" if classes else ""
@@ -77,14 +90,18 @@ def _parse(floor: str, name: str, modified: int) -> Component:
     functions = {node.name: node for node in body if isinstance(node, ast.FunctionDef)}
     missing = [name for name in ("__init__", *WORK[floor]) if name not in functions]
     if missing:
-        raise BenchmarkError(f"{shown}: class {classes[0].name} needs a function {missing[0]}; see {floor}/_base.py")
+        raise BenchmarkError(
+            f"{shown}: class {classes[0].name} needs a function {missing[0]}; see {floor}/_base.py"
+        )
     return Component(
         floor=floor,
         name=name,
         class_name=classes[0].name,
         literals=_declared(body, f"{shown}: class {classes[0].name}"),
         keywords=_keywords(functions["__init__"], shown),
-        consumes=tuple(sorted({name for work in WORK[floor] for name in _arguments(functions[work], shown)})),
+        consumes=tuple(
+            sorted({name for work in WORK[floor] for name in _arguments(functions[work], shown)})
+        ),
     )
 
 
@@ -93,7 +110,9 @@ def _tree(path: Path) -> ast.Module:
     try:
         content = path.read_bytes()
     except OSError as error:  # a folder
-        raise BenchmarkError(f"{shown}: {one_line(error)}: expected Python source in UTF-8") from None
+        raise BenchmarkError(
+            f"{shown}: {one_line(error)}: expected Python source in UTF-8"
+        ) from None
     return parsed(decoded(content, shown), shown)
 
 
@@ -102,7 +121,9 @@ def decoded(content: bytes, shown: str) -> str:
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise BenchmarkError(f"{shown}: {one_line(error)}: expected Python source in UTF-8") from None
+        raise BenchmarkError(
+            f"{shown}: {one_line(error)}: expected Python source in UTF-8"
+        ) from None
 
 
 def parsed(text: str, shown: str) -> ast.Module:
@@ -113,9 +134,13 @@ def parsed(text: str, shown: str) -> ast.Module:
         line = f", line {error.lineno}" if error.lineno else ""
         raise BenchmarkError(f"{shown}{line}: {error.msg}") from None
     except ValueError as error:  # null bytes
-        raise BenchmarkError(f"{shown}: {one_line(error)}: expected Python source in UTF-8") from None
+        raise BenchmarkError(
+            f"{shown}: {one_line(error)}: expected Python source in UTF-8"
+        ) from None
     except (RecursionError, MemoryError):
-        raise BenchmarkError(f"{shown}: an expression is nested too deeply. Divide it into several statements.") from None
+        raise BenchmarkError(
+            f"{shown}: an expression is nested too deeply. Divide it into several statements."
+        ) from None
 
 
 def _declared(body: list[ast.stmt], where: str) -> dict:
@@ -127,14 +152,24 @@ def _declared(body: list[ast.stmt], where: str) -> dict:
                 values |= _literals(target, node.value)
     for name, (kinds, words) in DECLARED.items():
         if (name in values or name == "label") and not isinstance(values.get(name), kinds):
-            raise BenchmarkError(f"{where}: {name} must be {words}, written out: it is read without importing the file")
+            raise BenchmarkError(
+                f"{where}: {name} must be {words}, written out: it is read without importing the file"
+            )
     return {name: value for name, value in values.items() if value is not ...}
 
 
 def _literals(target: ast.expr, value: ast.expr) -> dict:
     """What an assignment gives each name, Ellipsis where that is no literal: `a = 1`, `a: int = 1` and `a, b = 1, 2` alike."""
-    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
-        return {name: item for pair in zip(target.elts, value.elts, strict=True) for name, item in _literals(*pair).items()}
+    if (
+        isinstance(target, ast.Tuple)
+        and isinstance(value, ast.Tuple)
+        and len(target.elts) == len(value.elts)
+    ):
+        return {
+            name: item
+            for pair in zip(target.elts, value.elts, strict=True)
+            for name, item in _literals(*pair).items()
+        }
     if not isinstance(target, ast.Name):
         return {}
     try:
@@ -148,10 +183,14 @@ def _arguments(function: ast.FunctionDef, shown: Path) -> list[str]:
     _check_named(function, shown)
     if function.args.kwonlyargs:
         first = function.args.kwonlyargs[0].arg
-        raise BenchmarkError(f"{shown}: remove the * before {first} in {function.name}: settings are keywords of __init__")
+        raise BenchmarkError(
+            f"{shown}: remove the * before {first} in {function.name}: settings are keywords of __init__"
+        )
     names = [argument.arg for argument in [*function.args.posonlyargs, *function.args.args][1:]]
     if function.name == "encode" and "neighbours" in names:
-        raise BenchmarkError(f"{shown}: encode asks for 'neighbours', which are of the training images: fit alone may consume them")
+        raise BenchmarkError(
+            f"{shown}: encode asks for 'neighbours', which are of the training images: fit alone may consume them"
+        )
     return names
 
 
@@ -160,7 +199,9 @@ def _check_named(function: ast.FunctionDef, shown: Path) -> None:
     for stars, argument in (("*", function.args.vararg), ("**", function.args.kwarg)):
         if argument:
             expected = f"expected every argument by its name, as in {shown.parent}/_base.py"
-            raise BenchmarkError(f"{shown}: {function.name} takes {stars}{argument.arg}, {expected}")
+            raise BenchmarkError(
+                f"{shown}: {function.name} takes {stars}{argument.arg}, {expected}"
+            )
 
 
 def _keywords(function: ast.FunctionDef, shown: Path) -> dict:
@@ -169,21 +210,31 @@ def _keywords(function: ast.FunctionDef, shown: Path) -> dict:
     Raises BenchmarkError for arguments before them other than `self` and, for a method, the length of its codes.
     """
     _check_named(function, shown)
-    unnamed = [*function.args.posonlyargs, *function.args.args][2 if shown.parent.name == "methods" else 1 :]
+    unnamed = [*function.args.posonlyargs, *function.args.args][
+        2 if shown.parent.name == "methods" else 1 :
+    ]
     if unnamed:
-        raise BenchmarkError(f"{shown}: write * before {unnamed[0].arg} in {function.name}: settings are keywords alone")
+        raise BenchmarkError(
+            f"{shown}: write * before {unnamed[0].arg} in {function.name}: settings are keywords alone"
+        )
     keywords = {}
     for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
         try:
             keywords[argument.arg] = ... if default is None else ast.literal_eval(default)
         except ValueError:
-            raise BenchmarkError(f"{shown}: the default of {argument.arg} must be a literal value") from None
+            raise BenchmarkError(
+                f"{shown}: the default of {argument.arg} must be a literal value"
+            ) from None
     return keywords
 
 
 def floor_sources(floor: str) -> list[str]:
     """Every file that makes the results of a floor without plugins: evaluation or report."""
-    found = [path for path in (ROOT / floor).rglob("*") if path.is_file() and path.suffix != ".pyc" and path.parent.name != "__pycache__"]
+    found = [
+        path
+        for path in (ROOT / floor).rglob("*")
+        if path.is_file() and path.suffix != ".pyc" and path.parent.name != "__pycache__"
+    ]
     return relative(sorted(found))
 
 

@@ -10,18 +10,30 @@ from pathlib import Path
 
 import numpy as np
 
-from errors import BenchmarkError, one_line
+from harness.errors import BenchmarkError, one_line
 
 BITS, SIGNS = "0 and 1", "-1 and +1"
 LONGEST = 1024  # bits of a code: config/schema.yaml allows no more
 
-NUMBERS = {"double", "single", "sparse", "logical", *(f"{sign}int{size}" for sign in ("", "u") for size in (8, 16, 32, 64))}
+NUMBERS = {
+    "double",
+    "single",
+    "sparse",
+    "logical",
+    *(f"{sign}int{size}" for sign in ("", "u") for size in (8, 16, 32, 64)),
+}
 COMPRESSED = 15  # miCOMPRESSED in the MAT-file format
-SLACK = 2**16  # bytes of a variable beside 16 for each of its numbers: its header, and the columns of a sparse one
+SLACK = (
+    2**16
+)  # bytes of a variable beside 16 for each of its numbers: its header, and the columns of a sparse one
 
 
 def of_images(
-    files: Sequence[Path], items: int, query: np.ndarray, database: np.ndarray, bits: int | None = None
+    files: Sequence[Path],
+    items: int,
+    query: np.ndarray,
+    database: np.ndarray,
+    bits: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Codes of a data set's images, bool (items, bits), and the indices of the images that have one.
 
@@ -42,20 +54,37 @@ def whole(path: Path, items: int, bits: int | None = None) -> np.ndarray:
     return read(path, items, bits, "one for each image of the data set in its order")[0]
 
 
-def apart(queries: Path, database: Path, rows: tuple[int, int], bits: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def apart(
+    queries: Path, database: Path, rows: tuple[int, int], bits: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Codes of the queries and of the database, each in the order of the split: bool (Q, bits) and (N, bits). See `read`.
 
     Raises BenchmarkError also where one file holds 0 and 1, the other -1 and +1, and where their lengths differ.
     """
-    arrays = [_array(queries, rows[0], "one for each query"), _array(database, rows[1], "one for each database item")]
-    if bits and all(_packed(array, bits) for array in arrays) and arrays[0].shape[1] == arrays[1].shape[1]:
-        both = _unpacked(np.concatenate(arrays), bits, f"{queries} and {database}")  # so that few queries do not decide on another order
+    arrays = [
+        _array(queries, rows[0], "one for each query"),
+        _array(database, rows[1], "one for each database item"),
+    ]
+    if (
+        bits
+        and all(_packed(array, bits) for array in arrays)
+        and arrays[0].shape[1] == arrays[1].shape[1]
+    ):
+        both = _unpacked(
+            np.concatenate(arrays), bits, f"{queries} and {database}"
+        )  # so that few queries do not decide on another order
         return _checked(both[: rows[0]], bits, queries), _checked(both[rows[0] :], bits, database)
-    (one, one_kind), (other, other_kind) = (_read(array, bits, path) for array, path in zip(arrays, (queries, database), strict=True))
+    (one, one_kind), (other, other_kind) = (
+        _read(array, bits, path) for array, path in zip(arrays, (queries, database), strict=True)
+    )
     if one_kind != other_kind:
-        raise BenchmarkError(f"{queries} holds {one_kind}, {database} {other_kind}: two conventions; save both alike")
+        raise BenchmarkError(
+            f"{queries} holds {one_kind}, {database} {other_kind}: two conventions; save both alike"
+        )
     if one.shape[1] != other.shape[1]:
-        raise BenchmarkError(f"{queries} has {one.shape[1]} bits, {database} {other.shape[1]}: expected the same")
+        raise BenchmarkError(
+            f"{queries} has {one.shape[1]} bits, {database} {other.shape[1]}: expected the same"
+        )
     return one, other
 
 
@@ -72,7 +101,9 @@ def read(path: Path, rows: int, bits: int | None, what: str) -> tuple[np.ndarray
 def _array(path: Path, rows: int, what: str) -> np.ndarray:
     array = _matlab(path, rows) if path.suffix == ".mat" or ".mat:" in path.name else _numpy(path)
     if array.ndim != 2 or not array.shape[1] or array.dtype.kind not in "biuf":
-        raise BenchmarkError(f"{path} holds {array.dtype} of shape {array.shape}, expected one row an item, of numbers or booleans")
+        raise BenchmarkError(
+            f"{path} holds {array.dtype} of shape {array.shape}, expected one row an item, of numbers or booleans"
+        )
     if len(array) != rows:
         hint = "; it looks transposed: save its transpose" if array.shape[1] == rows else ""
         raise BenchmarkError(f"{path} has {len(array):,} rows, expected {rows:,}, {what}{hint}")
@@ -80,7 +111,9 @@ def _array(path: Path, rows: int, what: str) -> np.ndarray:
 
 
 def _read(array: np.ndarray, bits: int | None, path: Path) -> tuple[np.ndarray, str]:
-    codes, kind = (_unpacked(array, bits, path), BITS) if _packed(array, bits) else _columns(array, path)
+    codes, kind = (
+        (_unpacked(array, bits, path), BITS) if _packed(array, bits) else _columns(array, path)
+    )
     return _checked(codes, bits, path), kind
 
 
@@ -104,7 +137,9 @@ def _columns(array: np.ndarray, path: Path) -> tuple[np.ndarray, str]:
     if strange.any():
         row, column = np.argwhere(strange)[0]
         found = f"{path}: row {row}, column {column} is {array[row, column]}"
-        raise BenchmarkError(f"{found}, expected 0 and 1, or -1 and +1; threshold real values before saving, as `values >= 0`")
+        raise BenchmarkError(
+            f"{found}, expected 0 and 1, or -1 and +1; threshold real values before saving, as `values >= 0`"
+        )
     if zero.any() and negative.any():
         row, column = np.argwhere(zero)[0]
         raise BenchmarkError(
@@ -120,23 +155,36 @@ def _unpacked(array: np.ndarray, bits: int | None, path: Path | str) -> np.ndarr
         raise BenchmarkError(
             f"{path} has {array.shape[1]} columns of uint8; {bits} bits are {bits} columns, or {-(-bits // 8)} packed bytes"
         )
-    for order in ("big", "little"):  # of bits in a byte: numpy.packbits, and compactbit of MATLAB toolboxes
+    for order in (
+        "big",
+        "little",
+    ):  # of bits in a byte: numpy.packbits, and compactbit of MATLAB toolboxes
         unpacked = np.unpackbits(array, axis=1, bitorder=order).astype(bool)
         if not unpacked[:, bits:].any():
             return unpacked[:, :bits]
-    raise BenchmarkError(f"{path}: ones beyond the {bits} bits, at both ends of the last byte: expected zeros there")
+    raise BenchmarkError(
+        f"{path}: ones beyond the {bits} bits, at both ends of the last byte: expected zeros there"
+    )
 
 
 def _numpy(path: Path) -> np.ndarray:
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: a header can claim more than the file holds
+        found = np.load(
+            path, mmap_mode="r", allow_pickle=False
+        )  # mapped: a header can claim more than the file holds
     except FileNotFoundError:
         raise _missing(path) from None
     except Exception as error:  # NumPy raises errors of many kinds for damaged headers
-        why = "" if "pickle" in str(error) else f" ({one_line(error)})"  # for a text, too, NumPy advises to unpickle
-        raise BenchmarkError(f"{path} is no .npy array of numbers or booleans{why}: write it with numpy.save") from None
+        why = (
+            "" if "pickle" in str(error) else f" ({one_line(error)})"
+        )  # for a text, too, NumPy advises to unpickle
+        raise BenchmarkError(
+            f"{path} is no .npy array of numbers or booleans{why}: write it with numpy.save"
+        ) from None
     if not isinstance(found, np.ndarray):
-        raise BenchmarkError(f"{path} is an archive of {', '.join(found.files)}, expected one array in .npy, or .mat")
+        raise BenchmarkError(
+            f"{path} is an archive of {', '.join(found.files)}, expected one array in .npy, or .mat"
+        )
     return np.asarray(found)
 
 
@@ -151,25 +199,41 @@ def _matlab(path: Path, rows: int) -> np.ndarray:
     try:
         variables = {}
         for place, (found, shape, kind) in enumerate(whosmat(file)):
-            variables.setdefault(found, (place, shape, kind))  # of two with one name, SciPy reads the first
+            variables.setdefault(
+                found, (place, shape, kind)
+            )  # of two with one name, SciPy reads the first
         if not name and len(variables) != 1:
-            raise BenchmarkError(f"{file} has the variables {', '.join(variables) or 'none'}: name one, as {file}:{[*variables, 'B'][0]}")
+            raise BenchmarkError(
+                f"{file} has the variables {', '.join(variables) or 'none'}: name one, as {file}:{[*variables, 'B'][0]}"
+            )
         name = name or next(iter(variables))
         if name not in variables:
-            raise BenchmarkError(f"{file} has no variable {name!r}: expected one of {', '.join(variables)}")
+            raise BenchmarkError(
+                f"{file} has no variable {name!r}: expected one of {', '.join(variables)}"
+            )
         place, shape, kind = variables[name]
         if kind not in NUMBERS:
-            raise BenchmarkError(f"{file}: {name} is a {kind}, expected an array of numbers or booleans")
+            raise BenchmarkError(
+                f"{file}: {name} is a {kind}, expected an array of numbers or booleans"
+            )
         if math.prod(shape) > rows * LONGEST:  # a few compressed bytes can unfold to gigabytes
-            raise BenchmarkError(f"{file} holds {name} of shape {shape}, expected at most {rows:,} rows of {LONGEST:,} bits")
+            raise BenchmarkError(
+                f"{file} holds {name} of shape {shape}, expected at most {rows:,} rows of {LONGEST:,} bits"
+            )
         if _unfolds(file, place, SLACK + 16 * math.prod(shape)):
-            raise BenchmarkError(f"{file}: {name} unfolds to more than {shape} numbers take: damaged, or no such codes")
+            raise BenchmarkError(
+                f"{file}: {name} unfolds to more than {shape} numbers take: damaged, or no such codes"
+            )
         found = loadmat(file, variable_names=[name])[name]
     except BenchmarkError:
         raise
     except NotImplementedError:
-        raise BenchmarkError(f"{file} is of MATLAB 7.3 (HDF5): save it with `save(..., '-v7')`, or as .npy") from None
-    except Exception as error:  # SciPy raises errors of many kinds for damaged files, a plain Exception among them
+        raise BenchmarkError(
+            f"{file} is of MATLAB 7.3 (HDF5): save it with `save(..., '-v7')`, or as .npy"
+        ) from None
+    except (
+        Exception
+    ) as error:  # SciPy raises errors of many kinds for damaged files, a plain Exception among them
         raise BenchmarkError(f"{file} is no MATLAB file ({one_line(error)})") from None
     return found.toarray() if issparse(found) else found
 

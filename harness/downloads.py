@@ -11,9 +11,9 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-import storage
-from errors import BenchmarkError
-from progress import Progress
+from harness import storage
+from harness.errors import BenchmarkError
+from harness.progress import Progress
 
 ATTEMPTS = 4
 BLOCK = 1 << 20  # bytes
@@ -21,7 +21,15 @@ MOST = 1 << 30  # bytes of a file; the largest here has 0.6 GB
 TIMEOUT = 30  # seconds without a byte
 SHORTEST = 32  # hexadecimal digits of a whole digest
 FAILURES = (OSError, http.client.HTTPException)
-PASSING = (408, 416, 429, 500, 502, 503, 504)  # HTTP answers after which another attempt may succeed
+PASSING = (
+    408,
+    416,
+    429,
+    500,
+    502,
+    503,
+    504,
+)  # HTTP answers after which another attempt may succeed
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,9 @@ class Published:
     @property
     def shown(self) -> str:
         """The address and the digest, as an error gives them to a user."""
-        return f"{self.url} ({self.name} {self.digest}{'...' if len(self.digest) < SHORTEST else ''})"
+        return (
+            f"{self.url} ({self.name} {self.digest}{'...' if len(self.digest) < SHORTEST else ''})"
+        )
 
     @property
     def name(self) -> str:

@@ -11,7 +11,10 @@ from pathlib import Path
 
 SYSTEM = Path("/dev")
 # Of this machine, whatever the checkout; Slurm may number the devices of each of its jobs from 0, and shows none to two jobs.
-LOCKS = Path(tempfile.gettempdir(), "-".join(filter(None, [f"bgan-bench-gpus-{os.getuid()}", os.environ.get("SLURM_JOB_ID")])))
+LOCKS = Path(
+    tempfile.gettempdir(),
+    "-".join(filter(None, [f"bgan-bench-gpus-{os.getuid()}", os.environ.get("SLURM_JOB_ID")])),
+)
 _held = []  # open files: they hold the lock, and the kernel closes them when the process ends, however it ends
 
 
@@ -20,8 +23,14 @@ def names() -> list[str]:
     count = len(list(SYSTEM.glob("nvidia[0-9]*")))
     given = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(count))))
     listed = [name.strip() for name in given.split(",")] if count else []
-    hidden = [place for place, name in enumerate(listed) if name in ("", "NoDevFiles") or name.startswith("-")]
-    return listed[: hidden[0]] if hidden else listed  # as CUDA reads it: up to the first name of no device
+    hidden = [
+        place
+        for place, name in enumerate(listed)
+        if name in ("", "NoDevFiles") or name.startswith("-")
+    ]
+    return (
+        listed[: hidden[0]] if hidden else listed
+    )  # as CUDA reads it: up to the first name of no device
 
 
 def lease(patient: bool = True) -> str | None:
@@ -45,7 +54,11 @@ def lease(patient: bool = True) -> str | None:
         if not patient:
             return None
         if not told:
-            print(f"waiting for a GPU: other jobs have {', '.join(devices)}", file=sys.stderr, flush=True)
+            print(
+                f"waiting for a GPU: other jobs have {', '.join(devices)}",
+                file=sys.stderr,
+                flush=True,
+            )
             told = True
         time.sleep(1)
     return os.environ["CUDA_VISIBLE_DEVICES"] if _held else None

@@ -13,13 +13,16 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from downloads import Published, fetch
-from errors import BenchmarkError, one_line
+from harness.downloads import Published, fetch
+from harness.errors import BenchmarkError, one_line
+from harness.storage import digest
 from harness.user_data import CACHE, data_folder
-from storage import digest
 
 URL = "https://download.pytorch.org/models/"
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB in 0..1, what the official weights were trained with
+MEAN, DEVIATION = (
+    (0.485, 0.456, 0.406),
+    (0.229, 0.224, 0.225),
+)  # of RGB in 0..1, what the official weights were trained with
 CLASSES = 1000
 
 
@@ -88,12 +91,17 @@ class Bottleneck(nn.Module):
     def __init__(self, channels: int, width: int, stride: int):
         super().__init__()
         self.conv1, self.bn1 = nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width)
-        self.conv2, self.bn2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=False), nn.BatchNorm2d(width)
+        self.conv2, self.bn2 = (
+            nn.Conv2d(width, width, 3, stride, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+        )
         self.conv3, self.bn3 = nn.Conv2d(width, 4 * width, 1, bias=False), nn.BatchNorm2d(4 * width)
         self.relu = nn.ReLU(inplace=True)
         self.downsample = None
         if channels != 4 * width:
-            self.downsample = nn.Sequential(nn.Conv2d(channels, 4 * width, 1, stride, bias=False), nn.BatchNorm2d(4 * width))
+            self.downsample = nn.Sequential(
+                nn.Conv2d(channels, 4 * width, 1, stride, bias=False), nn.BatchNorm2d(4 * width)
+            )
 
     def forward(self, maps: Tensor) -> Tensor:
         shortcut = maps if self.downsample is None else self.downsample(maps)
@@ -107,7 +115,10 @@ class ResNet50(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False), nn.BatchNorm2d(64)
+        self.conv1, self.bn1 = (
+            nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False),
+            nn.BatchNorm2d(64),
+        )
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, 2, padding=1)
         self.layer1 = self._layer(64, 64, blocks=3, stride=1)
@@ -119,7 +130,10 @@ class ResNet50(nn.Module):
 
     @staticmethod
     def _layer(channels: int, width: int, blocks: int, stride: int) -> nn.Sequential:
-        return nn.Sequential(Bottleneck(channels, width, stride), *(Bottleneck(4 * width, width, 1) for _ in range(blocks - 1)))
+        return nn.Sequential(
+            Bottleneck(channels, width, stride),
+            *(Bottleneck(4 * width, width, 1) for _ in range(blocks - 1)),
+        )
 
     def penultimate(self, images: Tensor) -> Tensor:
         """pool5, the mean of the last maps, (n, 2048). images: (n, 3, h, w), normalised."""
@@ -153,13 +167,19 @@ class SqueezeNet(nn.Module):
     def __init__(self):
         super().__init__()
         self.features = nn.Sequential(
-            *(nn.Conv2d(3, 64, 3, stride=2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, ceil_mode=True)),
+            *(
+                nn.Conv2d(3, 64, 3, stride=2),
+                nn.ReLU(inplace=True),
+                nn.MaxPool2d(3, 2, ceil_mode=True),
+            ),
             *(Fire(64, 16, 64), Fire(128, 16, 64), nn.MaxPool2d(3, 2, ceil_mode=True)),
             *(Fire(128, 32, 128), Fire(256, 32, 128), nn.MaxPool2d(3, 2, ceil_mode=True)),
             *(Fire(256, 48, 192), Fire(384, 48, 192), Fire(384, 64, 256), Fire(512, 64, 256)),
         )
         pool = nn.AdaptiveAvgPool2d(1)
-        self.classifier = nn.Sequential(nn.Dropout(), nn.Conv2d(512, CLASSES, 1), nn.ReLU(inplace=True), pool)
+        self.classifier = nn.Sequential(
+            nn.Dropout(), nn.Conv2d(512, CLASSES, 1), nn.ReLU(inplace=True), pool
+        )
 
     def penultimate(self, images: Tensor) -> Tensor:
         """The mean of the last maps before the classifier, (n, 512). images: (n, 3, h, w), normalised, at least 17 pixels a side."""
@@ -204,13 +224,23 @@ def checked_file(name: str, path: Path, cache: Path, sha256: str | None = None) 
     """
     official = path.name == OFFICIAL[name]
     if sha256 is None and not official:
-        raise BenchmarkError(f"weights {path} are not the official {OFFICIAL[name]}: give the SHA-256 of your file as `sha256`")
-    advice = f"get {URL}{OFFICIAL[name]}" if official else f"put your file there, or get {URL}{OFFICIAL[name]}"
+        raise BenchmarkError(
+            f"weights {path} are not the official {OFFICIAL[name]}: give the SHA-256 of your file as `sha256`"
+        )
+    advice = (
+        f"get {URL}{OFFICIAL[name]}"
+        if official
+        else f"put your file there, or get {URL}{OFFICIAL[name]}"
+    )
     advice += f" and put it at {path.with_name(OFFICIAL[name])}"
     if not path.is_file():
         if not official:
             raise BenchmarkError(f"weights {path} are missing: {advice}")
-        path = fetch(Published(URL + path.name, path.stem.rpartition("-")[2], "sha256"), cache / path.name, put=path)
+        path = fetch(
+            Published(URL + path.name, path.stem.rpartition("-")[2], "sha256"),
+            cache / path.name,
+            put=path,
+        )
     beginning, found = path.stem.rpartition("-")[2], digest(path)
     if found != sha256.lower() if sha256 is not None else not found.startswith(beginning):
         expected = f"one that begins with {beginning}" if sha256 is None else sha256
@@ -222,9 +252,15 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # on damaged bytes the reader raises whatever its next step does
-        raise BenchmarkError(f"weights {path} cannot be read as tensors ({one_line(error).partition('. ')[0]})") from None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise BenchmarkError(f"weights {path} hold {type(state).__name__}, expected a dictionary of parameter names and tensors")
+        raise BenchmarkError(
+            f"weights {path} cannot be read as tensors ({one_line(error).partition('. ')[0]})"
+        ) from None
+    if not isinstance(state, dict) or not all(
+        isinstance(value, Tensor) for value in state.values()
+    ):
+        raise BenchmarkError(
+            f"weights {path} hold {type(state).__name__}, expected a dictionary of parameter names and tensors"
+        )
     return state
 
 
@@ -234,29 +270,47 @@ def _filled(name: str, state: dict[str, Tensor], path: Path) -> nn.Module:
         network = NETWORKS[name]()
     for key, own in network.state_dict().items():
         if key.endswith("num_batches_tracked"):
-            state.setdefault(key, torch.tensor(0))  # older files have none, and nothing here counts batches
+            state.setdefault(
+                key, torch.tensor(0)
+            )  # older files have none, and nothing here counts batches
         if key not in state or state[key].shape != own.shape:
             found = f"of shape {tuple(state[key].shape)}" if key in state else "missing"
-            raise BenchmarkError(f"weights {path}: {key} is {found}, expected shape {tuple(own.shape)}: are they of {name}?")
+            raise BenchmarkError(
+                f"weights {path}: {key} is {found}, expected shape {tuple(own.shape)}: are they of {name}?"
+            )
     unknown = sorted(set(state) - set(network.state_dict()))
     if unknown:
-        raise BenchmarkError(f"weights {path} hold {unknown[0]}, which {name} has not: are they of another network?")
-    network.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in state.items()}, assign=True)
+        raise BenchmarkError(
+            f"weights {path} hold {unknown[0]}, which {name} has not: are they of another network?"
+        )
+    network.load_state_dict(
+        {
+            key: value.float() if value.is_floating_point() else value
+            for key, value in state.items()
+        },
+        assign=True,
+    )
     return network
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m networks", description="Find a file of weights, downloaded if it is official, and check it."
+        prog="python -m harness.imagenet",
+        description="Find a file of weights, downloaded if it is official, and check it.",
     )
     parser.add_argument("network", choices=NETWORKS)
     parser.add_argument("weights", help="below the data folder, as weights/vgg19-dcbb9e9d.pth")
     parser.add_argument("--sha256", help="of a file that is not the official one")
     arguments = parser.parse_args()
     try:
-        path, found = checked_file(arguments.network, data_folder() / arguments.weights, Path(CACHE, "weights"), arguments.sha256)
+        path, found = checked_file(
+            arguments.network,
+            data_folder() / arguments.weights,
+            Path(CACHE, "weights"),
+            arguments.sha256,
+        )
     except BenchmarkError as error:
-        sys.exit(f"networks: {one_line(error)}")
+        sys.exit(f"imagenet: {one_line(error)}")
     print(f"{path}: SHA-256 {found}")
 
 

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from errors import BenchmarkError, one_line
+from harness.errors import BenchmarkError, one_line
 
 
 @contextlib.contextmanager
@@ -24,7 +24,9 @@ def new_file(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.glob(f".{glob.escape(path.stem)}.[0-9]*.part{glob.escape(path.suffix)}"):
+        for left in path.parent.glob(
+            f".{glob.escape(path.stem)}.[0-9]*.part{glob.escape(path.suffix)}"
+        ):
             left.unlink(missing_ok=True)
         # The suffix is kept, since numpy.save and matplotlib choose or extend a name by it.
         temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
@@ -46,7 +48,10 @@ def new_folder(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        for ending in ("part", "old.part"):  # after mkdtemp's eight characters: names have dots too, so a star would match others'
+        for ending in (
+            "part",
+            "old.part",
+        ):  # after mkdtemp's eight characters: names have dots too, so a star would match others'
             for left in path.parent.glob(f".{glob.escape(path.name)}.????????.{ending}"):
                 shutil.rmtree(left, ignore_errors=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
@@ -104,7 +109,9 @@ def _umask() -> int:
 
 def write_json(path: str | Path, value: object) -> None:
     with new_file(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(
+            json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
 
 
 def read_json(path: str | Path) -> dict:
@@ -112,11 +119,17 @@ def read_json(path: str | Path) -> dict:
     try:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise BenchmarkError(f"{path} is missing: `snakemake --cores all {path}` makes it") from None
+        raise BenchmarkError(
+            f"{path} is missing: `snakemake --cores all {path}` makes it"
+        ) from None
     except (OSError, ValueError, RecursionError) as error:
-        raise BenchmarkError(f"{path} is damaged ({one_line(error)}): delete it, and run the same command again") from None
+        raise BenchmarkError(
+            f"{path} is damaged ({one_line(error)}): delete it, and run the same command again"
+        ) from None
     if not isinstance(found, dict):
-        raise BenchmarkError(f"{path} is damaged (no JSON object): delete it, and run the same command again")
+        raise BenchmarkError(
+            f"{path} is damaged (no JSON object): delete it, and run the same command again"
+        )
     return found
 
 
