@@ -472,6 +472,11 @@ class TestRecords:
 
 
 class TestUserFiles:
+    @pytest.fixture(autouse=True)
+    def without_data_variable(self, monkeypatch):
+        """The data folder of these tests is that of their configurations."""
+        monkeypatch.delenv("BGAN_BENCH_DATA", raising=False)
+
     MINE = {("features", "")} | encodes("imported") | scores("imported", "exact-l2") | END
 
     def test_replaced_features_recompute_their_dependants(self, project):
