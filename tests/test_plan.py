@@ -327,7 +327,7 @@ class TestTuned:
             Plan.load(loaded(methods=["itq.tuned"]))
 
 
-REFUSED = "evaluation: --plan plan.json is not a plan, or was changed: use a file of cache/plans, which snakemake writes"
+REFUSED = "experiments: --plan plan.json is not a plan, or was changed: use a file of cache/plans, which snakemake writes"
 
 
 class TestSaving:
@@ -363,10 +363,10 @@ class TestSaving:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            (None, r"evaluation: .*plan.json is missing"),
-            ("", "evaluation: .*plan.json"),
-            ("{", "evaluation: .*plan.json"),
-            ("[]", "evaluation: .*plan.json"),
+            (None, r"experiments: .*plan.json is missing"),
+            ("", "experiments: .*plan.json"),
+            ("{", "experiments: .*plan.json"),
+            ("[]", "experiments: .*plan.json"),
             ("{}", REFUSED),
             ('{"config": 3, "configfiles": []}', REFUSED),
             ('{"config": {"datasets": 3}, "configfiles": [3]}', REFUSED),
@@ -375,7 +375,7 @@ class TestSaving:
     def test_a_wrong_file_is_one_line(self, tmp_path, text, message):
         if text is not None:
             (tmp_path / "plan.json").write_text(text)
-        command = [sys.executable, "-m", "evaluation", "collect", "--plan", "plan.json"]
+        command = [sys.executable, "-m", "experiments", "collect", "--plan", "plan.json"]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT), "PATH": ""})
         assert done.returncode == 1
         assert len(done.stderr.splitlines()) == 1, done.stderr

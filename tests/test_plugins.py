@@ -150,7 +150,7 @@ def test_imported_modules_of_the_user_are_sources(plugin, tmp_path, imports, exp
     assert plugins.relative(identity.sources("methods", "mine")) == sorted(["methods/mine.py", *expected])
 
 
-@pytest.mark.parametrize("floor", [*plugins.WORK, "evaluation", "report"])
+@pytest.mark.parametrize("floor", [*plugins.WORK, "evaluation", "experiments", "report"])
 def test_sources_of_the_project_are_of_one_stage_and_decisive_modules(floor):
     """A change of any other file recomputes nothing."""
     for path in (ROOT / floor).glob("*.py"):
