@@ -191,7 +191,7 @@ def a_parameter_less(project):
 
 def uncommitted_change(project):
     project.rewrite()
-    project.replace("errors.py", "import contextlib", "import contextlib  # changed")
+    project.replace("harness/errors.py", "import contextlib", "import contextlib  # changed")
 
 
 def other_features(project):

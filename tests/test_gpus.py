@@ -116,7 +116,8 @@ def test_a_job_takes_its_device_before_it_imports_torch(tmp_path):
 
     def job(text):
         program = f"""
-import runpy, sys, gpus
+import runpy, sys
+from harness import gpus
 gpus.lease = lambda: sys.exit("torch" in sys.modules or 7)
 sys.argv = {text.split()}
 runpy.run_module(sys.argv[0], run_name="__main__")
@@ -172,8 +173,8 @@ def test_two_gpus_are_used_at_a_time_and_cpu_methods_run_meanwhile(tmp_path, mon
     (copy.folder / "dev").mkdir()
     for place in range(4):
         (copy.folder / f"dev/nvidia{place}").touch()
-    copy.replace("gpus.py", 'Path("/dev")', 'Path("dev")')
-    copy.replace("gpus.py", "Path(tempfile.gettempdir(),", 'Path("dev",')
+    copy.replace("harness/gpus.py", 'Path("/dev")', 'Path("dev")')
+    copy.replace("harness/gpus.py", "tempfile.gettempdir()", repr("dev"))
     copy.write("methods/on_gpu.py", ON_GPU)
     copy.write("tiny.yaml", "methods: [on_gpu, chance]\nbits: [24]\nseeds: [0, 1, 2, 3]\ncontrols: []\n")
     copy.run("--resources", "gpu=2", "--until", "encode", cores="3")

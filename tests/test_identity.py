@@ -134,8 +134,8 @@ def test_the_walk_has_a_version():
         ("from experiments import CACHE\n", "from harness.plan import CACHE, Plan\n"),
         ("import json\n", "import json, storage, harness.identity\n"),
         ("import json\n", "from __future__ import annotations\nimport json\n"),
-        ("    from storage import digest\n", "    import provenance as recorded\n"),
-        ("    from storage import digest\n", ""),
+        ("    from harness.storage import digest\n", "    from harness import provenance as recorded\n"),
+        ("    from harness.storage import digest\n", ""),
         ("import json\n", TYPE_CHECKING + "import json\n"),
         ("WIDTH, NAMES", "if typing.TYPE_CHECKING:\n    import a\nelse:\n    pass\nWIDTH, NAMES"),
         ('b"no"', 'b"n" b"o"'),
@@ -392,7 +392,7 @@ def test_the_core_counts_where_it_decides_results():
 
 def test_what_only_stores_and_describes_is_no_source():
     every = {file for stage, name in all_plugins() for file in sources_of(stage, name)}
-    assert not {file for file in every if file.startswith(("harness/", "evaluation/", "report/"))}
+    assert not {file for file in every if file.startswith(("evaluation/", "report/"))}
     assert not {file for file in every if file.endswith("__main__.py")}
     assert {file for file in every if file.startswith("harness/")} == {"harness/imagenet.py", "harness/imported_codes.py"}
 
@@ -406,7 +406,7 @@ def test_what_only_stores_and_describes_is_no_source():
         ("datasets/_runtime.py", "if validation", "if not validation"),
         ("harness/imported_codes.py", "LONGEST = 1024", "LONGEST = 512"),
         ("harness/imagenet.py", "0.485", "0.486"),
-        ("storage.py", "hexdigest()", "digest().hex()"),
+        ("harness/storage.py", "hexdigest()", "digest().hex()"),
         ("methods/__main__.py", "gc.freeze()", "gc.collect()"),
     ],
 )
@@ -420,8 +420,7 @@ def test_an_edit_changes_the_digests_of_its_dependants_alone(
     expected = dependants(file)
     for stage in plugins.WORK:
         shutil.copytree(ROOT / stage, tmp_path / stage)
-    for module in plugins.GROUND:
-        shutil.copy(ROOT / f"{module}.py", tmp_path)
+    shutil.copytree(ROOT / "harness", tmp_path / "harness")
     monkeypatch.setattr(plugins, "ROOT", tmp_path)
     before = {plugin: digests(sources(*plugin)) for plugin in all_plugins()}
 
@@ -437,12 +436,12 @@ def test_a_core_module_that_counts_brings_no_other(tmp_path, monkeypatch):
     (tmp_path / "methods/mine.py").write_text("from harness import imagenet\nfrom harness.plan import Plan")
     (tmp_path / "harness").mkdir()
     for name in ("harness/imagenet.py", "harness/__init__.py", "harness/plan.py"):
-        (tmp_path / name).write_text("import codes, storage, methods._part, own")
+        (tmp_path / name).write_text("from harness import imported_codes, storage\nimport methods._part, own")
     for name in ("harness/imported_codes.py", "harness/storage.py", "methods/_part.py", "own.py"):
         (tmp_path / name).write_text("")
     monkeypatch.setattr(plugins, "ROOT", tmp_path)
     monkeypatch.setattr(plugins, "names", lambda stage: [])
-    assert sources_of("methods", "mine") == ["harness/imagenet.py", "methods/mine.py", "own.py"]
+    assert sources_of("methods", "mine") == ["harness/imagenet.py", "methods/mine.py"]
 
 
 SHA = ["3f2a" * 16, "77bc" * 16]

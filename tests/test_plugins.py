@@ -166,11 +166,11 @@ def test_sources_are_the_file_its_imports_from_the_stage_and_the_networks():
 
     assert names("itq") == ["_base.py", "_pca.py", "_runtime.py", "itq.py"]
     assert names("bgan") == [
+        "imagenet.py",
         "_base.py",
         "_neighbourhood.py",
         "_nets.py",
         "_runtime.py",
         "_training.py",
         "bgan.py",
-        "harness/imagenet.py",
     ]
