@@ -45,7 +45,9 @@ def _add_planned_jobs(add) -> None:
     """The jobs of a plan, as the Snakefile runs them."""
     collecting = add("collect", collect, "write the tables of all runs")
     collecting_partly = add("partial", partial, "write the tables of the runs that are done")
-    timing = add("timing", measure_times, "measure fitting, encoding and searching on an idle machine")
+    timing = add(
+        "timing", measure_times, "measure fitting, encoding and searching on an idle machine"
+    )
     for job in (collecting, collecting_partly, timing):
         job.add_argument("--plan", required=True, help="file of the plan, below cache/plans")
     collecting_partly.add_argument(

@@ -51,38 +51,38 @@ TIMING_CSV = (
     *("bytes", "database", "device", "processor", "date"),
 )
 
-# Arrays of each npz file: dtype and shape. n: images, Q: evaluated queries, B: bits + 1, the
+# Arrays of each npz file: dtype and names of the dimensions. n: images, Q: evaluated queries, B: bits + 1, the
 # possible distances, S + 1: the possible numbers of shared labels, m: inspected queries.
 SPLIT_NPZ = {
-    "query": ("int64", "(n_query,)"),
-    "database": ("int64", "(n_database,)"),
-    "train": ("int64", "(n_train,)"),
+    "query": ("int64", ("n_query",)),
+    "database": ("int64", ("n_database",)),
+    "train": ("int64", ("n_train",)),
 }
-CODES_NPZ = {"codes": ("uint8", "(n, ceil(bits / 8))"), "bits": ("int64", "()")}
+CODES_NPZ = {"codes": ("uint8", ("n", "ceil(bits / 8)")), "bits": ("int64", ())}
 
 # histograms.npz: these two arrays, and for each run those of SCORED_ARRAYS below "8bit/seed0/".
 HISTOGRAMS_NPZ = {
-    "query": ("int64", "(Q,)"),  # image index of each evaluated query
-    "inspected": ("int64", "(m,)"),  # image index of each inspected query; not of a control
+    "query": ("int64", ("Q",)),  # image index of each evaluated query
+    "inspected": ("int64", ("m",)),  # image index of each inspected query; not of a control
 }
 SCORED_ARRAYS = {
-    "n": ("int32", "(Q, B)"),  # items at each distance
-    "r": ("int32", "(Q, B)"),  # relevant items at each distance
-    "g": ("int32", "(Q, B, S + 1)"),  # items that share s labels; only if items have several
-    "ap": ("float64", "(Q,)"),  # average precision; the only array of a control
-    "first": ("int64", "(m, 10)"),  # image index of the first items
-    "first_distance": ("int16", "(m, 10)"),
-    "first_relevant": ("bool", "(m, 10)"),
-    "first_tied": ("int32", "(m,)"),
-    "ones": ("float32", "(bits,)"),
-    "correlation": ("int8", "(min(bits, 64), min(bits, 64))"),
-    "pairs": ("int64", "(2, B)"),
+    "n": ("int32", ("Q", "B")),  # items at each distance
+    "r": ("int32", ("Q", "B")),  # relevant items at each distance
+    "g": ("int32", ("Q", "B", "S + 1")),  # items that share s labels; only if items have several
+    "ap": ("float64", ("Q",)),  # average precision; the only array of a control
+    "first": ("int64", ("m", "10")),  # image index of the first items
+    "first_distance": ("int16", ("m", "10")),
+    "first_relevant": ("bool", ("m", "10")),
+    "first_tied": ("int32", ("m",)),
+    "ones": ("float32", ("bits",)),
+    "correlation": ("int8", ("min(bits, 64)", "min(bits, 64)")),
+    "pairs": ("int64", ("2", "B")),
 }
 
 # average_precision.npz of a published folder: the arrays of run_name and of query_name.
 PUBLISHED_ARRAYS = {
-    "DATASET/FEATURES/query": ("int64", "(Q,)"),
-    "DATASET/FEATURES/VARIANT/8bit/seed0": ("float32", "(Q,)"),
+    "DATASET/FEATURES/query": ("int64", ("Q",)),
+    "DATASET/FEATURES/VARIANT/8bit/seed0": ("float32", ("Q",)),
 }
 
 

@@ -49,8 +49,8 @@ import atexit, os, signal, sys
 
 command, at, passed = sys.orig_argv, int(os.environ.get("FAULT_LINE", 0)), 0
 job = command[command.index("-m") + 1] if "-m" in command else ""
-jobs = ("scoring", "collect", "statistics")
-files = ("harness/storage.py", "harness/records.py", f"{job}/__main__.py", f"{job}/_training.py", *(f"experiments/{name}.py" for name in jobs))
+shared = ("harness/storage.py", "harness/records.py", "experiments/scoring.py", "experiments/collect.py", "experiments/statistics.py")
+files = (f"{job}/__main__.py", f"{job}/_training.py", *shared)
 watched = {os.path.join(os.getcwd(), name) for name in files}
 
 
@@ -115,7 +115,10 @@ class Victim(Copy):
     def pending(self):
         """The kinds of jobs that have not all ended, in their order."""
         ends = {"datasets": "cache/datasets/digits/dataset.json", "features": "cache/features/digits/pixels/neighbours.json"}
-        ends |= {"methods": "results/runs/digits/pixels/bgan-brief/12bit/seed0/run.json", "evaluation": f"{TABLES}/scores/digits/pixels/bgan-brief/score.json"}
+        ends |= {
+            "methods": "results/runs/digits/pixels/bgan-brief/12bit/seed0/run.json",
+            "evaluation": f"{TABLES}/scores/digits/pixels/bgan-brief/score.json",
+        }
         ends |= {"experiments": f"{TABLES}/experiment.json"}
         ends |= {"report": f"{TABLES}/report/report.json"} if self.target == "all" else {}
         return [job for job, path in ends.items() if not (self.folder / path).is_file()]
