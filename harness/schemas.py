@@ -51,8 +51,9 @@ TIMING_CSV = (
     *("bytes", "database", "device", "processor", "date"),
 )
 
-# Arrays of each npz file: dtype and names of the dimensions. n: images, Q: evaluated queries, B: bits + 1, the
-# possible distances, S + 1: the possible numbers of shared labels, m: inspected queries.
+# Arrays of each npz file: dtype and dimensions.
+# n: images, Q: evaluated queries, B: bits + 1, the possible distances, S + 1: the possible numbers
+# of shared labels, m: inspected queries.
 SPLIT_NPZ = {
     "query": ("int64", ("n_query",)),
     "database": ("int64", ("n_database",)),
@@ -79,7 +80,7 @@ SCORED_ARRAYS = {
     "pairs": ("int64", ("2", "B")),
 }
 
-# average_precision.npz of a published folder: the arrays of run_name and of query_name.
+# average_precision.npz of a published folder: examples of the names.
 PUBLISHED_ARRAYS = {
     "DATASET/FEATURES/query": ("int64", ("Q",)),
     "DATASET/FEATURES/VARIANT/8bit/seed0": ("float32", ("Q",)),
