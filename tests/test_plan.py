@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-from harness import errors, plugins, storage
+from harness import errors, plugins, records, storage
 from harness.errors import BenchmarkError
 from harness.plan import Job, Plan, Run, encode_job
 from harness.plugins import ROOT
@@ -191,6 +191,7 @@ class TestErrors:
             shutil.copytree(ROOT / stage, tmp_path / stage)
         monkeypatch.setattr(plugins, "ROOT", tmp_path)
         monkeypatch.chdir(tmp_path)  # away from results of the checkout
+        records.source_digests.cache_clear()
         return tmp_path
 
     def test_a_sample_of_the_training_images_has_no_neighbour_lists(self, project):
