@@ -24,7 +24,7 @@ import numpy as np
 
 from evaluation import metrics
 from evaluation.histograms import THREADS, hamming
-from evaluation.lanes import popcount
+from evaluation.compiling import popcount
 from evaluation.relevance import Relevance, parts, words
 from harness import provenance
 from harness.plan import Place
@@ -88,7 +88,7 @@ def speed(queries: int, labels: np.ndarray, bits: int, device: str | None) -> No
     relevance = Relevance.of(*split[2:])
     rows = words(split[0]), words(split[1])
     least = best(lambda: compare(*rows))
-    counting = best(lambda: hamming(*split[:2], bits, relevance, "cpu"))
+    counting = best(lambda: hamming(*split[:2], bits, relevance))
     for name, seconds in (("exclusive or and popcount:", least), ("histograms:", counting)):
         print(f"{name:<41}{seconds:8.4f} s, {queries * items / seconds / 1e9:.1f} G pairs/s, {least / seconds:.0%}")
     print(f"histograms, map, bounds, precision@k:    {short:8.4f} s, {queries * items / short / 1e9:.1f} G pairs/s")
@@ -106,7 +106,7 @@ def speed(queries: int, labels: np.ndarray, bits: int, device: str | None) -> No
 
 
 def ours(query_codes, database_codes, query_labels, database_labels, bits, wanted) -> None:
-    n, r = hamming(query_codes, database_codes, bits, Relevance.of(query_labels, database_labels), "cpu")
+    n, r = hamming(query_codes, database_codes, bits, Relevance.of(query_labels, database_labels))
     metrics.measure_all(wanted, n, r)
 
 
@@ -178,7 +178,7 @@ def scaling() -> dict[str, tuple[list[int], list[float]]]:
         for queries, items, bits in shapes:
             labels = np.random.default_rng(0).integers(0, 10, queries + items)
             codes, relevance = noisy_codes(labels, bits), Relevance.of(labels[:queries], labels[queries:])
-            seconds.append(best(lambda c=codes, q=queries, b=bits, r=relevance: hamming(c[:q], c[q:], b, r, "cpu"), 5, time.process_time))
+            seconds.append(best(lambda c=codes, q=queries, b=bits, r=relevance: hamming(c[:q], c[q:], b, r), 5, time.process_time))
             print(f"{name}: {queries:,} x {items:,} x {bits:,} bits: {seconds[-1]:.5f} s", flush=True)
         curves[name] = sizes, seconds
     return curves

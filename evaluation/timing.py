@@ -14,7 +14,7 @@ from pathlib import Path
 import numba
 import numpy as np
 
-from evaluation.lanes import popcount
+from evaluation.compiling import popcount
 from evaluation.relevance import words
 from harness import provenance, records, storage
 from harness.errors import BenchmarkError
