@@ -71,8 +71,8 @@ def score(
 
     See Also
     --------
-    evaluation.metrics : Definitions of the metrics.
-    evaluation.presets : Definitions of the presets.
+    metrics : Definitions of the metrics.
+    presets : Definitions of the presets.
 
     Examples
     --------
@@ -111,8 +111,8 @@ def score(
     for name in presets:
         if scores[name] is None:
             raise EvaluationError(
-                f"{name} leaves out queries without a hit in its first ranks, and all queries are "
-                "without. Choose another preset"
+                f"{name} drops queries without a hit in its first ranks, and no query has one. "
+                "Choose another preset"
             )
     return {name: scores[name] for name in metrics}
 

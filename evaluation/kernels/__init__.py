@@ -17,7 +17,8 @@ except Exception as error:
     warnings.warn(
         "the fast kernel does not work with the installed Numba and llvmlite: found "
         f"{type(error).__name__}: {' '.join(str(error).split())[:200]}. The plain kernel returns "
-        "the same values, about 50 times slower. Install the versions of constraints.txt.",
+        "the same values, about 100 times slower. Install the versions listed in "
+        "constraints.txt of bgan-bench.",
         RuntimeWarning,
         stacklevel=2,
     )
