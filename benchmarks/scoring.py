@@ -1,14 +1,18 @@
-"""Seconds of scoring beside the peers' way of doing it, each written from its description; and how the cost grows.
+"""Time scoring, compare it with common implementations, and show how the cost grows.
 
-    python -m benchmarks.scoring speed                        # 1,000 queries x 59,000 items x 48 bits
+    python -m benchmarks.scoring speed                       # 1,000 queries x 59,000 items x 48 bits
     python -m benchmarks.scoring speed --items 1000000 --bits 64
-    python -m benchmarks.scoring speed --dataset nuswide-21   # labels and split of a prepared data set
-    python -m benchmarks.scoring speed --device cuda          # the histograms by torch besides
-    python -m benchmarks.scoring scaling                      # writes benchmarks/scaling.svg
+    python -m benchmarks.scoring speed --dataset nuswide-21  # labels and split of prepared data
+    python -m benchmarks.scoring scaling                     # writes benchmarks/scaling.svg
 
-Codes are noisy class codes, so that ties and distances are spread as in real ones. Ours is the best of several runs; the peers' way is run
-on a sample of the queries and its time multiplied. "exclusive or and popcount" is the least that comparing packed codes costs: it forgets
-each distance as soon as it is known.
+Codes are noisy class codes, so that ties and distances are distributed as in real codes. A time is
+the minimum of several repetitions. `score` is the public function, from boolean arrays. Common
+implementations run on a sample of the queries, and their time is multiplied.
+
+The popcount limit is the time of one exclusive or and one popcount per pair of packed words. It
+stores no distance, and is therefore a lower bound of any kernel that compares packed codes. The
+fast kernel has four phases beyond it: transposing the codes, adding the planes with full adders,
+marking the relevant items, and counting the marked items by distance.
 """
 
 from __future__ import annotations
@@ -16,24 +20,32 @@ from __future__ import annotations
 import argparse
 import time
 import tracemalloc
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numba
 import numpy as np
 
-from evaluation import metrics
-from evaluation.histograms import THREADS, hamming
-from evaluation.lanes import popcount
-from evaluation.relevance import Relevance, parts, words
+import evaluation
+from evaluation.compiling import compiled, popcount
+from evaluation.histograms import hamming
+from evaluation.kernels import bitsliced, plain
+from evaluation.metrics import measure_all, parse
+from evaluation.relevance import THREADS, Relevance, parts, shares, words
 from harness import provenance
 from harness.plan import Place
 
-PRECISION = [("precision@k", k) for k in (1, 10, 50, 100, 500, 1000, 5000)]
-SHORT = [("map", None), ("map_worst", None), ("map_best", None), *PRECISION]
-FULL = [*SHORT, *((f"map@k[{name}]", k) for name in ("found", "hits") for k in (1000, 5000))]
+MAP = ["map"]
+SHORT = [
+    "map",
+    "map_worst",
+    "map_best",
+    *(f"precision@{k}" for k in (1, 10, 50, 100, 500, 1000, 5000)),
+]
+FULL = [*SHORT, *(f"map@{k}[{name}]" for name in ("found", "hits") for k in (1000, 5000))]
+PRESET = ["as-bgan"]
 PEER_QUERIES = 20
-DRAWN = 2**22  # numbers that are drawn at a time for codes
+DRAWN = 2**22  # random numbers that are drawn at a time for codes
 SCALING = Path(__file__).with_name("scaling.svg")
 
 
@@ -43,80 +55,106 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=1000)
     parser.add_argument("--items", type=int, default=59_000)
     parser.add_argument("--bits", type=int, default=48)
-    parser.add_argument("--dataset", help="the labels and the split of a data set that `python -m datasets` has prepared")
-    parser.add_argument("--device", help="a device of torch, to count there besides")
+    parser.add_argument("--dataset", help="a data set prepared by `python -m datasets`")
     arguments = parser.parse_args()
     print(f"{provenance.processor()}, {THREADS} threads, NumPy {np.__version__}, SIMD {simd()}")
+
     if arguments.what == "scaling":
         draw(scaling())
     elif arguments.dataset:
         place = Place(arguments.dataset, "")
         with np.load(place.split, allow_pickle=False) as split:
             rows = np.concatenate([split["query"], split["database"]])
-            speed(len(split["query"]), np.load(place.labels, allow_pickle=False)[rows], arguments.bits, arguments.device)
+            queries = len(split["query"])
+        labels = np.load(place.labels, allow_pickle=False)[rows]
+        speed(queries, labels, arguments.bits)
     else:
         labels = np.random.default_rng(0).integers(0, 10, arguments.queries + arguments.items)
-        speed(arguments.queries, labels, arguments.bits, arguments.device)
+        speed(arguments.queries, labels, arguments.bits)
 
 
 def simd() -> str:
-    """The instruction sets that NumPy picked, on which the order of equal distances under its argsort depends."""
-    found = np.show_config(mode="dicts")["SIMD Extensions"]
-    return ", ".join([*found.get("baseline", []), *found.get("found", [])][-3:])
+    """Return the instruction sets of NumPy, which determine the order of ties of its argsort."""
+    extensions = np.show_config(mode="dicts")["SIMD Extensions"]
+    return ", ".join([*extensions.get("baseline", []), *extensions.get("found", [])][-3:])
 
 
 def noisy_codes(labels: np.ndarray, bits: int) -> np.ndarray:
-    """Packed codes uint8 (n, ceil(bits / 8)): the signs of the sum of an item's class centres and noise."""
+    """Return packed codes uint8 (n, ceil(bits / 8)): the signs of class centres plus noise."""
     generator = np.random.default_rng(1)
     classes = labels.shape[1] if labels.ndim == 2 else int(labels.max()) + 1
     centres = generator.standard_normal((classes, bits), dtype=np.float32)
     codes = []
     for rows in np.array_split(labels, -(-len(labels) * bits // DRAWN)):
         signal = rows.astype(np.float32) @ centres if labels.ndim == 2 else centres[rows]
-        codes.append(np.packbits(signal + 1.5 * generator.standard_normal((len(rows), bits), dtype=np.float32) > 0, axis=1))
+        noise = 1.5 * generator.standard_normal((len(rows), bits), dtype=np.float32)
+        codes.append(np.packbits(signal + noise > 0, axis=1))
     return np.concatenate(codes)
 
 
-def speed(queries: int, labels: np.ndarray, bits: int, device: str | None) -> None:
-    codes = noisy_codes(labels, bits)
+def speed(queries: int, labels: np.ndarray, bits: int) -> None:
+    """Print the times of one problem size; labels (Q + N,) or (Q + N, classes)."""
+    packed = noisy_codes(labels, bits)
+    codes = np.unpackbits(packed, axis=1, count=bits).astype(bool)  # (Q + N, bits)
     items = len(labels) - queries
-    split = codes[:queries], codes[queries:], labels[:queries], labels[queries:]
+    arrays = codes[:queries], codes[queries:], labels[:queries], labels[queries:]
+    relevance = Relevance.of(*arrays[2:])
     print(f"{queries:,} queries x {items:,} items x {bits} bits")
-    wanted, more = ([(name, k) for name, k in asked if k is None or k <= items] for asked in (SHORT, FULL))
-    short = best(lambda: ours(*split, bits, wanted))
-    full = best(lambda: ours(*split, bits, more))
-    relevance = Relevance.of(*split[2:])
-    rows = words(split[0]), words(split[1])
-    least = best(lambda: compare(*rows))
-    counting = best(lambda: hamming(*split[:2], bits, relevance, "cpu"))
-    for name, seconds in (("exclusive or and popcount:", least), ("histograms:", counting)):
-        print(f"{name:<41}{seconds:8.4f} s, {queries * items / seconds / 1e9:.1f} G pairs/s, {least / seconds:.0%}")
-    print(f"histograms, map, bounds, precision@k:    {short:8.4f} s, {queries * items / short / 1e9:.1f} G pairs/s")
-    print(f"and map@k[found], map@k[hits]:           {full:8.4f} s, {full / short:.1f} times")
-    tracemalloc.start()  # NumPy reports to it what it allocates; slower, so not while timing
-    ours(*split, bits, more)
-    print(f"memory above the data:                   {tracemalloc.get_traced_memory()[1] / 2**20:8.0f} MiB")
+
+    seconds = kernels(packed[:queries], packed[queries:], bits, relevance)
+    limit, fast = seconds["popcount limit"], seconds["fast kernel"]
+    for name, value in seconds.items():
+        show(name, value, f"{queries * items / value / 1e9:.1f} G pairs/s")
+    print(f"the fast kernel reaches {limit / fast:.0%} of the popcount limit. Its time is")
+    for name, value in phases(packed[:queries], packed[queries:], bits, relevance, fast).items():
+        print(f"    {value / fast:4.0%} {name}")
+
+    shown = {"map": MAP, "map, bounds, precision@k": SHORT, "map@k[found], map@k[hits] too": FULL}
+    for title, names in [*shown.items(), ("as-bgan", PRESET)]:
+        names = [name for name in names if name in PRESET or (parse(name)[1] or 1) <= items]
+        value = best(lambda names=names: evaluation.score(*arrays, names))
+        seconds[title] = value
+        show(f"score: {title}", value, f"{value / fast:.1f} times the fast kernel")
+
+    tracemalloc.start()  # NumPy reports its allocations to it, which takes time
+    evaluation.score(*arrays, MAP)
+    print(f"score: map, memory above the data: {tracemalloc.get_traced_memory()[1] / 2**20:.0f} MiB")
     tracemalloc.stop()
-    if device:
-        counting = best(lambda: hamming(*split[:2], bits, relevance, device))
-        print(f"histograms by torch on {device}: {counting:8.4f} s, {queries * items / counting / 1e9:.2f} G pairs/s")
+
+    # Kernels and metrics without packing, for comparison with earlier versions.
+    keys = [key for key in map(parse, SHORT) if (key[1] or 1) <= items]
+    split = packed[:queries], packed[queries:]
+    value = best(lambda: measure_all(keys, *hamming(*split, bits, Relevance.of(*arrays[2:]))))
+    show("the same short list from packed codes", value, "")
+
     if labels.ndim == 1 and items <= 100_000:
-        for name, seconds in peers(*split, bits):
-            print(f"{name:<41}{seconds:8.3f} s, {seconds / short:,.1f} times as long")
+        for name, value in peers(*split, *arrays[2:], bits):
+            show(name, value, f"{value / seconds['map']:,.0f} times as long as score: map")
 
 
-def ours(query_codes, database_codes, query_labels, database_labels, bits, wanted) -> None:
-    n, r = hamming(query_codes, database_codes, bits, Relevance.of(query_labels, database_labels), "cpu")
-    metrics.measure_all(wanted, n, r)
+def show(name: str, seconds: float, remark: str) -> None:
+    print(f"{name:<41}{seconds:9.4f} s  {remark}".rstrip())
+
+
+def kernels(query_codes: np.ndarray, database_codes: np.ndarray, bits: int, relevance: Relevance) -> dict[str, float]:
+    """Return the seconds of both kernels and of the popcount limit."""
+    rows = words(query_codes), words(database_codes)  # (W, Q), (W, N)
+    arguments = *rows, bits, relevance, 2
+    return {
+        "popcount limit": best(lambda: compare(*rows)),
+        "fast kernel": best(lambda: bitsliced.count_levels(*arguments)),
+        "plain kernel": best(lambda: plain.count_levels(*arguments), 3),
+    }
 
 
 def compare(queries: np.ndarray, database: np.ndarray) -> int:
-    """The sum of all distances between words (W, Q) and (W, N), on all cores."""
+    """Return the sum of all distances between words (W, Q) and (W, N), on all cores."""
     with ThreadPoolExecutor(THREADS) as pool:
-        return sum(pool.map(lambda part: _compare(queries[:, part], database), parts(queries.shape[1])))
+        sums = pool.map(lambda part: _compare(queries[:, part], database), parts(queries.shape[1]))
+        return sum(sums)
 
 
-@numba.njit("uint64(uint64[:, :], uint64[:, ::1])", nogil=True, cache=True)
+@compiled("uint64(uint64[:, :], uint64[:, ::1])")
 def _compare(queries, database):
     total = np.uint64(0)
     for query in range(queries.shape[1]):
@@ -127,29 +165,98 @@ def _compare(queries, database):
     return total
 
 
-def peers(query_codes, database_codes, query_labels, database_labels, bits):
-    """Yield (name, seconds for all queries)."""
+def phases(
+    query_codes: np.ndarray,
+    database_codes: np.ndarray,
+    bits: int,
+    relevance: Relevance,
+    total: float,
+) -> dict[str, float]:
+    """Return the seconds of each phase of the fast kernel, which takes `total`."""
+    queries, database = words(query_codes), words(database_codes)  # (W, Q), (W, N)
+    query_labels, item_labels, label_bits = relevance.label_words()
+    added = -(-bits // bitsliced.ADDED) * bitsliced.ADDED
+    counters = max(bitsliced.KEPT, -(-bits.bit_length() // 3) * 3)
+    flips = bitsliced.flips_of(queries, added)
+    label_flips = bitsliced.flips_of(query_labels, label_bits)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+
+        def transpose() -> tuple[np.ndarray, np.ndarray]:
+            planes = bitsliced.planes_of(database, relevance.order, added, pool)
+            return planes, bitsliced.planes_of(item_labels, relevance.order, label_bits, pool)
+
+        def share(function: Callable[[slice], None]) -> None:
+            list(pool.map(function, shares(len(flips))))
+
+        planes, label_planes = transpose()
+        single = relevance.single
+        seconds = {
+            "transposing codes and labels": best(transpose),
+            "adding planes": best(lambda: share(lambda part: _add(planes, flips[part], counters))),
+            "marking relevant items": best(lambda: share(lambda part: _mark(label_planes, label_flips[part], single))),
+        }
+    return seconds | {"counting by distance, and the threads": total - sum(seconds.values())}
+
+
+@compiled("(uint64[:, ::1], uint64[:, ::1], int64)")
+def _add(planes, flips, counters):
+    """Add the planes (blocks, bits * WORDS) for flips (C, bits), as `bitsliced._count` does."""
+    sums = bitsliced.aligned_zeros(counters * bitsliced.WORDS)
+    over = bitsliced.aligned_zeros(bitsliced.WORDS)
+    for start in range(0, len(flips), bitsliced.TOGETHER):
+        for block in range(len(planes)):
+            for query in range(start, min(start + bitsliced.TOGETHER, len(flips))):
+                sums[:] = 0
+                for first in range(0, flips.shape[1], bitsliced.ADDED):
+                    bitsliced._add(planes, block, first, flips, query, sums, over)
+                    bitsliced._add_carry(over, sums)
+
+
+@compiled("(uint64[:, ::1], uint64[:, ::1], boolean)")
+def _mark(planes, flips, single):
+    """Mark the relevant items for label flips (C, label bits), as `bitsliced._count` does."""
+    masks = bitsliced.aligned_zeros(2 * bitsliced.WORDS)
+    for start in range(0, len(flips), bitsliced.TOGETHER):
+        for block in range(len(planes)):
+            for query in range(start, min(start + bitsliced.TOGETHER, len(flips))):
+                bitsliced._mark_levels(planes, block, flips, query, single, 2, masks)
+
+
+def peers(
+    query_codes: np.ndarray,
+    database_codes: np.ndarray,
+    query_labels: np.ndarray,
+    database_labels: np.ndarray,
+    bits: int,
+) -> Iterator[tuple[str, float]]:
+    """Yield (name, seconds for all queries) of common implementations."""
     import faiss
 
-    queries, database = (2.0 * np.unpackbits(codes, axis=1, count=bits).astype(np.float32) - 1 for codes in (query_codes, database_codes))
+    signs = []
+    for codes in (query_codes, database_codes):
+        signs.append(2.0 * np.unpackbits(codes, axis=1, count=bits).astype(np.float32) - 1)
+    queries, database = signs  # (Q, bits), (N, bits)
     share = len(queries) / PEER_QUERIES
     classes = np.arange(database_labels.max() + 1)
-    one_hot = [(labels[:, None] == classes).astype(np.int8) for labels in (query_labels, database_labels)]
+    query_one_hot = (query_labels[:, None] == classes).astype(np.int8)
+    one_hot = (database_labels[:, None] == classes).astype(np.int8)
 
     def by_argsort():
-        """A query at a time: products of labels and of codes, the default sort, and the mean precision at the places of the hits."""
-        for code, label in zip(queries[:PEER_QUERIES], one_hot[0], strict=False):
-            relevant = (label @ one_hot[1].T > 0).astype(np.float32)
+        """For each query: matrix products, the default sort, and the mean precision at hits."""
+        for code, label in zip(queries[:PEER_QUERIES], query_one_hot, strict=False):
+            relevant = (label @ one_hot.T > 0).astype(np.float32)
             relevant = relevant[np.argsort(0.5 * (bits - code @ database.T))]
-            places = np.asarray(np.where(relevant == 1)) + 1.0
-            np.mean(np.linspace(1, places.size, places.size) / places)
+            ranks = np.asarray(np.where(relevant == 1)) + 1.0
+            np.mean(np.linspace(1, ranks.size, ranks.size) / ranks)
 
     def by_topk():
         import torch
 
         products = torch.from_numpy(queries[:PEER_QUERIES]) @ torch.from_numpy(database).T
         order = torch.topk(products, products.shape[1]).indices
-        relevant = torch.from_numpy(database_labels)[order] == torch.from_numpy(query_labels[:PEER_QUERIES])[:, None]
+        labels = torch.from_numpy(query_labels[:PEER_QUERIES])
+        relevant = torch.from_numpy(database_labels)[order] == labels[:, None]
         precision = relevant.cumsum(1) / torch.arange(1, relevant.shape[1] + 1)
         (precision * relevant).sum(1) / relevant.sum(1)
 
@@ -157,15 +264,13 @@ def peers(query_codes, database_codes, query_labels, database_labels, bits):
     if bits % 8 == 0:
         index = faiss.IndexBinaryFlat(bits)
         index.add(database_codes)
-        yield (
-            f"faiss, k = N, no metric ({PEER_QUERIES} queries)",
-            best(lambda: index.search(query_codes[:PEER_QUERIES], index.ntotal), 1) * share,
-        )
+        seconds = best(lambda: index.search(query_codes[:PEER_QUERIES], index.ntotal), 1) * share
+        yield f"faiss, k = N, no metric ({PEER_QUERIES} queries)", seconds
     yield f"torch.topk over all ({PEER_QUERIES} queries)", best(by_topk, 5) * share
 
 
 def scaling() -> dict[str, tuple[list[int], list[float]]]:
-    """What grows: its sizes and the seconds of all threads together, the two others held."""
+    """Return sizes and CPU seconds for each growing dimension. The other two are constant."""
     sizes = [1, 3, 10, 30, 100, 300, 1000]
     grown = {
         "256 queries and more (x 59,000 items x 48 bits)": [(size * 256, 59_000, 48) for size in sizes],
@@ -177,15 +282,18 @@ def scaling() -> dict[str, tuple[list[int], list[float]]]:
         seconds = []
         for queries, items, bits in shapes:
             labels = np.random.default_rng(0).integers(0, 10, queries + items)
-            codes, relevance = noisy_codes(labels, bits), Relevance.of(labels[:queries], labels[queries:])
-            seconds.append(best(lambda c=codes, q=queries, b=bits, r=relevance: hamming(c[:q], c[q:], b, r, "cpu"), 5, time.process_time))
-            print(f"{name}: {queries:,} x {items:,} x {bits:,} bits: {seconds[-1]:.5f} s", flush=True)
+            codes = noisy_codes(labels, bits)
+            relevance = Relevance.of(labels[:queries], labels[queries:])
+            arguments = codes[:queries], codes[queries:], bits, relevance
+            seconds.append(best(lambda a=arguments: hamming(*a), 5, time.process_time))
+            size = f"{queries:,} x {items:,} x {bits:,} bits"
+            print(f"{name}: {size}: {seconds[-1]:.5f} s", flush=True)
         curves[name] = sizes, seconds
     return curves
 
 
 def draw(curves: dict[str, tuple[list[int], list[float]]]) -> None:
-    """Write benchmarks/scaling.svg: seconds against the factor by which one size has grown, and a line of slope 1."""
+    """Write benchmarks/scaling.svg: seconds by the factor of growth, and a line of slope 1."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4), layout="constrained")
@@ -193,13 +301,14 @@ def draw(curves: dict[str, tuple[list[int], list[float]]]) -> None:
     for name, (sizes, seconds) in curves.items():
         axes.loglog(sizes, seconds, "o-", label=name)
     axes.loglog([1, 1000], [1e-3, 1], "k:", label="linear")
-    axes.set(xlabel="times as many", ylabel="processor seconds of the histograms", title=f"{provenance.processor()}, {THREADS} threads")
+    axes.set(xlabel="factor of growth", ylabel="CPU seconds of the histograms")
+    axes.set(title=f"{provenance.processor()}, {THREADS} threads")
     axes.legend(fontsize="small")
     figure.savefig(SCALING)
 
 
 def best(function, repetitions: int = 25, clock=time.perf_counter) -> float:
-    """Seconds of the fastest repetition."""
+    """Return the seconds of the fastest repetition."""
     seconds = []
     for _ in range(repetitions):
         started = clock()

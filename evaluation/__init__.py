@@ -1,85 +1,175 @@
-"""The evaluation floor: histograms of codes, metrics of histograms. `score` does both for one set of codes."""
+"""Exact, tie-aware retrieval metrics of binary codes: arrays in, numbers out.
+
+`score` computes everything for one set of codes. The modules `relevance`, `histograms`, `metrics`
+and `presets` are its steps. An installation names this package ``bgan_bench``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.errors import BenchmarkError
+from .errors import EvaluationError
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import ArrayLike
 
-METRIC_VERSION = 4  # raised when a metric, a preset or a test of differences is added or changes: two versions are never mixed
+    from .relevance import Relevance
+
+__all__ = ["METRIC_VERSION", "EvaluationError", "score"]
+
+# Increase this when the definition of a metric, a preset or a test of differences changes, or when
+# one is added. Values of two versions are never compared.
+METRIC_VERSION = 4
 
 
 def score(
-    query_codes: np.ndarray,
-    database_codes: np.ndarray,
-    query_labels: np.ndarray,
-    database_labels: np.ndarray,
+    query_codes: ArrayLike,
+    database_codes: ArrayLike,
+    query_labels: ArrayLike,
+    database_labels: ArrayLike,
     metrics: Sequence[str] = ("map", "precision@100"),
 ) -> dict[str, float]:
-    """Mean of each metric over the queries that have a relevant item in the database.
+    """Return the mean of each metric over the queries with a relevant item in the database.
 
-    Codes are bool (Q, bits) and (N, bits). Labels are integers (Q,) and (N,), or bool (Q, classes) and (N, classes), where an item is
-    relevant if it shares at least one class. Metrics, with any number from 1 to N for the 1000, are
+    Parameters
+    ----------
+    query_codes : array_like of bool, shape (Q, bits)
+        Codes of the queries.
+    database_codes : array_like of bool, shape (N, bits)
+        Codes of the database.
+    query_labels : array_like of int, shape (Q,), or of bool, shape (Q, classes)
+        Labels of the queries. An item is relevant to a query if it has the same label, or shares
+        at least one class.
+    database_labels : array_like of int, shape (N,), or of bool, shape (N, classes)
+        Labels of the database.
+    metrics : sequence of str, default ("map", "precision@100")
+        Names of the metrics. 1000 stands for any number from 1 to N.
 
-    - "map", "map_worst", "map_best", "map_chance", "relevant_share"; "map@1000[found]", "map@1000[min]", "map@1000[R]", "map@1000[hits]";
-    - "precision@1000", "recall@1000"; in the Hamming ball of radius 2 "precision_r2", "recall_r2", "empty_r2";
-    - graded by the number of classes shared "ndcg@1000", "ndcg_linear@1000", "acg@1000";
-    - the presets, which score as others do: "as-bgan", "as-deephash-pytorch", "as-hashnet", "as-deepbit", "as-trec", "as-landmarks";
-    - "queries_left_out": the number of queries without a relevant item, over which nothing else but some presets is averaged.
+        - "map", "map_worst", "map_best", "map_chance", "relevant_share"
+        - "map@1000[found]", "map@1000[min]", "map@1000[R]", "map@1000[hits]"
+        - "precision@1000", "recall@1000"
+        - "precision_r2", "recall_r2", "empty_r2": in the Hamming ball of radius 2
+        - "ndcg@1000", "ndcg_linear@1000", "acg@1000": graded by the number of shared classes
+        - "as-bgan", "as-deephash-pytorch", "as-hashnet", "as-deepbit", "as-trec",
+          "as-landmarks": presets, which reproduce the conventions of other programs
+        - "queries_left_out": the number of queries without a relevant item. The metrics do not
+          average over them, but some presets do.
 
-    `evaluation/metrics.py` and `evaluation/presets.py` define them. All but the presets are exact expectations over random orders of ties.
+    Returns
+    -------
+    dict of str to float
+        Value of each metric. All but the presets are exact expectations over random orders of
+        ties.
 
-    Raises BenchmarkError for other types, for shapes that do not fit, for an unknown metric, for a cut outside 1..N, and where no query has
-    a relevant item, or one that a preset counts.
+    Raises
+    ------
+    EvaluationError
+        If an array has another type or shape, a metric is unknown, a cut is outside 1..N, no query
+        has a relevant item, or a preset is undefined for these queries.
 
-    >>> score(codes[:100], codes[100:], labels[:100], labels[100:], metrics=["map", "map@1000[found]"])
+    See Also
+    --------
+    metrics : Definitions of the metrics.
+    presets : Definitions of the presets.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> codes = np.array([[0, 0], [0, 1], [1, 1]], bool)
+    >>> labels = np.array([3, 3, 5])
+    >>> score(codes[:1], codes[1:], labels[:1], labels[1:], metrics=["map", "precision@2"])
+    {'map': 1.0, 'precision@2': 0.5}
     """
-    from evaluation.histograms import hamming, hamming_shared, items_and_relevant
-    from evaluation.metrics import GRADED, measure_all, parse
-    from evaluation.presets import PRESETS, replay
+    # Importing the package alone, for METRIC_VERSION, needs neither NumPy nor Numba.
+    from .histograms import hamming, hamming_shared, items_and_relevant
+    from .metrics import GRADED, measure_all, parse
+    from .presets import PRESETS, replay
 
     if isinstance(metrics, str):
-        raise BenchmarkError(f"metrics are the text {metrics!r}: expected a list of names, as [{metrics!r}]")
+        raise EvaluationError(
+            f"metrics is the string {metrics!r}: expected a list of names, as [{metrics!r}]"
+        )
     special = (*PRESETS, "queries_left_out")
     parsed = {name: parse(name, special) for name in metrics if name not in special}
-    replayed = [name for name in metrics if name in PRESETS]
-    *packed, bits, relevance, left_out = _prepared(query_codes, database_codes, query_labels, database_labels)
-    g = hamming_shared(*packed, bits, relevance) if any(metric in GRADED for metric, _ in parsed.values()) else None
-    n, r = hamming(*packed, bits, relevance) if g is None else items_and_relevant(g)
-    values = measure_all(parsed.values(), n, r, g)
-    scores = {name: float(values[key].mean()) for name, key in parsed.items()}
-    scores |= replay(replayed, *packed, bits, relevance, left_out) | {"queries_left_out": float(left_out)}
-    if empty := [name for name in replayed if scores[name] is None]:
-        raise BenchmarkError(f"{empty[0]} leaves out queries without a hit in its first ranks, and here all are")
+    presets = [name for name in metrics if name in PRESETS]
+    queries, database, bits, relevance, left_out = _prepare(
+        query_codes, database_codes, query_labels, database_labels
+    )
+
+    scores: dict[str, float | None] = {"queries_left_out": float(left_out)}
+    if parsed:
+        graded = any(metric in GRADED for metric, _ in parsed.values())
+        g = hamming_shared(queries, database, bits, relevance) if graded else None
+        n, r = items_and_relevant(g) if graded else hamming(queries, database, bits, relevance)
+        values = measure_all(parsed.values(), n, r, g)
+        scores |= {name: float(values[key].mean()) for name, key in parsed.items()}
+    if presets:
+        scores |= replay(presets, queries, database, bits, relevance, left_out)
+
+    for name in presets:
+        if scores[name] is None:
+            raise EvaluationError(
+                f"{name} drops queries without a hit in its first ranks, and no query has one. "
+                "Choose another preset"
+            )
     return {name: scores[name] for name in metrics}
 
 
-def _prepared(query_codes: object, database_codes: object, query_labels: object, database_labels: object) -> tuple:
-    """Packed codes of the queries that are evaluated and of the database, bits, relevance, and how many queries are not evaluated."""
+def _prepare(
+    query_codes: ArrayLike,
+    database_codes: ArrayLike,
+    query_labels: ArrayLike,
+    database_labels: ArrayLike,
+) -> tuple[np.ndarray, np.ndarray, int, Relevance, int]:
+    """Validate and pack the codes of the evaluated queries and of the database.
+
+    Returns uint8 (Q', ceil(bits / 8)) and (N, ceil(bits / 8)), bits, the relevance to these Q'
+    queries, and the number of queries that are left out.
+    """
     import numpy as np
 
-    from evaluation.relevance import Relevance
+    from .relevance import Relevance
 
-    given = {"query codes": query_codes, "database codes": database_codes, "query labels": query_labels, "database labels": database_labels}
-    arrays = {}
-    for name, value in given.items():
+    query_codes, query_labels = _arrays("query", query_codes, query_labels)
+    database_codes, database_labels = _arrays("database", database_codes, database_labels)
+    bits = query_codes.shape[1]
+    if database_codes.shape[1] != bits:
+        raise EvaluationError(
+            f"query codes have {bits} bits, database codes {database_codes.shape[1]}: "
+            "expected the same number"
+        )
+    if not bits:
+        raise EvaluationError("codes have 0 bits: expected at least 1")
+
+    evaluated, relevance = Relevance.of(query_labels, database_labels).evaluated()
+    left_out = len(query_codes) - len(evaluated)
+    if left_out:
+        query_codes = query_codes[evaluated]
+    packed = np.packbits(query_codes, axis=1), np.packbits(database_codes, axis=1)
+    return *packed, bits, relevance, left_out
+
+
+def _arrays(which: str, codes: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Return codes bool (n, bits) and labels (n,) or (n, classes) as arrays."""
+    import numpy as np
+
+    arrays = []
+    for name, values in (("codes", codes), ("labels", labels)):
         try:
-            arrays[name] = np.asarray(value)
+            arrays.append(np.asarray(values))
         except (ValueError, TypeError) as error:
-            raise BenchmarkError(f"{name} are no array: {error}") from None
-    for which in ("query", "database"):
-        codes, labels = arrays[f"{which} codes"], arrays[f"{which} labels"]
-        if codes.dtype != bool or codes.ndim != 2:
-            raise BenchmarkError(f"{which} codes are {codes.dtype} {codes.shape}: expected bool (n, bits), for instance `projections >= 0`")
-        if labels.ndim and len(codes) != len(labels):
-            raise BenchmarkError(f"{len(codes)} {which} codes and {len(labels)} {which} labels: expected the same number")
-    bits = arrays["query codes"].shape[1]
-    if arrays["database codes"].shape[1] != bits:
-        raise BenchmarkError(f"query codes have {bits} bits, database codes {arrays['database codes'].shape[1]}: expected the same")
-    kept, relevance = Relevance.of(arrays["query labels"], arrays["database labels"]).evaluated()
-    packed = [np.packbits(codes, axis=1) for codes in (arrays["query codes"][kept], arrays["database codes"])]
-    return *packed, bits, relevance, len(arrays["query codes"]) - len(kept)
+            raise EvaluationError(f"{which} {name} are not an array: {error}") from None
+
+    codes, labels = arrays
+    if codes.dtype != bool or codes.ndim != 2:
+        raise EvaluationError(
+            f"{which} codes are {codes.dtype} {codes.shape}: expected bool (n, bits), "
+            "for instance `projections >= 0`"
+        )
+    if labels.ndim and len(codes) != len(labels):
+        raise EvaluationError(
+            f"{len(codes)} {which} codes and {len(labels)} {which} labels: expected the same number"
+        )
+    return codes, labels

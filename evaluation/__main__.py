@@ -43,7 +43,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="BITS:SEED",
         help="the runs to score; 0:0 for a control",
     )
-    scoring.add_argument("--root", type=Path, default=RESULTS, help="folder of the experiment with the scores")
+    scoring.add_argument(
+        "--root", type=Path, default=RESULTS, help="folder of the experiment with the scores"
+    )
     scoring.add_argument(
         "--threads",
         type=int,
@@ -59,7 +61,9 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         help=".npy or .mat (FILE.mat:NAME): codes of every image, or of queries and of database",
     )
-    importing.add_argument("--bits", type=int, help="length of packed codes whose last byte is not full")
+    importing.add_argument(
+        "--bits", type=int, help="length of packed codes whose last byte is not full"
+    )
     importing.add_argument("--metrics", nargs="+", help="as map, map@1000[found], precision@100")
     return parser
 
@@ -77,7 +81,8 @@ def score(arguments: argparse.Namespace) -> None:
 def codes(arguments: argparse.Namespace) -> None:
     if len(arguments.files) > 2:
         raise BenchmarkError(
-            f"found {len(arguments.files)} files: expected one with a code of every image, or two, of the queries and of the database"
+            f"found {len(arguments.files)} files: expected one with a code of every image, "
+            "or two, of the queries and of the database"
         )
     from experiments import imported
 

@@ -1,4 +1,7 @@
-"""Controls: ranking by the real-valued features themselves, scored like codes with one bucket for each distinct distance."""
+"""Controls: rankings by the real-valued features, scored like codes.
+
+Each distinct distance is a bucket of the histogram.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-import numba
 import numpy as np
 
-from evaluation.relevance import QUERIES, THREADS, Relevance, parts
-from harness.errors import BenchmarkError
+from .compiling import compiled
+from .errors import EvaluationError
+from .relevance import QUERIES, THREADS, Relevance, parts
 
-BLOCK = 128  # database rows compared at a time: in float64 they fit the second-level cache
-DISTANCES = 2**24  # that a thread holds at a time, where one query does not have more: 128 MiB
+BLOCK = 128  # database rows that are compared at a time: in float64 they fit in the L2 cache
+DISTANCES = 2**24  # distances in memory per thread, 128 MiB, unless one query has more
 Result = TypeVar("Result")
 
 
@@ -25,39 +28,73 @@ def each_query(
     relevance: Relevance,
     measure: Callable[[np.ndarray], Result],
 ) -> list[Result]:
-    """`measure(g)` of each query, with its counts int64 (1, B, S + 1) by shared labels in buckets of equal distance, nearest first.
+    """Apply `measure` to the counts of each query.
 
-    Features are float (Q, d), (N, d) and (n_train, d). `exact-cosine` subtracts the mean of the training rows and ranks by the cosine, 0
-    for a zero vector; `exact-l2` ranks by the squared Euclidean distance. A distance is a float64 sum over the dimensions in order: it
-    depends neither on an item's place nor on the number of threads. Items are ties if these sums are equal, as they are for equal rows.
-    Raises BenchmarkError for features that are not finite.
+    A distance is a float64 sum over the dimensions in order. It depends neither on the index of
+    the item nor on the number of threads. Items are ties if their distances are equal, which holds
+    for equal rows.
+
+    Parameters
+    ----------
+    control : {"exact-cosine", "exact-l2"}
+        "exact-cosine" subtracts the mean of the training rows and ranks by cosine similarity,
+        which is 0 for a zero vector. "exact-l2" ranks by squared Euclidean distance.
+    queries : ndarray of float, shape (Q, d)
+        Features of the queries.
+    database : ndarray of float, shape (N, d)
+        Features of the database.
+    train : ndarray of float, shape (n_train, d)
+        Features of the training images.
+    relevance : Relevance
+        Relevance of these N items to these Q queries.
+    measure : callable
+        Called with int64 (1, B, S + 1): the items in each bucket of equal distance, nearest
+        first, by the number of shared labels.
+
+    Returns
+    -------
+    list
+        Result of `measure` for each query.
+
+    Raises
+    ------
+    EvaluationError
+        If a feature is not finite.
     """
     levels = relevance.most_shared() + 1
     centre = train.mean(axis=0, dtype=np.float64)
 
     def measure_part(part: slice) -> list[Result]:
         distances = _distances(control, queries[part], database, centre)
-        return [measure(_buckets(row, relevance.shared_by_items(query), levels)) for query, row in enumerate(distances, part.start)]
+        results = []
+        for query, row in enumerate(distances, part.start):
+            shared = relevance.shared_by_items(query)  # (N,)
+            results.append(measure(_buckets(row, shared, levels)))
+        return results
 
+    size = min(QUERIES, max(1, DISTANCES // len(database)))
     with ThreadPoolExecutor(THREADS) as pool:
-        size = min(QUERIES, max(1, DISTANCES // len(database)))
-        return [result for results in pool.map(measure_part, parts(len(queries), size)) for result in results]
+        results = pool.map(measure_part, parts(len(queries), size))
+        return [result for part in results for result in part]
 
 
-def _distances(control: str, queries: np.ndarray, database: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    """float64 (C, N): what the database is ranked by, in increasing order."""
+def _distances(
+    control: str, queries: np.ndarray, database: np.ndarray, centre: np.ndarray
+) -> np.ndarray:
+    """Return the distances float64 (C, N)."""
     distances = np.zeros((len(queries), len(database)))
     accumulate = _add_squares if control == "exact-l2" else _subtract_products
-    rows = _prepared(control, queries, centre)
+    rows = _prepare(control, queries, centre)
     for start in range(0, len(database), BLOCK):
-        block = _prepared(control, database[start : start + BLOCK], centre)
+        block = _prepare(control, database[start : start + BLOCK], centre)
         accumulate(rows, np.ascontiguousarray(block.T), start, distances)
+
     if not np.isfinite(distances).all():
-        raise BenchmarkError("features.npy has values that are not finite: prepare these features again")
+        raise EvaluationError("features have values that are not finite. Recompute the features")
     return distances
 
 
-def _prepared(control: str, features: np.ndarray, centre: np.ndarray) -> np.ndarray:
+def _prepare(control: str, features: np.ndarray, centre: np.ndarray) -> np.ndarray:
     if control == "exact-l2":
         return features.astype(np.float64)
     centred = features - centre
@@ -66,13 +103,18 @@ def _prepared(control: str, features: np.ndarray, centre: np.ndarray) -> np.ndar
 
 
 def _buckets(distances: np.ndarray, shared: np.ndarray, levels: int) -> np.ndarray:
+    """Return int64 (1, B, levels) of the distances (N,) and the numbers of shared labels (N,)."""
     order = np.argsort(distances)
     starts = np.flatnonzero(np.diff(distances[order], prepend=-np.inf))
-    return np.stack([np.add.reduceat(shared[order] == level, starts, dtype=np.int64) for level in range(levels)], axis=1)[None]
+    counts = []
+    for level in range(levels):
+        counts.append(np.add.reduceat(shared[order] == level, starts, dtype=np.int64))
+    return np.stack(counts, axis=1)[None]
 
 
-@numba.njit("(float64[:, ::1], float64[:, ::1], int64, float64[:, ::1])", nogil=True, cache=True)
+@compiled("(float64[:, ::1], float64[:, ::1], int64, float64[:, ::1])")
 def _subtract_products(queries, block, start, distances):
+    """Subtract the products of queries (C, d) and block (d, items) from distances (C, N)."""
     for query in range(len(queries)):
         row = distances[query, start : start + block.shape[1]]
         for dimension in range(len(block)):
@@ -80,8 +122,9 @@ def _subtract_products(queries, block, start, distances):
                 row[item] -= queries[query, dimension] * block[dimension, item]
 
 
-@numba.njit("(float64[:, ::1], float64[:, ::1], int64, float64[:, ::1])", nogil=True, cache=True)
+@compiled("(float64[:, ::1], float64[:, ::1], int64, float64[:, ::1])")
 def _add_squares(queries, block, start, distances):
+    """Add the squared differences of queries (C, d) and block (d, items) to distances (C, N)."""
     for query in range(len(queries)):
         row = distances[query, start : start + block.shape[1]]
         for dimension in range(len(block)):

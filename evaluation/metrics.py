@@ -1,9 +1,20 @@
-"""Every metric, from the counts of ordered buckets: one definition each, exact in expectation over the random order of ties.
+"""Every metric as an exact expectation over random orders of ties.
 
-All functions take `n` and `r`, integers (Q, B): items and relevant items in each query's buckets, nearest bucket first. A bucket holds what
-a ranking cannot tell apart: all items at one Hamming distance, or at one real-valued distance. Graded metrics take `g` (Q, B, S + 1)
-instead: items that share s = 0..S labels with the query. They return float64 (Q,), one value a query, and raise BenchmarkError for a query
-without relevant items (R = 0) and for a cut k outside 1..N, where N is the number of items.
+The functions read histograms, so that each definition exists once for codes and for controls. A
+bucket is a set of items that a ranking cannot distinguish: all items at one Hamming distance, or at
+one real-valued distance.
+
+Parameters shared by the functions:
+
+n, r : ndarray of int64, shape (Q, B)
+    Items and relevant items in each bucket of each query, nearest bucket first.
+g : ndarray of int64, shape (Q, B, S + 1)
+    For graded metrics: items that share s = 0..S labels with the query.
+k : int
+    Number of ranks, from 1 to the number of items N.
+
+They return float64 (Q,), one value per query. They raise EvaluationError for a query without
+relevant items (R = 0) and for a k outside 1..N.
 """
 
 from __future__ import annotations
@@ -13,121 +24,170 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-import numba
 import numpy as np
 
-from evaluation.relevance import THREADS, shares
-from harness.errors import BenchmarkError
+from .compiling import compiled
+from .errors import EvaluationError
+from .relevance import THREADS, shares
 
 BALL = 3  # distances 0, 1 and 2: the ball of radius 2
-SHARED = 2**16  # buckets of all queries below which threads wait for each other longer than they compute
-VANISHED = 1e-20  # odds against the mode below which the tail of a distribution adds nothing in float64
+SHARED = 2**16  # buckets of all queries below which threads cost more time than they save
+VANISHED = 1e-20  # probability relative to the mode below which a tail is zero in float64
 
 
 def average_precision(n: np.ndarray, r: np.ndarray) -> np.ndarray:
-    """Tie-aware average precision over all ranks, divided by R.
+    """Return the tie-aware average precision over all ranks, divided by R.
 
-    Source: McSherry & Najork, "Computing information retrieval performance measures efficiently in the presence of tied scores", ECIR 2008.
+    References
+    ----------
+    McSherry and Najork, "Computing information retrieval performance measures efficiently in the
+    presence of tied scores", ECIR 2008.
     """
     return average_precision_at(n, r, int(np.sum(n[:1])), "R")
 
 
 def average_precision_at(n: np.ndarray, r: np.ndarray, k: int, denominator: str) -> np.ndarray:
-    """Expected average precision of the first k ranks: the sum of the precision at each hit, divided by the `denominator`.
+    """Return the expected average precision of the first k ranks.
 
-    `found`: the hits in the first k, and 0 for a query without any; most code of the field, as github.com/swuxyj/DeepHash-pytorch.
-    `min`: min(k, R), the most hits there can be; github.com/benhamner/Metrics, apk.
-    `R`: all relevant items; github.com/usnistgov/trec_eval, map_cut.
+    This is the sum of the precision at each hit, divided by the `denominator`.
+
+    Parameters
+    ----------
+    n, r : ndarray of int64, shape (Q, B)
+        Items and relevant items in each bucket.
+    k : int
+        Number of ranks.
+    denominator : {"found", "min", "R"}
+        "found" is the number of hits in the first k ranks. A query without a hit has the value 0.
+        Most code of the field does this, for instance github.com/swuxyj/DeepHash-pytorch.
+        "min" is min(k, R), as in github.com/benhamner/Metrics, apk.
+        "R" is the number of relevant items, as in github.com/usnistgov/trec_eval, map_cut.
+
+    Returns
+    -------
+    ndarray of float64, shape (Q,)
+        Value of each query.
     """
     n, r = _checked(n, r, k)
     total, per_hit = _precision_at_hits(n, r, k, _harmonic(n[0].sum()))
     relevant = _row_sums(r)
-    return {"found": per_hit, "min": total / np.minimum(k, relevant), "R": total / relevant}[denominator]
+    values = {"found": per_hit, "min": total / np.minimum(k, relevant), "R": total / relevant}
+    return values[denominator]
 
 
 def precision_of_first_hits(n: np.ndarray, r: np.ndarray, k: int) -> np.ndarray:
-    """Expected mean of the precision at the first min(k, R) hits, however far down they are.
+    """Return the expected mean of the precision at the first min(k, R) hits, at any rank.
 
-    Codes of cross-modal hashing call this average precision at k: `calc_map_k` of DGCPN (Yu et al., AAAI 2021) and others.
+    Code of cross-modal hashing calls this average precision at k, for instance `calc_map_k` of
+    DGCPN (Yu et al., AAAI 2021).
     """
     n, r = _checked(n, r, k)
     return _first_hits(n, r, k, _harmonic(n[0].sum()))
 
 
 def worst(n: np.ndarray, r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The counts with all ties against the query: each bucket split in two, the relevant items last; (Q, 2 B) each."""
+    """Return counts (Q, 2 B) of the worst order of ties: relevant items last in each bucket."""
     return _interleave(n - r, r), _interleave(np.zeros_like(r), r)
 
 
 def best(n: np.ndarray, r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The counts with all ties in favour of the query: each bucket split in two, the relevant items first; (Q, 2 B) each."""
+    """Return counts (Q, 2 B) of the best order of ties: relevant items first in each bucket."""
     return _interleave(r, n - r), _interleave(r, np.zeros_like(r))
 
 
 def expected_hits(n: np.ndarray, r: np.ndarray, ranks: Sequence[int]) -> np.ndarray:
-    """Expected relevant items among the first `ranks` (K,), in increasing order; float64 (Q, K). Linear in the rank within a bucket."""
+    """Return the expected number of relevant items among the first ranks, float64 (Q, K).
+
+    `ranks` has K numbers in increasing order. The expectation is linear in the rank in a bucket.
+    """
     n, r = _checked(n, r, *ranks)
     if np.any(np.diff(ranks) < 0):
-        raise BenchmarkError(f"ranks are {list(ranks)}: expected increasing order")
+        raise EvaluationError(f"ranks are {list(ranks)}: expected increasing order")
     return _hits(n, r, np.array(ranks, np.int64))
 
 
 def precision_at(n: np.ndarray, r: np.ndarray, k: int) -> np.ndarray:
-    """Expected share of relevant items among the first k."""
+    """Return the expected share of relevant items among the first k."""
     return expected_hits(n, r, [k])[:, 0] / k
 
 
 def recall_at(n: np.ndarray, r: np.ndarray, k: int) -> np.ndarray:
-    """Expected share of the relevant items that are among the first k."""
+    """Return the expected share of the relevant items that are among the first k."""
     return expected_hits(n, r, [k])[:, 0] / r.sum(axis=1)
 
 
 def chance(n: np.ndarray, r: np.ndarray) -> np.ndarray:
-    """Average precision of a random ranking, above R / N: all items tied."""
+    """Return the average precision of a random ranking: all items are tied. It exceeds R / N."""
     n, r = _checked(n, r)
     return average_precision(n.sum(axis=1, keepdims=True), r.sum(axis=1, keepdims=True))
 
 
 def relevant_share(n: np.ndarray, r: np.ndarray) -> np.ndarray:
-    """R / N: the expected precision of a random ranking, at any rank."""
+    """Return R / N, the expected precision of a random ranking at any rank."""
     n, r = _checked(n, r)
     return r.sum(axis=1) / n.sum(axis=1)
 
 
 def lookup_precision(n: np.ndarray, r: np.ndarray) -> np.ndarray:
-    """Share of relevant items in the Hamming ball of radius 2, 0 for an empty ball. Buckets are Hamming distances 0, 1, 2, ..."""
+    """Return the share of relevant items in the Hamming ball of radius 2, 0 for an empty ball.
+
+    Buckets are the Hamming distances 0, 1, 2, ...
+    """
     n, r = _checked(n, r)
     return r[:, :BALL].sum(axis=1) / np.maximum(n[:, :BALL].sum(axis=1), 1)
 
 
 def lookup_recall(n: np.ndarray, r: np.ndarray) -> np.ndarray:
-    """Share of the relevant items that lie in the Hamming ball of radius 2."""
+    """Return the share of the relevant items that are in the Hamming ball of radius 2."""
     n, r = _checked(n, r)
     return r[:, :BALL].sum(axis=1) / r.sum(axis=1)
 
 
 def lookup_empty(n: np.ndarray, r: np.ndarray) -> np.ndarray:
-    """1 for an empty Hamming ball of radius 2, else 0."""
+    """Return 1 for an empty Hamming ball of radius 2, else 0."""
     n, r = _checked(n, r)
     return 1.0 - n[:, :BALL].any(axis=1)
 
 
 def ndcg_at(g: np.ndarray, k: int, gains: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Expected discounted cumulative gain of the first k ranks, divided by that of the best k items of the whole database.
+    """Return the expected discounted cumulative gain of the first k ranks, normalised.
 
-    `gains` makes float64 (S + 1,) of the numbers of shared labels; the discount of a rank is 1 / log2(1 + rank).
-    Source: Jarvelin & Kekalainen, "Cumulated gain-based evaluation of IR techniques", TOIS 2002; with ties: McSherry & Najork, ECIR 2008.
+    The divisor is the gain of the best k items of the database. The discount of a rank is
+    1 / log2(1 + rank).
+
+    Parameters
+    ----------
+    g : ndarray of int64, shape (Q, B, S + 1)
+        Items in each bucket by the number of shared labels.
+    k : int
+        Number of ranks.
+    gains : callable
+        Maps the numbers of shared labels to gains, float64 (S + 1,).
+
+    Returns
+    -------
+    ndarray of float64, shape (Q,)
+        Value of each query.
+
+    References
+    ----------
+    Jarvelin and Kekalainen, "Cumulated gain-based evaluation of IR techniques", TOIS 2002. With
+    ties: McSherry and Najork, ECIR 2008.
     """
     g = _checked_levels(g, k)
-    gain, discounts = gains(np.arange(g.shape[2], dtype=np.float64)), _discounts(g[0].sum())
-    ideal = g.sum(axis=1)[:, ::-1, None] * np.eye(g.shape[2], dtype=np.int64)[::-1]  # a bucket for each level, the highest first
+    gain = gains(np.arange(g.shape[2], dtype=np.float64))  # (S + 1,)
+    discounts = _discounts(g[0].sum())
+    # The ideal ranking has a bucket for each level, the highest first: (Q, S + 1, S + 1).
+    ideal = g.sum(axis=1)[:, ::-1, None] * np.eye(g.shape[2], dtype=np.int64)[::-1]
     return _cumulated(g, k, gain, discounts) / _cumulated(ideal, k, gain, discounts)
 
 
 def acg_at(g: np.ndarray, k: int) -> np.ndarray:
-    """Expected mean number of labels that the first k items share with the query (average cumulative gain)."""
+    """Return the average cumulative gain: the expected mean of shared labels over the first k."""
     g = _checked_levels(g, k)
-    return _cumulated(g, k, np.arange(g.shape[2], dtype=np.float64), np.arange(k + 1, dtype=np.float64)) / k
+    gain = np.arange(g.shape[2], dtype=np.float64)  # (S + 1,)
+    ones = np.arange(k + 1, dtype=np.float64)  # prefix sums of the weight 1
+    return _cumulated(g, k, gain, ones) / k
 
 
 WHOLE = {
@@ -154,31 +214,81 @@ GRADED = {
 
 
 def parse(name: str, others: Sequence[str] = ()) -> tuple[str, int | None]:
-    """A metric and its cut: "map" is ("map", None), "map@1000[found]" is ("map@k[found]", 1000).
+    """Return a metric and its cut.
 
-    Raises BenchmarkError for an unknown metric; `others` are names that its message adds.
+    "map" is ("map", None), and "map@1000[found]" is ("map@k[found]", 1000).
+
+    Parameters
+    ----------
+    name : str
+        Name of a metric, with a number for k.
+    others : sequence of str, optional
+        Valid names that the error message adds.
+
+    Returns
+    -------
+    metric : str
+        Key of WHOLE, LOOKUP, CUT or GRADED.
+    k : int or None
+        The cut.
+
+    Raises
+    ------
+    EvaluationError
+        If the metric is unknown.
     """
-    found = re.fullmatch(r"(\w+)@(\d+)(\[\w+\])?", str(name))
-    metric, k = (f"{found[1]}@k{found[3] or ''}", int(found[2])) if found else (name, None)
-    if metric not in ({**WHOLE, **LOOKUP} if k is None else {**CUT, **GRADED}):
-        known = ", ".join([*WHOLE, *LOOKUP, *CUT, *GRADED, *others])
-        raise BenchmarkError(f"metric {name!r} is unknown: expected one of {known}, with a number for k")
+    match = re.fullmatch(r"(\w+)@(\d+)(\[\w+\])?", str(name))
+    if match:
+        metric, k = f"{match[1]}@k{match[3] or ''}", int(match[2])
+        known = metric in CUT or metric in GRADED
+    else:
+        metric, k = name, None
+        known = metric in WHOLE or metric in LOOKUP
+    if not known:
+        names = ", ".join([*WHOLE, *LOOKUP, *CUT, *GRADED, *others])
+        raise EvaluationError(
+            f"metric {name!r} is unknown: expected one of {names}, with a number for k"
+        )
     return metric, k
 
 
-def measure(metric: str, k: int | None, n: np.ndarray, r: np.ndarray, g: np.ndarray | None = None) -> np.ndarray:
-    """float64 (Q,): one metric of each query; `k` is None for a metric without a cut, `g` is needed for a graded one alone."""
+def measure(
+    metric: str, k: int | None, n: np.ndarray, r: np.ndarray, g: np.ndarray | None = None
+) -> np.ndarray:
+    """Return one metric of each query, float64 (Q,).
+
+    `k` is None for a metric without a cut. `g` is required for graded metrics only.
+    """
     if metric in GRADED:
         return GRADED[metric](g, k)
-    return {**WHOLE, **LOOKUP}[metric](n, r) if k is None else CUT[metric](n, r, k)
+    if metric in CUT:
+        return CUT[metric](n, r, k)
+    return {**WHOLE, **LOOKUP}[metric](n, r)
 
 
 def measure_all(
-    asked: Iterable[tuple[str, int | None]], n: np.ndarray, r: np.ndarray, g: np.ndarray | None = None
+    asked: Iterable[tuple[str, int | None]],
+    n: np.ndarray,
+    r: np.ndarray,
+    g: np.ndarray | None = None,
 ) -> dict[tuple[str, int | None], np.ndarray]:
-    """`measure` of each metric and cut, on all cores where there is enough to do: each takes a share of the queries.
+    """Return `measure` of each metric and cut.
 
-    No value depends on how many there are.
+    Large histograms are shared among threads by queries. No value depends on their number.
+
+    Parameters
+    ----------
+    asked : iterable of (str, int or None)
+        Metrics and cuts, from `parse`.
+    n, r : ndarray of int64, shape (Q, B)
+        Items and relevant items in each bucket.
+    g : ndarray of int64, shape (Q, B, S + 1), optional
+        Items by the number of shared labels, required for graded metrics.
+
+    Returns
+    -------
+    dict of (str, int or None) to ndarray of float64, shape (Q,)
+        Values of each metric and cut.
     """
     asked = list(dict.fromkeys(asked))
     _checked(n, r)
@@ -186,15 +296,18 @@ def measure_all(
         return {key: measure(*key, n, r, g) for key in asked}
 
     def measure_share(share: slice) -> list[np.ndarray]:
-        return [measure(metric, k, n[share], r[share], None if g is None else g[share]) for metric, k in asked]
+        levels = None if g is None else g[share]
+        return [measure(*key, n[share], r[share], levels) for key in asked]
 
     with ThreadPoolExecutor(THREADS) as pool:
         values = zip(*pool.map(measure_share, shares(len(n))), strict=True)
         return dict(zip(asked, map(np.concatenate, values), strict=True))
 
 
-def rank_curve(n: np.ndarray, r: np.ndarray, ranks: Sequence[int]) -> Iterator[tuple[str, int, np.ndarray]]:
-    """Yield (metric, rank, values (Q,)): expected precision and recall at each of the `ranks`."""
+def rank_curve(
+    n: np.ndarray, r: np.ndarray, ranks: Sequence[int]
+) -> Iterator[tuple[str, int, np.ndarray]]:
+    """Yield (metric, rank, values (Q,)): expected precision and recall at each rank."""
     relevant = r.sum(axis=1)
     for rank, hits in zip(ranks, expected_hits(n, r, ranks).T, strict=True):
         yield "pr_rank_precision", int(rank), hits / rank
@@ -204,12 +317,13 @@ def rank_curve(n: np.ndarray, r: np.ndarray, ranks: Sequence[int]) -> Iterator[t
 def ball_curve(n: np.ndarray, r: np.ndarray) -> Iterator[tuple[str, int, float]]:
     """Yield (metric, radius, mean over the queries) of Hamming balls of radius 0..B - 1.
 
-    An empty ball counts precision 0. `pr_empty` is the share of empty balls, `pr_precision_nonempty` the mean over the others: it is
-    undefined, and left out, at a radius at which all are empty.
+    An empty ball has precision 0. `pr_empty` is the share of empty balls. `pr_precision_nonempty`
+    is the mean over the other balls, and is omitted at a radius where all balls are empty.
     """
     n, r = _checked(n, r)
     relevant = r.sum(axis=1)
-    for radius, (items, hits) in enumerate(zip(n.cumsum(axis=1).T, r.cumsum(axis=1).T, strict=True)):
+    columns = zip(n.cumsum(axis=1).T, r.cumsum(axis=1).T, strict=True)
+    for radius, (items, hits) in enumerate(columns):
         precision, empty = hits / np.maximum(items, 1), items == 0
         yield "pr_precision", radius, precision.mean()
         yield "pr_recall", radius, (hits / relevant).mean()
@@ -219,36 +333,49 @@ def ball_curve(n: np.ndarray, r: np.ndarray) -> Iterator[tuple[str, int, float]]
 
 
 def _checked(n: np.ndarray, r: np.ndarray, *cuts: int) -> tuple[np.ndarray, np.ndarray]:
-    """The counts as the compiled loops take them, which check no bounds."""
+    """Validate the counts for the compiled loops, which do not check bounds."""
     n, r = (np.require(counts, np.int64, ["C", "W"]) for counts in (n, r))
     items, relevant = _row_sums(n), _row_sums(r)
     if n.shape != r.shape or not len(n) or (items != items[0]).any():
-        raise BenchmarkError(f"counts n {n.shape} and r {r.shape}: expected one shape, and for every query the same number of items")
+        raise EvaluationError(
+            f"counts n {n.shape} and r {r.shape}: expected one shape, and the same number of items "
+            "for every query"
+        )
     if not relevant.all():
-        raise BenchmarkError(f"{np.sum(relevant == 0)} of {len(n)} queries have no relevant item: leave those out first")
+        raise EvaluationError(
+            f"{np.sum(relevant == 0)} of {len(n)} queries have no relevant item. "
+            "Leave these queries out"
+        )
     for k in cuts:
         if not 1 <= k <= items[0]:
-            raise BenchmarkError(f"a cut at k = {k} is impossible: expected 1 to {items[0]}, the items of the database")
+            raise EvaluationError(
+                f"a cut at k = {k} is impossible: expected 1 to {items[0]}, the items of the "
+                "database"
+            )
     return n, r
 
 
 def _checked_levels(g: np.ndarray, k: int) -> np.ndarray:
-    """The counts by level, held against what `_checked` asks of those without."""
+    """Validate the counts by level as `_checked` does."""
     _checked(g.sum(axis=2), g[:, :, 1:].sum(axis=2), k)
     return g
 
 
 def _cumulated(g: np.ndarray, k: int, gain: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Expected sum (Q,) over the first k ranks of gain times weight; `weights` are prefix sums. Items of a bucket have its mean gain."""
+    """Return the expected sum (Q,) over the first k ranks of gain times weight.
+
+    gain (S + 1,); weights (N + 1,) are prefix sums. Each item of a bucket has its mean gain.
+    """
     n = g.sum(axis=2)
     ends = np.minimum(n.cumsum(axis=1), k)
     starts = np.minimum(n.cumsum(axis=1) - n, k)
-    return np.sum(g @ gain / np.maximum(n, 1) * (weights[ends] - weights[starts]), axis=1)
+    mean_gain = g @ gain / np.maximum(n, 1)  # (Q, B)
+    return np.sum(mean_gain * (weights[ends] - weights[starts]), axis=1)
 
 
-@numba.njit("int64[::1](int64[:, ::1])", nogil=True, cache=True)
+@compiled("int64[::1](int64[:, ::1])")
 def _row_sums(counts):
-    """As NumPy's, several times as fast for short rows."""
+    """Sum rows as NumPy does, several times faster for short rows."""
     sums = np.zeros(len(counts), np.int64)
     for row in range(len(counts)):
         for count in counts[row]:
@@ -258,144 +385,177 @@ def _row_sums(counts):
 
 @functools.lru_cache(maxsize=4)
 def _discounts(items: int) -> np.ndarray:
-    """Prefix sums of 1 / log2(1 + rank), float64 (items + 1,)."""
+    """Return the prefix sums of 1 / log2(1 + rank), float64 (items + 1,)."""
     return np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, items + 2)))])
 
 
-@numba.njit("int64[:, ::1](int64[:, :], int64[:, :])", nogil=True, cache=True)
+@compiled("int64[:, ::1](int64[:, :], int64[:, :])")
 def _interleave(first, second):
+    """Return the columns of two arrays (Q, B) in turn, (Q, 2 B)."""
     interleaved = np.empty((len(first), 2 * first.shape[1]), np.int64)
     for row in range(len(first)):
         for bucket in range(first.shape[1]):
-            interleaved[row, 2 * bucket], interleaved[row, 2 * bucket + 1] = first[row, bucket], second[row, bucket]
+            interleaved[row, 2 * bucket] = first[row, bucket]
+            interleaved[row, 2 * bucket + 1] = second[row, bucket]
     return interleaved
 
 
 @functools.lru_cache(maxsize=4)
 def _harmonic(items: int) -> np.ndarray:
-    """Prefix sums of the harmonic series, 0, 1, 1 + 1/2, ..., and what rounding took from each: float64 (items + 1, 2)."""
+    """Return prefix sums of the harmonic series and their rounding errors, float64 (N + 1, 2)."""
     return _prefix_sums(items)
 
 
-@numba.njit("float64[:, ::1](int64)", nogil=True, cache=True)
+@compiled("float64[:, ::1](int64)")
 def _prefix_sums(items):
     sums, total, lost = np.zeros((items + 1, 2)), 0.0, 0.0
     for rank in range(1, items + 1):
         term = 1 / rank
         before, total = total, total + term
-        lost += term - (total - before)  # exact, as the term is the smaller: Dekker, Numerische Mathematik 18, 1971
+        # Exact, since the term is the smaller one: Dekker, Numerische Mathematik 18, 1971.
+        lost += term - (total - before)
         sums[rank, 0], sums[rank, 1] = total, lost
     return sums
 
 
-@numba.njit("float64(int64, int64, float64[:, ::1])", nogil=True, cache=True)
+@compiled("float64(int64, int64, float64[:, ::1])")
 def _reciprocals(before, count, harmonic):
-    """1 / (before + 1) + ... + 1 / (before + count); a short sum would lose its digits in the difference of two rounded ones."""
+    """Return 1 / (before + 1) + ... + 1 / (before + count).
+
+    The rounding errors keep the digits of a short sum, the difference of two large ones.
+    """
     first, last = harmonic[before], harmonic[before + count]
     return (last[0] - first[0]) + (last[1] - first[1])
 
 
-@numba.njit("float64(int64, int64, int64, int64, int64, float64[:, ::1])", nogil=True, cache=True)
+@compiled("float64(int64, int64, int64, int64, int64, float64[:, ::1])")
 def _bucket(before, hits, n, r, m, harmonic):
-    """Expected sum of the precision at the hits among the first m of n items in random order, r of them relevant.
+    """Return the expected sum of the precision at the hits among the first m items of a bucket.
 
-    `before` items with `hits` relevant ones precede. Given a hit at place i, (i - 1) * slope of the places before it are expected hits:
-    r / n * sum_{i=1..m} (hits + 1 + (i - 1) * slope) / (before + i)
+    The bucket has n items in random order, r of them relevant. It follows `before` items, of which
+    `hits` are relevant. If position i of the bucket is a hit, then (i - 1) * slope of the positions
+    before it are expected to be hits:
+
+        r / n * sum_{i=1..m} (hits + 1 + (i - 1) * slope) / (before + i)
     """
     if r == 0:
         return 0.0
     slope = (r - 1) / (n - 1) if n > 1 else 0.0
-    return r / n * (slope * m + (hits + 1 - slope * (before + 1)) * _reciprocals(before, m, harmonic))
+    constant = hits + 1 - slope * (before + 1)
+    return r / n * (slope * m + constant * _reciprocals(before, m, harmonic))
 
 
-@numba.njit("float64(int64, int64, int64, int64)", nogil=True, cache=True)
-def _odds(found, n, r, m):
-    """P(found + 1) / P(found) of the relevant items among m drawn from n, r of them relevant: the hypergeometric distribution."""
-    return (r - found) * (m - found) / ((found + 1) * (n - r - m + found + 1))
+@compiled("float64(int64, int64, int64, int64)")
+def _odds(hits, n, r, m):
+    """Return P(hits + 1) / P(hits) of the hypergeometric distribution: m of n drawn, r relevant."""
+    return (r - hits) * (m - hits) / ((hits + 1) * (n - r - m + hits + 1))
 
 
-@numba.njit("float64(int64, int64, float64, int64, int64, int64, float64[:, ::1])", nogil=True, cache=True)
+@compiled("float64(int64, int64, float64, int64, int64, int64, float64[:, ::1])")
 def _per_hit(before, hits, total, n, r, m, harmonic):
-    """Expected precision per hit, when a cut keeps m of the n items of a bucket; the buckets before have the expected sum `total`.
+    """Return the expected precision per hit if a cut takes m of the n items of a bucket.
 
-    Given the number of hits found among the m items, these are in random order. Sums run from the mode outwards, until the odds vanish.
+    `total` is the expected sum of the buckets before it. Given the number of hits among the m
+    items, their order is random. The sum over this number runs from the mode outwards.
     """
     fewest, most = max(0, m - (n - r)), min(m, r)
     mode = min(max((m + 1) * (r + 1) // (n + 2), fewest), most)
     weights, mean = 0.0, 0.0
-    found, weight = mode, 1.0
-    while found <= most and weight > VANISHED:
+
+    drawn, weight = mode, 1.0  # relevant items among the m, and their relative probability
+    while drawn <= most and weight > VANISHED:
+        precisions = total + _bucket(before, hits, m, drawn, m, harmonic)
         weights += weight
-        mean += weight * (total + _bucket(before, hits, m, found, m, harmonic)) / max(hits + found, 1)
-        weight *= _odds(found, n, r, m)
-        found += 1
-    found, weight = mode - 1, 1.0
-    while found >= fewest and weight > VANISHED:
-        weight /= _odds(found, n, r, m)
+        mean += weight * precisions / max(hits + drawn, 1)
+        weight *= _odds(drawn, n, r, m)
+        drawn += 1
+
+    drawn, weight = mode - 1, 1.0
+    while drawn >= fewest and weight > VANISHED:
+        precisions = total + _bucket(before, hits, m, drawn, m, harmonic)
+        weight /= _odds(drawn, n, r, m)
         weights += weight
-        mean += weight * (total + _bucket(before, hits, m, found, m, harmonic)) / max(hits + found, 1)
-        found -= 1
+        mean += weight * precisions / max(hits + drawn, 1)
+        drawn -= 1
     return mean / weights
 
 
-@numba.njit("UniTuple(float64[::1], 2)(int64[:, ::1], int64[:, ::1], int64, float64[:, ::1])", nogil=True, cache=True)
+@compiled("UniTuple(float64[::1], 2)(int64[:, ::1], int64[:, ::1], int64, float64[:, ::1])")
 def _precision_at_hits(n, r, k, harmonic):
-    """Expected sum (Q,) and expected mean (Q,) of the precision at the hits in the first k ranks; the mean is 0 where there are none."""
+    """Return the expected sum and mean, (Q,) each, of the precision at the hits in the first k.
+
+    The mean of no hit is 0.
+    """
     sums, means = np.zeros(len(n)), np.zeros(len(n))
     for query in range(len(n)):
         before, hits, total, bucket = 0, 0, 0.0, 0
-        while before + n[query, bucket] < k:
-            total += _bucket(before, hits, n[query, bucket], r[query, bucket], n[query, bucket], harmonic)
-            before += n[query, bucket]
-            hits += r[query, bucket]
+        items, relevant = n[query, 0], r[query, 0]
+        while before + items < k:
+            total += _bucket(before, hits, items, relevant, items, harmonic)
+            before += items
+            hits += relevant
             bucket += 1
+            items, relevant = n[query, bucket], r[query, bucket]
+
         cut = k - before
-        sums[query] = total + _bucket(before, hits, n[query, bucket], r[query, bucket], cut, harmonic)
-        means[query] = _per_hit(before, hits, total, n[query, bucket], r[query, bucket], cut, harmonic)
+        sums[query] = total + _bucket(before, hits, items, relevant, cut, harmonic)
+        means[query] = _per_hit(before, hits, total, items, relevant, cut, harmonic)
     return sums, means
 
 
-@numba.njit("float64(int64, int64, int64, int64)", nogil=True, cache=True)
-def _later(place, h, n, r):
-    """P(place + 1) / P(place) of the place of the h-th relevant item among n in random order: negative hypergeometric distribution."""
-    return place * (n - place - (r - h)) / ((place - h + 1) * (n - place))
+@compiled("float64(int64, int64, int64, int64)")
+def _later(rank, h, n, r):
+    """Return P(rank + 1) / P(rank) of the rank of the h-th of r relevant items among n.
+
+    This is the negative hypergeometric distribution.
+    """
+    return rank * (n - rank - (r - h)) / ((rank - h + 1) * (n - rank))
 
 
-@numba.njit("float64(int64, int64, int64, int64, int64, float64[:, ::1])", nogil=True, cache=True)
+@compiled("float64(int64, int64, int64, int64, int64, float64[:, ::1])")
 def _first_of_bucket(before, hits, n, r, h, harmonic):
-    """Expected sum of the precision at the first h < r hits of a bucket; `before` items with `hits` relevant ones precede.
+    """Return the expected sum of the precision at the first h < r hits of a bucket.
 
-    Given the place of the h-th hit, the h - 1 others are in random order before it. Sums run from the mode outwards.
+    The bucket follows `before` items, of which `hits` are relevant. Given the rank of the h-th hit
+    in the bucket, the h - 1 others are in random order before it. The sum over this rank runs from
+    the mode outwards.
     """
     mode = min(max((h - 1) * n // (r - 1) + 1, h), n - r + h)
     weights, mean = 0.0, 0.0
-    place, weight = mode, 1.0
-    while place <= n - r + h and weight > VANISHED:
+
+    rank, weight = mode, 1.0  # rank of the h-th hit, and its relative probability
+    while rank <= n - r + h and weight > VANISHED:
+        earlier = _bucket(before, hits, rank - 1, h - 1, rank - 1, harmonic)
         weights += weight
-        mean += weight * (_bucket(before, hits, place - 1, h - 1, place - 1, harmonic) + (hits + h) / (before + place))
-        weight *= _later(place, h, n, r)
-        place += 1
-    place, weight = mode - 1, 1.0
-    while place >= h and weight > VANISHED:
-        weight /= _later(place, h, n, r)
+        mean += weight * (earlier + (hits + h) / (before + rank))
+        weight *= _later(rank, h, n, r)
+        rank += 1
+
+    rank, weight = mode - 1, 1.0
+    while rank >= h and weight > VANISHED:
+        earlier = _bucket(before, hits, rank - 1, h - 1, rank - 1, harmonic)
+        weight /= _later(rank, h, n, r)
         weights += weight
-        mean += weight * (_bucket(before, hits, place - 1, h - 1, place - 1, harmonic) + (hits + h) / (before + place))
-        place -= 1
+        mean += weight * (earlier + (hits + h) / (before + rank))
+        rank -= 1
     return mean / weights
 
 
-@numba.njit("float64[::1](int64[:, ::1], int64[:, ::1], int64, float64[:, ::1])", nogil=True, cache=True)
+@compiled("float64[::1](int64[:, ::1], int64[:, ::1], int64, float64[:, ::1])")
 def _first_hits(n, r, k, harmonic):
+    """Return the expected mean of the precision at the first min(k, R) hits, (Q,)."""
     means = np.empty(len(n))
     for query in range(len(n)):
         wanted = min(k, r[query].sum())
         before, hits, total, bucket = 0, 0, 0.0, 0
-        while hits + r[query, bucket] < wanted:
-            total += _bucket(before, hits, n[query, bucket], r[query, bucket], n[query, bucket], harmonic)
-            before += n[query, bucket]
-            hits += r[query, bucket]
+        items, relevant = n[query, 0], r[query, 0]
+        while hits + relevant < wanted:
+            total += _bucket(before, hits, items, relevant, items, harmonic)
+            before += items
+            hits += relevant
             bucket += 1
-        items, relevant = n[query, bucket], r[query, bucket]
+            items, relevant = n[query, bucket], r[query, bucket]
+
         if hits + relevant == wanted:
             total += _bucket(before, hits, items, relevant, items, harmonic)
         else:
@@ -404,15 +564,17 @@ def _first_hits(n, r, k, harmonic):
     return means
 
 
-@numba.njit("float64[:, ::1](int64[:, ::1], int64[:, ::1], int64[::1])", nogil=True, cache=True)
+@compiled("float64[:, ::1](int64[:, ::1], int64[:, ::1], int64[::1])")
 def _hits(n, r, ranks):
+    """Return the expected number of relevant items among the first ranks (K,), (Q, K)."""
     expected = np.empty((len(n), len(ranks)))
     for query in range(len(n)):
         before, hits, bucket = 0, 0, 0
-        for place in range(len(ranks)):
-            while before + n[query, bucket] < ranks[place]:
+        for column in range(len(ranks)):
+            while before + n[query, bucket] < ranks[column]:
                 before += n[query, bucket]
                 hits += r[query, bucket]
                 bucket += 1
-            expected[query, place] = hits + (ranks[place] - before) * r[query, bucket] / n[query, bucket]
+            cut = ranks[column] - before
+            expected[query, column] = hits + cut * r[query, bucket] / n[query, bucket]
     return expected

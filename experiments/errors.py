@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import evaluation
+from evaluation import EvaluationError
 from harness.errors import BenchmarkError
 
 # `evaluation` is a library of its own with its own class of errors.
-USER_ERRORS = (BenchmarkError, getattr(evaluation, "EvaluationError", BenchmarkError))
+USER_ERRORS = (BenchmarkError, EvaluationError)

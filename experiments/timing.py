@@ -17,7 +17,7 @@ from pathlib import Path
 import numba
 import numpy as np
 
-from evaluation.lanes import popcount
+from evaluation.compiling import popcount
 from evaluation.relevance import words
 from harness import provenance, records, schemas, storage
 from harness.errors import BenchmarkError

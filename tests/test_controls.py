@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from evaluation import controls, metrics
+from evaluation import EvaluationError, controls, metrics
 from evaluation.histograms import items_and_relevant
 from evaluation.relevance import Relevance
-from harness.errors import BenchmarkError
 
 CONTROLS = ("exact-cosine", "exact-l2")
 
@@ -76,5 +75,5 @@ def test_several_labels_are_counted_by_how_many_are_shared():
 @pytest.mark.parametrize("control", CONTROLS)
 def test_features_that_are_not_finite_are_refused(control):
     rows = np.array([[1, 2], [np.nan, 1]], np.float32)
-    with pytest.raises(BenchmarkError, match="not finite"):
+    with pytest.raises(EvaluationError, match="not finite"):
         controls.each_query(control, rows, rows, rows, Relevance.of(np.array([0, 0]), np.array([0, 0])), average_precision)

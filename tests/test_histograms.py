@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation import histograms, planes, relevance
+from evaluation import EvaluationError, histograms, relevance
+from evaluation.kernels import bitsliced, plain
 from evaluation.relevance import Relevance
-from harness.errors import BenchmarkError
 from harness.plugins import ROOT
 
 
@@ -49,7 +49,7 @@ def test_equals_reference_at_every_length(bits, multi):
 
 @pytest.mark.parametrize("multi", [False, True])
 def test_equals_reference_across_blocks_and_parts(multi):
-    queries, items = histograms.THREADS + 130, 2 * 64 * planes.WORDS + 37
+    queries, items = relevance.THREADS + 130, 2 * 64 * bitsliced.WORDS + 37
     query_codes, database_codes, query_labels, database_labels = sample(np.random.default_rng(0), queries, items, 20, multi)
     n, r = count(query_codes, database_codes, query_labels, database_labels)
     distances = (query_codes[:, None] != database_codes).sum(axis=2)
@@ -59,9 +59,20 @@ def test_equals_reference_across_blocks_and_parts(multi):
         np.testing.assert_array_equal(r[:, distance], ((distances == distance) & relevant).sum(axis=1))
 
 
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 140), st.integers(1, 9), st.integers(1, 90), st.booleans())
+def test_the_plain_kernel_returns_the_same_counts(seed, bits, queries, items, multi):
+    query_codes, database_codes, *labels = sample(np.random.default_rng(seed), queries, items, bits, multi)
+    rows = [relevance.words(np.packbits(codes, axis=1)) for codes in (query_codes, database_codes)]
+    of_labels = Relevance.of(*labels)
+    for levels in (2, of_labels.most_labels() + 1):
+        arguments = *rows, bits, of_labels, levels
+        np.testing.assert_array_equal(plain.count_levels(*arguments), bitsliced.count_levels(*arguments))
+
+
 @pytest.mark.parametrize(("name", "features"), [("generic", ""), ("haswell", "+avx2")])
 def test_processors_of_shorter_registers_count_the_same(name, features, tmp_path):
-    """The loops are compiled anew for each: what a processor lacks is not used, and gives the same integers."""
+    """The loops are compiled for another target, with its instruction set."""
     code = "from test_histograms import *; [test_equals_reference_at_every_length(b, m) for b in (17, 64, 1023) for m in (False, True)]"
     environment = os.environ | {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features, "NUMBA_CACHE_DIR": str(tmp_path)}
     done = subprocess.run(
@@ -139,7 +150,7 @@ def test_queries_without_relevant_items_are_left_out():
     kept, relevance = Relevance.of(np.array([5, 1, 9, 2]), np.array([1, 2, 2])).evaluated()
     assert kept.tolist() == [1, 3]
     assert relevance.totals().tolist() == [1, 2]
-    with pytest.raises(BenchmarkError, match="no query has a relevant item"):
+    with pytest.raises(EvaluationError, match="no query has a relevant item"):
         Relevance.of(np.array([5]), np.array([1])).evaluated()
 
 
@@ -159,7 +170,7 @@ LABELS = np.array([3]), np.array([3, 4])
     ],
 )
 def test_codes_that_do_not_fit_are_refused(query, database, bits, message):
-    with pytest.raises(BenchmarkError, match=message):
+    with pytest.raises(EvaluationError, match=message):
         histograms.hamming(query, database, bits, Relevance.of(*LABELS))
 
 
@@ -176,5 +187,5 @@ def test_codes_that_do_not_fit_are_refused(query, database, bits, message):
     ],
 )
 def test_labels_that_do_not_fit_are_refused(query, database, message):
-    with pytest.raises(BenchmarkError, match=message):
+    with pytest.raises(EvaluationError, match=message):
         Relevance.of(query, database)

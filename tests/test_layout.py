@@ -111,8 +111,10 @@ def test_every_plugin_can_be_read_without_importing_it(floor):
 
 
 def test_functions_are_short():
-    """No function longer than sixty lines: one that is does several things."""
+    """A function with sixty lines or more besides its docstring does several things."""
     for path in [*HARNESS_FILES, *FLOOR_FILES]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef):
-                assert node.end_lineno - node.lineno < 60, f"{path}: {node.name}"
+                documented = ast.get_docstring(node, clean=False) or ""
+                lines = node.end_lineno - node.lineno - len(documented.splitlines())
+                assert lines < 60, f"{path}: {node.name}"

@@ -13,8 +13,7 @@ from scipy.stats import hypergeom, nhypergeom
 from sklearn.metrics import average_precision_score
 
 import evaluation
-from evaluation import metrics, relevance
-from harness.errors import BenchmarkError
+from evaluation import EvaluationError, metrics, relevance
 
 
 def plain(ranking, k, metric):
@@ -302,7 +301,7 @@ CODES, CLASSES = np.eye(4, dtype=bool), np.array([0, 0, 1, 1])
 )
 def test_score_refuses_what_it_cannot_score(changes, message):
     arguments = {"query_codes": CODES, "database_codes": CODES, "query_labels": CLASSES, "database_labels": CLASSES}
-    with pytest.raises(BenchmarkError, match=message):
+    with pytest.raises(EvaluationError, match=message):
         evaluation.score(**arguments | changes)
 
 
@@ -321,10 +320,10 @@ def test_torch_tensors_are_taken():
     ],
 )
 def test_counts_that_cannot_be_measured_are_refused(n, r, message):
-    with pytest.raises(BenchmarkError, match=message):
+    with pytest.raises(EvaluationError, match=message):
         metrics.average_precision(np.array(n, int), np.array(r, int))
 
 
 def test_ranks_out_of_order_are_refused():
-    with pytest.raises(BenchmarkError, match=r"\[2, 1\]: expected increasing order"):
+    with pytest.raises(EvaluationError, match=r"\[2, 1\]: expected increasing order"):
         metrics.expected_hits(np.array([[3]]), np.array([[1]]), [2, 1])

@@ -256,7 +256,7 @@ class TestSources:
         project.edit("methods/itq.py", '"""', '"""Edited. ')
         project.edit("methods/_training.py", "from __future__ import annotations\n", "")
         project.edit("harness/plan.py", "RESULTS", "# A comment.\nRESULTS")
-        project.append("storage.py")
+        project.append("harness/storage.py")
         project.append("harness/stale.py")
         assert project.stale() == (set(), [])
 
