@@ -7,7 +7,6 @@ import gc
 import os
 import shutil
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,7 +50,7 @@ def write(source: Path, output: Path, partial: bool = False, processes: int = 1)
 
     Raises BenchmarkError where the results are not what `collect` writes, or where `output` holds something that is no report.
     """
-    from report import distances, figures, gallery, harness, page, references, results, tables, training
+    from report import distances, figures, gallery, page, references, results, tables, training
 
     _check_output(output)
     found = results.read(source)
@@ -64,17 +63,14 @@ def write(source: Path, output: Path, partial: bool = False, processes: int = 1)
     galleries = gallery.build(found, source)
     pictured = [*drawn, *distances.draw(galleries), *(figure for item in trainings for figure in item.figures)]
     cited = references.cited(_keys(found, built), references.read())
-    spent = {} if found.timing else found.experiment.get("cost", {})  # what was timed was trained once more
-    cost = harness.sentence(harness.keep(source / "harness.json", harness.measure(spent, time.time())), spent.get("started"))
     with storage.new_folder(output) as folder:
         _write_tables(folder / "tables", found, built)
         _write_figures(folder / "figures", pictured)
         _write_report(folder / "report.tex", found, built, pictured, [item.key for item in cited])
         shutil.copyfile(references.BIBLIOGRAPHY, folder / "references.bib")
         records.write(folder / "report.json", records.of_report(_records_read(source, found)))
-        (folder / "index.html").write_text(
-            page.render(found, built, drawn, trainings, galleries, cited, cost, source, output), encoding="utf-8"
-        )
+        html = page.render(found, built, drawn, trainings, galleries, cited, source, output)
+        (folder / "index.html").write_text(html, encoding="utf-8")
     print(f"{output / 'index.html'}: {len(built)} tables, {len(drawn)} figures")
 
 

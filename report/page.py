@@ -30,11 +30,10 @@ def render(
     trainings: list[Training],
     galleries: list[Gallery],
     references: list[Reference],
-    cost: str,
     source: Path,
     output: Path,
 ) -> str:
-    """The page's HTML: `cost` is the sentence on the harness, `source` the folder of the results, `output` that of the page."""
+    """Return the HTML of the page. `source` is the folder of the results, `output` the folder of the page."""
     return _environment().get_template("page.html.j2").render(
         results=results,
         experiment=results.experiment,
@@ -58,7 +57,6 @@ def render(
         numbers={reference.key: place for place, reference in enumerate(references, 1)},
         citations={method["name"]: method["citation"] for method in results.methods if method["citation"]},
         runs=[_described(run, output) for run in results.all_runs()],
-        cost=cost,
         root=_address(output, source),
     ).lstrip()  # fmt: skip
 

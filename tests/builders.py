@@ -306,7 +306,6 @@ def experiment(methods, grid, bits, seeds, runs):
         ],
         "queries_left_out": {"/".join(pair): 0 for pair in grid},
         "failures": [_failure(run) for run in runs if run["status"] == "failed"],
-        "cost": {"started": None, "cores": 2, "runs_made": 0, "fit_seconds": 0.0, "encode_seconds": 0.0, "score_seconds": 0.0},
     }
 
 

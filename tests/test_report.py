@@ -46,7 +46,7 @@ from harness.plugins import ROOT
 from harness.variants import Catalogue
 from report import __main__ as command
 from report import cells as cells_of_tables
-from report import declarations, drawing, experiment_list, figures, harness, latex, references, results, summary, tables, training
+from report import declarations, drawing, experiment_list, figures, latex, references, results, summary, tables, training
 from report import page as rendering
 from report.declarations import Value
 from report.model import Cell, Row
@@ -886,24 +886,6 @@ def test_partial_results_are_a_folder_of_their_own(tmp_path, monkeypatch, undraw
     command.main()
     assert (tmp_path / "results/partial/report/index.html").is_file()
     assert (tmp_path / "results/partial/metrics.csv").is_file()
-
-
-def test_the_harness_cost_is_kept_until_the_next_command_that_makes_a_run(tmp_path):
-    cost = {"started": 1000.0, "cores": 2, "runs_made": 10, "fit_seconds": 20.0, "encode_seconds": 5.0, "score_seconds": 3.0}
-    measured = harness.measure(cost, now=1030.0)
-    assert measured["seconds_per_run"] == pytest.approx((30 * 2 - 28) / 10)
-    path = tmp_path / "harness.json"
-    assert harness.keep(path, None) is None
-    assert "not measured" in harness.sentence(None, cost["started"])
-    assert harness.keep(path, measured) == measured
-    expected = "The harness cost 3.20 core-seconds a run beyond fitting, encoding and scoring (10 runs in 30 s on 2 cores)."
-    assert harness.sentence(measured, cost["started"]) == expected
-    # Writing the report again, by hand and later, is no part of the command.
-    again = harness.keep(path, harness.measure(cost, now=5000.0))
-    assert harness.sentence(again, cost["started"]) == expected
-    later = harness.keep(path, harness.measure(cost | {"started": 8000.0, "runs_made": 0}, now=9000.0))
-    assert harness.sentence(later, 8000.0).startswith("This command made no run; when one last did (1970-01-01), the harness cost 3.20 ")
-    assert harness.measure(cost | {"started": None}, now=2000.0) is None
 
 
 def test_the_bibliography_is_read_whole():
