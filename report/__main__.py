@@ -50,7 +50,7 @@ def write(source: Path, output: Path, partial: bool = False, processes: int = 1)
 
     Raises BenchmarkError where the results are not what `collect` writes, or where `output` holds something that is no report.
     """
-    from report import distances, figures, gallery, page, references, results, tables, training
+    from report import figures, gallery, page, references, results, tables, training
 
     _check_output(output)
     found = results.read(source)
@@ -61,7 +61,7 @@ def write(source: Path, output: Path, partial: bool = False, processes: int = 1)
     drawn = figures.draw(found, processes)
     trainings = training.draw(found, processes)
     galleries = gallery.build(found, source)
-    pictured = [*drawn, *distances.draw(galleries), *(figure for item in trainings for figure in item.figures)]
+    pictured = [*drawn, *(figure for item in trainings for figure in item.figures)]
     cited = references.cited(_keys(found, built), references.read())
     with storage.new_folder(output) as folder:
         _write_tables(folder / "tables", found, built)

@@ -29,7 +29,7 @@ CHANCE_NAME = "chance level"  # beside names of methods, which have no space
 PANEL_INCHES, FEW_PANELS_INCHES = (2.3, 2.1), {1: (6.4, 2.7), 2: (3.6, 2.5)}
 PANEL_GAP, LABEL_INCHES, MARGIN_INCHES, TITLE_INCHES, AXIS_INCHES = 0.25, 0.6, 0.15, 0.3, 0.45  # around the panels
 LEGEND_ROW_INCHES = 0.2
-LEGEND_CHARACTERS, TITLE_CHARACTERS = 40, 28  # of a label in a legend, above a panel; the page has it whole
+LEGEND_CHARACTERS = 40  # of a label; the page shows all of it
 POINTS = 72  # an inch in an SVG
 STYLE = {
     "text.parse_math": False,  # a $ in a name is a dollar
