@@ -15,7 +15,9 @@ from evaluation.histograms import hamming
 from evaluation.relevance import Relevance
 from harness.errors import BenchmarkError
 from report import __main__ as command
-from report import figures, gallery, page, results
+from report import results
+from report.figures import gallery, plots
+from report.writers import html
 
 QUERIES, DATABASE = 30, 200
 
@@ -51,7 +53,7 @@ def built(folder):
 
 def section(shown):
     """The HTML of the page's part on retrieved images and codes."""
-    return page._environment().get_template("gallery.html.j2").render(gallery=shown, gallery_shown=gallery.METHODS)
+    return html._environment().get_template("gallery.html.j2").render(gallery=shown, gallery_shown=gallery.METHODS)
 
 
 def test_thumbnails_are_the_images_and_places_lead_to_them(tmp_path, monkeypatch):
@@ -196,7 +198,7 @@ def report(build_once, monkeypatch):
     def write(root):
         root.mkdir()
         monkeypatch.chdir(root)
-        monkeypatch.setattr(figures, "draw", lambda *_: [])
+        monkeypatch.setattr(plots, "draw", lambda *_: [])
         folder = experiment(root, grid=(DIGITS, ("cifar10", "gist")))
         np.save("cache/datasets/cifar10/images.npy", np.zeros((QUERIES + DATABASE, 0, 0, 3), np.uint8))
         command.write(folder, folder / "report")

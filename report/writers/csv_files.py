@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 
-from report.drawing import Figure
-from report.model import Cell, Column, Row, Table
+from report.figures.figure import Figure
+from report.tables.table import Cell, Column, Row, Table
 
 
 def of_table(table: Table) -> str:

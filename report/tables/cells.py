@@ -7,9 +7,9 @@ import statistics
 from dataclasses import replace
 
 from harness.errors import BenchmarkError
-from report.declarations import Value
-from report.model import NEAR_COLLAPSE, Cell, Collapse, Column
 from report.results import Pair, Results
+from report.tables.table import NEAR_COLLAPSE, Cell, Collapse, Column
+from report.tables.table_specs import Value
 
 DASH = "\N{EN DASH}"
 

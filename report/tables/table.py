@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from report.declarations import Value
 from report.results import Pair
+from report.tables.table_specs import Value
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,17 @@ from urllib.parse import quote
 import jinja2
 
 from harness.plan import EXPERIMENTS, RESULTS, Score
-from report import claims, summary
-from report.drawing import Figure, legend
-from report.gallery import METHODS, Gallery
-from report.model import Cell, Column, Panel, Row, Table
+from report import summary
+from report.figures.figure import Figure
+from report.figures.gallery import METHODS, Gallery
+from report.figures.plot_style import legend
+from report.figures.training_curves import Training, methods_shown
 from report.references import Reference
 from report.results import Results
-from report.training import Training, methods_shown
+from report.tables import claims
+from report.tables.table import Cell, Column, Panel, Row, Table
 
-TEMPLATES = Path(__file__).with_name("templates")
+TEMPLATES = Path(__file__).parents[1] / "templates"
 
 
 def render(
