@@ -22,10 +22,22 @@ GROUP = re.compile(r"<g[ >]|</g>")
 
 @dataclass(frozen=True)
 class Trace:
-    """What one method or control shows in one panel: its artists, and its points in the words of the page.
+    """The line of one method or control in one panel.
 
-    quantity: what y is. x, y, deviation: numbers as text, no deviation where there is one run; at: the rank or radius of each point,
-    with the word for it in `what`. A line without points can be toggled, and says nothing.
+    Attributes
+    ----------
+    name : str
+        Name of the method or control.
+    axis : Axes
+    artists : list of Artist
+    quantity : str
+        Label of y.
+    x, y, deviation : list of str
+        Coordinates and standard deviations of the points. A line without points has no tooltips.
+    at : list of str
+        Rank or radius of each point.
+    what : str
+        Word for `at`: rank or radius.
     """
 
     name: str
@@ -41,9 +53,21 @@ class Trace:
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawn figure: `inline` is SVG for the page, without its legend; `svg` a file of its own, `pdf` on white for a paper.
+    """A figure in its three forms.
 
-    names: the methods and controls in it, of the page's legend; panels: where they are and what their points say (`_panel`).
+    Attributes
+    ----------
+    name, title, caption : str
+    inline : str
+        SVG for the page, without a legend.
+    svg : str
+        SVG file.
+    pdf : bytes
+        PDF file with a white background.
+    names : list of str
+        Methods and controls in the figure.
+    panels : list of dict
+        Positions of the panels, and their points (see `_panel`).
     """
 
     name: str
@@ -57,7 +81,7 @@ class Figure:
 
 
 def finished(canvas: Canvas, name: str, title: str, caption: str, traces: list[Trace] = (), labels: list[str] = ()) -> Figure:
-    """A drawn canvas in its three forms. `labels`: those that `canvas_of` left room for; the page has a legend of its own."""
+    """Return a canvas in its three forms. `labels` are the entries of the legend, as given to `canvas_of`."""
     series = {}
     for trace in traces:
         for artist in trace.artists:

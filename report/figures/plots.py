@@ -1,4 +1,4 @@
-"""The figures: metrics against code length, curves over ranks and radii, and times."""
+"""Plots of metrics and times against code length, and of precision against recall."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run kept of its training beside its codes: curves of its losses, and pictures rebuilt from codes."""
+"""Training curves of a run, and images reconstructed from its codes."""
 
 from __future__ import annotations
 

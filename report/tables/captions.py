@@ -1,4 +1,4 @@
-"""The sentences around a table: how its cells are to be read, by which protocol they came about, and what made them."""
+"""Captions and notes of tables: conventions, protocols and provenance."""
 
 from __future__ import annotations
 

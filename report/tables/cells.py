@@ -1,4 +1,4 @@
-"""What one cell of a table says: a mean over seeds with its deviation, or why there is none."""
+"""Cells of a table: a mean over seeds with its standard deviation, or why it is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of the paper's claims hold on the runs at hand: the rules of tables.yaml, applied."""
+"""Verdicts on the claims of the paper, by the rules in tables.yaml."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A table without its typography: what the page and LaTeX both print."""
+"""The data structure of a table, from which HTML, LaTeX and CSV are written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables and figures as CSV: the numbers behind what is printed, at full precision."""
+"""Write the values of tables and figures as CSV, at full precision."""
 
 from __future__ import annotations
 

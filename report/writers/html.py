@@ -1,4 +1,4 @@
-"""The page: everything on one sheet that needs no network."""
+"""Write the report as a single HTML page that needs no network."""
 
 from __future__ import annotations
 

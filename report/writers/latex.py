@@ -1,4 +1,4 @@
-"""Tables as LaTeX to paste: booktabs and \\multicolumn only, and every text made safe for pdflatex."""
+"""Write tables as LaTeX with booktabs and \\multicolumn only. All text is escaped for pdflatex."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a table is set in LaTeX: where it fits, in what type, and in how many parts; widths are estimated from above."""
+"""Choose the environment, font size and parts of a LaTeX table. Widths are upper estimates."""
 
 from __future__ import annotations
 
