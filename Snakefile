@@ -31,7 +31,7 @@ try:
 except (WorkflowError, errors.BenchmarkError) as error:
     sys.exit(f"config: {errors.explain(error)}")
 
-os.environ |= job_environment(plan.data, workflow.cores)
+os.environ |= job_environment(plan.data)
 
 PLACE = Place("{dataset}", "{features}")
 RUN = Run("{dataset}", "{features}", "{variant}", "{bits}", "{seed}")

@@ -332,7 +332,7 @@ def _check_prepared(run: Run, variant: Variant, found: Records) -> None:
 def _recomputed(run: Run, variant: Variant) -> dict:
     """The record of a run that the present sources make in a temporary folder."""
     place = [run.dataset, run.features, run.variant, str(run.bits), str(run.seed)]
-    environment = os.environ | job_environment(str(data_folder()), 1) | {"CUDA_VISIBLE_DEVICES": ""}
+    environment = os.environ | job_environment(str(data_folder())) | {"CUDA_VISIBLE_DEVICES": ""}
     with tempfile.TemporaryDirectory(prefix="bgan-bench-") as temporary:
         output = Path(temporary, "run")
         options = ["--settings", variant.entry_text, "--output", str(output)]
