@@ -98,7 +98,7 @@ onstart:
 
 
 onerror:
-    shell("python -m evaluation partial --plan {PLAN} && python -m report --partial --results {plan.partial_root:q}")
+    shell("python -m experiments partial --plan {PLAN} && python -m report --partial --results {plan.partial_root:q}")
 
 
 rule all:
@@ -224,7 +224,7 @@ rule collect:
     params:
         plan=PLAN,
     shell:
-        "python -m evaluation collect --plan {params.plan:q} > {log:q} 2>&1"
+        "python -m experiments collect --plan {params.plan:q} > {log:q} 2>&1"
 
 
 # It waits for all runs and asks for every core, so that nothing else is running.
@@ -244,7 +244,7 @@ rule timing:
     params:
         plan=PLAN,
     shell:
-        "python -m evaluation timing --plan {params.plan:q} > {log:q} 2>&1"
+        "python -m experiments timing --plan {params.plan:q} > {log:q} 2>&1"
 
 
 rule report:
@@ -302,4 +302,4 @@ rule partial:
         plan=PLAN,
         root=f"--results {plan.partial_root}",
     shell:
-        "(python -m evaluation partial --running --plan {params.plan:q}" " && python -m report --partial {params.root}) > {log:q} 2>&1"
+        "(python -m experiments partial --running --plan {params.plan:q}" " && python -m report --partial {params.root}) > {log:q} 2>&1"

@@ -72,7 +72,7 @@ def measure(copy: Path, cores: int) -> dict[str, float]:
     training = ["methods", first["dataset"], first["features"], first["variant"], "8", "0", "--settings", '{"of": "chance", "set": {}}']
     found["start-up of a training job"] = min(run(copy, ["python", "-m", *training])[0] for _ in range(SAMPLE))
     (plan,) = (copy / CACHE / "plans").glob("*.json")
-    found["collecting"] = run(copy, ["python", "-m", "evaluation", "collect", "--plan", str(plan)])[0]
+    found["collecting"] = run(copy, ["python", "-m", "experiments", "collect", "--plan", str(plan)])[0]
     report = ["python", "-m", "report", "--results", str(root)]
     for processes in {1, cores}:
         found[f"report, {processes} processes"] = run(copy, [*report, "--threads", str(processes)])[0]

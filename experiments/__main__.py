@@ -1,21 +1,86 @@
-"""`python -m experiments`: jobs over the records of finished runs."""
+"""Jobs over finished runs: tables, times, chosen parameters, published folders."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
-from harness.errors import BenchmarkError, one_line
+from experiments.errors import USER_ERRORS
+from harness.errors import one_line
+from harness.plan import TUNED, Plan
+
+BLAS_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def main() -> None:
     """Run one job. The exit status is 1 if a part of it could not be done."""
+    arguments = _parser().parse_args()
+    # Before a job imports NumPy: the bytes of a matrix product depend on its threads.
+    os.environ.update(dict.fromkeys(BLAS_THREADS, "1"))
+    try:
+        complete = arguments.job(arguments)
+    except (*USER_ERRORS, OSError) as error:  # OSError: Numba caches the loops that it compiled
+        sys.exit(f"experiments: {one_line(error)}")
+    sys.exit(0 if complete else 1)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m experiments", description=__doc__)
     jobs = parser.add_subparsers(required=True, metavar="JOB")
 
-    attesting = jobs.add_parser("attest", help="recompute a run per method; equal codes are proof")
-    attesting.set_defaults(job=attest)
+    def add(name: str, job, text: str) -> argparse.ArgumentParser:
+        added = jobs.add_parser(name, help=text)
+        added.set_defaults(job=job)
+        return added
+
+    _add_planned_jobs(add)
+    _add_results_jobs(add)
+    _add_records_jobs(add)
+    return parser
+
+
+def _add_planned_jobs(add) -> None:
+    """The jobs of a plan, as the Snakefile runs them."""
+    collecting = add("collect", collect, "write the tables of all runs")
+    collecting_partly = add("partial", partial, "write the tables of the runs that are done")
+    timing = add(
+        "timing", measure_times, "measure fitting, encoding and searching on an idle machine"
+    )
+    for job in (collecting, collecting_partly, timing):
+        job.add_argument("--plan", required=True, help="file of the plan, below cache/plans")
+    collecting_partly.add_argument(
+        "--running", action="store_true", help="a log without a final line is no failure"
+    )
+
+
+def _add_results_jobs(add) -> None:
+    """The jobs of the results of an experiment."""
+    choosing = add("choose", choose, "choose parameters from the trials of config/tuning.yaml")
+    choosing.add_argument(
+        "--output", type=Path, default=TUNED, help="folder of DATASET.json; other entries stay"
+    )
+
+    publishing = add("publish", publish, "copy tables and records to results/published/NAME")
+    publishing.add_argument("name")
+    publishing.add_argument(
+        "shown", nargs="*", help="tables and figures of the report: map.tex overview.svg"
+    )
+    publishing.add_argument(
+        "--add", action="store_true", help="join the complete cells to a published folder"
+    )
+    for job in (choosing, publishing):
+        job.add_argument(
+            "--results", type=Path, default=Path("results"), help="folder of the experiment"
+        )
+
+
+def _add_records_jobs(add) -> None:
+    """The jobs of records, of published folders and of other checkouts."""
+    add("published", published, "list which folders of results/published/ are out of date")
+
+    attesting = add("attest", attest, "recompute a run per method; equal codes are proof")
     attesting.add_argument(
         "folders", nargs="+", type=Path, metavar="FOLDER", help="a published folder, or `results`"
     )
@@ -23,30 +88,71 @@ def main() -> None:
         "--each-variant", action="store_true", help="recompute a run per variant of a method"
     )
 
-    merging = jobs.add_parser("merge", help="copy the runs of another checkout that are missing")
-    merging.set_defaults(job=merge)
+    merging = add("merge", merge, "copy the runs of another checkout that are missing")
     merging.add_argument("results", type=Path, metavar="OTHER/results")
 
-    arguments = parser.parse_args()
-    try:
-        complete = arguments.job(arguments)
-    except (BenchmarkError, OSError) as error:
-        sys.exit(f"experiments: {one_line(error)}")
-    sys.exit(0 if complete else 1)
+
+def collect(arguments: argparse.Namespace) -> bool:
+    from experiments import collect as job
+
+    job.collect(Plan.read(arguments.plan))
+    return True
+
+
+def partial(arguments: argparse.Namespace) -> bool:
+    from experiments import collect as job
+
+    job.partial(Plan.read(arguments.plan), arguments.running)
+    for line in [] if arguments.running else job.failures():
+        print(line, file=sys.stderr)
+    return True
+
+
+def measure_times(arguments: argparse.Namespace) -> bool:
+    from experiments import timing
+
+    timing.write(Plan.read(arguments.plan))
+    return True
+
+
+def choose(arguments: argparse.Namespace) -> bool:
+    from experiments import choose as job
+
+    job.choose(arguments.results, arguments.output)
+    return True
+
+
+def publish(arguments: argparse.Namespace) -> bool:
+    from experiments import publish as job
+
+    if arguments.add:
+        print(*job.add(arguments.results, arguments.name, arguments.shown), sep="\n")
+    else:
+        print(job.publish(arguments.results, arguments.name, arguments.shown))
+    return True
+
+
+def published(arguments: argparse.Namespace) -> bool:
+    from experiments import publish as job
+
+    for folder in job.folders():
+        reasons = job.outdated(folder)
+        print(f"{folder}: {'out of date' if reasons else 'up to date'}", *reasons, sep="\n  ")
+    return True
 
 
 def attest(arguments: argparse.Namespace) -> bool:
-    """Attest folders. Return whether all of their runs are up to date now."""
-    from experiments import attesting
+    """Return whether all runs of the folders are up to date now."""
+    from experiments import attest as job
 
-    return attesting.attest(arguments.folders, arguments.each_variant)
+    return job.attest(arguments.folders, arguments.each_variant)
 
 
 def merge(arguments: argparse.Namespace) -> bool:
-    """Merge runs. Return whether none was refused."""
-    from experiments import merging
+    """Return whether no run was refused."""
+    from experiments import merge as job
 
-    return merging.merge(arguments.results)
+    return job.merge(arguments.results)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,10 @@ CORE = frozenset(
 )
 
 # Modules of the core that decide results: they are sources of whatever imports them.
-DECISIVE_MODULES = ("harness.imagenet", "harness.imported_codes")
+DECISIVE_MODULES = ("harness.imagenet", "harness.imported_codes", "harness.schemas")
+
+# Stages whose modules are sources of whatever imports them in another stage.
+LIBRARIES = {"experiments": ("evaluation",)}
 
 # Fields of syntax nodes that no result depends on, or that differ between versions of Python.
 IGNORED_FIELDS = ("annotation", "returns", "type_comment", "kind", "ctx", "type_params")
@@ -273,16 +276,18 @@ def _is_ignored(item: object, in_class: bool) -> bool:
 def sources(stage: str, name: str) -> list[Path]:
     """Return the files whose meaning decides the result of a plugin or job.
 
-    These are its own file and what it imports, directly or not, from its stage, from
-    `DECISIVE_MODULES` and from the user's modules beside the stages. ``_runtime.py`` of the stage
-    is always one of them, and ``harness/imported_codes.py`` for a method that consumes ``codes``.
+    These are its own file and what it imports, directly or not, from its stage and the `LIBRARIES`
+    of its stage, from `DECISIVE_MODULES` and from the user's modules beside the stages.
+    ``_runtime.py`` of the stage is always one of them, and ``harness/imported_codes.py`` for a
+    method that consumes ``codes``.
     Other core modules store, describe and show progress: a change there must not cost a week of
     training.
 
     Parameters
     ----------
     stage : str
-        Folder of the stage: ``datasets``, ``features``, ``methods``, ``evaluation`` or ``report``.
+        Folder of the stage: ``datasets``, ``features``, ``methods``, ``evaluation``,
+        ``experiments`` or ``report``.
     name : str
         Name of the file in this folder, without ``.py``.
 
@@ -317,9 +322,10 @@ def _implied_sources(stage: str, name: str) -> list[Path]:
 
 def _imported_files(path: Path, stage: str) -> list[Path]:
     """Files that decide the results of a stage, among those that the imports of a file run."""
-    if _in_core(_name(path).partition("/")[0]):
+    if path.is_relative_to(plugins.ROOT / "harness"):
         return []  # of the core, only the imported module itself decides
-    excluded = {"", *CORE, *plugins.PACKAGES} - {stage}
+    included = {stage, *LIBRARIES.get(stage, ())}
+    excluded = {"", *CORE, *plugins.PACKAGES} - included
 
     files = []
     for module in plugins.imported_modules(path):
@@ -329,7 +335,7 @@ def _imported_files(path: Path, stage: str) -> list[Path]:
         if parts[0] in excluded:
             continue
         # Every import from a stage runs the stage's __init__, but few need it.
-        shortest = 2 if parts[0] == stage and len(parts) > 1 else 1
+        shortest = 2 if parts[0] in included and len(parts) > 1 else 1
         for length in range(shortest, len(parts) + 1):
             place = plugins.ROOT.joinpath(*parts[:length])
             files += [place.with_suffix(".py"), place / "__init__.py"]

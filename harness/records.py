@@ -150,7 +150,7 @@ def of_scores(codes: dict[str, str], dataset: str, digests: dict[str, str]) -> d
         Of the arrays of the place.
     """
     return {
-        "sources": source_digests("evaluation", "scoring"),
+        "sources": source_digests("experiments", "scoring"),
         "dataset": dataset,
         "labels": digests.get("labels"),
         "split": digests.get("split"),
@@ -161,7 +161,7 @@ def of_scores(codes: dict[str, str], dataset: str, digests: dict[str, str]) -> d
 def of_tables(plan: Plan, records: dict[str, str]) -> dict:
     """What collected tables are made of. records: digest of each record that they are read from."""
     return {
-        "sources": source_digests("evaluation", "collecting"),
+        "sources": source_digests("experiments", "collect"),
         "plan": plan.digest,
         "records": digest_of(records),
     }
@@ -170,7 +170,7 @@ def of_tables(plan: Plan, records: dict[str, str]) -> dict:
 def of_timing(plan: Plan, runs: dict[str, str]) -> dict:
     """What measured times are of. runs: digest of what each timed run is made of."""
     return {
-        "sources": source_digests("evaluation", "timing"),
+        "sources": source_digests("experiments", "timing"),
         "timed": list(plan.timed),
         "controls": list(plan.controls),
         "runs": runs,

@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from harness import identity, records, storage
+from harness import identity, records, schemas, storage
 from harness.errors import BenchmarkError, one_line
 from harness.plan import Job, Place, Plan, Run
 from harness.user_data import data_folder
@@ -202,7 +202,7 @@ class State:
     def _made_of_score(self, dataset: str, features: str, variant: str) -> dict:
         score = self.plan.score(Place(dataset, features), variant)
         codes = {
-            f"{run.bits}bit/seed{run.seed}": self.record(run.record)["codes_sha256"]
+            schemas.run_part(run.bits, run.seed): self.record(run.record)["codes_sha256"]
             for run in self.plan.runs_of(score)
         }
         plugin = self.plan.datasets[dataset].plugin.name

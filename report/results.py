@@ -13,19 +13,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from harness import records, storage
+from harness import records, schemas, storage
 from harness.errors import BenchmarkError
 
-METRIC_COLUMNS = ("dataset", "features", "variant", "bits", "seed", "metric", "k", "value")
-RUN_COLUMNS = (
-    *("dataset", "features", "variant", "bits", "seed", "status", "message", "keywords", "fit_seconds", "encode_seconds"),
-    *("peak_memory_mib", "items", "distinct_codes", "bit_balance", "device", "processor", "repeats", "threads", "versions"),
-    *("commit", "dirty", "date", "codes_sha256", "folder"),
-)
-CELL_COLUMNS = ("dataset", "features", "variant", "bits", "low", "high")
-TIMING_COLUMNS = ("dataset", "features", "variant", "bits", "fit_seconds", "encode_microseconds", "extract_microseconds",
-                  "search_microseconds", "bytes", "database", "device", "processor", "date")  # fmt: skip
-COMPARISON_COLUMNS = ("dataset", "features", "bits", "variant", "other", "significant")
 EXPERIMENT_KEYS = ("partial", "name", "sha256", "date", "commit", "dirty", "bits", "seeds", "grid", "datasets", "features", "methods",
                    "controls")  # fmt: skip
 CURVES = "pr_"  # metrics of this prefix are curves over k: a few hundred values a run, wanted as arrays
@@ -118,7 +108,7 @@ class Results:
 def read(folder: Path) -> Results:
     """Read metrics.csv, runs.csv, statistics.csv, comparisons.csv, experiment.json and, of what was timed, timing.csv of a results folder.
 
-    Raises BenchmarkError where a file is absent or not what `python -m evaluation collect` writes.
+    Raises BenchmarkError where a file is absent or not what `python -m experiments collect` writes.
     """
     experiment = _read_experiment(folder / "experiment.json")
     _check_digests(folder / "experiment.json", experiment)
@@ -176,13 +166,13 @@ def _read_metrics(path: Path) -> pd.DataFrame:
         metrics = pd.read_csv(_existing(path), dtype=text, keep_default_na=False, na_values={"k": [""]})
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise _broken(path, f"is no table: {error}") from None
-    _check_columns(path, METRIC_COLUMNS, metrics.columns)
+    _check_columns(path, schemas.METRICS_CSV, metrics.columns)
     values = metrics["value"].map(_float).astype("float64")
     wrong = ~np.isfinite(values)
     if wrong.any():
         row = metrics[wrong].iloc[0]
         raise _broken(path, f"has the value {row['value']!r} for {row['metric']} of {row['variant']}, expected a finite number")
-    keys = [name for name in METRIC_COLUMNS if name != "value"]
+    keys = [name for name in schemas.METRICS_CSV if name != "value"]
     if metrics.duplicated(keys).any():
         row = metrics[metrics.duplicated(keys)].iloc[0]
         raise _broken(path, f"has two values for {row['metric']} of {row['variant']}, {row['bits']} bits, seed {row['seed']}")
@@ -206,7 +196,7 @@ def _read_rows(path: Path, columns: tuple[str, ...]) -> list[dict]:
 
 def _read_intervals(path: Path) -> dict[tuple, tuple[float, float]]:
     places = {}
-    for row in _read_rows(path, CELL_COLUMNS):
+    for row in _read_rows(path, schemas.STATISTICS_CSV):
         ends = (_float(row["low"]), _float(row["high"]))
         if not np.isfinite(ends).all():
             raise _broken(path, f"has the interval {row['low']} to {row['high']} for {row['variant']}, expected finite numbers")
@@ -215,26 +205,25 @@ def _read_intervals(path: Path) -> dict[tuple, tuple[float, float]]:
 
 
 def _read_comparisons(path: Path) -> dict[tuple, bool | None]:
-    verdicts = {"yes": True, "no": False, "too few seeds": None}
     compared = {}
-    for row in _read_rows(path, COMPARISON_COLUMNS):
-        if row["significant"] not in verdicts:
-            raise _broken(path, f"has {row['significant']!r} as `significant`, expected one of {', '.join(verdicts)}")
+    for row in _read_rows(path, schemas.COMPARISONS_CSV):
+        if row["significant"] not in schemas.VERDICTS:
+            raise _broken(path, f"has {row['significant']!r} as `significant`, expected one of {', '.join(schemas.VERDICTS)}")
         key = (row["dataset"], row["features"], int(row["bits"]), row["variant"], row["other"])
-        compared[key] = verdicts[row["significant"]]
+        compared[key] = schemas.VERDICTS[row["significant"]]
     return compared
 
 
 def _read_timing(folder: Path) -> dict[tuple, dict[str, str]]:
     record = folder / "timing.json"
     _check_digests(record, records.read(_existing(record)))
-    rows = _read_rows(folder / "timing.csv", TIMING_COLUMNS)
-    return {(*(row[name] for name in TIMING_COLUMNS[:3]), int(row["bits"])): row for row in rows}
+    rows = _read_rows(folder / "timing.csv", schemas.TIMING_CSV)
+    return {(*(row[name] for name in schemas.TIMING_CSV[:3]), int(row["bits"])): row for row in rows}
 
 
 def _read_runs(path: Path) -> dict[tuple, list[dict]]:
     runs = defaultdict(list)
-    for row in _read_rows(path, RUN_COLUMNS):
+    for row in _read_rows(path, schemas.RUNS_CSV):
         run = row | {"bits": int(row["bits"]), "seed": int(row["seed"])}
         runs[run["dataset"], run["features"], run["variant"], run["bits"]].append(run)
     return dict(runs)
@@ -242,7 +231,7 @@ def _read_runs(path: Path) -> dict[tuple, list[dict]]:
 
 def _index_scores(metrics: pd.DataFrame) -> dict[tuple, dict[int, float]]:
     scores = defaultdict(dict)
-    for dataset, features, variant, bits, seed, metric, k, value in metrics[list(METRIC_COLUMNS)].itertuples(index=False):
+    for dataset, features, variant, bits, seed, metric, k, value in metrics[list(schemas.METRICS_CSV)].itertuples(index=False):
         scores[dataset, features, variant, bits, metric, None if np.isnan(k) else int(k)][seed] = value
     return dict(scores)
 

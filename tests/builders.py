@@ -22,7 +22,7 @@ import yaml
 from hypothesis import strategies as st
 from PIL import Image
 
-from harness import storage
+from harness import schemas, storage
 from harness.plan import COLLECTED_TABLES
 from harness.plugins import ROOT
 from harness.records import FORMAT
@@ -146,14 +146,6 @@ def _parsed(name):
 METHODS = [("lsh", "LSH", 0.25, True), ("pcah", "PCAH", 0.35, False), ("itq", "ITQ", 0.45, True), ("bgan", "BGAN", 0.5, True)]
 CITATIONS = {"lsh": "charikar2002similarity", "pcah": "wang2010semi", "itq": "gong2011iterative", "bgan": "song2018binary"}
 SIZES = {"digits": (300, 1497), "cifar10": (1000, 59000)}
-METRIC_COLUMNS = ["dataset", "features", "variant", "bits", "seed", "metric", "k", "value"]
-CELL_COLUMNS = ["dataset", "features", "variant", "bits", "low", "high"]
-COMPARISON_COLUMNS = ["dataset", "features", "bits", "variant", "other", "significant"]
-RUN_COLUMNS = [
-    *("dataset", "features", "variant", "bits", "seed", "status", "message", "method", "label", "citation", "keywords", "fit_seconds"),
-    *("encode_seconds", "peak_memory_mib", "items", "distinct_codes", "bit_balance", "saturated", "device", "processor", "threads"),
-    *("commit", "repeats", "versions", "dirty", "date", "codes_sha256", "folder"),
-]
 DONE = {
     "status": "done", "peak_memory_mib": "312.5", "items": "1797", "distinct_codes": "1500", "bit_balance": "0.45", "device": "cpu",
     "processor": "A processor", "repeats": "bit for bit", "versions": '{"python": "3.11.7", "torch": "2.13.0"}',
@@ -192,9 +184,9 @@ def write_results(
         for control, value in (("exact-cosine", 0.62), ("exact-l2", 0.6)):
             metrics += [(dataset, features, control, 0, 0, *row) for row in scores(value, 0, database)]
     folder.mkdir(parents=True, exist_ok=True)
-    write_csv(folder / "metrics.csv", METRIC_COLUMNS, metrics)
+    write_csv(folder / "metrics.csv", schemas.METRICS_CSV, metrics)
     _write_statistics(folder, metrics, list(bits), significant or {})
-    write_csv(folder / "runs.csv", RUN_COLUMNS, [[run.get(column, "") for column in RUN_COLUMNS] for run in runs])
+    write_csv(folder / "runs.csv", schemas.RUNS_CSV, [[run.get(column, "") for column in schemas.RUNS_CSV] for run in runs])
     described = experiment(methods, grid, bits, seeds, runs) | changes
     for method in described["methods"]:
         method |= dict(rows).get(method["name"], {})
@@ -226,13 +218,15 @@ def _write_statistics(folder, metrics, bits, significant):
         if metric == "map":
             values.setdefault((dataset, features, variant, length), []).append(float(value))
     means = {key: np.mean(found) for key, found in values.items()}
-    write_csv(folder / "statistics.csv", CELL_COLUMNS, [(*key, mean - 0.02, mean + 0.02) for key, mean in means.items()])
+    cells = [(*key, len(values[key]), 300, mean, "", mean - 0.02, mean + 0.02) for key, mean in means.items()]
+    write_csv(folder / "statistics.csv", schemas.STATISTICS_CSV, cells)
     compared = []
     for (*pair, one, length), (*place, other, same) in itertools.combinations(means, 2):
         if pair == place and length == same in bits:
             higher, lower = sorted((one, other), key=lambda name: -means[*pair, name, length])
-            compared.append((*pair, length, higher, lower, significant.get((higher, lower), "no")))
-    write_csv(folder / "comparisons.csv", COMPARISON_COLUMNS, compared)
+            unknown = [""] * 5  # difference, low, high, p, p_holm
+            compared.append((*pair, length, higher, lower, *unknown, significant.get((higher, lower), "no")))
+    write_csv(folder / "comparisons.csv", schemas.COMPARISONS_CSV, compared)
 
 
 def _place(run):

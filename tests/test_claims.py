@@ -7,7 +7,7 @@ import pytest
 import yaml
 from builders import DIGITS, SEEDS, built, describe, described, tuned, write_results
 
-from harness import plugins, records, storage
+from harness import plugins, records, schemas, storage
 from harness.errors import BenchmarkError
 from harness.plugins import ROOT
 from report import results, summary
@@ -141,10 +141,10 @@ def timed(folder, microseconds, extracted="1.5"):
     """timing.csv of made-up times from features to code: {(variant, bits): microseconds}."""
     describe(folder, described(folder) | {"timed": sorted({bits for _, bits in microseconds})})
     with (folder / "timing.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, results.TIMING_COLUMNS)
+        writer = csv.DictWriter(file, schemas.TIMING_CSV)
         writer.writeheader()
         for (variant, bits), value in microseconds.items():
-            row = dict.fromkeys(results.TIMING_COLUMNS, "1") | {"dataset": "digits", "features": "pixels"}
+            row = dict.fromkeys(schemas.TIMING_CSV, "1") | {"dataset": "digits", "features": "pixels"}
             row |= {"extract_microseconds": extracted, "device": "cpu", "processor": "A processor"}
             writer.writerow(row | {"variant": variant, "bits": bits, "encode_microseconds": value})
     records.write(folder / "timing.json", {}, sha256={"timing.csv": storage.digest(folder / "timing.csv")})

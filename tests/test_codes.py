@@ -11,7 +11,7 @@ from scipy.io import savemat
 from scipy.sparse import csc_array
 
 import evaluation.__main__
-from evaluation import imported
+from experiments import imported
 from harness import imported_codes, storage
 from harness.errors import BenchmarkError
 

@@ -29,7 +29,7 @@ from harness.plugins import ROOT
 from harness.variants import Catalogue
 from methods._training import Checkpoint
 
-JOBS = ("datasets", "features", "methods", "evaluation", "report")
+JOBS = ("datasets", "features", "methods", "evaluation", "experiments", "report")
 KINDS = {"line": 4, "group": 3, "snakemake": 2, "job": 2}  # what is killed, and how often
 VARYING = ("fit_seconds", "encode_seconds", "peak_memory_mib", "date")  # columns of runs.csv
 TABLES = "results/experiments/faults"
@@ -49,8 +49,8 @@ import atexit, os, signal, sys
 
 command, at, passed = sys.orig_argv, int(os.environ.get("FAULT_LINE", 0)), 0
 job = command[command.index("-m") + 1] if "-m" in command else ""
-names = ("__main__", "_training", "scoring", "collecting", "statistics")
-files = ("storage.py", "harness/records.py", *(f"{job}/{name}.py" for name in names))
+shared = ("harness/storage.py", "harness/records.py", "experiments/scoring.py", "experiments/collect.py", "experiments/statistics.py")
+files = (f"{job}/__main__.py", f"{job}/_training.py", *shared)
 watched = {os.path.join(os.getcwd(), name) for name in files}
 
 
@@ -115,7 +115,11 @@ class Victim(Copy):
     def pending(self):
         """The kinds of jobs that have not all ended, in their order."""
         ends = {"datasets": "cache/datasets/digits/dataset.json", "features": "cache/features/digits/pixels/neighbours.json"}
-        ends |= {"methods": "results/runs/digits/pixels/bgan-brief/12bit/seed0/run.json", "evaluation": f"{TABLES}/experiment.json"}
+        ends |= {
+            "methods": "results/runs/digits/pixels/bgan-brief/12bit/seed0/run.json",
+            "evaluation": f"{TABLES}/scores/digits/pixels/bgan-brief/score.json",
+        }
+        ends |= {"experiments": f"{TABLES}/experiment.json"}
         ends |= {"report": f"{TABLES}/report/report.json"} if self.target == "all" else {}
         return [job for job, path in ends.items() if not (self.folder / path).is_file()]
 

@@ -52,7 +52,7 @@ def test_jobs_without_networks_do_not_import_torch(tmp_path, monkeypatch):
     job(tmp_path, "evaluation", "score", "digits", "pixels", "chance", "--runs", "8:0")
     job(tmp_path, "evaluation", "score", "digits", "pixels", "exact-l2", "--runs", "0:0")
     monkeypatch.chdir(tmp_path)
-    job(tmp_path, "evaluation", "collect", "--plan", str(Plan.load(PLAN | {"variants": {}}).save()))
+    job(tmp_path, "experiments", "collect", "--plan", str(Plan.load(PLAN | {"variants": {}}).save()))
     job(tmp_path, "report")
     with pytest.raises(AssertionError, match="torch is imported"):
         job(tmp_path, "methods", "digits", "pixels", "bgan", "8", "0")

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from experiments import merging
+from experiments import merge
 from harness import records, storage
 from harness.errors import BenchmarkError
 from harness.plan import Place, Run, fields_of
@@ -64,7 +64,7 @@ def contents(folder):
 def test_missing_runs_are_copied_whole(other, here):
     written = [write_run(other), write_run(other, Run("digits", "pixels", "itq", 8, 1), fill=2)]
     write_run(here, Run("digits", "pixels", "lsh", 8, 0))
-    assert merging.merge(other)
+    assert merge.merge(other)
     for folder in written:
         assert contents(here.parent / folder.relative_to(other.parent)) == contents(folder)
     assert len(list((here / "runs").rglob("run.json"))) == 3
@@ -73,9 +73,9 @@ def test_missing_runs_are_copied_whole(other, here):
 
 def test_merging_again_changes_nothing(other, here, capsys):
     write_run(other)
-    assert merging.merge(other)
+    assert merge.merge(other)
     times = {path: path.stat().st_mtime_ns for path in here.rglob("*")}
-    assert merging.merge(other)
+    assert merge.merge(other)
     assert {path: path.stat().st_mtime_ns for path in here.rglob("*")} == times
     assert "0 copied, 0 replaced, 1 equal, 0 kept, 0 refused" in capsys.readouterr().out
 
@@ -83,7 +83,7 @@ def test_merging_again_changes_nothing(other, here, capsys):
 def test_other_codes_are_refused_and_ours_stay(other, here, capsys):
     write_run(other, fill=2)
     ours = contents(write_run(here))
-    assert not merging.merge(other)
+    assert not merge.merge(other)
     assert contents(here.parent / RUN.folder) == ours
     assert "1 refused" in capsys.readouterr().out
 
@@ -93,7 +93,7 @@ def test_the_run_of_the_present_sources_stays(other, here, earlier_here):
     changes = {"sources": EARLIER}
     theirs = contents(write_run(other, fill=2, **({} if earlier_here else changes)))
     ours = contents(write_run(here, **(changes if earlier_here else {})))
-    assert merging.merge(other)
+    assert merge.merge(other)
     assert contents(here.parent / RUN.folder) == (theirs if earlier_here else ours)
 
 
@@ -123,7 +123,7 @@ def test_a_damaged_run_is_refused_and_the_others_are_copied(other, here, damage,
     damage(write_run(other))
     good = Run("digits", "pixels", "itq", 8, 1)
     write_run(other, good)
-    assert not merging.merge(other)
+    assert not merge.merge(other)
     assert not (here.parent / RUN.folder).exists()
     assert (here.parent / good.folder / "run.json").is_file()
     (refused, counts) = capsys.readouterr().out.splitlines()
@@ -146,7 +146,7 @@ def test_runs_on_other_data_are_refused(other, here, split, features, capsys):
     write_run(other)
     write_dataset(split)
     write_features(features)
-    assert not merging.merge(other)
+    assert not merge.merge(other)
     assert not (here / "runs").exists()
     assert RUN.name in capsys.readouterr().out
 
@@ -155,16 +155,16 @@ def test_runs_on_the_same_data_are_copied(other, here):
     write_run(other)
     write_dataset(INPUTS["split"])
     write_features(INPUTS["features"])
-    assert merging.merge(other)
+    assert merge.merge(other)
     assert (here.parent / RUN.record).is_file()
 
 
 def test_a_folder_without_runs_is_an_error(other, here):
     with pytest.raises(BenchmarkError, match="has no runs"):
-        merging.merge(other)
+        merge.merge(other)
     write_run(here)
     with pytest.raises(BenchmarkError, match="of this checkout"):
-        merging.merge(here)
+        merge.merge(here)
 
 
 def test_runs_of_the_workflow_are_merged(copy, finished):

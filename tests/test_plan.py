@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-from harness import errors, plugins, storage
+from harness import errors, plugins, records, storage
 from harness.errors import BenchmarkError
 from harness.plan import Job, Plan, Run, encode_job
 from harness.plugins import ROOT
@@ -191,6 +191,7 @@ class TestErrors:
             shutil.copytree(ROOT / stage, tmp_path / stage)
         monkeypatch.setattr(plugins, "ROOT", tmp_path)
         monkeypatch.chdir(tmp_path)  # away from results of the checkout
+        records.source_digests.cache_clear()
         return tmp_path
 
     def test_a_sample_of_the_training_images_has_no_neighbour_lists(self, project):
@@ -327,7 +328,7 @@ class TestTuned:
             Plan.load(loaded(methods=["itq.tuned"]))
 
 
-REFUSED = "evaluation: --plan plan.json is not a plan, or was changed: use a file of cache/plans, which snakemake writes"
+REFUSED = "experiments: --plan plan.json is not a plan, or was changed: use a file of cache/plans, which snakemake writes"
 
 
 class TestSaving:
@@ -363,10 +364,10 @@ class TestSaving:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            (None, r"evaluation: .*plan.json is missing"),
-            ("", "evaluation: .*plan.json"),
-            ("{", "evaluation: .*plan.json"),
-            ("[]", "evaluation: .*plan.json"),
+            (None, r"experiments: .*plan.json is missing"),
+            ("", "experiments: .*plan.json"),
+            ("{", "experiments: .*plan.json"),
+            ("[]", "experiments: .*plan.json"),
             ("{}", REFUSED),
             ('{"config": 3, "configfiles": []}', REFUSED),
             ('{"config": {"datasets": 3}, "configfiles": [3]}', REFUSED),
@@ -375,7 +376,7 @@ class TestSaving:
     def test_a_wrong_file_is_one_line(self, tmp_path, text, message):
         if text is not None:
             (tmp_path / "plan.json").write_text(text)
-        command = [sys.executable, "-m", "evaluation", "collect", "--plan", "plan.json"]
+        command = [sys.executable, "-m", "experiments", "collect", "--plan", "plan.json"]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT), "PATH": ""})
         assert done.returncode == 1
         assert len(done.stderr.splitlines()) == 1, done.stderr

@@ -150,14 +150,26 @@ def test_imported_modules_of_the_user_are_sources(plugin, tmp_path, imports, exp
     assert plugins.relative(identity.sources("methods", "mine")) == sorted(["methods/mine.py", *expected])
 
 
-@pytest.mark.parametrize("floor", [*plugins.WORK, "evaluation", "report"])
+@pytest.mark.parametrize("floor", [*plugins.WORK, "evaluation", "experiments", "report"])
 def test_sources_of_the_project_are_of_one_stage_and_decisive_modules(floor):
     """A change of any other file recomputes nothing."""
+    decisive = {f"{module.replace('.', '/')}.py" for module in identity.DECISIVE_MODULES}
+    stages = (floor, *identity.LIBRARIES.get(floor, ()))
+    expected = decisive | set(plugins.relative([path for stage in stages for path in (ROOT / stage).rglob("*.py")]))
     for path in (ROOT / floor).glob("*.py"):
-        found = plugins.relative(identity.sources(floor, path.stem))
-        assert set(found) - {"harness/imagenet.py", "harness/imported_codes.py"} <= {
-            f"{floor}/{other.name}" for other in (ROOT / floor).glob("*.py")
-        }
+        assert set(plugins.relative(identity.sources(floor, path.stem))) <= expected
+
+
+def test_scores_depend_on_the_library_and_tables_on_its_statistics():
+    def found(job):
+        return set(plugins.relative(identity.sources("experiments", job)))
+
+    metrics = {"evaluation/__init__.py", "evaluation/metrics.py", "evaluation/presets.py", "evaluation/controls.py"}
+    assert metrics | {"experiments/scoring.py", "harness/schemas.py"} <= found("scoring")
+    assert {"experiments/statistics.py", "evaluation/significance.py"} <= found("collect")
+    assert "evaluation/significance.py" not in found("scoring")
+    assert "experiments/timing.py" in found("timing")
+    assert not any("__main__" in path for job in ("scoring", "collect", "timing") for path in found(job))
 
 
 def test_sources_are_the_file_its_imports_from_the_stage_and_the_networks():

@@ -14,13 +14,9 @@ import numpy as np
 import pytest
 import yaml
 from builders import (
-    CELL_COLUMNS,
-    COMPARISON_COLUMNS,
     DIGITS,
     HOSTILE,
     METHODS,
-    METRIC_COLUMNS,
-    RUN_COLUMNS,
     SEEDS,
     Page,
     built,
@@ -38,7 +34,7 @@ from builders import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import records, storage
+from harness import records, schemas, storage
 from harness.errors import BenchmarkError
 from harness.plan import COLLECTED_TABLES, EXPERIMENTS
 from harness.plugins import ROOT
@@ -63,7 +59,7 @@ def cells(table, method, panel=0):
 def change_runs(folder, change):
     """Replace values of each line of runs.csv by those that `change` returns for it."""
     runs = [run | change(run) for run in rows_of(folder / "runs.csv")]
-    write_csv(folder / "runs.csv", RUN_COLUMNS, [run.values() for run in runs])
+    write_csv(folder / "runs.csv", schemas.RUNS_CSV, [run.values() for run in runs])
     describe(folder)
 
 
@@ -567,8 +563,8 @@ def test_an_experiment_of_which_nothing_was_made(tmp_path):
     folder = write_results(tmp_path / "results", broken=everything, datasets={"digits": dataset_relations("digits")})
     experiment = described(folder)
     experiment["features"]["digits/pixels"]["dimensions"] = None
-    for name, columns in (("metrics", METRIC_COLUMNS), ("statistics", CELL_COLUMNS), ("comparisons", COMPARISON_COLUMNS)):
-        write_csv(folder / f"{name}.csv", columns, [])
+    for name in ("metrics", "statistics", "comparisons"):
+        write_csv(folder / f"{name}.csv", getattr(schemas, f"{name.upper()}_CSV"), [])
     describe(folder, experiment)
     command.write(folder, folder / "report", partial=True)
     text = " ".join(Page(folder / "report/index.html").text)

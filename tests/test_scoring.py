@@ -12,9 +12,9 @@ import pytest
 from builders import write_dataset_record
 
 import evaluation
-from evaluation import scoring
 from evaluation.presets import PRESETS, replay
 from evaluation.relevance import Relevance
+from experiments import scoring
 from harness import storage
 from harness.errors import BenchmarkError
 from harness.plan import RESULTS, Run, Score
@@ -219,7 +219,7 @@ def test_codes_that_cannot_be_read(project, damage, message):
     ("codes", "stored_bits", "message"),
     [
         (np.zeros((ITEMS - 1, 2), np.uint8), 12, "has 299 codes of 12 bits: expected 300"),
-        (np.zeros((ITEMS, 2), np.uint8), 16, "300 codes of 16 bits: expected 300, one a label, of 12 bits"),
+        (np.zeros((ITEMS, 2), np.uint8), 16, "300 codes of 16 bits: expected 300, one per label, of 12 bits"),
         (np.zeros((ITEMS, 3), np.uint8), 12, r"query codes are uint8 \(39, 3\)"),
         (np.zeros((ITEMS, 2), np.float32), 12, "query codes are float32"),
         (np.full((ITEMS, 2), 255, np.uint8), 12, "bits beyond the 12"),

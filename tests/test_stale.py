@@ -228,14 +228,17 @@ TABLE = {
         {("neighbours", "")} | encodes("bgan-brief") | scores("bgan-brief") | END,
     ),
     "a metric": ("evaluation/metrics.py", None, None, scores(*METHODS) | CONTROLS | END),
-    "collected tables": ("evaluation/collecting.py", None, None, END),
-    "statistics": ("evaluation/statistics.py", None, None, END),
+    "the scoring job": ("experiments/scoring.py", None, None, scores(*METHODS) | CONTROLS | END),
+    "columns and arrays": ("harness/schemas.py", None, None, scores(*METHODS) | CONTROLS | END),
+    "collected tables": ("experiments/collect.py", None, None, END),
+    "statistics": ("experiments/statistics.py", None, None, END),
+    "tests of differences": ("evaluation/significance.py", None, None, END),
     "a report file": ("report/tables/build.py", None, None, {("report", "")}),
     "a template": ("report/templates/page.html.j2", None, None, {("report", "")}),
     "published values": ("report/published_values.csv", None, None, {("report", "")}),
     "another method": ("methods/lsh.py", None, None, set()),
     "another data set": ("datasets/cifar10.py", None, None, set()),
-    "times": ("evaluation/timing.py", None, None, set()),
+    "times": ("experiments/timing.py", None, None, set()),
     "files of the core": ("harness/records.py", None, None, set()),
     "the command": ("methods/__main__.py", None, None, set()),
 }
@@ -245,7 +248,7 @@ class TestSources:
     @pytest.mark.parametrize("when", TIMES)
     def test_what_no_result_depends_on_recomputes_nothing(self, project, when):
         """Docstrings, comments, annotations and imports of the core, in every file that decides results."""
-        for stage in ("methods", "features", "datasets", "evaluation"):
+        for stage in ("methods", "features", "datasets", "evaluation", "experiments"):
             for path in (project.folder / stage).glob("*.py"):
                 name = f"{stage}/{path.name}"
                 project.append(name, "\n# A comment.\nimport storage\n_ANNOTATED: int\n")
@@ -297,10 +300,10 @@ class TestSources:
         assert done.returncode == 0, done.stderr
         jobs, _ = own_project.stale(timed=[8])
         assert jobs == END, "tables and report state what is timed"
-        own_project.append("evaluation/timing.py")
+        own_project.append("experiments/timing.py")
         jobs, reasons = own_project.stale(timed=[8])
         assert jobs == END | {("timing", "")}
-        assert "1 timing job (evaluation/timing.py has changed)" in reasons
+        assert "1 timing job (experiments/timing.py has changed)" in reasons
 
 
 class TestConfiguration:
@@ -666,11 +669,11 @@ class TestTables:
     """Nothing stale is ever shown: `collect` refuses it, and `partial` shows it as missing."""
 
     def collect(self, project, **changes):
-        return project.command("-m", "evaluation", "collect", "--plan", project.plan(**changes))
+        return project.command("-m", "experiments", "collect", "--plan", project.plan(**changes))
 
     def partial(self, project, **changes):
         """The variants and controls with values in the partial tables, and the message on the runs of each variant."""
-        done = project.command("-m", "evaluation", "partial", "--plan", project.plan(**changes))
+        done = project.command("-m", "experiments", "partial", "--plan", project.plan(**changes))
         assert done.returncode == 0, done.stderr
         values, runs = (rows_of(project.folder / f"results/experiments/tiny/partial/{name}.csv") for name in ("metrics", "runs"))
         return {row["variant"] for row in values}, {row["variant"]: row["message"] for row in runs}
@@ -686,7 +689,7 @@ class TestTables:
         project.append(edited)
         done = self.collect(project)
         assert done.returncode == 1
-        assert done.stderr.startswith(f"evaluation: {first}: {reason}: rerun `snakemake --cores all`")
+        assert done.stderr.startswith(f"experiments: {first}: {reason}: rerun `snakemake --cores all`")
         assert done.stderr.count("\n") == 1
 
     def test_partial_tables_show_nothing_stale(self, own_project):

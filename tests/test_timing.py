@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from builders import TINY, rows_of
 
-from evaluation import timing
 from evaluation.relevance import words
+from experiments import timing
 
 TIMED = TINY.replace("[chance, pcah, itq, bgan-brief]", "[lsh, itq, bgan-brief]").replace("seeds: [0, 1]", "seeds: [0]\ntimed: [12]")
 
@@ -45,5 +45,5 @@ def test_times_are_taken_once_all_runs_are_done(copy):
     assert "Exact cosine" in shown
     assert not list(copy.folder.glob("cache/checkpoints/*.pt"))
     assert "Nothing to be done" in copy.run("--dry-run", config="timed.yaml")
-    copy.replace("evaluation/timing.py", "REPEATED = 5", "REPEATED = 4")
+    copy.replace("experiments/timing.py", "REPEATED = 5", "REPEATED = 4")
     assert copy.planned(config="timed.yaml") == [("all", ""), ("experiments", ""), ("report", ""), ("timing", "")]

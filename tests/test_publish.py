@@ -13,15 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation import METRIC_VERSION, publishing, statistics
+from evaluation import METRIC_VERSION, significance
+from experiments import publish
 from harness import identity, storage
 from harness.errors import BenchmarkError
 from harness.plan import Run, Score, fields_of
 from harness.plugins import ROOT
 from harness.records import FORMAT, source_digests
 
-README = ROOT / publishing.PUBLISHED / "README.md"
-FOLDERS = sorted(path for path in (ROOT / publishing.PUBLISHED).iterdir() if path.is_dir())
+README = ROOT / publish.PUBLISHED / "README.md"
+FOLDERS = sorted(path for path in (ROOT / publish.PUBLISHED).iterdir() if path.is_dir())
 
 
 @pytest.fixture(params=FOLDERS, ids=lambda path: path.name)
@@ -33,18 +34,18 @@ def test_the_readme_lists_what_is_out_of_date(folder):
     """Attest the folder, publish it again, or add it to the line of the README."""
     line = re.search(r"^Out of date: (.*)\.$", README.read_text(encoding="utf-8"), re.MULTILINE)
     named = re.findall(r"`(\w[\w-]*)/`", line[1]) if line else []
-    reasons = publishing.outdated(folder)
+    reasons = publish.outdated(folder)
     assert (folder.name in named) == bool(reasons), reasons
 
 
 def test_records_are_of_the_runs_that_the_tables_show(folder):
     with open(folder / "runs.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    records = publishing.records_of(folder)
+    records = publish.records_of(folder)
     for column in ("codes_sha256", "commit", "date"):
         assert [row[column] for row in rows] == [record[column] for record in records]
     assert not any(record["dirty"] for record in records)
-    experiment = storage.read_json(folder / publishing.EXPERIMENT)
+    experiment = storage.read_json(folder / publish.EXPERIMENT)
     assert experiment["machine"]["processor"]
     tables = list(folder.glob("*.tex"))
     assert tables
@@ -81,7 +82,7 @@ def sources_by_commit(record):
 
 def test_source_digests_are_those_of_the_commit(folder):
     recorded = set()
-    for record in publishing.records_of(folder):
+    for record in publish.records_of(folder):
         for commit, sources in sources_by_commit(record):
             assert sources
             recorded |= {(commit, *item) for item in sources.items()}
@@ -94,7 +95,7 @@ def test_source_digests_are_those_of_the_commit(folder):
 
 
 def test_attestations_name_a_run_of_the_folder_with_equal_codes(folder):
-    records = publishing.records_of(folder)
+    records = publish.records_of(folder)
     codes = {(Run(**record["made_of"]["run"]).name, record["made_of"]["plugin"]): record["codes_sha256"] for record in records}
     for record in records:
         for entry in record.get("attested", []):
@@ -107,7 +108,7 @@ def test_the_readme_says_how_each_was_made(folder):
     configurations = re.findall(r"config/[\w-]+\.yaml", row)
     assert configurations or "`make`" in row
     assert all((ROOT / path).is_file() for path in configurations)
-    assert set(storage.read_json(folder / publishing.EXPERIMENT).get("configfiles", [])) <= {*configurations}
+    assert set(storage.read_json(folder / publish.EXPERIMENT).get("configfiles", [])) <= {*configurations}
 
 
 def higher_than_all(folder):
@@ -116,7 +117,7 @@ def higher_than_all(folder):
     From the average precision of every query alone, which is what a published folder keeps so that any test can be made without training.
     """
     cells = defaultdict(dict)
-    with np.load(folder / publishing.QUERIES) as stored:
+    with np.load(folder / publish.QUERIES) as stored:
         for name in sorted(stored.files):
             dataset, features, method, *run = name.split("/")
             if run and not method.startswith("exact-"):
@@ -127,8 +128,8 @@ def higher_than_all(folder):
             above, below = np.array(methods[one]), np.array(methods[other])
             if above.mean() > below.mean():
                 compared.append((place, one))
-                p_values.append(statistics.estimate(above.mean(0) - below.mean(0), above.mean(1), below.mean(1)).p)
-    higher = [found for found, p in zip(compared, statistics.holm(p_values), strict=True) if p < 0.05]
+                p_values.append(significance.estimate(above.mean(0) - below.mean(0), above.mean(1), below.mean(1)).p)
+    higher = [found for found, p in zip(compared, significance.holm(p_values), strict=True) if p < 0.05]
     return {place: one for place, one in higher if higher.count((place, one)) == len(cells[place]) - 1}
 
 
@@ -145,9 +146,9 @@ def daggers(folder):
 
 
 def test_the_daggers_follow_from_what_is_kept_of_every_query(folder):
-    if not (folder / publishing.QUERIES).is_file() or not (folder / "map.tex").is_file():
+    if not (folder / publish.QUERIES).is_file() or not (folder / "map.tex").is_file():
         pytest.skip("keeps no average precision, or shows no table of its mean")
-    experiment = storage.read_json(folder / publishing.EXPERIMENT)
+    experiment = storage.read_json(folder / publish.EXPERIMENT)
     labels = {method["name"]: method["label"] for method in experiment["methods"]}
     expected = set()
     for (dataset, features, bits), method in higher_than_all(folder).items():
@@ -157,7 +158,7 @@ def test_the_daggers_follow_from_what_is_kept_of_every_query(folder):
 
 
 def test_the_main_table_of_the_readme_is_the_published_one():
-    published = ROOT / publishing.PUBLISHED / "cifar10-features"
+    published = ROOT / publish.PUBLISHED / "cifar10-features"
     higher = {(row, column) for _, row, column in daggers(published)}
     with open(published / "map.csv", newline="", encoding="utf-8") as file:
         measured = list(csv.DictReader(file))
@@ -207,7 +208,7 @@ class Finished:
         score.folder.mkdir(parents=True, exist_ok=True)
         arrays = {f"8bit/seed{run.seed}/ap": (run.seed + 1) / 10 + np.arange(len(queries)) / 100 for run in runs}
         np.savez(score.histograms, query=np.array(queries), **arrays)
-        made_of = {"sources": source_digests("evaluation", "scoring")}
+        made_of = {"sources": source_digests("experiments", "scoring")}
         made_of["codes"] = {f"8bit/seed{run.seed}": codes[run] for run in runs}
         digests = {score.histograms.name: storage.digest(score.histograms)}
         write_json(score.record, format=FORMAT, made_of=made_of, sha256=digests)
@@ -254,15 +255,15 @@ def results(tmp_path, monkeypatch):
 
 def published(name="mine"):
     """Names, codes and queries of the runs of a published folder, whose files belong together."""
-    folder = publishing.PUBLISHED / name
+    folder = publish.PUBLISHED / name
     with open(folder / "runs.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    records = publishing.records_of(folder)
+    records = publish.records_of(folder)
     names = [Run(**record["made_of"]["run"]).name for record in records]
     assert [row["folder"] for row in rows] == [f"results/runs/{name}" for name in names]
     codes = {name: record["codes_sha256"] for name, record in zip(names, records, strict=True)}
     assert [row["codes_sha256"] for row in rows] == list(codes.values())
-    with np.load(folder / publishing.QUERIES) as stored:
+    with np.load(folder / publish.QUERIES) as stored:
         queries = {name: stored[name].tolist() for name in stored.files}
     assert queries.keys() == {*names, *(f"{name.rsplit('/', 3)[0]}/query" for name in names)}
     return codes, queries
@@ -275,7 +276,7 @@ LSH = "digits/pixels/lsh/8bit"
 @pytest.mark.parametrize("root", ["results", "results/experiments/mine"])
 def test_publishing_copies_the_record_of_every_run(results, root):
     finished = Finished(root).write()
-    folder = publishing.publish(finished.root, "mine", ["map.tex"])
+    folder = publish.publish(finished.root, "mine", ["map.tex"])
     assert {path.name for path in folder.iterdir()} == {
         *("map.tex", "runs.csv", "runs.jsonl.gz", "average_precision.npz", "experiment.json")
     }
@@ -286,16 +287,16 @@ def test_publishing_copies_the_record_of_every_run(results, root):
         f"{ITQ}/seed0": pytest.approx([0.1, 0.11], rel=1e-6),
         f"{ITQ}/seed1": pytest.approx([0.2, 0.21], rel=1e-6),
     }
-    assert publishing.outdated(folder) == []
+    assert publish.outdated(folder) == []
 
 
 def test_other_sources_and_metrics_put_a_folder_out_of_date(results, monkeypatch):
     results.write()
-    folder = publishing.publish(results.root, "mine", ["map.tex"])
+    folder = publish.publish(results.root, "mine", ["map.tex"])
     now = source_digests("methods", "itq") | {"methods/itq.py": "ast1:" + "0" * 64, "methods/_new.py": "ast1:" + "1" * 64}
-    monkeypatch.setattr(publishing, "present_sources", lambda plugin: now)
-    monkeypatch.setattr(publishing, "METRIC_VERSION", METRIC_VERSION + 1)
-    reasons = publishing.outdated(folder)
+    monkeypatch.setattr(publish, "present_sources", lambda plugin: now)
+    monkeypatch.setattr(publish, "METRIC_VERSION", METRIC_VERSION + 1)
+    reasons = publish.outdated(folder)
     assert len(reasons) == 3
     assert "methods/_new.py" in reasons[0]
     assert "methods/itq.py" in reasons[1]
@@ -377,17 +378,17 @@ REFUSED = [
 def test_results_that_are_not_current_are_not_published(results, change, named):
     change(results)
     with pytest.raises(BenchmarkError, match=named):
-        publishing.publish(results.root, "mine", ["map.tex"])
-    assert not publishing.PUBLISHED.exists()
+        publish.publish(results.root, "mine", ["map.tex"])
+    assert not publish.PUBLISHED.exists()
 
 
 def test_a_missing_table_is_refused_with_the_names_there_are(results):
     results.write()
     with pytest.raises(BenchmarkError, match=r"tables/nothing\.csv.*map\.tex"):
-        publishing.publish(results.root, "mine", ["nothing.csv"])
+        publish.publish(results.root, "mine", ["nothing.csv"])
     with pytest.raises(BenchmarkError, match="no table is named"):
-        publishing.publish(results.root, "mine", [])
-    assert not publishing.PUBLISHED.exists()
+        publish.publish(results.root, "mine", [])
+    assert not publish.PUBLISHED.exists()
 
 
 # Joining
@@ -395,14 +396,14 @@ def test_a_missing_table_is_refused_with_the_names_there_are(results):
 
 def test_complete_cells_are_joined(results):
     results.write()
-    publishing.publish(results.root, "mine", ["map.tex"])
+    publish.publish(results.root, "mine", ["map.tex"])
     results.write(variants=("itq", "lsh", "pcah"), failed=[("itq", 1), ("pcah", 0)])
-    lines = publishing.add(results.root, "mine", [])
+    lines = publish.add(results.root, "mine", [])
     codes, queries = published()
     assert codes == {f"{cell}/seed{seed}": f"c0{cell.split('/')[2]}{seed}" for cell in (ITQ, LSH) for seed in (0, 1)}
     assert queries[f"{LSH}/seed1"] == pytest.approx([0.2, 0.21], rel=1e-6)
     assert "2 added, 0 replaced, 0 equal" in lines[0]
-    experiment = storage.read_json(publishing.PUBLISHED / "mine" / publishing.EXPERIMENT)
+    experiment = storage.read_json(publish.PUBLISHED / "mine" / publish.EXPERIMENT)
     assert [method["name"] for method in experiment["methods"]] == ["itq", "lsh"]
     assert [entry["runs"] for entry in experiment["joined"]] == [2]
     assert (experiment["bits"], experiment["seeds"]) == ([8], [0, 1])
@@ -410,28 +411,28 @@ def test_complete_cells_are_joined(results):
 
 def test_joining_equal_runs_changes_no_run(results):
     results.write()
-    folder = publishing.publish(results.root, "mine", ["map.tex"])
-    files = ("runs.csv", publishing.RUNS, publishing.EXPERIMENT)
+    folder = publish.publish(results.root, "mine", ["map.tex"])
+    files = ("runs.csv", publish.RUNS, publish.EXPERIMENT)
     before = [(folder / name).read_bytes() for name in files]
     change_json(Run("digits", "pixels", "itq", 8, 1).record, date="2026-12-01")  # the same, measured again
-    lines = publishing.add(results.root, "mine", ["map.tex"])
+    lines = publish.add(results.root, "mine", ["map.tex"])
     assert [(folder / name).read_bytes() for name in files] == before
     assert "0 added, 0 replaced, 2 equal" in lines[0]
 
 
 def test_more_seeds_are_added_to_a_cell(results):
     results.write()
-    publishing.publish(results.root, "mine", ["map.tex"])
+    publish.publish(results.root, "mine", ["map.tex"])
     results.write(seeds=(1, 2))
-    publishing.add(results.root, "mine", [])
+    publish.add(results.root, "mine", [])
     assert list(published()[0]) == [f"{ITQ}/seed{seed}" for seed in (0, 1, 2)]
 
 
 def test_a_cell_that_differs_is_replaced_whole(results):
     results.write(variants=("itq", "lsh"))
-    publishing.publish(results.root, "mine", ["map.tex"])
+    publish.publish(results.root, "mine", ["map.tex"])
     results.write(fill="d0")
-    lines = publishing.add(results.root, "mine", [])
+    lines = publish.add(results.root, "mine", [])
     codes, _ = published()
     assert codes == {
         **{f"{ITQ}/seed{seed}": f"d0itq{seed}" for seed in (0, 1)},
@@ -442,10 +443,10 @@ def test_a_cell_that_differs_is_replaced_whole(results):
 
 def test_a_cell_that_differs_is_not_joined_without_its_published_seeds(results):
     results.write(seeds=(0, 1, 2))
-    publishing.publish(results.root, "mine", ["map.tex"])
+    publish.publish(results.root, "mine", ["map.tex"])
     before = published()
     results.write(seeds=(0, 1, 3), fill="d0")
-    lines = publishing.add(results.root, "mine", [])
+    lines = publish.add(results.root, "mine", [])
     assert published() == before
     assert f"{ITQ}/seed2" in lines[1]
 
@@ -453,48 +454,48 @@ def test_a_cell_that_differs_is_not_joined_without_its_published_seeds(results):
 @pytest.mark.parametrize("change", [{"split": "ff"}, {"queries": (7, 9, 11)}, {"queries": (7, 8)}])
 def test_runs_on_other_queries_are_not_joined(results, change):
     results.write()
-    publishing.publish(results.root, "mine", ["map.tex"])
+    publish.publish(results.root, "mine", ["map.tex"])
     before = published()
     results.write(variants=("lsh",), **change)
     with pytest.raises(BenchmarkError, match="differ"):
-        publishing.add(results.root, "mine", [])
+        publish.add(results.root, "mine", [])
     assert published() == before
 
 
 def test_only_a_published_folder_can_be_joined_to(results):
     results.write()
     with pytest.raises(BenchmarkError, match="mine is not a published folder"):
-        publishing.add(results.root, "mine", [])
-    assert not publishing.PUBLISHED.exists()
+        publish.add(results.root, "mine", [])
+    assert not publish.PUBLISHED.exists()
 
 
 def test_joining_refuses_a_stale_run_of_a_complete_cell(results):
     results.write()
-    publishing.publish(results.root, "mine", ["map.tex"])
+    publish.publish(results.root, "mine", ["map.tex"])
     other_sources(results)
     with pytest.raises(BenchmarkError, match=r"methods/itq\.py"):
-        publishing.add(results.root, "mine", [])
+        publish.add(results.root, "mine", [])
 
 
 @pytest.mark.parametrize("arguments", [("mine",), ("mine", "--add")])
 def test_the_command_prints_errors_in_one_line(results, arguments):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "evaluation", "publish", *arguments]
+    command = [sys.executable, "-m", "experiments", "publish", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
 
 
 def test_results_of_the_workflow_are_published_and_joined(copy):
-    def publish(*arguments):
+    def run(*arguments):
         environment = os.environ | {"PYTHONPATH": str(copy.folder)}
-        command = [sys.executable, "-m", "evaluation", "publish", "mine", *arguments, "--results", "results/experiments/tiny"]
+        command = [sys.executable, "-m", "experiments", "publish", "mine", *arguments, "--results", "results/experiments/tiny"]
         done = subprocess.run(command, cwd=copy.folder, capture_output=True, text=True, env=environment)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    publish("map.tex", "overview.svg")
-    records = publishing.records_of(copy.folder / publishing.PUBLISHED / "mine")
+    run("map.tex", "overview.svg")
+    records = publish.records_of(copy.folder / publish.PUBLISHED / "mine")
     assert len(records) == len(list((copy.folder / "results/runs").rglob("run.json")))
-    assert f"0 added, 0 replaced, {len(records)} equal" in publish("--add")
-    assert publishing.outdated(copy.folder / publishing.PUBLISHED / "mine") == []
+    assert f"0 added, 0 replaced, {len(records)} equal" in run("--add")
+    assert publish.outdated(copy.folder / publish.PUBLISHED / "mine") == []

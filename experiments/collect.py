@@ -1,4 +1,4 @@
-"""The jobs `collect` and `partial`: one table of all metrics and one of all runs."""
+"""Collect the scores and records of all runs into tables: the jobs `collect` and `partial`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from evaluation import METRIC_VERSION, scoring, statistics
-from harness import records, storage
+from evaluation import METRIC_VERSION
+from experiments import scoring, statistics
+from harness import records, schemas, storage
 from harness.errors import BenchmarkError
 from harness.plan import (
     COLLECTED_TABLES,
@@ -28,16 +29,10 @@ from harness.stale import MISSING, State
 from harness.user_data import STARTED_VARIABLE
 from harness.variants import CONTROLS, Variant
 
-COLUMNS = (
-    "dataset", "features", "variant", "bits", "seed", "status", "message", "method", "label", "citation", "encoder", "weights",
-    "keywords", "fit_seconds", "encode_seconds", "peak_memory_mib", "items", "distinct_codes", "bit_balance", "saturated", "device",
-    "processor", "repeats", "threads", "versions", "commit", "dirty", "date", "codes_sha256", "folder",
-)  # fmt: skip
-# The columns with the values of the same keys in run.json.
-READ_COLUMNS = set(COLUMNS[COLUMNS.index("fit_seconds") : -1]) - {"processor", "versions"}
 NAMED_FILES = 4  # in an error; of more files it names the rule
 PRINTED_FAILURES = 10
-STAGES = ("datasets", "features", "methods", "evaluation", "report")  # that begin their last line
+# Names of the commands, with which the last line of the log of a failed job begins.
+COMMANDS = ("datasets", "features", "methods", "evaluation", "experiments", "report")
 
 
 def collect(plan: Plan) -> None:
@@ -103,31 +98,42 @@ def _refuse_stale(state: State) -> None:
 
 
 def _check_contents(scores: dict[Score, dict]) -> None:
-    """Raise BenchmarkError if a table or histograms are not the files that their record describes."""
+    """Raise BenchmarkError if a file is not the one that the record of its scores describes."""
     for score, record in scores.items():
         for path in (score.metrics, score.histograms):
             if storage.digest(path) != record["sha256"][path.name]:
                 raise BenchmarkError(
-                    f"{path} was changed after it was written: its SHA-256 is not the one in {score.record}: "
-                    "delete it and rerun the command"
+                    f"{path} was changed after it was written: its SHA-256 is not the one in "
+                    f"{score.record}: delete it and rerun the command"
                 )
 
 
 def failures() -> list[str]:
     """Return `LOG: message` of each job of this command that failed, then how many more there are.
 
-    The last line of every stage begins with its name, whatever else a method prints.
+    The last line of every command begins with its name, whatever else a method prints.
     """
     started, found = int(_started() or 0), []
-    for log in sorted(path for path in Path("logs").rglob("*.log") if path.stat().st_mtime >= started):
-        stage, _, message = _last_line(log).partition(": ")
-        found += [f"{log}: {message}"] if stage in STAGES else []
+    for log in sorted(
+        path for path in Path("logs").rglob("*.log") if path.stat().st_mtime >= started
+    ):
+        command, _, message = _last_line(log).partition(": ")
+        found += [f"{log}: {message}"] if command in COMMANDS else []
     more = len(found) - PRINTED_FAILURES
-    return found[:PRINTED_FAILURES] + ([f"and {more:,} more: see the last lines of logs/"] if more > 0 else [])
+    return found[:PRINTED_FAILURES] + (
+        [f"and {more:,} more: see the last lines of logs/"] if more > 0 else []
+    )
 
 
 def _last_line(log: Path) -> str:
-    return next((line for line in reversed(log.read_text(encoding="utf-8", errors="replace").split("\n")) if line.strip()), "")
+    return next(
+        (
+            line
+            for line in reversed(log.read_text(encoding="utf-8", errors="replace").split("\n"))
+            if line.strip()
+        ),
+        "",
+    )
 
 
 def _started() -> float | None:
@@ -151,7 +157,11 @@ def _run_state(run: Run, state: State, running: bool) -> tuple[str, str]:
     if not run.log.is_file():
         return "missing", ""
 
-    lines = [line for line in run.log.read_text(encoding="utf-8", errors="replace").split("\n") if line.strip()]
+    lines = [
+        line
+        for line in run.log.read_text(encoding="utf-8", errors="replace").split("\n")
+        if line.strip()
+    ]
     messages = [line for line in lines if line.startswith("methods: ")]
     if messages:
         return "failed", messages[-1].removeprefix("methods: ")
@@ -161,7 +171,9 @@ def _run_state(run: Run, state: State, running: bool) -> tuple[str, str]:
     return "failed", f"the job ended without a message{last}"
 
 
-def _row(run: Run, plan: Plan, record: dict | None, status: str = "done", message: str = "") -> dict:
+def _row(
+    run: Run, plan: Plan, record: dict | None, status: str = "done", message: str = ""
+) -> dict:
     """One line of runs.csv."""
     variant = plan.methods[run.variant]
     encoder, weights = plan.encoder_and_weights(run.features, run.variant)
@@ -183,7 +195,7 @@ def _measured(record: dict) -> dict:
     """The columns of runs.csv that a run.json fills."""
     versions = {"python": record["python"]} | record["versions"]
     made_with = {"versions": json.dumps(versions), "processor": record["machine"]["processor"]}
-    return {key: record.get(key) for key in READ_COLUMNS} | made_with
+    return {key: record.get(key) for key in schemas.RECORD_COLUMNS} | made_with
 
 
 def _write(
@@ -194,13 +206,16 @@ def _write(
     made_of: dict | None = None,
     partial: bool = False,
 ) -> None:
-    with storage.new_file(root / "metrics.csv") as temporary, open(temporary, "w", encoding="utf-8") as file:
-        file.write("dataset,features,variant,bits,seed,metric,k,value\n")
+    with (
+        storage.new_file(root / "metrics.csv") as temporary,
+        open(temporary, "w", encoding="utf-8") as file,
+    ):
+        file.write(",".join(schemas.METRICS_CSV) + "\n")
         for score in scores:
             file.writelines(f"{','.join(score.key)},{line}" for line in _lines(score.metrics))
 
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, schemas.RUNS_CSV, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     with storage.new_file(root / "runs.csv") as temporary:
@@ -237,7 +252,10 @@ def _experiment(plan: Plan, rows: list[dict], scores: dict[Score, dict]) -> dict
         "tried": {name: tried for name, tried in plan.tried.items() if name in used},
         "grid": [[place.dataset, place.features] for place in plan.places],
         "datasets": {name: _dataset(variant) for name, variant in plan.datasets.items()},
-        "features": {f"{place.dataset}/{place.features}": _features(place, plan.features[place.features]) for place in plan.places},
+        "features": {
+            f"{place.dataset}/{place.features}": _features(place, plan.features[place.features])
+            for place in plan.places
+        },
         "methods": [_method(variant) for variant in plan.methods.values()],
         "controls": [{"name": name, "label": CONTROLS[name]} for name in plan.controls],
         "omitted": [
@@ -245,7 +263,10 @@ def _experiment(plan: Plan, rows: list[dict], scores: dict[Score, dict]) -> dict
             for score, record in _first_of_each_place(scores)
             for omitted in record["omitted"]
         ],
-        "queries_left_out": {f"{score.dataset}/{score.features}": record["queries_left_out"] for score, record in scores.items()},
+        "queries_left_out": {
+            f"{score.dataset}/{score.features}": record["queries_left_out"]
+            for score, record in scores.items()
+        },
         "failures": [_failure(row) for row in rows if row["status"] == "failed"],
     }
 
@@ -257,7 +278,11 @@ def _described(path: Path, label: str) -> dict:
 
 def _dataset(variant: Variant) -> dict:
     record = _described(Place(variant.name, "").dataset_record, variant.label)
-    relations = {"plugin": variant.plugin.name, "base": variant.base, "validation": variant.validation}
+    relations = {
+        "plugin": variant.plugin.name,
+        "base": variant.base,
+        "validation": variant.validation,
+    }
     return record | {"label": variant.label} | relations
 
 
@@ -286,7 +311,7 @@ def _method(variant: Variant) -> dict:
 
 
 def _first_of_each_place(scores: dict[Score, dict]) -> Iterable[tuple[Score, dict]]:
-    """One score of each place: what is left out because the database is small is the same for all."""
+    """One score of each place: the metrics that are left out depend on the place alone."""
     first = {score.place: score for score in reversed(list(scores))}
     return [(score, scores[score]) for score in scores if first[score.place] == score]
 

@@ -7,8 +7,8 @@ import shutil
 import pytest
 import yaml
 
-from evaluation import collecting
-from evaluation.choosing import choose
+from experiments import collect
+from experiments.choose import choose
 from harness import records
 from harness.errors import BenchmarkError
 from harness.plan import Plan
@@ -70,8 +70,8 @@ def results(folder, maps, dataset="digits-validation", failed=()):
     plan = Plan.load(loaded(methods=["bgan", "bgan-n"], datasets=[dataset]))
     facts = {"format": records.FORMAT, "commit": "ab" * 20, "date": "2026-01-02T03:04:05+00:00"}
     facts |= {"bits": [12, 24], "seeds": [100], "trials": TRIALS}
-    facts["methods"] = [collecting._method(method) for method in plan.methods.values()]
-    facts["datasets"] = {name: collecting._dataset(variant) for name, variant in plan.datasets.items()}
+    facts["methods"] = [collect._method(method) for method in plan.methods.values()]
+    facts["datasets"] = {name: collect._dataset(variant) for name, variant in plan.datasets.items()}
     folder.mkdir()
     (folder / "experiment.json").write_text(json.dumps(facts | {"grid": [[dataset, "pixels"]]}))
     key = ("dataset", "features", "variant", "bits", "seed")
@@ -168,7 +168,7 @@ def test_settings_chosen_on_other_terms_are_not_mixed(tmp_path):
     tried = {"features": "gist", "bits": [12, 24], "seeds": [100], "methods": {"itq": OF_ITQ}}
     path = before(tmp_path, {"tried": {"digits": tried}, "variants": {"methods": {}}})
     content = path.read_text()
-    message = r"digits\.json has settings of itq chosen with features gist, these have pixels: try them alike, or"
+    message = r"digits\.json has parameters of itq chosen with features gist, found features pixels now: try all"
     with pytest.raises(BenchmarkError, match=message):
         chosen(tmp_path)
     assert path.read_text() == content

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from evaluation import publishing
+from experiments import publish
 from harness import identity, plugins, provenance, records, storage
 from harness.errors import BenchmarkError, one_line
 from harness.plan import RESULTS, Run
@@ -60,14 +60,14 @@ class PublishedRecords(Records):
 
     def __init__(self, folder: Path):
         super().__init__(folder)
-        self.records = publishing.records_of(folder)
+        self.records = publish.records_of(folder)
 
     def save(self, changed: list[dict]) -> None:
-        with storage.new_file(self.folder / publishing.RUNS) as temporary:
-            publishing.write_records(temporary, self.records)
+        with storage.new_file(self.folder / publish.RUNS) as temporary:
+            publish.write_records(temporary, self.records)
 
     def targets_command(self) -> str:
-        experiment = storage.read_json(self.folder / publishing.EXPERIMENT)
+        experiment = storage.read_json(self.folder / publish.EXPERIMENT)
         files = experiment.get("configfiles") or []
         option = f" --configfile {' '.join(files)}" if files else ""
         return f"snakemake --cores all{option} --"
@@ -163,12 +163,12 @@ def _check_checkout() -> None:
 
 
 def _opened(folder: Path) -> Records:
-    if (folder / publishing.RUNS).is_file():
+    if (folder / publish.RUNS).is_file():
         return PublishedRecords(folder)
     found = RunRecords(folder) if (folder / "runs").is_dir() else None
     if found is None or not found.records:
         raise BenchmarkError(
-            f"{folder} has no records of runs: expected {publishing.PUBLISHED}/NAME or {RESULTS}"
+            f"{folder} has no records of runs: expected {publish.PUBLISHED}/NAME or {RESULTS}"
         )
     return found
 
@@ -181,7 +181,7 @@ def _outdated_groups(found: list[dict], each_variant: bool) -> list[tuple[str, l
     groups = defaultdict(list)
     for record in found:
         made_of = record["made_of"]
-        if made_of["sources"] != publishing.present_sources(made_of["plugin"]):
+        if made_of["sources"] != publish.present_sources(made_of["plugin"]):
             name = made_of["run"]["variant"] if each_variant else made_of["plugin"]
             key = name, records.digest_of(made_of["sources"]), record["device"]
             groups[key].append(record)

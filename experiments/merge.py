@@ -7,8 +7,8 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
-from evaluation import publishing
-from experiments.attesting import RECORDS
+from experiments import publish
+from experiments.attest import RECORDS
 from harness import identity, records, storage
 from harness.errors import BenchmarkError, one_line
 from harness.plan import RESULTS, Run, fields_of
@@ -125,7 +125,7 @@ def _check_inputs(run: Run, made_of: dict) -> None:
 
 def _is_current(record: dict) -> bool:
     made_of = record["made_of"]
-    return made_of["sources"] == publishing.present_sources(made_of["plugin"])
+    return made_of["sources"] == publish.present_sources(made_of["plugin"])
 
 
 def _copy(folder: Path, run: Run, record: dict) -> None:

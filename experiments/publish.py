@@ -18,8 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation import METRIC_VERSION, statistics
-from harness import identity, plugins, records, storage
+from evaluation import METRIC_VERSION
+from experiments import statistics
+from harness import identity, plugins, records, schemas, storage
 from harness.errors import BenchmarkError
 from harness.plan import Run, Score
 
@@ -83,7 +84,9 @@ def publish(results: Path, name: str, shown: list[str]) -> Path:
         runs of a checkout with uncommitted changes, and for a table or figure that is missing.
     """
     if not shown:
-        raise BenchmarkError("publish: no table is named: expected names of the report, as map.tex overview.svg")
+        raise BenchmarkError(
+            "publish: no table is named: expected names of the report, as map.tex overview.svg"
+        )
     rows = _rows(results / TABLE)
     for row in rows:
         if row["status"] != "done":
@@ -160,9 +163,14 @@ def _current(results: Path, rows: list[dict]) -> Contents:
     """The runs of these rows. Raises BenchmarkError for one that is not current."""
     experiment = records.read(results / EXPERIMENT)
     if (version := experiment.get("metric_version")) != METRIC_VERSION:
-        raise BenchmarkError(f"{results / EXPERIMENT}: found version {version} of the metrics, expected {METRIC_VERSION}. {RERUN}")
+        raise BenchmarkError(
+            f"{results / EXPERIMENT}: found version {version} of the metrics, "
+            f"expected {METRIC_VERSION}. {RERUN}"
+        )
     if experiment.get("sha256", {}).get(TABLE) != storage.digest(results / TABLE):
-        raise BenchmarkError(f"{results / TABLE} is not the table that {EXPERIMENT} describes. {RERUN}")
+        raise BenchmarkError(
+            f"{results / TABLE} is not the table that {EXPERIMENT} describes. {RERUN}"
+        )
 
     runs, scored = {}, defaultdict(list)
     for row in rows:
@@ -182,7 +190,8 @@ def _current_record(run: Run, row: dict) -> dict:
     record = records.read(run.record)
     if record["dirty"]:
         raise BenchmarkError(
-            f"{run.folder} was made with uncommitted changes: commit them, delete the folder and rerun the command of the experiment"
+            f"{run.folder} was made with uncommitted changes: commit them, delete the folder and "
+            "rerun the command of the experiment"
         )
     if record["codes_sha256"] != row["codes_sha256"]:
         raise BenchmarkError(f"{run.folder} has changed since the tables were collected. {RERUN}")
@@ -197,7 +206,7 @@ def _current_record(run: Run, row: dict) -> dict:
 def _average_precision(score: Score, codes: dict[Run, str]) -> dict[str, np.ndarray]:
     """The arrays of `Contents.queries` for runs that one job scored."""
     record = records.read(score.record)
-    sources = {"sources": records.source_digests("evaluation", "scoring")}
+    sources = {"sources": records.source_digests("experiments", "scoring")}
     if problem := identity.difference({"sources": record["made_of"]["sources"]}, sources):
         raise BenchmarkError(f"{score.folder} is out of date: {problem}. {RERUN}")
     if storage.digest(score.histograms) != record["sha256"][score.histograms.name]:
@@ -208,9 +217,9 @@ def _average_precision(score: Score, codes: dict[Run, str]) -> dict[str, np.ndar
         run = Run(score.dataset, score.features, score.variant, bits, seed)
         if run not in codes:
             continue
-        if record["made_of"]["codes"].get(f"{bits}bit/seed{seed}") != codes[run]:
+        if record["made_of"]["codes"].get(schemas.run_part(bits, seed)) != codes[run]:
             raise BenchmarkError(f"{score.folder} has scores of other codes of {run.name}. {RERUN}")
-        found[f"{score.dataset}/{score.features}/query"] = queries
+        found[schemas.published_queries(score.dataset, score.features)] = queries
         found[run.name] = values.astype(np.float32)
 
     missing = [run.name for run in codes if run.name not in found]
@@ -233,7 +242,9 @@ def _report_files(results: Path, shown: list[str]) -> list[Path]:
         folder = report / ("tables" if name.endswith((".tex", ".csv")) else "figures")
         if not (folder / name).is_file():
             present = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-            raise BenchmarkError(f"{folder / name} is missing: expected one of {', '.join(present) or 'none'}")
+            raise BenchmarkError(
+                f"{folder / name} is missing: expected one of {', '.join(present) or 'none'}"
+            )
         files.append(folder / name)
     return files
 
@@ -245,7 +256,10 @@ def _published(folder: Path) -> Contents:
     """The contents of a published folder. Raises BenchmarkError if nothing can be joined to it."""
     if not (folder / RUNS).is_file():
         names = ", ".join(path.name for path in folders())
-        raise BenchmarkError(f"{folder} is not a published folder: expected one of {names or 'none'}. Publish without --add first")
+        raise BenchmarkError(
+            f"{folder} is not a published folder: expected one of {names or 'none'}. "
+            "Publish without --add first"
+        )
     experiment = storage.read_json(folder / EXPERIMENT)
     version = experiment.get("metric_version")
     if version != METRIC_VERSION or not (folder / QUERIES).is_file():
@@ -330,17 +344,29 @@ def _part(experiment: dict, taken: set[str]) -> dict:
     datasets, methods = ({part[index] for part in parts} for index in (0, 2))
     places = {f"{part[0]}/{part[1]}" for part in parts}
     numbers = {
-        "bits": [bits for bits in experiment["bits"] if any(part[3] == f"{bits}bit" for part in parts)],
-        "seeds": [seed for seed in experiment["seeds"] if any(part[4] == f"seed{seed}" for part in parts)],
+        "bits": [
+            bits for bits in experiment["bits"] if any(part[3] == f"{bits}bit" for part in parts)
+        ],
+        "seeds": [
+            seed for seed in experiment["seeds"] if any(part[4] == f"seed{seed}" for part in parts)
+        ],
     }
     lists = {
         "methods": [method for method in experiment["methods"] if method["name"] in methods],
         "grid": [place for place in experiment.get("grid", []) if "/".join(place) in places],
-        "omitted": [entry for entry in experiment.get("omitted", []) if f"{entry['dataset']}/{entry['features']}" in places],
+        "omitted": [
+            entry
+            for entry in experiment.get("omitted", [])
+            if f"{entry['dataset']}/{entry['features']}" in places
+        ],
     }
     tables = {
         key: {name: value for name, value in (experiment.get(key) or {}).items() if name in names}
-        for key, names in (("datasets", datasets), ("features", places), ("queries_left_out", places))
+        for key, names in (
+            ("datasets", datasets),
+            ("features", places),
+            ("queries_left_out", places),
+        )
     }
     return experiment | numbers | lists | tables
 
@@ -425,7 +451,10 @@ def records_of(folder: Path) -> list[dict]:
         raise BenchmarkError(f"{path} cannot be read ({error}): restore it with git") from None
     for record in found:
         if record.get("format") != records.FORMAT:
-            raise BenchmarkError(f"{path}: found format {record.get('format', 1)}, expected {records.FORMAT}: publish the folder again")
+            raise BenchmarkError(
+                f"{path}: found format {record.get('format', 1)}, expected {records.FORMAT}: "
+                "publish the folder again"
+            )
     return found
 
 
@@ -444,7 +473,9 @@ def outdated(folder: Path) -> list[str]:
             phrase = identity.difference({"sources": recorded_path}, {"sources": present_path})
             counts.update([phrase] if phrase else [])
 
-    reasons = [f"{phrase}: {count} of {len(found)} runs" for phrase, count in sorted(counts.items())]
+    reasons = [
+        f"{phrase}: {count} of {len(found)} runs" for phrase, count in sorted(counts.items())
+    ]
     version = storage.read_json(folder / EXPERIMENT)["metric_version"]
     if version != METRIC_VERSION:
         reasons.append(f"the metrics were of version {version}, now {METRIC_VERSION}")

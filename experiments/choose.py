@@ -1,0 +1,177 @@
+"""Choose the parameters of each method from trials on validation labels: the job `choose`."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections import defaultdict
+from pathlib import Path
+
+from harness import records, schemas, storage
+from harness.errors import BenchmarkError
+
+METRIC = "map"
+
+
+def choose(results: Path, output: Path) -> None:
+    """Choose a trial of each method, and write variants with its parameters.
+
+    The trial with the highest mean mAP over all code lengths is chosen, the first one of equals. A
+    trial with a failed run has no mAP and is never chosen.
+
+    Parameters
+    ----------
+    results : Path
+        Folder with experiment.json, runs.csv and metrics.csv of an experiment with `trials`. Each
+        of its data sets is a `NAME-validation`, so that no test query is ever used.
+    output : Path
+        Folder of NAME.json, one configuration per data set. Entries of the methods of this
+        experiment are replaced, others stay: for each method X the variants `X.tuned-NAME`, and
+        `X.as-bgan-NAME` with the parameters chosen for BGAN if they differ. The key `tried` has
+        every trial with its mAP.
+
+    Raises
+    ------
+    BenchmarkError
+        For an experiment without trials, on test queries, with two features of a data set, with a
+        missing run, or with other features, code lengths or seeds than those of methods that would
+        stay.
+    """
+    experiment = records.read(results / "experiment.json")
+    if not experiment["trials"]:
+        raise BenchmarkError(
+            f"{results}/experiment.json has no trials: expected an experiment with the key "
+            "`trials`, as config/tuning.yaml. Name its folder in --results"
+        )
+
+    scores, lines = _scores(results), []
+    for dataset, features in experiment["grid"]:
+        _check_dataset(experiment, dataset)
+        name = experiment["datasets"][dataset]["base"]
+        path = output / f"{name}.json"
+        config = {"variants": {"methods": {}}, "tried": {}}
+        if path.is_file():
+            config = storage.read_json(path)
+
+        of_place = {key: value for key, value in scores.items() if key[0] == (dataset, features)}
+        methods = _tried(experiment, of_place)
+        terms = {"features": features} | {key: experiment[key] for key in ("bits", "seeds")}
+        methods = _staying(config["tried"].get(name), terms, methods, path) | methods
+        config["tried"][name] = terms | {"methods": methods}
+        config["variants"]["methods"] = _chosen(methods, name)
+        storage.write_json(path, config)
+        lines.append(f"{path}: parameters of {len(methods)} methods")
+    print("\n".join(lines))
+
+
+def _check_dataset(experiment: dict, dataset: str) -> None:
+    """Raise BenchmarkError unless it has validation labels, and one kind of features."""
+    if not experiment["datasets"][dataset]["validation"]:
+        raise BenchmarkError(
+            f"{dataset}: parameters are chosen on {dataset}-validation only, never on test queries"
+        )
+    features = [name for other, name in experiment["grid"] if other == dataset]
+    if len(features) > 1:
+        raise BenchmarkError(
+            f"{dataset} has the features {', '.join(features)}: expected one, as its parameters "
+            "are chosen once"
+        )
+
+
+def _scores(results: Path) -> dict[tuple, list[float | None]]:
+    """((data set, features), variant) -> the mAP of each of its runs, None for a failed one."""
+    with open(results / "runs.csv", newline="", encoding="utf-8") as file:
+        runs = list(csv.DictReader(file))
+    with open(results / "metrics.csv", newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["metric"] == METRIC]
+    values = {_key(row): float(row["value"]) for row in rows}
+
+    scores = defaultdict(list)
+    for run in runs:
+        if run["status"] == "missing":
+            raise BenchmarkError(
+                f"{run['folder']} is missing: rerun the command of the experiment before "
+                "parameters are chosen"
+            )
+        value = values[_key(run)] if run["status"] == "done" else None
+        scores[(run["dataset"], run["features"]), run["variant"]].append(value)
+    return scores
+
+
+def _key(row: dict) -> tuple[str, ...]:
+    return tuple(row[name] for name in schemas.RUN_KEY)
+
+
+def _tried(experiment: dict, scores: dict[tuple, list[float | None]]) -> dict[str, dict]:
+    """Each method with trials: its plugin, the parameters and mean mAP of every trial.
+
+    `chosen` is the index of the chosen trial.
+    """
+    maps = {}
+    for (_, variant), values in scores.items():
+        maps[variant] = None if None in values else math.fsum(values) / len(values)
+
+    methods = {}
+    for method in experiment["methods"]:
+        if method["trial"] is None:
+            continue
+        label = method["label"].rpartition(",")[0]
+        facts = {"of": method["method"], "label": label, "commit": experiment["commit"]}
+        tried = methods.setdefault(method["base"], facts | {"trials": []})
+        tried["trials"].append({"set": method["set"], "map": maps[method["name"]]})
+
+    for name, tried in methods.items():
+        trials = tried["trials"]
+        done = [index for index, trial in enumerate(trials) if trial["map"] is not None]
+        if not done:
+            raise BenchmarkError(
+                f"{name}: every trial failed. Read their logs, and try other parameters"
+            )
+        highest = max(trials[index]["map"] for index in done)
+        tried["chosen"] = next(index for index in done if trials[index]["map"] == highest)
+    return methods
+
+
+def _staying(before: dict | None, terms: dict, methods: dict, path: Path) -> dict[str, dict]:
+    """Methods that were tried before and not now.
+
+    Raises BenchmarkError if they were tried on other terms: one table must not mix them.
+    """
+    tried = before["methods"] if before else {}
+    staying = {name: method for name, method in tried.items() if name not in methods}
+    for key, value in terms.items():
+        if staying and before[key] != value:
+            raise BenchmarkError(
+                f"{path} has parameters of {', '.join(staying)} chosen with {key} {before[key]}, "
+                f"found {key} {value} now: try all methods alike, or name another folder with "
+                "--output, and give its file to snakemake as a --configfile"
+            )
+    return staying
+
+
+def _chosen(methods: dict[str, dict], name: str) -> dict[str, dict]:
+    """The variants with the chosen parameters."""
+    entries = {}
+    for method, tried in methods.items():
+        overrides = tried["trials"][tried["chosen"]]["set"]
+        entries[f"{method}.tuned-{name}"] = _entry(method, tried, overrides, "tuned", "own", name)
+        if tried["of"] == "bgan" and "bgan" in methods:
+            of_bgan = tried["trials"][methods["bgan"]["chosen"]]["set"]
+            if of_bgan != overrides:
+                entry = _entry(method, tried, of_bgan, "BGAN's tuning", "bgan", name)
+                entries[f"{method}.as-bgan-{name}"] = entry
+    return entries
+
+
+def _entry(method: str, tried: dict, overrides: dict, what: str, whose: str, name: str) -> dict:
+    return {
+        "of": tried["of"],
+        "set": overrides,
+        "label": f"{tried['label']} ({what})",
+        "note": f"tuned on validation labels: {json.dumps(overrides)}",
+        "base": method,
+        "tuned": whose,
+        "tuned_on": name,
+        "datasets": [name],
+    }

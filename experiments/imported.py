@@ -1,0 +1,65 @@
+"""Score codes that another program made, with the labels and the split of a prepared data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+import evaluation
+from evaluation.metrics import parse
+from harness import imported_codes, schemas, storage
+from harness.errors import BenchmarkError
+from harness.plan import Place
+
+METRICS = (
+    *("map", "map_worst", "map_best", "map@1000[found]", "map@5000[found]"),
+    *("precision@1", "precision@10", "precision@100"),
+)
+LEFT_OUT = "queries_left_out"
+
+
+def score(
+    dataset: str, files: list[Path], bits: int | None = None, metrics: list[str] | None = None
+) -> dict[str, float]:
+    """Return metrics of codes in files.
+
+    Parameters
+    ----------
+    dataset : str
+        A prepared data set.
+    files : list of Path
+        One file with a code of every image, or two files, of the queries and of the database.
+    bits : int, optional
+        Length of the codes. Required for packed bytes whose last byte is not full.
+    metrics : list of str, optional
+        Names of metrics. Default: `METRICS` without those whose cut exceeds the database.
+
+    Returns
+    -------
+    dict of str to float
+        Value of each metric, and the number of queries without a relevant item, `LEFT_OUT`.
+
+    Raises
+    ------
+    BenchmarkError
+        If the data set was not prepared, or a file does not fit it.
+    EvaluationError
+        For an unknown metric, and if no query has a relevant item.
+    """
+    place = Place(dataset, "")
+    if not place.labels.is_file() or not place.split.is_file():
+        raise BenchmarkError(
+            f"{place.dataset_folder} is missing: `python -m datasets {dataset}` prepares it"
+        )
+
+    labels = np.load(storage.unchanged(place.labels, place.dataset_record), allow_pickle=False)
+    split_path = storage.unchanged(place.split, place.dataset_record)
+    with np.load(split_path, allow_pickle=False) as stored:
+        split = {name: stored[name] for name in schemas.SPLIT_NPZ}
+    query, database = split["query"], split["database"]
+    codes, _ = imported_codes.of_images(files, len(labels), query, database, bits)
+
+    names = metrics or [name for name in METRICS if (parse(name)[1] or 1) <= len(database)]
+    names = list(dict.fromkeys([*names, LEFT_OUT]))
+    return evaluation.score(codes[query], codes[database], labels[query], labels[database], names)

@@ -1,0 +1,285 @@
+"""Score the codes of one variant on one data set and its features: all code lengths and seeds."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import functools
+import time
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from evaluation import METRIC_VERSION, metrics
+from evaluation.controls import each_query
+from evaluation.histograms import hamming_shared, items_and_relevant
+from evaluation.inspection import chosen, inspect
+from evaluation.presets import PRESETS, replay, undefined
+from evaluation.relevance import Relevance
+from experiments.errors import USER_ERRORS
+from harness import records, schemas, storage
+from harness.errors import BenchmarkError, one_line
+from harness.plan import Place, Run, Score
+from harness.variants import CONTROLS
+
+DENOMINATORS = ("found", "min", "R", "hits")
+CUTS = [(f"map@k[{denominator}]", k) for denominator in DENOMINATORS for k in (1000, 5000)]
+CUTS += [("precision@k", k) for k in (1, 10, 50, 100, 500, 1000, 5000)]
+GRADED_CUTS = [(metric, k) for metric in metrics.GRADED for k in (100, 1000)]
+CURVE_RANKS = 40  # log-spaced ranks of the curve of precision and recall
+
+Rows = list[tuple[str, int | None, float]]  # metric, k, value
+Arrays = dict[str, np.ndarray]
+
+
+def score(target: Score, runs: Iterable[tuple[int, int]]) -> None:
+    """Write metrics.csv, histograms.npz and score.json of some runs into the folder of `target`.
+
+    Parameters
+    ----------
+    target : Score
+        A variant or a control, on a data set and its features.
+    runs : iterable of (int, int)
+        Bits and seed of each run; (0, 0) for a control.
+
+    Raises
+    ------
+    BenchmarkError
+        For a file that is missing, damaged or does not fit the labels, and if no query has a
+        relevant item.
+    """
+    runs = sorted(set(runs))
+    control = target.variant in CONTROLS
+    if control and runs != [(0, 0)]:
+        raise BenchmarkError(f"{target.variant} ranks by real-valued features: expected --runs 0:0")
+    inputs = _inputs(target.place)
+
+    table, scored, arrays = [], [], {"query": inputs.query}
+    if not control:
+        arrays["inspected"] = inputs.query[chosen(len(inputs.query))]
+    for bits, seed in runs:
+        started = time.perf_counter()
+        if control:
+            source = storage.unchanged(target.place.features_array, target.place.features_record)
+            rows, run_arrays = _score_control(target.variant, source, inputs)
+        else:
+            source = Run(*target.key, bits, seed).codes
+            rows, run_arrays = _score_codes(source, bits, inputs)
+            rows += _replayed(source, bits, inputs)
+        seconds = time.perf_counter() - started
+
+        rows.append(("queries_left_out", None, inputs.left_out))
+        table += [(bits, seed, *row) for row in rows]
+        for name, array in run_arrays.items():
+            arrays[schemas.scored_array(bits, seed, name)] = array
+        digest = storage.digest(source)
+        facts = {"bits": bits, "seed": seed, "seconds": round(seconds, 4), "sha256": digest}
+        scored.append(facts)
+        run = f"{target.variant}, {bits} bits, seed {seed}"
+        print(f"{run}: mAP {rows[0][2]:.4f} in {seconds:.2f} s")
+
+    made_of = _made_of(target, scored, inputs.plugin)
+    facts = dict(zip(("dataset", "features", "variant"), target.key, strict=True))
+    _write(target, table, arrays, made_of, facts | _facts(inputs) | {"runs": scored})
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What every run of a place is scored with.
+
+    Parameters
+    ----------
+    plugin : str
+        File in datasets/ that the data set comes from.
+    items : int
+        Number of images of the data set.
+    query, database, train : ndarray of int64
+        Image indices of the split. `query` has only the queries with a relevant item.
+    relevance : Relevance
+    left_out : int
+        Number of queries without a relevant item.
+    """
+
+    plugin: str
+    items: int
+    query: np.ndarray
+    database: np.ndarray
+    train: np.ndarray
+    relevance: Relevance
+    left_out: int
+
+
+def _inputs(place: Place) -> Inputs:
+    plugin = records.read(place.dataset_record)["made_of"]["plugin"]
+    labels = _array(storage.unchanged(place.labels, place.dataset_record))
+    split_path = storage.unchanged(place.split, place.dataset_record)
+    split = _arrays(split_path, *schemas.SPLIT_NPZ)
+
+    query, database = split["query"], split["database"]
+    with _naming(place.dataset_folder):
+        evaluated, relevance = Relevance.of(labels[query], labels[database]).evaluated()
+    left_out = len(query) - len(evaluated)
+    split["query"] = query[evaluated]
+    return Inputs(plugin, len(labels), **split, relevance=relevance, left_out=left_out)
+
+
+def _made_of(target: Score, scored: list[dict], plugin: str) -> dict:
+    """What the scores are made of. plugin: of the data set."""
+    if target.variant in CONTROLS:
+        return records.of_scores({}, plugin, records.place_digests(target.place, "features"))
+    codes = {schemas.run_part(run["bits"], run["seed"]): run["sha256"] for run in scored}
+    return records.of_scores(codes, plugin, records.place_digests(target.place))
+
+
+def _write(target: Score, table: list[tuple], arrays: Arrays, made_of: dict, facts: dict) -> None:
+    with storage.new_folder(target.folder) as folder:
+        _write_table(folder / target.metrics.name, table)
+        np.savez_compressed(folder / target.histograms.name, **arrays)
+        outputs = {
+            name: storage.digest(folder / name)
+            for name in (target.metrics.name, target.histograms.name)
+        }
+        records.write(folder / target.record.name, made_of, **facts, sha256=outputs)
+
+
+def _score_codes(source: Path, bits: int, inputs: Inputs) -> tuple[Rows, Arrays]:
+    query_codes, database_codes = _codes(source, bits, inputs)
+    relevance = inputs.relevance
+    with _naming(source):
+        g = hamming_shared(query_codes, database_codes, bits, relevance)
+    n, r = items_and_relevant(g)
+    inspected = inspect(query_codes, database_codes, bits, relevance, n, r)
+    inspected["first"] = inputs.database[inspected["first"]]
+
+    lookup = [(metric, None) for metric in metrics.LOOKUP]
+    values = _measure(g, relevance.single) | metrics.measure_all(lookup, n, r)
+    rows = [(*key, value.mean()) for key, value in values.items()]
+    rows += list(metrics.ball_curve(n, r))
+
+    histograms = {"n": n, "r": r} | ({} if relevance.single else {"g": g})
+    arrays = {name: counts.astype(np.int32) for name, counts in histograms.items()}
+    return rows, arrays | {"ap": values["map", None], **inspected}
+
+
+def _codes(source: Path, bits: int, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
+    """The codes of the queries and of the database."""
+    stored = _arrays(source, *schemas.CODES_NPZ)
+    codes = stored["codes"]
+    if not np.array_equal(stored["bits"], bits) or len(codes) != inputs.items:
+        raise BenchmarkError(
+            f"{source} has {len(codes)} codes of {stored['bits']} bits: "
+            f"expected {inputs.items}, one per label, of {bits} bits"
+        )
+    return codes[inputs.query], codes[inputs.database]
+
+
+def _replayed(source: Path, bits: int, inputs: Inputs) -> Rows:
+    """The presets that have a value for these codes."""
+    packed = _codes(source, bits, inputs)
+    left_out = inputs.left_out
+    names = [name for name in PRESETS if not undefined(name, left_out)]
+    with _naming(source):
+        values = replay(names, *packed, bits, inputs.relevance, left_out, inputs.plugin)
+    return [(name, None, value) for name, value in values.items() if value is not None]
+
+
+def _score_control(control: str, source: Path, inputs: Inputs) -> tuple[Rows, Arrays]:
+    with _reading(source):
+        features = np.load(source, mmap_mode="r", allow_pickle=False)
+    if features.ndim != 2 or len(features) != inputs.items:
+        raise BenchmarkError(
+            f"{source} has shape {features.shape}; expected a row for each of {inputs.items} labels"
+        )
+
+    rows = (features[part] for part in (inputs.query, inputs.database, inputs.train))
+    measure = functools.partial(_measure, single=inputs.relevance.single)
+    queries = each_query(control, *rows, inputs.relevance, measure)
+    values = {key: np.concatenate([query[key] for query in queries]) for key in queries[0]}
+    return [(*key, value.mean()) for key, value in values.items()], {"ap": values["map", None]}
+
+
+def _measure(g: np.ndarray, single: bool) -> dict[tuple[str, int | None], np.ndarray]:
+    """(metric, k) -> one value per query (Q,), of what codes and controls share.
+
+    Cuts that exceed the database are left out.
+    """
+    n, r = items_and_relevant(g)
+    size = n[0].sum()
+    keys = [(metric, None) for metric in metrics.WHOLE]
+    keys += [key for key in CUTS + GRADED_CUTS if not _omission(*key, size, single)]
+    values = metrics.measure_all(keys, n, r, g)
+
+    ranks = np.unique(np.geomspace(1, size, CURVE_RANKS).round().astype(np.int64))
+    curve = metrics.rank_curve(n, r, ranks)
+    return values | {(metric, rank): value for metric, rank, value in curve}
+
+
+def _omission(metric: str, k: int, size: int, single: bool) -> str:
+    """Why a cut of a metric is left out, or empty."""
+    if metric in metrics.GRADED and single:
+        return "items have one label each"
+    return f"the database has {size:,} items" if k > size else ""
+
+
+def _facts(inputs: Inputs) -> dict:
+    size, left_out = len(inputs.database), inputs.left_out
+    reasons = {key: _omission(*key, size, inputs.relevance.single) for key in CUTS + GRADED_CUTS}
+    reasons |= {(name, None): undefined(name, left_out) for name in PRESETS}
+    omitted = [
+        {"metric": metric, "k": k, "reason": reason}
+        for (metric, k), reason in reasons.items()
+        if reason
+    ]
+    return {
+        "metric_version": METRIC_VERSION,
+        "queries": len(inputs.query),
+        "queries_left_out": left_out,
+        "database": size,
+        "omitted": omitted,
+    }
+
+
+def _write_table(path: Path, table: list[tuple]) -> None:
+    """Write a CSV; floats as the shortest text that gives the same number when it is read."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(schemas.SCORES_CSV)
+        for *key, value in table:
+            writer.writerow((*key, value if isinstance(value, int) else float(value)))
+
+
+def _array(path: Path) -> np.ndarray:
+    with _reading(path):
+        return np.load(path, allow_pickle=False)
+
+
+def _arrays(path: Path, *names: str) -> Arrays:
+    with _reading(path), np.load(path, allow_pickle=False) as stored:
+        return {name: stored[name] for name in names}
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise BenchmarkError(
+            f"{path} is missing: expected it from an earlier job; `snakemake {path}` runs that"
+        ) from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise BenchmarkError(
+            f"{path} is damaged ({one_line(error)}): delete it and rerun the command"
+        ) from None
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Add the path of a file or folder to an error about its content."""
+    try:
+        yield
+    except USER_ERRORS as error:
+        raise BenchmarkError(f"{path}: {error}") from None

@@ -1,0 +1,108 @@
+"""Columns of every CSV and arrays of every npz that a stage writes for another one.
+
+Writers and readers import them from here, so that a column has one name and one position. Standard
+library only.
+"""
+
+from __future__ import annotations
+
+import re
+
+RUN_KEY = ("dataset", "features", "variant", "bits", "seed")
+
+# scores/DATASET/FEATURES/VARIANT/metrics.csv: all runs of one variant. k is empty without a cut.
+SCORES_CSV = ("bits", "seed", "metric", "k", "value")
+
+# metrics.csv: the scores of all variants. Controls have 0 bits and seed 0.
+METRICS_CSV = ("dataset", "features", "variant", *SCORES_CSV)
+
+# runs.csv: one row per run. RECORD_COLUMNS have the values of the same keys in run.json.
+RECORD_COLUMNS = (
+    *("fit_seconds", "encode_seconds", "peak_memory_mib", "items", "distinct_codes"),
+    *("bit_balance", "saturated", "device", "repeats", "threads", "commit", "dirty", "date"),
+    "codes_sha256",
+)
+RUNS_CSV = (
+    *RUN_KEY,
+    *("status", "message", "method", "label", "citation", "encoder", "weights", "keywords"),
+    *("fit_seconds", "encode_seconds", "peak_memory_mib", "items", "distinct_codes"),
+    *("bit_balance", "saturated", "device", "processor", "repeats", "threads", "versions"),
+    *("commit", "dirty", "date", "codes_sha256", "folder"),
+)
+
+# statistics.csv: one row per variant and code length. `low` and `high` are the ends of the 95 %
+# interval of `map`, `deviation` is over seeds (n - 1, empty with one seed).
+STATISTICS_CSV = (
+    *("dataset", "features", "variant", "bits"),
+    *("seeds", "queries", "map", "deviation", "low", "high"),
+)
+
+# comparisons.csv: one row per two variants at one code length, the one with the higher mean first.
+COMPARISONS_CSV = (
+    *("dataset", "features", "bits", "variant", "other"),
+    *("difference", "low", "high", "p", "p_holm", "significant"),
+)
+VERDICTS = {"yes": True, "no": False, "too few seeds": None}  # of the column `significant`
+
+# timing.csv: one row per timed run and control. A cell is empty if nothing was computed.
+TIMING_CSV = (
+    *RUN_KEY,
+    *("fit_seconds", "encode_microseconds", "extract_microseconds", "search_microseconds"),
+    *("bytes", "database", "device", "processor", "date"),
+)
+
+# Arrays of each npz file: dtype and dimensions.
+# n: images, Q: evaluated queries, B: bits + 1, the possible distances, S + 1: the possible numbers
+# of shared labels, m: inspected queries.
+SPLIT_NPZ = {
+    "query": ("int64", ("n_query",)),
+    "database": ("int64", ("n_database",)),
+    "train": ("int64", ("n_train",)),
+}
+CODES_NPZ = {"codes": ("uint8", ("n", "ceil(bits / 8)")), "bits": ("int64", ())}
+
+# histograms.npz: these two arrays, and for each run those of SCORED_ARRAYS below "8bit/seed0/".
+HISTOGRAMS_NPZ = {
+    "query": ("int64", ("Q",)),  # image index of each evaluated query
+    "inspected": ("int64", ("m",)),  # image index of each inspected query; not of a control
+}
+SCORED_ARRAYS = {
+    "n": ("int32", ("Q", "B")),  # items at each distance
+    "r": ("int32", ("Q", "B")),  # relevant items at each distance
+    "g": ("int32", ("Q", "B", "S + 1")),  # items that share s labels; only if items have several
+    "ap": ("float64", ("Q",)),  # average precision; the only array of a control
+    "first": ("int64", ("m", "10")),  # image index of the first items
+    "first_distance": ("int16", ("m", "10")),
+    "first_relevant": ("bool", ("m", "10")),
+    "first_tied": ("int32", ("m",)),
+    "ones": ("float32", ("bits",)),
+    "correlation": ("int8", ("min(bits, 64)", "min(bits, 64)")),
+    "pairs": ("int64", ("2", "B")),
+}
+
+# average_precision.npz of a published folder: examples of the names.
+PUBLISHED_ARRAYS = {
+    "DATASET/FEATURES/query": ("int64", ("Q",)),
+    "DATASET/FEATURES/VARIANT/8bit/seed0": ("float32", ("Q",)),
+}
+
+
+def scored_array(bits: int, seed: int, name: str) -> str:
+    """Return the name of an array of one run in histograms.npz, for example ``8bit/seed0/ap``."""
+    return f"{run_part(bits, seed)}/{name}"
+
+
+def run_part(bits: int, seed: int) -> str:
+    """Return the part of a run in names and paths below its variant: ``8bit/seed0``."""
+    return f"{bits}bit/seed{seed}"
+
+
+def parsed_array(name: str) -> tuple[int, int, str] | None:
+    """Return bits, seed and array of a name in histograms.npz; None if it is of no run."""
+    found = re.fullmatch(r"(\d+)bit/seed(\d+)/(\w+)", name)
+    return (int(found[1]), int(found[2]), found[3]) if found else None
+
+
+def published_queries(dataset: str, features: str) -> str:
+    """Return the name of the query indices of a place in average_precision.npz."""
+    return f"{dataset}/{features}/query"
