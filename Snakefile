@@ -1,9 +1,11 @@
 # images -> features -> codes -> histograms and metrics -> tables and report. What runs is decided by
 # harness/plan.py, and what is out of date by harness/stale.py.
+import functools
 import os
 import sys
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import RerunTrigger
 from snakemake.utils import min_version, validate
 
 min_version("9.27")
@@ -56,10 +58,33 @@ if workflow.is_main_process:
         print(f"out of date: {line}", file=sys.stderr)
 
 
+def paths(files):
+    return [str(path) for path in files]
+
+
+@functools.cache
+def let_records_decide():
+    """Take from Snakemake its own reasons to run a job, which would hide that later jobs are out of date.
+
+    Snakemake does not look at the jobs after one that it runs for a reason of its own: parameters
+    or a shell command that differ from those that it remembers, the mark of a killed job, an option
+    such as `--forcerun`. Outputs are written atomically, so the mark means nothing. What an option
+    forces is out of date here too. The settings of the command are known when jobs are planned.
+    """
+    settings = workflow.dag_settings
+    settings.rerun_triggers = frozenset({RerunTrigger.MTIME})
+    workflow.dag.ignore_incomplete = True
+
+    named = set(settings.forcerun) | (set(settings.targets) if settings.forcetargets else set())
+    if named or settings.forceall:
+        state.force(lambda job: settings.forceall or not named.isdisjoint({job.rule, *paths(plan.outputs(job))}))
+
+
 def inputs(rule):
     """The input function of a rule."""
 
     def of_job(wildcards):
+        let_records_decide()
         values = [int(value) if name in ("bits", "seed") else value for name, value in wildcards.items()]
         job = Job(rule, tuple(values))
         files = [str(file.path) if file.decides and state.problem(file.producer) else ancient(str(file.path)) for file in plan.inputs(job)]
@@ -76,10 +101,6 @@ def gpu(variant):
 def submission(wildcards):
     """The group of a run or of a scoring job on a cluster."""
     return None if workflow.local_exec else plan.submission(wildcards)
-
-
-def paths(files):
-    return [str(path) for path in files]
 
 
 wildcard_constraints:

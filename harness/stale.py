@@ -12,6 +12,7 @@ import json
 import os
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import storage
@@ -22,6 +23,7 @@ from harness.user_data import data_folder
 from harness.variants import STAGES
 
 MISSING = "is missing"
+FORCED = "is rerun by an option of the command"
 STAMP_DELAY = 10_000_000  # nanoseconds, more than the resolution of times of files
 DIGEST_KEYS = {  # of records: the keys that state digests of outputs, by rule
     "dataset": ("sha256", "split_sha256"),
@@ -41,6 +43,7 @@ class State:
     def __init__(self, plan: Plan):
         self.plan = plan
         self.data = data_folder(plan.data)
+        self._forced: Callable[[Job], bool] = lambda job: False
         self._problems: dict[Job, str] = {}
         self._derived: set[Job] = set()  # out of date because of an input alone
         self._digests: dict[tuple, dict[str, str]] = {}
@@ -72,12 +75,24 @@ class State:
         for job in self.plan.jobs():
             self.problem(job)
 
+    def force(self, forced: Callable[[Job], bool]) -> None:
+        """Take jobs as out of date, and all that depend on them, although their outputs are current.
+
+        Parameters
+        ----------
+        forced : callable
+            Whether an option of the command reruns a job.
+        """
+        self._forced = forced
+        self._problems.clear()
+        self._derived.clear()
+
     def reasons(self) -> list[str]:
         """Return why existing results are recomputed, a line per reason, frequent ones first."""
         counts = Counter(
             (job.rule, problem)
             for job, problem in self._problems.items()
-            if problem and problem != MISSING and job not in self._derived
+            if problem and problem not in (MISSING, FORCED) and job not in self._derived
         )
         return [
             f"{count:,} {rule} {'job' if count == 1 else 'jobs'} ({problem})"
@@ -126,6 +141,8 @@ class State:
                 return f"{self.plan.record(producer)}: {problem}"
         if not all(path.exists() for path in self.plan.outputs(job)):
             return MISSING
+        if self._forced(job):
+            return FORCED
 
         path = self.plan.record(job)
         try:
