@@ -366,6 +366,16 @@ class TestOutputs:
         assert jobs == END
         assert reasons == [f"1 collect job (results/experiments/tiny/{name} is not the file that experiment.json describes)"]
 
+    @pytest.mark.parametrize("name", ["index.html", "report.tex", "tables/map.tex", "figures/overview.svg"])
+    def test_changed_and_missing_files_of_a_report_are_rewritten(self, project, name):
+        name = f"results/experiments/tiny/report/{name}"
+        project.append(name, " ")
+        assert project.stale() == ({("report", "")}, [f"1 report job ({name} is not the file that report.json describes)"])
+        project.path(name).unlink()
+        jobs, reasons = project.stale()
+        assert jobs == {("report", "")}
+        assert reasons in ([f"1 report job ({name} is missing)"], []), "an output of the rule has no reason"
+
     def test_changed_codes_are_recomputed(self, project):
         path = project.path(f"{RUNS}/itq/8bit/seed1/codes.npz")
         stored = dict(np.load(path))
