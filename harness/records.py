@@ -37,6 +37,17 @@ def read(path: Path) -> dict:
     return checked_format(storage.read_json(path), path)
 
 
+def is_run(record: dict) -> bool:
+    """Whether a record has the facts that every record of a run has, each of its type."""
+    made_of = record.get("made_of")
+    kinds = {"sources": dict, "plugin": str, "params": dict, "run": dict}
+    return (
+        isinstance(made_of, dict)
+        and all(isinstance(made_of.get(name), kind) for name, kind in kinds.items())
+        and isinstance(record.get("codes_sha256"), str)
+    )
+
+
 class FormatError(BenchmarkError):
     """A record that another version of the project wrote."""
 

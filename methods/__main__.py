@@ -21,7 +21,7 @@ import numpy as np
 
 from harness import gpus, provenance, records, storage
 from harness.errors import BenchmarkError, one_line, raised_by
-from harness.identity import sources
+from harness.identity import digests, sources
 from harness.plan import Run
 from harness.plugins import Component, imported_modules
 from harness.user_data import CACHE, data_folder, user_file
@@ -56,8 +56,8 @@ def train_and_encode(run: Run, variant: Variant, traceback_file: str | None, out
 
     A folder that cannot be written is found before the work. extras.npz is empty if the method has no extras.
     """
-    digests = records.place_digests(run.place, *records.consumed_arrays(variant))
-    made_of = records.of_run(run, variant, digests, data_folder())
+    arrays = records.place_digests(run.place, *records.consumed_arrays(variant))
+    made_of = records.of_run(run, variant, arrays, data_folder())
     checkpoint = None if output else CACHE / "checkpoints" / f"{records.digest_of(made_of)}.pt"
     with storage.new_folder(output or run.folder) as folder:
         hasher, codes, coded, measured = learned(variant, run, checkpoint, traceback_file)
@@ -79,6 +79,7 @@ def learned(variant: Variant, run: Run, checkpoint: Path | None, traceback_file:
     leased = gpus.lease() if variant.uses_gpu else None
     with raised_by(f"methods/{part.name}.py", traceback_file, [name for name in MEMORY_PARAMS if name in part.keywords]):
         hasher = build(part, run, variant.params)
+        _check_sources(part)
         gc.enable()
         hasher.checkpoint = checkpoint
         codes, coded, measured = learn(hasher, part, run)
@@ -87,6 +88,12 @@ def learned(variant: Variant, run: Run, checkpoint: Path | None, traceback_file:
     if (codes[coded] == codes[coded][0]).all():
         raise BenchmarkError(f"methods/{part.name}.py collapsed: all {len(codes[coded]):,} items have the same code; see its settings")
     return hasher, codes, coded, measured
+
+
+def _check_sources(part: Component) -> None:
+    """Raise BenchmarkError if a source changed between its digest in the record and its import."""
+    if records.source_digests("methods", part.name) != digests(sources("methods", part.name)):
+        raise BenchmarkError(f"a source of methods/{part.name}.py changed while the job started: rerun the command")
 
 
 def build(part: Component, run: Run, params: dict):

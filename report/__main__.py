@@ -71,9 +71,10 @@ def write(source: Path, output: Path, partial: bool = False, processes: int = 1)
         _write_figures(folder / "figures", pictured)
         _write_report(folder / "report.tex", found, built, pictured, [item.key for item in cited])
         shutil.copyfile(references.BIBLIOGRAPHY, folder / "references.bib")
-        records.write(folder / "report.json", records.of_report(_records_read(source, found)))
         page = html.render(found, built, drawn, trainings, galleries, cited, source, output)
         (folder / "index.html").write_text(page, encoding="utf-8")
+        made_of = records.of_report(_records_read(source, found))
+        records.write(folder / "report.json", made_of, sha256=_digests(folder))
     print(f"{output / 'index.html'}: {len(built)} tables, {len(drawn)} figures")
 
 
@@ -81,6 +82,12 @@ def _records_read(source: Path, found: Results) -> dict[str, str]:
     """Digests of the records that a report is read from."""
     names = ["experiment.json", "timing.json"] if found.timing else ["experiment.json"]
     return {name: storage.digest(source / name) for name in names}
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """{path in the folder: SHA-256} of every file."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): storage.digest(path) for path in files}
 
 
 def _write_tables(folder: Path, found: Results, built: list[Table]) -> None:
