@@ -70,6 +70,18 @@ def source_digests(stage: str, name: str) -> dict[str, str]:
     return identity.digests(identity.sources(stage, name))
 
 
+def check_sources(stage: str, name: str) -> None:
+    """Raise BenchmarkError if a source changed since `source_digests` read it in this process.
+
+    A job calls it once its sources are imported. Its record would otherwise describe the earlier
+    text, although the later one was imported.
+    """
+    if source_digests(stage, name) != identity.digests(identity.sources(stage, name)):
+        raise BenchmarkError(
+            f"a source of {stage}/{name}.py changed while the job started: rerun the command"
+        )
+
+
 @functools.cache
 def report_digests() -> dict[str, str]:
     """Digests of everything that decides what the report looks like: sources, templates, data."""
@@ -180,8 +192,10 @@ def of_tables(plan: Plan, records: dict[str, str]) -> dict:
 
 def of_timing(plan: Plan, runs: dict[str, str]) -> dict:
     """What measured times are of. runs: digest of what each timed run is made of."""
+    extractors = {variant.plugin.name for variant in plan.features.values()}
     return {
         "sources": source_digests("experiments", "timing"),
+        "extractors": {name: digest_of(source_digests("features", name)) for name in extractors},
         "timed": list(plan.timed),
         "controls": list(plan.controls),
         "runs": runs,

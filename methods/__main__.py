@@ -21,7 +21,7 @@ import numpy as np
 
 from harness import gpus, provenance, records, storage
 from harness.errors import BenchmarkError, one_line, raised_by
-from harness.identity import digests, sources
+from harness.identity import sources
 from harness.plan import Run
 from harness.plugins import Component, imported_modules
 from harness.user_data import CACHE, data_folder, user_file
@@ -79,7 +79,7 @@ def learned(variant: Variant, run: Run, checkpoint: Path | None, traceback_file:
     leased = gpus.lease() if variant.uses_gpu else None
     with raised_by(f"methods/{part.name}.py", traceback_file, [name for name in MEMORY_PARAMS if name in part.keywords]):
         hasher = build(part, run, variant.params)
-        _check_sources(part)
+        records.check_sources("methods", part.name)
         gc.enable()
         hasher.checkpoint = checkpoint
         codes, coded, measured = learn(hasher, part, run)
@@ -88,12 +88,6 @@ def learned(variant: Variant, run: Run, checkpoint: Path | None, traceback_file:
     if (codes[coded] == codes[coded][0]).all():
         raise BenchmarkError(f"methods/{part.name}.py collapsed: all {len(codes[coded]):,} items have the same code; see its settings")
     return hasher, codes, coded, measured
-
-
-def _check_sources(part: Component) -> None:
-    """Raise BenchmarkError if a source changed between its digest in the record and its import."""
-    if records.source_digests("methods", part.name) != digests(sources("methods", part.name)):
-        raise BenchmarkError(f"a source of methods/{part.name}.py changed while the job started: rerun the command")
 
 
 def build(part: Component, run: Run, params: dict):
