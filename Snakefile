@@ -1,18 +1,23 @@
 # images -> features -> codes -> histograms and metrics -> tables and report. What runs is decided by
 # harness/plan.py, and what is out of date by harness/stale.py.
+import functools
 import os
+import re
 import sys
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import RerunTrigger
 from snakemake.utils import min_version, validate
 
 min_version("9.27")
+if not os.path.samefile(os.curdir, workflow.basedir):
+    sys.exit(f"snakemake: found the folder {os.getcwd()}, expected that of the project. Run `cd {workflow.basedir}` and rerun the command")
 sys.path.insert(0, workflow.basedir)
 
 from experiments import preflight
-from harness import errors, provenance, storage
-from harness.plan import Job, Place, Plan, Run, Score, check_citations
-from harness.stale import State
+from harness import errors, provenance
+from harness.plan import EXPERIMENT_LIST, Job, Place, Plan, Run, Score, check_citations
+from harness.stale import STAMP, State
 from harness.user_data import job_environment
 
 
@@ -25,43 +30,67 @@ try:
     plan = Plan.load(config, given, lambda keys: validate(keys, "config/schema.yaml"))
     check_citations(plan)
     state = State(plan)
+    PLAN = plan.save()
     if workflow.is_main_process:
         state.check()
-    PLAN = plan.save()
+        state.settle_times()
+        state.write_stamp()
 except (WorkflowError, errors.BenchmarkError) as error:
     sys.exit(f"config: {errors.explain(error)}")
 
-os.environ |= job_environment(plan.data, workflow.cores)
+os.environ |= job_environment(plan.data)
 
 PLACE = Place("{dataset}", "{features}")
 RUN = Run("{dataset}", "{features}", "{variant}", "{bits}", "{seed}")
 SCORE = Score(plan.root, "{dataset}", "{features}", "{variant}")
 REPORT = str(plan.record(Job("report")))
 
-# Digests decide what runs, not times of files: all inputs are `ancient`, which Snakemake takes for
-# older than any output. A job that is out of date has this file as an input that is newer, with
-# another content for every command; its inputs that are out of date are no longer `ancient`.
-STAMP = "cache/stamp"
 if workflow.is_main_process:
-    state.settle_times()
-    with storage.new_file(STAMP) as stamp:
-        stamp.write_text(f"{os.getpid()} {os.urandom(8).hex()}\n")
-        os.utime(stamp, ns=(state.stamp_time(),) * 2)
     reasons = state.reasons()
     if len(reasons) > 6:
         reasons = [*reasons[:5], f"other jobs, for {len(reasons) - 5:,} more reasons"]
     for line in reasons:
         print(f"out of date: {line}", file=sys.stderr)
+    if any(word.partition("=")[0] == "--report" for word in sys.argv) and any(map(state.problem, plan.jobs())):
+        sys.exit(
+            "snakemake: the results are missing or out of date, and --report would pack them. Rerun the command without --report first"
+        )
+
+
+def paths(files):
+    return [str(path) for path in files]
+
+
+@functools.cache
+def let_records_decide():
+    """Take from Snakemake its own reasons to run a job, which would hide that later jobs are out of date.
+
+    Snakemake does not look at the jobs after one that it runs for a reason of its own: parameters
+    or a shell command that differ from those that it remembers, the mark of a killed job, an option
+    such as `--forcerun`. Outputs are written atomically, so the mark means nothing. What an option
+    forces is out of date here too. The settings of the command are known when jobs are planned.
+    """
+    settings = workflow.dag_settings
+    settings.rerun_triggers = frozenset({RerunTrigger.MTIME})
+    workflow.dag.ignore_incomplete = True
+
+    named = set(settings.forcerun) | (set(settings.targets) if settings.forcetargets else set())
+    if named or settings.forceall:
+        state.force(lambda job: settings.forceall or not named.isdisjoint({job.rule, *paths(plan.outputs(job))}))
 
 
 def inputs(rule):
-    """The input function of a rule."""
+    """The input function of a rule: all inputs are `ancient` but those of a job that is out of date.
+
+    Snakemake takes an `ancient` input for older than any output. See `State.write_stamp`.
+    """
 
     def of_job(wildcards):
+        let_records_decide()
         values = [int(value) if name in ("bits", "seed") else value for name, value in wildcards.items()]
         job = Job(rule, tuple(values))
         files = [str(file.path) if file.decides and state.problem(file.producer) else ancient(str(file.path)) for file in plan.inputs(job)]
-        return [*files, STAMP if state.problem(job) else ancient(STAMP)]
+        return [*files, str(STAMP) if state.problem(job) else ancient(str(STAMP))]
 
     return of_job
 
@@ -76,16 +105,17 @@ def submission(wildcards):
     return None if workflow.local_exec else plan.submission(wildcards)
 
 
-def paths(files):
-    return [str(path) for path in files]
+def one_of(names):
+    """A pattern that no other name matches: a target that the plan does not have has no rule."""
+    return "|".join(re.escape(str(name)) for name in names) or "(?!)"
 
 
 wildcard_constraints:
-    dataset="[^/]+",
-    features="[^/]+",
-    variant="[^/]+",
-    bits="[0-9]+",
-    seed="[0-9]+",
+    dataset=one_of(plan.datasets),
+    features=one_of(plan.features),
+    variant=one_of([*plan.controls, *plan.methods]),
+    bits=one_of(plan.bits),
+    seed=one_of({0, *plan.seeds}),
 
 
 # With a limit on jobs per second, Snakemake looks at all jobs again a second after it last did, in
@@ -106,7 +136,7 @@ rule all:
         paths(plan.outputs(Job("collect"))),
         paths(plan.outputs(Job("timing"))) if plan.timed else [],
         paths(plan.outputs(Job("report"))),
-        "results/experiments/index.html" if plan.name else [],
+        str(EXPERIMENT_LIST) if plan.name else [],
 
 
 rule dataset:
@@ -174,6 +204,8 @@ rule encode:
         paths([RUN.codes, RUN.extras, RUN.record]),
     log:
         str(RUN.log),
+    wildcard_constraints:
+        variant=one_of(plan.methods),
     priority: lambda w: int(plan.methods[w.variant].uses_gpu)
     group:
         submission
@@ -283,7 +315,7 @@ rule experiments:
     input:
         lambda w: REPORT if state.problem(Job("report")) else ancient(REPORT),
     output:
-        "results/experiments/index.html",
+        str(EXPERIMENT_LIST),
     log:
         "logs/results/experiments.log",
     conda:

@@ -43,6 +43,7 @@ def main() -> None:
 def load(variant: Variant, data: Path) -> tuple[_base.Dataset, _base.Collection]:
     """Return a data set and its collection, with a valid split, before an image file is decoded."""
     module = importlib.import_module(f"datasets.{variant.plugin.name}")
+    records.check_sources("datasets", variant.plugin.name)
     dataset = getattr(module, variant.plugin.class_name)(**variant.params)
     collection = _runtime.collect(dataset, data, CACHE, variant.name, variant.validation)
     _base.check(collection, variant.name)

@@ -72,6 +72,9 @@ def score(arguments: argparse.Namespace) -> None:
     if arguments.threads:
         # Numba reads it once, when it is imported.
         os.environ["NUMBA_NUM_THREADS"] = str(arguments.threads)
+    from harness import records
+
+    records.source_digests("experiments", "scoring")  # before they are imported
     from experiments import scoring
 
     target = Score(arguments.root, arguments.dataset, arguments.features, arguments.variant)

@@ -79,7 +79,7 @@ class RunRecords(Records):
     def __init__(self, folder: Path):
         super().__init__(folder)
         self._paths = sorted((folder / "runs").glob(RECORDS))
-        self.records = [records.read(path) for path in self._paths]
+        self.records = [_read(path) for path in self._paths]
 
     def save(self, changed: list[dict]) -> None:
         for path, record in zip(self._paths, self.records, strict=True):
@@ -88,6 +88,16 @@ class RunRecords(Records):
 
     def targets_command(self) -> str:
         return "snakemake --cores all [--configfile FILE] --"
+
+
+def _read(path: Path) -> dict:
+    record = records.read(path)
+    if not records.is_run(record):
+        raise BenchmarkError(
+            f"{path} is not the record of a run: delete {path.parent} and rerun the command of the "
+            "experiment"
+        )
+    return record
 
 
 @dataclass(frozen=True)
@@ -332,7 +342,7 @@ def _check_prepared(run: Run, variant: Variant, found: Records) -> None:
 def _recomputed(run: Run, variant: Variant) -> dict:
     """The record of a run that the present sources make in a temporary folder."""
     place = [run.dataset, run.features, run.variant, str(run.bits), str(run.seed)]
-    environment = os.environ | job_environment(str(data_folder()), 1) | {"CUDA_VISIBLE_DEVICES": ""}
+    environment = os.environ | job_environment(str(data_folder())) | {"CUDA_VISIBLE_DEVICES": ""}
     with tempfile.TemporaryDirectory(prefix="bgan-bench-") as temporary:
         output = Path(temporary, "run")
         options = ["--settings", variant.entry_text, "--output", str(output)]

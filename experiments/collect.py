@@ -7,7 +7,6 @@ import io
 import json
 import os
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 from pathlib import Path
 
 from evaluation import METRIC_VERSION
@@ -27,7 +26,7 @@ from harness.plan import (
     fields_of,
 )
 from harness.stale import MISSING, State
-from harness.user_data import CORES_VARIABLE, STARTED_VARIABLE
+from harness.user_data import STARTED_VARIABLE
 from harness.variants import CONTROLS, Variant
 
 NAMED_FILES = 4  # in an error; of more files it names the rule
@@ -269,7 +268,6 @@ def _experiment(plan: Plan, rows: list[dict], scores: dict[Score, dict]) -> dict
             for score, record in scores.items()
         },
         "failures": [_failure(row) for row in rows if row["status"] == "failed"],
-        "cost": _cost(rows, scores),
     }
 
 
@@ -321,28 +319,3 @@ def _first_of_each_place(scores: dict[Score, dict]) -> Iterable[tuple[Score, dic
 def _failure(row: dict) -> dict:
     run = Run(*(row[key] for key in ("dataset", "features", "variant", "bits", "seed")))
     return {"run": fields_of(run), "log": run.log.as_posix(), "message": row["message"]}
-
-
-def _cost(rows: list[dict], scores: dict[Score, dict]) -> dict:
-    """What this command spent in methods and metrics; `started` is null outside a workflow."""
-    started = _started()
-    since = int(started or 0)
-    made = [row for row in rows if row["status"] == "done" and _epoch(row["date"]) >= since]
-    scored = [
-        run["seconds"]
-        for record in scores.values()
-        if _epoch(record["date"]) >= since
-        for run in record["runs"]
-    ]
-    return {
-        "started": started,
-        "cores": int(os.environ.get(CORES_VARIABLE, "1")),
-        "runs_made": len(made),
-        "fit_seconds": sum(row["fit_seconds"] or 0 for row in made),
-        "encode_seconds": sum(row["encode_seconds"] or 0 for row in made),
-        "score_seconds": sum(scored),
-    }
-
-
-def _epoch(date: str) -> float:
-    return datetime.fromisoformat(date).timestamp()

@@ -67,6 +67,10 @@ def _merged(path: Path) -> str:
         return "copied"
 
     present = records.read(run.record)
+    if not records.is_run(present):
+        raise BenchmarkError(
+            f"{run.record} is not the record of a run: delete {run.folder} and rerun the command"
+        )
     equal_codes = present["codes_sha256"] == record["codes_sha256"]
     if equal_codes and not identity.difference(present["made_of"], record["made_of"]):
         return "equal"
@@ -89,13 +93,11 @@ def _run_of(path: Path, record: dict) -> Run:
     """The run of a record, if the path of the record is that of the run."""
     dataset, features, variant, bits, seed, _ = path.parts[-6:]
     numbers = re.fullmatch(r"(\d+)bit/seed(\d+)", f"{bits}/{seed}")
-    made_of = record.get("made_of", {})
-    stated = {"codes_sha256"} <= record.keys() and {"plugin", "sources", "run"} <= made_of.keys()
-    if numbers is None or not stated:
+    if numbers is None or not records.is_run(record):
         raise BenchmarkError(f"{path.name} is not the record of a run. Delete the folder there")
 
     run = Run(dataset, features, variant, int(numbers[1]), int(numbers[2]))
-    if made_of.get("run") != fields_of(run):
+    if record["made_of"]["run"] != fields_of(run):
         raise BenchmarkError(f"{path.name} is the record of another run: expected {run.name}")
     return run
 

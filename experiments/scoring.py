@@ -52,6 +52,7 @@ def score(target: Score, runs: Iterable[tuple[int, int]]) -> None:
         For a file that is missing, damaged or does not fit the labels, and if no query has a
         relevant item.
     """
+    records.check_sources("experiments", "scoring")
     runs = sorted(set(runs))
     control = target.variant in CONTROLS
     if control and runs != [(0, 0)]:

@@ -118,6 +118,7 @@ def variant_of(arguments: argparse.Namespace) -> Variant:
 
 def built(variant: Variant) -> _base.Extractor:
     module = importlib.import_module(f"features.{variant.plugin.name}")
+    records.check_sources("features", variant.plugin.name)
     return getattr(module, variant.plugin.class_name)(**variant.params)
 
 

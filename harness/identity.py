@@ -238,6 +238,8 @@ def _statements(items: list, in_class: bool) -> Iterator[object]:
                 yield item
             elif names:
                 yield type(item)(**dict(ast.iter_fields(item)) | {"names": names})
+            elif renamed := _renamed(item):
+                yield ast.ImportFrom(module=None, names=renamed, level=0)
         elif not _is_ignored(item, in_class):
             yield item
 
@@ -258,6 +260,13 @@ def _counted_names(statement: ast.Import | ast.ImportFrom) -> list[ast.alias]:
         return []
     ignored = ANNOTATION_IMPORTS.get(statement.module)
     return [alias for alias in statement.names if alias.name != ignored]
+
+
+def _renamed(statement: ast.Import | ast.ImportFrom) -> list[ast.alias]:
+    """Names of the core that an import renames: the original name is nowhere else in the file."""
+    if not isinstance(statement, ast.ImportFrom) or not _in_core(statement.module):
+        return []
+    return [alias for alias in statement.names if alias.asname not in (None, alias.name)]
 
 
 def _in_core(module: str) -> bool:

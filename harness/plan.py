@@ -24,6 +24,7 @@ from harness.variants import CONTROLS, STAGES, WEIGHTS, Catalogue, Variant, did_
 
 RESULTS = Path("results")
 EXPERIMENTS = RESULTS / "experiments"
+EXPERIMENT_LIST = EXPERIMENTS / "index.html"
 TUNED = Path("config/tuned")  # DATASET.json: parameters chosen on validation labels
 DEFAULT_CONFIG = Path("config/config.yaml")
 COLLECTED_TABLES = ("metrics.csv", "runs.csv", "statistics.csv", "comparisons.csv")
@@ -578,10 +579,13 @@ def _described(variant: Variant) -> dict:
 
 
 def _experiment_name(config: dict, configfiles: Iterable[str]) -> str:
-    if config.get("name"):
-        return config["name"]
     given = [Path(path) for path in configfiles if Path(path) != DEFAULT_CONFIG]
-    name = "+".join(path.stem for path in given)
+    name = config.get("name") or "+".join(path.stem for path in given)
+    if name == EXPERIMENT_LIST.name:
+        raise BenchmarkError(
+            f"the experiment would be named {name!r}, as the list {EXPERIMENT_LIST} is: set the "
+            "key `name` to another name"
+        )
     if name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", name):
         raise BenchmarkError(
             f"the experiment would be named {name!r} after its configuration files: expected "

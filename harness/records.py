@@ -37,6 +37,17 @@ def read(path: Path) -> dict:
     return checked_format(storage.read_json(path), path)
 
 
+def is_run(record: dict) -> bool:
+    """Whether a record has the facts that every record of a run has, each of its type."""
+    made_of = record.get("made_of")
+    kinds = {"sources": dict, "plugin": str, "params": dict, "run": dict}
+    return (
+        isinstance(made_of, dict)
+        and all(isinstance(made_of.get(name), kind) for name, kind in kinds.items())
+        and isinstance(record.get("codes_sha256"), str)
+    )
+
+
 class FormatError(BenchmarkError):
     """A record that another version of the project wrote."""
 
@@ -57,6 +68,18 @@ def checked_format(record: dict, path: Path) -> dict:
 def source_digests(stage: str, name: str) -> dict[str, str]:
     """Digests of the meaning of the sources that decide the result of a plugin or job."""
     return identity.digests(identity.sources(stage, name))
+
+
+def check_sources(stage: str, name: str) -> None:
+    """Raise BenchmarkError if a source changed since `source_digests` read it in this process.
+
+    A job calls it once its sources are imported. Its record would otherwise describe the earlier
+    text, although the later one was imported.
+    """
+    if source_digests(stage, name) != identity.digests(identity.sources(stage, name)):
+        raise BenchmarkError(
+            f"a source of {stage}/{name}.py changed while the job started: rerun the command"
+        )
 
 
 @functools.cache
@@ -169,8 +192,10 @@ def of_tables(plan: Plan, records: dict[str, str]) -> dict:
 
 def of_timing(plan: Plan, runs: dict[str, str]) -> dict:
     """What measured times are of. runs: digest of what each timed run is made of."""
+    extractors = {variant.plugin.name for variant in plan.features.values()}
     return {
         "sources": source_digests("experiments", "timing"),
+        "extractors": {name: digest_of(source_digests("features", name)) for name in extractors},
         "timed": list(plan.timed),
         "controls": list(plan.controls),
         "runs": runs,

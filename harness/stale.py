@@ -12,20 +12,25 @@ import json
 import os
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from harness import identity, records, schemas, storage
 from harness.errors import BenchmarkError, one_line
 from harness.plan import Job, Place, Plan, Run
-from harness.user_data import data_folder
+from harness.user_data import CACHE, data_folder
 from harness.variants import STAGES
 
 MISSING = "is missing"
+FORCED = "is rerun by an option of the command"
+STAMP = CACHE / "stamp"
 STAMP_DELAY = 10_000_000  # nanoseconds, more than the resolution of times of files
 DIGEST_KEYS = {  # of records: the keys that state digests of outputs, by rule
     "dataset": ("sha256", "split_sha256"),
     "encode": ("codes_sha256",),
-    **dict.fromkeys(("features", "neighbours", "score", "collect", "timing"), ("sha256",)),
+    **dict.fromkeys(
+        ("features", "neighbours", "score", "collect", "timing", "report"), ("sha256",)
+    ),
 }
 
 
@@ -40,6 +45,7 @@ class State:
     def __init__(self, plan: Plan):
         self.plan = plan
         self.data = data_folder(plan.data)
+        self._forced: Callable[[Job], bool] = lambda job: False
         self._problems: dict[Job, str] = {}
         self._derived: set[Job] = set()  # out of date because of an input alone
         self._digests: dict[tuple, dict[str, str]] = {}
@@ -71,29 +77,50 @@ class State:
         for job in self.plan.jobs():
             self.problem(job)
 
+    def force(self, forced: Callable[[Job], bool]) -> None:
+        """Take jobs with current outputs as out of date, and with them all that depend on them.
+
+        Parameters
+        ----------
+        forced : callable
+            Whether an option of the command reruns a job.
+        """
+        self._forced = forced
+        self._problems.clear()
+        self._derived.clear()
+
     def reasons(self) -> list[str]:
         """Return why existing results are recomputed, a line per reason, frequent ones first."""
         counts = Counter(
             (job.rule, problem)
             for job, problem in self._problems.items()
-            if problem and problem != MISSING and job not in self._derived
+            if problem and problem not in (MISSING, FORCED) and job not in self._derived
         )
         return [
             f"{count:,} {rule} {'job' if count == 1 else 'jobs'} ({problem})"
             for (rule, problem), count in counts.most_common()
         ]
 
-    def stamp_time(self) -> int:
-        """Return a time in nanoseconds after that of every record of a result that is out of date.
+    def write_stamp(self) -> None:
+        """Write the file that makes Snakemake rerun what is out of date. Times of files do not.
 
-        It is not the present time: another command may be writing outputs at this moment.
+        A job that is out of date has it as an input that is newer than its record, with another
+        content for every command. Its time is not the present: another command may be writing
+        outputs at this moment.
+
+        Raises
+        ------
+        BenchmarkError
+            If the file cannot be written.
         """
         written = [0]
         for job, problem in self._problems.items():
             if problem:
                 with contextlib.suppress(FileNotFoundError):
                     written.append(self.plan.record(job).stat().st_mtime_ns)
-        return max(written) + STAMP_DELAY
+        with storage.new_file(STAMP) as temporary:
+            temporary.write_text(f"{os.getpid()} {os.urandom(8).hex()}\n")
+            os.utime(temporary, ns=(max(written) + STAMP_DELAY,) * 2)
 
     def settle_times(self) -> None:
         """Set the times of results that lie in the future to now.
@@ -125,6 +152,8 @@ class State:
                 return f"{self.plan.record(producer)}: {problem}"
         if not all(path.exists() for path in self.plan.outputs(job)):
             return MISSING
+        if self._forced(job):
+            return FORCED
 
         path = self.plan.record(job)
         try:
@@ -147,8 +176,12 @@ class State:
         record = self.plan.record(job)
         digests = _recorded_digests(self.record(record))
         written = record.stat().st_mtime_ns
-        for path in self.plan.outputs(job):
-            expected = digests.get(path.name)
+        paths = {path: digests.get(path.name) for path in self.plan.outputs(job)}
+        if job.rule == "report":  # its folders of tables and figures
+            paths = {record.parent / name: digest for name, digest in digests.items()}
+        for path, expected in paths.items():
+            if not path.exists():
+                return f"{path} {MISSING}"
             if expected is None or path.stat().st_mtime_ns <= written:
                 continue
             if job.rule in ("dataset", "features", "neighbours"):

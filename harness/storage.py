@@ -24,10 +24,10 @@ def new_file(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.glob(
-            f".{glob.escape(path.stem)}.[0-9]*.part{glob.escape(path.suffix)}"
-        ):
-            left.unlink(missing_ok=True)
+        parts = f".{glob.escape(path.stem)}.[0-9]*.part{glob.escape(path.suffix)}"
+        for left in path.parent.glob(parts):
+            if not _runs(left.name.removeprefix(f".{path.stem}.").partition(".")[0]):
+                left.unlink(missing_ok=True)
         # The suffix is kept, since numpy.save and matplotlib choose or extend a name by it.
         temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
         try:
@@ -37,6 +37,17 @@ def new_file(path: str | Path) -> Iterator[Path]:
             _to_disk(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _runs(process: str) -> bool:
+    """Whether a process of this machine exists: another command may be writing the same file."""
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, ValueError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 @contextlib.contextmanager

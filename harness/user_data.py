@@ -20,7 +20,6 @@ from harness.variants import USER_FILES, Variant
 
 DATA_VARIABLE = "BGAN_BENCH_DATA"
 STARTED_VARIABLE = "BGAN_BENCH_STARTED"  # seconds since the epoch
-CORES_VARIABLE = "BGAN_BENCH_CORES"
 CACHE = Path("cache")
 DIGESTS = CACHE / "digests.json"
 SETTLED_SECONDS = 1.0  # since the last change of a file whose digest is saved
@@ -135,7 +134,7 @@ class _KnownDigests:
 _known: _KnownDigests | None = None  # read once per process
 
 
-def job_environment(data: str, cores: int | None) -> dict[str, str]:
+def job_environment(data: str) -> dict[str, str]:
     """Return the environment variables of every job.
 
     `python` is the interpreter that plans, and the project's modules take precedence over installed
@@ -148,5 +147,4 @@ def job_environment(data: str, cores: int | None) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(paths),
         DATA_VARIABLE: str(data_folder(data)),
         STARTED_VARIABLE: os.environ.get(STARTED_VARIABLE) or str(time.time()),
-        CORES_VARIABLE: str(cores or 1),
     }

@@ -56,8 +56,8 @@ def train_and_encode(run: Run, variant: Variant, traceback_file: str | None, out
 
     A folder that cannot be written is found before the work. extras.npz is empty if the method has no extras.
     """
-    digests = records.place_digests(run.place, *records.consumed_arrays(variant))
-    made_of = records.of_run(run, variant, digests, data_folder())
+    arrays = records.place_digests(run.place, *records.consumed_arrays(variant))
+    made_of = records.of_run(run, variant, arrays, data_folder())
     checkpoint = None if output else CACHE / "checkpoints" / f"{records.digest_of(made_of)}.pt"
     with storage.new_folder(output or run.folder) as folder:
         hasher, codes, coded, measured = learned(variant, run, checkpoint, traceback_file)
@@ -79,6 +79,7 @@ def learned(variant: Variant, run: Run, checkpoint: Path | None, traceback_file:
     leased = gpus.lease() if variant.uses_gpu else None
     with raised_by(f"methods/{part.name}.py", traceback_file, [name for name in MEMORY_PARAMS if name in part.keywords]):
         hasher = build(part, run, variant.params)
+        records.check_sources("methods", part.name)
         gc.enable()
         hasher.checkpoint = checkpoint
         codes, coded, measured = learn(hasher, part, run)

@@ -1,1 +1,1 @@
-"""Floor 5: from collected metrics and runs to one page, tables to paste into a paper, and figures."""
+"""Report: an HTML page, LaTeX tables and figures of the collected results."""

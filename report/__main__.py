@@ -7,7 +7,6 @@ import gc
 import os
 import shutil
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,9 +16,9 @@ from harness.errors import BenchmarkError, one_line
 from harness.plan import EXPERIMENTS
 
 if TYPE_CHECKING:
-    from report.drawing import Figure
-    from report.model import Table
+    from report.figures.figure import Figure
     from report.results import Results
+    from report.tables.table import Table
 
 CONTENTS = ("index.html", "report.tex", "tables", "figures", "references.bib", "report.json")
 
@@ -37,7 +36,7 @@ def main() -> None:
     source = Path(arguments.results or ("results/partial" if arguments.partial else "results"))
     try:
         if arguments.experiments:
-            from report import experiment_list
+            from report.writers import experiment_list
 
             experiment_list.write(EXPERIMENTS)
             return
@@ -51,30 +50,31 @@ def write(source: Path, output: Path, partial: bool = False, processes: int = 1)
 
     Raises BenchmarkError where the results are not what `collect` writes, or where `output` holds something that is no report.
     """
-    from report import distances, figures, gallery, harness, page, references, results, tables, training
+    from report import references, results
+    from report.figures import gallery, plots, training_curves
+    from report.tables.build import build_tables
+    from report.writers import html
 
     _check_output(output)
     found = results.read(source)
     gc.freeze()  # the results live to the end: a fifth of the time of drawing went into collecting among them
     if partial:
         found = replace(found, experiment=found.experiment | {"partial": True})
-    built = tables.build(found)
-    drawn = figures.draw(found, processes)
-    trainings = training.draw(found, processes)
+    built = build_tables(found)
+    drawn = plots.draw(found, processes)
+    trainings = training_curves.draw(found, processes)
     galleries = gallery.build(found, source)
-    pictured = [*drawn, *distances.draw(galleries), *(figure for item in trainings for figure in item.figures)]
+    pictured = [*drawn, *(figure for item in trainings for figure in item.figures)]
     cited = references.cited(_keys(found, built), references.read())
-    spent = {} if found.timing else found.experiment.get("cost", {})  # what was timed was trained once more
-    cost = harness.sentence(harness.keep(source / "harness.json", harness.measure(spent, time.time())), spent.get("started"))
     with storage.new_folder(output) as folder:
         _write_tables(folder / "tables", found, built)
         _write_figures(folder / "figures", pictured)
         _write_report(folder / "report.tex", found, built, pictured, [item.key for item in cited])
         shutil.copyfile(references.BIBLIOGRAPHY, folder / "references.bib")
-        records.write(folder / "report.json", records.of_report(_records_read(source, found)))
-        (folder / "index.html").write_text(
-            page.render(found, built, drawn, trainings, galleries, cited, cost, source, output), encoding="utf-8"
-        )
+        page = html.render(found, built, drawn, trainings, galleries, cited, source, output)
+        (folder / "index.html").write_text(page, encoding="utf-8")
+        made_of = records.of_report(_records_read(source, found))
+        records.write(folder / "report.json", made_of, sha256=_digests(folder))
     print(f"{output / 'index.html'}: {len(built)} tables, {len(drawn)} figures")
 
 
@@ -84,19 +84,27 @@ def _records_read(source: Path, found: Results) -> dict[str, str]:
     return {name: storage.digest(source / name) for name in names}
 
 
+def _digests(folder: Path) -> dict[str, str]:
+    """{path in the folder: SHA-256} of every file."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): storage.digest(path) for path in files}
+
+
 def _write_tables(folder: Path, found: Results, built: list[Table]) -> None:
-    from report import latex, spreadsheets
+    from report.writers import csv_files, latex
 
     folder.mkdir()
     methods = [method["citation"] for method in found.methods if method["citation"]]
     for table in built:
         if table.panels:
             (folder / f"{table.name}.tex").write_text(latex.render(table, table.cites + methods), encoding="utf-8")
-            (folder / f"{table.name}.csv").write_text(spreadsheets.of_table(table), encoding="utf-8")
+            (folder / f"{table.name}.csv").write_text(csv_files.of_table(table), encoding="utf-8")
 
 
 def _write_report(path: Path, found: Results, built: list[Table], drawn: list[Figure], keys: list[str]) -> None:
-    from report import captions, latex, summary
+    from report import summary
+    from report.tables import captions
+    from report.writers import latex
 
     shown = [table for table in built if table.panels]
     made = captions.provenance(found, [])
@@ -104,14 +112,14 @@ def _write_report(path: Path, found: Results, built: list[Table], drawn: list[Fi
 
 
 def _write_figures(folder: Path, drawn: list[Figure]) -> None:
-    from report import spreadsheets
+    from report.writers import csv_files
 
     folder.mkdir()
     for figure in drawn:
         (folder / f"{figure.name}.svg").write_text(figure.svg, encoding="utf-8")
         (folder / f"{figure.name}.pdf").write_bytes(figure.pdf)
         if figure.panels:
-            (folder / f"{figure.name}.csv").write_text(spreadsheets.of_figure(figure), encoding="utf-8")
+            (folder / f"{figure.name}.csv").write_text(csv_files.of_figure(figure), encoding="utf-8")
 
 
 def _check_output(output: Path) -> None:

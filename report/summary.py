@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from report.cells import method_cell
-from report.claims import NONE_RUN, listed, verdicts
-from report.declarations import Value
-from report.model import Cell, Column
 from report.results import Pair, Results
+from report.tables.cells import method_cell
+from report.tables.claims import NONE_RUN, listed, verdicts
+from report.tables.table import Cell, Column
+from report.tables.table_specs import Value
 
 TITLE = "Unsupervised image hashing: results"
 NAMED = 4  # up to so many methods are named in a sentence, more are counted; the list of each code length names all

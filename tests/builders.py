@@ -26,7 +26,9 @@ from harness import schemas, storage
 from harness.plan import COLLECTED_TABLES
 from harness.plugins import ROOT
 from harness.records import FORMAT
-from report import results, tables, training
+from report import results
+from report.figures import training_curves
+from report.tables.build import build_tables
 
 # Copies of the project
 
@@ -300,7 +302,6 @@ def experiment(methods, grid, bits, seeds, runs):
         ],
         "queries_left_out": {"/".join(pair): 0 for pair in grid},
         "failures": [_failure(run) for run in runs if run["status"] == "failed"],
-        "cost": {"started": None, "cores": 2, "runs_made": 0, "fit_seconds": 0.0, "encode_seconds": 0.0, "score_seconds": 0.0},
     }
 
 
@@ -336,7 +337,7 @@ def _failure(run):
 def write_extras(folder, variant, *, pair=DIGITS, bits=32, seed=0, **changes):
     """Curves and pictures of one run as a method keeps them; an array changed to None is left out. Returns the arrays."""
     random = np.random.default_rng(0)
-    arrays = {name: random.integers(0, 256, (10, 8, 8, 3), dtype=np.uint8) for name in training.PICTURES}
+    arrays = {name: random.integers(0, 256, (10, 8, 8, 3), dtype=np.uint8) for name in training_curves.PICTURES}
     arrays |= {"curves": random.random((20, 2)).astype(np.float32), "curve_names": np.array(["pixel", "<a & b>"])} | changes
     run = {"dataset": pair[0], "features": pair[1], "variant": variant, "bits": bits, "seed": seed}
     place = folder / _place(run)
@@ -357,7 +358,7 @@ def write_csv(path, header, rows):
 
 def built(folder):
     """The tables of a results folder by name."""
-    return {table.name: table for table in tables.build(results.read(folder))}
+    return {table.name: table for table in build_tables(results.read(folder))}
 
 
 class Page(HTMLParser):

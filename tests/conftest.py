@@ -13,7 +13,7 @@ import pytest
 from builders import DIGITS, Copy, write_extras, write_results
 
 from report import __main__ as command
-from report import figures, training
+from report.figures import plots, training_curves
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -79,9 +79,9 @@ def plain(build_once):
 
     def write(root):
         folder = write_results(root / "results", configfiles=["config/my own.yaml"])
-        write_extras(folder, "bgan", **dict.fromkeys(["curves", "curve_names", *training.PICTURES]), attention=np.ones(3))
+        write_extras(folder, "bgan", **dict.fromkeys(["curves", "curve_names", *training_curves.PICTURES]), attention=np.ones(3))
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(figures, "draw", lambda *_: [])
+            patch.setattr(plots, "draw", lambda *_: [])
             command.write(folder, folder / "report")
 
     return build_once("plain", write) / "results/report"
@@ -90,7 +90,7 @@ def plain(build_once):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Figures are slow, and most tests are of the rest."""
-    monkeypatch.setattr(figures, "draw", lambda *_: [])
+    monkeypatch.setattr(plots, "draw", lambda *_: [])
 
 
 @pytest.fixture(scope="session")

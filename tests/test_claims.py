@@ -10,7 +10,8 @@ from builders import DIGITS, SEEDS, built, describe, described, tuned, write_res
 from harness import plugins, records, schemas, storage
 from harness.errors import BenchmarkError
 from harness.plugins import ROOT
-from report import claims, declarations, results, summary
+from report import results, summary
+from report.tables import claims, table_specs
 
 BGAN = {"bgan": 0.5, "bgan-nc": 0.4, "bgan-n": 0.3, "bgan-ca": 0.2}
 NAMES = {"bgan": "BGAN", "bgan-nc": "N + C", "bgan-n": "N", "bgan-ca": "C + A", "itq": "ITQ", "lsh": "LSH"}
@@ -30,7 +31,7 @@ def experiment(folder, levels=BGAN, significant=ALL_LOWER, **options):
 
 
 def verdict(found, name="rq1"):
-    place = [claim.name for claim in declarations.read_claims()].index(name)
+    place = [claim.name for claim in table_specs.read_claims()].index(name)
     ((_, verdicts),) = claims.verdicts(found)
     return verdicts[place]
 
@@ -178,7 +179,7 @@ def test_a_method_without_settings_is_compared_with_tuned_rows(tmp_path):
 def test_every_row_of_a_rule_is_a_method_or_a_variant():
     variants = yaml.safe_load((ROOT / "config/variants.yaml").read_text(encoding="utf-8"))
     known = {*plugins.names("methods"), *variants["variants"]["methods"]}
-    for claim in declarations.read_claims():
+    for claim in table_specs.read_claims():
         assert claim.row[0] in known
         assert set(claim.against) <= known
 
@@ -207,7 +208,7 @@ def test_a_wrong_rule_is_one_clear_error(tmp_path, changes, message):
     text = json.dumps({"tables": [], "claims": [{key: value for key, value in rule.items() if value is not None}]})
     (tmp_path / "tables.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(BenchmarkError, match=message):
-        declarations.read_claims(tmp_path / "tables.yaml")
+        table_specs.read_claims(tmp_path / "tables.yaml")
 
 
 # The summary

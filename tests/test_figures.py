@@ -7,7 +7,10 @@ import pytest
 from builders import write_extras, write_results
 
 from harness.plugins import ROOT
-from report import drawing, figures, results, spreadsheets, summary, tables
+from report import results, summary
+from report.figures import plot_style, plots
+from report.tables.build import build_tables
+from report.writers import csv_files
 
 GRID = [results.Pair(dataset, features) for dataset in ("digits", "cifar10") for features in ("pixels", "gist")]
 REPORT = """
@@ -38,21 +41,21 @@ def test_a_report_drawn_by_two_processes_is_the_same(tmp_path):
 
 def test_the_files_of_a_figure_keep_their_legend_and_the_page_has_its_own(tmp_path):
     found = results.read(write_results(tmp_path))
-    overview = figures.draw(found)[0]
+    overview = plots.draw(found)[0]
     assert overview.svg.count(">BGAN</text>") == 1
     assert "BGAN" not in overview.inline
     assert 'data-series="bgan"' in overview.inline
     assert "data-series" not in overview.svg
     sizes = [float(svg.partition('height="')[2].partition("pt")[0]) for svg in (overview.svg, overview.inline)]
-    assert sizes[0] - sizes[1] >= 72 * drawing.LEGEND_ROW_INCHES - 0.01
-    assert overview.names == ["lsh", "pcah", "itq", "bgan", "exact-cosine", "exact-l2", drawing.CHANCE_NAME]
+    assert sizes[0] - sizes[1] >= 72 * plot_style.LEGEND_ROW_INCHES - 0.01
+    assert overview.names == ["lsh", "pcah", "itq", "bgan", "exact-cosine", "exact-l2", plot_style.CHANCE_NAME]
 
 
 def test_a_table_as_csv_has_the_numbers_and_the_words_of_its_cells(tmp_path):
     values = {"lsh": [0.1, 0.2, 0.3], "pcah": [0.35], "itq": [0.4, 0.4, 0.43], "bgan": [0.41, 0.41, 0.41]}
     broken = {("bgan", 32, seed): "failed" for seed in range(3)}
     folder = write_results(tmp_path, map_of=lambda name, bits, seed: values[name][seed], broken=broken)
-    found = {table.name: spreadsheets.of_table(table).splitlines() for table in tables.build(results.read(folder))}
+    found = {table.name: csv_files.of_table(table).splitlines() for table in build_tables(results.read(folder))}
     assert found["map"][0] == 'Panel,Method,16 bits,"16 bits, deviation",32 bits,"32 bits, deviation"'
     assert [float(text) for text in found["map"][1].split("LSH,")[1].split(",")] == pytest.approx([0.2, 0.1, 0.2, 0.1], abs=1e-12)
     assert found["map"][2] == '"Digits, Pixels",PCAH,0.35,,0.35,'
@@ -64,7 +67,7 @@ def test_a_table_as_csv_has_the_numbers_and_the_words_of_its_cells(tmp_path):
 
 def test_a_mean_over_fewer_seeds_says_so_in_the_csv(tmp_path):
     folder = write_results(tmp_path, map_of=lambda name, bits, seed: 0.5, broken={("itq", 16, 0): "missing"})
-    lines = spreadsheets.of_table({table.name: table for table in tables.build(results.read(folder))}["map"]).splitlines()
+    lines = csv_files.of_table({table.name: table for table in build_tables(results.read(folder))}["map"]).splitlines()
     assert lines[0] == 'Panel,Method,16 bits,"16 bits, deviation","16 bits, seeds",32 bits,"32 bits, deviation"'
     assert lines[1:4] == [
         '"Digits, Pixels",LSH,0.5,0.0,,0.5,0.0',
@@ -79,18 +82,18 @@ def drawn(monkeypatch):
     shown = []
 
     def kept(*arguments, **keywords):
-        canvas, axes = drawing.canvas_of(*arguments, **keywords)
+        canvas, axes = plot_style.canvas_of(*arguments, **keywords)
         shown.append(axes)
         return canvas, axes
 
-    monkeypatch.setattr(figures, "canvas_of", kept)
+    monkeypatch.setattr(plots, "canvas_of", kept)
     return shown
 
 
 def test_every_row_of_panels_names_its_y_axis(tmp_path, drawn):
     found = results.read(write_results(tmp_path, bits=(8, 12, 16, 24, 32, 48), grid=[*GRID, results.Pair("cifar10", "vgg19_fc7")]))
-    figures.overview(found)
-    figures.precision_at_k(found, GRID[0])
+    plots.overview(found)
+    plots.precision_at_k(found, GRID[0])
     assert [[axis.get_ylabel() for axis in axes] for axes in drawn] == [
         ["mAP over all ranks", "", "", "mAP over all ranks", ""],
         ["Precision@k", "", "", "Precision@k", "", ""],
@@ -101,7 +104,7 @@ def test_long_labels_stay_on_the_canvas(tmp_path, drawn):
     long = [f"A method of ours with everything that one can say of it in a label, {place}, and more" for place in range(12)]
     methods = [(f"m{place}", label, 0.3, True) for place, label in enumerate([*long, "W" * 60, "LSH"])]
     found = results.read(write_results(tmp_path, methods=methods))
-    overview = figures.draw(found)[0]
+    overview = plots.draw(found)[0]
     assert ">A method of ours with ever\N{HORIZONTAL ELLIPSIS}, 7, and more</text>" in overview.svg
     canvas = drawn[0][0].figure
     extent = canvas.legends[0].get_window_extent()
@@ -111,18 +114,18 @@ def test_long_labels_stay_on_the_canvas(tmp_path, drawn):
 
 def test_chance_is_its_average_precision_or_its_precision(tmp_path, drawn):
     found = results.read(write_results(tmp_path))
-    figures.overview(found)
-    figures.precision_at_k(found, found.pairs[0])
-    lines = [next(line for line in axes[0].lines if line.get_label() == drawing.CHANCE) for axes in drawn]
+    plots.overview(found)
+    plots.precision_at_k(found, found.pairs[0])
+    lines = [next(line for line in axes[0].lines if line.get_label() == plot_style.CHANCE) for axes in drawn]
     assert [line.get_ydata()[0] for line in lines] == [0.104, 0.1]
     assert summary.winners(found)[-1].endswith("; chance has 0.104.")
 
 
 def test_the_caption_of_the_overview_names_what_is_drawn(tmp_path):
-    whole = figures.overview(results.read(write_results(tmp_path / "whole"))).caption
+    whole = plots.overview(results.read(write_results(tmp_path / "whole"))).caption
     assert "bars are one standard deviation over seeds" in whole
     assert "rankings by real-valued features, which are not upper bounds, and the chance level" in whole
-    bare = figures.overview(results.read(write_results(tmp_path / "bare", seeds=(0,), controls=[]))).caption
+    bare = plots.overview(results.read(write_results(tmp_path / "bare", seeds=(0,), controls=[]))).caption
     assert bare == "Mean average precision over all ranks (expected over ties) against the code length. Straight line: the chance level."
 
 
@@ -131,7 +134,7 @@ def test_rows_of_one_label_are_told_apart(tmp_path):
     methods = [("itq", "ITQ", 0.4, True), ("itq-500", "ITQ", 0.3, True), ("lsh", "LSH", 0.2, True)]
     found = results.read(write_results(tmp_path, methods=methods))
     labels = ["ITQ (itq)", "ITQ (itq-500)", "LSH"]
-    (table, *_) = tables.build(found)
+    (table, *_) = build_tables(found)
     assert [row.label for row in table.panels[0].rows] == labels
-    overview = figures.draw(found)[0]
+    overview = plots.draw(found)[0]
     assert all(f">{label}</text>" in overview.svg for label in labels)

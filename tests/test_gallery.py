@@ -15,7 +15,9 @@ from evaluation.histograms import hamming
 from evaluation.relevance import Relevance
 from harness.errors import BenchmarkError
 from report import __main__ as command
-from report import distances, figures, gallery, page, results
+from report import results
+from report.figures import gallery, plots
+from report.writers import html
 
 QUERIES, DATABASE = 30, 200
 
@@ -51,7 +53,7 @@ def built(folder):
 
 def section(shown):
     """The HTML of the page's part on retrieved images and codes."""
-    return page._environment().get_template("gallery.html.j2").render(gallery=shown, gallery_shown=gallery.METHODS)
+    return html._environment().get_template("gallery.html.j2").render(gallery=shown, gallery_shown=gallery.METHODS)
 
 
 def test_thumbnails_are_the_images_and_places_lead_to_them(tmp_path, monkeypatch):
@@ -153,6 +155,12 @@ def test_scores_without_such_arrays_have_no_section(plain, tmp_path, monkeypatch
     assert built(folder) == []
 
 
+def test_an_experiment_without_a_finished_run_has_no_gallery(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    missing = {(name, bits, seed): "missing" for name, *_ in METHODS for bits in (16, 32) for seed in (0, 1, 2)}
+    assert built(experiment(tmp_path, broken=missing)) == []
+
+
 def test_a_damaged_file_is_one_error(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = experiment(tmp_path)
@@ -162,30 +170,11 @@ def test_a_damaged_file_is_one_error(tmp_path, monkeypatch):
         built(folder)
 
 
-def test_distances_are_a_figure_too(tmp_path, monkeypatch, undrawn):
-    """The first length of at least 32 bits, or the last that any method has."""
-    monkeypatch.chdir(tmp_path)
-    folder = experiment(tmp_path)
-    (figure,) = distances.draw(built(folder))
-    assert (figure.name, "32 bits" in figure.caption) == ("distances--digits--pixels", True)
-    assert figure.svg.count("Hamming distance") == len(METHODS)
-    command.write(folder, folder / "report")
-    assert (folder / "report/figures/distances--digits--pixels.pdf").is_file()
-    assert "figures/distances--digits--pixels" in (folder / "report/report.tex").read_text(encoding="utf-8")
-    everything = {(name, 32, seed): "missing" for name, *_ in METHODS for seed in (0, 1, 2)}
-    (figure,) = distances.draw(built(experiment(tmp_path, broken=everything)))
-    assert "16 bits" in figure.caption
-    nothing = everything | {(name, 16, seed): "missing" for name, _, seed in everything}
-    assert built(experiment(tmp_path, broken=nothing)) == []
-
-
 def test_what_leaves_methods_out_says_so(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(distances, "METHODS", 3)
+    monkeypatch.setattr(gallery, "METHODS", 3)
     shown = built(experiment(tmp_path, bits=(16,)))
-    (figure,) = distances.draw(shown)
-    assert figure.svg.count("Hamming distance") == 3
-    assert figure.caption.endswith("The first 3 methods.")
+    assert len(shown[0].data["methods"]) == 3
     text = " ".join("".join(Page(section(shown)).text).split())
     assert f"At most the first {gallery.METHODS} methods are shown" in text
 
@@ -209,7 +198,7 @@ def report(build_once, monkeypatch):
     def write(root):
         root.mkdir()
         monkeypatch.chdir(root)
-        monkeypatch.setattr(figures, "draw", lambda *_: [])
+        monkeypatch.setattr(plots, "draw", lambda *_: [])
         folder = experiment(root, grid=(DIGITS, ("cifar10", "gist")))
         np.save("cache/datasets/cifar10/images.npy", np.zeros((QUERIES + DATABASE, 0, 0, 3), np.uint8))
         command.write(folder, folder / "report")

@@ -202,6 +202,15 @@ def test_what_a_result_may_depend_on_changes_the_digest(old, new):
     assert text_digest(PROGRAM.replace(old, new, 1)) != text_digest(PROGRAM)
 
 
+def test_a_name_of_the_core_counts_where_an_import_renames_it():
+    """The other lines of the program do not have it. The module may still move."""
+    program = "from networks import {} as load\nload()\n"
+    one = text_digest(program.format("trained"))
+    assert one != text_digest(program.format("untrained"))
+    assert one != text_digest("from networks import load\nload()\n")
+    assert one == text_digest(program.format("trained").replace("networks", "harness.networks"))
+
+
 def test_reordered_statements_have_another_digest():
     assert text_digest("a = 1\nb = 2") != text_digest("b = 2\na = 1")
     assert text_digest("def f():\n    g()\nh()") != text_digest("def f():\n    g()\n    h()")

@@ -14,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.plugins import ROOT
-from report import latex, latex_layout, latex_text, results
-from report import tables as report_tables
-from report.declarations import Value
-from report.latex_text import escape
-from report.model import Cell, Column, Panel, Row, Table
+from report import results
+from report.tables import build
+from report.tables.table import Cell, Column, Panel, Row, Table
+from report.tables.table_specs import Value
+from report.writers import latex, latex_layout, latex_text
+from report.writers.latex_text import escape
 
 GOLDEN = Path(__file__).with_name("golden")
 CLASSES = {"one column": r"\documentclass{article}", "two columns": r"\documentclass[twocolumn]{article}"}
@@ -244,9 +245,7 @@ def test_hostile_names_and_captions_stay_text_in_tables(tmp_path):
     found = built(write_results(tmp_path, methods=methods, bits=(16,), seeds=(0, 1)))
     caption = " ".join(HOSTILE)
     for name in ("map", "precision-at-k--digits--pixels", "costs"):
-        text = pasted(
-            tmp_path, latex.render(report_tables.replace(found[name], caption=caption, title=HOSTILE[1]), []), CLASSES["one column"]
-        )
+        text = pasted(tmp_path, latex.render(replace(found[name], caption=caption, title=HOSTILE[1]), []), CLASSES["one column"])
         assert "50%" in text
         assert "/etc/passwd" in text
 
@@ -254,7 +253,7 @@ def test_hostile_names_and_captions_stay_text_in_tables(tmp_path):
 @given(st.lists(st.floats(0, 1), min_size=3, max_size=3), st.integers(1, 4))
 def test_bold_is_on_the_printed_maximum_and_on_all_that_tie_with_it(numbers, decimals):
     value = Value(metric="map", decimals=decimals)
-    rows = report_tables._with_best([Row(str(place), "m", [Cell(value.printed(number))]) for place, number in enumerate(numbers)])
+    rows = build._with_best([Row(str(place), "m", [Cell(value.printed(number))]) for place, number in enumerate(numbers)])
     source = latex.body(1, Panel("p", DIGITS, None, rows, []), latex_layout.Layout(False, latex_layout.SMALL, None, 1))
     bold = re.findall(r"\\textbf\{([\d.]+)\}", source)
     assert bold == [row.cells[0].text for row in rows if row.cells[0].text == max(row.cells[0].text for row in rows)]

@@ -15,7 +15,7 @@ ALLOWED = {
     "methods": {"numpy", "scipy", "sklearn", "torch"},
     "evaluation": {"numpy", "scipy", "numba", "llvmlite"},
     "experiments": {"numpy", "numba", "evaluation"},
-    "report": {"numpy", "pandas", "jinja2", "markupsafe", "matplotlib", "yaml"},
+    "report": {"numpy", "pandas", "jinja2", "matplotlib", "yaml"},
 }
 LIBRARY = "evaluation"  # imports nothing of the project
 COMMAND = ROOT / LIBRARY / "__main__.py"  # its commands on files of the project, which is not part of the library
@@ -43,6 +43,30 @@ HEAVY = {"imagenet": {"torch"}, "imported_codes": {"numpy", "scipy"}}
 @pytest.mark.parametrize("path", HARNESS_FILES, ids=lambda path: path.name)
 def test_the_core_needs_the_standard_library_only(path):
     assert top_modules(path) <= {"harness"} | HEAVY.get(path.stem, set()) | sys.stdlib_module_names
+
+
+# Each package of the report, the third-party packages that it may import, and the modules of the report.
+REPORT = {
+    "tables": ({"yaml"}, {"results", "tables"}),
+    "figures": ({"numpy", "matplotlib"}, {"results", "tables", "figures"}),
+    "writers": ({"jinja2"}, {"results", "references", "summary", "tables", "figures", "writers"}),
+}
+
+
+@pytest.mark.parametrize("package", REPORT)
+def test_a_package_of_the_report_imports_what_its_column_allows(package):
+    third_party, modules = REPORT[package]
+    paths = sorted((ROOT / "report" / package).glob("*.py"))
+    assert len(paths) > 1
+    for path in paths:
+        imported = {name.split(".")[1] for name in plugins.imported_modules(path) if name.startswith("report.")}
+        assert imported <= modules, path.name
+        assert top_modules(path) <= third_party | {"report", "harness"} | sys.stdlib_module_names, path.name
+
+
+def test_the_report_has_three_packages_and_templates():
+    folders = {path.name for path in (ROOT / "report").iterdir() if path.is_dir()} - {"__pycache__"}
+    assert folders == {"templates", *REPORT}
 
 
 def test_no_module_is_at_the_top_level():

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from experiments import merge
+from experiments.attest import RunRecords
 from harness import records, storage
 from harness.errors import BenchmarkError
 from harness.plan import Place, Run, fields_of
@@ -40,6 +41,23 @@ def write_run(results, run=RUN, fill=1, **changes):
 
 def change(path, **changes):
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize(
+    "made_of", [None, 1, {}, {"sources": None, "plugin": "itq", "params": {}, "run": {}}, {"sources": {}, "plugin": "itq", "run": {}}]
+)
+def test_a_record_without_the_facts_of_a_run_is_refused_on_both_sides(other, here, made_of, capsys):
+    damaged = write_run(other)
+    change(damaged / "run.json", made_of=made_of)
+    assert not merge.merge(other)
+    assert "refused: run.json is not the record of a run. Delete the folder there" in capsys.readouterr().out
+    sound = write_run(here)
+    change(sound / "run.json", made_of=made_of)
+    write_run(other)
+    assert not merge.merge(other)
+    assert "refused: results/runs/digits/pixels/itq/8bit/seed0/run.json is not the record of a run: delete" in capsys.readouterr().out
+    with pytest.raises(BenchmarkError, match=r"run\.json is not the record of a run: delete "):
+        RunRecords(here)
 
 
 @pytest.fixture

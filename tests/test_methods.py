@@ -16,10 +16,12 @@ from evaluation import score
 from features._neighbours import nearest
 from features.vgg16_fc7 import VGG16FC7
 from harness import imagenet, plugins
+from harness.errors import BenchmarkError
 from harness.plan import Run
 from harness.plugins import ROOT
 from harness.storage import digest
 from harness.user_data import DATA_VARIABLE
+from methods import __main__ as command
 from methods.__main__ import build, encoded
 from methods._neighbourhood import TIES, similar_pairs
 
@@ -331,3 +333,12 @@ def test_reading_the_files_is_no_part_of_encoding(monkeypatch):
     assert seconds == 1
     assert (codes == np.packbits(hasher.encode(features), axis=1)).all()
     assert (ones == hasher.encode(features).sum(axis=0)).all()
+
+
+def test_a_source_that_changes_while_the_job_starts_is_an_error(monkeypatch):
+    """The record would describe another text than the one that was imported."""
+    part = plugins.component("methods", "itq")
+    command._check_sources(part)
+    monkeypatch.setattr(command.records, "source_digests", lambda *_: {"methods/itq.py": "ast1:0"})
+    with pytest.raises(BenchmarkError, match=r"^a source of methods/itq.py changed while the job started: rerun the command$"):
+        command._check_sources(part)

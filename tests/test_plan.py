@@ -272,6 +272,11 @@ class TestExperiments:
         with pytest.raises(BenchmarkError, match=r"^the experiment would be named .*[.] Rename the file, or set the key `name`$"):
             Plan.load(loaded(), [file])
 
+    @pytest.mark.parametrize(("key", "file"), [("index.html", "mine.yaml"), (None, "index.html.yaml")])
+    def test_no_experiment_has_the_name_of_the_list_of_all(self, key, file):
+        with pytest.raises(BenchmarkError, match=r"^the experiment would be named 'index.html', .*: set the key `name` to another name$"):
+            Plan.load(loaded() | {"name": key}, [file])
+
     def test_two_experiments_share_runs_and_no_output(self):
         one, other = (Plan.load(loaded(bits=bits), [f"{name}.yaml"]) for name, bits in (("one", [12, 24]), ("other", [12])))
         assert not own_outputs(one) & own_outputs(other)

@@ -8,7 +8,6 @@ import shutil
 import sys
 from dataclasses import replace
 from decimal import ROUND_HALF_EVEN, Decimal
-from pathlib import Path
 from urllib.parse import unquote
 
 import numpy as np
@@ -41,11 +40,14 @@ from harness.plan import COLLECTED_TABLES, EXPERIMENTS
 from harness.plugins import ROOT
 from harness.variants import Catalogue
 from report import __main__ as command
-from report import cells as cells_of_tables
-from report import declarations, drawing, experiment_list, figures, harness, latex, references, results, summary, tables, training
-from report import page as rendering
-from report.declarations import Value
-from report.model import Cell, Row
+from report import references, results, summary
+from report.figures import plot_style, plots, training_curves
+from report.tables import build, table_specs
+from report.tables import cells as cells_of_tables
+from report.tables.build import build_tables
+from report.tables.table import Cell, Row
+from report.tables.table_specs import Value
+from report.writers import experiment_list, html, latex
 
 
 def cells(table, method, panel=0):
@@ -127,7 +129,7 @@ def test_a_near_collapse_stays_in_the_mean_and_is_marked(tmp_path):
     source = latex.render(found["map"], [])
     assert r"0.905{\scriptsize$\,\pm\,$0.007}\textsuperscript{2/3,\,c\,1/2} &" in source
     assert r"PCAH & 0.300\textsuperscript{c} & " in source
-    shown = rendering._environment().get_template("table.html.j2").module.cell(cells(found["map-at-1000"], "itq")[0], "number", {})
+    shown = html._environment().get_template("table.html.j2").module.cell(cells(found["map-at-1000"], "itq")[0], "number", {})
     assert '<span class="seeds">2/3</span> <sup><abbr title="near-collapse in 1 of 2 seeds">c 1/2</abbr></sup></td>' in shown
 
 
@@ -165,7 +167,7 @@ def test_best_is_the_maximum_of_the_printed_numbers(numbers, decimals):
     value = Value(metric="map", decimals=decimals)
     rows = [Row(str(place), "", [Cell(value.printed(number))]) for place, number in enumerate(numbers)]
     exact = [Decimal(number).quantize(Decimal(10) ** -decimals, ROUND_HALF_EVEN) for number in numbers]
-    assert [row.cells[0].best for row in tables._with_best(rows)] == [number == max(exact) and len(exact) > 1 for number in exact]
+    assert [row.cells[0].best for row in build._with_best(rows)] == [number == max(exact) and len(exact) > 1 for number in exact]
 
 
 @given(st.floats(0, 1e6), st.integers(0, 4))
@@ -222,12 +224,12 @@ def test_a_column_that_says_the_same_of_every_row_is_a_sentence(tmp_path):
 def test_a_fact_that_runs_csv_lacks_is_left_out_or_an_error(tmp_path):
     found = results.read(write_results(tmp_path))
     value = Value(fact="query_microseconds", label="Query", optional=True)
-    entry = declarations.Declaration("timed", "", "", [Value(fact="fit_seconds", label="Fit"), value], columns="values")
-    (table,) = tables.build(found, [entry])
+    entry = table_specs.TableSpec("timed", "", "", [Value(fact="fit_seconds", label="Fit"), value], columns="values")
+    (table,) = build_tables(found, [entry])
     assert [column.label for column in table.columns] == ["Fit"]
     assert "Digits, Pixels, Query: left out, no run has it." in table.notes
     with pytest.raises(BenchmarkError, match=r"fact 'query_microseconds' is no column of runs\.csv"):
-        tables.build(found, [replace(entry, values=[replace(value, optional=False)])])
+        build_tables(found, [replace(entry, values=[replace(value, optional=False)])])
 
 
 def test_a_dagger_is_of_the_one_best_that_beats_every_complete_cell(tmp_path):
@@ -260,7 +262,7 @@ def test_a_dagger_does_not_hang_on_how_a_table_prints_the_metric(tmp_path, colum
     over_all = {("bgan", name): "yes" for name in values}
     found = results.read(write_results(tmp_path, map_of=lambda name, bits, seed: values[name], significant=over_all))
     value = Value(metric="map", label="mAP", decimals=4, deviation=False)
-    (table,) = tables.build(found, [declarations.Declaration("own", "", "", [value], columns=columns, best=True)])
+    (table,) = build_tables(found, [table_specs.TableSpec("own", "", "", [value], columns=columns, best=True)])
     assert all(cell.dagger for panel in range(len(table.panels)) for cell in cells(table, "bgan", panel))
     assert "\N{DAGGER}: higher than every other method" in table.caption
 
@@ -338,10 +340,10 @@ def test_summary_counts_runs_and_says_what_was_tested(tmp_path):
 
 
 def test_declarations_select_filter_and_order(tmp_path):
-    entry = declarations.Declaration(
+    entry = table_specs.TableSpec(
         "map", "", "", [Value(metric="map")], best=True, select={"methods": ["itq", "lsh"], "bits": [32], "datasets": ["digits"]}
     )
-    (table,) = tables.build(results.read(write_results(tmp_path)), [entry])
+    (table,) = build_tables(results.read(write_results(tmp_path)), [entry])
     assert [row.name for row in table.panels[0].rows] == ["itq", "lsh"]
     assert [column.bits for column in table.columns] == [32]
 
@@ -360,8 +362,8 @@ def test_declarations_select_filter_and_order(tmp_path):
     ],
 )
 def test_a_selection_that_leaves_nothing_to_compare_makes_no_table(tmp_path, selected, shown):
-    entry = declarations.Declaration("map", "", "", [Value(metric="map")], select=selected)
-    assert len(tables.build(results.read(write_results(tmp_path)), [entry])) == shown
+    entry = table_specs.TableSpec("map", "", "", [Value(metric="map")], select=selected)
+    assert len(build_tables(results.read(write_results(tmp_path)), [entry])) == shown
 
 
 def test_ablations_have_tables_of_the_variants_that_were_run(tmp_path):
@@ -435,7 +437,7 @@ def test_a_convention_that_no_data_set_has_is_left_out_and_said(tmp_path):
 
 def test_every_selected_method_is_a_variant():
     catalogue = Catalogue(yaml.safe_load((ROOT / "config/variants.yaml").read_text(encoding="utf-8"))["variants"])
-    for entry in declarations.read():
+    for entry in table_specs.read():
         for name in entry.select.get("methods", []):
             assert catalogue.resolve("methods", name).label
 
@@ -462,7 +464,7 @@ def test_every_selected_method_is_a_variant():
 def test_a_wrong_declaration_is_one_clear_error(tmp_path, entry, message):
     (tmp_path / "tables.yaml").write_text(f"tables:\n- {entry}\n", encoding="utf-8")
     with pytest.raises(BenchmarkError, match=message):
-        declarations.read(tmp_path / "tables.yaml")
+        table_specs.read(tmp_path / "tables.yaml")
 
 
 # The page
@@ -531,12 +533,12 @@ def test_every_panel_of_the_overview_shows_its_lines(tmp_path, monkeypatch):
     panels = []
 
     def kept(*arguments, **keywords):
-        canvas, axes = drawing.canvas_of(*arguments, **keywords)
+        canvas, axes = plot_style.canvas_of(*arguments, **keywords)
         panels.extend(axes)
         return canvas, axes
 
-    monkeypatch.setattr(figures, "canvas_of", kept)
-    figures.overview(results.read(folder))
+    monkeypatch.setattr(plots, "canvas_of", kept)
+    plots.overview(results.read(folder))
     assert len(panels) == 2
     for axis in panels:
         lowest, highest = axis.get_ylim()
@@ -586,7 +588,7 @@ def test_report_json_states_what_the_report_is_made_of(complete, tmp_path, undra
     digest = storage.digest(complete.parent / "experiment.json")
     assert record["made_of"] == json.loads(json.dumps(records.of_report({"experiment.json": digest})))
     sources = set(record["made_of"]["sources"])
-    assert {"report/tables.py", "report/tables.yaml", "report/templates/page.html.j2", "report/reported.csv"} <= sources
+    assert {"report/tables/build.py", "report/tables.yaml", "report/templates/page.html.j2", "report/published_values.csv"} <= sources
     assert not any("__pycache__" in source for source in sources)
 
     folder = write_results(tmp_path / "results", date="2026-01-03T03:04:05+00:00")
@@ -602,11 +604,9 @@ def _luminance(colour):
     return float(np.dot([0.2126, 0.7152, 0.0722], linear))
 
 
-@pytest.mark.parametrize("colour", drawing.COLOURS)
+@pytest.mark.parametrize("colour", plot_style.COLOURS)
 def test_lines_stand_out_on_light_and_on_dark(colour):
-    dark = re.search(
-        r"prefers-color-scheme: dark.*?--page: (#\w+)", (Path(figures.__file__).parent / "templates/style.css").read_text(), re.DOTALL
-    )
+    dark = re.search(r"prefers-color-scheme: dark.*?--page: (#\w+)", (ROOT / "report/templates/style.css").read_text(), re.DOTALL)
     for page in ("#ffffff", dark[1]):
         low, high = sorted((_luminance(colour), _luminance(page)))
         assert (high + 0.05) / (low + 0.05) >= 3  # WCAG 2.2, 1.4.11
@@ -632,7 +632,7 @@ def test_training_is_shown_on_the_page(complete):
 def test_the_strip_holds_the_images_enlarged(tmp_path):
     folder = write_results(tmp_path)
     arrays = write_extras(folder, "bgan")
-    (shown,) = training.draw(results.read(folder))
+    (shown,) = training_curves.draw(results.read(folder))
     pixels = picture(shown.strip)
     side = 8 * 8
     assert pixels.shape == (3 * side + 2 * 4, 8 * side + 7 * 4, 4)
@@ -642,7 +642,7 @@ def test_the_strip_holds_the_images_enlarged(tmp_path):
             expected = np.kron(arrays[name][place], np.ones((8, 8, 1), dtype=np.uint8))
             np.testing.assert_array_equal(pixels[top : top + side, left : left + side, :3], expected)
     assert (pixels[..., 3] == 0).sum() == pixels[..., 3].size - 24 * side * side  # what is between them is transparent
-    assert picture(training._data_uri(training._strip([np.zeros((2, 224, 224, 3), np.uint8)]))).shape == (56, 2 * 56 + 4, 4)
+    assert picture(training_curves._data_uri(training_curves._strip([np.zeros((2, 224, 224, 3), np.uint8)]))).shape == (56, 2 * 56 + 4, 4)
 
 
 def test_the_run_shown_is_the_first_done_seed_of_the_longest_codes(tmp_path):
@@ -650,7 +650,7 @@ def test_the_run_shown_is_the_first_done_seed_of_the_longest_codes(tmp_path):
     for seed in SEEDS:
         write_extras(folder, "itq", seed=seed)
         write_extras(folder, "bgan", bits=16, seed=seed)
-    assert [(shown.title, shown.note) for shown in training.draw(results.read(folder))] == [
+    assert [(shown.title, shown.note) for shown in training_curves.draw(results.read(folder))] == [
         ("Training of ITQ: Digits, Pixels", "32 bits, seed 1")
     ]
 
@@ -666,7 +666,7 @@ def test_the_run_shown_is_the_first_done_seed_of_the_longest_codes(tmp_path):
 def test_every_array_is_optional(tmp_path, absent, curves, rows):
     folder = write_results(tmp_path)
     write_extras(folder, "bgan", **dict.fromkeys(absent))
-    (shown,) = training.draw(results.read(folder))
+    (shown,) = training_curves.draw(results.read(folder))
     assert (shown.curves is not None, len(shown.rows), bool(shown.strip)) == (curves, rows, rows > 0)
 
 
@@ -681,15 +681,15 @@ def test_many_trainings_fit_on_the_page(tmp_path, monkeypatch):
         for pair in grid:
             for name, *_ in reversed(methods):
                 write_extras(folder, name, pair=pair, bits=16, curves=None, curve_names=None)
-        found = training.draw(results.read(folder))
+        found = training_curves.draw(results.read(folder))
         assert len(found) == shown
         assert [item.title for item in found[:2]] == ["Training of M0: Digits, Pixels", "Training of M1: Digits, Pixels"]
     noise = np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3), dtype=np.uint8)  # nothing packs worse
     names = np.array(["neighbourhood", "quantisation", "pixel", "perceptual", "adversarial", "bits on", "saturated"])
     curves = np.random.default_rng(0).random((50, 7)).astype(np.float32)
-    write_extras(folder, "m0", bits=16, curves=curves, curve_names=names, **dict.fromkeys(training.PICTURES, noise))
-    largest = training.draw(results.read(folder))[0]
-    assert training.SECTIONS * (len(largest.strip) + len(largest.curves.inline)) < 4e6
+    write_extras(folder, "m0", bits=16, curves=curves, curve_names=names, **dict.fromkeys(training_curves.PICTURES, noise))
+    largest = training_curves.draw(results.read(folder))[0]
+    assert training_curves.SECTIONS * (len(largest.strip) + len(largest.curves.inline)) < 4e6
 
 
 def test_an_extras_file_damaged_anywhere_is_read_or_one_error(tmp_path):
@@ -703,7 +703,7 @@ def test_an_extras_file_damaged_anywhere_is_read_or_one_error(tmp_path):
         damaged[place] ^= random.integers(1, 256)
         path.write_bytes(damaged)
         try:
-            training._read(path)
+            training_curves._read(path)
         except BenchmarkError:  # any other error fails
             errors += 1
     assert errors > 100
@@ -882,24 +882,6 @@ def test_partial_results_are_a_folder_of_their_own(tmp_path, monkeypatch, undraw
     command.main()
     assert (tmp_path / "results/partial/report/index.html").is_file()
     assert (tmp_path / "results/partial/metrics.csv").is_file()
-
-
-def test_the_harness_cost_is_kept_until_the_next_command_that_makes_a_run(tmp_path):
-    cost = {"started": 1000.0, "cores": 2, "runs_made": 10, "fit_seconds": 20.0, "encode_seconds": 5.0, "score_seconds": 3.0}
-    measured = harness.measure(cost, now=1030.0)
-    assert measured["seconds_per_run"] == pytest.approx((30 * 2 - 28) / 10)
-    path = tmp_path / "harness.json"
-    assert harness.keep(path, None) is None
-    assert "not measured" in harness.sentence(None, cost["started"])
-    assert harness.keep(path, measured) == measured
-    expected = "The harness cost 3.20 core-seconds a run beyond fitting, encoding and scoring (10 runs in 30 s on 2 cores)."
-    assert harness.sentence(measured, cost["started"]) == expected
-    # Writing the report again, by hand and later, is no part of the command.
-    again = harness.keep(path, harness.measure(cost, now=5000.0))
-    assert harness.sentence(again, cost["started"]) == expected
-    later = harness.keep(path, harness.measure(cost | {"started": 8000.0, "runs_made": 0}, now=9000.0))
-    assert harness.sentence(later, 8000.0).startswith("This command made no run; when one last did (1970-01-01), the harness cost 3.20 ")
-    assert harness.measure(cost | {"started": None}, now=2000.0) is None
 
 
 def test_the_bibliography_is_read_whole():

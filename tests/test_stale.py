@@ -1,5 +1,6 @@
 """What an edit recomputes: exactly the results that depend on it, whatever the times of files."""
 
+import base64
 import itertools
 import json
 import os
@@ -233,9 +234,9 @@ TABLE = {
     "collected tables": ("experiments/collect.py", None, None, END),
     "statistics": ("experiments/statistics.py", None, None, END),
     "tests of differences": ("evaluation/significance.py", None, None, END),
-    "a report file": ("report/tables.py", None, None, {("report", "")}),
+    "a report file": ("report/tables/build.py", None, None, {("report", "")}),
     "a template": ("report/templates/page.html.j2", None, None, {("report", "")}),
-    "published values": ("report/reported.csv", None, None, {("report", "")}),
+    "published values": ("report/published_values.csv", None, None, {("report", "")}),
     "another method": ("methods/lsh.py", None, None, set()),
     "another data set": ("datasets/cifar10.py", None, None, set()),
     "times": ("experiments/timing.py", None, None, set()),
@@ -365,6 +366,16 @@ class TestOutputs:
         jobs, reasons = project.stale()
         assert jobs == END
         assert reasons == [f"1 collect job (results/experiments/tiny/{name} is not the file that experiment.json describes)"]
+
+    @pytest.mark.parametrize("name", ["index.html", "report.tex", "tables/map.tex", "figures/overview.svg"])
+    def test_changed_and_missing_files_of_a_report_are_rewritten(self, project, name):
+        name = f"results/experiments/tiny/report/{name}"
+        project.append(name, " ")
+        assert project.stale() == ({("report", "")}, [f"1 report job ({name} is not the file that report.json describes)"])
+        project.path(name).unlink()
+        jobs, reasons = project.stale()
+        assert jobs == {("report", "")}
+        assert reasons in ([f"1 report job ({name} is missing)"], []), "an output of the rule has no reason"
 
     def test_changed_codes_are_recomputed(self, project):
         path = project.path(f"{RUNS}/itq/8bit/seed1/codes.npz")
@@ -578,6 +589,36 @@ class TestSnakemake:
         shutil.rmtree(own_project.folder / ".snakemake")
         self.edit(own_project)
         assert own_project.reruns() == self.EDITED
+
+    def test_a_killed_snakemake_whose_job_went_on(self, own_project):
+        """Snakemake marks outputs until it has seen the end of their job. A finished run stays, and its new scores are computed."""
+        for name in ("codes.npz", "extras.npz", "run.json"):
+            output = f"{RUNS}/itq/8bit/seed0/{name}"
+            (own_project.folder / ".snakemake/incomplete" / base64.b64encode(output.encode()).decode()).touch()
+        own_project.append("evaluation/metrics.py")
+        assert own_project.reruns() == scores(*METHODS) | CONTROLS | END
+
+    def test_another_text_of_a_shell_command(self, own_project):
+        own_project.replace("Snakefile", "{params.root} --threads {threads} >", "{params.root}  --threads {threads} >")
+        own_project.append("report/tables.py")
+        assert own_project.reruns() == {("report", "")}
+
+    def test_triggers_of_snakemake_decide_nothing(self, own_project):
+        self.edit(own_project)
+        printed = own_project.run("--dry-run", "--rerun-triggers", "code", "params")
+        assert set(jobs_of(printed)) - {("all", ""), ("experiments", "")} == self.EDITED
+
+    @pytest.mark.parametrize(
+        ("options", "expected"),
+        [
+            (("--forcerun", "encode"), encodes(*METHODS) | scores(*METHODS) | END),
+            (("--forcerun", f"{RUNS}/itq/8bit/seed0/run.json"), encodes("itq") | scores("itq") | END),
+            (("--forceall",), EVERYTHING),
+        ],
+        ids=["a rule", "a file", "all"],
+    )
+    def test_options_rerun_what_depends_on_the_jobs_that_they_force(self, own_project, options, expected):
+        assert set(jobs_of(own_project.run("--dry-run", *options))) - {("all", ""), ("experiments", "")} == expected
 
     def test_after_the_checkout_of_another_commit_and_back(self, own_project):
         def git(*arguments):

@@ -80,10 +80,10 @@ def test_bytes_are_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
 
 
 def test_what_a_killed_job_left_is_removed_and_nothing_else(tmp_path):
-    (tmp_path / ".a.123.part.npy").touch()
+    (tmp_path / ".a.9999999.part.npy").touch()
     (tmp_path / ".bgan.abcdefgh.part").mkdir()
     (tmp_path / ".bgan.abcdefgh.old.part").mkdir()
-    others = [".a.b.123.part.npy", ".a.123.part.csv", ".bgan.trial1.abcdefgh.part", ".itq.abcdefgh.part"]
+    others = [".a.b.9999999.part.npy", ".a.9999999.part.csv", ".bgan.trial1.abcdefgh.part", ".itq.abcdefgh.part"]
     for name in others:
         (tmp_path / name).mkdir()
     with storage.new_file(tmp_path / "a.npy") as temporary:
@@ -188,3 +188,11 @@ def test_what_was_done_before_counts_for_no_rate(capsys, monkeypatch):
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
     progress.Progress("training", total=100, unit="batches", done=50).advance(10)
     assert capsys.readouterr().err == "training: 60/100 batches, 0.5/s, 1 min 20 s left\n"
+
+
+def test_a_file_that_another_process_is_writing_stays(tmp_path):
+    other = tmp_path / f".stamp.{os.getppid()}.part"
+    other.touch()
+    with storage.new_file(tmp_path / "stamp") as temporary:
+        temporary.touch()
+    assert other.exists()

@@ -28,7 +28,7 @@ def test_the_variable_overrides_the_data_folder_of_the_configuration(monkeypatch
     assert data_folder("here").as_posix() == "here"
     monkeypatch.setenv(DATA_VARIABLE, "/there")
     assert data_folder("here").as_posix() == "/there"
-    assert job_environment("here", None)[DATA_VARIABLE] == "/there"
+    assert job_environment("here")[DATA_VARIABLE] == "/there"
 
 
 def test_user_files_are_those_that_parameters_name():

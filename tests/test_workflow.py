@@ -43,6 +43,14 @@ def test_snakemakes_own_report_has_page_tables_and_figures_with_captions(copy):
         assert said in text
 
 
+def test_snakemakes_own_report_has_nothing_that_is_out_of_date(copy):
+    copy.replace("evaluation/metrics.py", "\nimport ", "\nUNUSED = 1\nimport ")
+    done = copy.snakemake("--report", "report.zip")
+    assert done.returncode == 1
+    assert done.stderr.endswith("Rerun the command without --report first\n")
+    assert not (copy.folder / "report.zip").exists()
+
+
 def test_partial_tables_are_made_at_any_time_and_a_job_at_work_has_not_failed(copy):
     copy.write("more.yaml", TINY.replace("itq, bgan-brief", "itq, bgan-more").replace("bgan-brief:", "bgan-more:"))
     log = copy.folder / "logs/runs/digits/pixels/bgan-more/8bit/seed0.log"
@@ -111,6 +119,42 @@ def test_a_method_that_fails_is_shown_and_the_others_are_finished(copy, name, ol
     rows = rows_of(copy.folder / "results/experiments/failing/partial/runs.csv")
     assert {row["status"] for row in rows if row["variant"] == name} == {"failed"}
     assert {row["status"] for row in rows if row["variant"] != name} == {"done"}
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "results/runs/digits/pixels/lsh/8bit/seed0/codes.npz",
+        "results/runs/digits/pixels/exact-l2/8bit/seed0/codes.npz",
+        "results/runs/digits/pixels/itq/08bit/seed0/codes.npz",
+        "results/runs/digits/pixels/itq/9bit/seed0/codes.npz",
+        "cache/datasets/mnist/dataset.json",
+        "cache/features/digits/gist/features.npy",
+    ],
+)
+def test_a_target_that_is_not_in_the_plan_has_no_rule(copy, target):
+    done = copy.snakemake("--dry-run", target)
+    assert done.returncode == 1
+    printed = done.stdout + done.stderr
+    assert f"No rule to produce {target}" in printed
+    assert "Traceback" not in printed
+    assert "KeyError" not in printed
+
+
+def test_another_working_directory_is_one_line(copy, tmp_path):
+    done = copy.snakemake("--dry-run", "--directory", str(tmp_path), config=None)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        f"snakemake: found the folder {tmp_path}, expected that of the project. Run `cd {copy.folder}` and rerun the command"
+    )
+
+
+def test_a_cache_that_cannot_be_written_is_one_line(copy):
+    (copy.folder / "cache/stamp").unlink()
+    (copy.folder / "cache/stamp").mkdir()
+    done = copy.snakemake("--dry-run")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("config: cannot write cache/stamp (")
 
 
 def test_what_is_missing_is_said_all_at_once_before_any_work(copy):

@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001 (letters that look like others are the subject here)
-"""Text that pdflatex prints as it stands, whatever characters a name holds."""
+"""Escape any Unicode text for pdflatex, and estimate its width."""
 
 from __future__ import annotations
 

@@ -9,7 +9,10 @@ import pytest
 from builders import describe, described, tuned, write_csv, write_results
 
 from harness.errors import BenchmarkError
-from report import page, reported, results, spreadsheets, tables
+from report import results
+from report.tables import published_values
+from report.tables.build import build_tables
+from report.writers import csv_files, html
 
 CIFAR = results.Pair("cifar10", "pixels")
 METHODS = [
@@ -42,13 +45,13 @@ def experiment(folder, *, keywords=PAPER, train=10_000, dataset="cifar10", bits=
 
 
 def differences_shown(found):
-    (table,) = reported.build(found)
+    (table,) = published_values.build(found)
     return [row for panel in table.panels for row in panel.rows if row.label == "difference"]
 
 
 def test_a_measured_figure_on_the_same_terms_is_compared(tmp_path):
     """Synthetic runs: mean 0.51 at every length; the paper has 0.401, 0.531 and 0.558, the re-runs 0.442 and 0.461."""
-    (table,) = reported.build(experiment(tmp_path))
+    (table,) = published_values.build(experiment(tmp_path))
     lengths = [column.label for column in table.columns]
     panel = next(panel for panel in table.panels if panel.label.startswith("mAP; 1,000 queries, 59,000 in the database, 10,000"))
     labels = [row.label for row in panel.rows]
@@ -62,9 +65,9 @@ def test_a_measured_figure_on_the_same_terms_is_compared(tmp_path):
     assert labels[again - 1].startswith("BGAN, released code, 4 epochs")
     assert [panel.rows[again + 1].cells[at[bits]].text for bits in ("12", "32")] == ["+0.068", "+0.049"]
     found = results.read(tmp_path)
-    assert reported.replicated(found, CIFAR, "bgan.vgg19", "as-bgan")
-    assert not reported.replicated(found, CIFAR, "bgan.vgg19", "map")
-    assert not reported.replicated(found, CIFAR, "itq", "as-bgan")
+    assert published_values.replicated(found, CIFAR, "bgan.vgg19", "as-bgan")
+    assert not published_values.replicated(found, CIFAR, "bgan.vgg19", "map")
+    assert not published_values.replicated(found, CIFAR, "itq", "as-bgan")
     assert not any(cell.best for panel in table.panels for row in panel.rows for cell in row.cells)
 
 
@@ -84,10 +87,10 @@ def test_a_measured_figure_on_the_same_terms_is_compared(tmp_path):
 def test_one_term_that_differs_leaves_a_figure_apart(tmp_path, changes, term):
     found = experiment(tmp_path, **changes)
     assert not differences_shown(found)
-    (table,) = reported.build(found)
+    (table,) = published_values.build(found)
     said = " ".join(table.notes)
     assert re.search(rf"BGAN: VGG-19 \(.*\) is not compared with .*: different or not known: [^.]*{term}", said)
-    assert not reported.replicated(found, found.pairs[0], "bgan.vgg19", "as-bgan")
+    assert not published_values.replicated(found, found.pairs[0], "bgan.vgg19", "as-bgan")
     assert any(panel.label.startswith("Measured here by as-bgan") for panel in table.panels)
 
 
@@ -95,30 +98,31 @@ def test_another_metric_or_preset_leaves_a_figure_apart(tmp_path):
     """What the paper is set against is as-bgan: without it there is nothing to compare, whatever the map is."""
     found = experiment(tmp_path, preset="as-other")
     assert not differences_shown(found)
-    figure = reported.read()[0]
+    figure = published_values.read()[0]
     method = next(method for method in found.methods if method["name"] == "bgan.vgg19")
-    measured = reported.measured_terms(found, CIFAR, method, "map")
+    measured = published_values.measured_terms(found, CIFAR, method, "map")
     assert measured.differing(figure.terms) == ["metric"]
 
 
 def test_a_cell_opens_the_values_of_the_preset_that_it_shows(tmp_path):
     """The same rows stand in a panel of each preset: what a click says has to be the number that was clicked."""
     found = experiment(tmp_path)
-    (table,) = reported.build(found)
+    (table,) = published_values.build(found)
     measured = [panel for panel in table.panels if panel.label.startswith("Measured here by")]
     assert [panel.label.split()[3].rstrip(":") for panel in measured] == ["as-bgan", "as-deepbit"]
     for panel, row in [(shown, row) for shown in measured for row in shown.rows]:
         for column, cell in zip(table.columns, row.cells, strict=True):
-            values = page._origin(found, panel, row, column, cell).get("data-values")
+            values = html._origin(found, panel, row, column, cell).get("data-values")
             assert values is None or np.mean([float(text.split(":")[1]) for text in values.split()]) == pytest.approx(cell.number)
 
 
 def test_a_difference_of_nothing_has_no_sign():
-    assert [reported._signed(number) for number in (-0.0004, 0.0004, -0.0006, 0.0126)] == ["0.000", "0.000", "\u22120.001", "+0.013"]
+    signed = [published_values._signed(number) for number in (-0.0004, 0.0004, -0.0006, 0.0126)]
+    assert signed == ["0.000", "0.000", "\u22120.001", "+0.013"]
 
 
 def test_marks_of_measured_cells_are_explained(tmp_path):
-    (table,) = reported.build(experiment(tmp_path, broken={("bgan.vgg19", 12, 0): "missing"}, distinct={("itq", 32, 1): 3}))
+    (table,) = published_values.build(experiment(tmp_path, broken={("bgan.vgg19", 12, 0): "missing"}, distinct={("itq", 32, 1): 3}))
     said = " ".join(table.notes)
     assert "2/3 beside a mean: over the 2 of 3 seeds that are done" in said
     assert "c 1/3: near-collapse in 1 of 3 seeds" in said
@@ -126,39 +130,39 @@ def test_marks_of_measured_cells_are_explained(tmp_path):
 
 def test_what_was_withdrawn_or_is_inexact_is_never_compared(tmp_path):
     found = experiment(tmp_path)
-    for figure in reported.read():
-        for method in reported.set_against(found, figure):
+    for figure in published_values.read():
+        for method in published_values.set_against(found, figure):
             if figure.status == "withdrawn":
-                assert "withdrawn" in reported.differences(found, CIFAR, method, figure)
-    about = reported._cell([figure for figure in reported.read() if figure.qualifier == "above" and figure.bits == 12])
+                assert "withdrawn" in published_values.differences(found, CIFAR, method, figure)
+    about = published_values._cell([figure for figure in published_values.read() if figure.qualifier == "above" and figure.bits == 12])
     assert about.text == "above 0.401"
-    span = reported._cell([figure for figure in reported.read() if figure.to is not None])
+    span = published_values._cell([figure for figure in published_values.read() if figure.to is not None])
     assert span.text == "0.220\N{EN DASH}0.300"
-    (table,) = reported.build(found)
-    lines = spreadsheets.of_table(table).splitlines()
+    (table,) = published_values.build(found)
+    lines = csv_files.of_table(table).splitlines()
     assert any("51 epochs" in line and ",above 0.401," in line for line in lines)
     assert any("0.220\N{EN DASH}0.300" in line for line in lines)
 
 
 def test_the_mean_of_the_re_runs_is_over_the_runs_that_are_listed():
-    figures = [figure for figure in reported.read() if figure.method == "BGAN, released code, 4 epochs"]
-    cells = {bits: reported._cell([figure for figure in figures if figure.bits == bits]) for bits in (12, 24, 32, 48)}
+    figures = [figure for figure in published_values.read() if figure.method == "BGAN, released code, 4 epochs"]
+    cells = {bits: published_values._cell([figure for figure in figures if figure.bits == bits]) for bits in (12, 24, 32, 48)}
     assert [(cell.text, cell.deviation) for cell in cells.values()] == [
         ("0.442", "0.035"), ("0.450", "0.024"), ("0.461", "0.014"), ("0.462", "0.016"),
     ]  # fmt: skip
 
 
 def test_every_published_figure_has_a_source_and_a_status():
-    figures = reported.read()
+    figures = published_values.read()
     assert len(figures) == 189
-    assert {figure.status for figure in figures} == set(reported.STATUSES)
+    assert {figure.status for figure in figures} == set(published_values.STATUSES)
     known = {method for figure in figures for method in figure.against if not method.startswith("bgan")}
     assert known == {"lsh", "sh", "pcah", "itq", "deepbit_rotation"}
     assert all(figure.terms.metric == "as-bgan" for figure in figures if figure.method.startswith("BGAN") and figure.dataset == "cifar10")
 
 
 def test_a_data_set_without_published_figures_has_no_table(tmp_path):
-    assert "reported-digits" not in {table.name for table in tables.build(results.read(write_results(tmp_path)))}
+    assert "reported-digits" not in {table.name for table in build_tables(results.read(write_results(tmp_path)))}
 
 
 @pytest.mark.parametrize(
@@ -174,16 +178,16 @@ def test_a_data_set_without_published_figures_has_no_table(tmp_path):
     ],
 )
 def test_a_published_figure_without_its_terms_is_refused(tmp_path, changes, message):
-    with reported.FILE.open(newline="", encoding="utf-8") as file:
+    with published_values.PUBLISHED_VALUES.open(newline="", encoding="utf-8") as file:
         row = next(csv.DictReader(file)) | changes
-    write_csv(tmp_path / "reported.csv", list(row), [list(row.values())])
+    write_csv(tmp_path / "published_values.csv", list(row), [list(row.values())])
     with pytest.raises(BenchmarkError, match=message):
-        reported.read(tmp_path / "reported.csv")
+        published_values.read(tmp_path / "published_values.csv")
 
 
 def test_a_figure_given_twice_is_refused(tmp_path):
-    with reported.FILE.open(newline="", encoding="utf-8") as file:
+    with published_values.PUBLISHED_VALUES.open(newline="", encoding="utf-8") as file:
         row = next(csv.DictReader(file))
-    write_csv(tmp_path / "reported.csv", list(row), [list(row.values())] * 2)
+    write_csv(tmp_path / "published_values.csv", list(row), [list(row.values())] * 2)
     with pytest.raises(BenchmarkError, match="two figures of BGAN, 12 bits"):
-        reported.read(tmp_path / "reported.csv")
+        published_values.read(tmp_path / "published_values.csv")

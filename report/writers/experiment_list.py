@@ -9,7 +9,7 @@ import jinja2
 
 from harness import records, storage
 
-TEMPLATES = Path(__file__).with_name("templates")
+TEMPLATES = Path(__file__).parents[1] / "templates"
 
 
 def write(folder: Path) -> None:

@@ -1,12 +1,12 @@
-"""Tables and figures as CSV: the numbers behind what is printed, at full precision."""
+"""Write the values of tables and figures as CSV, at full precision."""
 
 from __future__ import annotations
 
 import csv
 import io
 
-from report.drawing import Figure
-from report.model import Cell, Column, Row, Table
+from report.figures.figure import Figure
+from report.tables.table import Cell, Column, Row, Table
 
 
 def of_table(table: Table) -> str:

@@ -1,4 +1,4 @@
-"""What a run kept of its training beside its codes: curves of its losses, and pictures rebuilt from codes."""
+"""Training curves of a run, and images reconstructed from its codes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from matplotlib.image import imsave
 from matplotlib.ticker import MaxNLocator
 
 from harness.errors import BenchmarkError
-from report.drawing import COLOURS, STYLE, Figure, canvas_of, finished, in_parallel
+from report.figures.figure import Figure, finished
+from report.figures.parallel import in_parallel
+from report.figures.plot_style import COLOURS, STYLE, canvas_of
 from report.results import Pair, Results
 
 METHODS_SHOWN, SECTIONS = 12, 18  # at most, of a data set and features, and on the page: a section has 0.16 MB, the page less than 5

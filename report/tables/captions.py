@@ -1,4 +1,4 @@
-"""The sentences around a table: how its cells are to be read, by which protocol they came about, and what made them."""
+"""Captions and notes of tables: conventions, protocols and provenance."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator
 
-from report.declarations import Declaration
-from report.model import DAGGER, NEAR_COLLAPSE, Cell, Column, Panel, Row
 from report.results import Pair, Results
+from report.tables.table import DAGGER, NEAR_COLLAPSE, Cell, Column, Panel, Row
+from report.tables.table_specs import TableSpec
 
 NAMED = 3  # up to so many pairs of methods are named, more are counted
 
 
-def conventions(results: Results, entry: Declaration, panels: list[Panel]) -> Iterator[str]:
+def conventions(results: Results, entry: TableSpec, panels: list[Panel]) -> Iterator[str]:
     """The sentences of a caption that say how its cells are to be read; each only where the table has such a cell."""
     cells = [cell for panel in panels for row in panel.rows for cell in row.cells]
     seeds = len(results.experiment["seeds"])
@@ -58,7 +58,7 @@ def _for_want_of_seeds(results: Results) -> str:
     return "; methods with randomness are not tested with fewer than 3 seeds" if None in results.comparisons.values() else ""
 
 
-def _settings(results: Results, entry: Declaration, panels: list[Panel]) -> Iterator[str]:
+def _settings(results: Results, entry: TableSpec, panels: list[Panel]) -> Iterator[str]:
     """Whether rows have settings that were chosen with labels, those of the validation queries."""
     shown = {row.name for panel in panels for row in panel.rows}
     kinds = {method.get("tuned", "") for method in results.methods if method["name"] in shown}
@@ -80,7 +80,7 @@ def _settings(results: Results, entry: Declaration, panels: list[Panel]) -> Iter
     yield "Other rows: fixed settings, the same for all data sets."
 
 
-def protocols(results: Results, pairs: list[Pair], entry: Declaration) -> list[str]:
+def protocols(results: Results, pairs: list[Pair], entry: TableSpec) -> list[str]:
     """A sentence on each data set, said once of all its features."""
     said = {}
     for pair in pairs:
@@ -88,7 +88,7 @@ def protocols(results: Results, pairs: list[Pair], entry: Declaration) -> list[s
     return [f"{'; '.join(labels)}: {told}" for told, labels in said.items()]
 
 
-def _protocol(results: Results, pair: Pair, entry: Declaration) -> str:
+def _protocol(results: Results, pair: Pair, entry: TableSpec) -> str:
     """One sentence on a data set: protocol, sizes, which rules are ours; for metrics what is relevant, and queries left out."""
     dataset = results.experiment["datasets"][pair.dataset]
     if "sizes" not in dataset:

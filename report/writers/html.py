@@ -1,4 +1,4 @@
-"""The page: everything on one sheet that needs no network."""
+"""Write the report as a single HTML page that needs no network."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from urllib.parse import quote
 import jinja2
 
 from harness.plan import EXPERIMENTS, RESULTS, Score
-from report import claims, summary
-from report.drawing import Figure, legend
-from report.gallery import METHODS, Gallery
-from report.model import Cell, Column, Panel, Row, Table
+from report import summary
+from report.figures.figure import Figure
+from report.figures.gallery import METHODS, Gallery
+from report.figures.plot_style import legend
+from report.figures.training_curves import Training, methods_shown
 from report.references import Reference
 from report.results import Results
-from report.training import Training, methods_shown
+from report.tables import claims
+from report.tables.table import Cell, Column, Panel, Row, Table
 
-TEMPLATES = Path(__file__).with_name("templates")
+TEMPLATES = Path(__file__).parents[1] / "templates"
 
 
 def render(
@@ -30,11 +32,10 @@ def render(
     trainings: list[Training],
     galleries: list[Gallery],
     references: list[Reference],
-    cost: str,
     source: Path,
     output: Path,
 ) -> str:
-    """The page's HTML: `cost` is the sentence on the harness, `source` the folder of the results, `output` that of the page."""
+    """Return the HTML of the page. `source` is the folder of the results, `output` the folder of the page."""
     return _environment().get_template("page.html.j2").render(
         results=results,
         experiment=results.experiment,
@@ -58,7 +59,6 @@ def render(
         numbers={reference.key: place for place, reference in enumerate(references, 1)},
         citations={method["name"]: method["citation"] for method in results.methods if method["citation"]},
         runs=[_described(run, output) for run in results.all_runs()],
-        cost=cost,
         root=_address(output, source),
     ).lstrip()  # fmt: skip
 

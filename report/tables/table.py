@@ -1,11 +1,11 @@
-"""A table without its typography: what the page and LaTeX both print."""
+"""The data structure of a table, from which HTML, LaTeX and CSV are written."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from report.declarations import Value
 from report.results import Pair
+from report.tables.table_specs import Value
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,15 @@
-"""Which of the paper's claims hold on the runs at hand: the rules of tables.yaml, applied."""
+"""Verdicts on the claims of the paper, by the rules in tables.yaml."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
 
-from report import reported
-from report.cells import TIMED, method_cell, run_values
-from report.declarations import Claim, Value, read_claims
-from report.model import Column
 from report.results import Pair, Results
+from report.tables import published_values
+from report.tables.cells import TIMED, method_cell, run_values
+from report.tables.table import Column
+from report.tables.table_specs import Claim, Value, read_claims
 
 FOR, AGAINST, UNDECIDED, UNTESTED, ABSENT = "better", "worse", "not distinguishable", "not tested for want of seeds", "not complete"
 TUNED = "tuned"
@@ -77,7 +77,7 @@ def _verdict(results: Results, pair: Pair, claim: Claim) -> Verdict:
     compared = [found for found in pairings if found]
     comparisons = [_comparison(results, pair, claim, *found) for found in compared]
     lacking = _lacking(results, pair, claim)
-    same = bool(compared) and all(reported.replicated(results, pair, row, claim.metric) for row, _, _ in compared)
+    same = bool(compared) and all(published_values.replicated(results, pair, row, claim.metric) for row, _, _ in compared)
     return Verdict(
         question=claim.question,
         claim=claim.claim,

@@ -1,4 +1,4 @@
-"""Published figures, reported.csv, beside the measured ones: compared only where every term of both is known and the same."""
+"""Compare published values with measured ones if every term of both is known and the same."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path, PurePath
 
 from harness.errors import BenchmarkError
-from report import captions
-from report.cells import method_cell
-from report.declarations import Value
-from report.model import Cell, Column, Panel, Row, Table
 from report.results import Pair, Results
+from report.tables import captions
+from report.tables.cells import method_cell
+from report.tables.table import Cell, Column, Panel, Row, Table
+from report.tables.table_specs import Value
 
-FILE = Path(__file__).with_name("reported.csv")
+PUBLISHED_VALUES = Path(__file__).parents[1] / "published_values.csv"
 COLUMNS = (
     *("dataset", "protocol", "queries", "database", "training", "metric", "preset", "method", "against", "features", "encoder"),
     *("weights", "pixels", "bits", "value", "to", "qualifier", "run", "status", "source", "note"),
@@ -54,7 +54,7 @@ class Terms:
 
 
 @dataclass(frozen=True)
-class Reported:
+class PublishedValue:
     """One published figure, or what is said of it: value is a share, not percent; to: the end of a range; qualifier: about or above.
 
     sizes are queries, database and training images, 0 where not known; bits None where not said; against: the variants that it is set
@@ -82,13 +82,16 @@ class Reported:
         return not self.qualifier and self.to is None
 
 
-def read(path: Path = FILE) -> list[Reported]:
-    """Every figure of reported.csv. Raises BenchmarkError, with the line, for one without a source, an unknown status, or given twice."""
+def read(path: Path = PUBLISHED_VALUES) -> list[PublishedValue]:
+    """Return every value of published_values.csv.
+
+    Raises BenchmarkError, with the line, for a value without a source, with an unknown status, or given twice.
+    """
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != COLUMNS:
             raise BenchmarkError(f"{path.name} has the columns {reader.fieldnames}, expected {', '.join(COLUMNS)}")
-        figures = [_reported(row, f"{path.name}, line {reader.line_num}") for row in reader]
+        figures = [_published_value(row, f"{path.name}, line {reader.line_num}") for row in reader]
     places = [(f.dataset, f.sizes, f.metric, f.method, f.features, f.bits, f.run, f.source) for f in figures]
     twice = [place for place in places if places.count(place) > 1]
     if twice:
@@ -96,7 +99,7 @@ def read(path: Path = FILE) -> list[Reported]:
     return figures
 
 
-def _reported(row: dict[str, str], where: str) -> Reported:
+def _published_value(row: dict[str, str], where: str) -> PublishedValue:
     if row["status"] not in STATUSES or not row["source"]:
         raise BenchmarkError(f"{where}: expected a source, and a status of {', '.join(STATUSES)}; found {row['status']!r}")
     if not METRIC.fullmatch(row["metric"]):
@@ -113,7 +116,7 @@ def _reported(row: dict[str, str], where: str) -> Reported:
         raise BenchmarkError(f"{where}: value {value}, expected a share between 0 and 1")
     terms = Terms(row["protocol"], row["preset"], row["encoder"], row["weights"], pixels or 0, sizes[2])
     texts = {key: row[key] for key in ("dataset", "metric", "method", "features", "qualifier", "run", "status", "source", "note")}
-    return Reported(sizes=sizes, terms=terms, against=tuple(row["against"].split()), bits=bits, value=value, to=to, **texts)
+    return PublishedValue(sizes=sizes, terms=terms, against=tuple(row["against"].split()), bits=bits, value=value, to=to, **texts)
 
 
 def measured_terms(results: Results, pair: Pair, method: dict, metric: str) -> Terms:
@@ -129,13 +132,13 @@ def measured_terms(results: Results, pair: Pair, method: dict, metric: str) -> T
     return Terms(pair.dataset, metric, made[0], PurePath(made[1] or "").stem, made[2] or 0, sizes.get("train", 0))
 
 
-def differences(results: Results, pair: Pair, method: dict, figure: Reported) -> list[str]:
+def differences(results: Results, pair: Pair, method: dict, figure: PublishedValue) -> list[str]:
     """Why a measured figure of `method` is not compared with a published one; empty where it is."""
     withdrawn = ["withdrawn"] if figure.status == "withdrawn" else []
     return withdrawn + measured_terms(results, pair, method, figure.terms.metric).differing(figure.terms)
 
 
-def set_against(results: Results, figure: Reported) -> list[dict]:
+def set_against(results: Results, figure: PublishedValue) -> list[dict]:
     """The methods of the experiment that a published figure is compared with, tuned or not."""
     return [method for method in results.methods if (method["base"] if method["tuned"] else method["name"]) in figure.against]
 
@@ -155,7 +158,7 @@ def build(results: Results) -> list[Table]:
     return [_table(results, name, found) for name, found in grouped.items() if found]
 
 
-def _table(results: Results, name: str, figures: list[Reported]) -> Table:
+def _table(results: Results, name: str, figures: list[PublishedValue]) -> Table:
     pairs = [pair for pair in results.pairs if results.plugin_of(pair.dataset) == name]
     lengths = sorted({figure.bits for figure in figures}, key=lambda bits: math.inf if bits is None else bits)
     sources = list(dict.fromkeys((figure.source, figure.status, figure.note) for figure in figures))
@@ -189,7 +192,7 @@ def _source(place: int, source: str, status: str, note: str) -> str:
     return f"[{place}] {status}{': ' + note if note else ''}. {source}."
 
 
-def _apart(results: Results, pairs: list[Pair], figures: list[Reported], sources: list[tuple]) -> list[str]:
+def _apart(results: Results, pairs: list[Pair], figures: list[PublishedValue], sources: list[tuple]) -> list[str]:
     """One sentence for each measured method that published figures are set against: why they are not compared."""
     said = {}
     for pair in pairs:
@@ -209,7 +212,7 @@ def _protocol(sizes: tuple[int, int, int], metric: str) -> str:
     return f"{metric.replace('map', 'mAP')}; {', '.join(words) or 'protocol not known'}"
 
 
-def _rows(results: Results, pairs: list[Pair], figures: list[Reported], lengths: list, sources: list[tuple]) -> list[Row]:
+def _rows(results: Results, pairs: list[Pair], figures: list[PublishedValue], lengths: list, sources: list[tuple]) -> list[Row]:
     """A row for each method, features and source, and below it what was measured on the same terms, and the difference."""
     grouped = {}
     for figure in figures:
@@ -227,7 +230,7 @@ def _rows(results: Results, pairs: list[Pair], figures: list[Reported], lengths:
     return rows
 
 
-def _cell(figures: list[Reported]) -> Cell:
+def _cell(figures: list[PublishedValue]) -> Cell:
     """One published figure as it is, or several runs of one source by mean and deviation."""
     if not figures:
         return BLANK
@@ -240,7 +243,7 @@ def _cell(figures: list[Reported]) -> Cell:
     return Cell(f"{figure.qualifier} {VALUE.printed(figure.value)}{end}".strip(), number=figure.value)
 
 
-def _compared(results: Results, pair: Pair, method: dict, metric: str, figures: list[Reported], cells: dict) -> list[Row]:
+def _compared(results: Results, pair: Pair, method: dict, metric: str, figures: list[PublishedValue], cells: dict) -> list[Row]:
     """What was measured of a method on a figure's terms, and measured less published where the published is exact."""
     exact = {figure.bits for figure in figures if figure.exact}
     measured = {bits: _measured(results, (*pair, method["name"]), metric, bits) for bits in cells}
@@ -273,7 +276,7 @@ def _measured(results: Results, key: tuple[str, str, str], metric: str, bits: in
     return method_cell(results, key, bits, Column(Value(metric=metric), bits, None, ""))
 
 
-def _measured_panels(results: Results, pairs: list[Pair], figures: list[Reported], lengths: list) -> list[Panel]:
+def _measured_panels(results: Results, pairs: list[Pair], figures: list[PublishedValue], lengths: list) -> list[Panel]:
     """What was measured of the methods that published figures are set against, apart, by each preset of those."""
     panels = []
     for preset in dict.fromkeys(figure.terms.metric for figure in figures if figure.terms.metric and figure.against):

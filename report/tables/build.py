@@ -1,25 +1,25 @@
-"""From declarations and results to tables: which cells there are and what each of them says."""
+"""Build the tables of a report from their specifications and the results."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
 
-from report import captions, reported, settings
-from report.cells import TEXT_FACTS, TIMED, control_cell, method_cell
-from report.declarations import Declaration, read
-from report.model import Column, Panel, Row, Table
 from report.results import Pair, Results
+from report.tables import captions, published_values, tuning_table
+from report.tables.cells import TEXT_FACTS, TIMED, control_cell, method_cell
+from report.tables.table import Column, Panel, Row, Table
+from report.tables.table_specs import TableSpec, read
 
 
-def build(results: Results, entries: list[Declaration] | None = None) -> list[Table]:
-    """Every declared table, filled from the results; one whose metric was left out everywhere has no panels and says why."""
+def build_tables(results: Results, entries: list[TableSpec] | None = None) -> list[Table]:
+    """Return every specified table, filled from the results; one whose metric was left out everywhere has no panels and says why."""
     shown = [entry for entry in entries or read() if _concerns(results, entry)]
-    declared = [_table(results, entry, pairs) for entry in shown for pairs in _files(results, entry)]
-    return declared + settings.build(results) + reported.build(results)
+    specified = [_table(results, entry, pairs) for entry in shown for pairs in _files(results, entry)]
+    return specified + tuning_table.build(results) + published_values.build(results)
 
 
-def _concerns(results: Results, entry: Declaration) -> bool:
+def _concerns(results: Results, entry: TableSpec) -> bool:
     """Whether the experiment has what a table selects; of several methods it takes two, since one alone compares nothing."""
     experiment = results.experiment
     if _timed(entry) and not results.timing:
@@ -32,17 +32,17 @@ def _concerns(results: Results, entry: Declaration) -> bool:
     )
 
 
-def _timed(entry: Declaration) -> bool:
+def _timed(entry: TableSpec) -> bool:
     return any(value.fact in TIMED for value in entry.values)
 
 
-def _files(results: Results, entry: Declaration) -> list[list[Pair]]:
+def _files(results: Results, entry: TableSpec) -> list[list[Pair]]:
     datasets = _selected(entry, "datasets", list(results.experiment["datasets"]))
     pairs = [pair for dataset in datasets for pair in results.pairs if pair.dataset == dataset]
     return [[pair] for pair in pairs] if entry.split else [pairs]
 
 
-def _table(results: Results, entry: Declaration, pairs: list[Pair]) -> Table:
+def _table(results: Results, entry: TableSpec, pairs: list[Pair]) -> Table:
     lengths = results.experiment["timed"] if _timed(entry) else _selected(entry, "bits", results.experiment["bits"])
     columns, notes = _columns(results, entry, pairs, lengths)
     panels = [
@@ -73,12 +73,12 @@ def _table(results: Results, entry: Declaration, pairs: list[Pair]) -> Table:
     )
 
 
-def _selected(entry: Declaration, what: str, everything: list) -> list:
+def _selected(entry: TableSpec, what: str, everything: list) -> list:
     """What a table selects of everything, in its order."""
     return everything if what not in entry.select else [item for item in entry.select[what] if item in everything]
 
 
-def _selected_methods(entry: Declaration, results: Results) -> list[str]:
+def _selected_methods(entry: TableSpec, results: Results) -> list[str]:
     """Names of the methods that a table selects, each followed by its trials and tuned versions."""
     if "methods" not in entry.select:
         return [method["name"] for method in results.methods]
@@ -88,7 +88,7 @@ def _selected_methods(entry: Declaration, results: Results) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _columns(results: Results, entry: Declaration, pairs: list[Pair], lengths: list[int]) -> tuple[list[Column], list[str]]:
+def _columns(results: Results, entry: TableSpec, pairs: list[Pair], lengths: list[int]) -> tuple[list[Column], list[str]]:
     """The columns that some pair has, and a sentence for each reason why a pair has not all."""
     if entry.columns == "k":
         asked = [Column(value, None, k, f"k = {k:,}") for value in entry.values for k in entry.k]
@@ -151,7 +151,7 @@ def _groups(columns: list[Column]) -> list[tuple[str, int]]:
     return groups if any(label for label, _ in groups) else []
 
 
-def _panel(results: Results, entry: Declaration, pair: Pair, bits: int | None, columns: list[Column]) -> Panel:
+def _panel(results: Results, entry: TableSpec, pair: Pair, bits: int | None, columns: list[Column]) -> Panel:
     names = {method["name"]: method for method in results.methods}
     methods = [names[name] for name in _selected_methods(entry, results)]
     rows = [
@@ -172,7 +172,7 @@ def _panel(results: Results, entry: Declaration, pair: Pair, bits: int | None, c
     )
 
 
-def _control_row(results: Results, pair: Pair, control: dict, entry: Declaration, columns: list[Column]) -> Row:
+def _control_row(results: Results, pair: Pair, control: dict, entry: TableSpec, columns: list[Column]) -> Row:
     """A ranking by real-valued features has no code length: one cell spans the columns of all of them."""
     wanted = columns[:1] if entry.columns == "bits" else columns
     cells = [replace(control_cell(results, pair, control["name"], column), span=len(columns) // len(wanted)) for column in wanted]

@@ -1,12 +1,12 @@
-"""The table of the settings that were tried on validation labels, and what was chosen."""
+"""The table of the parameters that were tuned on validation labels."""
 
 from __future__ import annotations
 
 import json
 
-from report.declarations import Value
-from report.model import Cell, Column, Panel, Row, Table
 from report.results import Results
+from report.tables.table import Cell, Column, Panel, Row, Table
+from report.tables.table_specs import Value
 
 CAPTION = (
     "Mean average precision over all ranks on validation labels, queries and database both from the training part, mean over the code"

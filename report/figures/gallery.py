@@ -1,4 +1,4 @@
-"""Retrieved images side by side, and statistics of the codes: what the scoring jobs kept to be looked at, as data for the page."""
+"""Retrieved images and statistics of the codes, as data for the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables as LaTeX to paste: booktabs and \\multicolumn only, and every text made safe for pdflatex."""
+"""Write tables as LaTeX with booktabs and \\multicolumn only. All text is escaped for pdflatex."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 import jinja2
 
-from report.drawing import Figure
-from report.latex_layout import Layout, Size, broken, layout, marks, notes, parts
-from report.latex_text import Source, breakable, escape, printable
-from report.model import Cell, Panel, Row, Table
+from report.figures.figure import Figure
+from report.tables.table import Cell, Panel, Row, Table
+from report.writers.latex_layout import Layout, Size, broken, layout, marks, notes, parts
+from report.writers.latex_text import Source, breakable, escape, printable
 
-TEMPLATES = Path(__file__).with_name("templates")
+TEMPLATES = Path(__file__).parents[1] / "templates"
 
 
 def render(table: Table, references: list[str]) -> str:

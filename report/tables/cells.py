@@ -1,4 +1,4 @@
-"""What one cell of a table says: a mean over seeds with its deviation, or why there is none."""
+"""Cells of a table: a mean over seeds with its standard deviation, or why it is missing."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import statistics
 from dataclasses import replace
 
 from harness.errors import BenchmarkError
-from report.declarations import Value
-from report.model import NEAR_COLLAPSE, Cell, Collapse, Column
 from report.results import Pair, Results
+from report.tables.table import NEAR_COLLAPSE, Cell, Collapse, Column
+from report.tables.table_specs import Value
 
 DASH = "\N{EN DASH}"
 

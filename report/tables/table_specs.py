@@ -1,4 +1,4 @@
-"""tables.yaml, read and checked: which tables there are and what their cells hold."""
+"""Read and validate tables.yaml: the specifications of the tables and the claims of the paper."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import yaml
 
 from harness.errors import BenchmarkError
 
-DECLARATIONS = Path(__file__).with_name("tables.yaml")
+TABLES_FILE = Path(__file__).parents[1] / "tables.yaml"
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Value:
 
 
 @dataclass(frozen=True)
-class Declaration:
+class TableSpec:
     """One entry of tables.yaml."""
 
     name: str
@@ -75,13 +75,13 @@ class Claim:
     margin: float = 0.0
 
 
-def read(path: Path = DECLARATIONS) -> list[Declaration]:
+def read(path: Path = TABLES_FILE) -> list[TableSpec]:
     """The tables of tables.yaml. Raises BenchmarkError for a key that no table has, or a name that is no file name."""
     entries = yaml.safe_load(path.read_text(encoding="utf-8"))["tables"]
-    return [_declaration(entry, f"{path.name}: {entry.get('name', 'an entry without a name')}") for entry in entries]
+    return [_table_spec(entry, f"{path.name}: {entry.get('name', 'an entry without a name')}") for entry in entries]
 
 
-def read_claims(path: Path = DECLARATIONS) -> list[Claim]:
+def read_claims(path: Path = TABLES_FILE) -> list[Claim]:
     """The claims of tables.yaml. Raises BenchmarkError for a key that no claim has, or a rule that cannot be applied."""
     entries = yaml.safe_load(path.read_text(encoding="utf-8")).get("claims", [])
     return [_claim(entry, f"{path.name}: claims: {entry.get('name', 'one without a name')}") for entry in entries]
@@ -98,8 +98,8 @@ def _claim(entry: dict, where: str) -> Claim:
     return Claim(**entry)
 
 
-def _declaration(entry: dict, where: str) -> Declaration:
-    _check_keys(entry, Declaration, ("name", "title", "caption", "values"), where)
+def _table_spec(entry: dict, where: str) -> TableSpec:
+    _check_keys(entry, TableSpec, ("name", "title", "caption", "values"), where)
     if not re.fullmatch(r"[a-z0-9-]+", entry["name"]):
         raise BenchmarkError(f"{where}: a name has small letters, digits and hyphens only, since it names a file and a LaTeX label")
     for value in entry["values"]:
@@ -115,7 +115,7 @@ def _declaration(entry: dict, where: str) -> Declaration:
         raise BenchmarkError(f"{where}: columns: found {columns!r}, expected bits, k or values")
     if columns == "bits" and entry.get("controls") and len(entry["values"]) > 1:  # a control has one cell under all code lengths
         raise BenchmarkError(f"{where}: values: found {len(entry['values'])}, expected one value beside controls, or columns: values")
-    return Declaration(**entry | {"values": [Value(**value) for value in entry["values"]]})
+    return TableSpec(**entry | {"values": [Value(**value) for value in entry["values"]]})
 
 
 def _check_keys(entry: dict, kind: type, required: tuple[str, ...], where: str) -> None:

@@ -1,12 +1,12 @@
-"""How a table is set in LaTeX: where it fits, in what type, and in how many parts; widths are estimated from above."""
+"""Choose the environment, font size and parts of a LaTeX table. Widths are upper estimates."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
 
-from report.latex_text import width
-from report.model import DAGGER, Cell, Panel, Row, Table
+from report.tables.table import DAGGER, Cell, Panel, Row, Table
+from report.writers.latex_text import width
 
 COLUMN, TEXT = 226, 343  # points: a column and the text of the article class, the narrowest that a table may meet
 LABEL = 112  # points: a longer label is broken into lines, where its table would not fit otherwise

@@ -1,4 +1,4 @@
-"""The figures: metrics against code length, curves over ranks and radii, and times."""
+"""Plots of metrics and times against code length, and of precision against recall."""
 
 from __future__ import annotations
 
@@ -12,25 +12,23 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import LogLocator, NullLocator
 
-from report.cells import method_cell
-from report.declarations import Value
-from report.drawing import (
+from report.figures.figure import Figure, Trace, finished
+from report.figures.parallel import in_parallel
+from report.figures.plot_style import (
     CHANCE,
     CHANCE_NAME,
     INK,
     STYLE,
-    Figure,
-    Trace,
     canvas_of,
     control_look,
-    finished,
-    in_parallel,
     legend_columns,
     look,
     shortened,
 )
-from report.model import Cell, Column
 from report.results import Pair, Results
+from report.tables.cells import method_cell
+from report.tables.table import Cell, Column
+from report.tables.table_specs import Value
 
 Points = dict[str, list[str] | str]  # x, y, deviation, at and what of a Trace
 Numbers = tuple[np.ndarray, np.ndarray, Points]  # x and y of a line, and its points

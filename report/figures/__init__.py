@@ -1,0 +1,1 @@
+"""Figures: plots, training curves and retrieved images."""

@@ -1,0 +1,157 @@
+"""A figure and its three forms: SVG in the page, an SVG file and a PDF file."""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from dataclasses import dataclass, field
+
+import matplotlib
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+
+from report.figures.plot_style import INK, LEGEND_ROW_INCHES, legend_rows
+
+POINTS = 72  # an inch in an SVG
+# Written into the SVG files only: as images they do not inherit the page's colour.
+SVG_COLOURS = "<style>:root{color:#1f2328}@media(prefers-color-scheme:dark){:root{color:#e6edf3}}</style>"
+GROUP = re.compile(r"<g[ >]|</g>")
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The line of one method or control in one panel.
+
+    Attributes
+    ----------
+    name : str
+        Name of the method or control.
+    axis : Axes
+    artists : list of Artist
+    quantity : str
+        Label of y.
+    x, y, deviation : list of str
+        Coordinates and standard deviations of the points. A line without points has no tooltips.
+    at : list of str
+        Rank or radius of each point.
+    what : str
+        Word for `at`: rank or radius.
+    """
+
+    name: str
+    axis: Axes
+    artists: list[Artist]
+    quantity: str = ""
+    x: list[str] = field(default_factory=list)
+    y: list[str] = field(default_factory=list)
+    deviation: list[str] = field(default_factory=list)
+    at: list[str] = field(default_factory=list)
+    what: str = ""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure in its three forms.
+
+    Attributes
+    ----------
+    name, title, caption : str
+    inline : str
+        SVG for the page, without a legend.
+    svg : str
+        SVG file.
+    pdf : bytes
+        PDF file with a white background.
+    names : list of str
+        Methods and controls in the figure.
+    panels : list of dict
+        Positions of the panels, and their points (see `_panel`).
+    """
+
+    name: str
+    title: str
+    caption: str
+    inline: str
+    svg: str
+    pdf: bytes
+    names: list[str] = field(default_factory=list)
+    panels: list[dict] = field(default_factory=list)
+
+
+def finished(canvas: Canvas, name: str, title: str, caption: str, traces: list[Trace] = (), labels: list[str] = ()) -> Figure:
+    """Return a canvas in its three forms. `labels` are the entries of the legend, as given to `canvas_of`."""
+    series = {}
+    for trace in traces:
+        for artist in trace.artists:
+            artist.set_gid(f"series_{len(series)}")
+            series[artist.get_gid()] = trace.name
+    whole = _svg(canvas, name)
+    return Figure(
+        name=name,
+        title=title,
+        caption=caption,
+        inline=_inline(whole, name, series, POINTS * LEGEND_ROW_INCHES * legend_rows(labels, canvas.get_figwidth())),
+        svg=whole.replace(">", f">{SVG_COLOURS}", 1) + "\n",
+        pdf=_pdf(canvas),
+        names=list(dict.fromkeys(trace.name for trace in traces)),
+        panels=[_panel(axis, [trace for trace in traces if trace.axis is axis]) for axis in canvas.axes] if traces else [],
+    )
+
+
+def _panel(axis: Axes, traces: list[Trace]) -> dict:
+    """A panel as the page's script reads it: left, top, right and bottom in the SVG, limits of both axes, and the points of each line."""
+    width, height = (POINTS * inches for inches in axis.figure.get_size_inches())
+    box = axis.get_position()
+    return {
+        "title": axis.get_title(),
+        "box": [round(number, 1) for number in (box.x0 * width, (1 - box.y1) * height, box.x1 * width, (1 - box.y0) * height)],
+        "limits": [*axis.get_xlim(), *axis.get_ylim()],
+        "logarithmic": [axis.get_xscale() == "log", axis.get_yscale() == "log"],
+        "x": axis.get_xlabel(),
+        "series": [_series(trace) for trace in traces if trace.x],
+    }
+
+
+def _series(trace: Trace) -> dict[str, str]:
+    texts = {key: " ".join(getattr(trace, key)) for key in ("x", "y", "deviation", "at")} | {"what": trace.what}
+    return {"name": trace.name, "quantity": trace.quantity} | {key: text for key, text in texts.items() if text}
+
+
+def _svg(canvas: Canvas, name: str) -> str:
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": name}):
+        canvas.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Type": None, "Format": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :].strip().replace(INK, "currentColor")
+    # Ids are unique in a file only, and the page holds many.
+    return re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
+
+
+def _inline(svg: str, name: str, series: dict[str, str], legend_height: float) -> str:
+    """The drawing for the page: lines marked with the names of their methods, the page's font, coordinates to a hundredth, no legend."""
+    start = svg.find(f'<g id="{name}-legend_1">')
+    if start >= 0:
+        svg = svg[:start] + svg[_end_of_group(svg, start) :]
+    width, height = map(float, re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg).groups())
+    size = f'width="{width:g}pt" height="{height - legend_height:g}pt" viewBox="0 0 {width:g} {height - legend_height:g}"'
+    svg = re.sub(r'width="[^"]*" height="[^"]*" viewBox="[^"]*"', size, svg, count=1)
+    svg = re.sub(rf'id="{name}-(series_\d+)"', lambda found: f'data-series="{html.escape(series[found[1]])}"', svg)
+    svg = re.sub(r"font-family: [^;]*; ", "", svg)
+    return re.sub(r' (d|x|y|transform)="[^"]*"', lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]), svg)
+
+
+def _end_of_group(svg: str, start: int) -> int:
+    depth = 0
+    for found in GROUP.finditer(svg, start):
+        depth += -1 if found[0] == "</g>" else 1
+        if depth == 0:
+            return found.end()
+    raise ValueError("the SVG ends within a group")
+
+
+def _pdf(canvas: Canvas) -> bytes:
+    buffer = io.BytesIO()
+    canvas.savefig(buffer, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
+    return buffer.getvalue()

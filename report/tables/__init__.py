@@ -1,0 +1,1 @@
+"""Tables: specifications, cells, captions and the claims of the paper."""
