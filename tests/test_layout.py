@@ -106,8 +106,9 @@ def test_every_plugin_can_be_read_without_importing_it(floor):
 
 
 def test_functions_are_short():
-    """No function longer than sixty lines: one that is does several things."""
+    """No function has more than sixty lines besides its docstring."""
     for path in [*HARNESS_FILES, *FLOOR_FILES]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef):
-                assert node.end_lineno - node.lineno < 60, f"{path}: {node.name}"
+                first = node.body[0].end_lineno if ast.get_docstring(node) else node.lineno
+                assert node.end_lineno - first < 60, f"{path}: {node.name}"
