@@ -91,7 +91,7 @@ def check() -> None:
 
 def finish(plan: Plan) -> None:
     """Write every output of a plan, with the record that its job would write."""
-    machine = provenance.record(codes_sha256="", split_sha256="")
+    machine = provenance.record()
     for job in plan.jobs():
         outputs, record = plan.outputs(job), plan.record(job)
         for path in outputs:
@@ -99,6 +99,8 @@ def finish(plan: Plan) -> None:
             path.write_text(path.name)
         digests = {path.name: storage.digest(path) for path in outputs[:-1]}
         facts = {"sha256": next(iter(digests.values())) if job.rule in ("features", "neighbours") else digests}
+        if job.rule == "dataset":
+            facts["split_sha256"] = ""
         if job.rule == "encode":
             facts = {"codes_sha256": digests["codes.npz"]}
         # Not storage.write_json, which waits for the disk.

@@ -134,7 +134,7 @@ def test_the_walk_has_a_version():
         ("from experiments import CACHE\n", "from harness.plan import CACHE, Plan\n"),
         ("import json\n", "import json, storage, harness.identity\n"),
         ("import json\n", "from __future__ import annotations\nimport json\n"),
-        ("    from harness.storage import digest\n", "    from harness import provenance as recorded\n"),
+        ("    from harness.storage import digest\n", "    from harness.provenance import digest\n"),
         ("    from harness.storage import digest\n", ""),
         ("import json\n", TYPE_CHECKING + "import json\n"),
         ("WIDTH, NAMES", "if typing.TYPE_CHECKING:\n    import a\nelse:\n    pass\nWIDTH, NAMES"),

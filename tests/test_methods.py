@@ -337,8 +337,7 @@ def test_reading_the_files_is_no_part_of_encoding(monkeypatch):
 
 def test_a_source_that_changes_while_the_job_starts_is_an_error(monkeypatch):
     """The record would describe another text than the one that was imported."""
-    part = plugins.component("methods", "itq")
-    command._check_sources(part)
+    command.records.check_sources("methods", "itq")
     monkeypatch.setattr(command.records, "source_digests", lambda *_: {"methods/itq.py": "ast1:0"})
     with pytest.raises(BenchmarkError, match=r"^a source of methods/itq.py changed while the job started: rerun the command$"):
-        command._check_sources(part)
+        command.records.check_sources("methods", "itq")

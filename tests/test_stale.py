@@ -600,7 +600,7 @@ class TestSnakemake:
 
     def test_another_text_of_a_shell_command(self, own_project):
         own_project.replace("Snakefile", "{params.root} --threads {threads} >", "{params.root}  --threads {threads} >")
-        own_project.append("report/tables.py")
+        own_project.append("report/tables/build.py")
         assert own_project.reruns() == {("report", "")}
 
     def test_triggers_of_snakemake_decide_nothing(self, own_project):
