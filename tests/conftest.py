@@ -11,11 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from builders import DIGITS, Copy, write_extras, write_results
+from hypothesis import settings
 
 from report import __main__ as command
 from report.figures import plots, training_curves
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+# A slow or busy machine is no failure: no example has a time limit.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
 
 
 def pytest_configure(config):
