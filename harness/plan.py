@@ -502,9 +502,6 @@ class Plan:
 
     # ------------------------------------------------------------------- rows
 
-    def method_of(self, run: Run | Score) -> Variant:
-        return self.methods[run.variant]
-
     def encoder_and_weights(self, features: str, method: str) -> tuple[str, str]:
         """What sees the images in the runs of a method, and the file of its weights.
 

@@ -228,16 +228,6 @@ def _keywords(function: ast.FunctionDef, shown: Path) -> dict:
     return keywords
 
 
-def floor_sources(floor: str) -> list[str]:
-    """Every file that makes the results of a floor without plugins: evaluation or report."""
-    found = [
-        path
-        for path in (ROOT / floor).rglob("*")
-        if path.is_file() and path.suffix != ".pyc" and path.parent.name != "__pycache__"
-    ]
-    return relative(sorted(found))
-
-
 def relative(paths: list[Path]) -> list[str]:
     return [path.relative_to(ROOT).as_posix() for path in paths]
 
