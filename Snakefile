@@ -11,7 +11,9 @@ from snakemake.utils import min_version, validate
 
 min_version("9.27")
 if not os.path.samefile(os.curdir, workflow.basedir):
-    sys.exit(f"snakemake: found the folder {os.getcwd()}, expected that of the project. Run `cd {workflow.basedir}` and rerun the command")
+    sys.exit(
+        f"snakemake: found the folder {os.getcwd()}, expected that of the project. Run `cd {workflow.basedir}` and rerun the command"
+    )
 sys.path.insert(0, workflow.basedir)
 
 from experiments import preflight
@@ -51,7 +53,9 @@ if workflow.is_main_process:
         reasons = [*reasons[:5], f"other jobs, for {len(reasons) - 5:,} more reasons"]
     for line in reasons:
         print(f"out of date: {line}", file=sys.stderr)
-    if any(word.partition("=")[0] == "--report" for word in sys.argv) and any(map(state.problem, plan.jobs())):
+    if any(word.partition("=")[0] == "--report" for word in sys.argv) and any(
+        map(state.problem, plan.jobs())
+    ):
         sys.exit(
             "snakemake: the results are missing or out of date, and --report would pack them. Rerun the command without --report first"
         )
@@ -76,7 +80,10 @@ def let_records_decide():
 
     named = set(settings.forcerun) | (set(settings.targets) if settings.forcetargets else set())
     if named or settings.forceall:
-        state.force(lambda job: settings.forceall or not named.isdisjoint({job.rule, *paths(plan.outputs(job))}))
+        state.force(
+            lambda job: settings.forceall
+            or not named.isdisjoint({job.rule, *paths(plan.outputs(job))})
+        )
 
 
 def inputs(rule):
@@ -87,9 +94,18 @@ def inputs(rule):
 
     def of_job(wildcards):
         let_records_decide()
-        values = [int(value) if name in ("bits", "seed") else value for name, value in wildcards.items()]
+        values = [
+            int(value) if name in ("bits", "seed") else value for name, value in wildcards.items()
+        ]
         job = Job(rule, tuple(values))
-        files = [str(file.path) if file.decides and state.problem(file.producer) else ancient(str(file.path)) for file in plan.inputs(job)]
+        files = [
+            (
+                str(file.path)
+                if file.decides and state.problem(file.producer)
+                else ancient(str(file.path))
+            )
+            for file in plan.inputs(job)
+        ]
         return [*files, str(STAMP) if state.problem(job) else ancient(str(STAMP))]
 
     return of_job
@@ -128,7 +144,9 @@ onstart:
 
 
 onerror:
-    shell("python -m experiments partial --plan {PLAN} && python -m report --partial --results {plan.partial_root:q}")
+    shell(
+        "python -m experiments partial --plan {PLAN} && python -m report --partial --results {plan.partial_root:q}"
+    )
 
 
 rule all:
@@ -234,7 +252,11 @@ rule score:
         "environment.yaml"
     params:
         root=f"--root {plan.root}",
-        runs=lambda w: [f"{run.bits}:{run.seed}" for run in plan.runs_of(plan.score(Place(w.dataset, w.features), w.variant))] or ["0:0"],
+        runs=lambda w: [
+            f"{run.bits}:{run.seed}"
+            for run in plan.runs_of(plan.score(Place(w.dataset, w.features), w.variant))
+        ]
+        or ["0:0"],
     shell:
         "python -m evaluation score {wildcards.dataset} {wildcards.features} {wildcards.variant} --runs {params.runs}"
         " {params.root} --threads {threads} > {log:q} 2>&1"
@@ -246,8 +268,16 @@ rule collect:
     output:
         f"{plan.root}/metrics.csv",
         report(f"{plan.root}/runs.csv", caption="report/templates/runs.rst", category="Data"),
-        report(f"{plan.root}/statistics.csv", caption="report/templates/statistics.rst", category="Data"),
-        report(f"{plan.root}/comparisons.csv", caption="report/templates/comparisons.rst", category="Data"),
+        report(
+            f"{plan.root}/statistics.csv",
+            caption="report/templates/statistics.rst",
+            category="Data",
+        ),
+        report(
+            f"{plan.root}/comparisons.csv",
+            caption="report/templates/comparisons.rst",
+            category="Data",
+        ),
         f"{plan.root}/experiment.json",
     log:
         f"logs/{plan.root}/collect.log",
@@ -271,7 +301,9 @@ rule timing:
         "environment.yaml"
     threads: workflow.cores
     resources:
-        gpu=lambda w: max(gpu(variant) for variant in [*plan.features.values(), *plan.methods.values()]),
+        gpu=lambda w: max(
+            gpu(variant) for variant in [*plan.features.values(), *plan.methods.values()]
+        ),
         runtime=lambda w, attempt: attempt * 720,
     params:
         plan=PLAN,
@@ -283,7 +315,9 @@ rule report:
     input:
         inputs("report"),
     output:
-        report(f"{plan.root}/report/index.html", caption="report/templates/page.rst", category="Page"),
+        report(
+            f"{plan.root}/report/index.html", caption="report/templates/page.rst", category="Page"
+        ),
         report(
             directory(f"{plan.root}/report/tables"),
             patterns=["{table}.csv"],
@@ -334,4 +368,5 @@ rule partial:
         plan=PLAN,
         root=f"--results {plan.partial_root}",
     shell:
-        "(python -m experiments partial --running --plan {params.plan:q}" " && python -m report --partial {params.root}) > {log:q} 2>&1"
+        "(python -m experiments partial --running --plan {params.plan:q}"
+        " && python -m report --partial {params.root}) > {log:q} 2>&1"

@@ -46,10 +46,14 @@ class FirstBlocks(Extractor):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(required=True, metavar="WHAT")
     for name, job in (("memory", memory), ("rate", rate), ("extract", extract)):
-        command = commands.add_parser(name, help="one figure of memory, as `memory` starts it" if job is extract else None)
+        command = commands.add_parser(
+            name, help="one figure of memory, as `memory` starts it" if job is extract else None
+        )
         command.set_defaults(job=job)
         command.add_argument("extractors", nargs="*", default=EXTRACTORS, metavar="EXTRACTOR")
         command.add_argument("--images", type=int, default=64 if job is rate else 200_000)
@@ -76,10 +80,20 @@ def built(name: str, folder: Path, threads: int) -> tuple[Extractor, plugins.Com
 
 def memory(arguments: argparse.Namespace) -> None:
     """Print the peak memory for a few images and for many."""
-    print(f"{provenance.processor()}, {arguments.threads} threads, images of {arguments.side} x {arguments.side}")
+    print(
+        f"{provenance.processor()}, {arguments.threads} threads, images of {arguments.side} x {arguments.side}"
+    )
     for name in arguments.extractors:
         for n in (FEW, arguments.images):
-            command = [sys.executable, "-m", "benchmarks.features", "extract", name, "--images", str(n)]
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.features",
+                "extract",
+                name,
+                "--images",
+                str(n),
+            ]
             command += ["--side", str(arguments.side), "--threads", str(arguments.threads)]
             started = time.perf_counter()
             subprocess.run(command, check=True)
@@ -91,16 +105,33 @@ def extract(arguments: argparse.Namespace) -> None:
     (name,) = arguments.extractors
     with tempfile.TemporaryDirectory(dir=CACHE) as temporary:
         folder, shape = Path(temporary), (arguments.images, arguments.side, arguments.side, 3)
-        np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape).flush()  # a file of holes
+        np.lib.format.open_memmap(
+            folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape
+        ).flush()  # a file of holes
         extractor, part = built(name, folder, arguments.threads)
-        dimensions = write_features(folder / "features.npy", FirstBlocks(extractor), part, folder / "images.npy", arguments.images)
-    print(f"{name}: {arguments.images:,} images, {dimensions:,} dimensions: peak {provenance.peak_memory_mib():,.0f} MiB", flush=True)
+        dimensions = write_features(
+            folder / "features.npy",
+            FirstBlocks(extractor),
+            part,
+            folder / "images.npy",
+            arguments.images,
+        )
+    print(
+        f"{name}: {arguments.images:,} images, {dimensions:,} dimensions: peak {provenance.peak_memory_mib():,.0f} MiB",
+        flush=True,
+    )
 
 
 def rate(arguments: argparse.Namespace) -> None:
     """Print images a second of each extractor, the first block of work not counted."""
-    images = np.random.default_rng(0).integers(0, 256, (arguments.images, arguments.side, arguments.side, 3)).astype(np.uint8)
-    print(f"{provenance.processor()}, {arguments.images} images of {arguments.side} x {arguments.side}")
+    images = (
+        np.random.default_rng(0)
+        .integers(0, 256, (arguments.images, arguments.side, arguments.side, 3))
+        .astype(np.uint8)
+    )
+    print(
+        f"{provenance.processor()}, {arguments.images} images of {arguments.side} x {arguments.side}"
+    )
     for name in arguments.extractors:
         rates = []
         for threads in sorted({1, arguments.threads}):

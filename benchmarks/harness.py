@@ -30,7 +30,9 @@ SAMPLE = 5  # jobs whose start-up is timed
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--variants", type=int, default=25)
     parser.add_argument("--cores", type=int, default=2)
     arguments = parser.parse_args()
@@ -43,7 +45,9 @@ def main() -> None:
 def copied(folder: Path) -> Path:
     """A copy of the project without results."""
     copy = folder / "bgan-bench"
-    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "cache", "logs", "results", "data"))
+    shutil.copytree(
+        ROOT, copy, ignore=shutil.ignore_patterns(".*", "cache", "logs", "results", "data")
+    )
     return copy
 
 
@@ -51,7 +55,13 @@ def grid(count: int) -> dict:
     """A configuration with so many variants of `chance`, each with len(BITS) x len(SEEDS) runs."""
     names = [f"chance.{index}" for index in range(count)]
     variants = {name: {"of": "chance", "label": name} for name in names}
-    return {"methods": names, "bits": BITS, "seeds": SEEDS, "controls": [], "variants": {"methods": variants}}
+    return {
+        "methods": names,
+        "bits": BITS,
+        "seeds": SEEDS,
+        "controls": [],
+        "variants": {"methods": variants},
+    }
 
 
 def measure(copy: Path, cores: int) -> dict[str, float]:
@@ -64,18 +74,43 @@ def measure(copy: Path, cores: int) -> dict[str, float]:
     scores = [storage.read_json(path) for path in copy.glob(f"{root}/scores/*/*/*/score.json")]
     first = scores[0]
     pairs = [f"{entry['bits']}:{entry['seed']}" for entry in first["runs"]]
-    scoring = ["evaluation", "score", first["dataset"], first["features"], first["variant"], "--runs", *pairs]
+    scoring = [
+        "evaluation",
+        "score",
+        first["dataset"],
+        first["features"],
+        first["variant"],
+        "--runs",
+        *pairs,
+    ]
     scoring += ["--root", str(root), "--threads", "1"]
     score = min(run(copy, ["python", "-m", *scoring])[0] for _ in range(SAMPLE))
-    again = storage.read_json(copy / Score(root, first["dataset"], first["features"], first["variant"]).record)
+    again = storage.read_json(
+        copy / Score(root, first["dataset"], first["features"], first["variant"]).record
+    )
     found["start-up of a scoring job"] = score - sum(entry["seconds"] for entry in again["runs"])
-    training = ["methods", first["dataset"], first["features"], first["variant"], "8", "0", "--settings", '{"of": "chance", "set": {}}']
-    found["start-up of a training job"] = min(run(copy, ["python", "-m", *training])[0] for _ in range(SAMPLE))
+    training = [
+        "methods",
+        first["dataset"],
+        first["features"],
+        first["variant"],
+        "8",
+        "0",
+        "--settings",
+        '{"of": "chance", "set": {}}',
+    ]
+    found["start-up of a training job"] = min(
+        run(copy, ["python", "-m", *training])[0] for _ in range(SAMPLE)
+    )
     (plan,) = (copy / CACHE / "plans").glob("*.json")
-    found["collecting"] = run(copy, ["python", "-m", "experiments", "collect", "--plan", str(plan)])[0]
+    found["collecting"] = run(
+        copy, ["python", "-m", "experiments", "collect", "--plan", str(plan)]
+    )[0]
     report = ["python", "-m", "report", "--results", str(root)]
     for processes in {1, cores}:
-        found[f"report, {processes} processes"] = run(copy, [*report, "--threads", str(processes)])[0]
+        found[f"report, {processes} processes"] = run(copy, [*report, "--threads", str(processes)])[
+            0
+        ]
     records = [storage.read_json(path) for path in copy.glob("results/runs/**/run.json")]
     found["work"] = sum(record["fit_seconds"] + record["encode_seconds"] for record in records)
     found["work"] += sum(entry["seconds"] for score in scores for entry in score["runs"])
@@ -84,8 +119,13 @@ def measure(copy: Path, cores: int) -> dict[str, float]:
 
 def run(folder: Path, command: list[str]) -> tuple[float, float]:
     """Seconds of a command, and processor seconds of its own process, without its jobs."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("BGAN_BENCH")}
-    environment |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(folder)}
+    environment = {
+        key: value for key, value in os.environ.items() if not key.startswith("BGAN_BENCH")
+    }
+    environment |= {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(folder),
+    }
     started, own = time.perf_counter(), 0.0
     with open(folder / "said.txt", "w") as said:
         job = subprocess.Popen(command, cwd=folder, env=environment, stdout=said, stderr=said)
@@ -108,16 +148,24 @@ def processor_seconds(process: int) -> float:
 
 def show(found: dict[str, float], variants: int, cores: int) -> None:
     runs = variants * len(BITS) * len(SEEDS)
-    print(f"{provenance.processor()}, {cores} cores; {runs:,} runs of chance, {variants} scoring jobs")
+    print(
+        f"{provenance.processor()}, {cores} cores; {runs:,} runs of chance, {variants} scoring jobs"
+    )
     for name, seconds in found.items():
         print(f"{name:<28} {seconds:8.2f} s")
     scoring = found["start-up of a scoring job"] * variants / cores
     total = found["dry run"] + found["Snakemake, processor"] + scoring + found["collecting"]
-    print(f"dry run, scheduling, start-up of scoring on {cores} cores ({scoring:.1f} s), collecting: {total:.1f} s; {LIMIT} for 2,000 runs")
+    print(
+        f"dry run, scheduling, start-up of scoring on {cores} cores ({scoring:.1f} s), collecting: {total:.1f} s; {LIMIT} for 2,000 runs"
+    )
     one, several = (found[f"report, {processes} processes"] for processes in (1, cores))
     slower, faster = one / found["collecting"], several / one
-    print(f"the report takes {slower:.1f} times as long as collecting; {cores} processes take {faster:.2f} of that")
-    print(f"beyond the work: {(found['all jobs'] * cores - found['work']) / runs:.3f} core-seconds a run")
+    print(
+        f"the report takes {slower:.1f} times as long as collecting; {cores} processes take {faster:.2f} of that"
+    )
+    print(
+        f"beyond the work: {(found['all jobs'] * cores - found['work']) / runs:.3f} core-seconds a run"
+    )
 
 
 if __name__ == "__main__":

@@ -32,23 +32,36 @@ PLOT = Path(__file__).with_name("large.svg")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("items", type=int, nargs="+", help="in the database")
     parser.add_argument("--method", default="itq")
     parser.add_argument("--bits", type=int, default=32)
-    parser.add_argument("--folder", type=Path, help="for the files, about 1.1 GB a million items; default: the system's for temporary ones")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        help="for the files, about 1.1 GB a million items; default: the system's for temporary ones",
+    )
     parser.add_argument("--plot", action="store_true", help=f"write {PLOT.name}")
     arguments = parser.parse_args()
-    print(f"{provenance.processor()}; {arguments.method}, {arguments.bits} bits, {QUERIES:,} queries, {DIMENSIONS} features an item")
+    print(
+        f"{provenance.processor()}; {arguments.method}, {arguments.bits} bits, {QUERIES:,} queries, {DIMENSIONS} features an item"
+    )
     measured = {}
     for items in arguments.items:
         with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
             write(Path(folder), items)
-            measured[items] = {stage: run(*job, Path(folder)) for stage, job in stages(arguments.method, arguments.bits).items()}
+            measured[items] = {
+                stage: run(*job, Path(folder))
+                for stage, job in stages(arguments.method, arguments.bits).items()
+            }
             record = Run(PLACE.dataset, PLACE.features, arguments.method, arguments.bits, 0).record
             described = storage.read_json(Path(folder, record))
         for stage, (seconds, processor, memory) in measured[items].items():
-            print(f"{items:>12,} items  {stage:<10} {seconds:8.1f} s, {processor:6.1f} s of a core, {memory:8,.0f} MiB")
+            print(
+                f"{items:>12,} items  {stage:<10} {seconds:8.1f} s, {processor:6.1f} s of a core, {memory:8,.0f} MiB"
+            )
         inside = f"fit {described['fit_seconds']:.1f} s on {described['fitted_rows']:,} rows, encode {described['encode_seconds']:.1f} s"
         print(f"{'':>19} of these: {inside}", flush=True)
     if arguments.plot:
@@ -64,10 +77,15 @@ def write(folder: Path, items: int) -> None:
     data = folder / PLACE.dataset_folder
     data.mkdir(parents=True)
     with open(folder / "given.npy", "wb") as file:
-        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (n, DIMENSIONS)})
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "<f4", "fortran_order": False, "shape": (n, DIMENSIONS)}
+        )
         for start in range(0, n, BLOCK):
             rows = labels[start : start + BLOCK]
-            file.write(centres[rows] + 2 * generator.standard_normal((len(rows), DIMENSIONS), dtype=np.float32))
+            file.write(
+                centres[rows]
+                + 2 * generator.standard_normal((len(rows), DIMENSIONS), dtype=np.float32)
+            )
     np.save(data / "images.npy", np.empty((n, 0, 0, 3), np.uint8))
     np.save(data / "labels.npy", labels)
     database = np.arange(QUERIES, n)
@@ -96,7 +114,13 @@ def run(command: list[str], described: Path, folder: Path) -> tuple[float, float
     """Seconds of the wall and of the processor, and largest resident size in MiB, of a job."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     wall, processor = time.perf_counter(), processor_seconds()
-    subprocess.run([sys.executable, "-m", *command], cwd=folder, env=environment, stdout=subprocess.DEVNULL, check=True)
+    subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
     spent = time.perf_counter() - wall, processor_seconds() - processor
     return *spent, storage.read_json(folder / described)["peak_memory_mib"]
 
@@ -115,9 +139,16 @@ def draw(measured: dict[int, dict[str, tuple[float, float, float]]]) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
-    for place, (axis, unit) in enumerate(zip(axes, ("seconds of a core", "peak memory (MiB)"), strict=True), start=1):
+    for place, (axis, unit) in enumerate(
+        zip(axes, ("seconds of a core", "peak memory (MiB)"), strict=True), start=1
+    ):
         for stage in next(iter(measured.values())):
-            axis.loglog(list(measured), [stages[stage][place] for stages in measured.values()], marker="o", label=stage)
+            axis.loglog(
+                list(measured),
+                [stages[stage][place] for stages in measured.values()],
+                marker="o",
+                label=stage,
+            )
         axis.set(xlabel="items in the database", ylabel=unit)
         axis.grid(alpha=0.3)
     axes[0].legend(frameon=False)

@@ -31,10 +31,18 @@ REPEATS = 3
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--variants", type=int, default=63, help=f"each has {len(BITS) * len(SEEDS)} runs")
-    parser.add_argument("--finished", type=int, default=2_000, help="about so many finished runs are compared")
-    parser.add_argument("--part", choices=("load", "check"), help="one figure, as this module starts it in the copy")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--variants", type=int, default=63, help=f"each has {len(BITS) * len(SEEDS)} runs"
+    )
+    parser.add_argument(
+        "--finished", type=int, default=2_000, help="about so many finished runs are compared"
+    )
+    parser.add_argument(
+        "--part", choices=("load", "check"), help="one figure, as this module starts it in the copy"
+    )
     arguments = parser.parse_args()
     if arguments.part:
         {"load": load, "check": check}[arguments.part]()
@@ -44,7 +52,9 @@ def main() -> None:
         copy = copied(Path(folder))
         storage.write_json(copy / "grid.json", grid(arguments.variants))
         runs = arguments.variants * len(BITS) * len(SEEDS)
-        print(f"{provenance.processor()}; {runs:,} runs of chance, {arguments.variants} scoring jobs")
+        print(
+            f"{provenance.processor()}; {runs:,} runs of chance, {arguments.variants} scoring jobs"
+        )
         seconds, memory = part(copy, "load")
         print(f"Plan.load: {seconds:.2f} s, peak {memory:,.0f} MiB")
         compare_dry_runs(copy)
@@ -52,21 +62,29 @@ def main() -> None:
         finished = max(1, arguments.finished // (len(BITS) * len(SEEDS)))
         storage.write_json(copy / "grid.json", grid(finished))
         seconds, memory = part(copy, "check")
-        print(f"State.check of {finished * len(BITS) * len(SEEDS):,} finished runs: {seconds:.2f} s, peak {memory:,.0f} MiB")
+        print(
+            f"State.check of {finished * len(BITS) * len(SEEDS):,} finished runs: {seconds:.2f} s, peak {memory:,.0f} MiB"
+        )
 
 
 def part(copy: Path, name: str) -> list[float]:
     """The figures that a process in the copy prints."""
     command = [sys.executable, "-m", "benchmarks.planning", "--part", name]
-    return json.loads(subprocess.run(command, cwd=copy, check=True, capture_output=True, text=True).stdout)
+    return json.loads(
+        subprocess.run(command, cwd=copy, check=True, capture_output=True, text=True).stdout
+    )
 
 
 def planned() -> Plan:
     """The plan of grid.json, merged with the default configuration as Snakemake does."""
-    config = yaml.safe_load((ROOT / "config/config.yaml").read_text()) | yaml.safe_load((ROOT / "config/variants.yaml").read_text())
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text()) | yaml.safe_load(
+        (ROOT / "config/variants.yaml").read_text()
+    )
     own = storage.read_json("grid.json")
     methods = config["variants"]["methods"] | own["variants"]["methods"]
-    return Plan.load(config | own | {"variants": config["variants"] | {"methods": methods}}, ["grid.json"])
+    return Plan.load(
+        config | own | {"variants": config["variants"] | {"methods": methods}}, ["grid.json"]
+    )
 
 
 def load() -> None:
@@ -98,14 +116,20 @@ def finish(plan: Plan) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(path.name)
         digests = {path.name: storage.digest(path) for path in outputs[:-1]}
-        facts = {"sha256": next(iter(digests.values())) if job.rule in ("features", "neighbours") else digests}
+        facts = {
+            "sha256": next(iter(digests.values()))
+            if job.rule in ("features", "neighbours")
+            else digests
+        }
         if job.rule == "dataset":
             facts["split_sha256"] = ""
         if job.rule == "encode":
             facts = {"codes_sha256": digests["codes.npz"]}
         # Not storage.write_json, which waits for the disk.
         made_of = State(plan).made_of(job)
-        record.write_text(json.dumps(machine | {"format": records.FORMAT, "made_of": made_of} | facts, indent=2))
+        record.write_text(
+            json.dumps(machine | {"format": records.FORMAT, "made_of": made_of} | facts, indent=2)
+        )
 
 
 def compare_dry_runs(copy: Path) -> None:
@@ -121,7 +145,9 @@ def compare_dry_runs(copy: Path) -> None:
     measured = [(run(copy, own), run(copy, literal)) for _ in range(REPEATS)]
     for index, clock in enumerate(("seconds", "processor seconds")):
         ours, least = (min(pair[which][index] for pair in measured) for which in (0, 1))
-        print(f"dry run: {ours:.1f} {clock}; with literal rules {least:.1f}; ratio {ours / least:.2f}, at most {LIMIT}")
+        print(
+            f"dry run: {ours:.1f} {clock}; with literal rules {least:.1f}; ratio {ours / least:.2f}, at most {LIMIT}"
+        )
 
 
 def literal_rules(plan: Plan) -> str:
@@ -147,7 +173,10 @@ def literal_rules(plan: Plan) -> str:
         known = wildcards if job.key else {}
         known = dict(list(known.items())[1:]) if rule == "score" else known
         lines += ["", "", f"rule {rule}:"]
-        for directive, paths in (("input", [file.path for file in plan.inputs(job)]), ("output", plan.outputs(job))):
+        for directive, paths in (
+            ("input", [file.path for file in plan.inputs(job)]),
+            ("output", plan.outputs(job)),
+        ):
             texts = [_literal(path, known) for path in dict.fromkeys(paths)]
             lines += [f"    {directive}:", *(f"        {text}," for text in texts)] if texts else []
         lines.append('    shell: "true"')
@@ -158,7 +187,9 @@ def _literal(path: Path, wildcards: dict[str, str]) -> str:
     text = path.as_posix()
     for values, names in wildcards.items():
         text = text.replace(values, names)
-    return f"directory({json.dumps(text)})" if path.name in ("tables", "figures") else json.dumps(text)
+    return (
+        f"directory({json.dumps(text)})" if path.name in ("tables", "figures") else json.dumps(text)
+    )
 
 
 if __name__ == "__main__":

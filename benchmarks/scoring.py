@@ -50,7 +50,9 @@ SCALING = Path(__file__).with_name("scaling.svg")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=("speed", "scaling"))
     parser.add_argument("--queries", type=int, default=1000)
     parser.add_argument("--items", type=int, default=59_000)
@@ -111,14 +113,16 @@ def speed(queries: int, labels: np.ndarray, bits: int) -> None:
 
     shown = {"map": MAP, "map, bounds, precision@k": SHORT, "map@k[found], map@k[hits] too": FULL}
     for title, names in [*shown.items(), ("as-bgan", PRESET)]:
-        names = [name for name in names if name in PRESET or (parse(name)[1] or 1) <= items]
-        value = best(lambda names=names: evaluation.score(*arrays, names))
+        shown_names = [n for n in names if n in PRESET or (parse(n)[1] or 1) <= items]
+        value = best(lambda names=shown_names: evaluation.score(*arrays, names))
         seconds[title] = value
         show(f"score: {title}", value, f"{value / fast:.1f} times the fast kernel")
 
     tracemalloc.start()  # NumPy reports its allocations to it, which takes time
     evaluation.score(*arrays, MAP)
-    print(f"score: map, memory above the data: {tracemalloc.get_traced_memory()[1] / 2**20:.0f} MiB")
+    print(
+        f"score: map, memory above the data: {tracemalloc.get_traced_memory()[1] / 2**20:.0f} MiB"
+    )
     tracemalloc.stop()
 
     # Kernels and metrics without packing, for comparison with earlier versions.
@@ -136,7 +140,9 @@ def show(name: str, seconds: float, remark: str) -> None:
     print(f"{name:<41}{seconds:9.4f} s  {remark}".rstrip())
 
 
-def kernels(query_codes: np.ndarray, database_codes: np.ndarray, bits: int, relevance: Relevance) -> dict[str, float]:
+def kernels(
+    query_codes: np.ndarray, database_codes: np.ndarray, bits: int, relevance: Relevance
+) -> dict[str, float]:
     """Return the seconds of both kernels and of the popcount limit."""
     rows = words(query_codes), words(database_codes)  # (W, Q), (W, N)
     arguments = *rows, bits, relevance, 2
@@ -194,7 +200,9 @@ def phases(
         seconds = {
             "transposing codes and labels": best(transpose),
             "adding planes": best(lambda: share(lambda part: _add(planes, flips[part], counters))),
-            "marking relevant items": best(lambda: share(lambda part: _mark(label_planes, label_flips[part], single))),
+            "marking relevant items": best(
+                lambda: share(lambda part: _mark(label_planes, label_flips[part], single))
+            ),
         }
     return seconds | {"counting by distance, and the threads": total - sum(seconds.values())}
 
@@ -233,10 +241,10 @@ def peers(
     """Yield (name, seconds for all queries) of common implementations."""
     import faiss
 
-    signs = []
-    for codes in (query_codes, database_codes):
-        signs.append(2.0 * np.unpackbits(codes, axis=1, count=bits).astype(np.float32) - 1)
-    queries, database = signs  # (Q, bits), (N, bits)
+    queries, database = (
+        2.0 * np.unpackbits(codes, axis=1, count=bits).astype(np.float32) - 1
+        for codes in (query_codes, database_codes)
+    )  # (Q, bits), (N, bits)
     share = len(queries) / PEER_QUERIES
     classes = np.arange(database_labels.max() + 1)
     query_one_hot = (query_labels[:, None] == classes).astype(np.int8)
@@ -273,9 +281,15 @@ def scaling() -> dict[str, tuple[list[int], list[float]]]:
     """Return sizes and CPU seconds for each growing dimension. The other two are constant."""
     sizes = [1, 3, 10, 30, 100, 300, 1000]
     grown = {
-        "256 queries and more (x 59,000 items x 48 bits)": [(size * 256, 59_000, 48) for size in sizes],
-        "4,000 items and more (x 2,048 queries x 48 bits)": [(2048, size * 4000, 48) for size in sizes],
-        "16 bits and more (x 512 queries x 8,000 items)": [(512, 8_000, size * 16) for size in sizes],
+        "256 queries and more (x 59,000 items x 48 bits)": [
+            (size * 256, 59_000, 48) for size in sizes
+        ],
+        "4,000 items and more (x 2,048 queries x 48 bits)": [
+            (2048, size * 4000, 48) for size in sizes
+        ],
+        "16 bits and more (x 512 queries x 8,000 items)": [
+            (512, 8_000, size * 16) for size in sizes
+        ],
     }
     curves = {}
     for name, shapes in grown.items():

@@ -28,22 +28,40 @@ from harness.user_data import DATA_VARIABLE
 from methods._nets import PRETRAINED
 from methods.bgan import BGAN
 
-SIZES = {"conv": 32, "features": 32, "squeezenet1_1": 128, "vgg19": 224}  # pixels a side that the encoder sees
+SIZES = {
+    "conv": 32,
+    "features": 32,
+    "squeezenet1_1": 128,
+    "vgg19": 224,
+}  # pixels a side that the encoder sees
 CPU_BATCHES = {"vgg19": 8}  # where 40 images would take minutes
 WARMED = 1  # steps before the clock starts
 TIMED = {"cuda": 40, "cpu": 4}  # steps
-PEAK = {"cuda": ("bfloat16", 8192), "cpu": ("float32", 2048)}  # of products of matrices, and their side
+PEAK = {
+    "cuda": ("bfloat16", 8192),
+    "cpu": ("float32", 2048),
+}  # of products of matrices, and their side
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--encoders", nargs="+", choices=SIZES, default=list(SIZES))
-    parser.add_argument("--batch", type=int, help="images a batch; default: 40, and 8 of VGG-19 on a CPU")
-    parser.add_argument("--batches", type=int, help="training steps that are timed; default: 40 on a GPU, 4 on a CPU")
+    parser.add_argument(
+        "--batch", type=int, help="images a batch; default: 40, and 8 of VGG-19 on a CPU"
+    )
+    parser.add_argument(
+        "--batches",
+        type=int,
+        help="training steps that are timed; default: 40 on a GPU, 4 on a CPU",
+    )
     arguments = parser.parse_args()
     place = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_num_threads(1)
-    print(f"{torch.cuda.get_device_name() if place == 'cuda' else provenance.processor() + ', one thread'}, torch {torch.__version__}")
+    print(
+        f"{torch.cuda.get_device_name() if place == 'cuda' else provenance.processor() + ', one thread'}, torch {torch.__version__}"
+    )
     peak = matrix_peak(place)
     print(f"products of matrices: {peak / 1e12:.3g} TFLOP/s in {PEAK[place][0]}")
     with tempfile.TemporaryDirectory() as folder:
@@ -59,7 +77,14 @@ def main() -> None:
         print("no GPU here: bfloat16 and the released way, float32 without TF32, were not timed")
 
 
-def report(encoder: str, batch: int, batches: int, peak: float, precision: str = "float32", exact: bool = False) -> None:
+def report(
+    encoder: str,
+    batch: int,
+    batches: int,
+    peak: float,
+    precision: str = "float32",
+    exact: bool = False,
+) -> None:
     """One line: images per second in training and in encoding; share of the device's peak that an encoder's products take in training."""
     trained, encoded = speed(encoder, batch, batches, precision, exact)
     way = precision + (" without TF32" if exact else "")
@@ -69,14 +94,20 @@ def report(encoder: str, batch: int, batches: int, peak: float, precision: str =
     print(line, flush=True)
 
 
-def speed(encoder: str, batch: int, batches: int, precision: str, exact: bool) -> tuple[float, float]:
+def speed(
+    encoder: str, batch: int, batches: int, precision: str, exact: bool
+) -> tuple[float, float]:
     """Images per second of training steps, after WARMED ones, and of encoding."""
     n = batch * (batches + WARMED)
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8)
     features = generator.standard_normal((n, 4096), dtype=np.float32)
     neighbours = ((np.arange(n)[:, None] + np.arange(4)) % n).astype(np.int32)
-    keywords = {"encoder_size": SIZES[encoder], "precision": precision, **random_weights(encoder)} if encoder in PRETRAINED else {}
+    keywords = (
+        {"encoder_size": SIZES[encoder], "precision": precision, **random_weights(encoder)}
+        if encoder in PRETRAINED
+        else {}
+    )
     hasher = BGAN(32, encoder=encoder, batch=batch, epochs=1, k1=2, k2=3, **keywords)
     ends, step = [], hasher._step
 
@@ -90,7 +121,9 @@ def speed(encoder: str, batch: int, batches: int, precision: str, exact: bool) -
 
     hasher._step = timed
     hasher.fit(images, features, neighbours)
-    seen = 2 * batch if hasher.device_.type == "cpu" else n  # a GPU has done a few before the clock has moved
+    seen = (
+        2 * batch if hasher.device_.type == "cpu" else n
+    )  # a GPU has done a few before the clock has moved
     hasher.encode(images[:seen], features[:seen])
     started = now()
     hasher.encode(images[:seen], features[:seen])

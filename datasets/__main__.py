@@ -21,15 +21,29 @@ from harness.variants import Variant, variant_of_text
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m datasets", description=__doc__)
     parser.add_argument("name", help="name in the results: a data set, or dataset-protocol")
-    parser.add_argument("--settings", default=None, help='JSON {"of": plugin, "set": parameters}; default: what NAME stands for')
-    parser.add_argument("--data", type=Path, default=data_folder(), help="the user's data folder, only read")
+    parser.add_argument(
+        "--settings",
+        default=None,
+        help='JSON {"of": plugin, "set": parameters}; default: what NAME stands for',
+    )
+    parser.add_argument(
+        "--data", type=Path, default=data_folder(), help="the user's data folder, only read"
+    )
     parser.add_argument("--threads", type=int, default=1, help="that decode images")
-    parser.add_argument("--check", action="store_true", help="say whether everything is there, downloads included, and prepare nothing")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="say whether everything is there, downloads included, and prepare nothing",
+    )
     arguments = parser.parse_args()
-    warnings.filterwarnings("ignore", module="PIL")  # of flaws that are harmless or, in its next step, an error
+    warnings.filterwarnings(
+        "ignore", module="PIL"
+    )  # of flaws that are harmless or, in its next step, an error
     try:
         variant = variant_of_text("datasets", arguments.name, arguments.settings)
-        with raised_by(f"datasets/{variant.plugin.name}.py", f"logs/datasets/{arguments.name}.log.traceback"):
+        with raised_by(
+            f"datasets/{variant.plugin.name}.py", f"logs/datasets/{arguments.name}.log.traceback"
+        ):
             made_of = records.of_dataset(variant, arguments.data)
             dataset, collection = load(variant, arguments.data)
             if arguments.check:
@@ -50,7 +64,13 @@ def load(variant: Variant, data: Path) -> tuple[_base.Dataset, _base.Collection]
     return dataset, collection
 
 
-def prepare(variant: Variant, made_of: dict, dataset: _base.Dataset, collection: _base.Collection, threads: int) -> None:
+def prepare(
+    variant: Variant,
+    made_of: dict,
+    dataset: _base.Dataset,
+    collection: _base.Collection,
+    threads: int,
+) -> None:
     """Write images.npy, labels.npy, split.npz, names.json and dataset.json of one data set: all or none.
 
     names.json has the names of image files, and is empty where images are no files of their own.
@@ -58,13 +78,18 @@ def prepare(variant: Variant, made_of: dict, dataset: _base.Dataset, collection:
     place = Place(variant.name, "")
     arrays = (place.images, place.labels, place.split, place.image_names)
     with storage.new_folder(place.dataset_folder) as folder:
-        storage.write_json(folder / place.image_names.name, {"names": list(getattr(collection.images, "names", ()))})
+        storage.write_json(
+            folder / place.image_names.name,
+            {"names": list(getattr(collection.images, "names", ()))},
+        )
         collection = _runtime.write_arrays(collection, folder, threads)
         described = describe(variant, dataset, collection)
         digests = {path.name: storage.digest(folder / path.name) for path in arrays}
         records.write(folder / place.dataset_record.name, made_of, **described, sha256=digests)
     print(f"{variant.name}: {described['sizes']}, split {described['split_sha256'][:12]}")
-    print(f"  duplicate queries: {described['duplicate_queries']}; without a relevant item: {described['queries_without_relevant']}")
+    print(
+        f"  duplicate queries: {described['duplicate_queries']}; without a relevant item: {described['queries_without_relevant']}"
+    )
     for rule, source in collection.rules:
         print(f"  {rule} ({source})")
 

@@ -63,7 +63,9 @@ class Dataset:
 def known_protocol(dataset: type[Dataset], protocol: str) -> str:
     """The protocol, if the data set has it; else BenchmarkError."""
     if protocol not in dataset.protocols:
-        raise BenchmarkError(f"{dataset.label}: protocol {protocol!r} is unknown: expected one of {', '.join(dataset.protocols)}")
+        raise BenchmarkError(
+            f"{dataset.label}: protocol {protocol!r} is unknown: expected one of {', '.join(dataset.protocols)}"
+        )
     return protocol
 
 
@@ -81,7 +83,9 @@ def draw_per_class(labels: np.ndarray, per_class: int, order: np.ndarray) -> np.
     drawn = [order[labels[order] == label][:per_class] for label in np.unique(labels[order])]
     short = [rows for rows in drawn if len(rows) < per_class]
     if short:
-        raise BenchmarkError(f"a class has {min(map(len, short))} images, expected at least {per_class} to draw from")
+        raise BenchmarkError(
+            f"a class has {min(map(len, short))} images, expected at least {per_class} to draw from"
+        )
     return np.sort(np.concatenate(drawn))
 
 
@@ -103,7 +107,15 @@ def validation_part(collection: Collection, name: str) -> Collection:
         OURS,
     )
     query, rules = np.sort(train[:count]), (*collection.rules, rule)
-    return replace(collection, query=query, database=rest, train=rest, rules=rules, sizes=None, train_outside=False)
+    return replace(
+        collection,
+        query=query,
+        database=rest,
+        train=rest,
+        rules=rules,
+        sizes=None,
+        train_outside=False,
+    )
 
 
 def split_digest(collection: Collection) -> str:
@@ -120,7 +132,10 @@ def duplicate_queries(collection: Collection) -> int | None:
         return None
 
     def digests(rows: np.ndarray) -> list[bytes]:
-        return [hashlib.blake2b(collection.images[row].tobytes(), digest_size=16).digest() for row in rows]
+        return [
+            hashlib.blake2b(collection.images[row].tobytes(), digest_size=16).digest()
+            for row in rows
+        ]
 
     database = set(digests(collection.database))
     return sum(digest in database for digest in digests(collection.query))
@@ -181,4 +196,6 @@ def queries_without_relevant(collection: Collection) -> int:
     labels = collection.labels
     if labels.ndim == 1:
         return int((~np.isin(labels[collection.query], labels[collection.database])).sum())
-    return int((~labels[collection.query][:, labels[collection.database].any(axis=0)].any(axis=1)).sum())
+    return int(
+        (~labels[collection.query][:, labels[collection.database].any(axis=0)].any(axis=1)).sum()
+    )

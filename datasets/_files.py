@@ -34,7 +34,9 @@ class Folder:
         self.path = path
 
     def has(self, name: str) -> bool:
-        return os.path.isfile(self.path / name)  # False for a name that no file can have, where Path.is_file raises
+        return os.path.isfile(
+            self.path / name
+        )  # False for a name that no file can have, where Path.is_file raises
 
     def read(self, name: str) -> bytes:
         path = self.path / name
@@ -62,9 +64,15 @@ class Zip:
         except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
             raise BenchmarkError(f"{path} is no whole zip file ({error}): get it again") from None
         self.members = {info.filename: info for info in self.archive.infolist()}
-        outside = [name for name in self.members if name.startswith("/") or ".." in PurePosixPath(name.replace("\\", "/")).parts]
+        outside = [
+            name
+            for name in self.members
+            if name.startswith("/") or ".." in PurePosixPath(name.replace("\\", "/")).parts
+        ]
         if outside:
-            raise BenchmarkError(f"{path} holds {outside[0]!r}, a name that leads out of its folder; refused: get the official file")
+            raise BenchmarkError(
+                f"{path} holds {outside[0]!r}, a name that leads out of its folder; refused: get the official file"
+            )
 
     def has(self, name: str) -> bool:
         return self._member(name) is not None
@@ -74,11 +82,23 @@ class Zip:
         if member is None:
             raise BenchmarkError(f"{self.shown(name)} is missing")
         if member.file_size > MAX_BYTES:
-            raise BenchmarkError(f"{self.shown(name)} unfolds to {member.file_size:,} bytes, expected at most {MAX_BYTES:,}")
+            raise BenchmarkError(
+                f"{self.shown(name)} unfolds to {member.file_size:,} bytes, expected at most {MAX_BYTES:,}"
+            )
         try:
             return self.archive.read(member)
-        except (OSError, EOFError, ValueError, RuntimeError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
-            raise BenchmarkError(f"{self.shown(name)} cannot be read ({error}): get the zip again") from None
+        except (
+            OSError,
+            EOFError,
+            ValueError,
+            RuntimeError,
+            zlib.error,
+            lzma.LZMAError,
+            zipfile.BadZipFile,
+        ) as error:
+            raise BenchmarkError(
+                f"{self.shown(name)} cannot be read ({error}): get the zip again"
+            ) from None
 
     def shown(self, name: str) -> str:
         return f"{self.path}: {name}"
@@ -95,8 +115,14 @@ def open_files(parent: Path, folder: str, archive: str, advice: str) -> Files:
 
 def need(parent: Path, parts: list[tuple[str, str]], advice: str) -> None:
     """Raise BenchmarkError, ending in `advice`, that names every (folder, zip) of which neither is in `parent`."""
-    lacking = [(folder, archive) for folder, archive in parts if not (parent / folder).is_dir() and not (parent / archive).is_file()]
+    lacking = [
+        (folder, archive)
+        for folder, archive in parts
+        if not (parent / folder).is_dir() and not (parent / archive).is_file()
+    ]
     if lacking:
-        folders, zips = (", ".join(str(parent / name) for name in names) for names in zip(*lacking, strict=True))
+        folders, zips = (
+            ", ".join(str(parent / name) for name in names) for names in zip(*lacking, strict=True)
+        )
         are, expected = ("are", "these folders") if lacking[1:] else ("is", "that folder")
         raise BenchmarkError(f"{folders} {are} missing: expected {expected} or {zips}; {advice}")

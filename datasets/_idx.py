@@ -42,12 +42,19 @@ def load(data: Path, cache: Path, folder: str, url: str, md5: dict[str, str]) ->
     database = np.arange(TRAINING)
     return Collection(
         images=np.repeat(grey[..., None], 3, axis=3),
-        labels=np.concatenate([arrays["train-labels-idx1-ubyte"], arrays["t10k-labels-idx1-ubyte"]]).astype(np.int64),
+        labels=np.concatenate(
+            [arrays["train-labels-idx1-ubyte"], arrays["t10k-labels-idx1-ubyte"]]
+        ).astype(np.int64),
         query=np.arange(TRAINING, TRAINING + TEST),
         database=database,
         train=database,
         sizes=(TEST, TRAINING, TRAINING),
-        rules=(("queries: the official test set; database and training: the official training set; relevant: same class", PUBLISHED),),
+        rules=(
+            (
+                "queries: the official test set; database and training: the official training set; relevant: same class",
+                PUBLISHED,
+            ),
+        ),
     )
 
 
@@ -61,7 +68,9 @@ def _array(name: str, local: Path, downloads: Path, url: str, md5: dict[str, str
         path = fetch(published, downloads / packed, put=path)
     found = digest(path, "md5")
     if found != published.digest:
-        raise BenchmarkError(f"{path} has MD5 {found}, expected {published.digest}: get it again from {published.url}")
+        raise BenchmarkError(
+            f"{path} has MD5 {found}, expected {published.digest}: get it again from {published.url}"
+        )
     return parse(unpack(path.read_bytes(), name, str(path)), name, str(path))
 
 
@@ -82,8 +91,12 @@ def parse(content: bytes, name: str, shown: str) -> np.ndarray:
     expected = len(header) + int(np.prod(shape))
     if len(content) != expected or not content.startswith(header):
         found = f"{len(content):,} bytes that begin with {content[: len(header)].hex()}"
-        raise BenchmarkError(f"{shown} has {found}, expected {expected:,} that begin with {header.hex()}: get it again")
+        raise BenchmarkError(
+            f"{shown} has {found}, expected {expected:,} that begin with {header.hex()}: get it again"
+        )
     array = np.frombuffer(content, np.uint8, offset=len(header)).reshape(shape)
     if len(shape) == 1 and array.max() > 9:
-        raise BenchmarkError(f"{shown} holds the label {array.max()}, expected 0 to 9: get it again")
+        raise BenchmarkError(
+            f"{shown} holds the label {array.max()}, expected 0 to 9: get it again"
+        )
     return array

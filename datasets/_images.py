@@ -21,7 +21,17 @@ MAX_PIXELS = 50_000_000  # of one image: a small file can unfold to gigabytes
 NAMED = 5  # damaged or missing files that an error lists; it counts them all
 ROWS = 64  # images that a thread takes at a time
 # What Pillow's decoders raise on damaged files.
-DAMAGE = (OSError, ValueError, SyntaxError, EOFError, TypeError, LookupError, ArithmeticError, struct.error, Image.DecompressionBombError)
+DAMAGE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    struct.error,
+    Image.DecompressionBombError,
+)
 
 
 @dataclass(frozen=True)
@@ -61,7 +71,9 @@ class ImageFiles:
         try:
             return decode(self.files.read(name), self.size)
         except DAMAGE as error:
-            raise BenchmarkError(f"{self.files.shown(name)} is no image that can be read ({error or type(error).__name__})") from None
+            raise BenchmarkError(
+                f"{self.files.shown(name)} is no image that can be read ({error or type(error).__name__})"
+            ) from None
 
 
 def decode(content: bytes, size: int) -> np.ndarray:
@@ -69,13 +81,17 @@ def decode(content: bytes, size: int) -> np.ndarray:
     with Image.open(io.BytesIO(content), formats=FORMATS) as image:
         width, height = image.size
         if width * height > MAX_PIXELS:
-            raise ValueError(f"{width:,} x {height:,} pixels, expected at most {MAX_PIXELS:,} in all")
+            raise ValueError(
+                f"{width:,} x {height:,} pixels, expected at most {MAX_PIXELS:,} in all"
+            )
         if image.mode == "F" or image.mode.startswith("I"):  # which Pillow cuts off at 255
             raise ValueError(f"pixels of mode {image.mode}, expected 8 bits a channel: convert it")
         side = min(width, height)
         left, top = (width - side) / 2, (height - side) / 2
         # One step for both sides. Palettes have no antialiased resizing of their own.
-        square = image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))
+        square = image.convert("RGB").resize(
+            (size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side)
+        )
     return np.asarray(square)
 
 
@@ -86,7 +102,9 @@ def write(images: np.ndarray | ImageFiles, path: Path, threads: int = 1) -> np.n
     """
     free, needed = shutil.disk_usage(path.parent).free, int(np.prod(images.shape, dtype=np.int64))
     if free < needed:
-        raise BenchmarkError(f"{path.parent} has {free / 2**30:.1f} GiB free, expected {needed / 2**30:.1f} GiB for the images")
+        raise BenchmarkError(
+            f"{path.parent} has {free / 2**30:.1f} GiB free, expected {needed / 2**30:.1f} GiB for the images"
+        )
     if isinstance(images, np.ndarray):
         np.save(path, images)
     else:
@@ -109,10 +127,14 @@ def _decode_all(images: ImageFiles, path: Path, threads: int) -> None:
         return damaged
 
     with ThreadPoolExecutor(threads) as pool:
-        for start, damaged in zip(starts := range(0, len(images), ROWS), pool.map(fill, starts), strict=True):
+        for start, damaged in zip(
+            starts := range(0, len(images), ROWS), pool.map(fill, starts), strict=True
+        ):
             problems += damaged
             progress.advance(min(ROWS, len(images) - start))
     if problems:
         more = f"; and {len(problems) - NAMED:,} more" if problems[NAMED:] else ""
-        raise BenchmarkError(f"{len(problems):,} of {len(images):,} images cannot be read: {'; '.join(problems[:NAMED])}{more}")
+        raise BenchmarkError(
+            f"{len(problems):,} of {len(images):,} images cannot be read: {'; '.join(problems[:NAMED])}{more}"
+        )
     array.flush()

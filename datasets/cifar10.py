@@ -8,7 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets._base import OURS, PUBLISHED, Collection, Dataset, draw_per_class, known_protocol, others, shuffled
+from datasets._base import (
+    OURS,
+    PUBLISHED,
+    Collection,
+    Dataset,
+    draw_per_class,
+    known_protocol,
+    others,
+    shuffled,
+)
 from datasets._files import Folder
 from harness.downloads import Published, fetch
 from harness.errors import BenchmarkError
@@ -60,7 +69,15 @@ class CIFAR10(Dataset):
 
 def split(labels: np.ndarray, protocol: str) -> dict:
     """The split, sizes and rules of a protocol, as fields of a Collection. labels: (60000,) int64 in the official order."""
-    draws = {"bgan": _bgan, "1": _drawn, "2": _drawn, "54k": _drawn, "deepbit": _official, "greedyhash": _official, "cibhash": _cibhash}
+    draws = {
+        "bgan": _bgan,
+        "1": _drawn,
+        "2": _drawn,
+        "54k": _drawn,
+        "deepbit": _official,
+        "greedyhash": _official,
+        "cibhash": _cibhash,
+    }
     return draws[protocol](labels, protocol)
 
 
@@ -79,9 +96,15 @@ def _bgan(labels: np.ndarray, protocol: str) -> dict:
         "train": np.sort(_order(database, protocol, "train")[:10_000]),
         "sizes": (1_000, 59_000, 10_000),
         "rules": (
-            ("1,000 queries, 59,000 database images, 10,000 training images; relevant: same class", PUBLISHED),
+            (
+                "1,000 queries, 59,000 database images, 10,000 training images; relevant: same class",
+                PUBLISHED,
+            ),
             ("100 queries per class from all 60,000 images, in the order of a fixed hash", OURS),
-            ("training images drawn uniformly from the database, without labels, in the order of a fixed hash", OURS),
+            (
+                "training images drawn uniformly from the database, without labels, in the order of a fixed hash",
+                OURS,
+            ),
         ),
     }
 
@@ -91,8 +114,16 @@ def _drawn(labels: np.ndarray, protocol: str) -> dict:
     queries, training = (1_000, 5_000) if protocol == "2" else (100, 500)
     query = draw_per_class(labels, queries, _order(ROWS, protocol, "query"))
     train = draw_per_class(labels, training, _order(others(ROWS, query), protocol, "train"))
-    database = {"1": others(ROWS, query), "2": train, "54k": others(ROWS, np.union1d(query, train))}[protocol]
-    sizes = {"1": (1_000, 59_000, 5_000), "2": (10_000, 50_000, 50_000), "54k": (1_000, 54_000, 5_000)}[protocol]
+    database = {
+        "1": others(ROWS, query),
+        "2": train,
+        "54k": others(ROWS, np.union1d(query, train)),
+    }[protocol]
+    sizes = {
+        "1": (1_000, 59_000, 5_000),
+        "2": (10_000, 50_000, 50_000),
+        "54k": (1_000, 54_000, 5_000),
+    }[protocol]
     place = "outside the database" if protocol == "54k" else "inside the database"
     return {
         "query": query,
@@ -102,8 +133,14 @@ def _drawn(labels: np.ndarray, protocol: str) -> dict:
         "train_outside": protocol == "54k",
         "rules": (
             ("{:,} queries, {:,} database images; relevant: same class".format(*sizes), PUBLISHED),
-            (f"{queries:,} queries and {training:,} training images per class from all 60,000, training images {place}", PUBLISHED),
-            ("which images: in the order of a fixed hash, where the published code draws anew at each run", OURS),
+            (
+                f"{queries:,} queries and {training:,} training images per class from all 60,000, training images {place}",
+                PUBLISHED,
+            ),
+            (
+                "which images: in the order of a fixed hash, where the published code draws anew at each run",
+                OURS,
+            ),
         ),
     }
 
@@ -115,19 +152,29 @@ def _official(labels: np.ndarray, protocol: str) -> dict:
         "database": database,
         "train": database,
         "sizes": (10_000, 50_000, 50_000),
-        "rules": (("queries: the official test set; database and training: the official training set; relevant: same class", PUBLISHED),),
+        "rules": (
+            (
+                "queries: the official test set; database and training: the official training set; relevant: same class",
+                PUBLISHED,
+            ),
+        ),
     }
 
 
 def _cibhash(labels: np.ndarray, protocol: str) -> dict:
     database = np.arange(OFFICIAL_TRAINING)
     return {
-        "query": draw_per_class(labels, 500, _order(np.arange(OFFICIAL_TRAINING, ROWS), protocol, "query")),
+        "query": draw_per_class(
+            labels, 500, _order(np.arange(OFFICIAL_TRAINING, ROWS), protocol, "query")
+        ),
         "database": database,
         "train": draw_per_class(labels, 500, _order(database, protocol, "train")),
         "sizes": (5_000, 50_000, 5_000),
         "rules": (
-            ("queries: 5,000 of the official test set; database: the official training set; relevant: same class", PUBLISHED),
+            (
+                "queries: 5,000 of the official test set; database: the official training set; relevant: same class",
+                PUBLISHED,
+            ),
             ("500 training images per class, from the database", PUBLISHED),
             ("500 queries per class; the other 5,000 test images take no part", OURS),
             ("which images: in the order of a fixed hash", OURS),
@@ -137,11 +184,19 @@ def _cibhash(labels: np.ndarray, protocol: str) -> dict:
 
 def read_batches(data: Path, cache: Path) -> tuple[np.ndarray, np.ndarray]:
     """Images (60000, 32, 32, 3) uint8 and labels (60000,) int64 of all six batches, each checked against its official MD5."""
-    read = _folder_reader(data / FOLDER) if (data / FOLDER).is_dir() else _archive_reader(_archive(data, cache))
+    read = (
+        _folder_reader(data / FOLDER)
+        if (data / FOLDER).is_dir()
+        else _archive_reader(_archive(data, cache))
+    )
     batches = [_unpickle(name, read(name)) for name in BATCH_MD5]
-    pixels = np.concatenate([batch[b"data"] for batch in batches])  # (60000, 3072): all red, all green, all blue
+    pixels = np.concatenate(
+        [batch[b"data"] for batch in batches]
+    )  # (60000, 3072): all red, all green, all blue
     images = pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    return np.ascontiguousarray(images), np.concatenate([np.array(batch[b"labels"], dtype=np.int64) for batch in batches])
+    return np.ascontiguousarray(images), np.concatenate(
+        [np.array(batch[b"labels"], dtype=np.int64) for batch in batches]
+    )
 
 
 def _folder_reader(folder: Path):
@@ -149,7 +204,9 @@ def _folder_reader(folder: Path):
 
     def read(name: str) -> bytes:
         if not files.has(name):
-            raise BenchmarkError(f"{files.shown(name)} is missing: expected the six batches of {ARCHIVE_URL} in {folder}")
+            raise BenchmarkError(
+                f"{files.shown(name)} is missing: expected the six batches of {ARCHIVE_URL} in {folder}"
+            )
         return _checked(files.shown(name), name, files.read(name))
 
     return read
@@ -165,7 +222,9 @@ def _archive_reader(path: Path):
 
     def read(name: str) -> bytes:
         if name not in contents:
-            raise BenchmarkError(f"{path} holds no {FOLDER}/{name}: expected the official archive of {ARCHIVE_URL}")
+            raise BenchmarkError(
+                f"{path} holds no {FOLDER}/{name}: expected the official archive of {ARCHIVE_URL}"
+            )
         return _checked(f"{path}: {name}", name, contents[name])
 
     return read
@@ -178,7 +237,9 @@ def _archive(data: Path, cache: Path) -> Path:
         return fetch(PUBLISHED_ARCHIVE, cache / "downloads" / ARCHIVE, put=local)
     found = digest(local, "md5")
     if found != PUBLISHED_ARCHIVE.digest:
-        raise BenchmarkError(f"{local} has MD5 {found}, expected {PUBLISHED_ARCHIVE.digest}: get it again from {ARCHIVE_URL}")
+        raise BenchmarkError(
+            f"{local} has MD5 {found}, expected {PUBLISHED_ARCHIVE.digest}: get it again from {ARCHIVE_URL}"
+        )
     return local
 
 
@@ -203,12 +264,16 @@ class _ArrayUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str):
         if (module, name) not in PICKLED:
-            raise BenchmarkError(f"a CIFAR-10 batch asks for {module}.{name}, which no official batch does; refused")
+            raise BenchmarkError(
+                f"a CIFAR-10 batch asks for {module}.{name}, which no official batch does; refused"
+            )
         return super().find_class(*PICKLED[module, name])
 
 
 def _unpickle(name: str, content: bytes) -> dict:
     batch = _ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
     if batch[b"data"].shape != (10_000, 3072) or len(batch[b"labels"]) != 10_000:
-        raise BenchmarkError(f"{name} has data of shape {batch[b'data'].shape}, expected (10000, 3072)")
+        raise BenchmarkError(
+            f"{name} has data of shape {batch[b'data'].shape}, expected (10000, 3072)"
+        )
     return batch

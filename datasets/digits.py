@@ -24,9 +24,13 @@ class Digits(Dataset):
     def load(self, data: Path, cache: Path) -> Collection:
         """See Dataset.load; reads neither folder."""
         digits = load_digits()
-        grey = (digits.images * (255 / 16)).round().astype(np.uint8)  # (1797, 8, 8), intensities 0..16 as shipped
+        grey = (
+            (digits.images * (255 / 16)).round().astype(np.uint8)
+        )  # (1797, 8, 8), intensities 0..16 as shipped
         labels = digits.target.astype(np.int64)
-        query = draw_per_class(labels, QUERIES_PER_CLASS, shuffled(len(labels), "bgan-bench/digits/1/query"))
+        query = draw_per_class(
+            labels, QUERIES_PER_CLASS, shuffled(len(labels), "bgan-bench/digits/1/query")
+        )
         database = others(len(labels), query)
         return Collection(
             images=np.repeat(grey[..., None], 3, axis=3),
@@ -35,7 +39,10 @@ class Digits(Dataset):
             database=database,
             train=database,
             rules=(
-                (f"{QUERIES_PER_CLASS} queries per class, drawn in the order of a fixed hash", OURS),
+                (
+                    f"{QUERIES_PER_CLASS} queries per class, drawn in the order of a fixed hash",
+                    OURS,
+                ),
                 ("all other images are both database and training images", OURS),
                 ("relevant: same digit", OURS),
             ),

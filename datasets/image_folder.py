@@ -22,7 +22,9 @@ class ImageFolder(Dataset):
 
     def __init__(self, *, path, queries_per_class=100, training_images=None, size=256):
         if queries_per_class < 1:
-            raise BenchmarkError(f"queries_per_class is {queries_per_class}, expected a whole number from 1")
+            raise BenchmarkError(
+                f"queries_per_class is {queries_per_class}, expected a whole number from 1"
+            )
         self.path, self.size = path, size
         self.queries_per_class, self.training_images = queries_per_class, training_images
 
@@ -35,9 +37,17 @@ class ImageFolder(Dataset):
         counts = np.bincount(labels)
         if counts.min() <= self.queries_per_class:
             name, most = sorted(set(folders))[int(counts.argmin())], counts.min() - 1
-            advice = f"set queries_per_class, here {most} at most" if most else "one alone has nothing to find"
-            raise BenchmarkError(f"{data / self.path / name} has {most + 1} images, expected more than {self.queries_per_class}: {advice}")
-        query = draw_per_class(labels, self.queries_per_class, shuffled(len(labels), "bgan-bench/image-folder/1/query"))
+            advice = (
+                f"set queries_per_class, here {most} at most"
+                if most
+                else "one alone has nothing to find"
+            )
+            raise BenchmarkError(
+                f"{data / self.path / name} has {most + 1} images, expected more than {self.queries_per_class}: {advice}"
+            )
+        query = draw_per_class(
+            labels, self.queries_per_class, shuffled(len(labels), "bgan-bench/image-folder/1/query")
+        )
         database = others(len(labels), query)
         asked = self.training_images
         if asked is not None and (type(asked) is not int or not 1 <= asked <= len(database)):
@@ -53,8 +63,14 @@ class ImageFolder(Dataset):
             database=database,
             train=train,
             rules=(
-                (f"{self.queries_per_class} queries per class, the rest database; relevant: same class (sub-folder)", OURS),
-                (f"{len(train):,} training images, drawn uniformly from the database, without labels", OURS),
+                (
+                    f"{self.queries_per_class} queries per class, the rest database; relevant: same class (sub-folder)",
+                    OURS,
+                ),
+                (
+                    f"{len(train):,} training images, drawn uniformly from the database, without labels",
+                    OURS,
+                ),
                 ("rows by path; draws in the order of a fixed hash of their numbers", OURS),
                 (images.rule, OURS),
             ),
@@ -67,16 +83,26 @@ def image_names(folder: Path) -> tuple[str, ...]:
     Raises BenchmarkError for a file outside one, for a link to a folder or to nothing, and for fewer than two classes.
     """
     if not folder.is_dir():
-        raise BenchmarkError(f"{folder} is missing: expected a folder with one sub-folder of images a class; change `path`")
+        raise BenchmarkError(
+            f"{folder} is missing: expected a folder with one sub-folder of images a class; change `path`"
+        )
     found = [path.relative_to(folder) for path in folder.rglob("*")]
     shown = [path for path in found if not any(part.startswith(".") for part in path.parts)]
     names = sorted(path.as_posix() for path in shown if (folder / path).is_file())
     for path in sorted(folder / path for path in shown):
-        if not path.is_file() and (path.is_symlink() or not path.is_dir()):  # a linked folder is not gone into
-            raise BenchmarkError(f"{path} is neither a file nor a folder but a link or device: expected images themselves")
+        if not path.is_file() and (
+            path.is_symlink() or not path.is_dir()
+        ):  # a linked folder is not gone into
+            raise BenchmarkError(
+                f"{path} is neither a file nor a folder but a link or device: expected images themselves"
+            )
     outside = [name for name in names if "/" not in name]
     if outside:
-        raise BenchmarkError(f"{folder / outside[0]} is in no class: expected every image in a sub-folder, which names its class")
+        raise BenchmarkError(
+            f"{folder / outside[0]} is in no class: expected every image in a sub-folder, which names its class"
+        )
     if len({name.partition("/")[0] for name in names}) < 2:
-        raise BenchmarkError(f"{folder} has images of fewer than two classes: expected one sub-folder of images a class")
+        raise BenchmarkError(
+            f"{folder} has images of fewer than two classes: expected one sub-folder of images a class"
+        )
     return tuple(names)

@@ -28,15 +28,23 @@ class ImageList(Dataset):
         """See Dataset.load."""
         lists = data / self.path
         if not lists.is_dir():
-            raise BenchmarkError(f"{lists} is missing: expected a folder with database.txt, train.txt and test.txt; change `path`")
+            raise BenchmarkError(
+                f"{lists} is missing: expected a folder with database.txt, train.txt and test.txt; change `path`"
+            )
         listed = read_lists(Folder(lists))
         files = Folder(data / (self.images or self.path))
         present = np.array([files.has(name) for name in listed.names], dtype=bool)
         if not present.all():
-            raise BenchmarkError(f"{missing_images(files, listed.names, present)}; expected every image of the lists: change `images`")
+            raise BenchmarkError(
+                f"{missing_images(files, listed.names, present)}; expected every image of the lists: change `images`"
+            )
         images = ImageFiles(files, listed.names, self.size)
         outside = len(np.setdiff1d(listed.parts["train"], listed.parts["database"]))
-        place = f"{outside:,} of them outside the database" if outside else "all of them in the database"
+        place = (
+            f"{outside:,} of them outside the database"
+            if outside
+            else "all of them in the database"
+        )
         return Collection(
             images=images,
             labels=listed.labels,
@@ -45,7 +53,10 @@ class ImageList(Dataset):
             train=listed.parts["train"],
             train_outside=bool(outside),
             rules=(
-                ("queries, database and training images as listed; relevant: at least one label in common", OURS),
+                (
+                    "queries, database and training images as listed; relevant: at least one label in common",
+                    OURS,
+                ),
                 (f"{len(listed.parts['train']):,} training images, {place}", OURS),
                 (images.rule, OURS),
             ),

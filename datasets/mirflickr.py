@@ -20,7 +20,22 @@ POTENTIAL = (
     "animals", "baby", "bird", "car", "clouds", "dog", "female", "flower", "food", "indoor", "lake", "male", "night", "people",
     "plant_life", "portrait", "river", "sea", "sky", "structures", "sunset", "transport", "tree", "water",
 )  # fmt: skip
-RELEVANT = ("baby", "bird", "car", "clouds", "dog", "female", "flower", "male", "night", "people", "portrait", "river", "sea", "tree")
+RELEVANT = (
+    "baby",
+    "bird",
+    "car",
+    "clouds",
+    "dog",
+    "female",
+    "flower",
+    "male",
+    "night",
+    "people",
+    "portrait",
+    "river",
+    "sea",
+    "tree",
+)
 LABELLED = 24_581  # images with at least one concept
 
 
@@ -52,16 +67,27 @@ class MIRFlickr(Dataset):
         folder = data / FOLDER
         advice = f"get {IMAGES_ZIP} and {ANNOTATIONS}.zip from {SITE} and put them into {folder}, unpacked or as they are"
         need(folder, [(ANNOTATIONS, f"{ANNOTATIONS}.zip"), (IMAGES, IMAGES_ZIP)], advice)
-        labels = read_concepts(open_files(folder, ANNOTATIONS, f"{ANNOTATIONS}.zip", advice), self.protocol)
-        fields = split(labels, self.protocol, _listed(folder) if self.protocol == "20015" else np.flatnonzero(labels.any(axis=1)))
+        labels = read_concepts(
+            open_files(folder, ANNOTATIONS, f"{ANNOTATIONS}.zip", advice), self.protocol
+        )
+        fields = split(
+            labels,
+            self.protocol,
+            _listed(folder) if self.protocol == "20015" else np.flatnonzero(labels.any(axis=1)),
+        )
         files = open_files(folder, IMAGES, IMAGES_ZIP, advice)
         names = [f"im{number}.jpg" for number in range(1, ROWS + 1)]
         present = np.array([files.has(name) for name in names])
         if not present.all() and not self.subset:
             lost = missing_images(files, names, present)
-            raise BenchmarkError(f"{lost}; get {IMAGES_ZIP} from {SITE}, or set `subset: true` to run on the images that exist")
+            raise BenchmarkError(
+                f"{lost}; get {IMAGES_ZIP} from {SITE}, or set `subset: true` to run on the images that exist"
+            )
         images = ImageFiles(files, tuple(np.array(names)[present].tolist()), self.size)
-        fields["rules"] += ((images.rule, OURS), ("not the paper's: its Flickr protocol is not published", OURS))
+        fields["rules"] += (
+            (images.rule, OURS),
+            ("not the paper's: its Flickr protocol is not published", OURS),
+        )
         if not present.all():
             fields = _restricted(fields, present)
         return Collection(images=images, labels=labels[present], **fields)
@@ -76,20 +102,28 @@ def read_concepts(files: Files, protocol: str) -> np.ndarray:
         labels[read_numbers(files.read(name), files.shown(name)) - 1, column] = True
     found = int(labels.any(axis=1).sum())
     if found != LABELLED:
-        raise BenchmarkError(f"{files.shown('')}: {found:,} images carry a concept, expected {LABELLED:,}: get it again from {SITE}")
+        raise BenchmarkError(
+            f"{files.shown('')}: {found:,} images carry a concept, expected {LABELLED:,}: get it again from {SITE}"
+        )
     return labels
 
 
 def read_numbers(content: bytes, shown: str) -> np.ndarray:
     """Image numbers, 1 to 25,000, one a line, as int64. Raises BenchmarkError for any other line."""
     if len(content) > LINE * ROWS:
-        raise BenchmarkError(f"{shown} has {len(content):,} bytes, expected image numbers from 1 to {ROWS}, one a line")
+        raise BenchmarkError(
+            f"{shown} has {len(content):,} bytes, expected image numbers from 1 to {ROWS}, one a line"
+        )
     lines = content.split()
     for place, line in enumerate(lines, start=1):
         if not (line.isdigit() and len(line) <= 5 and 1 <= int(line) <= ROWS):
-            raise BenchmarkError(f"{shown}: entry {place} is {line[:40]!r}, expected an image number from 1 to {ROWS}")
+            raise BenchmarkError(
+                f"{shown}: entry {place} is {line[:40]!r}, expected an image number from 1 to {ROWS}"
+            )
     if len(set(map(int, lines))) < len(lines):
-        raise BenchmarkError(f"{shown} names an image twice, expected {len(lines):,} different ones")
+        raise BenchmarkError(
+            f"{shown} names an image twice, expected {len(lines):,} different ones"
+        )
     return np.array(lines, dtype=np.int64)
 
 
@@ -98,7 +132,9 @@ def split(labels: np.ndarray, protocol: str, taking_part: np.ndarray) -> dict:
     queries, training = (1_000, 4_000) if protocol == "38" else (2_000, 10_000)
 
     def order(rows: np.ndarray, part: str) -> np.ndarray:
-        return rows[shuffled(len(rows), f"bgan-bench/mirflickr-{protocol}/{MIRFlickr.version}/{part}")]
+        return rows[
+            shuffled(len(rows), f"bgan-bench/mirflickr-{protocol}/{MIRFlickr.version}/{part}")
+        ]
 
     outside = protocol == "38"
     query = np.sort(order(taking_part, "query")[:queries])
@@ -107,12 +143,25 @@ def split(labels: np.ndarray, protocol: str, taking_part: np.ndarray) -> dict:
     database = np.setdiff1d(rest, train) if outside else rest
     sizes = (queries, len(database), training)
     rules = {
-        "24": (("24 potential labels, all images that carry one; 2,000 queries, the rest database, 10,000 training images", OURS),),
+        "24": (
+            (
+                "24 potential labels, all images that carry one; 2,000 queries, the rest database, 10,000 training images",
+                OURS,
+            ),
+        ),
         "38": (
-            ("24 potential and 14 relevant labels; 1,000 queries, database 20,000, 4,000 training images outside the database", PUBLISHED),
+            (
+                "24 potential and 14 relevant labels; 1,000 queries, database 20,000, 4,000 training images outside the database",
+                PUBLISHED,
+            ),
             ("queries carry a label; database and training images need not", OURS),
         ),
-        "20015": (("20,015 images, 24 labels; 2,000 queries, database 18,015, 10,000 training images inside it", PUBLISHED),),
+        "20015": (
+            (
+                "20,015 images, 24 labels; 2,000 queries, database 18,015, 10,000 training images inside it",
+                PUBLISHED,
+            ),
+        ),
     }[protocol]
     drawn = ("queries, then training images, drawn uniformly, in the order of a fixed hash", OURS)
     return {
@@ -142,6 +191,11 @@ def _listed(folder: Path) -> np.ndarray:
 def _restricted(fields: dict, present: np.ndarray) -> dict:
     """The split of the whole set, on the images that exist, in terms of their rows. present: (25000,) bool."""
     row = np.cumsum(present) - 1
-    parts = {part: row[fields[part][present[fields[part]]]] for part in ("query", "database", "train")}
-    rule = (f"subset: the {present.sum():,} images that exist, each in the part that it has in the whole set's split", OURS)
+    parts = {
+        part: row[fields[part][present[fields[part]]]] for part in ("query", "database", "train")
+    }
+    rule = (
+        f"subset: the {present.sum():,} images that exist, each in the part that it has in the whole set's split",
+        OURS,
+    )
     return fields | parts | {"sizes": None, "rules": (*fields["rules"], rule)}

@@ -13,12 +13,14 @@ from harness.errors import BenchmarkError
 FOLDER = "nuswide"
 SITE = "https://lms.comp.nus.edu.sg/wp-content/uploads/2019/research/nuswide/NUS-WIDE.html"
 LISTS_SITE = "https://github.com/swuxyj/DeepHash-pytorch"
-IMAGES_ADVICE = (
-    " (images as Flickr/actor/0001_2124494179.jpg ... or images/0001_2124494179.jpg ...), or set `images: false` for features from a file"
-)
+IMAGES_ADVICE = " (images as Flickr/actor/0001_2124494179.jpg ... or images/0001_2124494179.jpg ...), or set `images: false` for features from a file"
 ROWS, TRAINING_ROWS, TEST_ROWS = 269_648, 161_789, 107_859
 CONCEPTS, CONCEPT_NAMES = 81, "Concepts81.txt"
-LABELLED = {"10": 186_577, "21": 195_834, "81": 209_347}  # images with at least one of the most frequent concepts
+LABELLED = {
+    "10": 186_577,
+    "21": 195_834,
+    "81": 209_347,
+}  # images with at least one of the most frequent concepts
 # The published Labels_lake_Train.txt has this at line 78373. A 0 there makes its images those of AllLabels, as for every other concept.
 KNOWN_WRONG = {"Labels_lake_Train.txt": {78_373: (b"-1130179", False)}}
 
@@ -55,10 +57,19 @@ class NUSWIDE(Dataset):
         advice = f"get what is missing from {SITE} and put it into {folder}"
         need(folder, self._parts(folder), f"{advice}{IMAGES_ADVICE}" if self.images else advice)
         labels, rules = read_concepts(folder, self.protocol, advice)
-        images, present, said = self._image_files(*official_images(folder, advice)) if self.images else without_images(ROWS)
+        images, present, said = (
+            self._image_files(*official_images(folder, advice))
+            if self.images
+            else without_images(ROWS)
+        )
         labels = labels[present]
         fields = split(labels, self.protocol, len(labels) == ROWS)
-        rules = (*fields.pop("rules"), *rules, *said, ("not the paper's: its NUS-WIDE protocol is not published", OURS))
+        rules = (
+            *fields.pop("rules"),
+            *rules,
+            *said,
+            ("not the paper's: its NUS-WIDE protocol is not published", OURS),
+        )
         return Collection(images=images, labels=labels, **fields, rules=rules)
 
     def _parts(self, folder: Path) -> list[tuple[str, str]]:
@@ -74,12 +85,19 @@ class NUSWIDE(Dataset):
         """The split of the three published lists."""
         lists = folder / "nuswide_21"
         if not lists.is_dir():
-            raise BenchmarkError(f"{lists} is missing: get database.txt, train.txt and test.txt of nuswide_21 from {LISTS_SITE}")
+            raise BenchmarkError(
+                f"{lists} is missing: get database.txt, train.txt and test.txt of nuswide_21 from {LISTS_SITE}"
+            )
         listed = read_lists(Folder(lists))
         n = len(listed.names)
-        images, present, said = self._image_files(Folder(folder), listed.names) if self.images else without_images(n)
+        images, present, said = (
+            self._image_files(Folder(folder), listed.names) if self.images else without_images(n)
+        )
         row = np.cumsum(present) - 1
-        query, database, train = (row[rows[present[rows]]] for rows in (listed.parts[part] for part in ("test", "database", "train")))
+        query, database, train = (
+            row[rows[present[rows]]]
+            for rows in (listed.parts[part] for part in ("test", "database", "train"))
+        )
         return Collection(
             images=images,
             labels=listed.labels[present],
@@ -87,13 +105,18 @@ class NUSWIDE(Dataset):
             database=database,
             train=train,
             rules=(
-                ("queries, database and training images as the published lists say; relevant: at least one label in common", PUBLISHED),
+                (
+                    "queries, database and training images as the published lists say; relevant: at least one label in common",
+                    PUBLISHED,
+                ),
                 *said,
                 ("not the paper's: its NUS-WIDE protocol is not published", OURS),
             ),
         )
 
-    def _image_files(self, files: Files, names: tuple[str, ...]) -> tuple[ImageFiles, np.ndarray, tuple]:
+    def _image_files(
+        self, files: Files, names: tuple[str, ...]
+    ) -> tuple[ImageFiles, np.ndarray, tuple]:
         """The images that are there, which those are (n,) bool, and the rules that say so. Raises BenchmarkError if one is missing."""
         present = np.array([files.has(name) for name in names])
         said = ()
@@ -104,14 +127,23 @@ class NUSWIDE(Dataset):
                     f"{lost}; get them from {SITE}, set `leave_out_missing: true` to run without them, or `images: false` for features "
                     "from a file"
                 )
-            said = ((f"{int((~present).sum()):,} of {len(names):,} images are missing and left out", OURS),)
+            said = (
+                (
+                    f"{int((~present).sum()):,} of {len(names):,} images are missing and left out",
+                    OURS,
+                ),
+            )
         images = ImageFiles(files, tuple(np.array(names)[present].tolist()), self.size)
         return images, present, (*said, (images.rule, OURS))
 
 
 def without_images(n: int) -> tuple[np.ndarray, np.ndarray, tuple]:
     """Rows without pixels, all of them present, and the rule that says so."""
-    return np.empty((n, 0, 0, 3), np.uint8), np.ones(n, bool), (("labels alone: features come from a file", OURS),)
+    return (
+        np.empty((n, 0, 0, 3), np.uint8),
+        np.ones(n, bool),
+        (("labels alone: features come from a file", OURS),),
+    )
 
 
 def official_images(folder: Path, advice: str) -> tuple[Files, tuple[str, ...]]:
@@ -120,10 +152,14 @@ def official_images(folder: Path, advice: str) -> tuple[Files, tuple[str, ...]]:
     try:
         text = lists.read("Imagelist.txt").decode("utf-8")
     except UnicodeDecodeError as error:
-        raise BenchmarkError(f"{lists.shown('Imagelist.txt')} is no text ({error}): expected the official image list") from None
+        raise BenchmarkError(
+            f"{lists.shown('Imagelist.txt')} is no text ({error}): expected the official image list"
+        ) from None
     names = tuple(line.strip().replace("\\", "/") for line in text.splitlines() if line.strip())
     if len(names) != ROWS:
-        raise BenchmarkError(f"{lists.shown('Imagelist.txt')} has {len(names):,} lines, expected {ROWS:,}")
+        raise BenchmarkError(
+            f"{lists.shown('Imagelist.txt')} has {len(names):,} lines, expected {ROWS:,}"
+        )
     if (folder / "images").is_dir():
         return Folder(folder / "images"), tuple(name.rpartition("/")[2] for name in names)
     return open_files(folder, "Flickr", "Flickr.zip", advice), names
@@ -142,8 +178,14 @@ def read_concepts(folder: Path, protocol: str, advice: str) -> tuple[np.ndarray,
     labels = np.stack([columns[concept] for concept in chosen], axis=1)
     found = int(labels.any(axis=1).sum())
     if found != LABELLED[protocol]:
-        raise BenchmarkError(f"{files.shown('AllLabels')}: {found:,} images carry a concept, expected {LABELLED[protocol]:,}; {advice}")
-    kept = f"all {CONCEPTS} concepts" if len(chosen) == CONCEPTS else f"the {len(chosen)} most frequent of {CONCEPTS} concepts by count"
+        raise BenchmarkError(
+            f"{files.shown('AllLabels')}: {found:,} images carry a concept, expected {LABELLED[protocol]:,}; {advice}"
+        )
+    kept = (
+        f"all {CONCEPTS} concepts"
+        if len(chosen) == CONCEPTS
+        else f"the {len(chosen)} most frequent of {CONCEPTS} concepts by count"
+    )
     rules = ((f"{kept}: {found:,} images carry one", PUBLISHED),)
     return labels, rules + _halves(files, count)
 
@@ -151,9 +193,15 @@ def read_concepts(folder: Path, protocol: str, advice: str) -> tuple[np.ndarray,
 def _names(folder: Path, advice: str) -> list[str]:
     """The 81 concepts, from Concepts81.txt in the folder itself, in ConceptsList/ or in its zip."""
     there = (folder / CONCEPT_NAMES).is_file()
-    files = Folder(folder) if there else open_files(folder, "ConceptsList", "ConceptsList.zip", advice)
+    files = (
+        Folder(folder) if there else open_files(folder, "ConceptsList", "ConceptsList.zip", advice)
+    )
     names = files.read(CONCEPT_NAMES).decode("ascii", errors="replace").split()
-    if len(set(names)) != CONCEPTS or len(names) != CONCEPTS or not all(name.isidentifier() for name in names):
+    if (
+        len(set(names)) != CONCEPTS
+        or len(names) != CONCEPTS
+        or not all(name.isidentifier() for name in names)
+    ):
         raise BenchmarkError(
             f"{files.shown(CONCEPT_NAMES)} holds {len(names)} entries, expected the {CONCEPTS} names of concepts; {advice}"
         )
@@ -170,12 +218,21 @@ def _halves(files: Files, count: dict[str, int]) -> tuple:
             if not files.has(f"TrainTestLabels/{name}"):
                 return ()
             content, known = files.read(f"TrainTestLabels/{name}"), KNOWN_WRONG.get(name)
-            halves += int(read_flags(content, rows, files.shown(f"TrainTestLabels/{name}"), known).sum())
+            halves += int(
+                read_flags(content, rows, files.shown(f"TrainTestLabels/{name}"), known).sum()
+            )
             for line, (text, value) in (known or {}).items():
                 if text in content:
-                    said = ((f"{name} line {line} holds {text.decode()}, as published; read as {int(value)}, no protocol uses it", OURS),)
+                    said = (
+                        (
+                            f"{name} line {line} holds {text.decode()}, as published; read as {int(value)}, no protocol uses it",
+                            OURS,
+                        ),
+                    )
         if halves != whole:
-            raise BenchmarkError(f"{files.shown('AllLabels')}: {concept} has {whole:,} images, {halves:,} in TrainTestLabels")
+            raise BenchmarkError(
+                f"{files.shown('AllLabels')}: {concept} has {whole:,} images, {halves:,} in TrainTestLabels"
+            )
     return said
 
 
@@ -188,21 +245,40 @@ def split(labels: np.ndarray, protocol: str, complete: bool) -> dict:
     if protocol == "81":
         query = _uniform(labelled, 5_000, "81", "query")
         train = _uniform(np.setdiff1d(labelled, query), 10_000, "81", "train")
-        rule = ("5,000 queries, then 10,000 training images from the rest, drawn uniformly, in the order of a fixed hash", OURS)
+        rule = (
+            "5,000 queries, then 10,000 training images from the rest, drawn uniformly, in the order of a fixed hash",
+            OURS,
+        )
     else:
-        query = draw_per_concept(labels, 100, others(len(labels), labelled), _order(len(labels), protocol, "query"))
+        query = draw_per_concept(
+            labels, 100, others(len(labels), labelled), _order(len(labels), protocol, "query")
+        )
         taken = np.union1d(others(len(labels), labelled), query)
         train = draw_per_concept(labels, 500, taken, _order(len(labels), protocol, "train"))
         source = PUBLISHED if protocol == "21" else OURS
-        rule = (f"100 queries and 500 training images per concept, {len(query):,} and {len(train):,} in all; the rest database", source)
-    order = ("concept by concept, the rarest first, in the order of a fixed hash, each image taken once", OURS)
-    sizes = {"21": (2_100, 193_734, 10_500), "10": (1_000, 185_577, 5_000), "81": (5_000, LABELLED["81"] - 5_000, 10_000)}[protocol]
+        rule = (
+            f"100 queries and 500 training images per concept, {len(query):,} and {len(train):,} in all; the rest database",
+            source,
+        )
+    order = (
+        "concept by concept, the rarest first, in the order of a fixed hash, each image taken once",
+        OURS,
+    )
+    sizes = {
+        "21": (2_100, 193_734, 10_500),
+        "10": (1_000, 185_577, 5_000),
+        "81": (5_000, LABELLED["81"] - 5_000, 10_000),
+    }[protocol]
     return {
         "query": query,
         "database": np.setdiff1d(labelled, query),
         "train": train,
         "sizes": sizes if complete else None,
-        "rules": (("relevant: at least one concept in common", PUBLISHED), rule, *([order] if protocol != "81" else [])),
+        "rules": (
+            ("relevant: at least one concept in common", PUBLISHED),
+            rule,
+            *([order] if protocol != "81" else []),
+        ),
     }
 
 
@@ -214,7 +290,9 @@ def _uniform(rows: np.ndarray, count: int, protocol: str, part: str) -> np.ndarr
     return np.sort(rows[_order(len(rows), protocol, part)[:count]])
 
 
-def draw_per_concept(labels: np.ndarray, per_concept: int, taken: np.ndarray, order: np.ndarray) -> np.ndarray:
+def draw_per_concept(
+    labels: np.ndarray, per_concept: int, taken: np.ndarray, order: np.ndarray
+) -> np.ndarray:
     """Sorted rows: for each concept, the rarest first, the first `per_concept` in `order` that carry it and are not yet taken.
 
     labels: (n, classes) bool; taken: rows that are not to be drawn. Raises BenchmarkError if too few are left for a concept.
@@ -225,7 +303,9 @@ def draw_per_concept(labels: np.ndarray, per_concept: int, taken: np.ndarray, or
     for concept in np.argsort(labels.sum(axis=0), kind="stable"):
         rows = order[labels[order, concept] & free[order]][:per_concept]
         if len(rows) < per_concept:
-            raise BenchmarkError(f"{len(rows)} images are left for concept {concept}, expected {per_concept}: too many are missing")
+            raise BenchmarkError(
+                f"{len(rows)} images are left for concept {concept}, expected {per_concept}: too many are missing"
+            )
         free[rows] = False
         drawn.append(rows)
     return np.sort(np.concatenate(drawn))

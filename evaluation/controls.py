@@ -106,9 +106,8 @@ def _buckets(distances: np.ndarray, shared: np.ndarray, levels: int) -> np.ndarr
     """Return int64 (1, B, levels) of the distances (N,) and the numbers of shared labels (N,)."""
     order = np.argsort(distances)
     starts = np.flatnonzero(np.diff(distances[order], prepend=-np.inf))
-    counts = []
-    for level in range(levels):
-        counts.append(np.add.reduceat(shared[order] == level, starts, dtype=np.int64))
+    ranked = shared[order]
+    counts = [np.add.reduceat(ranked == level, starts, dtype=np.int64) for level in range(levels)]
     return np.stack(counts, axis=1)[None]
 
 

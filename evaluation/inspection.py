@@ -106,9 +106,9 @@ def _ones(codes: np.ndarray, bits: int) -> np.ndarray:
 
     Unpacking one byte at a time avoids an array eight times the size of the codes.
     """
-    counts = []
-    for column in codes.T:
-        counts.append(np.unpackbits(column[:, None], axis=1).sum(axis=0, dtype=np.int64))
+    counts = [
+        np.unpackbits(column[:, None], axis=1).sum(axis=0, dtype=np.int64) for column in codes.T
+    ]
     return (np.concatenate(counts)[:bits] / len(codes)).astype(np.float32)
 
 

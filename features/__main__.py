@@ -37,24 +37,38 @@ def main() -> None:
     extraction.set_defaults(job=extract)
     listing = commands.add_parser("neighbours", help="write neighbours.npy, from features.npy")
     listing.set_defaults(job=neighbours)
-    timing = commands.add_parser("time", help="print the seconds that the features of an image take, on one thread or one GPU")
+    timing = commands.add_parser(
+        "time",
+        help="print the seconds that the features of an image take, on one thread or one GPU",
+    )
     timing.set_defaults(job=time_alone)
-    search = commands.add_parser("check", help="say whether the files that features need are there, downloads included")
+    search = commands.add_parser(
+        "check", help="say whether the files that features need are there, downloads included"
+    )
     search.set_defaults(job=check)
     for command in (extraction, listing, timing):
         command.add_argument("dataset", help="name of a prepared data set")
     for command in (extraction, listing, timing, search):
         command.add_argument("features", help="name of the features in the results")
     for command in (extraction, timing, search):
-        command.add_argument("--settings", help='JSON {"of": plugin, "set": parameters}; default: the plugin FEATURES')
-        command.add_argument("--data", type=Path, default=data_folder(), help="the user's data folder, only read")
+        command.add_argument(
+            "--settings",
+            help='JSON {"of": plugin, "set": parameters}; default: the plugin FEATURES',
+        )
+        command.add_argument(
+            "--data", type=Path, default=data_folder(), help="the user's data folder, only read"
+        )
     extraction.add_argument("--threads", type=int, default=1)
     listing.add_argument("--metric", choices=METRICS, default=METRICS[0])
     listing.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     try:
         maker = variant_of(arguments).plugin.name if "settings" in arguments else "_neighbours"
-        kept = Path("logs/features", vars(arguments).get("dataset", ""), f"{arguments.features}.log.traceback")
+        kept = Path(
+            "logs/features",
+            vars(arguments).get("dataset", ""),
+            f"{arguments.features}.log.traceback",
+        )
         with raised_by(f"features/{maker}.py", kept):
             arguments.job(arguments)
     except BenchmarkError as error:
@@ -72,7 +86,12 @@ def extract(arguments: argparse.Namespace) -> None:
     partial = CACHE / "checkpoints" / f"{records.digest_of([made_of, facts])}.npy"
     with storage.writing(place.features_folder):
         dimensions = write_features(partial, extractor, variant.plugin, images, n)
-        described = {"name": variant.name, "label": extractor.label, "citation": extractor.citation, "dimensions": dimensions}
+        described = {
+            "name": variant.name,
+            "label": extractor.label,
+            "citation": extractor.citation,
+            "dimensions": dimensions,
+        }
         described |= {"sha256": storage.digest(partial), **facts}
         place.features_folder.mkdir(parents=True, exist_ok=True)
         partial.replace(place.features_array)
@@ -100,7 +119,9 @@ def time_alone(arguments: argparse.Namespace) -> None:
         return
     images = _base.opened(storage.unchanged(place.images, place.dataset_record))[:TIMING_IMAGES]
     extractor = ready(variant, place, arguments.data, len(images), threads=1)
-    extractor.extract(images[: extractor.block])  # memory and kernels are there before the clock starts
+    extractor.extract(
+        images[: extractor.block]
+    )  # memory and kernels are there before the clock starts
     started = time.perf_counter()
     for _ in _runtime.extracted(extractor, variant.plugin.consumes, lambda: images, len(images)):
         pass
@@ -127,17 +148,25 @@ def rows_done(partial: Path) -> Path:
     return partial.with_suffix(".json")
 
 
-def write_features(partial: Path, extractor: _base.Extractor, part: Component, images: Path, n: int) -> int:
+def write_features(
+    partial: Path, extractor: _base.Extractor, part: Component, images: Path, n: int
+) -> int:
     """Write the rows that are not there yet into one memory-mapped array; returns its dimensions.
 
     Both arrays are opened anew for every block, since all pages touched through a mapping count as memory while it is open. Raises
     BenchmarkError for rows that are not finite, and for more or fewer of them than images.
     """
     partial.parent.mkdir(parents=True, exist_ok=True)
-    done = storage.read_json(rows_done(partial))["rows"] if partial.is_file() and rows_done(partial).is_file() else 0
+    done = (
+        storage.read_json(rows_done(partial))["rows"]
+        if partial.is_file() and rows_done(partial).is_file()
+        else 0
+    )
     dimensions = _base.opened(partial).shape[1] if done else None
     progress, kept = Progress(part.name, total=n, unit="images", done=done), -CHECKPOINT_SECONDS
-    for rows, block in _runtime.extracted(extractor, part.consumes, lambda: _base.opened(images), n, done):
+    for rows, block in _runtime.extracted(
+        extractor, part.consumes, lambda: _base.opened(images), n, done
+    ):
         _base.check_block(block, rows, dimensions, part.name)
         dimensions = block.shape[1]
         if not partial.is_file():

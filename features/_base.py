@@ -53,9 +53,18 @@ def opened(path: Path) -> np.ndarray:
 def check_block(block: np.ndarray, rows: slice, dimensions: int | None, name: str) -> None:
     """Raise BenchmarkError unless a block is float32 (rows, dimensions) of finite features; dimensions: None before the first."""
     m = rows.stop - rows.start
-    if block.dtype != np.float32 or block.ndim != 2 or len(block) != m or block.shape[1] != (dimensions or block.shape[1]):
+    if (
+        block.dtype != np.float32
+        or block.ndim != 2
+        or len(block) != m
+        or block.shape[1] != (dimensions or block.shape[1])
+    ):
         expected = f"float32 ({m}, {dimensions or 'd'})"
-        raise BenchmarkError(f"features/{name}.py gave {block.dtype} {block.shape} for {m} images, expected {expected}")
+        raise BenchmarkError(
+            f"features/{name}.py gave {block.dtype} {block.shape} for {m} images, expected {expected}"
+        )
     finite = np.isfinite(block).all(axis=1)
     if not finite.all():
-        raise BenchmarkError(f"{name}: row {rows.start + int(np.argmin(finite))} holds NaN or infinity, expected finite features")
+        raise BenchmarkError(
+            f"{name}: row {rows.start + int(np.argmin(finite))} holds NaN or infinity, expected finite features"
+        )

@@ -23,7 +23,9 @@ def device() -> torch.device:
     return torch.device("cpu")
 
 
-def in_batches(function: Callable[[Tensor], Tensor], images: np.ndarray, place: torch.device, threads: int) -> np.ndarray:
+def in_batches(
+    function: Callable[[Tensor], Tensor], images: np.ndarray, place: torch.device, threads: int
+) -> np.ndarray:
     """`function` of the images as uint8 (m, 3, h, w), a whole block at a time on a GPU, else small batches in parallel.
 
     images: (n, h, w, 3) uint8; returns what `function` gave, (n, d), as float32. Batches are cut at the same rows for any `threads`.
@@ -32,7 +34,9 @@ def in_batches(function: Callable[[Tensor], Tensor], images: np.ndarray, place: 
 
     def work(start: int) -> np.ndarray:
         with torch.inference_mode():
-            batch = torch.tensor(images[start : start + size]).to(place).permute(0, 3, 1, 2)  # (m, 3, h, w)
+            batch = (
+                torch.tensor(images[start : start + size]).to(place).permute(0, 3, 1, 2)
+            )  # (m, 3, h, w)
             return function(batch).float().cpu().numpy()
 
     with ThreadPoolExecutor(threads if place.type == "cpu" else 1) as pool:

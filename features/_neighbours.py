@@ -17,7 +17,9 @@ AT_ONCE = 1024  # images that one is compared with at a time in float64
 ROUNDING = 1e-5  # bound on the error of a float32 inner product of unit vectors; never reached below 60,000 dimensions
 
 
-def nearest(features: np.ndarray, length: int = LENGTH, threads: int = 1, metric: str = "centred-cosine") -> np.ndarray:
+def nearest(
+    features: np.ndarray, length: int = LENGTH, threads: int = 1, metric: str = "centred-cosine"
+) -> np.ndarray:
     """Ranked exact neighbour lists, int32 (n, min(length, n)): each image first, then nearest first, equal ones by lower index.
 
     features: (n, d) float32; metric: `centred-cosine`, the cosine of features centred on their mean; `cosine`, of features as they
@@ -31,7 +33,9 @@ def nearest(features: np.ndarray, length: int = LENGTH, threads: int = 1, metric
     progress = Progress("neighbours", total=len(features), unit="images")
     lists = np.empty((len(features), length), dtype=np.int32)
     with ThreadPoolExecutor(threads) as pool:
-        for start, block in zip(starts, pool.map(lambda start: _block(space, start, rows, length), starts), strict=True):
+        for start, block in zip(
+            starts, pool.map(lambda start: _block(space, start, rows, length), starts), strict=True
+        ):
             lists[start : start + len(block)] = block
             progress.advance(len(block))
     return lists
@@ -61,13 +65,25 @@ class _Space:
         single, squares, norms = np.empty((n, d), np.float32), np.empty((n, 1)), np.ones((n, 1))
         for start in range(0, n, ROWS):
             rows = slice(start, start + ROWS)
-            centred = features[rows] - mean  # float64; moves no distance, and keeps digits in float32
+            centred = (
+                features[rows] - mean
+            )  # float64; moves no distance, and keeps digits in float32
             squares[rows] = np.square(centred).sum(axis=1, keepdims=True)
             if metric != "l2":
-                norms[rows] = np.where(squares[rows] > 0, np.sqrt(squares[rows]), 1)  # an image at the very mean has cosine 0 to all
+                norms[rows] = np.where(
+                    squares[rows] > 0, np.sqrt(squares[rows]), 1
+                )  # an image at the very mean has cosine 0 to all
             single[rows] = centred / norms[rows]
         if metric == "l2":
-            return cls(features, np.zeros(d), norms, single, squares[:, 0] / 2, ROUNDING * float(squares.max()), euclidean=True)
+            return cls(
+                features,
+                np.zeros(d),
+                norms,
+                single,
+                squares[:, 0] / 2,
+                ROUNDING * float(squares.max()),
+                euclidean=True,
+            )
         return cls(features, mean, norms, single, np.zeros(n), ROUNDING, euclidean=False)
 
     def points(self, rows: int | np.ndarray) -> np.ndarray:
@@ -77,7 +93,10 @@ class _Space:
     def nearness(self, row: int, others: np.ndarray) -> np.ndarray:
         """float64: the cosine, or minus half the squared distance; a sum over the last axis adds in one order for every row, so
         images that are equal are equally near."""
-        parts = [self._nearness(self.points(row), self.points(others[at : at + AT_ONCE])) for at in range(0, len(others), AT_ONCE)]
+        parts = [
+            self._nearness(self.points(row), self.points(others[at : at + AT_ONCE]))
+            for at in range(0, len(others), AT_ONCE)
+        ]
         return np.concatenate(parts) if parts else np.empty(0)
 
     def _nearness(self, point: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -97,12 +116,17 @@ def _block(space: _Space, start: int, rows: int, length: int) -> np.ndarray:
     for at, row in enumerate(rows):
         lists[at], last = _ranked(space, row, candidates[at], length)
         # Whatever is no candidate has at most the smallest candidate's approximate nearness.
-        if width < n and last + space.offset[row] - approximate[at, candidates[at]].min() <= space.rounding:
+        if (
+            width < n
+            and last + space.offset[row] - approximate[at, candidates[at]].min() <= space.rounding
+        ):
             lists[at], _ = _ranked(space, row, np.arange(n), length)
     return lists
 
 
-def _ranked(space: _Space, row: int, candidates: np.ndarray, length: int) -> tuple[np.ndarray, float]:
+def _ranked(
+    space: _Space, row: int, candidates: np.ndarray, length: int
+) -> tuple[np.ndarray, float]:
     """The `length` nearest of `candidates` (rising indices), `row` itself first, and the nearness of the last."""
     others = candidates[candidates != row]
     nearness = space.nearness(row, others)

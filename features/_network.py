@@ -34,12 +34,15 @@ class NetworkExtractor(Extractor):
 
     def open(self, data, n):
         if not 0 < self.crop <= self.resize:
-            raise BenchmarkError(f"crop is {self.crop}, expected 1 to {self.resize}, the value of resize")
+            raise BenchmarkError(
+                f"crop is {self.crop}, expected 1 to {self.resize}, the value of resize"
+            )
         loaded, digest = imagenet.load(*self._file(data))
         self._device = device()
         self._network = loaded.to(self._device)
         self._mean, self._deviation = (
-            torch.tensor(values, device=self._device).view(3, 1, 1) for values in (imagenet.MEAN, imagenet.DEVIATION)
+            torch.tensor(values, device=self._device).view(3, 1, 1)
+            for values in (imagenet.MEAN, imagenet.DEVIATION)
         )
         self.facts_ = {
             "weights_sha256": digest,
@@ -60,7 +63,12 @@ class NetworkExtractor(Extractor):
 
     def penultimate(self, images: np.ndarray) -> np.ndarray:
         """What the network's last layer sees, (m, d) float32. images: (m, h, w, 3) uint8."""
-        return in_batches(lambda batch: self._network.penultimate(self.prepared(batch)), images, self._device, self.threads)
+        return in_batches(
+            lambda batch: self._network.penultimate(self.prepared(batch)),
+            images,
+            self._device,
+            self.threads,
+        )
 
     def prepared(self, images: Tensor) -> Tensor:
         """What the network is given, (m, 3, crop, crop) float32. images: (m, 3, h, w) uint8."""

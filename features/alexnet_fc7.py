@@ -15,7 +15,9 @@ class AlexNetFC7(NetworkExtractor):
     label, citation, uses_gpu = "AlexNet fc7", "krizhevsky2014one", True
     network = "alexnet"
 
-    def __init__(self, *, weights="weights/alexnet-owt-7be5be79.pth", sha256=None, resize=224, crop=224):
+    def __init__(
+        self, *, weights="weights/alexnet-owt-7be5be79.pth", sha256=None, resize=224, crop=224
+    ):
         super().__init__(weights=weights, sha256=sha256, resize=resize, crop=crop)
 
     def extract(self, images):

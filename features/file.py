@@ -26,9 +26,13 @@ class File(Extractor):
     def check(self, data):
         array = _array(data / self.path)
         if array.ndim != 2 or array.dtype not in (np.float16, np.float32, np.float64):
-            raise BenchmarkError(f"{self.path} holds {array.dtype} of shape {array.shape}, expected float16, 32 or 64 of shape (n, d)")
+            raise BenchmarkError(
+                f"{self.path} holds {array.dtype} of shape {array.shape}, expected float16, 32 or 64 of shape (n, d)"
+            )
         if self.names and len(lines := _lines(data / self.names)) != len(array):
-            raise BenchmarkError(f"{self.names} has {len(lines):,} lines, expected {len(array):,}, one for each row of {self.path}")
+            raise BenchmarkError(
+                f"{self.names} has {len(lines):,} lines, expected {len(array):,}, one for each row of {self.path}"
+            )
 
     def open(self, data, n):
         self.check(data)
@@ -51,7 +55,9 @@ class File(Extractor):
     def _rows_by_name(self, lines: list[str], n: int) -> np.ndarray:
         """The file's row of each of the n images, (n,) int64."""
         if len(self.image_names) != n:
-            raise BenchmarkError(f"{self.names} cannot be used: the images of this data set have no names; leave `names` out")
+            raise BenchmarkError(
+                f"{self.names} cannot be used: the images of this data set have no names; leave `names` out"
+            )
         row = {name: place for place, name in enumerate(lines)}
         if len(row) < len(lines):
             twice = next(name for place, name in enumerate(lines) if row[name] != place)
@@ -59,7 +65,9 @@ class File(Extractor):
         lost = [name for name in self.image_names if name not in row]
         if lost:
             named = ", ".join(lost[:NAMED]) + (", ..." if lost[NAMED:] else "")
-            raise BenchmarkError(f"{self.names} lacks {len(lost):,} of the {n:,} images: {named}; expected names like {lines[0]!r} for all")
+            raise BenchmarkError(
+                f"{self.names} lacks {len(lost):,} of the {n:,} images: {named}; expected names like {lines[0]!r} for all"
+            )
         return np.array([row[name] for name in self.image_names])
 
 
@@ -67,11 +75,15 @@ def _array(path: Path) -> np.ndarray:
     try:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
-        raise BenchmarkError(f"feature file {path} is missing: put it there, or change `path` or the data folder") from None
+        raise BenchmarkError(
+            f"feature file {path} is missing: put it there, or change `path` or the data folder"
+        ) from None
     except Exception as error:  # NumPy raises errors of many kinds for damaged headers
         raise BenchmarkError(f"{path} is no .npy array of numbers ({one_line(error)})") from None
     if not isinstance(found, np.ndarray):
-        raise BenchmarkError(f"{path} is an archive of {', '.join(found.files)}, expected one array in .npy")
+        raise BenchmarkError(
+            f"{path} is an archive of {', '.join(found.files)}, expected one array in .npy"
+        )
     return found
 
 
@@ -81,4 +93,6 @@ def _lines(path: Path) -> list[str]:
     except FileNotFoundError:
         raise BenchmarkError(f"{path} is missing: put it there, or change `names`") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise BenchmarkError(f"{path} cannot be read ({error}): expected a file name a line") from None
+        raise BenchmarkError(
+            f"{path} cannot be read ({error}): expected a file name a line"
+        ) from None

@@ -34,7 +34,9 @@ class GIST(Extractor):
 
     def open(self, data, n):
         if self.side < SMALLEST or self.side % PARTS:
-            raise BenchmarkError(f"gist: side is {self.side}, expected a multiple of {PARTS} from {SMALLEST}")
+            raise BenchmarkError(
+                f"gist: side is {self.side}, expected a multiple of {PARTS} from {SMALLEST}"
+            )
         self._device = device()
         self._prefilter = prefilter(self.side + 2 * PREFILTER_BORDER).to(self._device)
         self._gabors = gabor_filters(self.side + 2 * BORDER).to(self._device)
@@ -57,7 +59,9 @@ class GIST(Extractor):
         grey = resized(images.float().mean(dim=1, keepdim=True), self.side)[:, 0]  # (m, side, side)
         lowest, highest = grey.amin(dim=(1, 2), keepdim=True), grey.amax(dim=(1, 2), keepdim=True)
         stretched = 255 * (grey - lowest) / (highest - lowest).clamp(min=1e-6)
-        spectrum = torch.fft.fft2(mirrored(self._whitened(stretched), BORDER))  # (m, side + 64, side + 64)
+        spectrum = torch.fft.fft2(
+            mirrored(self._whitened(stretched), BORDER)
+        )  # (m, side + 64, side + 64)
         parts = []
         for gabor in self._gabors:
             response = torch.fft.ifft2(spectrum * gabor).abs()[:, BORDER:-BORDER, BORDER:-BORDER]
@@ -69,7 +73,9 @@ class GIST(Extractor):
         logarithm = mirrored(torch.log1p(grey), PREFILTER_BORDER)
         high = logarithm - self._smooth(logarithm)
         deviation = self._smooth(high.square()).abs().sqrt()
-        return (high / (0.2 + deviation))[:, PREFILTER_BORDER:-PREFILTER_BORDER, PREFILTER_BORDER:-PREFILTER_BORDER]
+        return (high / (0.2 + deviation))[
+            :, PREFILTER_BORDER:-PREFILTER_BORDER, PREFILTER_BORDER:-PREFILTER_BORDER
+        ]
 
     def _smooth(self, images: Tensor) -> Tensor:
         return torch.fft.ifft2(torch.fft.fft2(images) * self._prefilter).real
@@ -104,5 +110,7 @@ def gabor_filters(side: int) -> Tensor:
             turned = angle + math.pi * orientation / ORIENTATIONS
             turned = torch.where(turned > math.pi, turned - 2 * math.pi, turned)
             sharpness = 16 * ORIENTATIONS**2 / 32**2
-            filters.append(torch.exp(-3.5 * (radius / centre - 1) ** 2 - 2 * math.pi * sharpness * turned**2))
+            filters.append(
+                torch.exp(-3.5 * (radius / centre - 1) ** 2 - 2 * math.pi * sharpness * turned**2)
+            )
     return torch.stack(filters).float()

@@ -15,7 +15,9 @@ class ResNet50Pool5(NetworkExtractor):
     label, citation, uses_gpu = "ResNet-50 pool5", "he2016deep", True
     network = "resnet50"
 
-    def __init__(self, *, weights="weights/resnet50-0676ba61.pth", sha256=None, resize=224, crop=224):
+    def __init__(
+        self, *, weights="weights/resnet50-0676ba61.pth", sha256=None, resize=224, crop=224
+    ):
         super().__init__(weights=weights, sha256=sha256, resize=resize, crop=crop)
 
     def extract(self, images):

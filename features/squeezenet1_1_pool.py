@@ -15,7 +15,9 @@ class SqueezeNet11Pool(NetworkExtractor):
     label, citation, uses_gpu = "SqueezeNet 1.1 pool", "iandola2016squeezenet", True
     network = "squeezenet1_1"
 
-    def __init__(self, *, weights="weights/squeezenet1_1-b8a52dc0.pth", sha256=None, resize=224, crop=224):
+    def __init__(
+        self, *, weights="weights/squeezenet1_1-b8a52dc0.pth", sha256=None, resize=224, crop=224
+    ):
         super().__init__(weights=weights, sha256=sha256, resize=resize, crop=crop)
 
     def extract(self, images):

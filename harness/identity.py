@@ -194,9 +194,10 @@ def _node_parts(node: ast.AST, in_class: bool) -> list:
         fields = {"values": _joined(node.values)}
     if isinstance(node, ast.AnnAssign) and not _class_scope(node, in_class):
         kind, fields = "Assign", {"targets": [node.target], "value": node.value}
-    for name, value in fields.items():
-        if isinstance(value, list):
-            value = list(_statements(value, _class_scope(node, in_class)))
+    for name, field in fields.items():
+        value = field
+        if isinstance(field, list):
+            value = list(_statements(field, _class_scope(node, in_class)))
         if name in IGNORED_FIELDS or value is None or value == []:
             continue
         parts += [f"{name}=", _scalar(value) if _is_scalar(value) else value, ";"]

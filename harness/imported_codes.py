@@ -188,7 +188,7 @@ def _numpy(path: Path) -> np.ndarray:
     return np.asarray(found)
 
 
-def _matlab(path: Path, rows: int) -> np.ndarray:
+def _matlab(path: Path, rows: int) -> np.ndarray:  # noqa: C901
     from scipy.io import loadmat, whosmat
     from scipy.sparse import issparse
 

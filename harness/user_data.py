@@ -6,6 +6,7 @@ Standard library only.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import re
@@ -51,17 +52,15 @@ def read_paths(variant: Variant, bits: object = "", seed: object = "") -> list[s
 
 def content_digests(data: Path, paths: Iterable[str]) -> dict[str, str]:
     """Return {path: digest} of the files and folders below `data` that exist."""
-    global _known
-    _known = _known or _KnownDigests()
     digests = {path: digest for path in paths if (digest := _content_digest(data / path))}
-    _known.save()
+    _known_digests().save()
     return digests
 
 
 def _content_digest(path: Path) -> str:
     if path.is_dir():
         return _folder_digest(path)
-    return _known.digest(path) if path.is_file() else ""
+    return _known_digests().digest(path) if path.is_file() else ""
 
 
 def _folder_digest(folder: Path) -> str:
@@ -73,7 +72,7 @@ def _folder_digest(folder: Path) -> str:
             status = path.stat()
             identity = f"{status.st_size} {status.st_mtime_ns}"
         else:
-            identity = _known.digest(path)
+            identity = _known_digests().digest(path)
         lines.update(f"{name} {identity}\n".encode())
     return lines.hexdigest()
 
@@ -131,7 +130,9 @@ class _KnownDigests:
         self._unsaved = recent
 
 
-_known: _KnownDigests | None = None  # read once per process
+@functools.cache  # read once per process
+def _known_digests() -> _KnownDigests:
+    return _KnownDigests()
 
 
 def job_environment(data: str) -> dict[str, str]:

@@ -28,7 +28,12 @@ from harness.user_data import CACHE, data_folder, user_file
 from harness.variants import Variant, variant_of_text
 from methods import _runtime
 
-MEMORY_PARAMS = ("batch", "image_size", "width", "encoder_size")  # parameters that memory grows with
+MEMORY_PARAMS = (
+    "batch",
+    "image_size",
+    "width",
+    "encoder_size",
+)  # parameters that memory grows with
 
 
 def main() -> None:
@@ -37,13 +42,26 @@ def main() -> None:
         parser.add_argument(name, help=f"name of the {name} in the results")
     parser.add_argument("bits", type=int)
     parser.add_argument("seed", type=int)
-    parser.add_argument("--settings", default=None, help='JSON {"of": plugin, "set": parameters}; default: the plugin VARIANT')
-    parser.add_argument("--output", help="folder to write instead of the run's own; nothing is kept of a training that is killed")
-    parser.add_argument("--traceback", default=None, help="where the traceback of a method that raises goes; default: the terminal")
+    parser.add_argument(
+        "--settings",
+        default=None,
+        help='JSON {"of": plugin, "set": parameters}; default: the plugin VARIANT',
+    )
+    parser.add_argument(
+        "--output",
+        help="folder to write instead of the run's own; nothing is kept of a training that is killed",
+    )
+    parser.add_argument(
+        "--traceback",
+        default=None,
+        help="where the traceback of a method that raises goes; default: the terminal",
+    )
     arguments = parser.parse_args()
     gc.disable()  # importing torch, and leaving a process that did, would collect garbage for a second in every run
     try:
-        run = Run(arguments.dataset, arguments.features, arguments.variant, arguments.bits, arguments.seed)
+        run = Run(
+            arguments.dataset, arguments.features, arguments.variant, arguments.bits, arguments.seed
+        )
         variant = variant_of_text("methods", run.variant, arguments.settings)
         train_and_encode(run, variant, arguments.traceback, arguments.output)
     except BenchmarkError as error:
@@ -51,7 +69,9 @@ def main() -> None:
     gc.freeze()
 
 
-def train_and_encode(run: Run, variant: Variant, traceback_file: str | None, output: str | None = None) -> None:
+def train_and_encode(
+    run: Run, variant: Variant, traceback_file: str | None, output: str | None = None
+) -> None:
     """Write codes.npz, extras.npz and run.json into the run's folder or `output`: all or none.
 
     A folder that cannot be written is found before the work. extras.npz is empty if the method has no extras.
@@ -70,23 +90,33 @@ def train_and_encode(run: Run, variant: Variant, traceback_file: str | None, out
         checkpoint.unlink(missing_ok=True)
 
 
-def learned(variant: Variant, run: Run, checkpoint: Path | None, traceback_file: str | None) -> tuple:
+def learned(
+    variant: Variant, run: Run, checkpoint: Path | None, traceback_file: str | None
+) -> tuple:
     """Return the fitted method, and what `learn` returns.
 
     Raises BenchmarkError for whatever the method raises, and if all codes are the same.
     """
     part = variant.plugin
     leased = gpus.lease() if variant.uses_gpu else None
-    with raised_by(f"methods/{part.name}.py", traceback_file, [name for name in MEMORY_PARAMS if name in part.keywords]):
+    with raised_by(
+        f"methods/{part.name}.py",
+        traceback_file,
+        [name for name in MEMORY_PARAMS if name in part.keywords],
+    ):
         hasher = build(part, run, variant.params)
         records.check_sources("methods", part.name)
         gc.enable()
         hasher.checkpoint = checkpoint
         codes, coded, measured = learn(hasher, part, run)
     if leased and str(getattr(hasher, "device_", "cpu")) == "cpu":
-        print(f"GPU {leased} is there, but torch cannot use it: trained on the CPU", file=sys.stderr)
+        print(
+            f"GPU {leased} is there, but torch cannot use it: trained on the CPU", file=sys.stderr
+        )
     if (codes[coded] == codes[coded][0]).all():
-        raise BenchmarkError(f"methods/{part.name}.py collapsed: all {len(codes[coded]):,} items have the same code; see its settings")
+        raise BenchmarkError(
+            f"methods/{part.name}.py collapsed: all {len(codes[coded]):,} items have the same code; see its settings"
+        )
     return hasher, codes, coded, measured
 
 
@@ -99,7 +129,11 @@ def build(part: Component, run: Run, params: dict):
 
 def uses_torch(part: Component) -> bool:
     """Whether a method has imported torch, or a source of it does so later."""
-    imported = {module.partition(".")[0] for path in sources("methods", part.name) for module in imported_modules(path)}
+    imported = {
+        module.partition(".")[0]
+        for path in sources("methods", part.name)
+        for module in imported_modules(path)
+    }
     return "torch" in imported | sys.modules.keys()
 
 
@@ -116,11 +150,19 @@ def learn(hasher, part: Component, run: Run) -> tuple[np.ndarray, slice | np.nda
         "neighbours": (place.neighbours_array, place.neighbours_record),
     }
     split = storage.unchanged(place.split, place.dataset_record)
-    train = _runtime.training_rows(np.load(split, allow_pickle=False)["train"], part.literals.get("sample"), run.seed)
+    train = _runtime.training_rows(
+        np.load(split, allow_pickle=False)["train"], part.literals.get("sample"), run.seed
+    )
     coded = slice(None)
-    opened = {name: partial(_opened, storage.unchanged(*arrays[name])) for name in part.consumes if name != "codes"}
+    opened = {
+        name: partial(_opened, storage.unchanged(*arrays[name]))
+        for name in part.consumes
+        if name != "codes"
+    }
     if "codes" in part.consumes:
-        from harness import imported_codes as imported  # here, since other methods need no reader of archives
+        from harness import (
+            imported_codes as imported,
+        )  # here, since other methods need no reader of archives
 
         named = [path for path in (hasher.path, hasher.database_path) if path]
         paths = [user_file(path, bits, run.seed, data_folder()) for path in named]
@@ -131,13 +173,26 @@ def learn(hasher, part: Component, run: Run) -> tuple[np.ndarray, slice | np.nda
     started = time.perf_counter()
     hasher.fit(**fitted_on)
     fitted = time.perf_counter()
-    codes, ones, encoding = encoded(hasher, {name: opened[name] for name in _runtime.arguments(hasher.encode)}, bits, part.name)
-    seconds = {"fit_seconds": fitted - started, "encode_seconds": encoding} if "codes" not in opened else {}
+    codes, ones, encoding = encoded(
+        hasher, {name: opened[name] for name in _runtime.arguments(hasher.encode)}, bits, part.name
+    )
+    seconds = (
+        {"fit_seconds": fitted - started, "encode_seconds": encoding}
+        if "codes" not in opened
+        else {}
+    )
     n = len(codes[coded])
-    return codes, coded, seconds | {"fitted_rows": len(train), "bit_balance": float(np.minimum(ones, n - ones).mean() / n)}
+    return (
+        codes,
+        coded,
+        seconds
+        | {"fitted_rows": len(train), "bit_balance": float(np.minimum(ones, n - ones).mean() / n)},
+    )
 
 
-def encoded(hasher, opened: dict[str, Callable[[], np.ndarray]], bits: int, name: str) -> tuple[np.ndarray, np.ndarray, float]:
+def encoded(
+    hasher, opened: dict[str, Callable[[], np.ndarray]], bits: int, name: str
+) -> tuple[np.ndarray, np.ndarray, float]:
     """Packed codes uint8 (n, ceil(bits / 8)) of every row of the arrays that the method reads, how many have each bit on, (bits,), and
     the seconds that `encode` took; reading the files is in none of them."""
     ones, seconds = np.zeros(bits, np.int64), 0.0
@@ -171,7 +226,9 @@ def checked(codes: np.ndarray, rows: int, bits: int, name: str) -> np.ndarray:
     """The codes, if they are bool (rows, bits); else BenchmarkError."""
     kind = f"{codes.dtype} {codes.shape}" if isinstance(codes, np.ndarray) else type(codes).__name__
     if kind != f"bool {(rows, bits)}":
-        raise BenchmarkError(f"methods/{name}.py: encode returned {kind}, expected bool {(rows, bits)}, as `values >= 0` gives")
+        raise BenchmarkError(
+            f"methods/{name}.py: encode returned {kind}, expected bool {(rows, bits)}, as `values >= 0` gives"
+        )
     return codes
 
 

@@ -47,13 +47,19 @@ class OneLayer(Hasher):
         def losses(step: int) -> dict[str, torch.Tensor]:
             rows = torch.from_numpy(generator.integers(len(inputs), size=stage.batch))
             outputs = self._trained_outputs(inputs[rows])  # (batch, n_bits)
-            return {"quantisation": quantisation_loss(outputs), "even distribution": even_loss(outputs)}
+            return {
+                "quantisation": quantisation_loss(outputs),
+                "even distribution": even_loss(outputs),
+            }
 
         with initialised_by(self.seed, "layer"):
             self.layer_ = nn.Linear(features.shape[1], self.n_bits)
             nn.init.normal_(self.layer_.weight, std=0.01)
             nn.init.zeros_(self.layer_.bias)
-            weights = {"quantisation": self.weight_quantisation, "even distribution": self.weight_even}
+            weights = {
+                "quantisation": self.weight_quantisation,
+                "even distribution": self.weight_even,
+            }
             curves = self._descend(losses, weights, stage, len(inputs))
         self.extras_ = {"curves": curves, "curve_names": np.array(list(weights))}
 
@@ -61,14 +67,22 @@ class OneLayer(Hasher):
         """Outputs (batch, n_bits) as they are in training: after dropout, with a ReLU. inputs: centred and scaled, (batch, d)."""
         return functional.relu(self.layer_(functional.dropout(inputs, self.dropout)))
 
-    def _descend(self, losses: Callable[[int], dict[str, torch.Tensor]], weights: dict[str, float], stage: Stage, n: int) -> np.ndarray:
+    def _descend(
+        self,
+        losses: Callable[[int], dict[str, torch.Tensor]],
+        weights: dict[str, float],
+        stage: Stage,
+        n: int,
+    ) -> np.ndarray:
         """Stochastic gradient descent of the layer on the sum of a step's losses times their weights; an epoch has n items.
 
         Returns the losses, float32 (points, losses), each point the mean of REPORTED steps.
         """
         rate = stage.learning_rate
         groups = [{"params": [self.layer_.weight]}, {"params": [self.layer_.bias], "lr": 2 * rate}]
-        optimiser = torch.optim.SGD(groups, rate, momentum=self.momentum, weight_decay=self.weight_decay)
+        optimiser = torch.optim.SGD(
+            groups, rate, momentum=self.momentum, weight_decay=self.weight_decay
+        )
         schedule = torch.optim.lr_scheduler.StepLR(optimiser, stage.step, gamma=0.1)
         progress = Progress(f"deepbit {self.n_bits} bits", total=stage.iterations, unit="batches")
         history = []
@@ -82,7 +96,9 @@ class OneLayer(Hasher):
             progress.advance(**found)
             if len(history) % REPORTED == 0:
                 check_finite(found, epoch=len(history) * stage.batch // n)
-        return torch.stack([points.mean(dim=0) for points in torch.stack(history).split(REPORTED)]).numpy()
+        return torch.stack(
+            [points.mean(dim=0) for points in torch.stack(history).split(REPORTED)]
+        ).numpy()
 
     def _cut(self, features: np.ndarray) -> None:
         """Fix the threshold, on the training features."""
@@ -109,6 +125,8 @@ def even_loss(outputs: torch.Tensor) -> torch.Tensor:
     return (on.mean(dim=0) - 0.5).square().sum() / (2 * len(outputs))
 
 
-def rotation_loss(outputs: torch.Tensor, rotated: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+def rotation_loss(
+    outputs: torch.Tensor, rotated: torch.Tensor, weights: torch.Tensor
+) -> torch.Tensor:
     """Half the mean over the batch of w |f_rotated - f|^2. outputs, rotated (batch, L), weights (batch,)."""
     return (weights * (rotated - outputs).square().sum(dim=1)).sum() / (2 * len(outputs))

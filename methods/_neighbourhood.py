@@ -9,7 +9,13 @@ ROWS = 2048  # training images at a time
 TIES = ("place", "index")
 
 
-def similar_pairs(neighbours: np.ndarray, k1: int = 20, k2: int = 30, second_step: bool = True, ties: str = "place") -> sparse.csr_array:
+def similar_pairs(
+    neighbours: np.ndarray,
+    k1: int = 20,
+    k2: int = 30,
+    second_step: bool = True,
+    ties: str = "place",
+) -> sparse.csr_array:
     """Pairs that BGAN takes for similar, S = +1, as a symmetric boolean (n, n) matrix with a full diagonal; all others are -1.
 
     neighbours: (n, length) int32, ranked, each image itself first. N(i) is the first k1 + 1 of i's list; M(i) the k2 images
@@ -22,11 +28,16 @@ def similar_pairs(neighbours: np.ndarray, k1: int = 20, k2: int = 30, second_ste
     """
     n, length = neighbours.shape
     if not (0 < k1 < length and 0 < k2 <= length):
-        raise ValueError(f"k1 = {k1} and k2 = {k2} need neighbour lists longer than found: {length}; choose smaller ones")
+        raise ValueError(
+            f"k1 = {k1} and k2 = {k2} need neighbour lists longer than found: {length}; choose smaller ones"
+        )
     nearest = _indicator(neighbours[:, : k1 + 1], n)
     if not second_step:
         return (nearest + nearest.T).astype(bool).tocsr()
-    most = sparse.vstack([_most_overlapping(nearest, neighbours, k2, start, ties) for start in range(0, n, ROWS)], format="csr")
+    most = sparse.vstack(
+        [_most_overlapping(nearest, neighbours, k2, start, ties) for start in range(0, n, ROWS)],
+        format="csr",
+    )
     similar = (most @ nearest).astype(bool)
     return (similar + similar.T).tocsr()
 
@@ -35,19 +46,27 @@ def _indicator(columns: np.ndarray, n: int) -> sparse.csr_array:
     """(rows, n) matrix of int32 ones at `columns` (rows, width)."""
     rows, width = columns.shape
     ones = np.ones(rows * width, dtype=np.int32)
-    return sparse.csr_array((ones, columns.ravel(), np.arange(0, rows * width + 1, width)), shape=(rows, n))
+    return sparse.csr_array(
+        (ones, columns.ravel(), np.arange(0, rows * width + 1, width)), shape=(rows, n)
+    )
 
 
-def _most_overlapping(nearest: sparse.csr_array, neighbours: np.ndarray, k2: int, start: int, ties: str) -> sparse.csr_array:
+def _most_overlapping(
+    nearest: sparse.csr_array, neighbours: np.ndarray, k2: int, start: int, ties: str
+) -> sparse.csr_array:
     """M for the rows from `start`, as an indicator (rows, n)."""
     n, length = neighbours.shape
     lists = neighbours[start : start + ROWS]
     closeness = _indicator(lists, n)
-    closeness.data = np.tile(np.arange(length, 0, -1, dtype=np.int32), len(lists))  # first of the list highest
+    closeness.data = np.tile(
+        np.arange(length, 0, -1, dtype=np.int32), len(lists)
+    )  # first of the list highest
     # Overlap first, place in the list second: one integer orders both. At most k1 + 1 <= length images overlap.
     score = (nearest[start : start + ROWS] @ nearest.T) * np.int32(length + 1) + closeness
     if ties == "index":
-        score.data = np.where(score.data > length, score.data - score.data % (length + 1), score.data)
+        score.data = np.where(
+            score.data > length, score.data - score.data % (length + 1), score.data
+        )
     row = np.repeat(np.arange(len(lists), dtype=np.int64), np.diff(score.indptr))
     worst = (length + 1) * (length + 1)
     order = np.argsort((row * (worst + 1) + (worst - score.data)) * n + score.indices)

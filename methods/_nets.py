@@ -12,7 +12,10 @@ from torch.nn import functional
 from harness import imagenet
 from harness.user_data import CACHE, data_folder
 
-PRETRAINED = {"vgg19": 4096, "squeezenet1_1": 512}  # networks that can be trained further, and the width of what their last layer sees
+PRETRAINED = {
+    "vgg19": 4096,
+    "squeezenet1_1": 512,
+}  # networks that can be trained further, and the width of what their last layer sees
 ENCODERS = ("conv", "features", *PRETRAINED)
 PRECISIONS = ("float32", "bfloat16")
 
@@ -59,7 +62,9 @@ def feature_trunk(features: np.ndarray, n_hidden: int = 1024) -> tuple[nn.Module
     and the width of what it gives."""
     mean = features.mean(axis=0)  # (d,)
     scale = float(np.sqrt(np.square(features - mean).mean()))
-    return nn.Sequential(Standardise(torch.from_numpy(mean), scale), nn.Linear(len(mean), n_hidden), nn.ReLU()), n_hidden
+    return nn.Sequential(
+        Standardise(torch.from_numpy(mean), scale), nn.Linear(len(mean), n_hidden), nn.ReLU()
+    ), n_hidden
 
 
 class Pretrained(nn.Module):
@@ -71,7 +76,9 @@ class Pretrained(nn.Module):
     official; weights_sha256: what it was found to be. Raises BenchmarkError as imagenet.load.
     """
 
-    def __init__(self, name: str, weights: str | None, sha256: str | None, size: int, precision: str):
+    def __init__(
+        self, name: str, weights: str | None, sha256: str | None, size: int, precision: str
+    ):
         super().__init__()
         path = data_folder() / (weights or f"weights/{imagenet.OFFICIAL[name]}")
         network, self.weights_sha256 = imagenet.load(name, path, Path(CACHE, "weights"), sha256)
@@ -81,7 +88,9 @@ class Pretrained(nn.Module):
         self.register_buffer("deviation", torch.tensor(imagenet.DEVIATION).view(3, 1, 1))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        prepared = (resized(images.float(), self.size) / 255 - self.mean) / self.deviation  # (m, 3, size, size)
+        prepared = (
+            resized(images.float(), self.size) / 255 - self.mean
+        ) / self.deviation  # (m, 3, size, size)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bfloat16):
             return self.network.penultimate(prepared).float()
 
@@ -99,7 +108,11 @@ class Standardise(nn.Module):
 
 
 def _convolution(inputs: int, outputs: int, stride: int) -> tuple[nn.Module, ...]:
-    return nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
+    return (
+        nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(),
+    )
 
 
 class Generator(nn.Module):
@@ -112,7 +125,11 @@ class Generator(nn.Module):
         super().__init__()
         first, second, third = (_channels(count, width) for count in (256, 128, 32))
         self.start = (first, size // 8, size // 8)
-        self.project = nn.Sequential(nn.Linear(n_bits, first * (size // 8) ** 2), nn.BatchNorm1d(first * (size // 8) ** 2), nn.ELU())
+        self.project = nn.Sequential(
+            nn.Linear(n_bits, first * (size // 8) ** 2),
+            nn.BatchNorm1d(first * (size // 8) ** 2),
+            nn.ELU(),
+        )
         self.layers = nn.Sequential(
             *_deconvolution(first, first),
             *_deconvolution(first, second),
@@ -126,7 +143,9 @@ class Generator(nn.Module):
 
 
 def _deconvolution(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
-    layer = nn.ConvTranspose2d(inputs, outputs, 5, stride=2, padding=2, output_padding=1, bias=False)
+    layer = nn.ConvTranspose2d(
+        inputs, outputs, 5, stride=2, padding=2, output_padding=1, bias=False
+    )
     return layer, nn.BatchNorm2d(outputs), nn.ELU()
 
 
@@ -157,7 +176,11 @@ class Discriminator(nn.Module):
 
 
 def _strided(inputs: int, outputs: int, stride: int) -> tuple[nn.Module, ...]:
-    return nn.Conv2d(inputs, outputs, 5, stride, padding=2, bias=False), nn.BatchNorm2d(outputs), nn.ELU()
+    return (
+        nn.Conv2d(inputs, outputs, 5, stride, padding=2, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ELU(),
+    )
 
 
 def _channels(count: int, width: float) -> int:

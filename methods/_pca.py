@@ -15,7 +15,9 @@ def principal_axes(features: np.ndarray, n_axes: int) -> tuple[np.ndarray, np.nd
     """
     n, d = features.shape
     if n_axes > d:
-        raise ValueError(f"{n_axes} bits need at least as many feature dimensions, found {d}: ask for fewer bits or other features")
+        raise ValueError(
+            f"{n_axes} bits need at least as many feature dimensions, found {d}: ask for fewer bits or other features"
+        )
     mean = features.mean(axis=0, dtype=np.float64)
     scatter = np.zeros((d, d))
     for start in range(0, n, BLOCK):

@@ -82,7 +82,9 @@ class Checkpoint:
             with zipfile.ZipFile(self.path) as archive:
                 damaged = archive.testzip()
             if damaged is None:
-                return torch.load(self.path, weights_only=True, map_location="cpu")  # the parts move what they take
+                return torch.load(
+                    self.path, weights_only=True, map_location="cpu"
+                )  # the parts move what they take
         except MemoryError:
             raise
         except Exception as error:  # whatever the two raise for damaged bytes: one that leads to no place in the file is EINVAL
@@ -90,7 +92,9 @@ class Checkpoint:
                 raise
             damaged = one_line(error)
         self.path.unlink()
-        raise BenchmarkError(f"{self.path} was damaged ({damaged}) and is removed: the same command trains from the beginning")
+        raise BenchmarkError(
+            f"{self.path} was damaged ({damaged}) and is removed: the same command trains from the beginning"
+        )
 
     def keep(self, history: list[torch.Tensor], left: int) -> None:
         """Keep the present state if a minute has passed; `history` has the curves of every batch so far.
@@ -99,7 +103,11 @@ class Checkpoint:
         """
         if self.path is None or not left or time.monotonic() - self._saved < self.interval:
             return
-        state = {"parts": [part.state_dict() for part in self.parts], "noise": self.noise.get_state(), "history": torch.stack(history)}
+        state = {
+            "parts": [part.state_dict() for part in self.parts],
+            "noise": self.noise.get_state(),
+            "history": torch.stack(history),
+        }
         state["device"] = self.noise.device.type
         with storage.new_file(self.path) as temporary:
             torch.save(state, temporary)
@@ -110,7 +118,9 @@ def check_choices(hasher: object, choices: dict[str, tuple[str, ...]]) -> None:
     """Raise ValueError for a keyword whose value is none of its choices."""
     for name, known in choices.items():
         if getattr(hasher, name) not in known:
-            raise ValueError(f"{name} is {getattr(hasher, name)!r}: expected one of {', '.join(known)}")
+            raise ValueError(
+                f"{name} is {getattr(hasher, name)!r}: expected one of {', '.join(known)}"
+            )
 
 
 def to_tensor(array: np.ndarray, place: torch.device) -> torch.Tensor:
@@ -136,7 +146,9 @@ def to_device(tensor: torch.Tensor, place: torch.device) -> torch.Tensor:
 def batches(n: int, size: int, epochs: int, seed: int) -> Iterator[tuple[int, np.ndarray]]:
     """(epoch, rows) of every batch, newly shuffled each epoch; an incomplete last batch is dropped. Raises ValueError if n < size."""
     if n < size:
-        raise ValueError(f"a batch of {size} is larger than the {n} training images; choose a smaller one")
+        raise ValueError(
+            f"a batch of {size} is larger than the {n} training images; choose a smaller one"
+        )
     generator = np.random.default_rng(stream_seed(seed, "batches"))
     for epoch in range(epochs):
         order = generator.permutation(n)
@@ -144,7 +156,9 @@ def batches(n: int, size: int, epochs: int, seed: int) -> Iterator[tuple[int, np
             yield epoch, order[start : start + size]
 
 
-def optimiser_of(network: nn.Module, name: str, learning_rate: float, epsilon: float) -> torch.optim.Optimizer:
+def optimiser_of(
+    network: nn.Module, name: str, learning_rate: float, epsilon: float
+) -> torch.optim.Optimizer:
     """Adam, as here or as in TensorFlow, or stochastic gradient descent with momentum 0.9, for all parameters of a network."""
     if name == "sgd":
         return torch.optim.SGD(network.parameters(), learning_rate, momentum=0.9)
@@ -161,7 +175,9 @@ class TensorFlowAdam(torch.optim.Adam):
 
     def __init__(self, network: nn.Module, learning_rate: float, epsilon: float):
         self.epsilon = epsilon
-        super().__init__([{"params": list(network.parameters()), "taken": 0}], learning_rate, fused=True)
+        super().__init__(
+            [{"params": list(network.parameters()), "taken": 0}], learning_rate, fused=True
+        )
 
     def step(self, closure=None):
         for group in self.param_groups:
@@ -183,4 +199,6 @@ def check_finite(losses: dict[str, torch.Tensor], epoch: int) -> None:
     """Raise FloatingPointError, naming the loss, when training has diverged."""
     for name, value in losses.items():
         if not torch.isfinite(value):
-            raise FloatingPointError(f"the {name} loss is {float(value)} in epoch {epoch + 1}: lower the learning rate")
+            raise FloatingPointError(
+                f"the {name} loss is {float(value)} in epoch {epoch + 1}: lower the learning rate"
+            )

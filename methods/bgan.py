@@ -20,7 +20,10 @@ CHOICES = {
     "optimiser": training.OPTIMISERS,
 }
 ENCODED = 512  # images encoded at a time by a small encoder; a pretrained one takes as many as in a batch of training
-SLOPED, SATURATED = ("tanh", "app"), 0.99  # activations with an end of their slope; a unit of larger magnitude hardly learns any more
+SLOPED, SATURATED = (
+    ("tanh", "app"),
+    0.99,
+)  # activations with an end of their slope; a unit of larger magnitude hardly learns any more
 PICTURES = 16  # training images kept with the run, beside what the generator makes of their codes
 
 
@@ -83,15 +86,27 @@ class BGAN(Hasher):
         batch=40,
         epochs=20,
     ):
-        self.n_bits, self.seed, self.encoder, self.weights, self.sha256 = n_bits, seed, encoder, weights, sha256
+        self.n_bits, self.seed, self.encoder, self.weights, self.sha256 = (
+            n_bits,
+            seed,
+            encoder,
+            weights,
+            sha256,
+        )
         self.encoder_size, self.precision = encoder_size, precision
         self.k1, self.k2, self.ties, self.second_step = k1, k2, ties, second_step
         self.scale_by_length = scale_by_length
-        self.weight_neighbourhood, self.weight_quantisation = weight_neighbourhood, weight_quantisation
+        self.weight_neighbourhood, self.weight_quantisation = (
+            weight_neighbourhood,
+            weight_quantisation,
+        )
         self.activation, self.betas = activation, betas
         self.generator_input, self.discriminator_sees = generator_input, discriminator_sees
         self.weight_pixel, self.weight_perceptual = weight_pixel, weight_perceptual
-        self.weight_adversarial, self.adversarial_to_encoder = weight_adversarial, adversarial_to_encoder
+        self.weight_adversarial, self.adversarial_to_encoder = (
+            weight_adversarial,
+            adversarial_to_encoder,
+        )
         self.image_size, self.enlarge, self.width = image_size, enlarge, width
         self.optimiser, self.learning_rate, self.epsilon = optimiser, learning_rate, epsilon
         self.batch, self.epochs = batch, epochs
@@ -105,18 +120,36 @@ class BGAN(Hasher):
         self._build(features)
         self.noise_ = training.stream(self.seed, "noise", self.device_)
         pixels = training.to_tensor(images, self.device_)
-        inputs = training.to_tensor(features, self.device_) if self.encoder == "features" else pixels
+        inputs = (
+            training.to_tensor(features, self.device_) if self.encoder == "features" else pixels
+        )
         per_epoch = len(images) // self.batch
-        checkpoint = training.Checkpoint(self.checkpoint, self.networks_ + self.optimisers_, self.noise_)
+        checkpoint = training.Checkpoint(
+            self.checkpoint, self.networks_ + self.optimisers_, self.noise_
+        )
         history = checkpoint.resume()
-        progress = Progress(f"bgan {self.n_bits} bits", total=self.epochs * per_epoch, unit="batches", done=len(history))
-        for step, (epoch, rows) in enumerate(training.batches(len(images), self.batch, self.epochs, self.seed)):
+        progress = Progress(
+            f"bgan {self.n_bits} bits",
+            total=self.epochs * per_epoch,
+            unit="batches",
+            done=len(history),
+        )
+        for step, (epoch, rows) in enumerate(
+            training.batches(len(images), self.batch, self.epochs, self.seed)
+        ):
             if step < progress.done:
                 continue
             beta = self.betas[epoch * len(self.betas) // self.epochs]
-            targets = torch.from_numpy(similar[rows][:, rows].toarray() * 2.0 - 1.0).float()  # (B, B), -1 or +1
-            seen, drawn = training.rows_of(inputs, rows, self.device_), training.rows_of(pixels, rows, self.device_)
-            with training.initialised_by(self.seed, f"dropout/{step}"):  # a stream for each step: there is no state to keep
+            targets = torch.from_numpy(
+                similar[rows][:, rows].toarray() * 2.0 - 1.0
+            ).float()  # (B, B), -1 or +1
+            seen, drawn = (
+                training.rows_of(inputs, rows, self.device_),
+                training.rows_of(pixels, rows, self.device_),
+            )
+            with training.initialised_by(
+                self.seed, f"dropout/{step}"
+            ):  # a stream for each step: there is no state to keep
                 curves = self._step(seen, drawn, training.to_device(targets, self.device_), beta)
             curves |= {"beta": torch.full((), beta, device=self.device_)}
             history.append(torch.stack(list(curves.values())))
@@ -126,42 +159,63 @@ class BGAN(Hasher):
                 training.check_finite(curves, epoch)
         for network in self.networks_:
             network.eval()
-        means = torch.stack(history).unflatten(0, (self.epochs, per_epoch)).mean(1).cpu()  # (epochs, curves)
+        means = (
+            torch.stack(history).unflatten(0, (self.epochs, per_epoch)).mean(1).cpu()
+        )  # (epochs, curves)
         if "saturated" in curves:
             self.facts_ |= {"saturated": float(means[-1, list(curves).index("saturated")])}
         self.extras_ = {"curves": means.numpy(), "curve_names": np.array(list(curves))}
         shown = np.arange(min(PICTURES, len(images)))
-        self.extras_ |= self._pictures(*(training.rows_of(kept, shown, self.device_) for kept in (inputs, pixels)))
+        self.extras_ |= self._pictures(
+            *(training.rows_of(kept, shown, self.device_) for kept in (inputs, pixels))
+        )
         return self
 
     def encode(self, images, features):
         with torch.no_grad():
-            inputs = training.to_tensor(features if self.encoder == "features" else images, self.device_)
+            inputs = training.to_tensor(
+                features if self.encoder == "features" else images, self.device_
+            )
             size = self.batch if self.encoder in nets.PRETRAINED else ENCODED
-            represented = [self._represent(block.to(self.device_))[0] for block in inputs.split(size)]
+            represented = [
+                self._represent(block.to(self.device_))[0] for block in inputs.split(size)
+            ]
         return torch.cat(represented).cpu().numpy() >= 0
 
     def _check(self):
         """Raise ValueError for keywords that are none of their choices, or that say nothing together."""
         training.check_choices(self, CHOICES)
         if self.epochs < 1 or not self.betas:
-            raise ValueError(f"epochs is {self.epochs} and betas {self.betas}: expected at least one of each")
+            raise ValueError(
+                f"epochs is {self.epochs} and betas {self.betas}: expected at least one of each"
+            )
         if self.adversarial_to_encoder and self.discriminator_sees == "noise":
-            raise ValueError('adversarial_to_encoder changes nothing where discriminator_sees is "noise": expected reconstructions or both')
+            raise ValueError(
+                'adversarial_to_encoder changes nothing where discriminator_sees is "noise": expected reconstructions or both'
+            )
 
     def _build(self, features):
         """Encoder, generator and discriminator, and their optimisers, each from its own random stream."""
         with training.initialised_by(self.seed, "encoder"):
-            trunk = nets.trunk_of(self.encoder, features, self.weights, self.sha256, self.encoder_size, self.precision)
+            trunk = nets.trunk_of(
+                self.encoder, features, self.weights, self.sha256, self.encoder_size, self.precision
+            )
             encoder = nets.Encoder(*trunk, self.n_bits, noisy=self.generator_input == "noisy")
-        self.facts_ = {"weights_sha256": trunk[0].weights_sha256} if self.encoder in nets.PRETRAINED else {}
+        self.facts_ = (
+            {"weights_sha256": trunk[0].weights_sha256} if self.encoder in nets.PRETRAINED else {}
+        )
         with training.initialised_by(self.seed, "generator"):
             generator = nets.Generator(self.n_bits, self.size_, self.width)
         with training.initialised_by(self.seed, "discriminator"):
             discriminator = nets.Discriminator(self.size_, self.width)
         networks = encoder, generator, discriminator
-        self.networks_ = [network.to(self.device_, memory_format=torch.channels_last) for network in networks]
-        self.optimisers_ = [training.optimiser_of(network, self.optimiser, self.learning_rate, self.epsilon) for network in self.networks_]
+        self.networks_ = [
+            network.to(self.device_, memory_format=torch.channels_last) for network in networks
+        ]
+        self.optimisers_ = [
+            training.optimiser_of(network, self.optimiser, self.learning_rate, self.epsilon)
+            for network in self.networks_
+        ]
 
     def _represent(self, inputs):
         """Representations z (m, n_bits) of uint8 images (m, 3, h, w) or float32 features (m, d), and a log-variance or None."""
@@ -171,7 +225,10 @@ class BGAN(Hasher):
         """One simultaneous update of the three networks; returns their losses, the share of bits on, and of units past their slope."""
         represented, log_variance = self._represent(inputs)
         codes = nets.ACTIVATIONS[self.activation](represented, beta)  # (B, n_bits)
-        losses = {"neighbourhood": neighbourhood_loss(codes, targets, self.scale_by_length), "quantisation": quantisation_loss(codes)}
+        losses = {
+            "neighbourhood": neighbourhood_loss(codes, targets, self.scale_by_length),
+            "quantisation": quantisation_loss(codes),
+        }
         objective = self.weight_neighbourhood * losses["neighbourhood"]
         if self.weight_quantisation:
             objective = objective + self.weight_quantisation * losses["quantisation"]
@@ -189,7 +246,9 @@ class BGAN(Hasher):
                 logits = self._fake_logits(seen[1][0], len(codes))
                 losses["adversarial"] = adversarial_loss(seen[0][0], logits)
                 fooling = -self.weight_adversarial * functional.logsigmoid(logits).mean()
-                training.accumulate(fooling, [generator, encoder] if self.adversarial_to_encoder else [generator])
+                training.accumulate(
+                    fooling, [generator, encoder] if self.adversarial_to_encoder else [generator]
+                )
                 training.accumulate(losses["adversarial"], [discriminator])
         # Encoder: N + C. Generator: C + A. Discriminator: A. Each objective is differentiated for its own networks alone.
         training.accumulate(objective, [encoder, generator])
@@ -214,7 +273,11 @@ class BGAN(Hasher):
             return rebuilt_logits
         _, generator, discriminator = self.networks_
         sampled_logits, _ = discriminator(generator(self._noise(n)))
-        return sampled_logits if self.discriminator_sees == "noise" else torch.cat([rebuilt_logits, sampled_logits])
+        return (
+            sampled_logits
+            if self.discriminator_sees == "noise"
+            else torch.cat([rebuilt_logits, sampled_logits])
+        )
 
     def _noise(self, n):
         return torch.randn(n, self.n_bits, generator=self.noise_, device=self.device_)
@@ -222,13 +285,24 @@ class BGAN(Hasher):
     @torch.no_grad()
     def _pictures(self, inputs, pixels):
         """Training images, what the generator makes of their binary codes and of random ones: uint8 (m, size, size, 3) each."""
-        generator, codes = self.networks_[1], torch.where(self._represent(inputs)[0] >= 0, 1.0, -1.0)
-        pictures = {"originals": nets.resized(pixels.float() / 255, self.size_), "rebuilt": generator(codes)}
+        generator, codes = (
+            self.networks_[1],
+            torch.where(self._represent(inputs)[0] >= 0, 1.0, -1.0),
+        )
+        pictures = {
+            "originals": nets.resized(pixels.float() / 255, self.size_),
+            "rebuilt": generator(codes),
+        }
         pictures["sampled"] = generator(torch.where(self._noise(len(codes)) >= 0, 1.0, -1.0))
-        return {name: (values * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy() for name, values in pictures.items()}
+        return {
+            name: (values * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+            for name, values in pictures.items()
+        }
 
 
-def neighbourhood_loss(codes: torch.Tensor, targets: torch.Tensor, scale_by_length: bool = True) -> torch.Tensor:
+def neighbourhood_loss(
+    codes: torch.Tensor, targets: torch.Tensor, scale_by_length: bool = True
+) -> torch.Tensor:
     """Half the mean over pairs of (b_i . b_j / L - s_ij)^2, or without 1 / L. codes (B, L), targets (B, B) in {-1, +1}."""
     products = codes @ codes.T / (codes.shape[1] if scale_by_length else 1)
     return 0.5 * (products - targets).square().mean()
@@ -241,4 +315,6 @@ def quantisation_loss(codes: torch.Tensor) -> torch.Tensor:
 
 def adversarial_loss(real_logits: torch.Tensor, generated_logits: torch.Tensor) -> torch.Tensor:
     """-mean log D(I) - mean log(1 - D(I^)): what the discriminator minimises."""
-    return -functional.logsigmoid(real_logits).mean() - functional.logsigmoid(-generated_logits).mean()
+    return (
+        -functional.logsigmoid(real_logits).mean() - functional.logsigmoid(-generated_logits).mean()
+    )

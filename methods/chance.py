@@ -26,5 +26,7 @@ class Chance(Hasher):
         n_bytes = (self.n_bits + 7) // 8
         key = f"{self.seed}/{self.n_bits}/".encode()
         drawn = b"".join(hashlib.shake_128(key + row.tobytes()).digest(n_bytes) for row in features)
-        bits = np.unpackbits(np.frombuffer(drawn, dtype=np.uint8).reshape(-1, n_bytes), axis=1)  # (m, 8 * n_bytes)
+        bits = np.unpackbits(
+            np.frombuffer(drawn, dtype=np.uint8).reshape(-1, n_bytes), axis=1
+        )  # (m, 8 * n_bytes)
         return bits[:, : self.n_bits].astype(bool)

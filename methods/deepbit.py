@@ -41,7 +41,9 @@ class DeepBit(OneLayer):
         self.dropout, self.threshold = dropout, threshold
 
     def fit(self, features):
-        self._first_stage(features, Stage(self.iterations, self.step, self.learning_rate, self.batch))
+        self._first_stage(
+            features, Stage(self.iterations, self.step, self.learning_rate, self.batch)
+        )
         self._cut(features)
         return self
 

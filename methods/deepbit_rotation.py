@@ -12,7 +12,9 @@ from methods._nets import Pretrained
 from methods._training import check_choices, device, initialised_by, to_tensor
 
 ANGLES = (-10, -5, 0, 5, 10)  # degrees
-NEARNESS = tuple(float(np.exp(-((place - 3) ** 2) / 2)) for place in range(1, 6))  # what a rotation by each angle weighs
+NEARNESS = tuple(
+    float(np.exp(-((place - 3) ** 2) / 2)) for place in range(1, 6)
+)  # what a rotation by each angle weighs
 ROTATED = 32  # images that are rotated and given to the network at a time
 
 
@@ -54,15 +56,34 @@ class DeepBitRotation(OneLayer):
         threshold="global",
     ):
         self.n_bits, self.seed = n_bits, seed
-        self.encoder, self.weights, self.sha256, self.encoder_size = encoder, weights, sha256, encoder_size
-        self.weight_quantisation, self.weight_even, self.weight_rotation = weight_quantisation, weight_even, weight_rotation
-        self.iterations, self.step, self.learning_rate, self.batch = iterations, step, learning_rate, batch
+        self.encoder, self.weights, self.sha256, self.encoder_size = (
+            encoder,
+            weights,
+            sha256,
+            encoder_size,
+        )
+        self.weight_quantisation, self.weight_even, self.weight_rotation = (
+            weight_quantisation,
+            weight_even,
+            weight_rotation,
+        )
+        self.iterations, self.step, self.learning_rate, self.batch = (
+            iterations,
+            step,
+            learning_rate,
+            batch,
+        )
         self.momentum, self.weight_decay = momentum, weight_decay
         self.dropout, self.threshold = dropout, threshold
 
     def fit(self, images, features):
         check_choices(self, CHOICES | {"encoder": tuple(imagenet.NETWORKS)})
-        first, second = (Stage(*numbers) for numbers in zip(self.iterations, self.step, self.learning_rate, self.batch, strict=True))
+        first, second = (
+            Stage(*numbers)
+            for numbers in zip(
+                self.iterations, self.step, self.learning_rate, self.batch, strict=True
+            )
+        )
         rotations = self._rotations(images, features)
         self._first_stage(features, first)
         self._second_stage(rotations, second)
@@ -100,7 +121,9 @@ class DeepBitRotation(OneLayer):
 
     def _check_same(self, found: np.ndarray, features: np.ndarray) -> None:
         """Raise BenchmarkError if features are not what the network makes of the images."""
-        if found.shape != features.shape or np.linalg.norm(found - features) > 0.01 * np.linalg.norm(features):
+        if found.shape != features.shape or np.linalg.norm(
+            found - features
+        ) > 0.01 * np.linalg.norm(features):
             raise BenchmarkError(
                 f"the features given are not those of {self.encoder} with these weights at {self.encoder_size} pixels: set encoder, "
                 "weights, sha256 and encoder_size to what made them, or run deepbit, which has no rotation stage"
@@ -111,9 +134,13 @@ class DeepBitRotation(OneLayer):
         pairs, nearness = rotations.shape[1] * len(ANGLES), torch.tensor(NEARNESS)
 
         def losses(step: int) -> dict[str, torch.Tensor]:
-            rows, angles = np.divmod(np.arange(step * stage.batch, (step + 1) * stage.batch) % pairs, len(ANGLES))
+            rows, angles = np.divmod(
+                np.arange(step * stage.batch, (step + 1) * stage.batch) % pairs, len(ANGLES)
+            )
             both = [
-                self._trained_outputs((torch.from_numpy(seen) - torch.from_numpy(self.mean_)) * self.scale_)  # (batch, n_bits)
+                self._trained_outputs(
+                    (torch.from_numpy(seen) - torch.from_numpy(self.mean_)) * self.scale_
+                )  # (batch, n_bits)
                 for seen in (rotations[ANGLES.index(0), rows], rotations[angles, rows])
             ]
             return {
@@ -122,10 +149,18 @@ class DeepBitRotation(OneLayer):
                 "rotation": rotation_loss(*both, nearness[angles]),
             }
 
-        weights = {"quantisation": self.weight_quantisation, "even distribution": self.weight_even, "rotation": self.weight_rotation}
+        weights = {
+            "quantisation": self.weight_quantisation,
+            "even distribution": self.weight_even,
+            "rotation": self.weight_rotation,
+        }
         with initialised_by(self.seed, "rotation"):
             curves = self._descend(losses, weights, stage, pairs)
-        self.extras_ = {"first_stage": self.extras_["curves"], "curves": curves, "curve_names": np.array(list(weights))}
+        self.extras_ = {
+            "first_stage": self.extras_["curves"],
+            "curves": curves,
+            "curve_names": np.array(list(weights)),
+        }
 
 
 def rotated(images: np.ndarray, angle: float) -> np.ndarray:

@@ -27,7 +27,9 @@ class ITQ(Hasher):
         gaussian = np.random.default_rng(self.seed).standard_normal((self.n_bits, self.n_bits))
         rotation = np.linalg.svd(gaussian)[0]
         for _ in range(self.iterations):
-            codes = np.where(projected @ rotation >= 0, 1.0, -1.0)  # B = sgn(V R), eq. (3) with R fixed
+            codes = np.where(
+                projected @ rotation >= 0, 1.0, -1.0
+            )  # B = sgn(V R), eq. (3) with R fixed
             left, _, right = np.linalg.svd(codes.T @ projected)  # S Omega S^'T in the paper
             rotation = (left @ right).T  # R = S^ S^T, eq. (3) with B fixed
         self.projection_ = axes @ rotation  # (d, n_bits)

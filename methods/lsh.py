@@ -21,7 +21,9 @@ class LSH(Hasher):
 
     def fit(self, features):
         self.mean_ = features.mean(axis=0, dtype=np.float64)  # (d,)
-        self.projection_ = np.random.default_rng(self.seed).standard_normal((features.shape[1], self.n_bits))  # (d, n_bits)
+        self.projection_ = np.random.default_rng(self.seed).standard_normal(
+            (features.shape[1], self.n_bits)
+        )  # (d, n_bits)
         return self
 
     def encode(self, features):

@@ -25,11 +25,15 @@ class SH(Hasher):
         self.low_ = projected.min(axis=0)
         ranges = projected.max(axis=0) - self.low_  # (axes,)
         tried = np.ceil((self.n_bits + 1) * ranges / ranges.max()).astype(int) - 1
-        modes = np.maximum(tried, 0)  # cosines along each axis: none along one that all images are at one place of
+        modes = np.maximum(
+            tried, 0
+        )  # cosines along each axis: none along one that all images are at one place of
         axis = np.repeat(np.arange(len(ranges)), modes)
         mode = np.concatenate([np.arange(1, count + 1) for count in modes])
         frequency = mode * np.pi / ranges[axis]
-        smoothest = np.argsort(frequency**2, kind="stable")[: self.n_bits]  # eigenvalues grow with the squared frequency
+        smoothest = np.argsort(frequency**2, kind="stable")[
+            : self.n_bits
+        ]  # eigenvalues grow with the squared frequency
         self.axis_, self.frequency_ = axis[smoothest], frequency[smoothest]  # (n_bits,) each
         return self
 

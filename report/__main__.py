@@ -25,14 +25,30 @@ CONTENTS = ("index.html", "report.tex", "tables", "figures", "references.bib", "
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m report", description=__doc__)
-    parser.add_argument("--results", help="folder with metrics.csv, runs.csv and experiment.json (default: results, or results/partial)")
-    parser.add_argument("--output", help="folder to write; a report that is there is replaced (default: report in that of --results)")
-    parser.add_argument("--partial", action="store_true", help="mark everything as made from the runs that exist")
-    parser.add_argument("--threads", type=int, default=1, help="processes that draw figures (default: 1)")
-    parser.add_argument("--experiments", action="store_true", help="write the list of all experiments, results/experiments/index.html")
+    parser.add_argument(
+        "--results",
+        help="folder with metrics.csv, runs.csv and experiment.json (default: results, or results/partial)",
+    )
+    parser.add_argument(
+        "--output",
+        help="folder to write; a report that is there is replaced (default: report in that of --results)",
+    )
+    parser.add_argument(
+        "--partial", action="store_true", help="mark everything as made from the runs that exist"
+    )
+    parser.add_argument(
+        "--threads", type=int, default=1, help="processes that draw figures (default: 1)"
+    )
+    parser.add_argument(
+        "--experiments",
+        action="store_true",
+        help="write the list of all experiments, results/experiments/index.html",
+    )
     arguments = parser.parse_args()
     # Before NumPy is imported: its idle threads would not come along into the processes that draw.
-    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+    os.environ.update(
+        dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    )
     source = Path(arguments.results or ("results/partial" if arguments.partial else "results"))
     try:
         if arguments.experiments:
@@ -40,7 +56,12 @@ def main() -> None:
 
             experiment_list.write(EXPERIMENTS)
             return
-        write(source, Path(arguments.output or source / "report"), arguments.partial, arguments.threads)
+        write(
+            source,
+            Path(arguments.output or source / "report"),
+            arguments.partial,
+            arguments.threads,
+        )
     except BenchmarkError as error:
         sys.exit(f"report: {one_line(error)}")
 
@@ -97,18 +118,25 @@ def _write_tables(folder: Path, found: Results, built: list[Table]) -> None:
     methods = [method["citation"] for method in found.methods if method["citation"]]
     for table in built:
         if table.panels:
-            (folder / f"{table.name}.tex").write_text(latex.render(table, table.cites + methods), encoding="utf-8")
+            (folder / f"{table.name}.tex").write_text(
+                latex.render(table, table.cites + methods), encoding="utf-8"
+            )
             (folder / f"{table.name}.csv").write_text(csv_files.of_table(table), encoding="utf-8")
 
 
-def _write_report(path: Path, found: Results, built: list[Table], drawn: list[Figure], keys: list[str]) -> None:
+def _write_report(
+    path: Path, found: Results, built: list[Table], drawn: list[Figure], keys: list[str]
+) -> None:
     from report import summary
     from report.tables import captions
     from report.writers import latex
 
     shown = [table for table in built if table.panels]
     made = captions.provenance(found, [])
-    path.write_text(latex.render_report(summary.TITLE, summary.sentences(found), shown, drawn, keys, made), encoding="utf-8")
+    path.write_text(
+        latex.render_report(summary.TITLE, summary.sentences(found), shown, drawn, keys, made),
+        encoding="utf-8",
+    )
 
 
 def _write_figures(folder: Path, drawn: list[Figure]) -> None:
@@ -119,7 +147,9 @@ def _write_figures(folder: Path, drawn: list[Figure]) -> None:
         (folder / f"{figure.name}.svg").write_text(figure.svg, encoding="utf-8")
         (folder / f"{figure.name}.pdf").write_bytes(figure.pdf)
         if figure.panels:
-            (folder / f"{figure.name}.csv").write_text(csv_files.of_figure(figure), encoding="utf-8")
+            (folder / f"{figure.name}.csv").write_text(
+                csv_files.of_figure(figure), encoding="utf-8"
+            )
 
 
 def _check_output(output: Path) -> None:
@@ -128,7 +158,9 @@ def _check_output(output: Path) -> None:
     strangers = sorted(set(found) - set(CONTENTS))
     if strangers or output.is_file():
         what = f"holds {strangers[0]}" if strangers else "is a file"
-        raise BenchmarkError(f"--output {output} {what}, and a report would replace it; name a folder of its own")
+        raise BenchmarkError(
+            f"--output {output} {what}, and a report would replace it; name a folder of its own"
+        )
 
 
 def _keys(found: Results, built: list[Table]) -> list[str]:

@@ -38,20 +38,37 @@ def cited(keys: list[str], references: dict[str, Reference]) -> list[Reference]:
     """The references of these keys, each once, in the order of the keys, by surname. Raises BenchmarkError for a key without an entry."""
     for key in keys:
         if key not in references:
-            raise BenchmarkError(f"report/references.bib has no entry {key!r}, which a method, a data set or a table cites: add it there")
+            raise BenchmarkError(
+                f"report/references.bib has no entry {key!r}, which a method, a data set or a table cites: add it there"
+            )
     return [references[key] for key in sorted(set(keys))]
 
 
 def _plain(value: str) -> str:
     """LaTeX as text: what is usual in names and titles; a command that is none of it loses its backslash."""
     value = re.sub(r"[{}]|(?<!\\)\$", "", value)
-    value = re.sub(r"\\([\"'`^~])\s*(\w)", lambda found: unicodedata.normalize("NFC", found[2] + ACCENTS[found[1]]), value)
-    return value.replace("~", " ").replace("---", "\N{EM DASH}").replace("--", "\N{EN DASH}").replace("\\", "")
+    value = re.sub(
+        r"\\([\"'`^~])\s*(\w)",
+        lambda found: unicodedata.normalize("NFC", found[2] + ACCENTS[found[1]]),
+        value,
+    )
+    return (
+        value.replace("~", " ")
+        .replace("---", "\N{EM DASH}")
+        .replace("--", "\N{EN DASH}")
+        .replace("\\", "")
+    )
 
 
 def _reference(key: str, fields: dict[str, str]) -> Reference:
-    plain = {name: value if name in ("doi", "url") else _plain(value) for name, value in fields.items()}
-    names = [" ".join(reversed(name.split(", "))) for name in plain.get("author", "").split(" and ")]
+    plain = {
+        name: value if name in ("doi", "url") else _plain(value) for name, value in fields.items()
+    }
+    names = [
+        " ".join(reversed(name.split(", "))) for name in plain.get("author", "").split(" and ")
+    ]
     venue = next((plain[name] for name in VENUES if name in plain), "")
     link = f"https://doi.org/{plain['doi']}" if "doi" in plain else plain.get("url", "")
-    return Reference(key, ", ".join(names), plain.get("title", ""), venue, plain.get("year", ""), link)
+    return Reference(
+        key, ", ".join(names), plain.get("title", ""), venue, plain.get("year", ""), link
+    )

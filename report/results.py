@@ -18,7 +18,9 @@ from harness.errors import BenchmarkError
 
 EXPERIMENT_KEYS = ("partial", "name", "sha256", "date", "commit", "dirty", "bits", "seeds", "grid", "datasets", "features", "methods",
                    "controls")  # fmt: skip
-CURVES = "pr_"  # metrics of this prefix are curves over k: a few hundred values a run, wanted as arrays
+CURVES = (
+    "pr_"  # metrics of this prefix are curves over k: a few hundred values a run, wanted as arrays
+)
 
 
 class Pair(NamedTuple):
@@ -90,7 +92,9 @@ class Results:
 
     def chance(self, pair: Pair, metric: str) -> float | None:
         """What a random ranking has: `map_chance`, or the precision at any rank, `relevant_share`; None where no run is scored."""
-        entries = [*((method["name"], bits) for method in self.methods for bits in self.experiment["bits"])]
+        entries = [
+            *((method["name"], bits) for method in self.methods for bits in self.experiment["bits"])
+        ]
         entries += [(control["name"], 0) for control in self.controls]
         for variant, bits in entries:
             for value in self.scores.get((*pair, variant, bits, metric, None), {}).values():
@@ -100,7 +104,11 @@ class Results:
     def omission(self, pair: Pair, metric: str, k: int | None) -> str | None:
         """Why a metric was left out for a data set and its features, or None where it was not."""
         for entry in self.experiment.get("omitted", []):
-            if (entry["dataset"], entry["features"], entry["metric"], entry["k"] or None) == (*pair, metric, k):
+            if (entry["dataset"], entry["features"], entry["metric"], entry["k"] or None) == (
+                *pair,
+                metric,
+                k,
+            ):
                 return entry["reason"]
         return None
 
@@ -136,10 +144,18 @@ def _read_experiment(path: Path) -> dict:
     missing = [key for key in EXPERIMENT_KEYS if key not in experiment]
     if missing:
         raise _broken(path, f"lacks {', '.join(missing)}")
-    _tell_apart([(entry["name"], entry) for entry in experiment["methods"] + experiment["controls"]])
+    _tell_apart(
+        [(entry["name"], entry) for entry in experiment["methods"] + experiment["controls"]]
+    )
     _tell_apart([*experiment["datasets"].items()])
     for dataset in experiment["datasets"]:
-        _tell_apart([(key, entry) for key, entry in experiment["features"].items() if key.startswith(f"{dataset}/")])
+        _tell_apart(
+            [
+                (key, entry)
+                for key, entry in experiment["features"].items()
+                if key.startswith(f"{dataset}/")
+            ]
+        )
     return experiment
 
 
@@ -148,7 +164,10 @@ def _check_digests(path: Path, record: dict) -> None:
     for name, expected in record["sha256"].items():
         table = _existing(path.with_name(name))
         if storage.digest(table) != expected:
-            raise _broken(table, f"was changed after it was written: its SHA-256 is not the one in {path.name}")
+            raise _broken(
+                table,
+                f"was changed after it was written: its SHA-256 is not the one in {path.name}",
+            )
 
 
 def _tell_apart(named: list[tuple[str, dict]]) -> None:
@@ -160,10 +179,12 @@ def _tell_apart(named: list[tuple[str, dict]]) -> None:
 
 
 def _read_metrics(path: Path) -> pd.DataFrame:
-    text = {name: str for name in ("dataset", "features", "variant", "metric", "value")}
+    text = dict.fromkeys(("dataset", "features", "variant", "metric", "value"), str)
     try:
         # A variant may be called "NA" or "null": only the numeric columns have empty cells.
-        metrics = pd.read_csv(_existing(path), dtype=text, keep_default_na=False, na_values={"k": [""]})
+        metrics = pd.read_csv(
+            _existing(path), dtype=text, keep_default_na=False, na_values={"k": [""]}
+        )
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise _broken(path, f"is no table: {error}") from None
     _check_columns(path, schemas.METRICS_CSV, metrics.columns)
@@ -171,11 +192,17 @@ def _read_metrics(path: Path) -> pd.DataFrame:
     wrong = ~np.isfinite(values)
     if wrong.any():
         row = metrics[wrong].iloc[0]
-        raise _broken(path, f"has the value {row['value']!r} for {row['metric']} of {row['variant']}, expected a finite number")
+        raise _broken(
+            path,
+            f"has the value {row['value']!r} for {row['metric']} of {row['variant']}, expected a finite number",
+        )
     keys = [name for name in schemas.METRICS_CSV if name != "value"]
     if metrics.duplicated(keys).any():
         row = metrics[metrics.duplicated(keys)].iloc[0]
-        raise _broken(path, f"has two values for {row['metric']} of {row['variant']}, {row['bits']} bits, seed {row['seed']}")
+        raise _broken(
+            path,
+            f"has two values for {row['metric']} of {row['variant']}, {row['bits']} bits, seed {row['seed']}",
+        )
     return metrics.assign(value=values, k=metrics["k"].astype("float64"))
 
 
@@ -199,7 +226,10 @@ def _read_intervals(path: Path) -> dict[tuple, tuple[float, float]]:
     for row in _read_rows(path, schemas.STATISTICS_CSV):
         ends = (_float(row["low"]), _float(row["high"]))
         if not np.isfinite(ends).all():
-            raise _broken(path, f"has the interval {row['low']} to {row['high']} for {row['variant']}, expected finite numbers")
+            raise _broken(
+                path,
+                f"has the interval {row['low']} to {row['high']} for {row['variant']}, expected finite numbers",
+            )
         places[row["dataset"], row["features"], row["variant"], int(row["bits"])] = ends
     return places
 
@@ -208,7 +238,10 @@ def _read_comparisons(path: Path) -> dict[tuple, bool | None]:
     compared = {}
     for row in _read_rows(path, schemas.COMPARISONS_CSV):
         if row["significant"] not in schemas.VERDICTS:
-            raise _broken(path, f"has {row['significant']!r} as `significant`, expected one of {', '.join(schemas.VERDICTS)}")
+            raise _broken(
+                path,
+                f"has {row['significant']!r} as `significant`, expected one of {', '.join(schemas.VERDICTS)}",
+            )
         key = (row["dataset"], row["features"], int(row["bits"]), row["variant"], row["other"])
         compared[key] = schemas.VERDICTS[row["significant"]]
     return compared
@@ -218,7 +251,9 @@ def _read_timing(folder: Path) -> dict[tuple, dict[str, str]]:
     record = folder / "timing.json"
     _check_digests(record, records.read(_existing(record)))
     rows = _read_rows(folder / "timing.csv", schemas.TIMING_CSV)
-    return {(*(row[name] for name in schemas.TIMING_CSV[:3]), int(row["bits"])): row for row in rows}
+    return {
+        (*(row[name] for name in schemas.TIMING_CSV[:3]), int(row["bits"])): row for row in rows
+    }
 
 
 def _read_runs(path: Path) -> dict[tuple, list[dict]]:
@@ -231,8 +266,12 @@ def _read_runs(path: Path) -> dict[tuple, list[dict]]:
 
 def _index_scores(metrics: pd.DataFrame) -> dict[tuple, dict[int, float]]:
     scores = defaultdict(dict)
-    for dataset, features, variant, bits, seed, metric, k, value in metrics[list(schemas.METRICS_CSV)].itertuples(index=False):
-        scores[dataset, features, variant, bits, metric, None if np.isnan(k) else int(k)][seed] = value
+    for dataset, features, variant, bits, seed, metric, k, value in metrics[
+        list(schemas.METRICS_CSV)
+    ].itertuples(index=False):
+        scores[dataset, features, variant, bits, metric, None if np.isnan(k) else int(k)][seed] = (
+            value
+        )
     return dict(scores)
 
 
@@ -247,7 +286,9 @@ def _index_curves(metrics: pd.DataFrame) -> dict[tuple, Curve]:
 
 def _existing(path: Path) -> Path:
     if not path.is_file():
-        raise BenchmarkError(f"{path} does not exist: run `snakemake`, which writes it, or name its folder with --results")
+        raise BenchmarkError(
+            f"{path} does not exist: run `snakemake`, which writes it, or name its folder with --results"
+        )
     return path
 
 
@@ -258,4 +299,6 @@ def _check_columns(path: Path, expected: tuple[str, ...], found: object) -> None
 
 
 def _broken(path: Path, what: str) -> BenchmarkError:
-    return BenchmarkError(f"{path} {what}: delete it and rerun the `snakemake` command, which writes it")
+    return BenchmarkError(
+        f"{path} {what}: delete it and rerun the `snakemake` command, which writes it"
+    )

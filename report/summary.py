@@ -39,7 +39,11 @@ def what_ran(results: Results) -> str:
     """How much was asked for, and how many of those runs are done, failed and missing."""
     experiment = results.experiment
     counts = Counter(run["status"] for run in results.all_runs())
-    states = ", ".join(f"{counts[state]:,} {state}" for state in ("done", "failed", "missing") if counts[state] or state == "done")
+    states = ", ".join(
+        f"{counts[state]:,} {state}"
+        for state in ("done", "failed", "missing")
+        if counts[state] or state == "done"
+    )
     lengths = ", ".join(map(str, experiment["bits"]))
     asked = [
         _count(len(results.methods), "method"),
@@ -56,7 +60,10 @@ def _count(number: int, noun: str) -> str:
 
 def best_methods(results: Results) -> list[tuple[Pair, list[Best]]]:
     """For each data set and features, the best method by mean mAP at each code length that has a complete cell."""
-    found = [(pair, [_best(results, pair, bits) for bits in results.experiment["bits"]]) for pair in results.pairs]
+    found = [
+        (pair, [_best(results, pair, bits) for bits in results.experiment["bits"]])
+        for pair in results.pairs
+    ]
     return [(pair, [best for best in bests if best]) for pair, bests in found]
 
 
@@ -69,7 +76,11 @@ def _best(results: Results, pair: Pair, bits: int) -> Best | None:
         return None
     top = max(complete, key=lambda name: complete[name].number)
     best = [name for name, cell in complete.items() if cell.text == complete[top].text]
-    verdicts = {name: results.comparisons.get((*pair, bits, top, name)) for name in complete if name not in best}
+    verdicts = {
+        name: results.comparisons.get((*pair, bits, top, name))
+        for name in complete
+        if name not in best
+    }
     return Best(
         bits=bits,
         labels=[labels[name] for name in best],
@@ -77,7 +88,11 @@ def _best(results: Results, pair: Pair, bits: int) -> Best | None:
         dagger=len(best) == 1 and bool(verdicts) and all(verdicts.values()),
         undecided=[labels[name] for name, verdict in verdicts.items() if verdict is False],
         untested=[labels[name] for name, verdict in verdicts.items() if verdict is None],
-        collapsed=[f"{labels[name]}: {complete[name].collapse.words}" for name in best if complete[name].collapse],
+        collapsed=[
+            f"{labels[name]}: {complete[name].collapse.words}"
+            for name in best
+            if complete[name].collapse
+        ],
         absent=[labels[name] for name in cells if name not in complete],
     )
 
@@ -87,13 +102,17 @@ def winners(results: Results) -> list[str]:
     said = []
     for pair, bests in best_methods(results):
         place = results.label(pair)
-        for (who, absent), group in itertools.groupby(bests, key=lambda best: (best.labels, best.absent)):
+        for (who, absent), group in itertools.groupby(
+            bests, key=lambda best: (best.labels, best.absent)
+        ):
             alike = list(group)
             printed = [best.cell.text for best in alike]
             span = printed[0] if len(set(printed)) == 1 else f"{min(printed)} to {max(printed)}"
             have = "has" if len(who) == 1 else "have"
             lacking = f"; not complete: {_named(absent)}" if absent else ""
-            said.append(f"{place}: {listed(who)} {have} the highest mAP at {_lengths(alike)} ({span}){_significance(alike)}{lacking}.")
+            said.append(
+                f"{place}: {listed(who)} {have} the highest mAP at {_lengths(alike)} ({span}){_significance(alike)}{lacking}."
+            )
         said += _beside_features(results, pair, bests)
     return said
 
@@ -110,12 +129,18 @@ def _significance(bests: list[Best]) -> str:
     told = []
     groups = {}
     for best in bests:
-        groups.setdefault((best.dagger, *map(tuple, (best.undecided, best.untested))), []).append(best)
+        groups.setdefault((best.dagger, *map(tuple, (best.undecided, best.untested))), []).append(
+            best
+        )
     for (dagger, undecided, untested), alike in groups.items():
         words = [f"significantly higher than {others}"] if dagger else []
         words += [f"not distinguishable from {_named(undecided)}"] if undecided else []
         words += [f"not tested against {_named(untested)}, for want of seeds"] if untested else []
-        told += [f"{' and '.join(words)}{f' at {_lengths(alike)}' if len(alike) < len(bests) else ''}"] if words else []
+        told += (
+            [f"{' and '.join(words)}{f' at {_lengths(alike)}' if len(alike) < len(bests) else ''}"]
+            if words
+            else []
+        )
     return f"; {'; '.join(told)}" if told else ""
 
 
@@ -131,11 +156,15 @@ def _beside_features(results: Results, pair: Pair, bests: list[Best]) -> list[st
         if values and bests:
             level = Value(metric="map").printed(sum(values) / len(values))
             above = sum(float(best.cell.text) > float(level) for best in bests)
-            said.append(f"{level} ({control['label']}; the best method is above it at {above} of {_count(len(bests), 'code length')})")
+            said.append(
+                f"{level} ({control['label']}; the best method is above it at {above} of {_count(len(bests), 'code length')})"
+            )
     if not said:
         return []
     chance = Value(metric="map").printed(results.chance(pair, "map_chance"))
-    return [f"{results.label(pair)}: ranking by the features themselves has {listed(said)}; chance has {chance}."]
+    return [
+        f"{results.label(pair)}: ranking by the features themselves has {listed(said)}; chance has {chance}."
+    ]
 
 
 def problems(results: Results) -> list[str]:
@@ -143,14 +172,24 @@ def problems(results: Results) -> list[str]:
     labels = {method["name"]: method["label"] for method in results.methods}
     places = {"failed": {}, "missing": {}, "near-collapsed": {}}
     for (*pair, variant, bits), runs in results.runs.items():
-        cell = method_cell(results, (*pair, variant), bits, Column(Value(metric="map"), bits, None, ""))
-        counts = {state: sum(run["status"] == state for run in runs) for state in ("failed", "missing")}
+        cell = method_cell(
+            results, (*pair, variant), bits, Column(Value(metric="map"), bits, None, "")
+        )
+        counts = {
+            state: sum(run["status"] == state for run in runs) for state in ("failed", "missing")
+        }
         counts["near-collapsed"] = cell.collapse.count if cell.collapse else 0
         for state, count in counts.items():
             if count:
                 where = f"{labels[variant]} on {results.label(Pair(*pair))}"
-                places[state].setdefault(where, []).append(f"{bits} bits ({count} of {len(runs)})" if len(runs) > 1 else f"{bits} bits")
-    told = {state: "; ".join(f"{where}, {listed(at)}" for where, at in found.items()) for state, found in places.items() if found}
+                places[state].setdefault(where, []).append(
+                    f"{bits} bits ({count} of {len(runs)})" if len(runs) > 1 else f"{bits} bits"
+                )
+    told = {
+        state: "; ".join(f"{where}, {listed(at)}" for where, at in found.items())
+        for state, found in places.items()
+        if found
+    }
     said = [f"{state.capitalize()}: {words}." for state, words in told.items()]
     return said or ["Nothing failed, is missing or nearly collapsed."]
 
@@ -161,8 +200,12 @@ def sentences(results: Results) -> list[str]:
     judged = verdicts(results)
     for pair, found in judged:
         for verdict in found:
-            told = [f"{results.label(pair)}. {verdict.question} {verdict.words.capitalize()}, {verdict.scope}. Claim: {verdict.claim}"]
+            told = [
+                f"{results.label(pair)}. {verdict.question} {verdict.words.capitalize()}, {verdict.scope}. Claim: {verdict.claim}"
+            ]
             told += [*verdict.sentences, f"Rule: {verdict.rule}."]
             told += [f"Not run: {', '.join(verdict.lacking)}."] if verdict.lacking else []
-            said.append(" ".join([*told, *(f"Near-collapsed: {row}." for row in verdict.collapsed)]))
+            said.append(
+                " ".join([*told, *(f"Near-collapsed: {row}." for row in verdict.collapsed)])
+            )
     return said if judged else [*said, NONE_RUN]

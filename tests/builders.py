@@ -84,7 +84,9 @@ class Copy:
 
     def __init__(self, folder: Path, finished: Path | None = None):
         self.folder = folder
-        ignored = shutil.ignore_patterns(".*", "cache", "logs", "results", "data")  # compiled kernels come along
+        ignored = shutil.ignore_patterns(
+            ".*", "cache", "logs", "results", "data"
+        )  # compiled kernels come along
         shutil.copytree(finished or ROOT, folder, ignore=None if finished else ignored)
         self.write("tiny.yaml", TINY)
 
@@ -97,10 +99,16 @@ class Copy:
         self.write(name, text.replace(old, new, 1))
 
     def snakemake(self, *arguments, config="tiny.yaml", cores="2"):
-        environment = {key: value for key, value in os.environ.items() if not key.startswith(("BGAN_BENCH", "SNAKEMAKE"))}
+        environment = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("BGAN_BENCH", "SNAKEMAKE"))
+        }
         command = [sys.executable, "-m", "snakemake", "--cores", cores, *arguments]
         command += ["--configfile", config] if config else []
-        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=environment)
+        return subprocess.run(
+            command, cwd=self.folder, capture_output=True, text=True, env=environment
+        )
 
     def run(self, *arguments, **options):
         done = self.snakemake(*arguments, **options)
@@ -117,14 +125,22 @@ def write_dataset_record(folder, of="digits"):
     names = ("images.npy", "labels.npy", "split.npz", "names.json")
     if not (folder / "names.json").exists():
         storage.write_json(folder / "names.json", {"names": []})
-    digests = {name: storage.digest(folder / name) if (folder / name).exists() else "" for name in names}
-    storage.write_json(folder / "dataset.json", {"format": FORMAT, "made_of": {"plugin": of}, "sha256": digests, "split_sha256": ""})
+    digests = {
+        name: storage.digest(folder / name) if (folder / name).exists() else "" for name in names
+    }
+    storage.write_json(
+        folder / "dataset.json",
+        {"format": FORMAT, "made_of": {"plugin": of}, "sha256": digests, "split_sha256": ""},
+    )
 
 
 def jobs_of(text):
     """(rule, variant or '') of every job that Snakemake lists in a dry run."""
     jobs = re.split(r"\n(?=rule |localrule |checkpoint )", text)[1:]
-    found = [(re.match(r"(?:local)?rule (\w+):", job)[1], re.search(r"variant=([^,\s]+)", job)) for job in jobs]
+    found = [
+        (re.match(r"(?:local)?rule (\w+):", job)[1], re.search(r"variant=([^,\s]+)", job))
+        for job in jobs
+    ]
     return sorted((rule, variant[1] if variant else "") for rule, variant in found)
 
 
@@ -143,16 +159,39 @@ def _parsed(name):
 
 # Synthetic results
 
-METHODS = [("lsh", "LSH", 0.25, True), ("pcah", "PCAH", 0.35, False), ("itq", "ITQ", 0.45, True), ("bgan", "BGAN", 0.5, True)]
-CITATIONS = {"lsh": "charikar2002similarity", "pcah": "wang2010semi", "itq": "gong2011iterative", "bgan": "song2018binary"}
+METHODS = [
+    ("lsh", "LSH", 0.25, True),
+    ("pcah", "PCAH", 0.35, False),
+    ("itq", "ITQ", 0.45, True),
+    ("bgan", "BGAN", 0.5, True),
+]
+CITATIONS = {
+    "lsh": "charikar2002similarity",
+    "pcah": "wang2010semi",
+    "itq": "gong2011iterative",
+    "bgan": "song2018binary",
+}
 SIZES = {"digits": (300, 1497), "cifar10": (1000, 59000)}
 DONE = {
     "status": "done", "peak_memory_mib": "312.5", "items": "1797", "distinct_codes": "1500", "bit_balance": "0.45", "device": "cpu",
     "processor": "A processor", "repeats": "bit for bit", "versions": '{"python": "3.11.7", "torch": "2.13.0"}',
     "threads": "1", "commit": "0123456789abcdef0123", "dirty": "False", "date": "2026-01-02T03:04:05+00:00", "codes_sha256": "ab" * 32,
 }  # fmt: skip
-PRESETS = {"as-bgan": 1, "as-deephash-pytorch": 1.01, "as-hashnet": 1.2, "as-deepbit": 1.3, "as-trec": -0.1, "as-landmarks": 0.9}
-GRADED = [("ndcg@k", 100), ("ndcg@k", 1000), ("ndcg_linear@k", 1000), ("acg@k", 100), ("acg@k", 1000)]
+PRESETS = {
+    "as-bgan": 1,
+    "as-deephash-pytorch": 1.01,
+    "as-hashnet": 1.2,
+    "as-deepbit": 1.3,
+    "as-trec": -0.1,
+    "as-landmarks": 0.9,
+}
+GRADED = [
+    ("ndcg@k", 100),
+    ("ndcg@k", 1000),
+    ("ndcg_linear@k", 1000),
+    ("acg@k", 100),
+    ("acg@k", 1000),
+]
 SEEDS = (0, 1, 2)
 DIGITS = results.Pair("digits", "pixels")
 
@@ -172,24 +211,46 @@ def write_results(
     for dataset, features in grid:
         database = SIZES[dataset][1]
         for name, label, level, stochastic in methods:
-            for length, seed in [(length, seed) for length in bits for seed in (seeds if stochastic else [0])]:
+            for length, seed in [
+                (length, seed) for length in bits for seed in (seeds if stochastic else [0])
+            ]:
                 status = dict(broken).get((name, length, seed), "done")
-                run = {"dataset": dataset, "features": features, "variant": name, "bits": length, "seed": seed, "label": label}
+                run = {
+                    "dataset": dataset,
+                    "features": features,
+                    "variant": name,
+                    "bits": length,
+                    "seed": seed,
+                    "label": label,
+                }
                 runs.append(run | _run_facts(run, status, random, folder))
                 if (name, length, seed) in distinct:
                     runs[-1]["distinct_codes"] = str(distinct[name, length, seed])
                 if status == "done":
-                    value = map_of(name, length, seed) if map_of else level + length / 1000 + random.normal(0, 0.01)
-                    metrics += [(dataset, features, name, length, seed, *row) for row in scores(value, length, database)]
+                    value = (
+                        map_of(name, length, seed)
+                        if map_of
+                        else level + length / 1000 + random.normal(0, 0.01)
+                    )
+                    metrics += [
+                        (dataset, features, name, length, seed, *row)
+                        for row in scores(value, length, database)
+                    ]
         for control, value in (("exact-cosine", 0.62), ("exact-l2", 0.6)):
-            metrics += [(dataset, features, control, 0, 0, *row) for row in scores(value, 0, database)]
+            metrics += [
+                (dataset, features, control, 0, 0, *row) for row in scores(value, 0, database)
+            ]
     folder.mkdir(parents=True, exist_ok=True)
     write_csv(folder / "metrics.csv", schemas.METRICS_CSV, metrics)
     _write_statistics(folder, metrics, list(bits), significant or {})
-    write_csv(folder / "runs.csv", schemas.RUNS_CSV, [[run.get(column, "") for column in schemas.RUNS_CSV] for run in runs])
+    write_csv(
+        folder / "runs.csv",
+        schemas.RUNS_CSV,
+        [[run.get(column, "") for column in schemas.RUNS_CSV] for run in runs],
+    )
     described = experiment(methods, grid, bits, seeds, runs) | changes
     for method in described["methods"]:
-        method |= dict(rows).get(method["name"], {})
+        method.update(dict(rows).get(method["name"], {}))
     return describe(folder, described)
 
 
@@ -202,7 +263,9 @@ def describe(folder, experiment=None):
     """Write experiment.json, or the one that is there, with the digests of the present tables. Returns the folder."""
     experiment = experiment or described(folder)
     digests = {name: storage.digest(folder / name) for name in COLLECTED_TABLES}
-    (folder / "experiment.json").write_text(json.dumps(experiment | {"sha256": digests}), encoding="utf-8")
+    (folder / "experiment.json").write_text(
+        json.dumps(experiment | {"sha256": digests}), encoding="utf-8"
+    )
     return folder
 
 
@@ -218,14 +281,19 @@ def _write_statistics(folder, metrics, bits, significant):
         if metric == "map":
             values.setdefault((dataset, features, variant, length), []).append(float(value))
     means = {key: np.mean(found) for key, found in values.items()}
-    cells = [(*key, len(values[key]), 300, mean, "", mean - 0.02, mean + 0.02) for key, mean in means.items()]
+    cells = [
+        (*key, len(values[key]), 300, mean, "", mean - 0.02, mean + 0.02)
+        for key, mean in means.items()
+    ]
     write_csv(folder / "statistics.csv", schemas.STATISTICS_CSV, cells)
     compared = []
     for (*pair, one, length), (*place, other, same) in itertools.combinations(means, 2):
         if pair == place and length == same in bits:
             higher, lower = sorted((one, other), key=lambda name: -means[*pair, name, length])
             unknown = [""] * 5  # difference, low, high, p, p_holm
-            compared.append((*pair, length, higher, lower, *unknown, significant.get((higher, lower), "no")))
+            compared.append(
+                (*pair, length, higher, lower, *unknown, significant.get((higher, lower), "no"))
+            )
     write_csv(folder / "comparisons.csv", schemas.COMPARISONS_CSV, compared)
 
 
@@ -234,7 +302,12 @@ def _place(run):
 
 
 def _run_facts(run, status, random, folder):
-    facts = {"status": status, "folder": f"{folder}/{_place(run)}", "keywords": '{"iterations": 50}', "method": run["variant"]}
+    facts = {
+        "status": status,
+        "folder": f"{folder}/{_place(run)}",
+        "keywords": '{"iterations": 50}',
+        "method": run["variant"],
+    }
     if status == "failed":
         facts["message"] = "ValueError: loss is not finite at step 40"
     if status == "done":
@@ -248,23 +321,47 @@ def _run_facts(run, status, random, folder):
 
 def scores(level, bits, database):
     """Rows (metric, k, value) of one run: a level with curves of a believable shape."""
-    rows = [("map", "", level), ("map_chance", "", 0.104), ("relevant_share", "", 0.1), ("queries_left_out", "", 0)]
+    rows = [
+        ("map", "", level),
+        ("map_chance", "", 0.104),
+        ("relevant_share", "", 0.1),
+        ("queries_left_out", "", 0),
+    ]
     slack = 0.5 / bits if bits else 0.0
     rows += [("map_worst", "", level - slack), ("map_best", "", level + slack)]
     rows += [("map@k[found]", k, min(1.0, level * 1.2)) for k in (1000, 5000) if k <= database]
-    rows += [(f"map@k[{name}]", 1000, level * factor) for name, factor in (("min", 0.9), ("R", 0.1), ("hits", 1.1)) if database >= 1000]
+    rows += [
+        (f"map@k[{name}]", 1000, level * factor)
+        for name, factor in (("min", 0.9), ("R", 0.1), ("hits", 1.1))
+        if database >= 1000
+    ]
     if bits:
         rows += [(name, "", level * factor) for name, factor in PRESETS.items()]
-        rows += [("precision_r2", "", level / 2), ("recall_r2", "", level / 9), ("empty_r2", "", 1 - level)]
-    rows += [("precision@k", k, level + 0.3 / (1 + np.log10(k))) for k in (1, 10, 50, 100, 500, 1000, 5000) if k <= database]
+        rows += [
+            ("precision_r2", "", level / 2),
+            ("recall_r2", "", level / 9),
+            ("empty_r2", "", 1 - level),
+        ]
+    rows += [
+        ("precision@k", k, level + 0.3 / (1 + np.log10(k)))
+        for k in (1, 10, 50, 100, 500, 1000, 5000)
+        if k <= database
+    ]
     ranks = np.unique(np.geomspace(1, database, 40).astype(int))
     share = ranks / database
     precision = 0.1 + (min(level + 0.3, 1) - 0.1) * (1 - share**0.4)
     rows += [("pr_rank_precision", int(k), p) for k, p in zip(ranks, precision, strict=True)]
-    rows += [("pr_rank_recall", int(k), min(1.0, 10 * p * s)) for k, p, s in zip(ranks, precision, share, strict=True)]
+    rows += [
+        ("pr_rank_recall", int(k), min(1.0, 10 * p * s))
+        for k, p, s in zip(ranks, precision, share, strict=True)
+    ]
     for radius in range(bits + 1 if bits else 0):
         ball = radius / bits
-        rows += [("pr_recall", radius, ball**2), ("pr_precision", radius, 0.1 + (level + 0.2) * (1 - ball)), ("pr_empty", radius, 0.0)]
+        rows += [
+            ("pr_recall", radius, ball**2),
+            ("pr_precision", radius, 0.1 + (level + 0.2) * (1 - ball)),
+            ("pr_empty", radius, 0.0),
+        ]
     return [(metric, k, repr(float(value))) for metric, k, value in rows]
 
 
@@ -287,16 +384,34 @@ def experiment(methods, grid, bits, seeds, runs):
         "seeds": list(seeds),
         "grid": [list(pair) for pair in grid],
         "datasets": {name: dataset_facts(name) for name, _ in grid},
-        "features": {"/".join(pair): {"label": pair[1].capitalize(), "dimensions": 192, "note": ""} for pair in grid},
+        "features": {
+            "/".join(pair): {"label": pair[1].capitalize(), "dimensions": 192, "note": ""}
+            for pair in grid
+        },
         "methods": [_method(name, label, stochastic) for name, label, _, stochastic in methods],
-        "controls": [{"name": "exact-cosine", "label": "Exact cosine"}, {"name": "exact-l2", "label": "Exact Euclidean"}],
+        "controls": [
+            {"name": "exact-cosine", "label": "Exact cosine"},
+            {"name": "exact-l2", "label": "Exact Euclidean"},
+        ],
         "omitted": [
-            {"dataset": dataset, "features": features, "metric": metric, "k": 5000, "reason": "the database is too small"}
+            {
+                "dataset": dataset,
+                "features": features,
+                "metric": metric,
+                "k": 5000,
+                "reason": "the database is too small",
+            }
             for dataset, features in small
             for metric in ("map@k[found]", "precision@k")
         ]
         + [
-            {"dataset": dataset, "features": features, "metric": metric, "k": k, "reason": "items have one label each"}
+            {
+                "dataset": dataset,
+                "features": features,
+                "metric": metric,
+                "k": k,
+                "reason": "items have one label each",
+            }
             for dataset, features in grid
             for metric, k in GRADED
         ],
@@ -314,7 +429,10 @@ def dataset_facts(name):
         "classes": 10,
         "split_sha256": "cd" * 32,
         "sizes": {"query": query, "database": database, "train": database},
-        "rules": [{"rule": "30 queries a class", "source": "ours"}, {"rule": "relevant: same class", "source": "published"}],
+        "rules": [
+            {"rule": "30 queries a class", "source": "ours"},
+            {"rule": "relevant: same class", "source": "published"},
+        ],
     }
 
 
@@ -324,7 +442,13 @@ def dataset_relations(name):
 
 
 def _method(name, label, stochastic):
-    known = {"name": name, "label": label, "method": name, "citation": CITATIONS.get(name), "note": ""}
+    known = {
+        "name": name,
+        "label": label,
+        "method": name,
+        "citation": CITATIONS.get(name),
+        "note": "",
+    }
     relations = {"base": name, "trial": None, "tuned": "", "tuned_on": "", "set": {}}
     return known | relations | {"stochastic": stochastic, "keywords": {"iterations": 50}}
 
@@ -337,18 +461,28 @@ def _failure(run):
 def write_extras(folder, variant, *, pair=DIGITS, bits=32, seed=0, **changes):
     """Curves and pictures of one run as a method keeps them; an array changed to None is left out. Returns the arrays."""
     random = np.random.default_rng(0)
-    arrays = {name: random.integers(0, 256, (10, 8, 8, 3), dtype=np.uint8) for name in training_curves.PICTURES}
-    arrays |= {"curves": random.random((20, 2)).astype(np.float32), "curve_names": np.array(["pixel", "<a & b>"])} | changes
+    arrays = {
+        name: random.integers(0, 256, (10, 8, 8, 3), dtype=np.uint8)
+        for name in training_curves.PICTURES
+    }
+    arrays |= {
+        "curves": random.random((20, 2)).astype(np.float32),
+        "curve_names": np.array(["pixel", "<a & b>"]),
+    } | changes
     run = {"dataset": pair[0], "features": pair[1], "variant": variant, "bits": bits, "seed": seed}
     place = folder / _place(run)
     place.mkdir(parents=True, exist_ok=True)
-    np.savez(place / "extras.npz", **{name: array for name, array in arrays.items() if array is not None})
+    np.savez(
+        place / "extras.npz", **{name: array for name, array in arrays.items() if array is not None}
+    )
     return arrays
 
 
 def picture(data_uri):
     """The pixels of an embedded PNG, read by Pillow."""
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data_uri.removeprefix("data:image/png;base64,")))))
+    return np.asarray(
+        Image.open(io.BytesIO(base64.b64decode(data_uri.removeprefix("data:image/png;base64,"))))
+    )
 
 
 def write_csv(path, header, rows):
@@ -376,7 +510,11 @@ class Page(HTMLParser):
         if tag == "a":
             self.links.append(values["href"])
         else:
-            self.loaded += [values[name] for name in ("src", "href", "xlink:href", "data", "srcset") if name in values]
+            self.loaded += [
+                values[name]
+                for name in ("src", "href", "xlink:href", "data", "srcset")
+                if name in values
+            ]
 
     def handle_data(self, data):
         self.text.append(data)
@@ -404,7 +542,9 @@ def damaged(whole):
     """Strategies of `whole` with bytes changed, a piece cut out, or its end missing."""
     places = st.integers(0, len(whole))
     return st.one_of(
-        st.dictionaries(places, st.integers(0, 255), min_size=1, max_size=8).map(lambda changes: changed(whole, changes)),
+        st.dictionaries(places, st.integers(0, 255), min_size=1, max_size=8).map(
+            lambda changes: changed(whole, changes)
+        ),
         st.tuples(places, places).map(lambda cut: whole[: min(cut)] + whole[max(cut) :]),
         st.binary(max_size=60),
     )

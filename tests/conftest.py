@@ -27,7 +27,9 @@ settings.load_profile("project")
 def pytest_configure(config):
     if config.option.markexpr != "gpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    if "PYTEST_XDIST_WORKER" in os.environ:  # processes that share the cores only wait for each other's threads
+    if (
+        "PYTEST_XDIST_WORKER" in os.environ
+    ):  # processes that share the cores only wait for each other's threads
         os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
@@ -43,7 +45,9 @@ def build_once(tmp_path_factory):
         with open(shared / f"{name}.lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not built.exists():
-                shutil.rmtree(folder, ignore_errors=True)  # what a build that failed in another process left
+                shutil.rmtree(
+                    folder, ignore_errors=True
+                )  # what a build that failed in another process left
                 write(folder)
                 built.touch()
         return folder
@@ -70,8 +74,18 @@ def complete(build_once):
 
     def write(root):
         folder = root / "results"
-        broken = {("itq", 32, 1): "failed", ("bgan", 32, 0): "failed", ("bgan", 32, 1): "missing", ("bgan", 32, 2): "missing"}
-        write_results(folder, grid=(DIGITS, ("cifar10", "vgg19_fc7")), broken=broken, distinct={("lsh", 16, 0): 3, ("bgan", 16, 1): 3})
+        broken = {
+            ("itq", 32, 1): "failed",
+            ("bgan", 32, 0): "failed",
+            ("bgan", 32, 1): "missing",
+            ("bgan", 32, 2): "missing",
+        }
+        write_results(
+            folder,
+            grid=(DIGITS, ("cifar10", "vgg19_fc7")),
+            broken=broken,
+            distinct={("lsh", 16, 0): 3, ("bgan", 16, 1): 3},
+        )
         write_extras(folder, "lsh")
         write_extras(folder, "lsh", pair=("cifar10", "vgg19_fc7"), sampled=None)
         command.write(folder, folder / "report")
@@ -85,7 +99,12 @@ def plain(build_once):
 
     def write(root):
         folder = write_results(root / "results", configfiles=["config/my own.yaml"])
-        write_extras(folder, "bgan", **dict.fromkeys(["curves", "curve_names", *training_curves.PICTURES]), attention=np.ones(3))
+        write_extras(
+            folder,
+            "bgan",
+            **dict.fromkeys(["curves", "curve_names", *training_curves.PICTURES]),
+            attention=np.ones(3),
+        )
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(plots, "draw", lambda *_: [])
             command.write(folder, folder / "report")
@@ -102,11 +121,17 @@ def undrawn(monkeypatch):
 @pytest.fixture(scope="session")
 def browser():
     """A Chromium driven by Playwright. Each test opens a context of its own."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, of requirements-test.txt")
+    sync_api = pytest.importorskip(
+        "playwright.sync_api", reason="needs playwright, of requirements-test.txt"
+    )
     program = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if program is None:
-        pytest.skip(f"needs one of {', '.join(CHROMIUM)} on the path, as of Debian's package chromium")
+        pytest.skip(
+            f"needs one of {', '.join(CHROMIUM)} on the path, as of Debian's package chromium"
+        )
     with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        started = playwright.chromium.launch(
+            executable_path=program, args=["--no-sandbox", "--disable-gpu"]
+        )
         yield started
         started.close()

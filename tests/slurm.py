@@ -62,10 +62,16 @@ def missing() -> str:
     """Why Slurm cannot be started here, or empty."""
     absent = [program for program in PROGRAMS if shutil.which(program) is None]
     if absent:
-        return f"no {', '.join(absent)}: install Debian's slurm-wlm, slurm-wlm-basic-plugins and munge"
+        return (
+            f"no {', '.join(absent)}: install Debian's slurm-wlm, slurm-wlm-basic-plugins and munge"
+        )
     if os.getuid():
         return "starting Slurm needs root"
-    return f"{SITE}/slurm.conf is of a Slurm that is here already" if (SITE / "slurm.conf").exists() else ""
+    return (
+        f"{SITE}/slurm.conf is of a Slurm that is here already"
+        if (SITE / "slurm.conf").exists()
+        else ""
+    )
 
 
 class Cluster:
@@ -79,10 +85,15 @@ class Cluster:
         key = self.folder / "munge.key"
         key.write_bytes(os.urandom(1024))
         key.chmod(0o600)
-        places = [f"--{name}={self.folder}/munge.{name}" for name in ("socket", "pid-file", "log-file", "seed-file")]
+        places = [
+            f"--{name}={self.folder}/munge.{name}"
+            for name in ("socket", "pid-file", "log-file", "seed-file")
+        ]
         self._run("munged", "munged", "--foreground", "--force", f"--key-file={key}", *places)
         SITE.mkdir(exist_ok=True)
-        (SITE / "slurm.conf").write_text(CONFIGURATION.format(host=socket.gethostname(), folder=self.folder))
+        (SITE / "slurm.conf").write_text(
+            CONFIGURATION.format(host=socket.gethostname(), folder=self.folder)
+        )
         (SITE / "gres.conf").write_text("NodeName=gpu1 Name=gpu Type=fake File=/dev/null\n")
         self._run("slurmctld", "slurmctld", "-D")
         for node in NODES:
@@ -91,13 +102,19 @@ class Cluster:
 
     def _run(self, name: str, *command: str) -> None:
         with open(self.folder / f"{name}.out", "w") as log:
-            self.daemons[name] = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+            self.daemons[name] = subprocess.Popen(
+                command, stdout=log, stderr=log, start_new_session=True
+            )
         time.sleep(0.5)
 
     def _wait(self) -> None:
         for _ in range(60):
-            shown = subprocess.run(["sinfo", "-h", "-N", "-o", "%N %t"], capture_output=True, text=True).stdout
-            if {line for line in shown.splitlines() if line.endswith(" idle")} >= {f"{node} idle" for node in NODES}:
+            shown = subprocess.run(
+                ["sinfo", "-h", "-N", "-o", "%N %t"], capture_output=True, text=True
+            ).stdout
+            if {line for line in shown.splitlines() if line.endswith(" idle")} >= {
+                f"{node} idle" for node in NODES
+            }:
                 return
             time.sleep(0.5)
         raise RuntimeError(f"Slurm has not started; see {self.folder}: {shown}")

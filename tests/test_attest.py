@@ -38,7 +38,9 @@ class Project(Copy):
         kept = {k: v for k, v in os.environ.items() if not k.startswith("BGAN_BENCH")}
         environment = kept | {"PYTHONPATH": str(self.folder)}
         command = [sys.executable, *arguments]
-        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=environment)
+        return subprocess.run(
+            command, cwd=self.folder, capture_output=True, text=True, env=environment
+        )
 
     def made(self, *arguments):
         done = self.python("-m", *arguments)
@@ -139,7 +141,9 @@ def test_the_cheapest_run_is_recomputed(project):
     project.change_record("1", fit_seconds=8.0)
     project.rewrite()
     assert project.attest()[0] == 0
-    assert {record["attested"][0]["run"] for record in project.records()} == {"digits/pixels/itq/8bit/seed1"}
+    assert {record["attested"][0]["run"] for record in project.records()} == {
+        "digits/pixels/itq/8bit/seed1"
+    }
 
 
 def test_with_an_option_every_variant_is_recomputed(project):

@@ -17,7 +17,10 @@ def test_vgg19s_work_is_that_of_its_layers():
     """Twice the products of each layer forward, and again for the gradients of its weights and of its inputs, which the images need not."""
     widths = [64] * 2 + [128] * 2 + [256] * 4 + [512] * 8
     sides = [224] * 2 + [112] * 2 + [56] * 4 + [28] * 4 + [14] * 4
-    products = [9 * before * after * side**2 for before, after, side in zip([3, *widths], widths, sides, strict=False)]
+    products = [
+        9 * before * after * side**2
+        for before, after, side in zip([3, *widths], widths, sides, strict=False)
+    ]
     products += [512 * 7 * 7 * 4096, 4096 * 4096]
     assert training.flops("vgg19", 224) == 2 * (3 * sum(products) - products[0])
 
@@ -27,7 +30,11 @@ def test_it_runs_and_says_what_it_could_not_time(monkeypatch, capsys):
     monkeypatch.setenv(training.DATA_VARIABLE, "replaced by a folder of random weights")
     monkeypatch.setitem(training.SIZES, "squeezenet1_1", 24)
     monkeypatch.setitem(training.PEAK, "cpu", ("float32", 64))
-    monkeypatch.setattr(sys, "argv", ["training", "--encoders", "features", "squeezenet1_1", "--batch", "8", "--batches", "1"])
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        ["training", "--encoders", "features", "squeezenet1_1", "--batch", "8", "--batches", "1"],
+    )
     training.main()
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(",")[0] for line in lines[2:4]] == ["features", "squeezenet1_1"]
@@ -69,7 +76,11 @@ def test_a_rate_says_the_device_that_it_was_taken_on(monkeypatch, capsys, tmp_pa
 
     for build, place in ((built, "1 thread"), (on_gpu, "A GPU")):
         monkeypatch.setattr(features, "built", build)
-        monkeypatch.setattr(sys, "argv", ["features", "rate", "pixels", "--images", "4", "--side", "8", "--threads", "1"])
+        monkeypatch.setattr(
+            sys,
+            "argv",
+            ["features", "rate", "pixels", "--images", "4", "--side", "8", "--threads", "1"],
+        )
         features.main()
         assert capsys.readouterr().out.splitlines()[-1].endswith(f"/s on {place}")
 
@@ -91,7 +102,9 @@ def test_synthetic_results_are_current_and_one_that_changes_is_not(plan):
     assert not any(state.problem(job) for job in plan.jobs())
 
     record = storage.read_json(plan.runs[0].record)
-    storage.write_json(plan.runs[0].record, record | {"made_of": record["made_of"] | {"split": "another"}})
+    storage.write_json(
+        plan.runs[0].record, record | {"made_of": record["made_of"] | {"split": "another"}}
+    )
     changed = State(plan)
     changed.check()
     assert len(changed.reasons()) == 1
@@ -105,6 +118,9 @@ def test_literal_rules_have_the_files_of_the_plan(plan):
         for file in (*plan.inputs(Job(rule)), *plan.outputs(Job(rule))):
             assert f'"{getattr(file, "path", file)}"' in rules[rule]
     assert '"cache/features/{dataset}/{features}/features.npy"' in rules["encode"]
-    assert '"results/runs/{dataset}/{features}/{variant}/{bits}bit/seed{seed}/codes.npz"' in rules["encode"]
+    assert (
+        '"results/runs/{dataset}/{features}/{variant}/{bits}bit/seed{seed}/codes.npz"'
+        in rules["encode"]
+    )
     assert rules["score"].count("codes.npz") == 80
     assert not any(word in text for word in ("lambda", "def ", "import ", "expand"))

@@ -32,7 +32,12 @@ def neighbours(images):
 SMALL = {"epochs": 5, "batch": 20, "k1": 5, "k2": 8}
 
 
-NOTHING = {"weight_neighbourhood": 0.0, "weight_pixel": 0.0, "weight_perceptual": 0.0, "weight_adversarial": 0.0}
+NOTHING = {
+    "weight_neighbourhood": 0.0,
+    "weight_pixel": 0.0,
+    "weight_perceptual": 0.0,
+    "weight_adversarial": 0.0,
+}
 
 
 def flat(images):
@@ -52,8 +57,16 @@ def test_neighbourhood_loss_is_its_formula(scaled):
     generator = np.random.default_rng(0)
     codes, targets = generator.uniform(-1, 1, (5, 7)), generator.choice([-1.0, 1.0], (5, 5))
     length = 7 if scaled else 1
-    expected = np.mean([0.5 * (codes[i] @ codes[j] / length - targets[i, j]) ** 2 for i in range(5) for j in range(5)])
-    assert float(neighbourhood_loss(torch.from_numpy(codes), torch.from_numpy(targets), scaled)) == pytest.approx(expected)
+    expected = np.mean(
+        [
+            0.5 * (codes[i] @ codes[j] / length - targets[i, j]) ** 2
+            for i in range(5)
+            for j in range(5)
+        ]
+    )
+    assert float(
+        neighbourhood_loss(torch.from_numpy(codes), torch.from_numpy(targets), scaled)
+    ) == pytest.approx(expected)
 
 
 def test_quantisation_loss_is_its_formula():
@@ -78,18 +91,26 @@ def test_adversarial_loss_is_its_formula():
     real, generated = np.array([0.3, -1.2]), np.array([2.0, -0.4])
     probability = [1 / (1 + np.exp(-logits)) for logits in (real, generated)]
     expected = -np.mean(np.log(probability[0]) + np.log(1 - probability[1]))
-    assert float(adversarial_loss(torch.from_numpy(real), torch.from_numpy(generated))) == pytest.approx(expected)
+    assert float(
+        adversarial_loss(torch.from_numpy(real), torch.from_numpy(generated))
+    ) == pytest.approx(expected)
 
 
 def test_the_adversary_alone_leaves_the_encoder_untrained(images, neighbours):
     """{A} is the untrained encoder, bit for bit: switching the generator off leaves the encoder's random stream alone."""
-    assert (codes_of(images, neighbours, **NOTHING | {"weight_adversarial": 1.0}) == codes_of(images, neighbours, **NOTHING)).all()
+    assert (
+        codes_of(images, neighbours, **NOTHING | {"weight_adversarial": 1.0})
+        == codes_of(images, neighbours, **NOTHING)
+    ).all()
 
 
 def test_the_adversary_beside_the_neighbourhood_changes_nothing(images, neighbours):
     """{N, A} trains the encoder as {N} does, bit for bit."""
     alone = NOTHING | {"weight_neighbourhood": 10.0}
-    assert (codes_of(images, neighbours, **alone | {"weight_adversarial": 1.0}) == codes_of(images, neighbours, **alone)).all()
+    assert (
+        codes_of(images, neighbours, **alone | {"weight_adversarial": 1.0})
+        == codes_of(images, neighbours, **alone)
+    ).all()
 
 
 @pytest.mark.parametrize(
@@ -131,7 +152,9 @@ def whole(images, neighbours):
 
 
 def test_an_unknown_choice_is_told_what_is_known(images, neighbours):
-    with pytest.raises(ValueError, match="activation is 'relu': expected one of tanh, app, ste, two-step"):
+    with pytest.raises(
+        ValueError, match="activation is 'relu': expected one of tanh, app, ste, two-step"
+    ):
         fitted(images, neighbours, activation="relu")
 
 
@@ -147,7 +170,9 @@ def test_it_can_overfit_a_hundred_images(images):
 
 def test_the_generator_learns_to_rebuild(images, neighbours):
     """With the pixel term alone it is an autoencoder."""
-    hasher = fitted(images, neighbours, 32, **NOTHING | {"weight_pixel": 1.0, "epochs": 40, "width": 0.25})
+    hasher = fitted(
+        images, neighbours, 32, **NOTHING | {"weight_pixel": 1.0, "epochs": 40, "width": 0.25}
+    )
     pixel = hasher.extras_["curves"][:, hasher.extras_["curve_names"].tolist().index("pixel")]
     assert pixel[-1] < 0.5 * pixel[0]
 
@@ -162,15 +187,25 @@ def test_a_batch_larger_than_the_training_images_is_said(images, neighbours):
         fitted(images, neighbours, batch=101)
 
 
-@pytest.mark.parametrize("keywords", [{}, {"discriminator_sees": "both", "generator_input": "noisy"}, {"encoder": "vgg19"}], ids=str)
-def test_training_that_was_stopped_goes_on_to_the_same_codes(images, neighbours, tmp_path, monkeypatch, small_vgg, keywords):
+@pytest.mark.parametrize(
+    "keywords",
+    [{}, {"discriminator_sees": "both", "generator_input": "noisy"}, {"encoder": "vgg19"}],
+    ids=str,
+)
+def test_training_that_was_stopped_goes_on_to_the_same_codes(
+    images, neighbours, tmp_path, monkeypatch, small_vgg, keywords
+):
     """Stopped in the middle of an epoch, at the 13th of 25 batches, and begun again by another object."""
     keywords = small_vgg | keywords
     expected = codes_of(images, neighbours, **keywords)
     monkeypatch.setattr(Checkpoint, "interval", 0.0)
     steps = []
     monkeypatch.setattr(
-        BGAN, "_step", lambda self, *rest, step=BGAN._step: steps.append(0) or (step(self, *rest) if len(steps) != 13 else 1 / 0)
+        BGAN,
+        "_step",
+        lambda self, *rest, step=BGAN._step: (
+            steps.append(0) or (step(self, *rest) if len(steps) != 13 else 1 / 0)
+        ),
     )
     hasher = BGAN(16, **SMALL | keywords)
     hasher.checkpoint = tmp_path / "state.pt"
@@ -184,7 +219,9 @@ def test_training_that_was_stopped_goes_on_to_the_same_codes(images, neighbours,
     assert again.extras_["curves"].shape[0] == SMALL["epochs"]
 
 
-def test_training_that_was_killed_after_its_last_batch_goes_on_too(images, neighbours, tmp_path, monkeypatch):
+def test_training_that_was_killed_after_its_last_batch_goes_on_too(
+    images, neighbours, tmp_path, monkeypatch
+):
     """Its codes were not yet written: a chain of random kills came upon it."""
     monkeypatch.setattr(Checkpoint, "interval", 0.0)
     found = []
@@ -202,7 +239,11 @@ class SmallVGG(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.features = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, stride=2), torch.nn.ReLU(inplace=True), torch.nn.AdaptiveAvgPool2d(3))
+        self.features = torch.nn.Sequential(
+            torch.nn.Conv2d(3, 4, 3, stride=2),
+            torch.nn.ReLU(inplace=True),
+            torch.nn.AdaptiveAvgPool2d(3),
+        )
         layers = (
             torch.nn.Linear(36, 24),
             torch.nn.ReLU(),
@@ -231,10 +272,15 @@ def small_vgg(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", PRETRAINED)
 def test_the_width_of_a_pretrained_encoder_is_what_its_last_layer_sees(name):
     with torch.device("meta"):
-        assert imagenet.NETWORKS[name]().penultimate(torch.empty(1, 3, 64, 64)).shape == (1, PRETRAINED[name])
+        assert imagenet.NETWORKS[name]().penultimate(torch.empty(1, 3, 64, 64)).shape == (
+            1,
+            PRETRAINED[name],
+        )
 
 
-def test_a_pretrained_encoder_is_given_images_as_its_weights_want_them(images, small_vgg, monkeypatch):
+def test_a_pretrained_encoder_is_given_images_as_its_weights_want_them(
+    images, small_vgg, monkeypatch
+):
     from PIL import Image
 
     monkeypatch.setattr(SmallVGG, "penultimate", lambda self, given: given)
@@ -242,26 +288,39 @@ def test_a_pretrained_encoder_is_given_images_as_its_weights_want_them(images, s
     found = trunk(torch.from_numpy(images[:5]).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
     mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
     for image, given in zip(images, found, strict=False):
-        expected = np.asarray(Image.fromarray(image).resize((20, 20), Image.Resampling.BILINEAR)) / 255
-        assert np.abs(given * deviation + mean - expected).max() < 1 / 255  # Pillow rounds to whole intensities, twice
+        expected = (
+            np.asarray(Image.fromarray(image).resize((20, 20), Image.Resampling.BILINEAR)) / 255
+        )
+        assert (
+            np.abs(given * deviation + mean - expected).max() < 1 / 255
+        )  # Pillow rounds to whole intensities, twice
 
 
-def test_a_pretrained_encoder_begins_as_its_file_and_all_its_layers_are_trained(images, neighbours, small_vgg, tmp_path):
+def test_a_pretrained_encoder_begins_as_its_file_and_all_its_layers_are_trained(
+    images, neighbours, small_vgg, tmp_path
+):
     kept = torch.load(tmp_path / "mine.pth", weights_only=True)
     untrained, trained = (
-        fitted(images, neighbours, encoder="vgg19", **small_vgg | {"learning_rate": rate}).networks_[0] for rate in (0.0, 1e-3)
+        fitted(
+            images, neighbours, encoder="vgg19", **small_vgg | {"learning_rate": rate}
+        ).networks_[0]
+        for rate in (0.0, 1e-3)
     )
     for name, value in kept.items():
         assert torch.equal(untrained.trunk.network.get_parameter(name), value)
         moved = not torch.equal(trained.trunk.network.get_parameter(name), value)
-        assert moved == (not name.startswith("classifier.6")), "the last layer is what the code layer replaces"
+        assert moved == (not name.startswith("classifier.6")), (
+            "the last layer is what the code layer replaces"
+        )
 
 
 def test_dropout_is_on_in_training_alone(images, neighbours, small_vgg):
     hasher = BGAN(16, encoder="vgg19", **SMALL | small_vgg)
     seen = []
     step = hasher._step
-    hasher._step = lambda inputs, *rest: seen.append([hasher._represent(inputs)[0] for _ in range(2)]) or step(inputs, *rest)
+    hasher._step = lambda inputs, *rest: (
+        seen.append([hasher._represent(inputs)[0] for _ in range(2)]) or step(inputs, *rest)
+    )
     hasher.fit(images, flat(images), neighbours)
     assert all((first != second).any() for first, second in seen)
     assert (hasher.encode(images, flat(images)) == hasher.encode(images, flat(images))).all()
@@ -272,32 +331,48 @@ def test_bfloat16_is_of_products_alone(images, neighbours, small_vgg):
     found = {}
     for precision in ("float32", "bfloat16"):
         hasher = fitted(images, neighbours, encoder="vgg19", precision=precision, **small_vgg)
-        assert {parameter.dtype for parameter in hasher.networks_[0].parameters()} == {torch.float32}
-        found[precision] = hasher.networks_[0].trunk(torch.from_numpy(images).permute(0, 3, 1, 2)).detach()
+        assert {parameter.dtype for parameter in hasher.networks_[0].parameters()} == {
+            torch.float32
+        }
+        found[precision] = (
+            hasher.networks_[0].trunk(torch.from_numpy(images).permute(0, 3, 1, 2)).detach()
+        )
         assert found[precision].dtype == torch.float32
     difference = (found["float32"] - found["bfloat16"]).abs().max() / found["float32"].abs().max()
     assert 1e-4 < float(difference) < 0.1, "eight bits of mantissa, not twenty-four"
 
 
 def test_other_weights_than_stated_are_one_line(images, neighbours, small_vgg):
-    with pytest.raises(BenchmarkError, match=f"weights .*mine.pth have SHA-256 {small_vgg['sha256']}, expected {'0' * 64}"):
+    with pytest.raises(
+        BenchmarkError,
+        match=f"weights .*mine.pth have SHA-256 {small_vgg['sha256']}, expected {'0' * 64}",
+    ):
         fitted(images, neighbours, encoder="vgg19", **small_vgg | {"sha256": "0" * 64})
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_images_that_do_not_fit_a_gpu_are_streamed_to_the_same_codes(images, neighbours, whole, monkeypatch):
+def test_images_that_do_not_fit_a_gpu_are_streamed_to_the_same_codes(
+    images, neighbours, whole, monkeypatch
+):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda place: (0, 0))
     assert (codes_of(images, neighbours) == whole).mean() > 0.99  # a GPU adds in no fixed order
 
 
 @pytest.mark.parametrize(
-    ("pixels", "keywords", "side"), [(28, {}, 32), (20, {}, 24), (8, {}, 8), (8, {"image_size": 64, "enlarge": True}, 64)]
+    ("pixels", "keywords", "side"),
+    [(28, {}, 32), (20, {}, 24), (8, {}, 8), (8, {"image_size": 64, "enlarge": True}, 64)],
 )
-def test_generated_images_have_a_side_that_can_be_doubled_three_times(images, neighbours, pixels, keywords, side):
+def test_generated_images_have_a_side_that_can_be_doubled_three_times(
+    images, neighbours, pixels, keywords, side
+):
     resized = np.kron(images[:, :4, :4], np.ones((1, pixels // 4, pixels // 4, 1), np.uint8))
-    hasher = BGAN(8, **SMALL | {"epochs": 1, "width": 0.02} | keywords).fit(resized, flat(resized), neighbours)
-    assert {hasher.extras_[name].shape[1:] for name in ("originals", "rebuilt", "sampled")} == {(side, side, 3)}
+    hasher = BGAN(8, **SMALL | {"epochs": 1, "width": 0.02} | keywords).fit(
+        resized, flat(resized), neighbours
+    )
+    assert {hasher.extras_[name].shape[1:] for name in ("originals", "rebuilt", "sampled")} == {
+        (side, side, 3)
+    }
 
 
 def test_fewer_images_than_pictures_are_all_shown(images, neighbours):
@@ -311,7 +386,10 @@ def test_fewer_images_than_pictures_are_all_shown(images, neighbours):
     [
         ({"epochs": 0}, "epochs is 0 and betas .*: expected at least one of each"),
         ({"betas": []}, "expected at least one of each"),
-        ({"adversarial_to_encoder": True, "discriminator_sees": "noise"}, "adversarial_to_encoder changes nothing"),
+        (
+            {"adversarial_to_encoder": True, "discriminator_sees": "noise"},
+            "adversarial_to_encoder changes nothing",
+        ),
     ],
 )
 def test_keywords_that_say_nothing_are_refused(images, neighbours, keywords, message):
@@ -322,7 +400,11 @@ def test_keywords_that_say_nothing_are_refused(images, neighbours, keywords, mes
 @pytest.mark.parametrize("activation", nets.ACTIVATIONS)
 def test_only_an_activation_with_an_end_to_its_slope_saturates(images, neighbours, activation):
     hasher = fitted(images, neighbours, activation=activation, epochs=1)
-    assert ("saturated" in hasher.facts_) == ("saturated" in hasher.extras_["curve_names"]) == (activation in ("tanh", "app"))
+    assert (
+        ("saturated" in hasher.facts_)
+        == ("saturated" in hasher.extras_["curve_names"])
+        == (activation in ("tanh", "app"))
+    )
 
 
 @pytest.mark.parametrize("epsilon", [1e-8, 1.0])
@@ -336,7 +418,9 @@ def test_adam_as_in_tensorflow_is_its_formula(epsilon):
     for step in range(1, 30):
         gradient = generator.normal(size=(2, 3))
         m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
-        expected = expected - 0.1 * np.sqrt(1 - 0.999**step) / (1 - 0.9**step) * m / (np.sqrt(v) + epsilon)
+        expected = expected - 0.1 * np.sqrt(1 - 0.999**step) / (1 - 0.9**step) * m / (
+            np.sqrt(v) + epsilon
+        )
         network.weight.grad = torch.from_numpy(gradient).float()
         optimiser.step()
         if step == 10:  # as from a checkpoint

@@ -14,7 +14,9 @@ from builders import DIGITS, METHODS, write_extras, write_results
 from harness.plugins import ROOT
 from report import __main__ as command
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, of requirements-test.txt")
+sync_api = pytest.importorskip(
+    "playwright.sync_api", reason="needs playwright, of requirements-test.txt"
+)
 
 HOSTILE = '<img src=x onerror="window.hacked = 1"> & "q" \'q\''
 CIFAR = ("cifar10", "vgg19_fc7")
@@ -32,7 +34,12 @@ def results(build_once):
     """Results of two data sets with incomplete, failed and missing cells, and a method whose label is markup; their report is written."""
 
     def write(folder):
-        write_results(folder, methods=[*METHODS, ("odd", HOSTILE, 0.3, True)], grid=(DIGITS, CIFAR), broken=BROKEN)
+        write_results(
+            folder,
+            methods=[*METHODS, ("odd", HOSTILE, 0.3, True)],
+            grid=(DIGITS, CIFAR),
+            broken=BROKEN,
+        )
         write_extras(folder, "lsh")
         command.write(folder, folder / "report")
 
@@ -89,12 +96,17 @@ def test_contents_stand_beside_the_text_where_there_is_room_and_mark_what_is_rea
     page = opened("#table-map-at-1000", viewport={"width": 1400, "height": 800})
     current = page.locator("nav a[aria-current]")
     sync_api.expect(current).to_have_attribute("href", "#table-map-at-1000")
-    assert current.bounding_box()["x"] + current.bounding_box()["width"] < page.locator("main").bounding_box()["x"]
+    assert (
+        current.bounding_box()["x"] + current.bounding_box()["width"]
+        < page.locator("main").bounding_box()["x"]
+    )
     page.locator("nav a", has_text="References").click()
     page.mouse.wheel(0, -300)
     sync_api.expect(current).not_to_have_attribute("href", "#table-map-at-1000")
     assert 0 <= current.bounding_box()["y"] < 800, "the contents follow"
-    assert page.evaluate("[...document.querySelectorAll('nav a')].every((link) => document.querySelector(link.hash))")
+    assert page.evaluate(
+        "[...document.querySelectorAll('nav a')].every((link) => document.querySelector(link.hash))"
+    )
     page.set_viewport_size({"width": 900, "height": 800})
     sync_api.expect(page.locator("nav ul").first).to_be_hidden()
     assert page.locator("nav").bounding_box()["height"] < 100
@@ -107,10 +119,17 @@ def test_contents_stand_beside_the_text_where_there_is_room_and_mark_what_is_rea
 def test_a_heading_sorts_each_part_of_its_table_and_missing_cells_stay_last(opened, metrics, press):
     page = opened()
     heading = page.locator("#table-map thead th", has_text="32 bits")
-    means = {name: np.mean(metrics.get((*DIGITS, name, 32, "map", 0), [np.nan])) for name in ("lsh", "pcah", "itq", "bgan")}
+    means = {
+        name: np.mean(metrics.get((*DIGITS, name, 32, "map", 0), [np.nan]))
+        for name in ("lsh", "pcah", "itq", "bgan")
+    }
     labels = dict(zip(means, ("LSH", "PCAH", "ITQ", "BGAN"), strict=True))
     rising = [labels[name] for name in sorted(means, key=means.get)]
-    for order, shown in (("descending", [*rising[::-1], HOSTILE]), ("ascending", [*rising, HOSTILE]), (None, [*labels.values(), HOSTILE])):
+    for order, shown in (
+        ("descending", [*rising[::-1], HOSTILE]),
+        ("ascending", [*rising, HOSTILE]),
+        (None, [*labels.values(), HOSTILE]),
+    ):
         if press == "click":
             heading.get_by_role("button").click()
         else:
@@ -118,7 +137,10 @@ def test_a_heading_sorts_each_part_of_its_table_and_missing_cells_stay_last(open
         assert rows(page) == shown
         assert heading.get_attribute("aria-sort") == order
         assert rows(page, part="tbody.controls") == ["Exact cosine", "Exact Euclidean"]
-        assert page.locator("#table-map tbody").first.locator("tr").first.inner_text() == "Digits, Pixels"
+        assert (
+            page.locator("#table-map tbody").first.locator("tr").first.inner_text()
+            == "Digits, Pixels"
+        )
 
 
 def test_words_sort_before_they_sort_backwards(opened):
@@ -204,9 +226,13 @@ def test_the_pointer_reads_every_marker_and_the_values_are_those_of_the_metrics(
     """The markers are where matplotlib put them, and the words come from the script: both have to agree with metrics.csv."""
     page = opened(viewport={"width": 1400, "height": 900})
     page.locator("#figure-overview").scroll_into_view_if_needed()
-    for panel, (pair, name) in enumerate(itertools.product((DIGITS, CIFAR), ("lsh", "pcah", "itq", "bgan"))):
+    for panel, (pair, name) in enumerate(
+        itertools.product((DIGITS, CIFAR), ("lsh", "pcah", "itq", "bgan"))
+    ):
         pair_place = panel // 4
-        groups = page.locator(f"#figure-overview [id$='axes_{pair_place + 1}'] [data-series='{name}']")
+        groups = page.locator(
+            f"#figure-overview [id$='axes_{pair_place + 1}'] [data-series='{name}']"
+        )
         markers = groups.last.locator("use")
         lengths = [bits for bits in (16, 32) if (*pair, name, bits, "map", 0) in metrics]
         assert markers.count() == len(lengths)
@@ -215,24 +241,36 @@ def test_the_pointer_reads_every_marker_and_the_values_are_those_of_the_metrics(
             page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
             label, value, where, *_ = page.locator("#tip").inner_text().split("\n")
             assert page.locator("#tip").is_visible()
-            assert (label, value) == (name.upper(), f"mAP {expected(metrics[*pair, name, bits, 'map', 0])}")
+            assert (label, value) == (
+                name.upper(),
+                f"mAP {expected(metrics[*pair, name, bits, 'map', 0])}",
+            )
             assert where == f"{bits} bits"
     page.mouse.move(5, 5)
     assert not page.locator("#tip").is_visible()
 
 
-@pytest.mark.parametrize(("figure", "quantity"), [("precision-at-k", "precision@k"), ("precision-recall-by-rank", "pr_rank_precision")])
+@pytest.mark.parametrize(
+    ("figure", "quantity"),
+    [("precision-at-k", "precision@k"), ("precision-recall-by-rank", "pr_rank_precision")],
+)
 def test_arrow_keys_read_every_point_of_a_line(opened, metrics, figure, quantity):
     page = opened()
     drawing = page.locator(f"#figure-{figure}--digits--pixels .drawing")
     drawing.focus()
     drawing.press("ArrowRight")
-    cuts = sorted(k for *key, metric, k in metrics if (*key, metric) == (*DIGITS, "lsh", 16, quantity))
+    cuts = sorted(
+        k for *key, metric, k in metrics if (*key, metric) == (*DIGITS, "lsh", 16, quantity)
+    )
     for place, k in enumerate(cuts):
         words = page.locator("#tip").inner_text().split("\n")
         assert words[0] == "LSH"
         assert words[1].endswith(f" {expected(metrics[*DIGITS, 'lsh', 16, quantity, k])}")
-        assert words[2] == f"k {k:.0f}" if figure == "precision-at-k" else words[2].endswith(f"rank {k:.0f}")
+        assert (
+            words[2] == f"k {k:.0f}"
+            if figure == "precision-at-k"
+            else words[2].endswith(f"rank {k:.0f}")
+        )
         if place < len(cuts) - 1:
             drawing.press("ArrowRight")
     drawing.press("ArrowDown")
@@ -248,7 +286,9 @@ def test_what_a_point_says_stays_beside_it_while_the_page_scrolls(opened):
     drawing.focus()
     drawing.press("ArrowRight")
     words, before = page.locator("#tip").inner_text(), page.locator("#tip").bounding_box()
-    page.evaluate("new Promise(done => { addEventListener('scroll', () => requestAnimationFrame(done)); scrollBy(0, 40) })")
+    page.evaluate(
+        "new Promise(done => { addEventListener('scroll', () => requestAnimationFrame(done)); scrollBy(0, 40) })"
+    )
     after = page.locator("#tip").bounding_box()
     assert page.locator("#tip").is_visible()
     assert page.locator("#tip").inner_text() == words
@@ -277,13 +317,28 @@ def test_a_number_opens_its_runs(opened, metrics, results):
     assert dialog.get_by_role("heading", level=2).inner_text() == "ITQ, 32 bits"
     lines = dialog.locator("tbody tr").all_inner_texts()
     values = metrics[*DIGITS, "itq", 32, "map", 0]
-    assert [line.split("\t")[:2] for line in lines] == [[f"seed {seed}", f"{value:.6f}"] for seed, value in enumerate(values)]
+    assert [line.split("\t")[:2] for line in lines] == [
+        [f"seed {seed}", f"{value:.6f}"] for seed, value in enumerate(values)
+    ]
     links = dialog.locator("tbody a").evaluate_all("links => links.map(link => link.href)")
-    assert links == [(results / f"runs/digits/pixels/itq/32bit/seed{seed}/run.json").as_uri() for seed in range(3)]
-    facts = dict(zip(dialog.locator("dt").all_inner_texts(), dialog.locator("dd").all_inner_texts(), strict=True))
+    assert links == [
+        (results / f"runs/digits/pixels/itq/32bit/seed{seed}/run.json").as_uri()
+        for seed in range(3)
+    ]
+    facts = dict(
+        zip(
+            dialog.locator("dt").all_inner_texts(),
+            dialog.locator("dd").all_inner_texts(),
+            strict=True,
+        )
+    )
     assert facts["Settings"] == "iterations=50"
     assert facts["Versions"] == "python 3.11.7, torch 2.13.0"
-    assert (facts["Device"], facts["Commit"], facts["Codes (SHA-256)"]) == ("cpu, repeats bit for bit", "0123456789ab", "ab" * 8)
+    assert (facts["Device"], facts["Commit"], facts["Codes (SHA-256)"]) == (
+        "cpu, repeats bit for bit",
+        "0123456789ab",
+        "ab" * 8,
+    )
     assert "Fit (s)" in dialog.locator("thead").inner_text()
     page.keyboard.press("Escape")
     assert not dialog.is_visible()
@@ -299,7 +354,9 @@ def test_arrow_keys_reach_every_number_and_enter_opens_it(opened):
     dialog = page.get_by_role("dialog")
     assert dialog.get_by_role("heading", level=2).inner_text() == "PCAH, 32 bits"
     page.keyboard.press("Escape")
-    assert page.evaluate("document.activeElement.closest('tr').cells[0].innerText").startswith("PCAH")
+    assert page.evaluate("document.activeElement.closest('tr').cells[0].innerText").startswith(
+        "PCAH"
+    )
 
 
 def test_failed_cells_groups_and_controls_say_what_they_are(opened):
@@ -309,7 +366,10 @@ def test_failed_cells_groups_and_controls_say_what_they_are(opened):
     assert "ValueError: loss is not finite at step 40" in dialog.inner_text()
     page.keyboard.press("Escape")
     page.locator("#table-code-health tbody tr", has_text="BGAN").first.locator("td").nth(1).click()
-    assert dialog.get_by_role("heading", level=2).inner_text() == "BGAN, 32 bits, Distinct codes (share)"
+    assert (
+        dialog.get_by_role("heading", level=2).inner_text()
+        == "BGAN, 32 bits, Distinct codes (share)"
+    )
     page.keyboard.press("Escape")
     page.locator("#table-map .controls td").first.click()
     assert dialog.get_by_role("heading", level=2).inner_text() == "Exact cosine"
@@ -327,7 +387,12 @@ def test_the_command_of_a_cell_makes_its_scores(opened):
     done = subprocess.run(planned, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert set(re.findall(r"variant=([^,\s]+)", done.stdout + done.stderr)) == {"itq"}
-    assert set(re.findall(r"^rule (\w+):", done.stdout + done.stderr, re.MULTILINE)) == {"dataset", "features", "encode", "score"}
+    assert set(re.findall(r"^rule (\w+):", done.stdout + done.stderr, re.MULTILINE)) == {
+        "dataset",
+        "features",
+        "encode",
+        "score",
+    }
 
 
 def test_a_configuration_file_is_part_of_the_command(plain):
@@ -340,18 +405,31 @@ def test_a_configuration_file_is_part_of_the_command(plain):
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1280)])
 def test_axe_finds_nothing_serious(opened, scheme, width):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python, of requirements-test.txt")
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright",
+        reason="needs axe-playwright-python, of requirements-test.txt",
+    )
     page = opened(color_scheme=scheme, viewport={"width": width, "height": 800})
     for summary in page.locator("summary").all():
         summary.click()
 
     def serious(part):
-        found = axe.Axe().run(page, context=part, options={"resultTypes": ["violations"]}).response["violations"]
-        return [(item["id"], item["nodes"][0]["html"][:200]) for item in found if item["impact"] in ("serious", "critical")]
+        found = (
+            axe.Axe()
+            .run(page, context=part, options={"resultTypes": ["violations"]})
+            .response["violations"]
+        )
+        return [
+            (item["id"], item["nodes"][0]["html"][:200])
+            for item in found
+            if item["impact"] in ("serious", "critical")
+        ]
 
     # Rows alike in kind are many: the first of each say as much, in less time.
     many = "#runs-table tr:nth-child(n + 5), #tables section:nth-of-type(n + 4)"
-    page.evaluate("many => document.querySelectorAll(many).forEach(element => element.remove())", many)
+    page.evaluate(
+        "many => document.querySelectorAll(many).forEach(element => element.remove())", many
+    )
     assert serious("body") == []
     page.locator("#table-map .origin-of").first.click()
     assert serious("#provenance") == []
@@ -363,7 +441,9 @@ def test_a_narrow_screen_scrolls_down_alone(opened):
         summary.click()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.locator("#table-map .origin-of").first.tap()
-    assert page.get_by_role("dialog").evaluate("dialog => dialog.scrollWidth <= dialog.clientWidth && dialog.offsetWidth < 390")
+    assert page.get_by_role("dialog").evaluate(
+        "dialog => dialog.scrollWidth <= dialog.clientWidth && dialog.offsetWidth < 390"
+    )
 
 
 def test_the_page_is_whole_without_its_script(opened):
@@ -383,12 +463,16 @@ def test_it_is_painted_and_small(opened, results):
 
 def test_what_is_said_of_points_is_what_the_file_beside_the_figure_holds(opened, results):
     page = opened()
-    panels = json.loads(page.locator("#figure-time--digits--pixels .drawing").get_attribute("data-panels"))
+    panels = json.loads(
+        page.locator("#figure-time--digits--pixels .drawing").get_attribute("data-panels")
+    )
     table = pd.read_csv(results / "report/figures/time--digits--pixels.csv")
     runs = pd.read_csv(results / "runs.csv")
     done = runs[(runs["dataset"] == "digits") & (runs["variant"] == "bgan") & (runs["bits"] == 16)]
     (series,) = [series for series in panels[0]["series"] if series["name"] == "bgan"]
     assert series["y"].split()[0] == f"{done['fit_seconds'].mean():.3g}"
     assert series["deviation"].split()[0] == f"{done['fit_seconds'].std():.3g}"
-    (row,) = table[(table["panel"] == "Fit (s)") & (table["method"] == "bgan") & (table["x"] == 16)].to_dict("records")
+    (row,) = table[
+        (table["panel"] == "Fit (s)") & (table["method"] == "bgan") & (table["x"] == 16)
+    ].to_dict("records")
     assert float(series["y"].split()[0]) == row["y"]

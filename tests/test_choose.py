@@ -18,7 +18,9 @@ TRIALS = {"bgan": [{}, {"learning_rate": 0.01}, {"weight_pixel": 5.0}]}
 
 
 def loaded(**changes):
-    config = yaml.safe_load((ROOT / "config/config.yaml").read_text()) | yaml.safe_load((ROOT / "config/variants.yaml").read_text())
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text()) | yaml.safe_load(
+        (ROOT / "config/variants.yaml").read_text()
+    )
     return config | {"methods": ["lsh", "bgan", "bgan-n"], "trials": TRIALS} | changes
 
 
@@ -52,7 +54,10 @@ def test_a_trial_of_a_keyword_that_is_none_is_told():
 
 @pytest.mark.parametrize("name", ["bgam", "bgan-n"])
 def test_trials_of_no_method_are_told(name):
-    with pytest.raises(BenchmarkError, match=f"trials: '{name}' is unknown: expected one of bgan, .*, or a new file"):
+    with pytest.raises(
+        BenchmarkError,
+        match=f"trials: '{name}' is unknown: expected one of bgan, .*, or a new file",
+    ):
         Plan.load(loaded(trials=TRIALS | {name: [{}, {}]}))
 
 
@@ -60,7 +65,11 @@ def test_every_row_of_the_shipped_tuning_has_the_same_number_of_trials():
     shipped = yaml.safe_load((ROOT / "config/tuning.yaml").read_text())
     ablations = yaml.safe_load((ROOT / "config/ablations.yaml").read_text())["methods"]
     assert {len(trials) for trials in shipped["trials"].values()} == {3}
-    never = {"chance", "bgan-untrained", "bgan-released"}  # and A alone and N + A, the untrained encoder and N to the bit
+    never = {
+        "chance",
+        "bgan-untrained",
+        "bgan-released",
+    }  # and A alone and N + A, the untrained encoder and N to the bit
     assert set(ablations) - set(shipped["methods"]) == never | {"bgan-a", "bgan-na"}
     assert all(name.endswith("-validation") for name in shipped["datasets"])
 
@@ -79,11 +88,17 @@ def results(folder, maps, dataset="digits-validation", failed=()):
     with open(folder / "runs.csv", "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([*key, "status", "folder"])
-        writer.writerows([*run, "failed" if run[2] in failed else "done", f"runs/{run[2]}"] for run in runs)
+        writer.writerows(
+            [*run, "failed" if run[2] in failed else "done", f"runs/{run[2]}"] for run in runs
+        )
     with open(folder / "metrics.csv", "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([*key, "metric", "k", "value"])
-        writer.writerows([*run, "map", "", maps[run[2]][run[3] // 12 - 1]] for run in runs if run[2] not in failed)
+        writer.writerows(
+            [*run, "map", "", maps[run[2]][run[3] // 12 - 1]]
+            for run in runs
+            if run[2] not in failed
+        )
     return folder
 
 
@@ -115,13 +130,19 @@ def test_the_choices_are_variants_of_that_data_set_alone(tmp_path):
     assert [(method.base, method.tuned, method.tuned_on) for method in methods.values()] == [
         ("bgan", "own", "digits"), ("bgan-n", "own", "digits"), ("bgan-n", "bgan", "digits"),
     ]  # fmt: skip
-    with pytest.raises(BenchmarkError, match=r"bgan\.tuned-digits may be used on digits only, not on digits-validation"):
+    with pytest.raises(
+        BenchmarkError,
+        match=r"bgan\.tuned-digits may be used on digits only, not on digits-validation",
+    ):
         Plan.load(config | {"datasets": ["digits-validation"]})
 
 
 def test_a_row_that_chose_as_bgan_did_is_not_trained_twice(tmp_path):
     maps = MAPS | {"bgan-n.trial2": (0.9, 0.9)}
-    assert set(chosen(tmp_path, maps)["variants"]["methods"]) == {"bgan.tuned-digits", "bgan-n.tuned-digits"}
+    assert set(chosen(tmp_path, maps)["variants"]["methods"]) == {
+        "bgan.tuned-digits",
+        "bgan-n.tuned-digits",
+    }
 
 
 def test_a_failed_trial_is_never_chosen(tmp_path):
@@ -138,22 +159,41 @@ def before(tmp_path, content, dataset="digits"):
 
 
 def test_choosing_again_replaces_this_data_set_and_keeps_the_others(tmp_path):
-    other = before(tmp_path, {"tried": {"cifar10": {"methods": {}}}, "variants": {"methods": {}}}, "cifar10")
+    other = before(
+        tmp_path, {"tried": {"cifar10": {"methods": {}}}, "variants": {"methods": {}}}, "cifar10"
+    )
     content = other.read_bytes()
     first = chosen(tmp_path)
     shutil.rmtree(tmp_path / "results")
     again = chosen(tmp_path, MAPS | {"bgan.trial1": (0.9, 0.9)})
     assert set(again["tried"]) == {"digits"}
-    assert [found["tried"]["digits"]["methods"]["bgan"]["chosen"] for found in (first, again)] == [1, 0]
+    assert [found["tried"]["digits"]["methods"]["bgan"]["chosen"] for found in (first, again)] == [
+        1,
+        0,
+    ]
     assert other.read_bytes() == content
 
 
-OF_ITQ = {"of": "itq", "label": "ITQ", "commit": "cd" * 20, "trials": [{"set": {"iterations": 9}, "map": 0.4}], "chosen": 0}
+OF_ITQ = {
+    "of": "itq",
+    "label": "ITQ",
+    "commit": "cd" * 20,
+    "trials": [{"set": {"iterations": 9}, "map": 0.4}],
+    "chosen": 0,
+}
 
 
 def test_methods_that_were_not_tried_now_keep_what_was_chosen_before_on_the_same_terms(tmp_path):
-    tried = {"features": "pixels", "bits": [12, 24], "seeds": [100], "methods": {"itq": OF_ITQ, "bgan": OF_ITQ | {"of": "bgan"}}}
-    entries = {name: {"datasets": ["digits"]} for name in ("itq.tuned-digits", "bgan.tuned-digits", "bgan-n.as-bgan-digits")}
+    tried = {
+        "features": "pixels",
+        "bits": [12, 24],
+        "seeds": [100],
+        "methods": {"itq": OF_ITQ, "bgan": OF_ITQ | {"of": "bgan"}},
+    }
+    entries = {
+        name: {"datasets": ["digits"]}
+        for name in ("itq.tuned-digits", "bgan.tuned-digits", "bgan-n.as-bgan-digits")
+    }
     before(tmp_path, {"tried": {"digits": tried}, "variants": {"methods": entries}})
     found = chosen(tmp_path)
     assert found["tried"]["digits"]["methods"]["itq"] == OF_ITQ
@@ -175,7 +215,10 @@ def test_settings_chosen_on_other_terms_are_not_mixed(tmp_path):
 
 
 def test_test_queries_choose_nothing(tmp_path):
-    with pytest.raises(BenchmarkError, match="digits: parameters are chosen on digits-validation only, never on test queries"):
+    with pytest.raises(
+        BenchmarkError,
+        match="digits: parameters are chosen on digits-validation only, never on test queries",
+    ):
         chosen(tmp_path, dataset="digits")
 
 
@@ -193,7 +236,10 @@ def test_two_choices_for_one_data_set_are_refused(tmp_path):
     experiment = json.loads((folder / "experiment.json").read_text())
     grid = [["digits-validation", "pixels"], ["digits-validation", "gist"]]
     (folder / "experiment.json").write_text(json.dumps(experiment | {"grid": grid}))
-    with pytest.raises(BenchmarkError, match="digits-validation has the features pixels, gist: expected one, as its"):
+    with pytest.raises(
+        BenchmarkError,
+        match="digits-validation has the features pixels, gist: expected one, as its",
+    ):
         choose(folder, tmp_path / "tuned")
     assert not (tmp_path / "tuned").exists()
 

@@ -14,7 +14,14 @@ from report import results, summary
 from report.tables import claims, table_specs
 
 BGAN = {"bgan": 0.5, "bgan-nc": 0.4, "bgan-n": 0.3, "bgan-ca": 0.2}
-NAMES = {"bgan": "BGAN", "bgan-nc": "N + C", "bgan-n": "N", "bgan-ca": "C + A", "itq": "ITQ", "lsh": "LSH"}
+NAMES = {
+    "bgan": "BGAN",
+    "bgan-nc": "N + C",
+    "bgan-n": "N",
+    "bgan-ca": "C + A",
+    "itq": "ITQ",
+    "lsh": "LSH",
+}
 RELATIONS = {
     **{f"{name}.tuned-digits": tuned(name) for name in (*BGAN, "itq")},
     **{f"{name}.as-bgan-digits": tuned(name, whose="bgan") for name in BGAN},
@@ -24,10 +31,17 @@ ALL_LOWER = {("bgan", name): "yes" for name in BGAN if name != "bgan"}
 
 
 def experiment(folder, levels=BGAN, significant=ALL_LOWER, **options):
-    methods = [(name, NAMES.get(name.partition(".")[0], name) + name.partition(".")[2], level, True) for name, level in levels.items()]
+    methods = [
+        (name, NAMES.get(name.partition(".")[0], name) + name.partition(".")[2], level, True)
+        for name, level in levels.items()
+    ]
     means = options.pop("map_of", lambda name, bits, seed: levels[name])
     rows = RELATIONS | options.pop("rows", {})
-    return results.read(write_results(folder, methods=methods, map_of=means, significant=significant, rows=rows, **options))
+    return results.read(
+        write_results(
+            folder, methods=methods, map_of=means, significant=significant, rows=rows, **options
+        )
+    )
 
 
 def verdict(found, name="rq1"):
@@ -40,7 +54,12 @@ def verdict(found, name="rq1"):
     ("levels", "significant", "words", "kind"),
     [
         (BGAN, ALL_LOWER, "holds", "holds"),
-        (BGAN, ALL_LOWER | {("bgan", "bgan-nc"): "no"}, "holds in part (4 of 6 comparisons in favour, 0 against)", "partly"),
+        (
+            BGAN,
+            ALL_LOWER | {("bgan", "bgan-nc"): "no"},
+            "holds in part (4 of 6 comparisons in favour, 0 against)",
+            "partly",
+        ),
         (BGAN, {}, "finds no support (0 of 6 comparisons in favour, 0 against)", "fails"),
         (
             BGAN | {"bgan-nc": 0.6},
@@ -55,48 +74,91 @@ def verdict(found, name="rq1"):
             "fails",
         ),
         (BGAN, dict.fromkeys(ALL_LOWER, "too few seeds"), "cannot be said", "open"),
-        (BGAN, {("bgan", "bgan-nc"): "too few seeds"}, "cannot be said", "open"),  # and four not distinguishable
+        (
+            BGAN,
+            {("bgan", "bgan-nc"): "too few seeds"},
+            "cannot be said",
+            "open",
+        ),  # and four not distinguishable
     ],
 )
-def test_a_verdict_counts_what_is_significant_either_way(tmp_path, levels, significant, words, kind):
+def test_a_verdict_counts_what_is_significant_either_way(
+    tmp_path, levels, significant, words, kind
+):
     shown = verdict(experiment(tmp_path, levels, significant))
     assert (shown.words, shown.kind) == (words, kind)
     assert shown.scope == "on these runs, not a replication"
 
 
 def test_a_claim_whose_rows_were_not_run_says_which(tmp_path):
-    found = experiment(tmp_path, {"bgan": 0.5, "itq": 0.4, "lsh": 0.3}, {("bgan", "itq"): "yes", ("bgan", "lsh"): "yes"})
+    found = experiment(
+        tmp_path,
+        {"bgan": 0.5, "itq": 0.4, "lsh": 0.3},
+        {("bgan", "itq"): "yes", ("bgan", "lsh"): "yes"},
+    )
     assert verdict(found).words == "cannot be said"
     assert verdict(found).lacking == ["bgan-nc", "bgan-n", "bgan-ca"]
     compared = verdict(found, "rq3")
     assert (compared.words, compared.kind) == ("holds (of the rows compared)", "holds")
-    assert compared.lacking == ["sh", "pcah", "deepbit", "deepbit_rotation", "deepbit-squeezenet1_1"]
-    assert compared.sentences == ["BGAN against LSH and ITQ, fixed settings: at 16 and 32 bits better."]
+    assert compared.lacking == [
+        "sh",
+        "pcah",
+        "deepbit",
+        "deepbit_rotation",
+        "deepbit-squeezenet1_1",
+    ]
+    assert compared.sentences == [
+        "BGAN against LSH and ITQ, fixed settings: at 16 and 32 bits better."
+    ]
 
 
 def test_an_incomplete_or_failed_cell_keeps_a_claim_from_holding(tmp_path):
     found = experiment(tmp_path, broken={("bgan-nc", 32, 1): "failed"})
     shown = verdict(found)
     assert shown.words == "holds in part (5 of 6 comparisons in favour, 0 against)"
-    assert "BGAN against N + C, fixed settings: at 16 bits better; at 32 bits not complete." in shown.sentences
+    assert (
+        "BGAN against N + C, fixed settings: at 16 bits better; at 32 bits not complete."
+        in shown.sentences
+    )
 
 
 def test_rows_with_chosen_settings_are_preferred_and_never_mixed_with_fixed_ones(tmp_path):
     """Tuned against tuned, else BGAN's tuning for both, else fixed against fixed; what only one side has is not compared."""
-    levels = BGAN | {"bgan.tuned-digits": 0.7, "bgan-nc.tuned-digits": 0.8, "bgan-n.as-bgan-digits": 0.1}
-    significant = ALL_LOWER | {("bgan-nc.tuned-digits", "bgan.tuned-digits"): "yes", ("bgan.tuned-digits", "bgan-n.as-bgan-digits"): "yes"}
+    levels = BGAN | {
+        "bgan.tuned-digits": 0.7,
+        "bgan-nc.tuned-digits": 0.8,
+        "bgan-n.as-bgan-digits": 0.1,
+    }
+    significant = ALL_LOWER | {
+        ("bgan-nc.tuned-digits", "bgan.tuned-digits"): "yes",
+        ("bgan.tuned-digits", "bgan-n.as-bgan-digits"): "yes",
+    }
     shown = verdict(experiment(tmp_path, levels, significant))
     assert [(found.row, found.other, found.settings) for found in shown.comparisons] == [
         ("BGANtuned-digits", "N + Ctuned-digits", "tuned"),
         ("BGANtuned-digits", "Nas-bgan-digits", "BGAN's tuning"),
         ("BGAN", "C + A", "fixed settings"),
     ]
-    assert [list(found.outcomes) for found in shown.comparisons] == [["worse"], ["better"], ["better"]]
-    assert shown.sentences[0] == "BGANtuned-digits against N + Ctuned-digits: at 16 and 32 bits worse."  # "(tuned)" is in real labels
-    assert shown.sentences[1].startswith("BGANtuned-digits against Nas-bgan-digits, BGAN's tuning: at 16")
+    assert [list(found.outcomes) for found in shown.comparisons] == [
+        ["worse"],
+        ["better"],
+        ["better"],
+    ]
+    assert (
+        shown.sentences[0] == "BGANtuned-digits against N + Ctuned-digits: at 16 and 32 bits worse."
+    )  # "(tuned)" is in real labels
+    assert shown.sentences[1].startswith(
+        "BGANtuned-digits against Nas-bgan-digits, BGAN's tuning: at 16"
+    )
     on_vgg = {"bgan": 0.5, "bgan-nc": 0.4, "bgan.vgg19": 0.3, "bgan-nc.vgg19": 0.6}
-    (compared,) = verdict(experiment(tmp_path, on_vgg, {("bgan-nc.vgg19", "bgan.vgg19"): "yes"})).comparisons
-    assert (compared.row, compared.other, list(compared.outcomes)) == ("BGANvgg19", "N + Cvgg19", ["worse"])
+    (compared,) = verdict(
+        experiment(tmp_path, on_vgg, {("bgan-nc.vgg19", "bgan.vgg19"): "yes"})
+    ).comparisons
+    assert (compared.row, compared.other, list(compared.outcomes)) == (
+        "BGANvgg19",
+        "N + Cvgg19",
+        ["worse"],
+    )
     alone = verdict(experiment(tmp_path, {"bgan.tuned-digits": 0.7, "bgan-nc": 0.1}, {}))
     assert alone.words == "cannot be said"
     assert alone.lacking == ["bgan-n", "bgan-ca", "bgan-nc with settings of the same kind"]
@@ -107,19 +169,30 @@ def test_a_row_that_a_claim_names_is_compared_whatever_its_encoder_is(tmp_path):
     """The paper's grid: BGAN trains VGG-19, and the other methods have no encoder of their own."""
     found = experiment(tmp_path, {"bgan.vgg19": 0.5, "itq": 0.4}, {("bgan.vgg19", "itq"): "yes"})
     (compared,) = verdict(found, "rq3").comparisons
-    assert (compared.row, compared.other, compared.settings) == ("BGANvgg19", "ITQ", "fixed settings")
+    assert (compared.row, compared.other, compared.settings) == (
+        "BGANvgg19",
+        "ITQ",
+        "fixed settings",
+    )
     assert list(compared.outcomes) == ["better"]
 
 
 def test_relations_are_read_from_fields_and_never_from_names(tmp_path):
     levels = {"bgan": 0.5, "bgan-nc": 0.4, "mine": 0.7, "bgan.other": 0.9, "yours": 0.6}
     rows = {"mine": tuned("bgan"), "yours": tuned("bgan-nc")}
-    (compared,) = verdict(experiment(tmp_path, levels, {("mine", "yours"): "yes"}, rows=rows)).comparisons
+    (compared,) = verdict(
+        experiment(tmp_path, levels, {("mine", "yours"): "yes"}, rows=rows)
+    ).comparisons
     assert (compared.row, compared.other, compared.settings) == ("mine", "yours", "tuned")
-    elsewhere = {"mine": tuned("bgan", "cifar10"), "yours": tuned("bgan-nc", "cifar10")}  # chosen on another data set
+    elsewhere = {
+        "mine": tuned("bgan", "cifar10"),
+        "yours": tuned("bgan-nc", "cifar10"),
+    }  # chosen on another data set
     (compared,) = verdict(experiment(tmp_path, levels, {}, rows=elsewhere)).comparisons
     assert (compared.row, compared.other, compared.settings) == ("BGAN", "N + C", "fixed settings")
-    (compared,) = verdict(experiment(tmp_path, levels, {}, rows={"mine": {"base": "bgan"}})).comparisons
+    (compared,) = verdict(
+        experiment(tmp_path, levels, {}, rows={"mine": {"base": "bgan"}})
+    ).comparisons
     assert compared.row == "BGAN", "not a row that only stands in its tables"
 
 
@@ -134,7 +207,9 @@ def test_near_collapsed_rows_are_named_in_the_claims_that_rest_on_them(tmp_path)
     found = experiment(tmp_path, distinct={("bgan-ca", 16, seed): 2 for seed in SEEDS})
     assert verdict(found).collapsed == ["C + A at 16 bits (near-collapse in 3 of 3 seeds)"]
     assert not verdict(found, "rq2").collapsed
-    assert any("Near-collapsed: C + A at 16 bits" in sentence for sentence in summary.sentences(found))
+    assert any(
+        "Near-collapsed: C + A at 16 bits" in sentence for sentence in summary.sentences(found)
+    )
 
 
 def timed(folder, microseconds, extracted="1.5"):
@@ -144,10 +219,15 @@ def timed(folder, microseconds, extracted="1.5"):
         writer = csv.DictWriter(file, schemas.TIMING_CSV)
         writer.writeheader()
         for (variant, bits), value in microseconds.items():
-            row = dict.fromkeys(schemas.TIMING_CSV, "1") | {"dataset": "digits", "features": "pixels"}
+            row = dict.fromkeys(schemas.TIMING_CSV, "1") | {
+                "dataset": "digits",
+                "features": "pixels",
+            }
             row |= {"extract_microseconds": extracted, "device": "cpu", "processor": "A processor"}
             writer.writerow(row | {"variant": variant, "bits": bits, "encode_microseconds": value})
-    records.write(folder / "timing.json", {}, sha256={"timing.csv": storage.digest(folder / "timing.csv")})
+    records.write(
+        folder / "timing.json", {}, sha256={"timing.csv": storage.digest(folder / "timing.csv")}
+    )
     return results.read(folder)
 
 
@@ -156,13 +236,24 @@ def test_times_are_compared_where_they_were_taken_alone(tmp_path):
     folder = tmp_path / "results"
     experiment(folder, {"bgan": 0.5, "itq": 0.4}, {})
     assert verdict(results.read(folder), "rq4").words == "cannot be said"
-    assert verdict(results.read(folder), "rq4").lacking == ['times taken alone (key "timed" of the configuration)']
-    shown = verdict(timed(folder, {("bgan", 16): 4.5, ("itq", 16): 7.5, ("bgan", 32): 8.0, ("itq", 32): 8.5}), "rq4")
+    assert verdict(results.read(folder), "rq4").lacking == [
+        'times taken alone (key "timed" of the configuration)'
+    ]
+    shown = verdict(
+        timed(folder, {("bgan", 16): 4.5, ("itq", 16): 7.5, ("bgan", 32): 8.0, ("itq", 32): 8.5}),
+        "rq4",
+    )
     assert shown.words == "holds in part (1 of 2 comparisons in favour, 0 against)"
-    assert shown.sentences == ["BGAN against ITQ, fixed settings: at 16 bits better; at 32 bits not distinguishable."]
+    assert shown.sentences == [
+        "BGAN against ITQ, fixed settings: at 16 bits better; at 32 bits not distinguishable."
+    ]
     shown = verdict(timed(folder, {("bgan", 32): 4.5, ("itq", 32): 7.5}), "rq4")
-    assert shown.sentences == ["BGAN against ITQ, fixed settings: at 32 bits better."]  # 16 bits were not timed
-    assert shown.rule.startswith("lower image microseconds than each of lsh, sh, pcah, itq, deepbit, ")
+    assert shown.sentences == [
+        "BGAN against ITQ, fixed settings: at 32 bits better."
+    ]  # 16 bits were not timed
+    assert shown.rule.startswith(
+        "lower image microseconds than each of lsh, sh, pcah, itq, deepbit, "
+    )
     shown = verdict(timed(folder, {("bgan", 16): 4.5, ("itq", 16): 7.5}, extracted=""), "rq4")
     assert shown.words == "cannot be said"  # what these features take is not known
 
@@ -170,9 +261,14 @@ def test_times_are_compared_where_they_were_taken_alone(tmp_path):
 def test_a_method_without_settings_is_compared_with_tuned_rows(tmp_path):
     levels = {"bgan.tuned-digits": 0.7, "itq.tuned-digits": 0.6, "lsh": 0.1, "pcah": 0.2}
     significant = {("bgan.tuned-digits", name): "yes" for name in levels}
-    shown = verdict(experiment(tmp_path, levels, significant, rows={"lsh": {"keywords": {}}}), "rq3")
+    shown = verdict(
+        experiment(tmp_path, levels, significant, rows={"lsh": {"keywords": {}}}), "rq3"
+    )
     assert shown.words == "holds (of the rows compared)"
-    assert [found.other for found in shown.comparisons] == ["LSH", "ITQtuned-digits"]  # PCAH, here with settings, has none chosen
+    assert [found.other for found in shown.comparisons] == [
+        "LSH",
+        "ITQtuned-digits",
+    ]  # PCAH, here with settings, has none chosen
     assert "pcah with settings of the same kind" in shown.lacking
 
 
@@ -205,7 +301,9 @@ def test_a_wrong_rule_is_one_clear_error(tmp_path, changes, message):
         "metric": "map",
         "test": "significant",
     } | changes
-    text = json.dumps({"tables": [], "claims": [{key: value for key, value in rule.items() if value is not None}]})
+    text = json.dumps(
+        {"tables": [], "claims": [{key: value for key, value in rule.items() if value is not None}]}
+    )
     (tmp_path / "tables.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(BenchmarkError, match=message):
         table_specs.read_claims(tmp_path / "tables.yaml")
@@ -218,37 +316,65 @@ def test_winners_are_told_in_groups_of_code_lengths(tmp_path):
     levels = {"bgan": 0.7, "itq": 0.5, "lsh": 0.4}
 
     def told(name, significant, means=None):
-        return summary.winners(experiment(tmp_path / name, levels, significant, map_of=means or (lambda name, bits, seed: levels[name])))
+        return summary.winners(
+            experiment(
+                tmp_path / name,
+                levels,
+                significant,
+                map_of=means or (lambda name, bits, seed: levels[name]),
+            )
+        )
 
     both = {("bgan", "itq"): "yes", ("bgan", "lsh"): "yes"}
     first, second = told("clear", both)
     assert (
-        first == "Digits, Pixels: BGAN has the highest mAP at 16 and 32 bits (0.700), significantly higher than every other method at each."
+        first
+        == "Digits, Pixels: BGAN has the highest mAP at 16 and 32 bits (0.700), significantly higher than every other method at each."
     )
     assert second.startswith(
         "Digits, Pixels: ranking by the features themselves has 0.620 (Exact cosine; the best method is above it at 2 of 2 code lengths)"
     )
     assert told("open", {("bgan", "lsh"): "yes"})[0].endswith("; not distinguishable from ITQ.")
     many = {"bgan": 0.7} | {f"m{place}": 0.1 for place in range(5)}
-    assert summary.winners(experiment(tmp_path / "many", many, {}))[0].endswith("; not distinguishable from 5 other methods.")
+    assert summary.winners(experiment(tmp_path / "many", many, {}))[0].endswith(
+        "; not distinguishable from 5 other methods."
+    )
     untested = dict.fromkeys(both, "too few seeds")
-    assert told("untested", untested)[0].endswith("; not tested against ITQ and LSH, for want of seeds.")
-    changing = told("changing", both, lambda name, bits, seed: 0.9 if (name, bits) == ("lsh", 32) else levels[name])
-    assert changing[0].startswith("Digits, Pixels: BGAN has the highest mAP at 16 bits (0.700), significantly higher")
+    assert told("untested", untested)[0].endswith(
+        "; not tested against ITQ and LSH, for want of seeds."
+    )
+    changing = told(
+        "changing",
+        both,
+        lambda name, bits, seed: 0.9 if (name, bits) == ("lsh", 32) else levels[name],
+    )
+    assert changing[0].startswith(
+        "Digits, Pixels: BGAN has the highest mAP at 16 bits (0.700), significantly higher"
+    )
     assert changing[1].startswith("Digits, Pixels: LSH has the highest mAP at 32 bits (0.900)")
     tied = told("tied", {}, lambda name, bits, seed: 0.5)
-    assert tied[0].startswith("Digits, Pixels: BGAN, ITQ and LSH have the highest mAP at 16 and 32 bits")
+    assert tied[0].startswith(
+        "Digits, Pixels: BGAN, ITQ and LSH have the highest mAP at 16 and 32 bits"
+    )
 
 
 def test_a_winner_is_of_the_complete_methods_and_the_others_are_named(tmp_path):
-    levels, broken = {"bgan": 0.7, "itq": 0.5, "lsh": 0.4}, {("bgan", 16, 0): "failed", ("lsh", 32, 1): "missing"}
-    found = experiment(tmp_path, levels, {("itq", "lsh"): "yes", ("bgan", "itq"): "yes"}, broken=broken)
+    levels, broken = (
+        {"bgan": 0.7, "itq": 0.5, "lsh": 0.4},
+        {("bgan", 16, 0): "failed", ("lsh", 32, 1): "missing"},
+    )
+    found = experiment(
+        tmp_path, levels, {("itq", "lsh"): "yes", ("bgan", "itq"): "yes"}, broken=broken
+    )
     higher = "significantly higher than every other method that has all its seeds; not complete:"
     assert summary.winners(found)[:2] == [
         f"Digits, Pixels: ITQ has the highest mAP at 16 bits (0.500), {higher} BGAN.",
         f"Digits, Pixels: BGAN has the highest mAP at 32 bits (0.700), {higher} LSH.",
     ]
-    assert "every other method of its column that has all its seeds, by a t-test on average precision" in built(tmp_path)["map"].caption
+    assert (
+        "every other method of its column that has all its seeds, by a t-test on average precision"
+        in built(tmp_path)["map"].caption
+    )
 
 
 def test_rankings_by_the_features_are_of_the_data_set_that_is_named(tmp_path):
@@ -259,9 +385,13 @@ def test_rankings_by_the_features_are_of_the_data_set_that_is_named(tmp_path):
 
 def test_what_went_wrong_is_named(tmp_path):
     levels = {"bgan": 0.5, "itq": 0.4}
-    assert summary.problems(experiment(tmp_path / "well", levels, {})) == ["Nothing failed, is missing or nearly collapsed."]
+    assert summary.problems(experiment(tmp_path / "well", levels, {})) == [
+        "Nothing failed, is missing or nearly collapsed."
+    ]
     broken = {("itq", 16, 0): "failed", ("itq", 32, 0): "failed", ("itq", 32, 2): "missing"}
-    told = summary.problems(experiment(tmp_path / "badly", levels, {}, broken=broken, distinct={("bgan", 32, 1): 3}))
+    told = summary.problems(
+        experiment(tmp_path / "badly", levels, {}, broken=broken, distinct={("bgan", 32, 1): 3})
+    )
     assert told == [
         "Failed: ITQ on Digits, Pixels, 16 bits (1 of 3) and 32 bits (1 of 3).",
         "Missing: ITQ on Digits, Pixels, 32 bits (1 of 3).",
@@ -269,7 +399,9 @@ def test_what_went_wrong_is_named(tmp_path):
     ]
 
 
-def test_a_code_length_that_was_not_timed_has_no_panel_and_times_alone_a_table_of_their_own(tmp_path):
+def test_a_code_length_that_was_not_timed_has_no_panel_and_times_alone_a_table_of_their_own(
+    tmp_path,
+):
     folder = tmp_path / "results"
     experiment(folder, {"bgan": 0.5, "itq": 0.4}, {})
     assert "efficiency" not in built(folder)
@@ -289,7 +421,9 @@ def test_times_that_were_changed_after_they_were_measured_are_refused(tmp_path):
     timed(folder, {("bgan", 32): 4.5, ("itq", 32): 7.5})
     table = folder / "timing.csv"
     table.write_text(table.read_text().replace("7.5", "1.5"))
-    with pytest.raises(BenchmarkError, match=r"timing\.csv was changed after it was written: .* in timing\.json"):
+    with pytest.raises(
+        BenchmarkError, match=r"timing\.csv was changed after it was written: .* in timing\.json"
+    ):
         results.read(folder)
     (folder / "timing.json").unlink()
     with pytest.raises(BenchmarkError, match=r"timing\.json does not exist: run `snakemake`"):

@@ -47,19 +47,28 @@ def test_two_files_of_packed_codes_have_one_order_of_bits(tmp_path):
     queries[1, 3] = True
     for name, part in (("queries", queries), ("database", CODES)):
         np.save(tmp_path / f"{name}.npy", np.packbits(part, axis=1, bitorder="little"))
-    one, other = imported_codes.apart(tmp_path / "queries.npy", tmp_path / "database.npy", (2, 60), BITS)
+    one, other = imported_codes.apart(
+        tmp_path / "queries.npy", tmp_path / "database.npy", (2, 60), BITS
+    )
     assert (one == queries).all()
     assert (other == CODES).all()
     np.save(tmp_path / "queries.npy", np.packbits(CODES[:2], axis=1))
-    with pytest.raises(BenchmarkError, match=r"queries.npy and .*database.npy: ones beyond the 12 bits, at both ends of the last byte"):
+    with pytest.raises(
+        BenchmarkError,
+        match=r"queries.npy and .*database.npy: ones beyond the 12 bits, at both ends of the last byte",
+    ):
         imported_codes.apart(tmp_path / "queries.npy", tmp_path / "database.npy", (2, 60), BITS)
 
 
 def test_a_variable_of_a_matlab_file_is_named(tmp_path):
     savemat(tmp_path / "both.mat", {"Bq": SIGNS[:20], "Bd": SIGNS[20:]})
-    queries, database = imported_codes.apart(tmp_path / "both.mat:Bq", tmp_path / "both.mat:Bd", (20, 40))
+    queries, database = imported_codes.apart(
+        tmp_path / "both.mat:Bq", tmp_path / "both.mat:Bd", (20, 40)
+    )
     assert (np.concatenate([queries, database]) == CODES).all()
-    with pytest.raises(BenchmarkError, match=r"has the variables Bq, Bd: name one, as .*both.mat:Bq"):
+    with pytest.raises(
+        BenchmarkError, match=r"has the variables Bq, Bd: name one, as .*both.mat:Bq"
+    ):
         imported_codes.whole(tmp_path / "both.mat", 60)
     with pytest.raises(BenchmarkError, match="has no variable 'B': expected one of Bq, Bd"):
         imported_codes.whole(tmp_path / "both.mat:B", 60)
@@ -86,14 +95,23 @@ def zeroed():
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (zeroed(), r"has 1 zeros among -1 and \+1, the first in row 3, column 5: the sign of 0 is no bit"),
-        (SIGNS * 0.7, r"row 0, column 0 is .*0.7, expected 0 and 1, or -1 and \+1; threshold real values"),
+        (
+            zeroed(),
+            r"has 1 zeros among -1 and \+1, the first in row 3, column 5: the sign of 0 is no bit",
+        ),
+        (
+            SIGNS * 0.7,
+            r"row 0, column 0 is .*0.7, expected 0 and 1, or -1 and \+1; threshold real values",
+        ),
         (np.where(CODES, np.nan, 1.0), "is nan, expected 0 and 1"),
         (CODES[:59], "has 59 rows, expected 60, one for each image of the data set in its order$"),
         (CODES.T, "has 12 rows, expected 60, .*; it looks transposed"),
         (CODES[:, :8], "has codes of 8 bits, expected 12"),
         (np.full((60, 2), 255, np.uint8), ": ones beyond the 12 bits"),
-        (np.zeros((60, 5), np.uint8), "has 5 columns of uint8; 12 bits are 12 columns, or 2 packed bytes"),
+        (
+            np.zeros((60, 5), np.uint8),
+            "has 5 columns of uint8; 12 bits are 12 columns, or 2 packed bytes",
+        ),
         (CODES[:, 0], r"holds bool of shape \(60,\), expected one row an item"),
         (CODES[:, :0], r"holds bool of shape \(60, 0\), expected one row an item"),
         (CODES[:0], "has 0 rows, expected 60"),
@@ -119,18 +137,27 @@ def test_codes_of_two_files_come_to_their_places_and_other_images_have_none(tmp_
     np.save(tmp_path / "queries.npy", CODES[:2])
     np.save(tmp_path / "database.npy", CODES[2:5])
     query, database = np.array([6, 1]), np.array([0, 3, 4])
-    found, rows = imported_codes.of_images([tmp_path / "queries.npy", tmp_path / "database.npy"], 8, query, database)
+    found, rows = imported_codes.of_images(
+        [tmp_path / "queries.npy", tmp_path / "database.npy"], 8, query, database
+    )
     assert sorted(rows.tolist()) == [0, 1, 3, 4, 6]
     assert (found[query] == CODES[:2]).all()
     assert (found[database] == CODES[2:5]).all()
     assert not found[[2, 5, 7]].any()
-    with pytest.raises(BenchmarkError, match=r"database\.npy has 3 rows, expected 4, one for each database item"):
-        imported_codes.of_images([tmp_path / "queries.npy", tmp_path / "database.npy"], 8, query, np.arange(2, 6))
+    with pytest.raises(
+        BenchmarkError, match=r"database\.npy has 3 rows, expected 4, one for each database item"
+    ):
+        imported_codes.of_images(
+            [tmp_path / "queries.npy", tmp_path / "database.npy"], 8, query, np.arange(2, 6)
+        )
 
 
 def test_nobody_is_advised_to_unpickle(tmp_path):
     (tmp_path / "codes.npy").write_text("0 1 1 0\n" * 60)
-    with pytest.raises(BenchmarkError, match=r"codes\.npy is no \.npy array of numbers or booleans: write it with numpy\.save$"):
+    with pytest.raises(
+        BenchmarkError,
+        match=r"codes\.npy is no \.npy array of numbers or booleans: write it with numpy\.save$",
+    ):
         imported_codes.whole(tmp_path / "codes.npy", 60)
 
 
@@ -154,7 +181,10 @@ def toy(tmp_path, monkeypatch):
     labels[rows[4]] = 99
     np.save(data / "labels.npy", labels)
     np.savez(data / "split.npz", query=rows[:20], database=rows[20:], train=rows[20:])
-    storage.write_json(data / "dataset.json", {"sha256": {name: storage.digest(data / name) for name in ("labels.npy", "split.npz")}})
+    storage.write_json(
+        data / "dataset.json",
+        {"sha256": {name: storage.digest(data / name) for name in ("labels.npy", "split.npz")}},
+    )
     return labels, rows[:20], rows[20:]
 
 
@@ -164,13 +194,18 @@ def test_the_command_scores_as_the_function_does(toy):
     np.save("queries.npy", SIGNS[query])
     np.save("database.npy", SIGNS[database])
     names = ["map", "precision@10", "queries_left_out"]
-    expected = evaluation.score(CODES[query], CODES[database], labels[query], labels[database], names)
+    expected = evaluation.score(
+        CODES[query], CODES[database], labels[query], labels[database], names
+    )
     assert expected["queries_left_out"] == 1
     for files in (["codes.npy"], ["queries.npy", "database.npy"]):
         found = imported.score("toy", [Path(name) for name in files])
         assert {name: found[name] for name in names} == expected
         assert "precision@100" not in found  # the database has 40 items
-    with pytest.raises(BenchmarkError, match="cache/datasets/mnist is missing: `python -m datasets mnist` prepares it"):
+    with pytest.raises(
+        BenchmarkError,
+        match="cache/datasets/mnist is missing: `python -m datasets mnist` prepares it",
+    ):
         imported.score("mnist", [Path("codes.npy")])
 
 
@@ -196,6 +231,8 @@ def test_the_command_says_what_is_wrong_on_one_line(toy, array, options, message
 
 def test_the_command_prints_how_many_queries_are_left_out(toy, monkeypatch, capsys):
     np.save("codes.npy", CODES)
-    monkeypatch.setattr(sys, "argv", ["evaluation", "codes", "toy", "codes.npy", "--metrics", "map"])
+    monkeypatch.setattr(
+        sys, "argv", ["evaluation", "codes", "toy", "codes.npy", "--metrics", "map"]
+    )
     evaluation.__main__.main()
     assert re.fullmatch(r"map +0\.\d{4}\nqueries_left_out 1\n", capsys.readouterr().out)

@@ -16,7 +16,13 @@ def sample(items=150, copies=100):
     database = rng.normal(1, 2, (items, 6)).astype(np.float32)
     database[3] = 0
     database = rng.permutation(np.concatenate([database, database[rng.integers(0, items, copies)]]))
-    return rng.normal(1, 2, (70, 6)).astype(np.float32), database, database[::2], rng.integers(0, 4, 70), rng.integers(0, 4, items + copies)
+    return (
+        rng.normal(1, 2, (70, 6)).astype(np.float32),
+        database,
+        database[::2],
+        rng.integers(0, 4, 70),
+        rng.integers(0, 4, items + copies),
+    )
 
 
 def plain_distances(control, queries, database, train):
@@ -24,7 +30,9 @@ def plain_distances(control, queries, database, train):
     if control == "exact-l2":
         return ((queries[:, None] - database) ** 2).sum(axis=2)
     queries, database = queries - train.mean(axis=0), database - train.mean(axis=0)
-    return -(queries @ database.T) / np.outer(np.linalg.norm(queries, axis=1), np.linalg.norm(database, axis=1))
+    return -(queries @ database.T) / np.outer(
+        np.linalg.norm(queries, axis=1), np.linalg.norm(database, axis=1)
+    )
 
 
 def average_precision(g):
@@ -34,7 +42,14 @@ def average_precision(g):
 @pytest.mark.parametrize("control", CONTROLS)
 def test_buckets_are_those_of_a_sort_in_which_equal_rows_are_ties(control):
     queries, database, train, query_labels, database_labels = sample()
-    counts = controls.each_query(control, queries, database, train, Relevance.of(query_labels, database_labels), items_and_relevant)
+    counts = controls.each_query(
+        control,
+        queries,
+        database,
+        train,
+        Relevance.of(query_labels, database_labels),
+        items_and_relevant,
+    )
     unique, copy_of = np.unique(database, axis=0, return_inverse=True)
     distances = plain_distances(control, queries, unique, train)
     for query, (n, r) in enumerate(counts):
@@ -47,12 +62,22 @@ def test_buckets_are_those_of_a_sort_in_which_equal_rows_are_ties(control):
 @pytest.mark.parametrize("control", CONTROLS)
 def test_places_and_threads_change_nothing(control, monkeypatch):
     queries, database, train, query_labels, database_labels = sample(items=300)
-    expected = controls.each_query(control, queries, database, train, Relevance.of(query_labels, database_labels), average_precision)
+    expected = controls.each_query(
+        control,
+        queries,
+        database,
+        train,
+        Relevance.of(query_labels, database_labels),
+        average_precision,
+    )
     order = np.random.default_rng(0).permutation(len(database))
     monkeypatch.setattr(controls, "THREADS", 1)
     monkeypatch.setattr(controls, "BLOCK", 37)
     relevance = Relevance.of(query_labels, database_labels[order])
-    assert controls.each_query(control, queries, database[order], train, relevance, average_precision) == expected
+    assert (
+        controls.each_query(control, queries, database[order], train, relevance, average_precision)
+        == expected
+    )
 
 
 def test_a_vector_at_the_centre_has_cosine_zero():
@@ -60,20 +85,43 @@ def test_a_vector_at_the_centre_has_cosine_zero():
     database = np.array([[2, 0], [0, 0], [0, 5], [-1, 0]], np.float32)
     train = np.array([[1, 1], [-1, -1]], np.float32)
     relevance = Relevance.of(np.array([1]), np.array([0, 1, 0, 0]))
-    [(n, r)] = controls.each_query("exact-cosine", np.array([[3, 0]], np.float32), database, train, relevance, items_and_relevant)
+    [(n, r)] = controls.each_query(
+        "exact-cosine",
+        np.array([[3, 0]], np.float32),
+        database,
+        train,
+        relevance,
+        items_and_relevant,
+    )
     assert n.tolist() == [[1, 2, 1]]
     assert r.tolist() == [[0, 1, 0]]
 
 
 def test_several_labels_are_counted_by_how_many_are_shared():
-    database, labels = np.array([[1], [1], [2], [3]], np.float32), np.array([[1, 1, 0], [0, 0, 1], [1, 1, 1], [0, 1, 1]], bool)
+    database, labels = (
+        np.array([[1], [1], [2], [3]], np.float32),
+        np.array([[1, 1, 0], [0, 0, 1], [1, 1, 1], [0, 1, 1]], bool),
+    )
     relevance = Relevance.of(np.array([[1, 1, 0]], bool), labels)
-    [g] = controls.each_query("exact-l2", np.zeros((1, 1), np.float32), database, database, relevance, lambda g: g[0])
-    assert g.tolist() == [[1, 0, 1], [0, 0, 1], [0, 1, 0]]  # distance 1: none and two shared; 2: two; 3: one
+    [g] = controls.each_query(
+        "exact-l2", np.zeros((1, 1), np.float32), database, database, relevance, lambda g: g[0]
+    )
+    assert g.tolist() == [
+        [1, 0, 1],
+        [0, 0, 1],
+        [0, 1, 0],
+    ]  # distance 1: none and two shared; 2: two; 3: one
 
 
 @pytest.mark.parametrize("control", CONTROLS)
 def test_features_that_are_not_finite_are_refused(control):
     rows = np.array([[1, 2], [np.nan, 1]], np.float32)
     with pytest.raises(EvaluationError, match="not finite"):
-        controls.each_query(control, rows, rows, rows, Relevance.of(np.array([0, 0]), np.array([0, 0])), average_precision)
+        controls.each_query(
+            control,
+            rows,
+            rows,
+            rows,
+            Relevance.of(np.array([0, 0]), np.array([0, 0])),
+            average_precision,
+        )

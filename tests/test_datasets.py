@@ -33,7 +33,9 @@ read_once = functools.cache(cifar10.read_batches)
 def collection(name, **settings):
     part = plugins.component("datasets", name)
     try:
-        return getattr(importlib.import_module(f"datasets.{name}"), part.class_name)(**settings).load(DATA, Path("no-cache"))
+        return getattr(importlib.import_module(f"datasets.{name}"), part.class_name)(
+            **settings
+        ).load(DATA, Path("no-cache"))
     except BenchmarkError as error:
         pytest.skip(f"no data: {error}")
 
@@ -46,7 +48,9 @@ def digits():
 @pytest.fixture(autouse=True)
 def offline(monkeypatch):
     monkeypatch.setattr(cifar10, "read_batches", read_once)
-    monkeypatch.setattr(downloads, "_download", lambda url, part: (_ for _ in ()).throw(OSError("offline")))
+    monkeypatch.setattr(
+        downloads, "_download", lambda url, part: (_ for _ in ()).throw(OSError("offline"))
+    )
 
 
 def every_protocol():
@@ -57,7 +61,11 @@ def every_protocol():
             continue  # tests/test_own_images.py builds one
         here = {"mirflickr": {"subset": True}, "nuswide": {"images": False}}.get(name, {})
         for protocol in part.literals.get("protocols", (None,)):
-            yield pytest.param(name, here | ({"protocol": protocol} if protocol else {}), id=f"{name}-{protocol or 'default'}")
+            yield pytest.param(
+                name,
+                here | ({"protocol": protocol} if protocol else {}),
+                id=f"{name}-{protocol or 'default'}",
+            )
 
 
 @pytest.mark.parametrize(("name", "settings"), list(every_protocol()))
@@ -88,13 +96,33 @@ def test_digits_have_thirty_queries_a_class_and_scikit_learns_order():
 
 
 CIFAR10_SPLITS = {  # queries, database, training images, and the digest that is fixed for good
-    "bgan": (1000, 59000, 10000, "e91e3455f1a586908564e7f46ac5488d49f92773e85d965a3b436c614e722e46"),
+    "bgan": (
+        1000,
+        59000,
+        10000,
+        "e91e3455f1a586908564e7f46ac5488d49f92773e85d965a3b436c614e722e46",
+    ),
     "1": (1000, 59000, 5000, "064193c9682d17fcb51f1f2ecb938ba8c9a165ebff91f38c06e8f009c6b238a6"),
     "2": (10000, 50000, 50000, "c16074873818336a04133ddff5ab0bfc54b52a8abda15a0fa9759a7a232b940e"),
     "54k": (1000, 54000, 5000, "7e81d3cdc8c5685a0f6873843fcef4871198359fbe435f1c7edea0a8d6fa2e8d"),
-    "deepbit": (10000, 50000, 50000, "d9c84cdd55ff2b23f61a200ec42f975498a7a4a37ed7aae3a74224c0b735979b"),
-    "greedyhash": (10000, 50000, 50000, "d9c84cdd55ff2b23f61a200ec42f975498a7a4a37ed7aae3a74224c0b735979b"),
-    "cibhash": (5000, 50000, 5000, "bc2b2cca4faf34c3cac5fdde6d6f5ec9dd05e24f5f9c10782fda663861071076"),
+    "deepbit": (
+        10000,
+        50000,
+        50000,
+        "d9c84cdd55ff2b23f61a200ec42f975498a7a4a37ed7aae3a74224c0b735979b",
+    ),
+    "greedyhash": (
+        10000,
+        50000,
+        50000,
+        "d9c84cdd55ff2b23f61a200ec42f975498a7a4a37ed7aae3a74224c0b735979b",
+    ),
+    "cibhash": (
+        5000,
+        50000,
+        5000,
+        "bc2b2cca4faf34c3cac5fdde6d6f5ec9dd05e24f5f9c10782fda663861071076",
+    ),
 }
 
 
@@ -109,14 +137,21 @@ def test_cifar10_protocols(protocol):
     if protocol != "bgan":
         assert np.bincount(found.labels[found.train]).tolist() == [sizes[2] // 10] * 10
     if protocol in ("deepbit", "greedyhash", "cibhash"):
-        assert found.query.min() >= 50_000 > found.database.max(), "the official test and training sets"
+        assert found.query.min() >= 50_000 > found.database.max(), (
+            "the official test and training sets"
+        )
     assert _base.split_digest(found) == digest
     assert _base.duplicate_queries(found) == 0
 
 
 def test_the_splits_are_fixed_for_good():
-    assert _base.split_digest(digits()) == "9d9e3c4403574dbbc86d63602198a991faa7c5a9536bd18b240e14c0ad377a26"
-    assert _base.shuffled(6, "name").tolist() == sorted(range(6), key=lambda i: hashlib.sha256(f"name/{i}".encode()).digest())
+    assert (
+        _base.split_digest(digits())
+        == "9d9e3c4403574dbbc86d63602198a991faa7c5a9536bd18b240e14c0ad377a26"
+    )
+    assert _base.shuffled(6, "name").tolist() == sorted(
+        range(6), key=lambda i: hashlib.sha256(f"name/{i}".encode()).digest()
+    )
 
 
 def test_validation_stays_inside_the_training_part():
@@ -137,14 +172,23 @@ def broken(**changes):
     [
         (lambda d: {"query": d.database[:1]}, "1 queries are in the database too"),
         (lambda d: {"train": d.query}, "300 training images are outside the database"),
-        (lambda d: {"database": np.setdiff1d(d.database, np.flatnonzero(d.labels == 3)), "train": d.database[:0]}, "no train images"),
+        (
+            lambda d: {
+                "database": np.setdiff1d(d.database, np.flatnonzero(d.labels == 3)),
+                "train": d.database[:0],
+            },
+            "no train images",
+        ),
         (lambda d: {"labels": d.labels[:-1]}, "1796 rows of labels for 1797 images"),
         (lambda d: {"labels": d.labels.astype(float)}, "labels are float64"),
         (lambda d: {"images": d.images[..., 0]}, r"expected uint8 \(n, h, w, 3\)"),
         (lambda d: {"query": np.array([1797])}, "query rows must be distinct and within 0..1796"),
         (lambda d: {"query": d.query[[0, 0]]}, "query rows must be distinct"),
         (lambda d: {"train": d.query, "train_outside": True}, "300 queries are training images"),
-        (lambda d: {"sizes": (300, 1497, 1000)}, r"are \(300, 1497, 1497\), expected \(300, 1497, 1000\)"),
+        (
+            lambda d: {"sizes": (300, 1497, 1000)},
+            r"are \(300, 1497, 1497\), expected \(300, 1497, 1000\)",
+        ),
         (lambda d: {"labels": np.zeros((1797, 2), bool)}, "no query has a label in common"),
     ],
 )
@@ -170,7 +214,12 @@ def few(tmp_path):
     """The source of a data set of one's own, in a copy of the project."""
     for folder in ("datasets", "harness"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
-    source = (ROOT / "datasets/digits.py").read_text().replace("class Digits", "class Few").replace("PER_CLASS = 30", "PER_CLASS = 5")
+    source = (
+        (ROOT / "datasets/digits.py")
+        .read_text()
+        .replace("class Digits", "class Few")
+        .replace("PER_CLASS = 30", "PER_CLASS = 5")
+    )
     (tmp_path / "datasets/few.py").write_text(source)
     return tmp_path / "datasets/few.py"
 
@@ -180,7 +229,12 @@ def test_a_data_set_is_one_file(few, tmp_path):
     for name, queries in (("few", 50), ("few-validation", 349)):
         done = run(tmp_path, name)
         assert done.returncode == 0, done.stderr
-        assert json.loads((tmp_path / f"cache/datasets/{name}/dataset.json").read_text())["sizes"]["query"] == queries
+        assert (
+            json.loads((tmp_path / f"cache/datasets/{name}/dataset.json").read_text())["sizes"][
+                "query"
+            ]
+            == queries
+        )
 
 
 @pytest.mark.parametrize("check", [[], ["--check"]])
@@ -188,12 +242,18 @@ def test_what_a_data_set_raises_is_one_line(few, tmp_path, check):
     few.write_text(few.read_text().replace("PER_CLASS = 5", "PER_CLASS = 'five'"))
     done = run(tmp_path, "few", *check)
     assert done.returncode == 1
-    assert re.fullmatch(r"datasets: datasets/few\.py raised TypeError: .* \(traceback: logs/datasets/few\.log\.traceback\)\n", done.stderr)
+    assert re.fullmatch(
+        r"datasets: datasets/few\.py raised TypeError: .* \(traceback: logs/datasets/few\.log\.traceback\)\n",
+        done.stderr,
+    )
     assert "few.py" in (tmp_path / "logs/datasets/few.log.traceback").read_text()
 
 
 def run(folder, *arguments):
-    command, environment = [sys.executable, "-m", "datasets", *arguments], os.environ | {"PYTHONPATH": str(folder)}
+    command, environment = (
+        [sys.executable, "-m", "datasets", *arguments],
+        os.environ | {"PYTHONPATH": str(folder)},
+    )
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)
 
 
@@ -219,21 +279,35 @@ def bound_by_permissions(tmp_path):
     def run(*arguments):
         command = [*prefix, sys.executable, "-m", "datasets", *arguments]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
 
     yield run
     for folder in (tmp_path, tmp_path / "data", tmp_path / "data/a"):
         folder.chmod(0o755)
 
 
-def test_a_read_only_cache_is_one_line_and_a_read_only_data_folder_is_enough(tmp_path, bound_by_permissions):
+def test_a_read_only_cache_is_one_line_and_a_read_only_data_folder_is_enough(
+    tmp_path, bound_by_permissions
+):
     data = tmp_path / "data"
     (data / "a").mkdir(parents=True)
-    for name, text in (("database", "a/1.png 1\na/2.png 1\n"), ("train", "a/1.png 1\n"), ("test", "a/0.png 1\n")):
+    for name, text in (
+        ("database", "a/1.png 1\na/2.png 1\n"),
+        ("train", "a/1.png 1\n"),
+        ("test", "a/0.png 1\n"),
+    ):
         (data / f"{name}.txt").write_text(text)
     for number in range(3):
         Image.fromarray(np.full((9, 9, 3), number, np.uint8)).save(data / f"a/{number}.png")
-    asked = ["mine", "--settings", json.dumps({"of": "image_list", "set": {"path": "."}}), "--data", "data"]
+    asked = [
+        "mine",
+        "--settings",
+        json.dumps({"of": "image_list", "set": {"path": "."}}),
+        "--data",
+        "data",
+    ]
     for folder in (tmp_path, data, data / "a"):
         folder.chmod(0o555)
     done = bound_by_permissions(*asked)
@@ -256,7 +330,12 @@ def test_a_class_without_database_items_is_refused():
 def test_queries_without_a_relevant_item_are_counted_where_images_have_several_labels():
     labels = np.zeros((1797, 3), dtype=bool)
     labels[:, 0] = True
-    labels[digits().query[:4]] = [[False, False, False], [False, True, False], [True, True, False], [True, False, False]]
+    labels[digits().query[:4]] = [
+        [False, False, False],
+        [False, True, False],
+        [True, True, False],
+        [True, False, False],
+    ]
     found = broken(labels=labels)
     _base.check(found, "digits")
     assert _base.queries_without_relevant(found) == 2
@@ -282,7 +361,9 @@ def batches(tmp_path):
 
 def test_a_truncated_batch_is_named(tmp_path, batches):
     (batches / "data_batch_1").write_bytes(b"\x80\x02}")
-    with pytest.raises(BenchmarkError, match=r"data_batch_1 has 3 bytes and MD5 .*, expected MD5 c99caf"):
+    with pytest.raises(
+        BenchmarkError, match=r"data_batch_1 has 3 bytes and MD5 .*, expected MD5 c99caf"
+    ):
         cifar10.read_batches(tmp_path, tmp_path)
 
 
@@ -290,7 +371,9 @@ def test_a_file_of_gigabytes_is_refused_unread(tmp_path, batches):
     for path in (batches / "data_batch_1", tmp_path / mirflickr.LIST):
         path.touch()
         os.truncate(path, 1 << 40)
-    with pytest.raises(BenchmarkError, match=r"data_batch_1 is no file of at most 268,435,456 bytes"):
+    with pytest.raises(
+        BenchmarkError, match=r"data_batch_1 is no file of at most 268,435,456 bytes"
+    ):
         cifar10.read_batches(tmp_path, tmp_path)
     with pytest.raises(BenchmarkError, match=r"20015.txt is no file of at most 268,435,456 bytes"):
         mirflickr._listed(tmp_path)

@@ -23,8 +23,12 @@ def features_of(n=500, d=20):
 def test_the_losses_are_their_formulas():
     outputs = np.random.default_rng(0).uniform(0, 1.5, (6, 5)).astype(np.float32)
     on = (outputs > 0.5).astype(float)
-    assert float(quantisation_loss(torch.from_numpy(outputs))) == pytest.approx(((on - outputs) ** 2).sum() / 12)
-    assert float(even_loss(torch.from_numpy(outputs))) == pytest.approx(((on.mean(axis=0) - 0.5) ** 2).sum() / 12)
+    assert float(quantisation_loss(torch.from_numpy(outputs))) == pytest.approx(
+        ((on - outputs) ** 2).sum() / 12
+    )
+    assert float(even_loss(torch.from_numpy(outputs))) == pytest.approx(
+        ((on.mean(axis=0) - 0.5) ** 2).sum() / 12
+    )
 
 
 def test_the_even_distribution_has_a_gradient():
@@ -44,15 +48,28 @@ def test_the_rotation_loss_is_its_formula_with_its_own_gradient():
 
 
 def test_angles_weigh_what_is_published():
-    assert dict(zip(ANGLES, np.round(NEARNESS, 3), strict=True)) == {-10: 0.135, -5: 0.607, 0: 1.0, 5: 0.607, 10: 0.135}
+    assert dict(zip(ANGLES, np.round(NEARNESS, 3), strict=True)) == {
+        -10: 0.135,
+        -5: 0.607,
+        0: 1.0,
+        5: 0.607,
+        10: 0.135,
+    }
 
 
 @pytest.mark.parametrize("angle", [-10, 5])
 def test_images_are_rotated_as_pillow_does(angle):
     coarse = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3)).astype(np.uint8)
-    images = np.stack([np.asarray(Image.fromarray(image).resize((32, 32), Image.Resampling.BICUBIC)) for image in coarse])
+    images = np.stack(
+        [
+            np.asarray(Image.fromarray(image).resize((32, 32), Image.Resampling.BICUBIC))
+            for image in coarse
+        ]
+    )
     for image, found in zip(images, rotated(images, angle), strict=True):
-        expected = np.asarray(Image.fromarray(image).rotate(angle, Image.Resampling.BILINEAR)).astype(int)
+        expected = np.asarray(
+            Image.fromarray(image).rotate(angle, Image.Resampling.BILINEAR)
+        ).astype(int)
         assert np.abs(found - expected)[4:-4, 4:-4].max() <= 1  # Pillow cuts where SciPy rounds
     assert (rotated(images, angle)[:, 0, 0] == 0).all(), "the corners are black"
 
@@ -63,7 +80,9 @@ def test_codes_are_cut_at_one_threshold_or_at_one_a_bit():
     for threshold in ("global", "per-bit"):
         hasher = DeepBit(8, threshold=threshold, iterations=500, step=250).fit(features)
         codes[threshold] = hasher.encode(features)
-        outputs = (features - hasher.mean_) * hasher.scale_ @ hasher.layer_.weight.T.numpy() + hasher.layer_.bias.numpy()
+        outputs = (
+            features - hasher.mean_
+        ) * hasher.scale_ @ hasher.layer_.weight.T.numpy() + hasher.layer_.bias.numpy()
         cut = outputs.mean(axis=0) if threshold == "per-bit" else outputs.mean()
         assert (codes[threshold] == (outputs >= cut)).mean() > 0.999  # in single precision
     assert (codes["global"] != codes["per-bit"]).any()
@@ -76,7 +95,9 @@ def images():
     from sklearn.datasets import load_digits
 
     grey = (load_digits().images[:60] * (255 / 16)).round().astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=3).repeat(4, axis=1).repeat(4, axis=2)  # (60, 32, 32, 3)
+    return (
+        np.repeat(grey[..., None], 3, axis=3).repeat(4, axis=1).repeat(4, axis=2)
+    )  # (60, 32, 32, 3)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +106,9 @@ def given(tmp_path_factory, images):
     torch.manual_seed(0)
     network = imagenet.NETWORKS["squeezenet1_1"]()
     for parameter in network.parameters():
-        torch.nn.init.kaiming_normal_(parameter) if parameter.ndim > 1 else torch.nn.init.zeros_(parameter)
+        torch.nn.init.kaiming_normal_(parameter) if parameter.ndim > 1 else torch.nn.init.zeros_(
+            parameter
+        )
     path = tmp_path_factory.mktemp("data") / "random.pth"
     torch.save(network.state_dict(), path)
     weights = {"weights": path.name, "sha256": digest(path)}
@@ -109,7 +132,9 @@ def test_the_second_stage_holds_an_image_and_its_rotations_together(given, image
     distance = {}
     for weight in (0.0, 0.5):
         hasher = rotation_of(given, images, weight_rotation=weight)
-        seen = hasher._outputs(hasher._seen_by(hasher._trunk(), turned)).unflatten(0, (len(ANGLES), len(images)))  # (5, n, 8)
+        seen = hasher._outputs(hasher._seen_by(hasher._trunk(), turned)).unflatten(
+            0, (len(ANGLES), len(images))
+        )  # (5, n, 8)
         distance[weight] = float((seen - seen[2]).square().sum() / seen.var())
     assert distance[0.5] < 0.9 * distance[0.0]
 
@@ -127,10 +152,14 @@ def test_every_image_goes_through_the_network_once_an_angle(given, images, monke
     monkeypatch.setattr(
         DeepBitRotation,
         "_seen_by",
-        lambda self, trunk, block, old=DeepBitRotation._seen_by: seen.append(len(block)) or old(self, trunk, block),
+        lambda self, trunk, block, old=DeepBitRotation._seen_by: (
+            seen.append(len(block)) or old(self, trunk, block)
+        ),
     )
     rotation_of(given, images)
-    assert sum(seen) == 4 * len(images) + 32, "the last to see that the features given are the network's"
+    assert sum(seen) == 4 * len(images) + 32, (
+        "the last to see that the features given are the network's"
+    )
 
 
 def test_a_wrong_threshold_is_found_before_any_image_is_rotated(given, images):

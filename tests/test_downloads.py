@@ -35,7 +35,15 @@ def server(monkeypatch):
             asked.append(self.headers.get("Range"))
             fault = faults.pop(0) if faults else None
             start = int((self.headers.get("Range") or "bytes=0-").split("=")[1].rstrip("-"))
-            status = fault if fault and fault < 1000 else 416 if start >= len(content) else 206 if start else 200
+            status = (
+                fault
+                if fault and fault < 1000
+                else 416
+                if start >= len(content)
+                else 206
+                if start
+                else 200
+            )
             self.send_response(status)
             if status >= 400:
                 self.send_header("Content-Length", "0")
@@ -62,7 +70,10 @@ def fetched(server, folder, md5=MD5):
 def test_a_server_that_never_ends_does_not_fill_the_disk(server, tmp_path, monkeypatch):
     monkeypatch.setattr(downloads, "BLOCK", 1 << 10)
     monkeypatch.setattr(downloads, "MOST", 10_000)
-    with pytest.raises(BenchmarkError, match=r"/file gives more than 10,000 bytes: download .* yourself and put it at"):
+    with pytest.raises(
+        BenchmarkError,
+        match=r"/file gives more than 10,000 bytes: download .* yourself and put it at",
+    ):
         fetched(server, tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -95,7 +106,8 @@ def test_a_download_killed_before_its_last_step_is_not_repeated(server, tmp_path
 def test_a_missing_page_is_not_asked_again(server, tmp_path):
     server[2].append(404)
     with pytest.raises(
-        BenchmarkError, match=rf"could not download file \(HTTP Error 404.*\): download {server[0]} \(MD5 {MD5}\) .* put it at"
+        BenchmarkError,
+        match=rf"could not download file \(HTTP Error 404.*\): download {server[0]} \(MD5 {MD5}\) .* put it at",
     ):
         fetched(server, tmp_path)
     assert len(server[1]) == 1
@@ -103,7 +115,10 @@ def test_a_missing_page_is_not_asked_again(server, tmp_path):
 
 
 def test_a_wrong_digest_leaves_nothing(server, tmp_path):
-    with pytest.raises(BenchmarkError, match=rf"gave a file with MD5 {MD5}: download http\S+ \(MD5 0{{32}}\) yourself"):
+    with pytest.raises(
+        BenchmarkError,
+        match=rf"gave a file with MD5 {MD5}: download http\S+ \(MD5 0{{32}}\) yourself",
+    ):
         fetched(server, tmp_path, md5="0" * 32)
     assert os.listdir(tmp_path) == []
 
@@ -157,7 +172,10 @@ class TestOfficialWeights:
 
     def test_another_file_than_the_official_is_refused(self, server, extractor):
         server[3][-1] ^= 1
-        assert f"gave a file with SHA-256 {hashlib.sha256(server[3]).hexdigest()}: download" in self.said(extractor)
+        assert (
+            f"gave a file with SHA-256 {hashlib.sha256(server[3]).hexdigest()}: download"
+            in self.said(extractor)
+        )
 
     def test_a_file_that_is_cut_short_is_refused(self, server, extractor):
         del server[3][-1000:]
@@ -165,11 +183,16 @@ class TestOfficialWeights:
 
     def test_a_connection_that_always_breaks_is_said(self, server, extractor):
         server[2].extend([2000] * downloads.ATTEMPTS)
-        with pytest.raises(BenchmarkError, match=r"could not download squeezenet1_1-\w{8}\.pth \(connection closed after 2,000 of"):
+        with pytest.raises(
+            BenchmarkError,
+            match=r"could not download squeezenet1_1-\w{8}\.pth \(connection closed after 2,000 of",
+        ):
             extractor.check(Path("data"))
         assert len(server[1]) == downloads.ATTEMPTS
         extractor.check(Path("data"))
-        assert server[1][-1] == f"bytes={2000 * downloads.ATTEMPTS}-", "what came is kept, and gone on from"
+        assert server[1][-1] == f"bytes={2000 * downloads.ATTEMPTS}-", (
+            "what came is kept, and gone on from"
+        )
 
     def test_no_server_is_one_line(self, extractor, monkeypatch):
         monkeypatch.setattr(imagenet, "URL", "http://127.0.0.1:9/")

@@ -90,18 +90,47 @@ class Victim(Copy):
 
     def start(self, *arguments, jobs=(), line=0):
         """Snakemake in a process group of its own; `jobs` count their lines, or stop everything at one."""
-        environment = {key: value for key, value in os.environ.items() if not key.startswith(("BGAN_BENCH", "SNAKEMAKE"))}
-        environment |= {"PYTHONPATH": str(self.folder / "site"), "FAULT_JOBS": " ".join(jobs), "FAULT_LINE": str(line)}
+        environment = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("BGAN_BENCH", "SNAKEMAKE"))
+        }
+        environment |= {
+            "PYTHONPATH": str(self.folder / "site"),
+            "FAULT_JOBS": " ".join(jobs),
+            "FAULT_LINE": str(line),
+        }
         environment |= {"FAULT_COUNTS": str(self.folder / "counts")}
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", self.target, *arguments, "--configfile", "faults.yaml"]
-        with open(self.folder / "output.txt", "w") as output:  # no pipe: a job that is left behind would hold it open
-            process = subprocess.Popen(command, cwd=self.folder, env=environment, stdout=output, stderr=output, start_new_session=True)
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--cores",
+            "2",
+            self.target,
+            *arguments,
+            "--configfile",
+            "faults.yaml",
+        ]
+        with open(
+            self.folder / "output.txt", "w"
+        ) as output:  # no pipe: a job that is left behind would hold it open
+            process = subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env=environment,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
         self.groups.append(process.pid)
         return process
 
     def finish(self, *arguments, **options):
         """Run to the end, and return what was said."""
-        assert self.start(*arguments, **options).wait() == 0, (self.folder / "output.txt").read_text()
+        assert self.start(*arguments, **options).wait() == 0, (
+            self.folder / "output.txt"
+        ).read_text()
         return (self.folder / "output.txt").read_text()
 
     def lines(self):
@@ -114,7 +143,10 @@ class Victim(Copy):
 
     def pending(self):
         """The kinds of jobs that have not all ended, in their order."""
-        ends = {"datasets": "cache/datasets/digits/dataset.json", "features": "cache/features/digits/pixels/neighbours.json"}
+        ends = {
+            "datasets": "cache/datasets/digits/dataset.json",
+            "features": "cache/features/digits/pixels/neighbours.json",
+        }
         ends |= {
             "methods": "results/runs/digits/pixels/bgan-brief/12bit/seed0/run.json",
             "evaluation": f"{TABLES}/scores/digits/pixels/bgan-brief/score.json",
@@ -135,14 +167,27 @@ class Victim(Copy):
 
     def results(self):
         """Everything that is to be the same however often it was interrupted, without times, memory and dates."""
-        kept = ("results/**/codes.npz", "results/**/histograms.npz", "results/**/metrics.csv", f"{TABLES}/*.csv", "cache/**/*.np[yz]")
-        found = {path for pattern in kept for path in self.folder.glob(pattern) if "partial" not in path.parts}
+        kept = (
+            "results/**/codes.npz",
+            "results/**/histograms.npz",
+            "results/**/metrics.csv",
+            f"{TABLES}/*.csv",
+            "cache/**/*.np[yz]",
+        )
+        found = {
+            path
+            for pattern in kept
+            for path in self.folder.glob(pattern)
+            if "partial" not in path.parts
+        }
         report = self.folder / TABLES / "report"
         shown = [path for path in report.glob("*/*.*") if path.suffix in (".tex", ".svg", ".csv")]
         found |= {path for path in shown if not re.match("time|costs|efficiency", path.name)}
         bytes_of = {path.relative_to(self.folder).as_posix(): without_date(path) for path in found}
         bytes_of[f"{TABLES}/runs.csv"] = without_times(self.folder / TABLES / "runs.csv")
-        return bytes_of | {path.name: without_numbers(path.read_text()) for path in report.glob("index.html")}
+        return bytes_of | {
+            path.name: without_numbers(path.read_text()) for path in report.glob("index.html")
+        }
 
 
 def members(group):
@@ -161,23 +206,39 @@ def members(group):
 def without_date(path):
     """The bytes of a file; captions say the day on which results were collected, which a kill before midnight changes."""
     written = path.read_bytes()
-    return re.sub(rb"\b20\d\d-\d\d-\d\d\b", b"DATE", written) if path.suffix in (".tex", ".svg") else written
+    return (
+        re.sub(rb"\b20\d\d-\d\d-\d\d\b", b"DATE", written)
+        if path.suffix in (".tex", ".svg")
+        else written
+    )
 
 
 def test_a_caption_is_the_same_on_both_sides_of_midnight(tmp_path):
-    for name, caption in (("a.tex", "0.512 Commit 0123456789ab, 2026-11-24."), ("b.tex", "0.512 Commit 0123456789ab, 2026-11-25.")):
+    for name, caption in (
+        ("a.tex", "0.512 Commit 0123456789ab, 2026-11-24."),
+        ("b.tex", "0.512 Commit 0123456789ab, 2026-11-25."),
+    ):
         (tmp_path / name).write_text(caption)
-    assert without_date(tmp_path / "a.tex") == without_date(tmp_path / "b.tex") == b"0.512 Commit 0123456789ab, DATE."
+    assert (
+        without_date(tmp_path / "a.tex")
+        == without_date(tmp_path / "b.tex")
+        == b"0.512 Commit 0123456789ab, DATE."
+    )
 
 
 def without_times(path):
     with open(path, newline="") as file:
-        return [{key: value for key, value in row.items() if key not in VARYING} for row in csv.DictReader(file)]
+        return [
+            {key: value for key, value in row.items() if key not in VARYING}
+            for row in csv.DictReader(file)
+        ]
 
 
 def without_numbers(page):
     """The page's text. Its numbers are those of the tables, which are compared as files; figures and the harness are left out."""
-    text = re.sub(r"<svg.*?</svg>|<[^>]*>[^<>]*the harness[^<]*", "", page, flags=re.DOTALL | re.IGNORECASE)
+    text = re.sub(
+        r"<svg.*?</svg>|<[^>]*>[^<>]*the harness[^<]*", "", page, flags=re.DOTALL | re.IGNORECASE
+    )
     return re.sub(r"[-+\d.e]+", "#", text)
 
 
@@ -185,7 +246,12 @@ def kill(victim, kind, generator, lines):
     """Start the workflow and kill some of it with SIGKILL at a random moment: whether it came to that before it was done."""
     if kind == "line":  # as often below a hundred lines as above, since the short jobs pass few
         job = generator.choice([job for job in victim.pending() if job in lines][:2])
-        return victim.start("--nolock", jobs=[job], line=round(lines[job] ** generator.random())).wait() == -signal.SIGKILL
+        return (
+            victim.start(
+                "--nolock", jobs=[job], line=round(lines[job] ** generator.random())
+            ).wait()
+            == -signal.SIGKILL
+        )
     process = victim.start("--nolock")
     while process.poll() is None and not jobs_of(process.pid):
         time.sleep(0.02)
@@ -198,7 +264,9 @@ def kill(victim, kind, generator, lines):
         process.kill()
     else:
         kill_one(generator, jobs_of(process.pid))
-        with contextlib.suppress(subprocess.TimeoutExpired):  # it may come to its partial report, or not
+        with contextlib.suppress(
+            subprocess.TimeoutExpired
+        ):  # it may come to its partial report, or not
             return process.wait(timeout=generator.uniform(0, 5)) != 0
         os.killpg(process.pid, signal.SIGKILL)
     return process.wait() != 0
@@ -210,7 +278,11 @@ def kill_one(generator, running):
 
 
 def jobs_of(group):
-    return sorted(process for process, command in members(group) if any(f"-m\0{job}\0" in command for job in JOBS))
+    return sorted(
+        process
+        for process, command in members(group)
+        if any(f"-m\0{job}\0" in command for job in JOBS)
+    )
 
 
 def kills(victim, undisturbed, seed, count, kinds):
@@ -224,7 +296,10 @@ def kills(victim, undisturbed, seed, count, kinds):
         if kill(victim, kind, generator, lines):
             done.append(kind)
     finish_and_compare(victim, undisturbed, seed)
-    print(f"seed {seed}: {len(done)} kills, {', '.join(f'{done.count(kind)} {kind}' for kind in kinds)}", flush=True)
+    print(
+        f"seed {seed}: {len(done)} kills, {', '.join(f'{done.count(kind)} {kind}' for kind in kinds)}",
+        flush=True,
+    )
 
 
 def finish_and_compare(victim, undisturbed, seed):
@@ -232,7 +307,11 @@ def finish_and_compare(victim, undisturbed, seed):
     victim.finish("--nolock")
     found, expected = victim.results(), undisturbed.results()
     if victim.target == "collect":
-        expected = {name: content for name, content in expected.items() if not re.match(f"index.html|{TABLES}/report", name)}
+        expected = {
+            name: content
+            for name, content in expected.items()
+            if not re.match(f"index.html|{TABLES}/report", name)
+        }
     assert sorted(found) == sorted(expected), f"seed {seed}"
     assert not [name for name in found if found[name] != expected[name]], f"seed {seed}"
     left = [path for path in victim.folder.rglob("*.part*") if "partial" not in path.parts]
@@ -240,7 +319,10 @@ def finish_and_compare(victim, undisturbed, seed):
 
 
 def test_ten_kills_and_the_results_are_the_same(tmp_path):
-    undisturbed, victim = (Victim(tmp_path / name, "collect", bits=[12], seeds=[0]) for name in ("undisturbed", "victim"))
+    undisturbed, victim = (
+        Victim(tmp_path / name, "collect", bits=[12], seeds=[0])
+        for name in ("undisturbed", "victim")
+    )
     undisturbed.finish(jobs=JOBS)
     process = victim.start()
     while process.poll() is None and not jobs_of(process.pid):
@@ -251,7 +333,9 @@ def test_ten_kills_and_the_results_are_the_same(tmp_path):
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     second = victim.snakemake(config="faults.yaml")
-    assert "It can be removed with the --unlock argument" in " ".join((second.stdout + second.stderr).split())
+    assert "It can be removed with the --unlock argument" in " ".join(
+        (second.stdout + second.stderr).split()
+    )
     victim.run("--unlock", config="faults.yaml")
     kills(victim, undisturbed, 1, 9, {"line": 2, "group": 2, "snakemake": 1})
 
@@ -265,7 +349,9 @@ def test_two_hundred_kills_and_the_results_are_the_same(request, tmp_path):
     undisturbed.finish(jobs=JOBS)
     first = int(os.environ.get("FAULTS_SEED", random.randrange(2**31)))
     for seed in range(first, first + 8):
-        victim = Victim(tmp_path / str(seed), "collect" if seed % 4 else "all", bits=[8, 12], seeds=[0, 1])
+        victim = Victim(
+            tmp_path / str(seed), "collect" if seed % 4 else "all", bits=[8, 12], seeds=[0, 1]
+        )
         kills(victim, undisturbed, seed, 25, KINDS)
 
 
@@ -275,7 +361,11 @@ def prepared(build_once):
 
     def prepare(folder):
         folder.mkdir()
-        for job in (["datasets", "digits"], ["features", "extract", "digits", "pixels"], ["features", "neighbours", "digits", "pixels"]):
+        for job in (
+            ["datasets", "digits"],
+            ["features", "extract", "digits", "pixels"],
+            ["features", "neighbours", "digits", "pixels"],
+        ):
             done = command(folder, *job)
             assert done.returncode == 0, done.stderr
 
@@ -289,8 +379,17 @@ def place(prepared, tmp_path):
 
 
 def command(folder, *arguments, **options):
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("BGAN_BENCH")} | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run([sys.executable, "-m", *arguments], cwd=folder, capture_output=True, text=True, env=environment, **options)
+    environment = {
+        key: value for key, value in os.environ.items() if not key.startswith("BGAN_BENCH")
+    } | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=environment,
+        **options,
+    )
 
 
 ITQ = ("methods", "digits", "pixels", "itq", "64", "0")
@@ -299,7 +398,15 @@ WRITERS = {
     "cache/checkpoints/[0-9a-f]{64}.npy": ("features", "extract", "digits", "pixels"),
     "cache/features/digits/pixels/neighbours.npy": ("features", "neighbours", "digits", "pixels"),
     "results/runs/digits/pixels/itq/64bit/seed0": ITQ,
-    "results/scores/digits/pixels/exact-l2": ("evaluation", "score", "digits", "pixels", "exact-l2", "--runs", "0:0"),
+    "results/scores/digits/pixels/exact-l2": (
+        "evaluation",
+        "score",
+        "digits",
+        "pixels",
+        "exact-l2",
+        "--runs",
+        "0:0",
+    ),
 }
 
 
@@ -310,7 +417,11 @@ def one_line(done, job, message):
 
 
 def files(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 @pytest.mark.parametrize("written", WRITERS)
@@ -319,8 +430,16 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(place, written):
     if written.startswith("results/scores"):
         assert command(place, *WRITERS[written]).returncode == 0, "its loops are compiled, and kept"
     before = files(place)
-    done = command(place, *WRITERS[written], preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024)))
-    one_line(done, WRITERS[written][0], f"cannot write {written} .*expected a folder that can be written, on a disk with space")
+    done = command(
+        place,
+        *WRITERS[written],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024)),
+    )
+    one_line(
+        done,
+        WRITERS[written][0],
+        f"cannot write {written} .*expected a folder that can be written, on a disk with space",
+    )
     assert files(place) == before
 
 
@@ -331,7 +450,11 @@ def mounted(place):
 
     def mount(name, options):
         (place / name).mkdir(parents=True, exist_ok=True)
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place / name], capture_output=True, text=True)
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", place / name],
+            capture_output=True,
+            text=True,
+        )
         if done.returncode:
             pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
         mounts.append(place / name)
@@ -345,13 +468,23 @@ def test_features_on_a_disk_that_is_full_in_truth(place, mounted):
     """They are written through a mapping, where a full disk would end the process without a word."""
     mounted("cache/checkpoints", "size=64k")
     done = command(place, "features", "extract", "digits", "pixels")
-    one_line(done, "features", "cannot write cache/checkpoints/[0-9a-f]{64}.npy .*No space left on device")
+    one_line(
+        done,
+        "features",
+        "cannot write cache/checkpoints/[0-9a-f]{64}.npy .*No space left on device",
+    )
 
 
-@pytest.mark.parametrize(("options", "reason"), [("size=8k", "No space left on device"), ("ro", "Read-only file system")])
+@pytest.mark.parametrize(
+    ("options", "reason"), [("size=8k", "No space left on device"), ("ro", "Read-only file system")]
+)
 def test_a_run_whose_disk_is_full_or_read_only(place, mounted, options, reason):
     mounted("results", options)
-    one_line(command(place, *ITQ), "methods", f"cannot write results/runs/digits/pixels/itq/64bit/seed0 .*{reason}")
+    one_line(
+        command(place, *ITQ),
+        "methods",
+        f"cannot write results/runs/digits/pixels/itq/64bit/seed0 .*{reason}",
+    )
     assert not files(place / "results")
 
 
@@ -360,8 +493,12 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_training(prepared, 
     (place / "results").touch()
     monkeypatch.chdir(place)
     monkeypatch.setattr(training, "learn", lambda *arguments: pytest.fail("it trained"))
-    with pytest.raises(BenchmarkError, match="cannot write results/runs/digits/pixels/itq/8bit/seed0"):
-        training.train_and_encode(Run("digits", "pixels", "itq", 8, 0), Catalogue().resolve("methods", "itq"), None)
+    with pytest.raises(
+        BenchmarkError, match="cannot write results/runs/digits/pixels/itq/8bit/seed0"
+    ):
+        training.train_and_encode(
+            Run("digits", "pixels", "itq", 8, 0), Catalogue().resolve("methods", "itq"), None
+        )
 
 
 @pytest.mark.parametrize(
@@ -371,12 +508,18 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_training(prepared, 
             torch.OutOfMemoryError("CUDA out of memory.\nTried"),
             "OutOfMemoryError: CUDA out of memory. Tried; too little memory: lower batch or",
         ),
-        (MemoryError("no 3 GiB"), "MemoryError: no 3 GiB; too little memory: lower batch or image_size or width or encoder_size$"),
+        (
+            MemoryError("no 3 GiB"),
+            "MemoryError: no 3 GiB; too little memory: lower batch or image_size or width or encoder_size$",
+        ),
         (
             torch.AcceleratorError("CUDA error: unknown"),
             "AcceleratorError: CUDA error: unknown; the GPU failed: run the same command again",
         ),
-        (RuntimeError("CUDA error: device-side assert"), "the GPU failed: run the same command again, which goes on where this job was$"),
+        (
+            RuntimeError("CUDA error: device-side assert"),
+            "the GPU failed: run the same command again, which goes on where this job was$",
+        ),
         (ValueError("no luck"), "bgan.py raised ValueError: no luck$"),
     ],
     ids=lambda value: type(value).__name__,
@@ -389,7 +532,9 @@ def test_a_gpu_that_is_too_small_or_lost(place, monkeypatch, capsys, error, mess
 
     monkeypatch.setattr(training, "learn", fit)
     with pytest.raises(BenchmarkError, match=message):
-        training.train_and_encode(Run("digits", "pixels", "bgan", 8, 0), Catalogue().resolve("methods", "bgan"), None)
+        training.train_and_encode(
+            Run("digits", "pixels", "bgan", 8, 0), Catalogue().resolve("methods", "bgan"), None
+        )
     assert not files(place / "results")
 
 
@@ -397,16 +542,27 @@ def test_a_gpu_that_torch_cannot_use_is_said(place, monkeypatch, capsys):
     monkeypatch.chdir(place)
     monkeypatch.setattr(training.gpus, "lease", lambda: "3")
     codes = np.arange(1797)[:, None] % 2 == np.arange(8) % 2
-    monkeypatch.setattr(training, "learn", lambda *arguments: (np.packbits(codes, axis=1), slice(None), {}))
-    training.train_and_encode(Run("digits", "pixels", "bgan", 8, 0), Catalogue().resolve("methods", "bgan"), None)
+    monkeypatch.setattr(
+        training, "learn", lambda *arguments: (np.packbits(codes, axis=1), slice(None), {})
+    )
+    training.train_and_encode(
+        Run("digits", "pixels", "bgan", 8, 0), Catalogue().resolve("methods", "bgan"), None
+    )
     assert "GPU 3 is there, but torch cannot use it: trained on the CPU" in capsys.readouterr().err
 
 
 def test_a_collapse_is_said_without_curves_that_are_not_kept(place, monkeypatch):
     monkeypatch.chdir(place)
-    monkeypatch.setattr(training, "learn", lambda *arguments: (np.zeros((1797, 1), np.uint8), slice(None), {}))
-    with pytest.raises(BenchmarkError, match=r"bgan\.py collapsed: all 1,797 items have the same code; see its settings$"):
-        training.train_and_encode(Run("digits", "pixels", "bgan", 8, 0), Catalogue().resolve("methods", "bgan"), None)
+    monkeypatch.setattr(
+        training, "learn", lambda *arguments: (np.zeros((1797, 1), np.uint8), slice(None), {})
+    )
+    with pytest.raises(
+        BenchmarkError,
+        match=r"bgan\.py collapsed: all 1,797 items have the same code; see its settings$",
+    ):
+        training.train_and_encode(
+            Run("digits", "pixels", "bgan", 8, 0), Catalogue().resolve("methods", "bgan"), None
+        )
 
 
 @pytest.mark.parametrize("name", ["images.npy", "features.npy", "neighbours.npy", "split.npz"])
@@ -441,7 +597,9 @@ class TestCheckpoints:
         assert len(checkpoint.resume()) == 1
         seen = []
         for place in range(0, len(whole), 97):
-            (tmp_path / "state.pt").write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+            (tmp_path / "state.pt").write_bytes(
+                whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
+            )
             seen.append(self.found(checkpoint))
             assert (tmp_path / "state.pt").exists() != seen[-1]
         assert sum(seen) > 0.9 * len(seen), "what is left is padding of the zip"
@@ -453,14 +611,21 @@ class TestCheckpoints:
         except BenchmarkError as error:
             return "state.pt was damaged" in str(error)
         layer, other = checkpoint.parts[0], self.parts()[0]
-        return False if torch.equal(layer.weight, other.weight) else pytest.fail("other weights were taken")
+        return (
+            False
+            if torch.equal(layer.weight, other.weight)
+            else pytest.fail("other weights were taken")
+        )
 
     def test_half_a_file_is_found(self, tmp_path, monkeypatch):
         checkpoint = self.kept(tmp_path, monkeypatch)
         whole = (tmp_path / "state.pt").read_bytes()
         for length in (0, 10, len(whole) // 2, len(whole) - 1):
             (tmp_path / "state.pt").write_bytes(whole[:length])
-            with pytest.raises(BenchmarkError, match=r"state.pt was damaged .* and is removed: the same command trains from the beginning"):
+            with pytest.raises(
+                BenchmarkError,
+                match=r"state.pt was damaged .* and is removed: the same command trains from the beginning",
+            ):
                 checkpoint.resume()
             assert not (tmp_path / "state.pt").exists()
 
@@ -480,7 +645,10 @@ class TestCheckpoints:
         checkpoint = self.kept(tmp_path, monkeypatch)
         state = torch.load(tmp_path / "state.pt", weights_only=True)
         torch.save(state | {"device": "cuda"}, tmp_path / "state.pt")
-        with pytest.raises(BenchmarkError, match=r"training began on cuda and this is cpu: run it where it began, or delete .*state.pt"):
+        with pytest.raises(
+            BenchmarkError,
+            match=r"training began on cuda and this is cpu: run it where it began, or delete .*state.pt",
+        ):
             checkpoint.resume()
 
 
@@ -489,13 +657,19 @@ class TestRepeating:
 
     def codes(self, folder, method, keywords):
         settings = json.dumps({"of": method, "set": keywords})
-        done = command(folder, "methods", "digits", "pixels", method, "12", "0", "--settings", settings)
+        done = command(
+            folder, "methods", "digits", "pixels", method, "12", "0", "--settings", settings
+        )
         assert done.returncode == 0, done.stderr
         run = folder / f"results/runs/digits/pixels/{method}/12bit/seed0"
-        return json.loads((run / "run.json").read_text())["repeats"], np.load(run / "codes.npz")["codes"]
+        return json.loads((run / "run.json").read_text())["repeats"], np.load(run / "codes.npz")[
+            "codes"
+        ]
 
     def test_on_a_cpu_bit_for_bit(self, place):
-        (one, codes), (other, again) = (self.codes(place, "itq", {"iterations": 50}) for _ in range(2))
+        (one, codes), (other, again) = (
+            self.codes(place, "itq", {"iterations": 50}) for _ in range(2)
+        )
         assert one == other == "bit for bit"
         assert np.array_equal(codes, again)
 
@@ -509,6 +683,12 @@ class TestRepeating:
             repeats, packed = self.codes(place, "bgan", {})
             codes = np.unpackbits(packed, axis=1, count=12).astype(bool)
             rows = split["query"], split["database"]
-            found.append(score(*(codes[part] for part in rows), *(labels[part] for part in rows), metrics=["map"])["map"])
+            found.append(
+                score(
+                    *(codes[part] for part in rows),
+                    *(labels[part] for part in rows),
+                    metrics=["map"],
+                )["map"]
+            )
         assert repeats == "within tolerance"
         assert found[0] == pytest.approx(found[1], abs=provenance.GPU_TOLERANCE)

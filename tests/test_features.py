@@ -72,7 +72,10 @@ def test_a_feature_file_of_any_float_is_read_as_float32(tmp_path, dtype):
     ("array", "message"),
     [
         (np.zeros((49, 7)), "has 49 rows, expected one for each of the 50 images"),
-        (np.zeros(50), r"holds float64 of shape \(50,\), expected float16, 32 or 64 of shape \(n, d\)"),
+        (
+            np.zeros(50),
+            r"holds float64 of shape \(50,\), expected float16, 32 or 64 of shape \(n, d\)",
+        ),
         (np.zeros((50, 7), int), "holds int64"),
         (np.array([{"a": 1}], dtype=object), r"is no \.npy array of numbers"),
     ],
@@ -94,7 +97,9 @@ def test_a_missing_or_damaged_feature_file_is_named(tmp_path):
 
 def test_an_archive_is_told_from_an_array(tmp_path):
     np.savez(tmp_path / "f.npz", train=np.zeros((40, 7)), test=np.zeros((10, 7)))
-    with pytest.raises(BenchmarkError, match=r"f\.npz is an archive of train, test, expected one array in \.npy"):
+    with pytest.raises(
+        BenchmarkError, match=r"f\.npz is an archive of train, test, expected one array in \.npy"
+    ):
         File(path="f.npz").check(tmp_path)
 
 
@@ -106,7 +111,9 @@ def by_name(folder, lines, image_names, path="f.npy"):
     return extractor
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.integers(1, 90), st.integers(0, 40), st.integers(0, 2**32 - 1))
 def test_rows_of_a_file_are_matched_to_images_by_name(tmp_path, n, more, seed):
     """Rows in any order, and of images that the data set has not."""
@@ -116,7 +123,9 @@ def test_rows_of_a_file_are_matched_to_images_by_name(tmp_path, n, more, seed):
     lines = [f"im{number}.jpg" for number in generator.permutation(n + more)]
     wanted = sorted(generator.choice(lines, n, replace=False).tolist())
     extractor = by_name(tmp_path, lines, wanted)
-    found = np.concatenate([extractor.extract(slice(start, min(start + 32, n))) for start in range(0, n, 32)])
+    found = np.concatenate(
+        [extractor.extract(slice(start, min(start + 32, n))) for start in range(0, n, 32)]
+    )
     assert found.dtype == np.float32
     for name, row in zip(wanted, found, strict=True):
         assert (row == array[lines.index(name)].astype(np.float32)).all()
@@ -127,7 +136,11 @@ def test_rows_of_a_file_are_matched_to_images_by_name(tmp_path, n, more, seed):
     [
         (["a", "b"], ["a", "b"], r"f\.txt has 2 lines, expected 3, one for each row of f\.npy"),
         (["a", "b", "a"], ["a", "b"], r"f\.txt names 'a' twice"),
-        (["a", "b", "c"], ["a", *"defghi"], r"f\.txt lacks 6 of the 7 images: d, e, f, g, h, \.\.\.; expected names like 'a'"),
+        (
+            ["a", "b", "c"],
+            ["a", *"defghi"],
+            r"f\.txt lacks 6 of the 7 images: d, e, f, g, h, \.\.\.; expected names like 'a'",
+        ),
         (["a", "b", "c"], [], r"the images of this data set have no names; leave `names` out"),
     ],
 )
@@ -160,7 +173,10 @@ def test_features_that_are_not_finite_are_refused_by_row(tmp_path, value):
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((290, 2), np.float32), r"features/mine\.py gave float32 \(34, 2\) for 44 images, expected float32 \(44, 2\)"),
+        (
+            np.zeros((290, 2), np.float32),
+            r"features/mine\.py gave float32 \(34, 2\) for 44 images, expected float32 \(44, 2\)",
+        ),
         (np.zeros((300, 2)), r"gave float64 \(64, 2\) for 64 images, expected float32 \(64, d\)"),
         (np.zeros(300, np.float32), r"gave float32 \(64,\) for 64 images"),
     ],
@@ -186,7 +202,9 @@ def test_rows_of_other_params_or_images_are_never_resumed():
     """The name of unfinished rows is a digest of what the features are made of."""
     names = set()
     for side, images in ((256, "a"), (64, "a"), (256, "b")):
-        variant = Catalogue({"features": {"mine": {"of": "gist", "set": {"side": side}}}}).resolve("features", "mine")
+        variant = Catalogue({"features": {"mine": {"of": "gist", "set": {"side": side}}}}).resolve(
+            "features", "mine"
+        )
         names.add(records.digest_of(records.of_features(variant, {"images": images}, ROOT)))
     assert len(names) == 3
 
@@ -198,11 +216,20 @@ def brute_force(features, length, metric="centred-cosine"):
         points = points - points.mean(axis=0)
     if metric != "l2":
         norms = np.sqrt((points**2).sum(axis=1))
-        points = np.array([row / norm if norm else row for row, norm in zip(points, norms, strict=True)])
+        points = np.array(
+            [row / norm if norm else row for row, norm in zip(points, norms, strict=True)]
+        )
     lists = []
     for i, row in enumerate(points):
-        nearness = -((points - row) ** 2).sum(axis=1) if metric == "l2" else (points * row).sum(axis=1)
-        lists.append([i, *sorted((j for j in range(len(points)) if j != i), key=lambda j: (-nearness[j], j))][:length])
+        nearness = (
+            -((points - row) ** 2).sum(axis=1) if metric == "l2" else (points * row).sum(axis=1)
+        )
+        lists.append(
+            [
+                i,
+                *sorted((j for j in range(len(points)) if j != i), key=lambda j: (-nearness[j], j)),
+            ][:length]
+        )
     return np.array(lists)
 
 
@@ -225,14 +252,18 @@ def test_neighbours_are_those_of_brute_force(n, d, length, seed, levels, metric)
 
 
 def test_equal_euclidean_distances_go_by_index():
-    points = np.array([[0, 0], [3, 4], [5, 0], [0, -5], [-3, -4], [1, 0]], np.float32) + np.float32(0.5)
+    points = np.array([[0, 0], [3, 4], [5, 0], [0, -5], [-3, -4], [1, 0]], np.float32) + np.float32(
+        0.5
+    )
     assert neighbours.nearest(points, metric="l2")[0].tolist() == [0, 5, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("metric", ["cosine", "l2"])
 def test_far_from_the_origin_every_metric_is_exact(metric):
     features = (100 + np.random.default_rng(5).normal(size=(300, 6))).astype(np.float32)
-    assert (neighbours.nearest(features, 20, metric=metric) == brute_force(features, 20, metric)).all()
+    assert (
+        neighbours.nearest(features, 20, metric=metric) == brute_force(features, 20, metric)
+    ).all()
 
 
 def test_neighbours_do_not_depend_on_threads_or_blocks(monkeypatch):
@@ -257,11 +288,25 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
     np.save(folder / "images.npy", IMAGES)
     write_dataset_record(folder)
     settings_text = '{"of": "file", "set": {"path": "f.npy"}}'
-    command = [sys.executable, "-m", "features", "extract", "mine", "given", "--settings", settings_text, "--data", "there"]
+    command = [
+        sys.executable,
+        "-m",
+        "features",
+        "extract",
+        "mine",
+        "given",
+        "--settings",
+        settings_text,
+        "--data",
+        "there",
+    ]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert done.returncode == 1
-    assert done.stderr == "features: feature file there/f.npy is missing: put it there, or change `path` or the data folder\n"
+    assert (
+        done.stderr
+        == "features: feature file there/f.npy is missing: put it there, or change `path` or the data folder\n"
+    )
     assert not [path for path in (tmp_path / "cache/features").rglob("*") if path.is_file()]
 
 
@@ -273,14 +318,21 @@ def test_what_an_extractor_raises_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(GIST, "check", check)
     monkeypatch.setattr(sys, "argv", ["features", "check", "gist"])
     kept = "logs/features/gist.log.traceback"
-    with pytest.raises(SystemExit, match=rf"^features: features/gist\.py raised ValueError: no luck \(traceback: {kept}\)$"):
+    with pytest.raises(
+        SystemExit,
+        match=rf"^features: features/gist\.py raised ValueError: no luck \(traceback: {kept}\)$",
+    ):
         extraction.main()
     assert "Traceback" in (tmp_path / kept).read_text()
 
 
 def test_without_settings_the_command_has_the_defaults_of_a_plan():
     found = extraction.variant_of(argparse.Namespace(features="gist", settings=None))
-    assert found.entry == {"of": "gist", "set": {"side": 256}} == Catalogue().resolve("features", "gist").entry
+    assert (
+        found.entry
+        == {"of": "gist", "set": {"side": 256}}
+        == Catalogue().resolve("features", "gist").entry
+    )
     with pytest.raises(BenchmarkError, match="features: file: path must be set"):
         extraction.variant_of(argparse.Namespace(features="file", settings=None))
 
@@ -298,13 +350,19 @@ def gist_by_definition(image):
     spectrum = np.fft.fft2(np.pad(high[5:-5, 5:-5], 32, mode="symmetric"))
     n = side + 64
     across, down = np.meshgrid(np.arange(-n // 2, n // 2), np.arange(-n // 2, n // 2))
-    radius, angle = np.fft.fftshift(np.hypot(across, down)), np.fft.fftshift(np.angle(across + 1j * down))
+    radius, angle = (
+        np.fft.fftshift(np.hypot(across, down)),
+        np.fft.fftshift(np.angle(across + 1j * down)),
+    )
     parts = []
     for scale in range(4):
         for orientation in range(8):
             turned = angle + np.pi * orientation / 8
             turned = turned + 2 * np.pi * (turned < -np.pi) - 2 * np.pi * (turned > np.pi)
-            gabor = np.exp(-10 * 0.35 * (radius / n / (0.3 / 1.85**scale) - 1) ** 2 - 2 * (16 * 8**2 / 32**2) * np.pi * turned**2)
+            gabor = np.exp(
+                -10 * 0.35 * (radius / n / (0.3 / 1.85**scale) - 1) ** 2
+                - 2 * (16 * 8**2 / 32**2) * np.pi * turned**2
+            )
             response = np.abs(np.fft.ifft2(spectrum * gabor))[32:-32, 32:-32]
             parts.append(response.reshape(4, side // 4, 4, side // 4).mean(axis=(1, 3)).ravel())
     return np.concatenate(parts)
@@ -328,8 +386,12 @@ def test_gist_is_that_of_its_definition():
 def test_gist_answers_to_the_direction_of_a_grating(orientation):
     down, across = np.mgrid[:64, :64] * 0.3 * 2 * np.pi
     angle = -np.pi * orientation / 8
-    grating = np.rint(127 + 120 * np.sin(across * np.cos(angle) + down * np.sin(angle))).astype(np.uint8)
-    strength = gist_of(np.repeat(grating[None, :, :, None], 3, axis=3), 64).reshape(4, 8, 16).mean(axis=2)
+    grating = np.rint(127 + 120 * np.sin(across * np.cos(angle) + down * np.sin(angle))).astype(
+        np.uint8
+    )
+    strength = (
+        gist_of(np.repeat(grating[None, :, :, None], 3, axis=3), 64).reshape(4, 8, 16).mean(axis=2)
+    )
     assert strength[0].argmax() == orientation
 
 

@@ -12,7 +12,11 @@ from report.figures import plot_style, plots
 from report.tables.build import build_tables
 from report.writers import csv_files
 
-GRID = [results.Pair(dataset, features) for dataset in ("digits", "cifar10") for features in ("pixels", "gist")]
+GRID = [
+    results.Pair(dataset, features)
+    for dataset in ("digits", "cifar10")
+    for features in ("pixels", "gist")
+]
 REPORT = """
 import os
 forks = []
@@ -29,11 +33,30 @@ def test_a_report_drawn_by_two_processes_is_the_same(tmp_path):
     write_extras(folder, "itq", bits=16)
     made = []
     for threads in ("1", "2"):
-        arguments = ["--results", str(folder), "--output", str(tmp_path / "report"), "--threads", threads]
-        done = subprocess.run([sys.executable, "-c", REPORT, *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+        arguments = [
+            "--results",
+            str(folder),
+            "--output",
+            str(tmp_path / "report"),
+            "--threads",
+            threads,
+        ]
+        done = subprocess.run(
+            [sys.executable, "-c", REPORT, *arguments],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         forks = int(done.stdout.splitlines()[-1])
-        assert (forks > 0) == (threads == "2"), "figures are drawn in child processes if there are several"
-        files = [path for path in (tmp_path / "report").rglob("*") if path.is_file() and path.name != "report.json"]
+        assert (forks > 0) == (threads == "2"), (
+            "figures are drawn in child processes if there are several"
+        )
+        files = [
+            path
+            for path in (tmp_path / "report").rglob("*")
+            if path.is_file() and path.name != "report.json"
+        ]
         made.append({path.relative_to(tmp_path): path.read_bytes() for path in files})
     assert len(made[0]) > 30
     assert made[0] == made[1]
@@ -46,18 +69,43 @@ def test_the_files_of_a_figure_keep_their_legend_and_the_page_has_its_own(tmp_pa
     assert "BGAN" not in overview.inline
     assert 'data-series="bgan"' in overview.inline
     assert "data-series" not in overview.svg
-    sizes = [float(svg.partition('height="')[2].partition("pt")[0]) for svg in (overview.svg, overview.inline)]
+    sizes = [
+        float(svg.partition('height="')[2].partition("pt")[0])
+        for svg in (overview.svg, overview.inline)
+    ]
     assert sizes[0] - sizes[1] >= 72 * plot_style.LEGEND_ROW_INCHES - 0.01
-    assert overview.names == ["lsh", "pcah", "itq", "bgan", "exact-cosine", "exact-l2", plot_style.CHANCE_NAME]
+    assert overview.names == [
+        "lsh",
+        "pcah",
+        "itq",
+        "bgan",
+        "exact-cosine",
+        "exact-l2",
+        plot_style.CHANCE_NAME,
+    ]
 
 
 def test_a_table_as_csv_has_the_numbers_and_the_words_of_its_cells(tmp_path):
-    values = {"lsh": [0.1, 0.2, 0.3], "pcah": [0.35], "itq": [0.4, 0.4, 0.43], "bgan": [0.41, 0.41, 0.41]}
+    values = {
+        "lsh": [0.1, 0.2, 0.3],
+        "pcah": [0.35],
+        "itq": [0.4, 0.4, 0.43],
+        "bgan": [0.41, 0.41, 0.41],
+    }
     broken = {("bgan", 32, seed): "failed" for seed in range(3)}
-    folder = write_results(tmp_path, map_of=lambda name, bits, seed: values[name][seed], broken=broken)
-    found = {table.name: csv_files.of_table(table).splitlines() for table in build_tables(results.read(folder))}
-    assert found["map"][0] == 'Panel,Method,16 bits,"16 bits, deviation",32 bits,"32 bits, deviation"'
-    assert [float(text) for text in found["map"][1].split("LSH,")[1].split(",")] == pytest.approx([0.2, 0.1, 0.2, 0.1], abs=1e-12)
+    folder = write_results(
+        tmp_path, map_of=lambda name, bits, seed: values[name][seed], broken=broken
+    )
+    found = {
+        table.name: csv_files.of_table(table).splitlines()
+        for table in build_tables(results.read(folder))
+    }
+    assert (
+        found["map"][0] == 'Panel,Method,16 bits,"16 bits, deviation",32 bits,"32 bits, deviation"'
+    )
+    assert [float(text) for text in found["map"][1].split("LSH,")[1].split(",")] == pytest.approx(
+        [0.2, 0.1, 0.2, 0.1], abs=1e-12
+    )
     assert found["map"][2] == '"Digits, Pixels",PCAH,0.35,,0.35,'
     assert found["map"][4].endswith(",0.41,0.0,failed 3/3,")
     assert found["map"][5] == '"Digits, Pixels",Exact cosine,0.62,,0.62,'
@@ -66,9 +114,16 @@ def test_a_table_as_csv_has_the_numbers_and_the_words_of_its_cells(tmp_path):
 
 
 def test_a_mean_over_fewer_seeds_says_so_in_the_csv(tmp_path):
-    folder = write_results(tmp_path, map_of=lambda name, bits, seed: 0.5, broken={("itq", 16, 0): "missing"})
-    lines = csv_files.of_table({table.name: table for table in build_tables(results.read(folder))}["map"]).splitlines()
-    assert lines[0] == 'Panel,Method,16 bits,"16 bits, deviation","16 bits, seeds",32 bits,"32 bits, deviation"'
+    folder = write_results(
+        tmp_path, map_of=lambda name, bits, seed: 0.5, broken={("itq", 16, 0): "missing"}
+    )
+    lines = csv_files.of_table(
+        {table.name: table for table in build_tables(results.read(folder))}["map"]
+    ).splitlines()
+    assert (
+        lines[0]
+        == 'Panel,Method,16 bits,"16 bits, deviation","16 bits, seeds",32 bits,"32 bits, deviation"'
+    )
     assert lines[1:4] == [
         '"Digits, Pixels",LSH,0.5,0.0,,0.5,0.0',
         '"Digits, Pixels",PCAH,0.5,,,0.5,',
@@ -91,7 +146,13 @@ def drawn(monkeypatch):
 
 
 def test_every_row_of_panels_names_its_y_axis(tmp_path, drawn):
-    found = results.read(write_results(tmp_path, bits=(8, 12, 16, 24, 32, 48), grid=[*GRID, results.Pair("cifar10", "vgg19_fc7")]))
+    found = results.read(
+        write_results(
+            tmp_path,
+            bits=(8, 12, 16, 24, 32, 48),
+            grid=[*GRID, results.Pair("cifar10", "vgg19_fc7")],
+        )
+    )
     plots.overview(found)
     plots.precision_at_k(found, GRID[0])
     assert [[axis.get_ylabel() for axis in axes] for axes in drawn] == [
@@ -101,8 +162,13 @@ def test_every_row_of_panels_names_its_y_axis(tmp_path, drawn):
 
 
 def test_long_labels_stay_on_the_canvas(tmp_path, drawn):
-    long = [f"A method of ours with everything that one can say of it in a label, {place}, and more" for place in range(12)]
-    methods = [(f"m{place}", label, 0.3, True) for place, label in enumerate([*long, "W" * 60, "LSH"])]
+    long = [
+        f"A method of ours with everything that one can say of it in a label, {place}, and more"
+        for place in range(12)
+    ]
+    methods = [
+        (f"m{place}", label, 0.3, True) for place, label in enumerate([*long, "W" * 60, "LSH"])
+    ]
     found = results.read(write_results(tmp_path, methods=methods))
     overview = plots.draw(found)[0]
     assert ">A method of ours with ever\N{HORIZONTAL ELLIPSIS}, 7, and more</text>" in overview.svg
@@ -116,7 +182,10 @@ def test_chance_is_its_average_precision_or_its_precision(tmp_path, drawn):
     found = results.read(write_results(tmp_path))
     plots.overview(found)
     plots.precision_at_k(found, found.pairs[0])
-    lines = [next(line for line in axes[0].lines if line.get_label() == plot_style.CHANCE) for axes in drawn]
+    lines = [
+        next(line for line in axes[0].lines if line.get_label() == plot_style.CHANCE)
+        for axes in drawn
+    ]
     assert [line.get_ydata()[0] for line in lines] == [0.104, 0.1]
     assert summary.winners(found)[-1].endswith("; chance has 0.104.")
 
@@ -124,9 +193,17 @@ def test_chance_is_its_average_precision_or_its_precision(tmp_path, drawn):
 def test_the_caption_of_the_overview_names_what_is_drawn(tmp_path):
     whole = plots.overview(results.read(write_results(tmp_path / "whole"))).caption
     assert "bars are one standard deviation over seeds" in whole
-    assert "rankings by real-valued features, which are not upper bounds, and the chance level" in whole
-    bare = plots.overview(results.read(write_results(tmp_path / "bare", seeds=(0,), controls=[]))).caption
-    assert bare == "Mean average precision over all ranks (expected over ties) against the code length. Straight line: the chance level."
+    assert (
+        "rankings by real-valued features, which are not upper bounds, and the chance level"
+        in whole
+    )
+    bare = plots.overview(
+        results.read(write_results(tmp_path / "bare", seeds=(0,), controls=[]))
+    ).caption
+    assert (
+        bare
+        == "Mean average precision over all ranks (expected over ties) against the code length. Straight line: the chance level."
+    )
 
 
 def test_rows_of_one_label_are_told_apart(tmp_path):

@@ -22,7 +22,9 @@ from report.writers import html
 QUERIES, DATABASE = 30, 200
 
 
-def experiment(root, *, side=8, methods=METHODS, bits=(16, 32), grid=(DIGITS,), images=True, **options):
+def experiment(
+    root, *, side=8, methods=METHODS, bits=(16, 32), grid=(DIGITS,), images=True, **options
+):
     """Results with images, and histograms.npz of every method as the scoring job writes it; the working directory has to be `root`."""
     folder = write_results(root / "results", methods=methods, bits=bits, grid=grid, **options)
     random = np.random.default_rng(0)
@@ -35,10 +37,14 @@ def experiment(root, *, side=8, methods=METHODS, bits=(16, 32), grid=(DIGITS,), 
         np.save(cache / "images.npy", pixels if images else pixels[:, :0, :0])
         for name, _, _, stochastic in methods:
             arrays = {"inspected": inspection.chosen(QUERIES)}
-            for length, seed in [(length, seed) for length in bits for seed in ((0, 1, 2) if stochastic else (0,))]:
+            for length, seed in [
+                (length, seed) for length in bits for seed in ((0, 1, 2) if stochastic else (0,))
+            ]:
                 packed = np.packbits(random.random((QUERIES + DATABASE, length)) < 0.5, axis=1)
                 codes = packed[:QUERIES], packed[QUERIES:]
-                kept = inspection.inspect(*codes, length, relevance, *hamming(*codes, length, relevance))
+                kept = inspection.inspect(
+                    *codes, length, relevance, *hamming(*codes, length, relevance)
+                )
                 kept["first"] = kept["first"] + QUERIES
                 arrays |= {f"{length}bit/seed{seed}/{key}": array for key, array in kept.items()}
             place = folder / "scores" / pair[0] / pair[1] / name
@@ -53,7 +59,11 @@ def built(folder):
 
 def section(shown):
     """The HTML of the page's part on retrieved images and codes."""
-    return html._environment().get_template("gallery.html.j2").render(gallery=shown, gallery_shown=gallery.METHODS)
+    return (
+        html._environment()
+        .get_template("gallery.html.j2")
+        .render(gallery=shown, gallery_shown=gallery.METHODS)
+    )
 
 
 def test_thumbnails_are_the_images_and_places_lead_to_them(tmp_path, monkeypatch):
@@ -81,14 +91,22 @@ def test_thumbnails_are_the_images_and_places_lead_to_them(tmp_path, monkeypatch
 
 def test_the_arrays_are_those_of_the_first_done_seed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    folder = experiment(tmp_path, broken={("itq", 16, 0): "failed"} | {("bgan", 32, seed): "missing" for seed in range(3)})
+    folder = experiment(
+        tmp_path,
+        broken={("itq", 16, 0): "failed"} | {("bgan", 32, seed): "missing" for seed in range(3)},
+    )
     (shown,) = built(folder)
     methods = {method["label"]: method["lengths"] for method in shown.data["methods"]}
     with np.load(folder / "scores/digits/pixels/itq/histograms.npz") as kept:
         assert methods["ITQ"][16]["distances"] == kept["16bit/seed1/first_distance"].tolist()
-        assert methods["ITQ"][32]["relevant"] == kept["32bit/seed0/first_relevant"].astype(int).tolist()
+        assert (
+            methods["ITQ"][32]["relevant"]
+            == kept["32bit/seed0/first_relevant"].astype(int).tolist()
+        )
         pairs = kept["32bit/seed0/pairs"]
-    np.testing.assert_allclose(methods["ITQ"][32]["pairs"], pairs / pairs.sum(axis=1, keepdims=True), atol=1e-5)
+    np.testing.assert_allclose(
+        methods["ITQ"][32]["pairs"], pairs / pairs.sum(axis=1, keepdims=True), atol=1e-5
+    )
     assert list(methods["BGAN"]) == [16]
     with np.load(folder / "scores/digits/pixels/lsh/histograms.npz") as kept:
         upper = kept["32bit/seed0/correlation"][np.triu_indices(32, 1)]
@@ -126,13 +144,19 @@ def test_thumbnails_stay_within_their_budget(tmp_path, monkeypatch):
         shown = built(folder)
         counts[budget] = [len(item.data["queries"]) for item in shown]
         assert sum(len(item.sprite.uri) for item in shown) <= max(budget, 400_000)
-        assert all(len(length["items"]) == len(shown[0].data["queries"]) for length in shown[0].data["methods"][0]["lengths"].values())
+        assert all(
+            len(length["items"]) == len(shown[0].data["queries"])
+            for length in shown[0].data["methods"][0]["lengths"].values()
+        )
     assert counts[10_000_000] == [inspection.QUERIES] * 2
     assert 1 <= counts[250_000][0] < inspection.QUERIES
     assert counts[1] == [1, 1]
 
 
-@pytest.mark.parametrize(("spoil", "reason"), [("prepared", "prepared without images"), ("absent", "the images are not at cache/datasets")])
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [("prepared", "prepared without images"), ("absent", "the images are not at cache/datasets")],
+)
 def test_a_data_set_without_images_says_so(tmp_path, monkeypatch, spoil, reason):
     monkeypatch.chdir(tmp_path)
     folder = experiment(tmp_path, images=spoil != "prepared")
@@ -157,7 +181,12 @@ def test_scores_without_such_arrays_have_no_section(plain, tmp_path, monkeypatch
 
 def test_an_experiment_without_a_finished_run_has_no_gallery(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    missing = {(name, bits, seed): "missing" for name, *_ in METHODS for bits in (16, 32) for seed in (0, 1, 2)}
+    missing = {
+        (name, bits, seed): "missing"
+        for name, *_ in METHODS
+        for bits in (16, 32)
+        for seed in (0, 1, 2)
+    }
     assert built(experiment(tmp_path, broken=missing)) == []
 
 
@@ -166,7 +195,10 @@ def test_a_damaged_file_is_one_error(tmp_path, monkeypatch):
     folder = experiment(tmp_path)
     path = folder / "scores/digits/pixels/itq/histograms.npz"
     path.write_bytes(path.read_bytes()[:-50])
-    with pytest.raises(BenchmarkError, match=r"histograms\.npz cannot be read .*; delete it, and its job scores again"):
+    with pytest.raises(
+        BenchmarkError,
+        match=r"histograms\.npz cannot be read .*; delete it, and its job scores again",
+    ):
         built(folder)
 
 
@@ -200,7 +232,9 @@ def report(build_once, monkeypatch):
         monkeypatch.chdir(root)
         monkeypatch.setattr(plots, "draw", lambda *_: [])
         folder = experiment(root, grid=(DIGITS, ("cifar10", "gist")))
-        np.save("cache/datasets/cifar10/images.npy", np.zeros((QUERIES + DATABASE, 0, 0, 3), np.uint8))
+        np.save(
+            "cache/datasets/cifar10/images.npy", np.zeros((QUERIES + DATABASE, 0, 0, 3), np.uint8)
+        )
         command.write(folder, folder / "report")
 
     root = build_once("gallery", write)
@@ -227,15 +261,25 @@ def marks(opened):
     marks_of_row = """(row) => [...row.querySelectorAll(".item")].map((cell) =>
         [cell.querySelector(".mark").firstChild.textContent, Number(cell.querySelector("small").textContent)])"""
     rows = opened.locator(".retrieved tbody tr")
-    return {row.locator("th").evaluate("(cell) => cell.firstChild.textContent"): row.evaluate(marks_of_row) for row in rows.all()}
+    return {
+        row.locator("th").evaluate("(cell) => cell.firstChild.textContent"): row.evaluate(
+            marks_of_row
+        )
+        for row in rows.all()
+    }
 
 
 def expected(report, dataset, bits, query):
     (_, shown) = report
-    lengths = {method["label"]: method["lengths"][bits] for method in shown[dataset].data["methods"]}
+    lengths = {
+        method["label"]: method["lengths"][bits] for method in shown[dataset].data["methods"]
+    }
     return {
         label: [
-            ["✓" if right else "✗", distance] for right, distance in zip(found["relevant"][query], found["distances"][query], strict=True)
+            ["✓" if right else "✗", distance]
+            for right, distance in zip(
+                found["relevant"][query], found["distances"][query], strict=True
+            )
         ]
         for label, found in lengths.items()
     }
@@ -267,7 +311,9 @@ def test_a_thumbnail_shows_the_pixels_of_its_image(report, opened):
     item = data["images"][data["methods"][1]["lengths"][bits]["items"][2][4]]
     image = np.load(report[0].parent / "cache/datasets/digits/images.npy")[item]
     read = """(canvas) => [canvas.width, ...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data]"""
-    width, *read_pixels = opened.locator(".retrieved tbody tr").nth(1).locator("canvas").nth(4).evaluate(read)
+    width, *read_pixels = (
+        opened.locator(".retrieved tbody tr").nth(1).locator("canvas").nth(4).evaluate(read)
+    )
     pixels = np.array(read_pixels, np.uint8).reshape(width, width, 4)[..., :3]
     np.testing.assert_array_equal(pixels, np.kron(image, np.ones((8, 8, 1), np.uint8)))
 
@@ -277,7 +323,13 @@ def test_statistics_have_a_card_a_method_with_exact_values(report, opened):
     opened.locator("#gallery select[data-picks=bits]").select_option("32")
     assert opened.locator(".code-cards h3").all_inner_texts() == [label for _, label, *_ in METHODS]
     found = report[1][0].data["methods"][0]["lengths"][32]
-    title = opened.locator(".code-cards li").first.locator("svg").first.locator("rect title").nth(15).text_content()
+    title = (
+        opened.locator(".code-cards li")
+        .first.locator("svg")
+        .first.locator("rect title")
+        .nth(15)
+        .text_content()
+    )
     relevant, others = (100 * share[15] for share in found["pairs"])
     assert title == f"distance 15: {relevant:.1f} % of relevant pairs, {others:.1f} % of the others"
 
@@ -292,5 +344,11 @@ def test_a_method_that_the_legend_hides_is_hidden_here_too(opened):
     opened.locator("#gallery select[data-picks=dataset]").select_option("0")
     for bits in ("16", "32"):
         opened.locator("#gallery select[data-picks=bits]").select_option(bits)
-        shown = opened.locator(".retrieved tbody tr:visible th").evaluate_all("(cells) => cells.map((cell) => cell.firstChild.textContent)")
-        assert shown == opened.locator(".code-cards li:visible h3").all_inner_texts() == ["LSH", "PCAH", "BGAN"]
+        shown = opened.locator(".retrieved tbody tr:visible th").evaluate_all(
+            "(cells) => cells.map((cell) => cell.firstChild.textContent)"
+        )
+        assert (
+            shown
+            == opened.locator(".code-cards li:visible h3").all_inner_texts()
+            == ["LSH", "PCAH", "BGAN"]
+        )

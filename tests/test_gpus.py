@@ -32,12 +32,20 @@ def machine(tmp_path):
     jobs = []
 
     def start(visible=None, **variables):
-        environment = {key: value for key, value in os.environ.items() if key not in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID")}
+        environment = {
+            key: value
+            for key, value in os.environ.items()
+            if key not in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID")
+        }
         environment |= {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
         environment |= variables | {"TMPDIR": str(tmp_path)}
         said = (tmp_path / f"said-{len(jobs)}").open("w")
         command = [sys.executable, "-c", JOB, tmp_path / "dev"]
-        jobs.append(subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=said, text=True))
+        jobs.append(
+            subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=said, text=True
+            )
+        )
         said.close()
         return jobs[-1]
 
@@ -122,9 +130,15 @@ gpus.lease = lambda: sys.exit("torch" in sys.modules or 7)
 sys.argv = {text.split()}
 runpy.run_module(sys.argv[0], run_name="__main__")
 """
-        return subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, check=False).returncode
+        return subprocess.run(
+            [sys.executable, "-c", program], cwd=tmp_path, env=environment, check=False
+        ).returncode
 
-    for prepared in ("datasets digits", "features extract digits pixels", "features neighbours digits pixels"):
+    for prepared in (
+        "datasets digits",
+        "features extract digits pixels",
+        "features neighbours digits pixels",
+    ):
         assert job(prepared) == 0
     assert job("methods digits pixels bgan 8 0") == 7
     assert job("features extract digits squeezenet1_1_pool") == 7
@@ -176,13 +190,23 @@ def test_two_gpus_are_used_at_a_time_and_cpu_methods_run_meanwhile(tmp_path, mon
     copy.replace("harness/gpus.py", 'Path("/dev")', 'Path("dev")')
     copy.replace("harness/gpus.py", "tempfile.gettempdir()", repr("dev"))
     copy.write("methods/on_gpu.py", ON_GPU)
-    copy.write("tiny.yaml", "methods: [on_gpu, chance]\nbits: [24]\nseeds: [0, 1, 2, 3]\ncontrols: []\n")
+    copy.write(
+        "tiny.yaml", "methods: [on_gpu, chance]\nbits: [24]\nseeds: [0, 1, 2, 3]\ncontrols: []\n"
+    )
     copy.run("--resources", "gpu=2", "--until", "encode", cores="3")
     taken = [json.loads(line) for line in (copy.folder / "taken.txt").read_text().splitlines()]
     assert len(taken) == 4
     together = [sum(start < other < end for _, other, _ in taken) for _, start, end in taken]
     assert max(together) == 1, "two at a time, and both at once"
-    devices = {frozenset((one, other)) for one, start, end in taken for other, begun, _ in taken if start < begun < end}
+    devices = {
+        frozenset((one, other))
+        for one, start, end in taken
+        for other, begun, _ in taken
+        if start < begun < end
+    }
     assert all(len(pair) == 2 for pair in devices), "each its own"
-    dates = [path.stat().st_mtime for path in copy.folder.glob("results/runs/digits/pixels/chance/24bit/*/run.json")]
+    dates = [
+        path.stat().st_mtime
+        for path in copy.folder.glob("results/runs/digits/pixels/chance/24bit/*/run.json")
+    ]
     assert min(dates) < max(end for _, _, end in taken), "the third core"

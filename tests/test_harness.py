@@ -33,13 +33,26 @@ sys.argv = sys.argv[1:]
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
 METHODS = ["chance", "lsh", "pcah", "sh", "itq"]
-PLAN = {"datasets": ["digits"], "features": ["pixels"], "methods": ["chance"], "controls": ["exact-l2"], "bits": [8], "seeds": [0]}
+PLAN = {
+    "datasets": ["digits"],
+    "features": ["pixels"],
+    "methods": ["chance"],
+    "controls": ["exact-l2"],
+    "bits": [8],
+    "seeds": [0],
+}
 
 
 def job(folder, *arguments, program=WITHOUT_TORCH):
     """Run a job of the workflow in a folder, without torch."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", program, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, f"{arguments}: {done.stderr}"
 
 
@@ -48,11 +61,23 @@ def test_jobs_without_networks_do_not_import_torch(tmp_path, monkeypatch):
     job(tmp_path, "features", "extract", "digits", "pixels")
     job(tmp_path, "features", "neighbours", "digits", "pixels")
     for name in METHODS:
-        job(tmp_path, "methods", "digits", "pixels", name, "8", "0", "--settings", Catalogue().resolve("methods", name).entry_text)
+        job(
+            tmp_path,
+            "methods",
+            "digits",
+            "pixels",
+            name,
+            "8",
+            "0",
+            "--settings",
+            Catalogue().resolve("methods", name).entry_text,
+        )
     job(tmp_path, "evaluation", "score", "digits", "pixels", "chance", "--runs", "8:0")
     job(tmp_path, "evaluation", "score", "digits", "pixels", "exact-l2", "--runs", "0:0")
     monkeypatch.chdir(tmp_path)
-    job(tmp_path, "experiments", "collect", "--plan", str(Plan.load(PLAN | {"variants": {}}).save()))
+    job(
+        tmp_path, "experiments", "collect", "--plan", str(Plan.load(PLAN | {"variants": {}}).save())
+    )
     job(tmp_path, "report")
     with pytest.raises(AssertionError, match="torch is imported"):
         job(tmp_path, "methods", "digits", "pixels", "bgan", "8", "0")
@@ -62,7 +87,9 @@ def test_no_timers_pile_up_while_jobs_run(tmp_path):
     """Snakemake sets one at each look at its jobs, as long as it has a limit on jobs a second; each leads to another look."""
     copy = Copy(tmp_path / "bgan-bench")
     copy.write(
-        "Snakefile", (copy.folder / "Snakefile").read_text() + "\n\nonsuccess:\n    print('limit:', workflow.scheduler.job_rate_limiter)\n"
+        "Snakefile",
+        (copy.folder / "Snakefile").read_text()
+        + "\n\nonsuccess:\n    print('limit:', workflow.scheduler.job_rate_limiter)\n",
     )
     assert "limit: None" in copy.run("--until", "dataset")
 
@@ -73,8 +100,16 @@ def prepared(folder, n):
     data, features = folder / place.dataset_folder, folder / place.features_folder
     data.mkdir(parents=True)
     features.mkdir(parents=True)
-    np.save(features / "features.npy", np.random.default_rng(0).standard_normal((n, 128), dtype=np.float32))
-    np.savez(data / "split.npz", query=np.arange(10), database=np.arange(10, n), train=np.arange(10, n, 50))
+    np.save(
+        features / "features.npy",
+        np.random.default_rng(0).standard_normal((n, 128), dtype=np.float32),
+    )
+    np.savez(
+        data / "split.npz",
+        query=np.arange(10),
+        database=np.arange(10, n),
+        train=np.arange(10, n, 50),
+    )
     write_dataset_record(data)
     storage.write_json(features / "features.json", {"format": FORMAT, "made_of": {}, "sha256": ""})
     return folder
@@ -82,7 +117,10 @@ def prepared(folder, n):
 
 def test_memory_is_that_of_the_process_and_not_of_its_parent(tmp_path):
     filled = np.ones(2**26)  # 512 MiB
-    job(tmp_path, program="from harness import provenance; assert provenance.peak_memory_mib() < 100")
+    job(
+        tmp_path,
+        program="from harness import provenance; assert provenance.peak_memory_mib() < 100",
+    )
     kept = "from harness import provenance; kept = bytearray(2**28); del kept; assert 256 < provenance.peak_memory_mib() < 356"
     job(tmp_path, program=kept)
     assert filled.all()
@@ -94,7 +132,11 @@ def test_encoding_holds_a_block_of_features_and_the_codes(tmp_path):
     for n in (10_000, 210_000):
         folder = prepared(tmp_path / str(n), n)
         job(folder, "methods", "large", "given", "lsh", "32", "0")
-        sizes.append(json.loads((folder / "results/runs/large/given/lsh/32bit/seed0/run.json").read_text())["peak_memory_mib"])
+        sizes.append(
+            json.loads((folder / "results/runs/large/given/lsh/32bit/seed0/run.json").read_text())[
+                "peak_memory_mib"
+            ]
+        )
     assert sizes[1] - sizes[0] < 40
 
 
@@ -137,7 +179,14 @@ def test_controls_give_the_same_a_query_at_a_time(monkeypatch):
     rng = np.random.default_rng(0)
     features, labels = rng.integers(0, 3, (90, 4)).astype(np.float32), rng.integers(0, 3, 90)
     relevance = Relevance.of(labels[:20], labels[20:])
-    arrays = ("exact-l2", features[:20], features[20:], features[20:], relevance, lambda g: g.tolist())
+    arrays = (
+        "exact-l2",
+        features[:20],
+        features[20:],
+        features[20:],
+        relevance,
+        lambda g: g.tolist(),
+    )
     whole = controls.each_query(*arrays)
     monkeypatch.setattr(controls, "DISTANCES", 1)
     assert controls.each_query(*arrays) == whole

@@ -25,18 +25,24 @@ def reference(query_codes, database_codes, query_labels, database_labels):
         for other, candidate in zip(database_codes, database_labels, strict=True):
             distance = int((code != other).sum())
             n[query, distance] += 1
-            r[query, distance] += bool((label & candidate).any()) if database_labels.ndim == 2 else label == candidate
+            r[query, distance] += (
+                bool((label & candidate).any()) if database_labels.ndim == 2 else label == candidate
+            )
     return n, r
 
 
 def count(query_codes, database_codes, query_labels, database_labels):
     packed = [np.packbits(codes, axis=1) for codes in (query_codes, database_codes)]
-    return histograms.hamming(*packed, query_codes.shape[1], Relevance.of(query_labels, database_labels))
+    return histograms.hamming(
+        *packed, query_codes.shape[1], Relevance.of(query_labels, database_labels)
+    )
 
 
 def sample(rng, queries, items, bits, multi):
     codes = rng.random((queries + items, bits)) < rng.random(bits)
-    labels = rng.random((queries + items, 13)) < 0.15 if multi else rng.integers(-3, 4, queries + items)
+    labels = (
+        rng.random((queries + items, 13)) < 0.15 if multi else rng.integers(-3, 4, queries + items)
+    )
     return codes[:queries], codes[queries:], labels[:queries], labels[queries:]
 
 
@@ -50,33 +56,59 @@ def test_equals_reference_at_every_length(bits, multi):
 @pytest.mark.parametrize("multi", [False, True])
 def test_equals_reference_across_blocks_and_parts(multi):
     queries, items = relevance.THREADS + 130, 2 * 64 * bitsliced.WORDS + 37
-    query_codes, database_codes, query_labels, database_labels = sample(np.random.default_rng(0), queries, items, 20, multi)
+    query_codes, database_codes, query_labels, database_labels = sample(
+        np.random.default_rng(0), queries, items, 20, multi
+    )
     n, r = count(query_codes, database_codes, query_labels, database_labels)
     distances = (query_codes[:, None] != database_codes).sum(axis=2)
-    relevant = query_labels.astype(int) @ database_labels.T > 0 if multi else query_labels[:, None] == database_labels
+    relevant = (
+        query_labels.astype(int) @ database_labels.T > 0
+        if multi
+        else query_labels[:, None] == database_labels
+    )
     for distance in range(21):
         np.testing.assert_array_equal(n[:, distance], (distances == distance).sum(axis=1))
-        np.testing.assert_array_equal(r[:, distance], ((distances == distance) & relevant).sum(axis=1))
+        np.testing.assert_array_equal(
+            r[:, distance], ((distances == distance) & relevant).sum(axis=1)
+        )
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 140), st.integers(1, 9), st.integers(1, 90), st.booleans())
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 140),
+    st.integers(1, 9),
+    st.integers(1, 90),
+    st.booleans(),
+)
 def test_the_plain_kernel_returns_the_same_counts(seed, bits, queries, items, multi):
-    query_codes, database_codes, *labels = sample(np.random.default_rng(seed), queries, items, bits, multi)
+    query_codes, database_codes, *labels = sample(
+        np.random.default_rng(seed), queries, items, bits, multi
+    )
     rows = [relevance.words(np.packbits(codes, axis=1)) for codes in (query_codes, database_codes)]
     of_labels = Relevance.of(*labels)
     for levels in (2, of_labels.most_labels() + 1):
         arguments = *rows, bits, of_labels, levels
-        np.testing.assert_array_equal(plain.count_levels(*arguments), bitsliced.count_levels(*arguments))
+        np.testing.assert_array_equal(
+            plain.count_levels(*arguments), bitsliced.count_levels(*arguments)
+        )
 
 
 @pytest.mark.parametrize(("name", "features"), [("generic", ""), ("haswell", "+avx2")])
 def test_processors_of_shorter_registers_count_the_same(name, features, tmp_path):
     """The loops are compiled for another target, with its instruction set."""
     code = "from test_histograms import *; [test_equals_reference_at_every_length(b, m) for b in (17, 64, 1023) for m in (False, True)]"
-    environment = os.environ | {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features, "NUMBA_CACHE_DIR": str(tmp_path)}
+    environment = os.environ | {
+        "NUMBA_CPU_NAME": name,
+        "NUMBA_CPU_FEATURES": features,
+        "NUMBA_CACHE_DIR": str(tmp_path),
+    }
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=Path(__file__).parent, env=environment | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parent,
+        env=environment | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
 
@@ -86,7 +118,9 @@ def test_shared_labels_are_counted_one_by_one(classes):
     rng = np.random.default_rng(classes)
     codes, labels = rng.random((120, 21)) < 0.5, rng.random((120, classes)) < 5 / (classes + 4)
     packed = np.packbits(codes, axis=1)
-    g = histograms.hamming_shared(packed[:20], packed[20:], 21, Relevance.of(labels[:20], labels[20:]))
+    g = histograms.hamming_shared(
+        packed[:20], packed[20:], 21, Relevance.of(labels[:20], labels[20:])
+    )
     shared = labels[:20].astype(int) @ labels[20:].T
     expected = np.zeros((20, 22, shared.max() + 1), int)
     for query, row in enumerate(shared):
@@ -102,7 +136,13 @@ def test_labels_that_the_database_does_not_have():
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 70), st.integers(1, 9), st.integers(1, 40), st.booleans())
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 70),
+    st.integers(1, 9),
+    st.integers(1, 40),
+    st.booleans(),
+)
 def test_equals_reference_on_random_shapes(seed, bits, queries, items, multi):
     arrays = sample(np.random.default_rng(seed), queries, items, bits, multi)
     np.testing.assert_array_equal(count(*arrays), reference(*arrays))
@@ -120,14 +160,19 @@ def test_order_of_the_database_and_threads_change_nothing(monkeypatch):
     expected = count(query_codes, database_codes, query_labels, database_labels)
     order = rng.permutation(500)
     monkeypatch.setattr(relevance, "THREADS", 1)
-    np.testing.assert_array_equal(count(query_codes, database_codes[order], query_labels, database_labels[order]), expected)
+    np.testing.assert_array_equal(
+        count(query_codes, database_codes[order], query_labels, database_labels[order]), expected
+    )
 
 
 def test_memory_does_not_grow_with_pairs(monkeypatch):
     """The worst case for groups: nearly every item has a set of labels of its own."""
     monkeypatch.setattr(relevance, "THREADS", 2)
     rng = np.random.default_rng(0)
-    codes, labels = rng.integers(0, 256, (24_000, 2), dtype=np.uint8), rng.random((24_000, 30)) < 0.5
+    codes, labels = (
+        rng.integers(0, 256, (24_000, 2), dtype=np.uint8),
+        rng.random((24_000, 30)) < 0.5,
+    )
     tracemalloc.start()
     relevant = Relevance.of(labels[:4000], labels[4000:])
     histograms.hamming(codes[:4000], codes[4000:], 16, relevant)
@@ -141,8 +186,14 @@ def test_memory_does_not_grow_with_pairs(monkeypatch):
 def test_relevance_of_items_and_totals(multi):
     _, _, query_labels, database_labels = sample(np.random.default_rng(1), 70, 50, 4, multi)
     relevance = Relevance.of(query_labels, database_labels)
-    expected = query_labels.astype(int) @ database_labels.T > 0 if multi else query_labels[:, None] == database_labels
-    np.testing.assert_array_equal([relevance.shared_by_items(query) > 0 for query in range(70)], expected)
+    expected = (
+        query_labels.astype(int) @ database_labels.T > 0
+        if multi
+        else query_labels[:, None] == database_labels
+    )
+    np.testing.assert_array_equal(
+        [relevance.shared_by_items(query) > 0 for query in range(70)], expected
+    )
     np.testing.assert_array_equal(relevance.totals(), expected.sum(axis=1))
 
 

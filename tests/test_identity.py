@@ -396,14 +396,20 @@ def test_the_core_counts_where_it_decides_results():
     extractors = [plugins.component("features", name) for name in plugins.names("features")]
     networks = {f"features/{part.name}" for part in extractors if "network" in part.literals}
     assert len(networks) == 5
-    assert dependants("harness/imagenet.py") == networks | {"methods/bgan", "methods/deepbit_rotation"}
+    assert dependants("harness/imagenet.py") == networks | {
+        "methods/bgan",
+        "methods/deepbit_rotation",
+    }
 
 
 def test_what_only_stores_and_describes_is_no_source():
     every = {file for stage, name in all_plugins() for file in sources_of(stage, name)}
     assert not {file for file in every if file.startswith(("evaluation/", "report/"))}
     assert not {file for file in every if file.endswith("__main__.py")}
-    assert {file for file in every if file.startswith("harness/")} == {"harness/imagenet.py", "harness/imported_codes.py"}
+    assert {file for file in every if file.startswith("harness/")} == {
+        "harness/imagenet.py",
+        "harness/imported_codes.py",
+    }
 
 
 @pytest.mark.parametrize(
@@ -442,10 +448,14 @@ def test_an_edit_changes_the_digests_of_its_dependants_alone(
 
 def test_a_core_module_that_counts_brings_no_other(tmp_path, monkeypatch):
     (tmp_path / "methods").mkdir()
-    (tmp_path / "methods/mine.py").write_text("from harness import imagenet\nfrom harness.plan import Plan")
+    (tmp_path / "methods/mine.py").write_text(
+        "from harness import imagenet\nfrom harness.plan import Plan"
+    )
     (tmp_path / "harness").mkdir()
     for name in ("harness/imagenet.py", "harness/__init__.py", "harness/plan.py"):
-        (tmp_path / name).write_text("from harness import imported_codes, storage\nimport methods._part, own")
+        (tmp_path / name).write_text(
+            "from harness import imported_codes, storage\nimport methods._part, own"
+        )
     for name in ("harness/imported_codes.py", "harness/storage.py", "methods/_part.py", "own.py"):
         (tmp_path / name).write_text("")
     monkeypatch.setattr(plugins, "ROOT", tmp_path)

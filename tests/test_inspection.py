@@ -23,18 +23,29 @@ def inspected(query, database, query_labels, database_labels):
 def test_first_items_are_those_of_a_stable_sort(seed, bits, items, several):
     rng = np.random.default_rng(seed)
     query, database = rng.random((5, bits)) < 0.5, rng.random((items, bits)) < 0.5
-    shape = (lambda rows: rng.random((rows, 3)) < 0.5) if several else (lambda rows: rng.integers(0, 3, rows))
+    shape = (
+        (lambda rows: rng.random((rows, 3)) < 0.5)
+        if several
+        else (lambda rows: rng.integers(0, 3, rows))
+    )
     query_labels, database_labels = shape(5), shape(items)
     found = inspected(query, database, query_labels, database_labels)
     for row, place in enumerate(inspection.chosen(5)):
         distances = [int(np.sum(query[place] != code)) for code in database]
         order = sorted(range(items), key=lambda item: (distances[item], item))[: inspection.FIRST]
-        both = [query_labels[place] & database_labels[item] if several else query_labels[place] == database_labels[item] for item in order]
+        both = [
+            query_labels[place] & database_labels[item]
+            if several
+            else query_labels[place] == database_labels[item]
+            for item in order
+        ]
         assert found["first"][row].tolist() == order
         assert found["first_distance"][row].tolist() == [distances[item] for item in order]
         assert found["first_relevant"][row].tolist() == [bool(np.any(shared)) for shared in both]
         last = distances[order[-1]]
-        assert found["first_tied"][row] == distances.count(last) - sum(distances[item] == last for item in order)
+        assert found["first_tied"][row] == distances.count(last) - sum(
+            distances[item] == last for item in order
+        )
     assert found["ones"] == pytest.approx(database.mean(axis=0), abs=1e-6)
     assert found["pairs"].sum() == 5 * items
 

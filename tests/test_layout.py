@@ -18,7 +18,9 @@ ALLOWED = {
     "report": {"numpy", "pandas", "jinja2", "matplotlib", "yaml"},
 }
 LIBRARY = "evaluation"  # imports nothing of the project
-COMMAND = ROOT / LIBRARY / "__main__.py"  # its commands on files of the project, which is not part of the library
+COMMAND = (
+    ROOT / LIBRARY / "__main__.py"
+)  # its commands on files of the project, which is not part of the library
 HARNESS_FILES = sorted((ROOT / "harness").rglob("*.py"))
 FLOOR_FILES = [path for floor in ALLOWED for path in sorted((ROOT / floor).rglob("*.py"))]
 
@@ -59,9 +61,15 @@ def test_a_package_of_the_report_imports_what_its_column_allows(package):
     paths = sorted((ROOT / "report" / package).glob("*.py"))
     assert len(paths) > 1
     for path in paths:
-        imported = {name.split(".")[1] for name in plugins.imported_modules(path) if name.startswith("report.")}
+        imported = {
+            name.split(".")[1]
+            for name in plugins.imported_modules(path)
+            if name.startswith("report.")
+        }
         assert imported <= modules, path.name
-        assert top_modules(path) <= third_party | {"report", "harness"} | sys.stdlib_module_names, path.name
+        assert top_modules(path) <= third_party | {"report", "harness"} | sys.stdlib_module_names, (
+            path.name
+        )
 
 
 def test_the_report_has_three_packages_and_templates():
@@ -89,19 +97,43 @@ HARNESS = {
     "user_data": {"errors", "plugins", "storage", "variants"},
     "imagenet": {"downloads", "errors", "storage", "user_data"},
     "plan": {"errors", "plugins", "storage", "user_data", "variants"},
-    "records": {"errors", "identity", "plan", "plugins", "provenance", "storage", "user_data", "variants"},
-    "stale": {"errors", "identity", "records", "plan", "schemas", "storage", "user_data", "variants"},
+    "records": {
+        "errors",
+        "identity",
+        "plan",
+        "plugins",
+        "provenance",
+        "storage",
+        "user_data",
+        "variants",
+    },
+    "stale": {
+        "errors",
+        "identity",
+        "records",
+        "plan",
+        "schemas",
+        "storage",
+        "user_data",
+        "variants",
+    },
 }
 
 
 def test_modules_of_the_harness_have_an_order():
     for path in HARNESS_FILES:
-        imported = {name.split(".")[1] for name in plugins.imported_modules(path) if name.startswith("harness.")}
+        imported = {
+            name.split(".")[1]
+            for name in plugins.imported_modules(path)
+            if name.startswith("harness.")
+        }
         assert imported <= HARNESS.get(path.stem, set()), path.name
     assert {path.stem for path in HARNESS_FILES} == {"__init__", *HARNESS}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "methods").glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "methods").glob("*.py")), ids=lambda path: path.name
+)
 def test_no_method_names_the_labels(path):
     assert "labels.npy" not in path.read_text()
 
@@ -110,8 +142,20 @@ def test_no_training_rule_reads_the_labels():
     """The rules ask the plan for their inputs: see test_plan.py for which jobs read labels."""
     text = (ROOT / "Snakefile").read_text()
     rules = dict(part.split(":", 1) for part in text.split("\nrule ")[1:])
-    inputs = {name: body.partition("input:")[2].partition("output:")[0].strip() for name, body in rules.items()}
-    for name in ("dataset", "features", "neighbours", "encode", "score", "collect", "timing", "report"):
+    inputs = {
+        name: body.partition("input:")[2].partition("output:")[0].strip()
+        for name, body in rules.items()
+    }
+    for name in (
+        "dataset",
+        "features",
+        "neighbours",
+        "encode",
+        "score",
+        "collect",
+        "timing",
+        "report",
+    ):
         assert inputs[name] == f'inputs("{name}"),'
 
 
@@ -122,9 +166,21 @@ def test_planning_imports_nothing_heavy():
 
 def test_the_network_is_reached_by_one_module():
     """And nothing that the default experiment reads asks for it: see test_downloads.py."""
-    reaching = {"urllib.request", "http.client", "socket", "ssl", "ftplib", "requests", "httpx", "torch.hub", "torchvision"}
+    reaching = {
+        "urllib.request",
+        "http.client",
+        "socket",
+        "ssl",
+        "ftplib",
+        "requests",
+        "httpx",
+        "torch.hub",
+        "torchvision",
+    }
     for path in [*HARNESS_FILES, *FLOOR_FILES]:
-        assert bool(plugins.imported_modules(path) & reaching) == (path.name == "downloads.py"), path
+        assert bool(plugins.imported_modules(path) & reaching) == (path.name == "downloads.py"), (
+            path
+        )
 
 
 @pytest.mark.parametrize("floor", ["methods", "datasets", "features"])

@@ -56,7 +56,10 @@ def test_importing_the_package_alone_imports_neither_numpy_nor_numba():
 FAST = "the fast kernel does not work"
 UNCACHED = "the compiled loops cannot be cached"
 CHANGES = {
-    "a module is missing": ("del numba.core.cgutils; sys.modules['numba.core.cgutils'] = None", FAST),
+    "a module is missing": (
+        "del numba.core.cgutils; sys.modules['numba.core.cgutils'] = None",
+        FAST,
+    ),
     "a name is missing": ("del numba.extending.intrinsic", FAST),
     "a function has another signature": ("numba.extending.register_model = lambda: None", FAST),
     "a method of llvmlite is missing": ("del llvmlite.ir.IRBuilder.shuffle_vector", FAST),
@@ -79,11 +82,19 @@ NAMES = ["map", "map@50[found]", "map@50[hits]", "ndcg@20", "as-bgan"]
 
 
 @pytest.mark.parametrize("case", CHANGES)
-def test_without_private_interfaces_or_a_cache_values_are_the_same_after_one_warning(case, tmp_path):
+def test_without_private_interfaces_or_a_cache_values_are_the_same_after_one_warning(
+    case, tmp_path
+):
     change, message = CHANGES[case]
     program = PROGRAM.format(change=change, names=NAMES)
     environment = {"PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     assert re.findall("RuntimeWarning: (.{,80}?)(?: with|:)", done.stderr) == [message]
 

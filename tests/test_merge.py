@@ -44,18 +44,31 @@ def change(path, **changes):
 
 
 @pytest.mark.parametrize(
-    "made_of", [None, 1, {}, {"sources": None, "plugin": "itq", "params": {}, "run": {}}, {"sources": {}, "plugin": "itq", "run": {}}]
+    "made_of",
+    [
+        None,
+        1,
+        {},
+        {"sources": None, "plugin": "itq", "params": {}, "run": {}},
+        {"sources": {}, "plugin": "itq", "run": {}},
+    ],
 )
 def test_a_record_without_the_facts_of_a_run_is_refused_on_both_sides(other, here, made_of, capsys):
     damaged = write_run(other)
     change(damaged / "run.json", made_of=made_of)
     assert not merge.merge(other)
-    assert "refused: run.json is not the record of a run. Delete the folder there" in capsys.readouterr().out
+    assert (
+        "refused: run.json is not the record of a run. Delete the folder there"
+        in capsys.readouterr().out
+    )
     sound = write_run(here)
     change(sound / "run.json", made_of=made_of)
     write_run(other)
     assert not merge.merge(other)
-    assert "refused: results/runs/digits/pixels/itq/8bit/seed0/run.json is not the record of a run: delete" in capsys.readouterr().out
+    assert (
+        "refused: results/runs/digits/pixels/itq/8bit/seed0/run.json is not the record of a run: delete"
+        in capsys.readouterr().out
+    )
     with pytest.raises(BenchmarkError, match=r"run\.json is not the record of a run: delete "):
         RunRecords(here)
 
@@ -136,7 +149,9 @@ def no_json(folder):
     (folder / "run.json").write_text("{")
 
 
-@pytest.mark.parametrize("damage", [truncate_codes, remove_extras, earlier_format, another_run, no_json])
+@pytest.mark.parametrize(
+    "damage", [truncate_codes, remove_extras, earlier_format, another_run, no_json]
+)
 def test_a_damaged_run_is_refused_and_the_others_are_copied(other, here, damage, capsys):
     damage(write_run(other))
     good = Run("digits", "pixels", "itq", 8, 1)

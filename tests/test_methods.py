@@ -26,12 +26,27 @@ from methods.__main__ import build, encoded
 from methods._neighbourhood import TIES, similar_pairs
 
 BITS = 12
-METHODS = [name for name in plugins.names("methods") if ... not in plugins.component("methods", name).keywords.values()]
+METHODS = [
+    name
+    for name in plugins.names("methods")
+    if ... not in plugins.component("methods", name).keywords.values()
+]
 QUICK = {
     "bgan": {"epochs": 6, "k1": 10, "k2": 15},
     "deepbit": {"iterations": 2000, "step": 1000},
-    "deepbit_rotation": {"encoder": "vgg16", "encoder_size": 16, "iterations": [2000, 100], "step": [1000, 50]},
-    "bgan squeezenet1_1": {"encoder": "squeezenet1_1", "encoder_size": 24, "epochs": 2, "k1": 10, "k2": 15},
+    "deepbit_rotation": {
+        "encoder": "vgg16",
+        "encoder_size": 16,
+        "iterations": [2000, 100],
+        "step": [1000, 50],
+    },
+    "bgan squeezenet1_1": {
+        "encoder": "squeezenet1_1",
+        "encoder_size": 24,
+        "epochs": 2,
+        "k1": 10,
+        "k2": 15,
+    },
 }  # enough to beat chance on the small problem below
 CASES = METHODS + [name for name in QUICK if name not in METHODS]
 
@@ -42,7 +57,9 @@ def component(name):
 
 def hashers(name, bits=BITS, **keywords):
     part = component(name)
-    return getattr(importlib.import_module(f"methods.{part.name}"), part.class_name)(bits, **QUICK.get(name, {}) | keywords)
+    return getattr(importlib.import_module(f"methods.{part.name}"), part.class_name)(
+        bits, **QUICK.get(name, {}) | keywords
+    )
 
 
 class OneConvolution(torch.nn.Module):
@@ -50,7 +67,9 @@ class OneConvolution(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.features = torch.nn.Sequential(torch.nn.Conv2d(3, 16, 3, stride=2), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(4))
+        self.features = torch.nn.Sequential(
+            torch.nn.Conv2d(3, 16, 3, stride=2), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(4)
+        )
 
     def penultimate(self, images):
         return self.features(images).flatten(1)
@@ -67,7 +86,9 @@ def weights(tmp_path_factory):
             torch.manual_seed(0)
             network = imagenet.NETWORKS[QUICK[case]["encoder"]]()
             for parameter in network.parameters():
-                torch.nn.init.kaiming_normal_(parameter) if parameter.ndim > 1 else torch.nn.init.zeros_(parameter)
+                torch.nn.init.kaiming_normal_(
+                    parameter
+                ) if parameter.ndim > 1 else torch.nn.init.zeros_(parameter)
             path = folder / f"{case}.pth"
             torch.save(network.state_dict(), path)
             QUICK[case] |= {"weights": path.name, "sha256": digest(path)}
@@ -80,12 +101,19 @@ def problem(weights):
     generator = np.random.default_rng(7)
     labels = np.repeat(np.arange(4), 100)
     centres = generator.integers(60, 196, (4, 8, 8, 3))
-    images = (centres[labels] + generator.normal(0, 45, (400, 8, 8, 3))).clip(0, 255).astype(np.uint8)
+    images = (
+        (centres[labels] + generator.normal(0, 45, (400, 8, 8, 3))).clip(0, 255).astype(np.uint8)
+    )
     features = images.reshape(400, -1).astype(np.float32) / 255
     given = QUICK["deepbit_rotation"]
     extractor = VGG16FC7(resize=16, crop=16, weights=given["weights"], sha256=given["sha256"])
     extractor.open(weights, len(images))
-    arrays = {"images": images, "features": features, "neighbours": nearest(features), "labels": labels}
+    arrays = {
+        "images": images,
+        "features": features,
+        "neighbours": nearest(features),
+        "labels": labels,
+    }
     arrays["network features"] = extractor.extract(images)
     for array in arrays.values():
         array.flags.writeable = False
@@ -94,8 +122,15 @@ def problem(weights):
 
 def arguments(function, problem, rows=slice(None)):
     """What a method asks for; features are the pixels, or those of the network that it is told of."""
-    given = problem | ({"features": problem["network features"]} if hasattr(function.__self__, "weight_rotation") else {})
-    return {name: given[name] if name == "neighbours" else given[name][rows] for name in inspect.signature(function).parameters}
+    given = problem | (
+        {"features": problem["network features"]}
+        if hasattr(function.__self__, "weight_rotation")
+        else {}
+    )
+    return {
+        name: given[name] if name == "neighbours" else given[name][rows]
+        for name in inspect.signature(function).parameters
+    }
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +159,9 @@ class TestContract:
             disturb(2026)
         again = hashers(name)
         again.fit(**arguments(again.fit, problem))
-        assert (again.encode(**arguments(again.encode, problem)) == expected).all(), "randomness is of the seed alone"
+        assert (again.encode(**arguments(again.encode, problem)) == expected).all(), (
+            "randomness is of the seed alone"
+        )
 
     def test_another_seed_gives_other_codes(self, name, fitted, problem):
         if "seed" not in component(name).keywords:
@@ -136,7 +173,9 @@ class TestContract:
     def test_rows_are_encoded_each_on_its_own(self, name, fitted, problem):
         hasher, codes = fitted(name)
         rows = [5, 300, 17]
-        alone = [hasher.encode(**arguments(hasher.encode, problem, slice(row, row + 1))) for row in rows]
+        alone = [
+            hasher.encode(**arguments(hasher.encode, problem, slice(row, row + 1))) for row in rows
+        ]
         assert (np.concatenate(alone) == codes[rows]).all()
 
     def test_init_only_stores(self, name, fitted):
@@ -159,8 +198,12 @@ class TestContract:
             pytest.skip("a control")
         codes, labels = fitted(name)[1], problem["labels"]
         query = np.arange(400) % 5 == 0
-        found = score(codes[query], codes[~query], labels[query], labels[~query], metrics=("map",))["map"]
-        assert found > 0.35, "four balanced classes: random codes give 0.25, and stay below 0.28 over seeds"
+        found = score(codes[query], codes[~query], labels[query], labels[~query], metrics=("map",))[
+            "map"
+        ]
+        assert found > 0.35, (
+            "four balanced classes: random codes give 0.25, and stay below 0.28 over seeds"
+        )
 
 
 FORGETFUL = """
@@ -186,12 +229,17 @@ class Forgetful:
 @pytest.mark.parametrize("seeded", [True, False])
 def test_a_method_that_forgets_its_seed_repeats_what_it_draws(tmp_path, monkeypatch, seeded):
     (tmp_path / "methods").mkdir()
-    (tmp_path / "methods/forgetful.py").write_text(FORGETFUL if seeded else FORGETFUL.replace(", *, seed=0", ""))
+    (tmp_path / "methods/forgetful.py").write_text(
+        FORGETFUL if seeded else FORGETFUL.replace(", *, seed=0", "")
+    )
     monkeypatch.setattr(plugins, "ROOT", tmp_path)
     monkeypatch.setattr(methods, "__path__", [str(tmp_path / "methods")])
     monkeypatch.delitem(sys.modules, "methods.forgetful", raising=False)
     part = plugins.component("methods", "forgetful")
-    one, again, other = (build(part, Run("digits", "pixels", "forgetful", BITS, seed), {}).fit() for seed in (0, 0, 1))
+    one, again, other = (
+        build(part, Run("digits", "pixels", "forgetful", BITS, seed), {}).fit()
+        for seed in (0, 0, 1)
+    )
     assert one == again
     differing = sum(first != second for first, second in zip(one, other, strict=True))
     assert differing == (3 if seeded else 0)
@@ -219,7 +267,9 @@ def test_lsh_bits_differ_in_proportion_to_the_angle():
     cosines = centred @ centred.T / np.outer(norms, norms)
     codes = hashers("lsh", 20000).fit(features).encode(features)
     differing = (codes[:, None] != codes[None]).mean(axis=2)
-    assert np.abs(differing - np.arccos(cosines.clip(-1, 1)) / np.pi).max() < 0.02, "Charikar 2002: probability angle / pi"
+    assert np.abs(differing - np.arccos(cosines.clip(-1, 1)) / np.pi).max() < 0.02, (
+        "Charikar 2002: probability angle / pi"
+    )
 
 
 def test_itq_loses_less_to_quantization_than_pca_and_than_a_random_rotation():
@@ -232,7 +282,9 @@ def test_itq_loses_less_to_quantization_than_pca_and_than_a_random_rotation():
 
     projected = [(features - fitted.mean_) @ fitted.projection_ for fitted in (hasher, unrotated)]
     assert loss(projected[0]) < loss(projected[1])
-    assert np.linalg.norm(projected[0]) == pytest.approx(np.linalg.norm(projected[1])), "a rotation keeps lengths"
+    assert np.linalg.norm(projected[0]) == pytest.approx(np.linalg.norm(projected[1])), (
+        "a rotation keeps lengths"
+    )
 
 
 def test_sh_on_a_uniform_rectangle_gives_its_eigenfunctions():
@@ -253,7 +305,9 @@ def test_sh_tries_no_cosines_along_an_axis_that_all_images_are_at_one_place_of()
 
 @pytest.mark.parametrize("name", ["pcah", "itq"])
 def test_more_bits_than_dimensions_is_said(name):
-    with pytest.raises(ValueError, match="24 bits need at least as many feature dimensions, found 20"):
+    with pytest.raises(
+        ValueError, match="24 bits need at least as many feature dimensions, found 20"
+    ):
         hashers(name, 24).fit(blobs())
 
 
@@ -261,7 +315,9 @@ def test_chance_codes_score_the_share_of_relevant_items(problem):
     labels = problem["labels"]
     codes = hashers("chance", 16).fit(problem["features"]).encode(problem["features"])
     query = np.arange(400) % 2 == 0
-    found = score(codes[query], codes[~query], labels[query], labels[~query], metrics=("map",))["map"]
+    found = score(codes[query], codes[~query], labels[query], labels[~query], metrics=("map",))[
+        "map"
+    ]
     assert found == pytest.approx(0.25, abs=0.03)
 
 
@@ -273,7 +329,14 @@ def transcribed(neighbours, k1, k2, second_step=True, ties="place"):
     for i in range(n):
         place = {j: at for at, j in enumerate(neighbours[i].tolist())}
         overlap = [len(nearest_sets[i] & other) for other in nearest_sets]
-        ranked = sorted(range(n), key=lambda j: (-overlap[j], 0 if ties == "index" and overlap[j] else place.get(j, n), j))
+        ranked = sorted(
+            range(n),
+            key=lambda j: (
+                -overlap[j],
+                0 if ties == "index" and overlap[j] else place.get(j, n),
+                j,
+            ),
+        )
         for j in set().union(*(nearest_sets[m] for m in (ranked[:k2] if second_step else [i]))):
             similar[i, j] = similar[j, i] = True
     return similar
@@ -287,30 +350,43 @@ def test_the_neighbourhood_is_its_definition(problem, k1, k2, ties):
 
 
 def test_the_neighbourhood_without_its_second_step_is_the_lists(problem):
-    assert (similar_pairs(problem["neighbours"], 10, 15, False).toarray() == transcribed(problem["neighbours"], 10, 15, False)).all()
+    assert (
+        similar_pairs(problem["neighbours"], 10, 15, False).toarray()
+        == transcribed(problem["neighbours"], 10, 15, False)
+    ).all()
 
 
 def test_the_neighbourhood_with_many_equal_overlaps_is_its_definition():
     coarse = np.random.default_rng(1).integers(0, 3, (150, 2)).astype(np.float32)
     neighbours = nearest(coarse, 40)
     for ties in TIES:
-        assert (similar_pairs(neighbours, 8, 12, ties=ties).toarray() == transcribed(neighbours, 8, 12, ties=ties)).all()
+        assert (
+            similar_pairs(neighbours, 8, 12, ties=ties).toarray()
+            == transcribed(neighbours, 8, 12, ties=ties)
+        ).all()
 
 
 def test_neighbour_lists_too_short_are_said(problem):
-    with pytest.raises(ValueError, match="k1 = 20 and k2 = 80 need neighbour lists longer than found: 64"):
+    with pytest.raises(
+        ValueError, match="k1 = 20 and k2 = 80 need neighbour lists longer than found: 64"
+    ):
         similar_pairs(problem["neighbours"], 20, 80)
 
 
 def test_the_readmes_example_is_a_method(problem):
-    source = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)[1]
+    source = re.search(
+        r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL
+    )[1]
     defined = {}
     exec(source, defined)
     hasher = defined["Median"](BITS).fit(problem["features"])
     codes, labels = hasher.encode(problem["features"]), problem["labels"]
     assert (codes.dtype, codes.shape) == (bool, (400, BITS))
     query = np.arange(400) % 5 == 0
-    assert score(codes[query], codes[~query], labels[query], labels[~query], metrics=("map",))["map"] > 0.35
+    assert (
+        score(codes[query], codes[~query], labels[query], labels[~query], metrics=("map",))["map"]
+        > 0.35
+    )
 
 
 def test_reading_the_files_is_no_part_of_encoding(monkeypatch):
@@ -328,7 +404,9 @@ def test_reading_the_files_is_no_part_of_encoding(monkeypatch):
         return encode(features)
 
     monkeypatch.setattr(hasher, "encode", work)
-    monkeypatch.setattr("methods.__main__.time", SimpleNamespace(perf_counter=lambda: clock.seconds))
+    monkeypatch.setattr(
+        "methods.__main__.time", SimpleNamespace(perf_counter=lambda: clock.seconds)
+    )
     codes, ones, seconds = encoded(hasher, {"features": read}, BITS, "lsh")
     assert seconds == 1
     assert (codes == np.packbits(hasher.encode(features), axis=1)).all()
@@ -339,5 +417,8 @@ def test_a_source_that_changes_while_the_job_starts_is_an_error(monkeypatch):
     """The record would describe another text than the one that was imported."""
     command.records.check_sources("methods", "itq")
     monkeypatch.setattr(command.records, "source_digests", lambda *_: {"methods/itq.py": "ast1:0"})
-    with pytest.raises(BenchmarkError, match=r"^a source of methods/itq.py changed while the job started: rerun the command$"):
+    with pytest.raises(
+        BenchmarkError,
+        match=r"^a source of methods/itq.py changed while the job started: rerun the command$",
+    ):
         command.records.check_sources("methods", "itq")

@@ -27,7 +27,9 @@ def plain(ranking, k, metric):
         "map@k[found]": lambda: precision @ top / hits if hits else 0.0,
         "map@k[min]": lambda: precision @ top / min(k, total),
         "map@k[R]": lambda: precision @ top / total,
-        "map@k[hits]": lambda: np.mean((np.arange(1, total + 1) / (np.flatnonzero(ranking) + 1))[:k]),
+        "map@k[hits]": lambda: np.mean(
+            (np.arange(1, total + 1) / (np.flatnonzero(ranking) + 1))[:k]
+        ),
         "precision@k": lambda: hits / k,
         "recall@k": lambda: hits / total,
         "relevant_share": lambda: total / len(ranking),
@@ -48,11 +50,19 @@ def plain_graded(ranking, k, metric):
 
 def orders_of_ties(n, r):
     """Every ranking that the ties of one query allow, each equally likely."""
-    for places in itertools.product(*(itertools.combinations(range(size), hits) for size, hits in zip(n, r, strict=True))):
-        yield np.concatenate([np.isin(np.arange(size), chosen) for size, chosen in zip(n, places, strict=True)])
+    for places in itertools.product(
+        *(itertools.combinations(range(size), hits) for size, hits in zip(n, r, strict=True))
+    ):
+        yield np.concatenate(
+            [np.isin(np.arange(size), chosen) for size, chosen in zip(n, places, strict=True)]
+        )
 
 
-buckets = st.lists(st.integers(0, 4).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n))), min_size=1, max_size=5)
+buckets = st.lists(
+    st.integers(0, 4).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n))),
+    min_size=1,
+    max_size=5,
+)
 
 
 @settings(deadline=None, max_examples=200)
@@ -67,10 +77,16 @@ def test_every_metric_is_the_mean_over_all_orders_of_ties(counts, data):
             continue  # no means of these orders
         k = cut if metric in metrics.CUT else None
         expected = np.mean([plain(ranking, k, metric) for ranking in rankings])
-        assert metrics.measure(metric, k, n[None], r[None])[0] == pytest.approx(expected, abs=1e-12), metric
+        assert metrics.measure(metric, k, n[None], r[None])[0] == pytest.approx(
+            expected, abs=1e-12
+        ), metric
     precisions = [plain(ranking, None, "map") for ranking in rankings]
-    assert metrics.measure("map_worst", None, n[None], r[None])[0] == pytest.approx(min(precisions), abs=1e-12)
-    assert metrics.measure("map_best", None, n[None], r[None])[0] == pytest.approx(max(precisions), abs=1e-12)
+    assert metrics.measure("map_worst", None, n[None], r[None])[0] == pytest.approx(
+        min(precisions), abs=1e-12
+    )
+    assert metrics.measure("map_best", None, n[None], r[None])[0] == pytest.approx(
+        max(precisions), abs=1e-12
+    )
 
 
 @settings(deadline=None, max_examples=60)
@@ -79,10 +95,17 @@ def test_graded_metrics_are_the_mean_over_all_orders_of_ties(buckets, data):
     assume(any(any(bucket) for bucket in buckets))
     g = np.array([[bucket.count(level) for level in range(4)] for bucket in buckets])[None]
     k = data.draw(st.integers(1, int(g.sum())))
-    rankings = [sum(orders, ()) for orders in itertools.product(*(list(itertools.permutations(bucket)) for bucket in buckets))]
+    rankings = [
+        sum(orders, ())
+        for orders in itertools.product(
+            *(list(itertools.permutations(bucket)) for bucket in buckets)
+        )
+    ]
     for metric in metrics.GRADED:
         expected = np.mean([plain_graded(ranking, k, metric) for ranking in rankings])
-        assert metrics.measure(metric, k, None, None, g)[0] == pytest.approx(expected, abs=1e-12), metric
+        assert metrics.measure(metric, k, None, None, g)[0] == pytest.approx(expected, abs=1e-12), (
+            metric
+        )
 
 
 @settings(deadline=None, max_examples=40)
@@ -92,12 +115,20 @@ def test_score_is_the_mean_over_all_orders_of_the_database(seed, bits, items, mu
     rng = np.random.default_rng(seed)
     codes = rng.random((3 + items, bits)) < 0.5
     labels = rng.random((3 + items, 4)) < 0.4 if multi else rng.integers(0, 3, 3 + items)
-    shared = labels[:3].astype(int) @ labels[3:].T if multi else (labels[:3, None] == labels[3:]).astype(int)
+    shared = (
+        labels[:3].astype(int) @ labels[3:].T
+        if multi
+        else (labels[:3, None] == labels[3:]).astype(int)
+    )
     distances = (codes[:3, None] != codes[3:]).sum(axis=2)
     kept = np.flatnonzero(shared.any(axis=1))
     assume(len(kept))
     k = int(rng.integers(1, items + 1))
-    names = ["map", "relevant_share", *(name.replace("@k", f"@{k}") for name in (*metrics.CUT, *metrics.GRADED))]
+    names = [
+        "map",
+        "relevant_share",
+        *(name.replace("@k", f"@{k}") for name in (*metrics.CUT, *metrics.GRADED)),
+    ]
     scores = evaluation.score(codes[:3], codes[3:], labels[:3], labels[3:], names)
     permutations = [list(order) for order in itertools.permutations(range(items))]
     for name in names:
@@ -105,17 +136,26 @@ def test_score_is_the_mean_over_all_orders_of_the_database(seed, bits, items, mu
         values = []
         for query, order in itertools.product(kept, permutations):
             ranking = shared[query, order][np.argsort(distances[query, order], kind="stable")]
-            values.append(plain_graded(ranking, cut, metric) if metric in metrics.GRADED else plain(ranking > 0, cut, metric))
+            values.append(
+                plain_graded(ranking, cut, metric)
+                if metric in metrics.GRADED
+                else plain(ranking > 0, cut, metric)
+            )
         assert scores[name] == pytest.approx(np.mean(values), abs=1e-12), name
 
 
 def test_found_differs_from_min_and_total_as_worked_by_hand():
     """Ranking + - + - of R = 3: precision at the hits is 1 and 2/3."""
     n, r = np.ones((1, 6), int), np.array([[1, 0, 1, 0, 0, 1]])
-    values = [metrics.average_precision_at(n, r, 4, denominator)[0] for denominator in ("found", "min", "R")]
+    values = [
+        metrics.average_precision_at(n, r, 4, denominator)[0]
+        for denominator in ("found", "min", "R")
+    ]
     assert values == pytest.approx([(1 + 2 / 3) / 2, (1 + 2 / 3) / 3, (1 + 2 / 3) / 3])
     assert metrics.average_precision_at(n, r, 2, "min")[0] == pytest.approx(1 / 2)
-    assert metrics.average_precision_at(n[:, 1:], r[:, 1:], 1, "found")[0] == 0  # no hit in the first k
+    assert (
+        metrics.average_precision_at(n[:, 1:], r[:, 1:], 1, "found")[0] == 0
+    )  # no hit in the first k
 
 
 def test_equals_shuffles_of_tied_codes():
@@ -130,9 +170,16 @@ def test_equals_shuffles_of_tied_codes():
     for _ in range(400):
         ranks = np.argsort(distances + rng.random((3, 1500)), axis=1)
         rankings = np.take_along_axis(relevant, ranks, axis=1)
-        values.append([np.mean([plain(ranking, k, metric) for ranking in rankings]) for metric, k in map(metrics.parse, names)])
+        values.append(
+            [
+                np.mean([plain(ranking, k, metric) for ranking in rankings])
+                for metric, k in map(metrics.parse, names)
+            ]
+        )
     error = np.std(values, axis=0, ddof=1) / math.sqrt(len(values))
-    assert (np.abs(np.mean(values, axis=0) - list(scores.values())) < 3 * error).all(), dict(zip(names, error, strict=True))
+    assert (np.abs(np.mean(values, axis=0) - list(scores.values())) < 3 * error).all(), dict(
+        zip(names, error, strict=True)
+    )
 
 
 def test_equals_scikit_learn_without_ties():
@@ -141,7 +188,10 @@ def test_equals_scikit_learn_without_ties():
     n = np.ones_like(r)
     expected = [average_precision_score(row, -np.arange(200)) for row in r]
     np.testing.assert_allclose(metrics.average_precision(n, r), expected, rtol=1e-12)
-    np.testing.assert_array_equal(metrics.average_precision(*metrics.worst(n, r)), metrics.average_precision(*metrics.best(n, r)))
+    np.testing.assert_array_equal(
+        metrics.average_precision(*metrics.worst(n, r)),
+        metrics.average_precision(*metrics.best(n, r)),
+    )
 
 
 def exact(n, r, k):
@@ -170,11 +220,16 @@ def test_equals_rational_arithmetic():
     n = rng.multinomial(500, rng.dirichlet(np.ones(9)), size=4)
     r = rng.integers(0, n + 1)
     for k in (1, 77, 200, 500):
-        expected = [float(exact(*counts, k) / int(counts[1].sum())) for counts in zip(n, r, strict=True)]
+        expected = [
+            float(exact(*counts, k) / int(counts[1].sum())) for counts in zip(n, r, strict=True)
+        ]
         np.testing.assert_allclose(metrics.average_precision_at(n, r, k, "R"), expected, rtol=1e-13)
 
 
-@pytest.mark.parametrize(("items", "relevant", "k"), [(20_000, 2_000, 5_000), (59_000, 30_000, 5_000), (59_000, 58_000, 58_500)])
+@pytest.mark.parametrize(
+    ("items", "relevant", "k"),
+    [(20_000, 2_000, 5_000), (59_000, 30_000, 5_000), (59_000, 58_000, 58_500)],
+)
 def test_found_sums_over_the_hypergeometric_distribution(items, relevant, k):
     """One bucket cut at k: given h hits, their mean precision is that of a random order of k items with h hits."""
     hits = np.arange(0, k + 1)
@@ -195,7 +250,9 @@ def test_random_codes_score_the_chance_level():
     scores = evaluation.score(codes[:100], codes[100:], labels[:100], labels[100:], names)
     harmonic = math.fsum(1 / rank for rank in range(1, 1_001))
     average_precision = 99 / 999 * (1 - harmonic / 1_000) + harmonic / 1_000
-    assert metrics.average_precision(np.array([[1_000]]), np.array([[100]]))[0] == pytest.approx(average_precision, rel=1e-12)
+    assert metrics.average_precision(np.array([[1_000]]), np.array([[100]]))[0] == pytest.approx(
+        average_precision, rel=1e-12
+    )
     assert scores["map"] == pytest.approx(average_precision, abs=0.003)
     assert scores["map_chance"] == pytest.approx(average_precision, rel=1e-12)
     assert scores["precision@100"] == pytest.approx(0.1, abs=0.01)
@@ -209,7 +266,10 @@ def test_classes_that_no_item_has_change_no_metric(classes):
     labels[3] = False  # left out
     many = np.zeros((250, classes), bool)
     many[:, np.sort(rng.choice(classes, 8, replace=False))] = labels
-    few, more = (evaluation.score(codes[:50], codes[50:], of[:50], of[50:], ["map", "ndcg@100", "as-trec"]) for of in (labels, many))
+    few, more = (
+        evaluation.score(codes[:50], codes[50:], of[:50], of[50:], ["map", "ndcg@100", "as-trec"])
+        for of in (labels, many)
+    )
     assert few == more
 
 
@@ -219,9 +279,17 @@ def test_order_of_the_database_changes_no_bit_of_any_metric(multi):
     codes, order = rng.random((350, 10)) < 0.4, rng.permutation(300)
     labels = rng.random((350, 6)) < 0.3 if multi else rng.integers(0, 5, 350)
     labels[7] = False if multi else 99
-    names = [*metrics.WHOLE, *metrics.LOOKUP, *(name.replace("@k", "@40") for name in [*metrics.CUT, *metrics.GRADED])]
-    scores = evaluation.score(codes[:50], codes[50:], labels[:50], labels[50:], [*names, "queries_left_out"])
-    assert scores == evaluation.score(codes[:50], codes[50:][order], labels[:50], labels[50:][order], [*names, "queries_left_out"])
+    names = [
+        *metrics.WHOLE,
+        *metrics.LOOKUP,
+        *(name.replace("@k", "@40") for name in [*metrics.CUT, *metrics.GRADED]),
+    ]
+    scores = evaluation.score(
+        codes[:50], codes[50:], labels[:50], labels[50:], [*names, "queries_left_out"]
+    )
+    assert scores == evaluation.score(
+        codes[:50], codes[50:][order], labels[:50], labels[50:][order], [*names, "queries_left_out"]
+    )
     assert scores["map_worst"] < scores["map"] < scores["map_best"]
     assert scores["queries_left_out"] >= 1
 
@@ -231,11 +299,15 @@ def test_the_number_of_threads_changes_no_bit_of_any_metric(monkeypatch):
     g = rng.multinomial(200, np.ones(27) / 27, size=11).reshape(11, 9, 3)
     n, r = g.sum(axis=2), g[:, :, 1:].sum(axis=2)
     monkeypatch.setattr(metrics, "SHARED", 0)
-    asked = [(metric, None) for metric in (*metrics.WHOLE, *metrics.LOOKUP)] + [(metric, 70) for metric in (*metrics.CUT, *metrics.GRADED)]
+    asked = [(metric, None) for metric in (*metrics.WHOLE, *metrics.LOOKUP)] + [
+        (metric, 70) for metric in (*metrics.CUT, *metrics.GRADED)
+    ]
     alone = {key: metrics.measure(*key, n, r, g).tolist() for key in asked}
     for threads in (1, 2, 3, 12):
         monkeypatch.setattr(relevance, "THREADS", threads)
-        assert {key: values.tolist() for key, values in metrics.measure_all(asked, n, r, g).items()} == alone
+        assert {
+            key: values.tolist() for key, values in metrics.measure_all(asked, n, r, g).items()
+        } == alone
 
 
 def test_lookup_in_a_ball_of_radius_two_as_worked_by_hand():
@@ -247,11 +319,17 @@ def test_lookup_in_a_ball_of_radius_two_as_worked_by_hand():
     assert metrics.lookup_recall(np.array([[1, 1]]), np.array([[0, 1]])).tolist() == [1]
 
 
-@pytest.mark.parametrize(("items", "relevant", "k"), [(2_000, 200, 50), (3_000, 1_500, 1_200), (20_000, 30, 7), (400, 400, 13)])
+@pytest.mark.parametrize(
+    ("items", "relevant", "k"),
+    [(2_000, 200, 50), (3_000, 1_500, 1_200), (20_000, 30, 7), (400, 400, 13)],
+)
 def test_first_hits_sum_over_the_place_of_each(items, relevant, k):
     """One bucket: how many others come before the j-th relevant item has the negative hypergeometric distribution."""
     others = np.arange(items - relevant + 1)
-    means = [nhypergeom(items, items - relevant, j).pmf(others) @ (j / (others + j)) for j in range(1, k + 1)]
+    means = [
+        nhypergeom(items, items - relevant, j).pmf(others) @ (j / (others + j))
+        for j in range(1, k + 1)
+    ]
     value = metrics.precision_of_first_hits(np.array([[items]]), np.array([[relevant]]), k)[0]
     assert value == pytest.approx(np.mean(means), rel=1e-8)
 
@@ -282,7 +360,10 @@ CODES, CLASSES = np.eye(4, dtype=bool), np.array([0, 0, 1, 1])
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"metrics": ["map@1000"]}, r"'map@1000' is unknown: expected one of .*map, .*map@k\[found\]"),
+        (
+            {"metrics": ["map@1000"]},
+            r"'map@1000' is unknown: expected one of .*map, .*map@k\[found\]",
+        ),
         ({"metrics": ["ndcg"]}, "'ndcg' is unknown"),
         ({"metrics": ["precision@0"]}, "k = 0 is impossible: expected 1 to 4"),
         ({"metrics": ["map@5[found]"]}, "k = 5 is impossible: expected 1 to 4"),
@@ -293,21 +374,34 @@ CODES, CLASSES = np.eye(4, dtype=bool), np.array([0, 0, 1, 1])
         ({"database_codes": CODES[:3]}, "database codes"),
         ({"query_codes": CODES[:, :0], "database_codes": CODES[:, :0]}, "0 bits"),
         ({"query_codes": np.where(CODES, np.nan, 1)}, "query codes are float64"),
-        ({"database_codes": CODES[:0], "database_labels": CLASSES[:0]}, "4 queries, 0 database items: expected at least one of each"),
-        ({"query_codes": CODES[:0], "query_labels": CLASSES[:0]}, "0 queries, 4 database items: expected at least one of each"),
+        (
+            {"database_codes": CODES[:0], "database_labels": CLASSES[:0]},
+            "4 queries, 0 database items: expected at least one of each",
+        ),
+        (
+            {"query_codes": CODES[:0], "query_labels": CLASSES[:0]},
+            "0 queries, 4 database items: expected at least one of each",
+        ),
         ({"query_labels": np.array([0, 0, 1, np.nan])}, "query labels are float64"),
         ({"query_labels": CLASSES + 2}, "no query has a relevant item"),
     ],
 )
 def test_score_refuses_what_it_cannot_score(changes, message):
-    arguments = {"query_codes": CODES, "database_codes": CODES, "query_labels": CLASSES, "database_labels": CLASSES}
+    arguments = {
+        "query_codes": CODES,
+        "database_codes": CODES,
+        "query_labels": CLASSES,
+        "database_labels": CLASSES,
+    }
     with pytest.raises(EvaluationError, match=message):
         evaluation.score(**arguments | changes)
 
 
 def test_torch_tensors_are_taken():
     codes, labels = torch.eye(4, dtype=torch.bool), torch.tensor([0, 0, 1, 1])
-    assert evaluation.score(codes, codes, labels, labels, ["map"]) == evaluation.score(CODES, CODES, CLASSES, CLASSES, ["map"])
+    assert evaluation.score(codes, codes, labels, labels, ["map"]) == evaluation.score(
+        CODES, CODES, CLASSES, CLASSES, ["map"]
+    )
 
 
 @pytest.mark.parametrize(

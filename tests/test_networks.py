@@ -54,7 +54,11 @@ def convolutions(prefix, indices, widths, kernel=3):
 
 
 def linear(**layers):
-    return {f"classifier.{at[1:]}.{name}": shape for at, (o, i) in layers.items() for name, shape in (("weight", (o, i)), ("bias", (o,)))}
+    return {
+        f"classifier.{at[1:]}.{name}": shape
+        for at, (o, i) in layers.items()
+        for name, shape in (("weight", (o, i)), ("bias", (o,)))
+    }
 
 
 def resnet_layout():
@@ -62,7 +66,9 @@ def resnet_layout():
 
     def normalised(convolution, norm, out, channels, kernel):
         names = ("weight", "bias", "running_mean", "running_var")
-        return {f"{convolution}.weight": (out, channels, kernel, kernel)} | {f"{norm}.{name}": (out,) for name in names}
+        return {f"{convolution}.weight": (out, channels, kernel, kernel)} | {
+            f"{norm}.{name}": (out,) for name in names
+        }
 
     shapes, channels = normalised("conv1", "bn1", 64, 3, 7), 64
     for layer, (width, blocks) in enumerate([(64, 3), (128, 4), (256, 6), (512, 3)], start=1):
@@ -72,7 +78,9 @@ def resnet_layout():
             shapes |= normalised(f"{at}conv2", f"{at}bn2", width, width, 3)
             shapes |= normalised(f"{at}conv3", f"{at}bn3", 4 * width, width, 1)
             if block == 0:
-                shapes |= normalised(f"{at}downsample.0", f"{at}downsample.1", 4 * width, channels, 1)
+                shapes |= normalised(
+                    f"{at}downsample.0", f"{at}downsample.1", 4 * width, channels, 1
+                )
             channels = 4 * width
     return shapes | {"fc.weight": (1000, 2048), "fc.bias": (1000,)}
 
@@ -82,7 +90,11 @@ def squeezenet_layout():
     fires = {3: (64, 16, 64), 4: (128, 16, 64), 6: (128, 32, 128), 7: (256, 32, 128)}
     fires |= {9: (256, 48, 192), 10: (384, 48, 192), 11: (384, 64, 256), 12: (512, 64, 256)}
     for index, (channels, squeezed, expanded) in fires.items():
-        parts = {"squeeze": (squeezed, channels, 1), "expand1x1": (expanded, squeezed, 1), "expand3x3": (expanded, squeezed, 3)}
+        parts = {
+            "squeeze": (squeezed, channels, 1),
+            "expand1x1": (expanded, squeezed, 1),
+            "expand3x3": (expanded, squeezed, 3),
+        }
         for part, (out, into, kernel) in parts.items():
             shapes[f"features.{index}.{part}.weight"] = (out, into, kernel, kernel)
             shapes[f"features.{index}.{part}.bias"] = (out,)
@@ -90,7 +102,11 @@ def squeezenet_layout():
 
 
 LAYOUTS = {
-    "vgg16": convolutions("features", [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28], [64] * 2 + [128] * 2 + [256] * 3 + [512] * 6)
+    "vgg16": convolutions(
+        "features",
+        [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28],
+        [64] * 2 + [128] * 2 + [256] * 3 + [512] * 6,
+    )
     | linear(_0=(4096, 25088), _3=(4096, 4096), _6=(1000, 4096)),
     "vgg19": convolutions(
         "features",
@@ -108,7 +124,11 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("name", imagenet.NETWORKS)
 def test_parameters_have_their_official_names_and_shapes(name):
-    found = {key: tuple(value.shape) for key, value in on_meta(name).state_dict().items() if not key.endswith("num_batches_tracked")}
+    found = {
+        key: tuple(value.shape)
+        for key, value in on_meta(name).state_dict().items()
+        if not key.endswith("num_batches_tracked")
+    }
     assert found == LAYOUTS[name]
 
 
@@ -135,25 +155,39 @@ def test_a_converted_file_loads_with_its_own_digest_and_only_with_it(tmp_path, s
     assert not network.training
     images = torch.rand(2, 3, 64, 64)
     assert torch.equal(network(images), squeezenet(images))
-    with pytest.raises(BenchmarkError, match=r"not the official squeezenet1_1-b8a52dc0\.pth: give the SHA-256 of your file as `sha256`"):
+    with pytest.raises(
+        BenchmarkError,
+        match=r"not the official squeezenet1_1-b8a52dc0\.pth: give the SHA-256 of your file as `sha256`",
+    ):
         load(path)
     for wrong in ("", sha256[:8], "0" * 64):
-        with pytest.raises(BenchmarkError, match=f"have SHA-256 {sha256}, expected {wrong}: put your file there, or get https://"):
+        with pytest.raises(
+            BenchmarkError,
+            match=f"have SHA-256 {sha256}, expected {wrong}: put your file there, or get https://",
+        ):
             load(path, wrong)
 
 
-def test_the_official_file_is_held_against_the_digest_in_its_name(tmp_path, squeezenet, monkeypatch):
+def test_the_official_file_is_held_against_the_digest_in_its_name(
+    tmp_path, squeezenet, monkeypatch
+):
     sha256 = saved(squeezenet.state_dict(), tmp_path / "x.pth")
     path = (tmp_path / "x.pth").rename(tmp_path / f"squeezenet1_1-{sha256[:8]}.pth")
     monkeypatch.setitem(imagenet.OFFICIAL, "squeezenet1_1", path.name)
     assert load(path)[1] == sha256
     path.write_bytes(path.read_bytes() + b"0")
-    with pytest.raises(BenchmarkError, match=f"expected one that begins with {sha256[:8]}: get https://.*{path.name} and put it at {path}"):
+    with pytest.raises(
+        BenchmarkError,
+        match=f"expected one that begins with {sha256[:8]}: get https://.*{path.name} and put it at {path}",
+    ):
         load(path)
 
 
 def test_a_missing_converted_file_is_one_line(tmp_path):
-    with pytest.raises(BenchmarkError, match=r"weights .*mine\.pth are missing: put your file there, or get https://.*b8a52dc0\.pth and"):
+    with pytest.raises(
+        BenchmarkError,
+        match=r"weights .*mine\.pth are missing: put your file there, or get https://.*b8a52dc0\.pth and",
+    ):
         load(tmp_path / "mine.pth", "0" * 64)
 
 
@@ -161,8 +195,14 @@ def test_a_file_that_does_not_fit_is_named_by_its_first_parameter(tmp_path, sque
     state = squeezenet.state_dict()
     path = tmp_path / "mine.pth"
     changes = [
-        (state | {"classifier.1.bias": torch.zeros(10)}, r"classifier.1.bias is of shape \(10,\), expected shape \(1000,\)"),
-        ({key: value for key, value in state.items() if key != "features.0.bias"}, "features.0.bias is missing, expected shape"),
+        (
+            state | {"classifier.1.bias": torch.zeros(10)},
+            r"classifier.1.bias is of shape \(10,\), expected shape \(1000,\)",
+        ),
+        (
+            {key: value for key, value in state.items() if key != "features.0.bias"},
+            "features.0.bias is missing, expected shape",
+        ),
         (state | {"extra": torch.zeros(1)}, "hold extra, which squeezenet1_1 has not"),
         ([torch.zeros(1)], "hold list, expected a dictionary of parameter names and tensors"),
         ({"state_dict": state}, "hold dict, expected a dictionary of parameter names and tensors"),
@@ -209,8 +249,12 @@ def test_images_are_prepared_as_stated(tmp_path, squeezenet):
     found = extractor.prepared(torch.tensor(IMAGES).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
     mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
     for image, prepared in zip(IMAGES, found, strict=True):
-        expected = np.asarray(Image.fromarray(image).resize((32, 32), Image.Resampling.BILINEAR))[4:28, 4:28]
-        assert np.abs(prepared * deviation + mean - expected / 255).max() < 1 / 255  # Pillow rounds to whole intensities, twice
+        expected = np.asarray(Image.fromarray(image).resize((32, 32), Image.Resampling.BILINEAR))[
+            4:28, 4:28
+        ]
+        assert (
+            np.abs(prepared * deviation + mean - expected / 255).max() < 1 / 255
+        )  # Pillow rounds to whole intensities, twice
     assert extractor.facts_["preprocessing"]["crop"] == [24, 24]
     with pytest.raises(BenchmarkError, match="crop is 40, expected 1 to 32, the value of resize"):
         extractor_of(tmp_path, squeezenet, resize=32, crop=40)
@@ -235,14 +279,27 @@ def test_the_command_records_what_made_the_features_and_goes_on_after_a_kill(tmp
     sha256 = saved(squeezenet.state_dict(), tmp_path / "mine.pth")
     keywords = {"weights": "mine.pth", "sha256": sha256, "resize": 64, "crop": 64}
     settings = json.dumps({"of": "squeezenet1_1_pool", "set": keywords})
-    command = [sys.executable, "-m", "features", "extract", "mine", "deep", "--settings", settings, "--data", str(tmp_path)]
+    command = [
+        sys.executable,
+        "-m",
+        "features",
+        "extract",
+        "mine",
+        "deep",
+        "--settings",
+        settings,
+        "--data",
+        str(tmp_path),
+    ]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
 
     def run():
         subprocess.run(command, check=True, capture_output=True, cwd=tmp_path, env=environment)
         return (tmp_path / "cache/features/mine/deep/features.npy").read_bytes()
 
-    killed = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    killed = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     while killed.poll() is None and not list((tmp_path / "cache").glob("checkpoints/*.json")):
         pass
     killed.kill()
@@ -257,7 +314,9 @@ def test_the_command_records_what_made_the_features_and_goes_on_after_a_kill(tmp
     assert run() == resumed
 
 
-@pytest.mark.parametrize("name", ["vgg16_fc7", "vgg19_fc7", "alexnet_fc7", "resnet50_pool5", "squeezenet1_1_pool"])
+@pytest.mark.parametrize(
+    "name", ["vgg16_fc7", "vgg19_fc7", "alexnet_fc7", "resnet50_pool5", "squeezenet1_1_pool"]
+)
 def test_an_extractor_names_the_official_file_and_follows_the_networks(name):
     part = plugins.component("features", name)
     assert part.keywords["weights"] == f"weights/{imagenet.OFFICIAL[part.literals['network']]}"
@@ -266,7 +325,10 @@ def test_an_extractor_names_the_official_file_and_follows_the_networks(name):
 
 
 @pytest.mark.data
-@pytest.mark.parametrize(("photo", "label", "at_least"), [("parrot.jpg", 88, 0.97), ("cat.bmp", 285, 0.5), ("bird.bmp", 19, 0.99)])
+@pytest.mark.parametrize(
+    ("photo", "label", "at_least"),
+    [("parrot.jpg", 88, 0.97), ("cat.bmp", 285, 0.5), ("bird.bmp", 19, 0.99)],
+)
 def test_photographs_are_recognised(photo, label, at_least):
     """Macaw, Egyptian cat and chickadee, with a conversion of the authors' SqueezeNet 1.1."""
     from PIL import Image
@@ -279,7 +341,9 @@ def test_photographs_are_recognised(photo, label, at_least):
     network, _ = load(data / "weights/squeezenet1_1.pth", sha256)
     extractor = SqueezeNet11Pool(weights="weights/squeezenet1_1.pth", sha256=sha256)
     extractor.open(data, 1)
-    pixels = torch.tensor(np.asarray(Image.open(data / "photos" / photo).convert("RGB")))[None].permute(0, 3, 1, 2)
+    pixels = torch.tensor(np.asarray(Image.open(data / "photos" / photo).convert("RGB")))[
+        None
+    ].permute(0, 3, 1, 2)
     with torch.inference_mode():
         likelihoods = network(extractor.prepared(pixels)).softmax(dim=1)[0]
     assert int(likelihoods.argmax()) == label

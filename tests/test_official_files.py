@@ -32,11 +32,17 @@ def sound(found):
     """No leak, by the check and by sets; duplicates are counted."""
     if all(len(getattr(found, part)) for part in ("query", "database", "train")):
         _base.check(found, "made-up")
-    query, database, train = set(found.query.tolist()), set(found.database.tolist()), set(found.train.tolist())
+    query, database, train = (
+        set(found.query.tolist()),
+        set(found.database.tolist()),
+        set(found.train.tolist()),
+    )
     assert not query & (database | train)
     assert found.train_outside or train <= database
     pictures = {found.images[row].tobytes() for row in database}
-    assert _base.duplicate_queries(found) == sum(found.images[row].tobytes() in pictures for row in query)
+    assert _base.duplicate_queries(found) == sum(
+        found.images[row].tobytes() in pictures for row in query
+    )
 
 
 @pytest.mark.data
@@ -49,31 +55,59 @@ class TestRealFiles:
         assert (count["sky"], count["people"], count["male"]) == (7912, 10373, 6081)
         assert len(concepts) == 38
         assert labels[:, :24].any(axis=1).sum() == 24_581
-        for name in mirflickr.RELEVANT:  # "relevant" is a part of "potential", but for flaws of the published files
+        for name in (
+            mirflickr.RELEVANT
+        ):  # "relevant" is a part of "potential", but for flaws of the published files
             assert count[f"{name}_r1"] <= count[name]
 
     @pytest.mark.parametrize(
         ("protocol", "sizes", "digest"),
         [
-            ("24", (2000, 22581, 10000), "86b0a9e47f1921eea1d8cd38340d1e7378e80ff82fcee362db20b6736769e448"),
-            ("38", (1000, 20000, 4000), "dafecddceaefca363cec218bdec0bdba7fee72e2ad7d8a9936b74c7a09f36a6f"),
+            (
+                "24",
+                (2000, 22581, 10000),
+                "86b0a9e47f1921eea1d8cd38340d1e7378e80ff82fcee362db20b6736769e448",
+            ),
+            (
+                "38",
+                (1000, 20000, 4000),
+                "dafecddceaefca363cec218bdec0bdba7fee72e2ad7d8a9936b74c7a09f36a6f",
+            ),
         ],
     )
     def test_mirflickr_splits_are_fixed_for_good(self, protocol, sizes, digest):
-        labels = mirflickr.read_concepts(_files.Folder(real("mirflickr25k/mirflickr25k_annotations_v080")), protocol)
+        labels = mirflickr.read_concepts(
+            _files.Folder(real("mirflickr25k/mirflickr25k_annotations_v080")), protocol
+        )
         fields = mirflickr.split(labels, protocol, np.flatnonzero(labels.any(axis=1)))
-        found = _base.Collection(images=np.empty((25_000, 0, 0, 3), np.uint8), labels=labels, **fields)
+        found = _base.Collection(
+            images=np.empty((25_000, 0, 0, 3), np.uint8), labels=labels, **fields
+        )
         _base.check(found, "mirflickr")
         assert (len(found.query), len(found.database), len(found.train)) == sizes
-        assert all(labels[rows].any(axis=0).all() for rows in (found.query, found.database, found.train)), "every class is present"
+        assert all(
+            labels[rows].any(axis=0).all() for rows in (found.query, found.database, found.train)
+        ), "every class is present"
         assert _base.split_digest(found) == digest
 
     @pytest.mark.parametrize(
         ("protocol", "sizes", "digest"),
         [
-            ("21", (2100, 193_734, 10_500), "f67edb18c1acf86722c8478889b8f8198ddfa1f138ac75f9f50ab2e076e5f493"),
-            ("10", (1000, 185_577, 5000), "fc74dc543395597bf1e36eb683cc8bae0906d91db365e70e156ae6f580403480"),
-            ("81", (5000, 204_347, 10_000), "8bfd3645c55b9d9d711d0cf6b6800a18f071f1c5e0b83e5f7928548d4b71ec23"),
+            (
+                "21",
+                (2100, 193_734, 10_500),
+                "f67edb18c1acf86722c8478889b8f8198ddfa1f138ac75f9f50ab2e076e5f493",
+            ),
+            (
+                "10",
+                (1000, 185_577, 5000),
+                "fc74dc543395597bf1e36eb683cc8bae0906d91db365e70e156ae6f580403480",
+            ),
+            (
+                "81",
+                (5000, 204_347, 10_000),
+                "8bfd3645c55b9d9d711d0cf6b6800a18f071f1c5e0b83e5f7928548d4b71ec23",
+            ),
         ],
     )
     def test_nuswide_totals_and_splits(self, protocol, sizes, digest):
@@ -84,10 +118,14 @@ class TestRealFiles:
         assert labels.any(axis=1).sum() == {"21": 195_834, "10": 186_577, "81": 209_347}[protocol]
         assert labels.sum(axis=0)[:2].tolist() == [74_190, 54_087]  # sky, clouds
         assert (np.diff(labels.sum(axis=0)) <= 0).all()
-        assert any("Labels_lake_Train.txt line 78373 holds -1130179" in rule for rule, _ in found.rules)
+        assert any(
+            "Labels_lake_Train.txt line 78373 holds -1130179" in rule for rule, _ in found.rules
+        )
         assert any("not the paper's" in rule for rule, _ in found.rules)
         assert (len(found.query), len(found.database), len(found.train)) == sizes
-        assert all(labels[rows].any(axis=0).all() for rows in (found.query, found.database, found.train)), "every class is present"
+        assert all(
+            labels[rows].any(axis=0).all() for rows in (found.query, found.database, found.train)
+        ), "every class is present"
         if protocol != "81":
             assert (labels[found.query].sum(axis=0) >= 100).all()
             assert (labels[found.train].sum(axis=0) >= 500).all()
@@ -101,7 +139,9 @@ def flickr(tmp_path):
     (folder / mirflickr.ANNOTATIONS).mkdir(parents=True)
     for place, concept in enumerate(mirflickr.POTENTIAL):
         numbers = range(place + 1, mirflickr.LABELLED + 1, 24)
-        (folder / mirflickr.ANNOTATIONS / f"{concept}.txt").write_text("".join(f"{number}\r\n" for number in numbers))
+        (folder / mirflickr.ANNOTATIONS / f"{concept}.txt").write_text(
+            "".join(f"{number}\r\n" for number in numbers)
+        )
         if concept in mirflickr.RELEVANT:
             (folder / mirflickr.ANNOTATIONS / f"{concept}_r1.txt").write_text(f"{place + 1}\n")
     for number in range(1, 41):
@@ -112,7 +152,9 @@ def flickr(tmp_path):
 class TestMIRFlickr:
     @pytest.mark.parametrize("protocol", ["24", "38"])
     def test_a_subset_keeps_the_parts_of_the_whole_split(self, flickr, protocol):
-        found = mirflickr.MIRFlickr(protocol=protocol, subset=True, size=8).load(flickr.parent, Path("no-cache"))
+        found = mirflickr.MIRFlickr(protocol=protocol, subset=True, size=8).load(
+            flickr.parent, Path("no-cache")
+        )
         assert found.images.shape == (40, 8, 8, 3)
         assert found.labels[:24, :24].tolist() == np.eye(24, dtype=bool).tolist()
         labels = mirflickr.read_concepts(_files.Folder(flickr / mirflickr.ANNOTATIONS), protocol)
@@ -141,7 +183,10 @@ class TestMIRFlickr:
 
     def test_missing_images_are_counted_and_named(self, flickr):
         (flickr / "mirflickr/im3.jpg").unlink()
-        with pytest.raises(BenchmarkError, match=r"^24,961 of 25,000 images are missing: .*im3.jpg, .*im41.jpg.*http.*`subset: true`"):
+        with pytest.raises(
+            BenchmarkError,
+            match=r"^24,961 of 25,000 images are missing: .*im3.jpg, .*im41.jpg.*http.*`subset: true`",
+        ):
             mirflickr.MIRFlickr().load(flickr.parent, Path("no-cache"))
 
     def test_nothing_there_says_what_to_get_and_where_to_put_it(self, tmp_path):
@@ -151,7 +196,10 @@ class TestMIRFlickr:
 
     def test_the_smaller_variant_says_what_it_needs_and_takes_it(self, flickr):
         dataset = mirflickr.MIRFlickr(protocol="20015", subset=True, size=8)
-        with pytest.raises(BenchmarkError, match=r"needs .*20015.txt, the numbers of its 20,015 images.*do not follow from"):
+        with pytest.raises(
+            BenchmarkError,
+            match=r"needs .*20015.txt, the numbers of its 20,015 images.*do not follow from",
+        ):
             dataset.load(flickr.parent, Path("no-cache"))
         (flickr / "20015.txt").write_text("\n".join(map(str, range(1, 20_015))))
         with pytest.raises(BenchmarkError, match=r"20015.txt names 20,014 images, expected 20,015"):
@@ -164,7 +212,10 @@ class TestMIRFlickr:
     @pytest.mark.parametrize(
         ("content", "message"),
         [
-            ("1\n25001\n", r"sky.txt: entry 2 is b'25001', expected an image number from 1 to 25000"),
+            (
+                "1\n25001\n",
+                r"sky.txt: entry 2 is b'25001', expected an image number from 1 to 25000",
+            ),
             ("-1\n", r"entry 1 is b'-1'"),
             ("1\nim2.jpg\n", r"entry 2 is b'im2.jpg'"),
             ("7\n7\n", r"sky.txt names an image twice"),
@@ -194,20 +245,37 @@ def wide(tmp_path, monkeypatch):
     monkeypatch.setattr(nuswide, "TEST_ROWS", 12)
     monkeypatch.setattr(nuswide, "CONCEPTS", 3)
     monkeypatch.setattr(nuswide, "LABELLED", {"2": 14})
-    monkeypatch.setattr(nuswide, "KNOWN_WRONG", {"Labels_lake_Train.txt": {5: (b"-1130179", False)}})
+    monkeypatch.setattr(
+        nuswide, "KNOWN_WRONG", {"Labels_lake_Train.txt": {5: (b"-1130179", False)}}
+    )
     folder = tmp_path / "nuswide"
-    for name in ("Groundtruth/AllLabels", "Groundtruth/TrainTestLabels", "ConceptsList", "ImageList"):
+    for name in (
+        "Groundtruth/AllLabels",
+        "Groundtruth/TrainTestLabels",
+        "ConceptsList",
+        "ImageList",
+    ):
         (folder / name).mkdir(parents=True)
-    (folder / "ConceptsList/Concepts81.txt").write_text("".join(f"{name}\r\n" for name in sorted(counts)))
+    (folder / "ConceptsList/Concepts81.txt").write_text(
+        "".join(f"{name}\r\n" for name in sorted(counts))
+    )
     for place, (name, count) in enumerate(counts.items()):
-        flags = np.isin(np.arange(ROWS), np.arange(5 * place, 5 * place + count)).astype(int).astype(str)
+        flags = (
+            np.isin(np.arange(ROWS), np.arange(5 * place, 5 * place + count))
+            .astype(int)
+            .astype(str)
+        )
         halves = {"Train": flags[:18].copy(), "Test": flags[18:]}
         if name == "lake":
             halves["Train"][4] = "-1130179"
         (folder / f"Groundtruth/AllLabels/Labels_{name}.txt").write_text("\n".join(flags) + "\n")
         for half, values in halves.items():
-            (folder / f"Groundtruth/TrainTestLabels/Labels_{name}_{half}.txt").write_text("\n".join(values) + "\n")
-    (folder / "ImageList/Imagelist.txt").write_text("".join(f"actor\\{row:04}_1.jpg\r\n" for row in range(ROWS)))
+            (folder / f"Groundtruth/TrainTestLabels/Labels_{name}_{half}.txt").write_text(
+                "\n".join(values) + "\n"
+            )
+    (folder / "ImageList/Imagelist.txt").write_text(
+        "".join(f"actor\\{row:04}_1.jpg\r\n" for row in range(ROWS))
+    )
     for row in range(ROWS):
         image(folder / f"Flickr/actor/{row:04}_1.jpg", colour=(row * 8, 0, 0))
     return folder
@@ -233,8 +301,14 @@ class TestNUSWIDE:
             (lambda text: text + "0\n", r"Labels_sky.txt has 31 lines, expected 30"),
             (lambda text: text[2:], r"Labels_sky.txt has 29 lines, expected 30"),
             (lambda text: "2" + text[1:], r"Labels_sky.txt, line 1 is b'2', expected 0 or 1"),
-            (lambda text: text.replace("0", "-1130179", 1), r"Labels_sky.txt, line 13 is b'-1130179'"),
-            (lambda text: "0" + text[1:], r"14 images carry a concept|13 images carry a concept, expected 14"),
+            (
+                lambda text: text.replace("0", "-1130179", 1),
+                r"Labels_sky.txt, line 13 is b'-1130179'",
+            ),
+            (
+                lambda text: "0" + text[1:],
+                r"14 images carry a concept|13 images carry a concept, expected 14",
+            ),
         ],
     )
     def test_damaged_labels_are_named(self, wide, change, message):
@@ -254,7 +328,10 @@ class TestNUSWIDE:
         for row in (3, 7):
             (wide / f"Flickr/actor/{row:04}_1.jpg").unlink()
         found = nuswide.official_images(wide, "advice")
-        with pytest.raises(BenchmarkError, match=r"^2 of 30 images are missing: .*0003_1.jpg, .*0007_1.jpg; .*`leave_out_missing: true`"):
+        with pytest.raises(
+            BenchmarkError,
+            match=r"^2 of 30 images are missing: .*0003_1.jpg, .*0007_1.jpg; .*`leave_out_missing: true`",
+        ):
             nuswide.NUSWIDE()._image_files(*found)
         images, present, said = nuswide.NUSWIDE(leave_out_missing=True)._image_files(*found)
         assert (len(images), present.sum()) == (28, 28)
@@ -262,12 +339,18 @@ class TestNUSWIDE:
 
     def test_without_images_one_line_says_what_to_do(self, wide, tmp_path):
         (wide / "Flickr").rename(wide / "elsewhere")
-        with pytest.raises(BenchmarkError, match=r"Flickr is missing: .*images/0001_2124494179.jpg.*, or set `images: false`"):
+        with pytest.raises(
+            BenchmarkError,
+            match=r"Flickr is missing: .*images/0001_2124494179.jpg.*, or set `images: false`",
+        ):
             nuswide.NUSWIDE().load(tmp_path, Path("no-cache"))
         all_of_it = r"Groundtruth, .*ConceptsList, .*ImageList, .*Flickr are missing: .*get what is missing from https://.*put it into"
         with pytest.raises(BenchmarkError, match=all_of_it):
             nuswide.NUSWIDE().load(tmp_path / "empty", Path("no-cache"))
-        with pytest.raises(BenchmarkError, match=r"Groundtruth, \S*ConceptsList are missing: expected these folders or"):
+        with pytest.raises(
+            BenchmarkError,
+            match=r"Groundtruth, \S*ConceptsList are missing: expected these folders or",
+        ):
             nuswide.NUSWIDE(images=False).load(tmp_path / "empty", Path("no-cache"))
 
     def test_published_lists_are_read_as_they_are(self, wide):
@@ -275,21 +358,36 @@ class TestNUSWIDE:
         lists.mkdir()
         names = [f"Flickr/actor/{row:04}_1.jpg" for row in range(6)]
         for part, rows in (("database", (2, 3, 4, 5)), ("train", (4, 2)), ("test", (1, 0))):
-            (lists / f"{part}.txt").write_text("".join(f"{names[row]} {row % 2} 1\n" for row in rows))
+            (lists / f"{part}.txt").write_text(
+                "".join(f"{names[row]} {row % 2} 1\n" for row in rows)
+            )
         found = nuswide.NUSWIDE(protocol="21-list", size=4).load(wide.parent, Path("no-cache"))
         assert found.images.names == tuple(names[row] for row in (2, 3, 4, 5, 1, 0))
-        assert (found.query.tolist(), found.database.tolist(), found.train.tolist()) == ([4, 5], [0, 1, 2, 3], [2, 0])
+        assert (found.query.tolist(), found.database.tolist(), found.train.tolist()) == (
+            [4, 5],
+            [0, 1, 2, 3],
+            [2, 0],
+        )
         assert found.labels[:, 0].tolist() == [False, True, False, True, True, False]
         sound(found)
         (wide / "Flickr/actor/0002_1.jpg").unlink()
-        less = nuswide.NUSWIDE(protocol="21-list", size=4, leave_out_missing=True).load(wide.parent, Path("no-cache"))
-        assert (less.query.tolist(), less.database.tolist(), less.train.tolist()) == ([3, 4], [0, 1, 2], [1])
+        less = nuswide.NUSWIDE(protocol="21-list", size=4, leave_out_missing=True).load(
+            wide.parent, Path("no-cache")
+        )
+        assert (less.query.tolist(), less.database.tolist(), less.train.tolist()) == (
+            [3, 4],
+            [0, 1, 2],
+            [1],
+        )
 
     @pytest.mark.parametrize("seed", range(5))
     def test_the_draw_is_the_stated_one(self, seed):
         """Against the sentence of the protocol, one image at a time."""
         generator = np.random.default_rng(seed)
-        labels, order = generator.random((200, 4)) < [0.6, 0.5, 0.4, 0.3], generator.permutation(200)
+        labels, order = (
+            generator.random((200, 4)) < [0.6, 0.5, 0.4, 0.3],
+            generator.permutation(200),
+        )
         taken = set(generator.choice(200, 20, replace=False).tolist())
         expected, seen = [], set(taken)
         for concept in sorted(range(4), key=lambda concept: labels[:, concept].sum()):
@@ -299,7 +397,9 @@ class TestNUSWIDE:
                     expected.append(row)
                     seen.add(row)
                     count += 1
-        assert nuswide.draw_per_concept(labels, 5, np.array(sorted(taken)), order).tolist() == sorted(expected)
+        assert nuswide.draw_per_concept(
+            labels, 5, np.array(sorted(taken)), order
+        ).tolist() == sorted(expected)
         with pytest.raises(BenchmarkError, match="images are left for concept"):
             nuswide.draw_per_concept(labels, 100, np.array(sorted(taken)), order)
 
@@ -313,18 +413,30 @@ class TestIdx:
     def small(self, monkeypatch):
         monkeypatch.setattr(_idx, "TRAINING", 6)
         monkeypatch.setattr(_idx, "TEST", 4)
-        shapes = {"train-images-idx3-ubyte": (6, 28, 28), "train-labels-idx1-ubyte": (6,), "t10k-images-idx3-ubyte": (4, 28, 28)}
+        shapes = {
+            "train-images-idx3-ubyte": (6, 28, 28),
+            "train-labels-idx1-ubyte": (6,),
+            "t10k-images-idx3-ubyte": (4, 28, 28),
+        }
         shapes["t10k-labels-idx1-ubyte"] = (4,)
-        monkeypatch.setattr(_idx, "CONTENTS", {name: (0x800 | len(shape), shape) for name, shape in shapes.items()})
+        monkeypatch.setattr(
+            _idx, "CONTENTS", {name: (0x800 | len(shape), shape) for name, shape in shapes.items()}
+        )
 
     @pytest.fixture(params=[True, False], ids=["gz", "unpacked"])
     def digits(self, request, tmp_path, monkeypatch):
         generator, arrays, md5 = np.random.default_rng(0), {}, {}
         for name, (_, shape) in _idx.CONTENTS.items():
-            arrays[name] = generator.integers(0, 256, shape, np.uint8) if len(shape) > 1 else np.arange(shape[0], dtype=np.uint8) % 2
+            arrays[name] = (
+                generator.integers(0, 256, shape, np.uint8)
+                if len(shape) > 1
+                else np.arange(shape[0], dtype=np.uint8) % 2
+            )
             path = tmp_path / "mnist" / (name + ".gz" * request.param)
             path.parent.mkdir(exist_ok=True)
-            path.write_bytes(gzip.compress(idx(arrays[name])) if request.param else idx(arrays[name]))
+            path.write_bytes(
+                gzip.compress(idx(arrays[name])) if request.param else idx(arrays[name])
+            )
             md5[f"{name}.gz"] = storage.digest(path, "md5")
         monkeypatch.setattr(mnist, "MD5", md5)
         return tmp_path, arrays
@@ -347,9 +459,17 @@ class TestIdx:
 
     def test_a_wrong_header_or_label_is_named(self):
         name = "t10k-labels-idx1-ubyte"
-        assert _idx.parse(idx(np.array([1, 2, 9, 0], np.uint8)), name, name).tolist() == [1, 2, 9, 0]
+        assert _idx.parse(idx(np.array([1, 2, 9, 0], np.uint8)), name, name).tolist() == [
+            1,
+            2,
+            9,
+            0,
+        ]
         for content in (idx(np.zeros((4, 1), np.uint8)), idx(np.zeros(5, np.uint8)), b""):
-            with pytest.raises(BenchmarkError, match=r"has .* bytes that begin with .*, expected 12 that begin with 0000080100000004"):
+            with pytest.raises(
+                BenchmarkError,
+                match=r"has .* bytes that begin with .*, expected 12 that begin with 0000080100000004",
+            ):
                 _idx.parse(content, name, name)
         with pytest.raises(BenchmarkError, match="holds the label 10, expected 0 to 9"):
             _idx.parse(idx(np.array([1, 2, 10, 0], np.uint8)), name, name)
@@ -361,7 +481,9 @@ class TestIdx:
             _idx.unpack(gzip.compress(bytes(10))[:-9], "t10k-labels-idx1-ubyte", "x")
 
     def test_offline_each_file_is_named_with_its_address(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(downloads, "_download", lambda url, part: (_ for _ in ()).throw(OSError("offline")))
+        monkeypatch.setattr(
+            downloads, "_download", lambda url, part: (_ for _ in ()).throw(OSError("offline"))
+        )
         expected = r"download http.*fashion-mnist.*train-images-idx3-ubyte.gz \(MD5 8d4f.*\) yourself and put it at .*fashion_mnist/"
         with pytest.raises(BenchmarkError, match=expected) as caught:
             fashion_mnist.FashionMNIST().load(tmp_path, tmp_path / "cache")
@@ -371,5 +493,10 @@ class TestIdx:
 def test_flags_are_the_same_fast_and_slow():
     flags = np.random.default_rng(0).random(1000) < 0.3
     text = "\n".join(str(int(flag)) for flag in flags)
-    for content in (text + "\n", text, text.replace("\n", "\r\n"), text.replace("\n", " \n") + "\n\n"):
+    for content in (
+        text + "\n",
+        text,
+        text.replace("\n", "\r\n"),
+        text.replace("\n", " \n") + "\n\n",
+    ):
         assert (_labels.read_flags(content.encode(), 1000, "x") == flags).all()

@@ -24,25 +24,42 @@ def test_distances_are_those_of_faiss(bits):
     for query in range(20):
         relevant = labels[20:][items[query]] == labels[query]
         assert n[query].tolist() == np.bincount(distances[query], minlength=bits + 1).tolist()
-        assert r[query].tolist() == np.bincount(distances[query], weights=relevant, minlength=bits + 1).tolist()
+        assert (
+            r[query].tolist()
+            == np.bincount(distances[query], weights=relevant, minlength=bits + 1).tolist()
+        )
 
 
 def test_average_precision_is_that_of_trec_eval_without_ties():
     rng = np.random.default_rng(0)
     r = (rng.random((30, 300)) < 0.1).astype(int)
     r[:, 250] = 1
-    judged = {str(query): {str(item): int(row[item]) for item in range(300)} for query, row in enumerate(r)}
+    judged = {
+        str(query): {str(item): int(row[item]) for item in range(300)}
+        for query, row in enumerate(r)
+    }
     run = {str(query): {str(item): -float(item) for item in range(300)} for query in range(30)}
-    names = {"map_cut_10": "map@k[R]", "map_cut_200": "map@k[R]", "P_10": "precision@k", "recall_200": "recall@k"}
-    evaluator = pytrec_eval.RelevanceEvaluator(judged, {"map", "map_cut.10,200", "P.10", "recall.200", "ndcg_cut.10,200"})
+    names = {
+        "map_cut_10": "map@k[R]",
+        "map_cut_200": "map@k[R]",
+        "P_10": "precision@k",
+        "recall_200": "recall@k",
+    }
+    evaluator = pytrec_eval.RelevanceEvaluator(
+        judged, {"map", "map_cut.10,200", "P.10", "recall.200", "ndcg_cut.10,200"}
+    )
     found = evaluator.evaluate(run)
     n, g = np.ones_like(r), np.stack([1 - r, r], axis=2)
     for query in range(30):
         row = slice(query, query + 1)
-        assert metrics.average_precision(n[row], r[row])[0] == pytest.approx(found[str(query)]["map"], rel=1e-12)
+        assert metrics.average_precision(n[row], r[row])[0] == pytest.approx(
+            found[str(query)]["map"], rel=1e-12
+        )
         for name, metric in names.items():
             k = int(name.rpartition("_")[2])
-            assert metrics.measure(metric, k, n[row], r[row])[0] == pytest.approx(found[str(query)][name], rel=1e-12), name
+            assert metrics.measure(metric, k, n[row], r[row])[0] == pytest.approx(
+                found[str(query)][name], rel=1e-12
+            ), name
         for k in (10, 200):
             assert metrics.measure("ndcg_linear@k", k, n[row], r[row], g[row])[0] == pytest.approx(
                 found[str(query)][f"ndcg_cut_{k}"], rel=1e-12

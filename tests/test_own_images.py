@@ -41,7 +41,10 @@ def animals(tmp_path):
     for place, name in enumerate(("cat", "dog")):
         (tmp_path / "animals" / name / "more").mkdir(parents=True)
         for number in range(6):
-            array, kind = pixels(10 * place + number, (9 + number, 15 - number, 3)), ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF")[number]
+            array, kind = (
+                pixels(10 * place + number, (9 + number, 15 - number, 3)),
+                ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF")[number],
+            )
             folder = tmp_path / "animals" / name / ("more" if number == 5 else "")
             (folder / f"{number}.{kind.lower()}").write_bytes(encoded(array, kind))
     (tmp_path / "animals/.DS_Store").write_bytes(b"x")
@@ -50,7 +53,9 @@ def animals(tmp_path):
 
 
 def folder_of(data, **keywords):
-    return image_folder.ImageFolder(path="animals", queries_per_class=2, size=8, **keywords).load(data, data / "cache")
+    return image_folder.ImageFolder(path="animals", queries_per_class=2, size=8, **keywords).load(
+        data, data / "cache"
+    )
 
 
 class TestFolder:
@@ -65,7 +70,8 @@ class TestFolder:
 
     def test_too_few_images_name_the_keyword(self, animals):
         with pytest.raises(
-            BenchmarkError, match=r"animals/cat has 6 images, expected more than 100: set queries_per_class, here 5 at most"
+            BenchmarkError,
+            match=r"animals/cat has 6 images, expected more than 100: set queries_per_class, here 5 at most",
         ):
             image_folder.ImageFolder(path="animals").load(animals, animals)
 
@@ -73,7 +79,10 @@ class TestFolder:
         (animals / "animals/7.png").write_bytes(b"x")
         with pytest.raises(BenchmarkError, match=r"animals/7.png is in no class"):
             folder_of(animals)
-        with pytest.raises(BenchmarkError, match=r"nowhere is missing: expected a folder with one sub-folder of images a class"):
+        with pytest.raises(
+            BenchmarkError,
+            match=r"nowhere is missing: expected a folder with one sub-folder of images a class",
+        ):
             image_folder.ImageFolder(path="nowhere").load(animals, animals)
 
     @pytest.mark.parametrize(
@@ -81,7 +90,10 @@ class TestFolder:
         [
             ({"queries_per_class": -1}, "queries_per_class is -1, expected a whole number from 1"),
             ({"queries_per_class": 0}, "queries_per_class is 0, expected a whole number from 1"),
-            ({"training_images": -1}, "training_images is -1, expected 1 to 8, the images of the database, or null for all"),
+            (
+                {"training_images": -1},
+                "training_images is -1, expected 1 to 8, the images of the database, or null for all",
+            ),
             ({"training_images": 9}, "training_images is 9, expected 1 to 8"),
             ({"training_images": "all"}, "training_images is 'all', expected 1 to 8"),
             ({"training_images": 2.0}, "training_images is 2.0, expected 1 to 8"),
@@ -91,11 +103,16 @@ class TestFolder:
     )
     def test_numbers_that_ask_for_the_impossible_are_named(self, animals, keywords, message):
         with pytest.raises(BenchmarkError, match=message):
-            image_folder.ImageFolder(**{"path": "animals", "queries_per_class": 2, "size": 8} | keywords).load(animals, animals)
+            image_folder.ImageFolder(
+                **{"path": "animals", "queries_per_class": 2, "size": 8} | keywords
+            ).load(animals, animals)
 
     def test_no_class_is_left_out_because_it_is_a_link(self, animals):
         (animals / "animals/emu").symlink_to(animals / "animals/cat", target_is_directory=True)
-        with pytest.raises(BenchmarkError, match=r"animals/emu is neither a file nor a folder but a link .*: expected images themselves"):
+        with pytest.raises(
+            BenchmarkError,
+            match=r"animals/emu is neither a file nor a folder but a link .*: expected images themselves",
+        ):
             folder_of(animals)
         (animals / "animals/emu").unlink()
         (animals / "animals/cat/9.png").symlink_to(animals / "nowhere.png")
@@ -113,19 +130,33 @@ def lists(folder, **parts):
 
 
 class TestLists:
-    TEST, DATABASE = "animals/cat/0.png 1 0\nanimals/dog/0.png 0 1\n", "animals/cat/1.jpeg 1 0\n\nanimals/dog/1.jpeg 1 1\n"
+    TEST, DATABASE = (
+        "animals/cat/0.png 1 0\nanimals/dog/0.png 0 1\n",
+        "animals/cat/1.jpeg 1 0\n\nanimals/dog/1.jpeg 1 1\n",
+    )
 
     def load(self, folder):
         return image_list.ImageList(path=".", size=8).load(folder, folder / "cache")
 
     def test_rows_follow_the_lists(self, animals):
-        lists(animals, test=self.TEST, database=self.DATABASE, train="animals/dog/1.jpeg 1 1\nanimals/cat/2.gif 1 0\n")
+        lists(
+            animals,
+            test=self.TEST,
+            database=self.DATABASE,
+            train="animals/dog/1.jpeg 1 1\nanimals/cat/2.gif 1 0\n",
+        )
         found = self.load(animals)
         _base.check(found, "image_list")
         assert found.labels.astype(int).tolist() == [[1, 0], [1, 1], [1, 0], [1, 0], [0, 1]]
-        assert (found.database.tolist(), found.train.tolist(), found.query.tolist()) == ([0, 1], [1, 2], [3, 4])
+        assert (found.database.tolist(), found.train.tolist(), found.query.tolist()) == (
+            [0, 1],
+            [1, 2],
+            [3, 4],
+        )
         assert found.train_outside
-        assert any("2 training images, 1 of them outside the database" in rule for rule, _ in found.rules)
+        assert any(
+            "2 training images, 1 of them outside the database" in rule for rule, _ in found.rules
+        )
 
     def test_a_query_in_the_database_is_refused(self, animals):
         lists(animals, test=self.TEST, database=self.DATABASE + self.TEST, train=self.DATABASE)
@@ -135,12 +166,24 @@ class TestLists:
     @pytest.mark.parametrize(
         ("test", "message"),
         [
-            ("animals/cat/0.png 1 2\n", r"test.txt, line 1: found '2' after the path, expected a 0 or 1"),
-            ("animals/the cat.png 1 0\n", r"test.txt, line 1: found 'cat.png' after the path, .*, and no space in a path"),
+            (
+                "animals/cat/0.png 1 2\n",
+                r"test.txt, line 1: found '2' after the path, expected a 0 or 1",
+            ),
+            (
+                "animals/the cat.png 1 0\n",
+                r"test.txt, line 1: found 'cat.png' after the path, .*, and no space in a path",
+            ),
             ("animals/cat/0.png\n", r"test.txt, line 1: found no label after the path"),
             ("animals/cat/0.png 1 0 1\n", r"test.txt, line 1 has 3 labels, expected 2"),
-            ("animals/cat/1.jpeg 0 1\n", r"test.txt, line 1: animals/cat/1.jpeg has other labels than in the list before"),
-            ("animals/cat/0.png 1 0\n" * 2, r"test.txt names animals/cat/0.png twice, expected each image once"),
+            (
+                "animals/cat/1.jpeg 0 1\n",
+                r"test.txt, line 1: animals/cat/1.jpeg has other labels than in the list before",
+            ),
+            (
+                "animals/cat/0.png 1 0\n" * 2,
+                r"test.txt names animals/cat/0.png twice, expected each image once",
+            ),
             ("", r"test.txt names no image, expected lines of"),
             (f"{'a' * 5000} 1 0\n", r"1 of 3 images are missing: .*aaa"),
             ("animals/cat/9.png 1 0\n", r"1 of 3 images are missing: .*animals/cat/9.png"),
@@ -152,12 +195,17 @@ class TestLists:
             self.load(animals)
 
     def test_a_missing_list_is_named(self, animals):
-        with pytest.raises(BenchmarkError, match=r"database.txt is missing: expected database.txt, train.txt and test.txt"):
+        with pytest.raises(
+            BenchmarkError,
+            match=r"database.txt is missing: expected database.txt, train.txt and test.txt",
+        ):
             self.load(animals)
 
 
 class TestDecoding:
-    @pytest.mark.parametrize(("shape", "whole"), [((16, 32, 3), (8, 16)), ((64, 16, 3), (32, 8)), ((8, 8, 3), (8, 8))])
+    @pytest.mark.parametrize(
+        ("shape", "whole"), [((16, 32, 3), (8, 16)), ((64, 16, 3), (32, 8)), ((8, 8, 3), (8, 8))]
+    )
     def test_it_is_the_short_side_resized_and_the_central_square(self, shape, whole):
         array = pixels(shape=shape)
         resized = np.asarray(Image.fromarray(array).resize(whole[::-1], Image.Resampling.BILINEAR))
@@ -170,36 +218,75 @@ class TestDecoding:
         Image.fromarray(np.full((9, 9, 3), 255, np.uint8)).convert(mode).save(stream, "TIFF")
         assert (_images.decode(stream.getvalue(), 4) == 255).all()
 
-    @pytest.mark.parametrize(("kind", "number", "mode"), [("PNG", np.uint16, "I;16"), ("PPM", np.uint16, "I"), ("TIFF", np.float32, "F")])
+    @pytest.mark.parametrize(
+        ("kind", "number", "mode"),
+        [("PNG", np.uint16, "I;16"), ("PPM", np.uint16, "I"), ("TIFF", np.float32, "F")],
+    )
     def test_pixels_of_more_than_8_bits_are_refused_not_cut_off(self, tmp_path, kind, number, mode):
         (tmp_path / "deep").write_bytes(encoded(np.full((9, 9), 300, number), kind))
-        with pytest.raises(BenchmarkError, match=f"deep is no image that can be read .pixels of mode {mode}, expected 8 bits a channel"):
+        with pytest.raises(
+            BenchmarkError,
+            match=f"deep is no image that can be read .pixels of mode {mode}, expected 8 bits a channel",
+        ):
             _images.ImageFiles(_files.Folder(tmp_path), ("deep",), 8)[0]
 
     def test_a_bomb_is_refused_before_it_unfolds(self, tmp_path):
         def chunk(kind, content):
-            return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+            return (
+                struct.pack(">I", len(content))
+                + kind
+                + content
+                + struct.pack(">I", zlib.crc32(kind + content))
+            )
 
         def png(side):
             header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
-            return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(10_000))) + chunk(b"IEND", b"")
+            return (
+                b"\x89PNG\r\n\x1a\n"
+                + header
+                + chunk(b"IDAT", zlib.compress(bytes(10_000)))
+                + chunk(b"IEND", b"")
+            )
 
         jpeg = bytearray(encoded(pixels(), "JPEG"))
         place = jpeg.index(b"\xff\xc0") + 5
         jpeg[place : place + 4] = struct.pack(">HH", 8_000, 8_000)
         ours, pillows = r"8,000 x 8,000 pixels, expected at most 50,000,000 in all", "Image size"
-        for name, content, reason in (("a.png", png(60_000), pillows), ("b.png", png(8_000), ours), ("c.jpg", bytes(jpeg), ours)):
+        for name, content, reason in (
+            ("a.png", png(60_000), pillows),
+            ("b.png", png(8_000), ours),
+            ("c.jpg", bytes(jpeg), ours),
+        ):
             (tmp_path / name).write_bytes(content)
-            with pytest.raises(BenchmarkError, match=rf"{name} is no image that can be read \({reason}"):
+            with pytest.raises(
+                BenchmarkError, match=rf"{name} is no image that can be read \({reason}"
+            ):
                 _images.ImageFiles(_files.Folder(tmp_path), (name,), 8)[0]
 
     def test_damaged_images_are_counted_and_named_and_nothing_is_left(self, animals):
         (animals / "animals/cat/2.gif").write_bytes(b"not an image")
         whole = (animals / "animals/dog/1.jpeg").read_bytes()
         (animals / "animals/dog/1.jpeg").write_bytes(whole[: len(whole) // 2])
-        options = json.dumps({"of": "image_folder", "set": {"path": "animals", "queries_per_class": 2}})
-        command = [sys.executable, "-m", "datasets", "animals", "--settings", options, "--data", "."]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=animals, env=os.environ | {"PYTHONPATH": str(ROOT)})
+        options = json.dumps(
+            {"of": "image_folder", "set": {"path": "animals", "queries_per_class": 2}}
+        )
+        command = [
+            sys.executable,
+            "-m",
+            "datasets",
+            "animals",
+            "--settings",
+            options,
+            "--data",
+            ".",
+        ]
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            cwd=animals,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )
         assert done.returncode == 1
         assert done.stderr.count("\n") == 1
         assert "2 of 12 images cannot be read" in done.stderr
@@ -210,7 +297,9 @@ class TestDecoding:
     def test_one_thread_or_many_write_the_same(self, animals, tmp_path):
         images = folder_of(animals).images
         files = _images.ImageFiles(images.files, images.names * 30, 8)
-        one, many = (_images.write(files, tmp_path / f"{threads}.npy", threads) for threads in (1, 4))
+        one, many = (
+            _images.write(files, tmp_path / f"{threads}.npy", threads) for threads in (1, 4)
+        )
         assert (one == many).all()
         assert isinstance(one, np.memmap)
         assert (one[13] == images[1]).all()
@@ -232,14 +321,18 @@ class TestZips:
     def test_names_that_lead_out_are_refused_and_nothing_is_unpacked(self, tmp_path):
         (tmp_path / "inner").mkdir()
         for name in ("up__evil", "a__up__up__evil", "__evil"):
-            with pytest.raises(BenchmarkError, match="a name that leads out of its folder; refused"):
+            with pytest.raises(
+                BenchmarkError, match="a name that leads out of its folder; refused"
+            ):
                 _files.Zip(zipped(tmp_path / "inner/bad.zip", **{name: b"x"}), "a")
         assert sorted(path.name for path in tmp_path.rglob("*")) == ["bad.zip", "inner"]
 
     def test_a_truncated_zip_is_named(self, tmp_path):
         path = zipped(tmp_path / "whole.zip", sky=os.urandom(2000))
         path.write_bytes(path.read_bytes()[:1000])
-        with pytest.raises(BenchmarkError, match=r"whole.zip is no whole zip file \(.*\): get it again"):
+        with pytest.raises(
+            BenchmarkError, match=r"whole.zip is no whole zip file \(.*\): get it again"
+        ):
             _files.Zip(path, "")
 
     def test_a_member_with_a_changed_byte_is_named(self, tmp_path):
@@ -268,9 +361,14 @@ class TestZips:
 
 
 def test_label_files_of_any_length_are_not_split_into_lines():
-    with pytest.raises(BenchmarkError, match="sky has 1,600,001 bytes, expected 10 lines of 0 or 1"):
+    with pytest.raises(
+        BenchmarkError, match="sky has 1,600,001 bytes, expected 10 lines of 0 or 1"
+    ):
         _labels.read_flags(b"1\n" * 800_000 + b"1", 10, "sky")
-    with pytest.raises(BenchmarkError, match="sky has 800,000 bytes, expected image numbers from 1 to 25000, one a line"):
+    with pytest.raises(
+        BenchmarkError,
+        match="sky has 800,000 bytes, expected image numbers from 1 to 25000, one a line",
+    ):
         mirflickr.read_numbers(b"11\n5\n" * 160_000, "sky")
 
 
@@ -278,7 +376,9 @@ def npy_header():
     return b"{'descr': '<f4', 'fortran_order': False, 'shape': (5, 3), }".ljust(118) + b"\n"
 
 
-QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 class TestFuzz:
@@ -308,7 +408,12 @@ class TestFuzz:
             return
 
     @QUICK
-    @given(content=st.one_of(st.binary(max_size=60), st.text("01\r\n -2x", max_size=20).map(str.encode)), n=st.integers(0, 12))
+    @given(
+        content=st.one_of(
+            st.binary(max_size=60), st.text("01\r\n -2x", max_size=20).map(str.encode)
+        ),
+        n=st.integers(0, 12),
+    )
     def test_flags(self, content, n):
         try:
             found = _labels.read_flags(content, n, "file", {2: (b"-2", True)})
@@ -317,7 +422,11 @@ class TestFuzz:
         assert (found.shape, found.dtype) == ((n,), bool)
 
     @QUICK
-    @given(content=st.one_of(st.binary(max_size=60), st.text("0123456789\n- ", max_size=30).map(str.encode)))
+    @given(
+        content=st.one_of(
+            st.binary(max_size=60), st.text("0123456789\n- ", max_size=30).map(str.encode)
+        )
+    )
     def test_image_numbers(self, content):
         try:
             found = mirflickr.read_numbers(content, "file")
@@ -327,7 +436,13 @@ class TestFuzz:
         assert all(1 <= number <= 25_000 for number in found)
 
     @QUICK
-    @given(parts=st.lists(st.one_of(st.binary(max_size=40), st.text("ab 01\n", max_size=30).map(str.encode)), min_size=3, max_size=3))
+    @given(
+        parts=st.lists(
+            st.one_of(st.binary(max_size=40), st.text("ab 01\n", max_size=30).map(str.encode)),
+            min_size=3,
+            max_size=3,
+        )
+    )
     def test_lists(self, parts, tmp_path):
         for name, content in zip(("database", "train", "test"), parts, strict=True):
             (tmp_path / f"{name}.txt").write_bytes(content)
@@ -340,10 +455,14 @@ class TestFuzz:
         assert all(len(rows) == 0 or rows.max() < len(found.names) for rows in found.parts.values())
 
     @QUICK
-    @example(header=b"{'descr': '<f4', 'fortran_order': False, 'shape': (5, 3), ")  # no bracket that ends it
+    @example(
+        header=b"{'descr': '<f4', 'fortran_order': False, 'shape': (5, 3), "
+    )  # no bracket that ends it
     @given(header=damaged(npy_header()))
     def test_feature_files(self, header, tmp_path):
-        (tmp_path / "f.npy").write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(60))
+        (tmp_path / "f.npy").write_bytes(
+            b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(60)
+        )
         extractor = File(path="f.npy")
         try:
             extractor.open(tmp_path, 5)
@@ -356,7 +475,11 @@ class TestFuzz:
     @QUICK
     @given(data=st.data())
     def test_weights(self, zipped, data, tmp_path):
-        torch.save({"a": torch.zeros(3), "b": torch.ones(2, 2)}, tmp_path / "whole.pth", _use_new_zipfile_serialization=zipped)
+        torch.save(
+            {"a": torch.zeros(3), "b": torch.ones(2, 2)},
+            tmp_path / "whole.pth",
+            _use_new_zipfile_serialization=zipped,
+        )
         (tmp_path / "w.pth").write_bytes(data.draw(damaged((tmp_path / "whole.pth").read_bytes())))
         try:
             state = imagenet._read(tmp_path / "w.pth")

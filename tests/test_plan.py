@@ -27,7 +27,10 @@ names = st.from_regex(r"\A[a-z0-9][a-z0-9_.-]{0,12}\Z")
 
 def entries(config, **stages):
     """The configuration with more variants: {stage: {name: entry}}."""
-    variants = {stage: config["variants"].get(stage, {}) | stages.get(stage, {}) for stage in ("datasets", "features", "methods")}
+    variants = {
+        stage: config["variants"].get(stage, {}) | stages.get(stage, {})
+        for stage in ("datasets", "features", "methods")
+    }
     return config | {"variants": variants}
 
 
@@ -36,7 +39,12 @@ def imported(path, **overrides):
 
 
 class TestRuns:
-    @given(*[st.tuples(names, names, names, st.integers(1, 1024), st.integers(0, 2**32 - 1)) for _ in range(2)])
+    @given(
+        *[
+            st.tuples(names, names, names, st.integers(1, 1024), st.integers(0, 2**32 - 1))
+            for _ in range(2)
+        ]
+    )
     def test_two_runs_share_no_folder(self, one, other):
         assert (Run(*one).folder == Run(*other).folder) == (one == other)
 
@@ -48,29 +56,53 @@ class TestRuns:
 
     def test_imported_codes_run_once_for_each_file_that_their_path_names(self):
         mine, once = imported("mine-{bits}-{seed}.npy"), imported("once-{bits}.npy")
-        config = entries(loaded(methods=["mine", "once"], bits=[12, 24], seeds=[0, 1]), methods={"mine": mine, "once": once})
+        config = entries(
+            loaded(methods=["mine", "once"], bits=[12, 24], seeds=[0, 1]),
+            methods={"mine": mine, "once": once},
+        )
         runs = [(run.variant, run.bits, run.seed) for run in Plan.load(config).runs]
-        assert runs == [("mine", bits, seed) for bits in (12, 24) for seed in (0, 1)] + [("once", 12, 0), ("once", 24, 0)]
+        assert runs == [("mine", bits, seed) for bits in (12, 24) for seed in (0, 1)] + [
+            ("once", 12, 0),
+            ("once", 24, 0),
+        ]
 
     def test_a_seed_in_either_path_of_imported_codes_counts(self):
         two = imported("q.npy", database_path="d-{seed}.npy")
         one = imported("{bits}.mat:Bq", database_path="{bits}.mat:Bd")
-        config = entries(loaded(methods=["two", "one"], bits=[12], seeds=[0, 1]), methods={"two": two, "one": one})
-        assert [(run.variant, run.seed) for run in Plan.load(config).runs] == [("two", 0), ("two", 1), ("one", 0)]
+        config = entries(
+            loaded(methods=["two", "one"], bits=[12], seeds=[0, 1]),
+            methods={"two": two, "one": one},
+        )
+        assert [(run.variant, run.seed) for run in Plan.load(config).runs] == [
+            ("two", 0),
+            ("two", 1),
+            ("one", 0),
+        ]
 
     def test_the_first_seed_of_each_timed_code_length_is_timed(self):
         plan = Plan.load(loaded(methods=["itq", "pcah"], bits=[12, 24], seeds=[3, 1], timed=[24]))
-        assert [(run.variant, run.bits, run.seed) for run in plan.timed_runs] == [("itq", 24, 3), ("pcah", 24, 0)]
+        assert [(run.variant, run.bits, run.seed) for run in plan.timed_runs] == [
+            ("itq", 24, 3),
+            ("pcah", 24, 0),
+        ]
 
     def test_numbers_given_on_the_command_line_are_numbers(self):
-        plan = Plan.load(loaded(bits=["16", "32"], seeds=["0"], timed=[32], methods=["itq"], controls=[]))
+        plan = Plan.load(
+            loaded(bits=["16", "32"], seeds=["0"], timed=[32], methods=["itq"], controls=[])
+        )
         assert (plan.bits, plan.seeds, plan.timed) == ((16, 32), (0,), (32,))
-        assert repr(Plan.load(loaded(bits=[12.0])).bits) == "(12,)", "12.0 would be a folder of its own"
+        assert repr(Plan.load(loaded(bits=[12.0])).bits) == "(12,)", (
+            "12.0 would be a folder of its own"
+        )
 
     def test_values_that_are_no_numbers_reach_the_schema(self):
         received = []
         with pytest.raises(BenchmarkError, match="refused"):
-            Plan.load(loaded(bits=["many", 12.5], seeds=3), (), lambda config: received.append(config) or refuse())
+            Plan.load(
+                loaded(bits=["many", 12.5], seeds=3),
+                (),
+                lambda config: received.append(config) or refuse(),
+            )
         assert (received[0]["bits"], received[0]["seeds"]) == (["many", 12.5], 3)
 
 
@@ -83,9 +115,15 @@ class TestJobs:
         plan = Plan.load(loaded(methods=["itq"]))
         paths = [file.path.as_posix() for file in plan.inputs(Job("collect"))]
         assert len(paths) == len(set(paths))
-        cached = ["cache/datasets/digits/dataset.json", "cache/features/digits/pixels/features.json"]
+        cached = [
+            "cache/datasets/digits/dataset.json",
+            "cache/features/digits/pixels/features.json",
+        ]
         assert [path for path in paths if path.startswith("cache/")] == cached
-        paths = [file.path.as_posix() for file in Plan.load(loaded(methods=["bgan"])).inputs(Job("collect"))]
+        paths = [
+            file.path.as_posix()
+            for file in Plan.load(loaded(methods=["bgan"])).inputs(Job("collect"))
+        ]
         assert "cache/features/digits/pixels/neighbours.json" in paths
 
     @pytest.mark.parametrize("timed", [[], [12]])
@@ -103,14 +141,29 @@ class TestJobs:
 
     def test_a_run_reads_what_the_arguments_of_its_method_name(self):
         plan = Plan.load(loaded())
-        read = {run.variant: [file.path.name for file in plan.inputs(encode_job(run))] for run in plan.runs}
+        read = {
+            run.variant: [file.path.name for file in plan.inputs(encode_job(run))]
+            for run in plan.runs
+        }
         assert read["itq"] == ["split.npz", "dataset.json", "features.npy", "features.json"]
         neighbours = ["neighbours.npy", "neighbours.json"]
-        assert read["bgan"] == ["split.npz", "dataset.json", "images.npy", "features.npy", "features.json", *neighbours]
+        assert read["bgan"] == [
+            "split.npz",
+            "dataset.json",
+            "images.npy",
+            "features.npy",
+            "features.json",
+            *neighbours,
+        ]
 
     def test_labels_are_read_by_scores_only(self):
         plan = Plan.load(loaded(timed=[12]))
-        readers = {job.rule for job in plan.jobs() for file in plan.inputs(job) if file.path.name == "labels.npy"}
+        readers = {
+            job.rule
+            for job in plan.jobs()
+            for file in plan.inputs(job)
+            if file.path.name == "labels.npy"
+        }
         assert readers == {"score"}
 
 
@@ -122,14 +175,35 @@ class TestErrors:
                 {"methods": ["itk"]},
                 r"methods: 'itk' is unknown; did you mean 'itq'\?: expected one of bgan, .*, or a new file methods/itk.py",
             ),
-            ({"datasets": ["digit"]}, r"datasets: 'digit' is unknown; did you mean 'digits'\?: expected one of cifar10, digits"),
-            ({"datasets": ["cifar10-deepbits"]}, "protocol 'deepbits' is unknown: expected one of bgan"),
-            ({"features": ["file"]}, r"features: file: path must be set, as in \{of: file, set: \{path: ...\}\}"),
-            ({"features": ["googlenet-pca256"]}, "none of googlenet-pca256 may be used on data set digits: add features that may"),
-            ({"controls": ["exact"]}, "controls: 'exact' is unknown.*: expected one of exact-cosine, exact-l2"),
-            ({"controls": ["exact-12"]}, "controls: 'exact-12' is unknown; did you mean 'exact-l2'"),
+            (
+                {"datasets": ["digit"]},
+                r"datasets: 'digit' is unknown; did you mean 'digits'\?: expected one of cifar10, digits",
+            ),
+            (
+                {"datasets": ["cifar10-deepbits"]},
+                "protocol 'deepbits' is unknown: expected one of bgan",
+            ),
+            (
+                {"features": ["file"]},
+                r"features: file: path must be set, as in \{of: file, set: \{path: ...\}\}",
+            ),
+            (
+                {"features": ["googlenet-pca256"]},
+                "none of googlenet-pca256 may be used on data set digits: add features that may",
+            ),
+            (
+                {"controls": ["exact"]},
+                "controls: 'exact' is unknown.*: expected one of exact-cosine, exact-l2",
+            ),
+            (
+                {"controls": ["exact-12"]},
+                "controls: 'exact-12' is unknown; did you mean 'exact-l2'",
+            ),
             ({"methods": ["exact-l2"]}, "'exact-l2' is a control: list it under controls"),
-            ({"bits": [16, 32], "timed": [64]}, r"^timed: 64 is not among bits: 16, 32\. Add it to bits, or remove it from timed$"),
+            (
+                {"bits": [16, 32], "timed": [64]},
+                r"^timed: 64 is not among bits: 16, 32\. Add it to bits, or remove it from timed$",
+            ),
         ],
     )
     def test_unknown_names_and_values(self, changes, message):
@@ -139,7 +213,10 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            ({"metods": ["itq"]}, "unknown key 'metods': expected one of bits, controls, data, datasets"),
+            (
+                {"metods": ["itq"]},
+                "unknown key 'metods': expected one of bits, controls, data, datasets",
+            ),
             ({"methods": "itq"}, "methods: found 'itq', expected a list"),
             (
                 {"methods": ["ITQ"]},
@@ -152,8 +229,14 @@ class TestErrors:
             ({"bits": [12.5]}, "bits: item 1: found 12.5, expected a whole number"),
             ({"data": ""}, "data: found '', expected a text that is not empty"),
             ({"trials": {"itq": [{}]}}, "trials: itq: found [{}], expected at least 2 items"),
-            ({"variants": {"itq": {}}}, "variants: unknown key 'itq': expected one of datasets, features, methods"),
-            ({"variants": {"methods": {"x": {"set": {}}}}}, "variants: methods: x: 'of' is a required property"),
+            (
+                {"variants": {"itq": {}}},
+                "variants: unknown key 'itq': expected one of datasets, features, methods",
+            ),
+            (
+                {"variants": {"methods": {"x": {"set": {}}}}},
+                "variants: methods: x: 'of' is a required property",
+            ),
             (
                 {"variants": {"methods": {"x": {"of": "itq", "set": [3]}}}},
                 "variants: methods: x: set: found [3], expected keys with values",
@@ -162,26 +245,45 @@ class TestErrors:
                 {"variants": {"methods": {"x": {"of": "itq", "tuned": True}}}},
                 "variants: methods: x: tuned: found True, expected own or bgan",
             ),
-            ({"name": "a b"}, "name: found 'a b', expected a name of letters, digits and _ . + -, the first one a letter or a digit"),
+            (
+                {"name": "a b"},
+                "name: found 'a b', expected a name of letters, digits and _ . + -, the first one a letter or a digit",
+            ),
         ],
     )
     def test_what_the_schema_refuses_is_explained(self, changes, message):
         with pytest.raises(WorkflowError) as refused:
-            Plan.load(loaded() | changes, (), lambda config: validate(config, str(ROOT / "config/schema.yaml")))
+            Plan.load(
+                loaded() | changes,
+                (),
+                lambda config: validate(config, str(ROOT / "config/schema.yaml")),
+            )
         assert errors.explain(refused.value).startswith(message)
 
     def test_labels_without_images_run_on_feature_files_only(self):
         features = {"given": {"of": "file", "set": {"path": "x.npy"}}}
         config = loaded(datasets=["labels"], features=["given"], methods=["itq"])
-        config |= {"variants": {"datasets": {"labels": {"of": "nuswide", "set": {"images": False}}}, "features": features}}
+        config |= {
+            "variants": {
+                "datasets": {"labels": {"of": "nuswide", "set": {"images": False}}},
+                "features": features,
+            }
+        }
         assert Plan.load(config).runs
         for change in ({"methods": ["bgan"]}, {"features": ["pixels"]}):
-            with pytest.raises(BenchmarkError, match=r"reads images, and data set labels has none \(`images: false`\)"):
+            with pytest.raises(
+                BenchmarkError,
+                match=r"reads images, and data set labels has none \(`images: false`\)",
+            ):
                 Plan.load(config | change)
 
     def test_a_method_restricted_to_other_data_sets(self):
-        config = entries(loaded(methods=["mine"]), methods={"mine": {"of": "itq", "datasets": ["cifar10"]}})
-        with pytest.raises(BenchmarkError, match=r"^methods: mine may be used on cifar10 only, not on digits"):
+        config = entries(
+            loaded(methods=["mine"]), methods={"mine": {"of": "itq", "datasets": ["cifar10"]}}
+        )
+        with pytest.raises(
+            BenchmarkError, match=r"^methods: mine may be used on cifar10 only, not on digits"
+        ):
             Plan.load(config)
 
     @pytest.fixture
@@ -196,14 +298,21 @@ class TestErrors:
 
     def test_a_sample_of_the_training_images_has_no_neighbour_lists(self, project):
         path = project / "methods/itq.py"
-        path.write_text(path.read_text().replace("def fit(self, features", "def fit(self, features, neighbours"))
-        with pytest.raises(BenchmarkError, match=r"methods/itq.py declares `sample` and consumes neighbours"):
+        path.write_text(
+            path.read_text().replace("def fit(self, features", "def fit(self, features, neighbours")
+        )
+        with pytest.raises(
+            BenchmarkError, match=r"methods/itq.py declares `sample` and consumes neighbours"
+        ):
             Plan.load(loaded(methods=["itq"]))
 
     def test_an_argument_that_nothing_provides(self, project):
         path = project / "methods/itq.py"
         path.write_text(path.read_text().replace("def fit(self, features", "def fit(self, labels"))
-        with pytest.raises(BenchmarkError, match=r"methods/itq.py asks for 'labels': a method may consume images, features"):
+        with pytest.raises(
+            BenchmarkError,
+            match=r"methods/itq.py asks for 'labels': a method may consume images, features",
+        ):
             Plan.load(loaded(methods=["itq"]))
 
     def test_a_shared_module_that_cannot_be_read_is_named_before_any_work(self, project):
@@ -229,12 +338,17 @@ class TestEncoder:
         ],
     )
     def test_it_is_that_of_the_method_or_of_its_features(self, name, expected):
-        more = {"mine": imported("codes.npy"), "official": {"of": "bgan", "set": {"encoder": "vgg19"}}}
+        more = {
+            "mine": imported("codes.npy"),
+            "official": {"of": "bgan", "set": {"encoder": "vgg19"}},
+        }
         config = entries(loaded(features=["squeezenet1_1-128px"], methods=[name]), methods=more)
         assert Plan.load(config).encoder_and_weights("squeezenet1_1-128px", name) == expected
 
     def test_it_is_the_file_of_features_from_a_file(self):
-        plan = Plan.load(loaded(datasets=["cifar10"], features=["googlenet-pca256"], methods=["itq"]))
+        plan = Plan.load(
+            loaded(datasets=["cifar10"], features=["googlenet-pca256"], methods=["itq"])
+        )
         expected = ("file", "features/cifar10-googlenet-pca256.npy")
         assert plan.encoder_and_weights("googlenet-pca256", "itq") == expected
 
@@ -267,18 +381,31 @@ class TestExperiments:
         assert {score.folder.relative_to(root).parts[0] for score in plan.scores} == {"scores"}
         assert {run.folder.parts[:2] for run in plan.runs} == {("results", "runs")}
 
-    @pytest.mark.parametrize("file", ["a b.yaml", "-a.yaml", "a'b.yaml", "$(a).yaml", "a\n.yaml", "ä.yaml", "..yaml"])
+    @pytest.mark.parametrize(
+        "file", ["a b.yaml", "-a.yaml", "a'b.yaml", "$(a).yaml", "a\n.yaml", "ä.yaml", "..yaml"]
+    )
     def test_a_file_name_that_cannot_name_an_experiment(self, file):
-        with pytest.raises(BenchmarkError, match=r"^the experiment would be named .*[.] Rename the file, or set the key `name`$"):
+        with pytest.raises(
+            BenchmarkError,
+            match=r"^the experiment would be named .*[.] Rename the file, or set the key `name`$",
+        ):
             Plan.load(loaded(), [file])
 
-    @pytest.mark.parametrize(("key", "file"), [("index.html", "mine.yaml"), (None, "index.html.yaml")])
+    @pytest.mark.parametrize(
+        ("key", "file"), [("index.html", "mine.yaml"), (None, "index.html.yaml")]
+    )
     def test_no_experiment_has_the_name_of_the_list_of_all(self, key, file):
-        with pytest.raises(BenchmarkError, match=r"^the experiment would be named 'index.html', .*: set the key `name` to another name$"):
+        with pytest.raises(
+            BenchmarkError,
+            match=r"^the experiment would be named 'index.html', .*: set the key `name` to another name$",
+        ):
             Plan.load(loaded() | {"name": key}, [file])
 
     def test_two_experiments_share_runs_and_no_output(self):
-        one, other = (Plan.load(loaded(bits=bits), [f"{name}.yaml"]) for name, bits in (("one", [12, 24]), ("other", [12])))
+        one, other = (
+            Plan.load(loaded(bits=bits), [f"{name}.yaml"])
+            for name, bits in (("one", [12, 24]), ("other", [12]))
+        )
         assert not own_outputs(one) & own_outputs(other)
         assert set(other.runs) < set(one.runs)
 
@@ -286,8 +413,17 @@ class TestExperiments:
         plan = Plan.load(loaded())
         same = Plan.load(loaded(data="elsewhere"))
         assert plan.digest == same.digest
-        changes = [{"bits": [12]}, {"seeds": [0]}, {"controls": []}, {"timed": [12]}, {"methods": ["itq"]}, {"datasets": ["cifar10"]}]
-        assert len({plan.digest, *(Plan.load(loaded(**change)).digest for change in changes)}) == 1 + len(changes)
+        changes = [
+            {"bits": [12]},
+            {"seeds": [0]},
+            {"controls": []},
+            {"timed": [12]},
+            {"methods": ["itq"]},
+            {"datasets": ["cifar10"]},
+        ]
+        assert len(
+            {plan.digest, *(Plan.load(loaded(**change)).digest for change in changes)}
+        ) == 1 + len(changes)
         labelled = entries(loaded(), methods={"itq": {"of": "itq", "label": "Mine"}})
         assert Plan.load(labelled).digest != plan.digest
 
@@ -302,8 +438,17 @@ class TestTuned:
         (tmp_path / "config/tuned").mkdir(parents=True)
 
         def write(dataset, iterations):
-            entry = {"of": "itq", "set": {"iterations": iterations}, "base": "itq", "tuned": "own", "tuned_on": dataset}
-            chosen = {"variants": {"methods": {"itq.tuned": entry | {"label": dataset}}}, "tried": {dataset: {"itq": iterations}}}
+            entry = {
+                "of": "itq",
+                "set": {"iterations": iterations},
+                "base": "itq",
+                "tuned": "own",
+                "tuned_on": dataset,
+            }
+            chosen = {
+                "variants": {"methods": {"itq.tuned": entry | {"label": dataset}}},
+                "tried": {dataset: {"itq": iterations}},
+            }
             (tmp_path / f"config/tuned/{dataset}.json").write_text(json.dumps(chosen))
 
         return write
@@ -382,7 +527,13 @@ class TestSaving:
         if text is not None:
             (tmp_path / "plan.json").write_text(text)
         command = [sys.executable, "-m", "experiments", "collect", "--plan", "plan.json"]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT), "PATH": ""})
+        done = subprocess.run(
+            command,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        )
         assert done.returncode == 1
         assert len(done.stderr.splitlines()) == 1, done.stderr
         assert re.match(message, done.stderr), done.stderr
@@ -393,17 +544,37 @@ def test_a_plan_larger_than_one_argument_of_a_command(finished, tmp_path):
     copy = Copy(tmp_path / "bgan-bench", finished)
     datasets = ["digits", *(f"digits{number}" for number in range(6))]
     for dataset in datasets:
-        tuned = {f"itq.tuned-{dataset}": {"of": "itq", "set": {"iterations": 9}, "base": "itq", "tuned": "own", "tuned_on": dataset}}
-        chosen = {"variants": {"methods": tuned}, "tried": {dataset: {"itq": [{"iterations": number} for number in range(200)]}}}
+        tuned = {
+            f"itq.tuned-{dataset}": {
+                "of": "itq",
+                "set": {"iterations": 9},
+                "base": "itq",
+                "tuned": "own",
+                "tuned_on": dataset,
+            }
+        }
+        chosen = {
+            "variants": {"methods": tuned},
+            "tried": {dataset: {"itq": [{"iterations": number} for number in range(200)]}},
+        }
         storage.write_json(copy.folder / f"config/tuned/{dataset}.json", chosen)
-    variants = {f"mine-{number}": {"of": "pcah", "label": f"Mine {number}", "note": "A note. " * 30} for number in range(600)}
+    variants = {
+        f"mine-{number}": {"of": "pcah", "label": f"Mine {number}", "note": "A note. " * 30}
+        for number in range(600)
+    }
     more = {name: {"of": "digits", "label": name} for name in datasets[1:]}
     config = {"datasets": datasets, "methods": ["pcah"], "controls": [], "bits": [8], "seeds": [0]}
     config |= {"variants": {"methods": variants, "datasets": more}}
     copy.write("many.yaml", yaml.safe_dump(config))
     copy.run("--dry-run", "--quiet", config="many.yaml")
     copy.run("collect", "--config", "datasets=[digits]", config="many.yaml")
-    sizes = [path.stat().st_size for path in copy.folder.glob("cache/plans/*.json") if "mine-599" in path.read_text()]
+    sizes = [
+        path.stat().st_size
+        for path in copy.folder.glob("cache/plans/*.json")
+        if "mine-599" in path.read_text()
+    ]
     assert len(sizes) == 2
     assert min(sizes) > 2**17
-    assert {row["variant"] for row in rows_of(copy.folder / "results/experiments/many/metrics.csv")} == {"pcah"}
+    assert {
+        row["variant"] for row in rows_of(copy.folder / "results/experiments/many/metrics.csv")
+    } == {"pcah"}

@@ -16,15 +16,26 @@ def plugin(tmp_path, monkeypatch):
     (tmp_path / "methods/_part.py").write_text("ONE = 1\n")
 
     def write(imports, attributes, floor="methods"):
-        functions = "".join(f"    def {name}(self):\n        pass\n\n" for name in ("__init__", *plugins.WORK[floor]))
-        (tmp_path / floor / "mine.py").write_text(f"{imports}\n\nclass Mine:\n    {attributes}\n\n{functions}")
+        functions = "".join(
+            f"    def {name}(self):\n        pass\n\n"
+            for name in ("__init__", *plugins.WORK[floor])
+        )
+        (tmp_path / floor / "mine.py").write_text(
+            f"{imports}\n\nclass Mine:\n    {attributes}\n\n{functions}"
+        )
 
     return write
 
 
 def test_attributes_of_a_plugin_are_read_with_annotations_and_without(plugin):
-    plugin("", "label: str = 'Mine'\n    uses_gpu: bool = True\n    sample: int\n    device_ = None")
-    assert plugins.component("methods", "mine").literals == {"label": "Mine", "uses_gpu": True, "device_": None}
+    plugin(
+        "", "label: str = 'Mine'\n    uses_gpu: bool = True\n    sample: int\n    device_ = None"
+    )
+    assert plugins.component("methods", "mine").literals == {
+        "label": "Mine",
+        "uses_gpu": True,
+        "device_": None,
+    }
 
 
 @pytest.mark.parametrize(
@@ -40,7 +51,10 @@ def test_attributes_of_a_plugin_are_read_with_annotations_and_without(plugin):
 )
 def test_declared_attributes_are_checked(plugin, attributes, message):
     plugin("", attributes)
-    with pytest.raises(BenchmarkError, match=rf"^methods/mine.py: class Mine: {message}, written out: it is read without importing"):
+    with pytest.raises(
+        BenchmarkError,
+        match=rf"^methods/mine.py: class Mine: {message}, written out: it is read without importing",
+    ):
         plugins.component("methods", "mine")
 
 
@@ -53,25 +67,60 @@ def test_declared_attributes_are_checked(plugin, attributes, message):
             "__init__(self, n_bits, seed=0, width=1)",
             "write \\* before seed in __init__: settings",
         ),
-        ("features", "__init__(self)", "__init__(self, side=256)", "write \\* before side in __init__"),
-        ("datasets", "__init__(self)", "__init__(self, protocol='a', /, *, size=1)", "write \\* before protocol in __init__"),
+        (
+            "features",
+            "__init__(self)",
+            "__init__(self, side=256)",
+            "write \\* before side in __init__",
+        ),
+        (
+            "datasets",
+            "__init__(self)",
+            "__init__(self, protocol='a', /, *, size=1)",
+            "write \\* before protocol in __init__",
+        ),
         (
             "methods",
             "__init__(self)",
             "__init__(self, n_bits, *settings)",
             "__init__ takes \\*settings, expected every argument",
         ),
-        ("methods", "__init__(self)", "__init__(self, n_bits, *, seed=0, **kw)", "__init__ takes \\*\\*kw, expected every argument by"),
-        ("methods", "fit(self)", "fit(self, **kw)", "fit takes \\*\\*kw, expected every argument by its name, as in methods/_base.py"),
-        ("methods", "encode(self)", "encode(self, *rows)", "encode takes \\*rows, expected every argument by its name"),
+        (
+            "methods",
+            "__init__(self)",
+            "__init__(self, n_bits, *, seed=0, **kw)",
+            "__init__ takes \\*\\*kw, expected every argument by",
+        ),
+        (
+            "methods",
+            "fit(self)",
+            "fit(self, **kw)",
+            "fit takes \\*\\*kw, expected every argument by its name, as in methods/_base.py",
+        ),
+        (
+            "methods",
+            "encode(self)",
+            "encode(self, *rows)",
+            "encode takes \\*rows, expected every argument by its name",
+        ),
         (
             "methods",
             "fit(self)",
             "fit(self, features, *, epochs=3)",
             "remove the \\* before epochs in fit: settings are keywords",
         ),
-        ("features", "extract(self)", "extract(self, *, images)", "remove the \\* before images in extract"),
-        ("datasets", "load(self)", "load(self, data, cache, **kw)", "load takes \\*\\*kw, expected .*, as in datasets/_base.py"),
+        (
+            "features",
+            "extract(self)",
+            "extract(self, *, images)",
+            "remove the \\* before images in extract",
+        ),
+        (
+            "datasets",
+            "load(self)",
+            "load(self, data, cache, **kw)",
+            "load takes \\*\\*kw, expected .*, as in datasets/_base.py",
+        ),
         (
             "methods",
             "encode(self)",
@@ -113,7 +162,13 @@ def test_error_names_a_plugin_that_cannot_be_read(plugin, text, message):
 
 
 @pytest.mark.parametrize(
-    "imports", ["from methods import _part", "from methods._part import ONE", "from . import _part", "from ._part import ONE"]
+    "imports",
+    [
+        "from methods import _part",
+        "from methods._part import ONE",
+        "from . import _part",
+        "from ._part import ONE",
+    ],
 )
 def test_every_form_of_an_import_is_a_source(plugin, imports):
     plugin(imports, "label = 'Mine'")
@@ -124,8 +179,14 @@ def test_every_form_of_an_import_is_a_source(plugin, imports):
     ("imports", "expected"),
     [
         ("import own", ["own.py"]),
-        ("from mylib import near", ["mylib/__init__.py", "mylib/deep/__init__.py", "mylib/deep/far.py", "mylib/near.py"]),
-        ("import mylib.deep.far as far", ["mylib/__init__.py", "mylib/deep/__init__.py", "mylib/deep/far.py", "mylib/near.py"]),
+        (
+            "from mylib import near",
+            ["mylib/__init__.py", "mylib/deep/__init__.py", "mylib/deep/far.py", "mylib/near.py"],
+        ),
+        (
+            "import mylib.deep.far as far",
+            ["mylib/__init__.py", "mylib/deep/__init__.py", "mylib/deep/far.py", "mylib/near.py"],
+        ),
         ("def later():\n    from plain.part import f", ["plain/part.py"]),
         ("from methods._more.part import ONE", ["methods/_more/part.py"]),
         ("import numpy, storage, features.pixels, tests.test_own", []),
@@ -147,7 +208,9 @@ def test_imported_modules_of_the_user_are_sources(plugin, tmp_path, imports, exp
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     plugin(imports, "label = 'Mine'")
-    assert plugins.relative(identity.sources("methods", "mine")) == sorted(["methods/mine.py", *expected])
+    assert plugins.relative(identity.sources("methods", "mine")) == sorted(
+        ["methods/mine.py", *expected]
+    )
 
 
 @pytest.mark.parametrize("floor", [*plugins.WORK, "evaluation", "experiments", "report"])
@@ -155,7 +218,9 @@ def test_sources_of_the_project_are_of_one_stage_and_decisive_modules(floor):
     """A change of any other file recomputes nothing."""
     decisive = {f"{module.replace('.', '/')}.py" for module in identity.DECISIVE_MODULES}
     stages = (floor, *identity.LIBRARIES.get(floor, ()))
-    expected = decisive | set(plugins.relative([path for stage in stages for path in (ROOT / stage).rglob("*.py")]))
+    expected = decisive | set(
+        plugins.relative([path for stage in stages for path in (ROOT / stage).rglob("*.py")])
+    )
     for path in (ROOT / floor).glob("*.py"):
         assert set(plugins.relative(identity.sources(floor, path.stem))) <= expected
 
@@ -164,12 +229,19 @@ def test_scores_depend_on_the_library_and_tables_on_its_statistics():
     def found(job):
         return set(plugins.relative(identity.sources("experiments", job)))
 
-    metrics = {"evaluation/__init__.py", "evaluation/metrics.py", "evaluation/presets.py", "evaluation/controls.py"}
+    metrics = {
+        "evaluation/__init__.py",
+        "evaluation/metrics.py",
+        "evaluation/presets.py",
+        "evaluation/controls.py",
+    }
     assert metrics | {"experiments/scoring.py", "harness/schemas.py"} <= found("scoring")
     assert {"experiments/statistics.py", "evaluation/significance.py"} <= found("collect")
     assert "evaluation/significance.py" not in found("scoring")
     assert "experiments/timing.py" in found("timing")
-    assert not any("__main__" in path for job in ("scoring", "collect", "timing") for path in found(job))
+    assert not any(
+        "__main__" in path for job in ("scoring", "collect", "timing") for path in found(job)
+    )
 
 
 def test_sources_are_the_file_its_imports_from_the_stage_and_the_networks():

@@ -39,7 +39,11 @@ def write_outputs(plan, job):
     for path in arrays:
         path.touch()
     digests = {path.name: storage.digest(path) for path in arrays}
-    facts = {"sha256": digests if job.rule == "dataset" else "", "split_sha256": "", "codes_sha256": ""}
+    facts = {
+        "sha256": digests if job.rule == "dataset" else "",
+        "split_sha256": "",
+        "codes_sha256": "",
+    }
     records.write(record, State(plan).made_of(job), **facts)
 
 
@@ -59,12 +63,18 @@ def test_files_are_looked_for_where_some_are_needed_and_results_are_missing():
         write_outputs(found.plan, job)
     assert unprepared(State(found.plan)) == [features], "once, though several data sets need it"
     changed = {"datasets": {"nuswide-21": {"of": "nuswide", "set": {"leave_out_missing": True}}}}
-    assert unprepared(state("paper.yaml", methods=["itq"], variants=changed)) == [("datasets", "nuswide-21"), features]
+    assert unprepared(state("paper.yaml", methods=["itq"], variants=changed)) == [
+        ("datasets", "nuswide-21"),
+        features,
+    ]
 
 
 def test_files_of_methods_are_looked_for_once_each(capfd, monkeypatch):
     monkeypatch.setenv(DATA_VARIABLE, "data")
-    deep = {"of": "bgan", "set": {"encoder": "squeezenet1_1", "weights": "weights/mine.pth", "sha256": "0" * 64}}
+    deep = {
+        "of": "bgan",
+        "set": {"encoder": "squeezenet1_1", "weights": "weights/mine.pth", "sha256": "0" * 64},
+    }
     mine = {"of": "imported", "set": {"path": "mine-{bits}.mat:B"}}
     methods = {"mine": mine, "deep": deep, "deeper": deep | {"label": "Deeper"}}
     found = state(methods=["itq", *methods], bits=[12, 24], variants={"methods": methods})
@@ -74,8 +84,13 @@ def test_files_of_methods_are_looked_for_once_each(capfd, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     assert preflight.missing_files(found).endswith("add --config 'methods=[itq]' to the command")
     own, weights = capfd.readouterr().err.splitlines()
-    assert own == "methods: mine needs data/mine-24.mat, which is missing: add the file, or change `path`"
-    assert weights.startswith("imagenet: weights data/weights/mine.pth are missing: put your file there, or get https://")
+    assert (
+        own
+        == "methods: mine needs data/mine-24.mat, which is missing: add the file, or change `path`"
+    )
+    assert weights.startswith(
+        "imagenet: weights data/weights/mine.pth are missing: put your file there, or get https://"
+    )
 
     for rule in ("dataset", "features", "neighbours", "encode"):
         for job in jobs(found.plan, rule):
@@ -86,11 +101,15 @@ def test_files_of_methods_are_looked_for_once_each(capfd, monkeypatch):
 
 def test_official_weights_that_no_parameter_names_are_looked_for_too(monkeypatch):
     deep = {"deep": {"of": "bgan", "set": {"encoder": "vgg19"}}}
-    found = state(methods=["deepbit_rotation", "deep", "bgan", "bgan-features"], variants={"methods": deep})
+    found = state(
+        methods=["deepbit_rotation", "deep", "bgan", "bgan-features"], variants={"methods": deep}
+    )
     commands = []
     monkeypatch.setattr(preflight, "_fails", lambda *command: commands.append(command) or True)
     assert unprepared(found) == [("methods", "deepbit_rotation"), ("methods", "deep")]
-    assert preflight.missing_files(found).endswith("add --config 'methods=[bgan,bgan-features]' to the command")
+    assert preflight.missing_files(found).endswith(
+        "add --config 'methods=[bgan,bgan-features]' to the command"
+    )
     assert commands == [
         ("harness.imagenet", "vgg16", "weights/vgg16-397923af.pth"),
         ("harness.imagenet", "vgg19", "weights/vgg19-dcbb9e9d.pth"),
@@ -99,13 +118,21 @@ def test_official_weights_that_no_parameter_names_are_looked_for_too(monkeypatch
 
 def test_the_last_line_states_how_to_run_the_rest():
     def advice(found, *lost):
-        return preflight._advice(found.plan, [getattr(found.plan, stage)[name] for stage, name in lost])
+        return preflight._advice(
+            found.plan, [getattr(found.plan, stage)[name] for stage, name in lost]
+        )
 
     found = state("paper.yaml", features=["vgg19_fc7", "pixels"])
     lost = advice(found, ("datasets", "nuswide-21"), ("features", "vgg19_fc7"))
-    assert lost.endswith("add --config 'datasets=[cifar10,mirflickr-24]' 'features=[pixels]' to the command")
-    assert "--config" not in advice(state("paper.yaml"), ("features", "vgg19_fc7")), "no features are left"
-    assert "--config" not in advice(state("paper.yaml", datasets=["cifar10"]), ("datasets", "cifar10"))
+    assert lost.endswith(
+        "add --config 'datasets=[cifar10,mirflickr-24]' 'features=[pixels]' to the command"
+    )
+    assert "--config" not in advice(state("paper.yaml"), ("features", "vgg19_fc7")), (
+        "no features are left"
+    )
+    assert "--config" not in advice(
+        state("paper.yaml", datasets=["cifar10"]), ("datasets", "cifar10")
+    )
 
 
 def test_a_method_whose_trials_all_lack_their_files_is_not_among_the_rest(monkeypatch):

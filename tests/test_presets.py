@@ -10,7 +10,13 @@ from evaluation import EvaluationError
 from evaluation.presets import PRESETS, Preset, replay
 from evaluation.relevance import Relevance
 
-CUTS = {"as-deephash-pytorch": -1, "as-hashnet": 5000, "as-deepbit": 1000, "as-trec": 1000, "as-landmarks": 1000}
+CUTS = {
+    "as-deephash-pytorch": -1,
+    "as-hashnet": 5000,
+    "as-deepbit": 1000,
+    "as-trec": 1000,
+    "as-landmarks": 1000,
+}
 
 
 def rankings(query_codes, database_codes, relevant, sort="stable"):
@@ -74,13 +80,20 @@ def peers(ranked):
 def sample(seed, queries, items, bits, multi):
     rng = np.random.default_rng(seed)
     codes = rng.random((queries + items, bits)) < rng.random(bits)
-    labels = rng.random((queries + items, 5)) < 0.2 if multi else rng.integers(0, 6, queries + items)
-    relevant = labels[:queries].astype(int) @ labels[queries:].T > 0 if multi else labels[:queries, None] == labels[queries:]
+    labels = (
+        rng.random((queries + items, 5)) < 0.2 if multi else rng.integers(0, 6, queries + items)
+    )
+    relevant = (
+        labels[:queries].astype(int) @ labels[queries:].T > 0
+        if multi
+        else labels[:queries, None] == labels[queries:]
+    )
     return codes[:queries], codes[queries:], labels[:queries], labels[queries:], relevant
 
 
 @pytest.mark.parametrize(
-    ("items", "bits", "multi"), [(7_000, 12, False), (6_000, 64, True), (1_500, 130, False), (40, 5, True), (3, 9, False)]
+    ("items", "bits", "multi"),
+    [(7_000, 12, False), (6_000, 64, True), (1_500, 130, False), (40, 5, True), (3, 9, False)],
 )
 def test_each_preset_is_its_peers_formula_with_a_stable_sort(items, bits, multi):
     *arrays, relevant = sample(items, 70, items, bits, multi)
@@ -120,23 +133,42 @@ def test_presets_follow_the_order_of_the_database():
 
 def test_queries_without_relevant_items_count_as_the_convention_has_it():
     codes = np.zeros((4, 3), bool)
-    scores = evaluation.score(codes[:2], codes, np.array([1, 9]), np.ones(4, int), [*CUTS, "queries_left_out", "map"])
-    halves = {"as-deephash-pytorch": 0.5, "as-hashnet": 1, "as-deepbit": 0.5, "as-trec": 0.5, "as-landmarks": 0.5}
+    scores = evaluation.score(
+        codes[:2], codes, np.array([1, 9]), np.ones(4, int), [*CUTS, "queries_left_out", "map"]
+    )
+    halves = {
+        "as-deephash-pytorch": 0.5,
+        "as-hashnet": 1,
+        "as-deepbit": 0.5,
+        "as-trec": 0.5,
+        "as-landmarks": 0.5,
+    }
     assert scores == halves | {"queries_left_out": 1, "map": 1}
-    with pytest.raises(EvaluationError, match="as-bgan divides by zero, as the original does: 1 queries have no relevant item"):
+    with pytest.raises(
+        EvaluationError,
+        match="as-bgan divides by zero, as the original does: 1 queries have no relevant item",
+    ):
         evaluation.score(codes[:2], codes, np.array([1, 9]), np.ones(4, int), ["as-bgan"])
 
 
 def test_a_convention_without_a_query_left_says_so():
     codes, labels = np.zeros((6_000, 3), bool), np.zeros(6_000, int)
     codes[-1], labels[-1] = True, 1
-    with pytest.raises(EvaluationError, match="as-hashnet drops queries without a hit in its first ranks, and no query has one"):
+    with pytest.raises(
+        EvaluationError,
+        match="as-hashnet drops queries without a hit in its first ranks, and no query has one",
+    ):
         evaluation.score(codes[:1], codes, labels[-1:], labels, ["as-hashnet"])
 
 
 def test_cuts_follow_the_data_set_and_the_size_of_the_database():
     preset = PRESETS["as-deephash-pytorch"]
-    assert [preset.depth(9_000, name) for name in ("", "cifar10", "nuswide", "nuswide-tc10")] == [8_999, 8_999, 5_000, 5_000]
+    assert [preset.depth(9_000, name) for name in ("", "cifar10", "nuswide", "nuswide-tc10")] == [
+        8_999,
+        8_999,
+        5_000,
+        5_000,
+    ]
     assert preset.depth(70, "nuswide") == 70
     assert Preset(None, "R", "zero").depth(12) == 12
     *arrays, relevant = sample(3, 5, 6_000, 16, False)

@@ -50,15 +50,23 @@ def test_records_are_of_the_runs_that_the_tables_show(folder):
     tables = list(folder.glob("*.tex"))
     assert tables
     for table in tables:
-        named = re.findall(r"[Cc]ommit ([0-9a-f]{12})", re.sub(r"\s+", " ", table.read_text(encoding="utf-8")))
+        named = re.findall(
+            r"[Cc]ommit ([0-9a-f]{12})", re.sub(r"\s+", " ", table.read_text(encoding="utf-8"))
+        )
         joined = {entry["commit"][:12] for entry in experiment.get("joined", [])}
         made = {record["commit"][:12] for record in records} | {experiment["commit"][:12]}
         assert set(named) <= made | joined | _tuned(experiment)
 
 
 def _tuned(experiment):
-    made = [entry for tried in experiment["tried"].values() for entry in (tried, *tried["methods"].values())]
-    return {entry["commit"][:12] for entry in made if "commit" in entry}  # of the data set, once, or of each method
+    made = [
+        entry
+        for tried in experiment["tried"].values()
+        for entry in (tried, *tried["methods"].values())
+    ]
+    return {
+        entry["commit"][:12] for entry in made if "commit" in entry
+    }  # of the data set, once, or of each method
 
 
 def git(*arguments):
@@ -75,7 +83,9 @@ def sources_by_commit(record):
     for entry in reversed(record.get("attested", [])):
         yield entry["commit"], sources
         replaced = entry["replaces"]
-        sources = {path: replaced.get(path, digest) for path, digest in {**sources, **replaced}.items()}
+        sources = {
+            path: replaced.get(path, digest) for path, digest in {**sources, **replaced}.items()
+        }
         sources = {path: digest for path, digest in sources.items() if digest is not None}
     yield record["commit"], sources
 
@@ -89,14 +99,22 @@ def test_source_digests_are_those_of_the_commit(folder):
 
     for commit in {commit for commit, *_ in recorded}:
         if git("cat-file", "-e", f"{commit}^{{commit}}") is None:
-            pytest.skip(f"needs git and the history of the project: commit {commit[:12]} is missing")
+            pytest.skip(
+                f"needs git and the history of the project: commit {commit[:12]} is missing"
+            )
     for commit, path, digest in sorted(recorded):
-        assert identity.text_digest(git("show", f"{commit}:{path}").decode()) == digest, (commit, path)
+        assert identity.text_digest(git("show", f"{commit}:{path}").decode()) == digest, (
+            commit,
+            path,
+        )
 
 
 def test_attestations_name_a_run_of_the_folder_with_equal_codes(folder):
     records = publish.records_of(folder)
-    codes = {(Run(**record["made_of"]["run"]).name, record["made_of"]["plugin"]): record["codes_sha256"] for record in records}
+    codes = {
+        (Run(**record["made_of"]["run"]).name, record["made_of"]["plugin"]): record["codes_sha256"]
+        for record in records
+    }
     for record in records:
         for entry in record.get("attested", []):
             assert entry["codes_sha256"] == codes[entry["run"], record["made_of"]["plugin"]]
@@ -104,11 +122,17 @@ def test_attestations_name_a_run_of_the_folder_with_equal_codes(folder):
 
 
 def test_the_readme_says_how_each_was_made(folder):
-    (row,) = [line for line in README.read_text(encoding="utf-8").splitlines() if line.startswith(f"| `{folder.name}/` |")]
+    (row,) = [
+        line
+        for line in README.read_text(encoding="utf-8").splitlines()
+        if line.startswith(f"| `{folder.name}/` |")
+    ]
     configurations = re.findall(r"config/[\w-]+\.yaml", row)
     assert configurations or "`make`" in row
     assert all((ROOT / path).is_file() for path in configurations)
-    assert set(storage.read_json(folder / publish.EXPERIMENT).get("configfiles", [])) <= {*configurations}
+    assert set(storage.read_json(folder / publish.EXPERIMENT).get("configfiles", [])) <= {
+        *configurations
+    }
 
 
 def higher_than_all(folder):
@@ -121,16 +145,26 @@ def higher_than_all(folder):
         for name in sorted(stored.files):
             dataset, features, method, *run = name.split("/")
             if run and not method.startswith("exact-"):
-                cells[dataset, features, int(run[0].removesuffix("bit"))].setdefault(method, []).append(stored[name].astype(float))
+                cells[dataset, features, int(run[0].removesuffix("bit"))].setdefault(
+                    method, []
+                ).append(stored[name].astype(float))
     compared, p_values = [], []
     for place, methods in cells.items():
         for one, other in itertools.permutations(methods, 2):
             above, below = np.array(methods[one]), np.array(methods[other])
             if above.mean() > below.mean():
                 compared.append((place, one))
-                p_values.append(significance.estimate(above.mean(0) - below.mean(0), above.mean(1), below.mean(1)).p)
-    higher = [found for found, p in zip(compared, significance.holm(p_values), strict=True) if p < 0.05]
-    return {place: one for place, one in higher if higher.count((place, one)) == len(cells[place]) - 1}
+                p_values.append(
+                    significance.estimate(
+                        above.mean(0) - below.mean(0), above.mean(1), below.mean(1)
+                    ).p
+                )
+    higher = [
+        found for found, p in zip(compared, significance.holm(p_values), strict=True) if p < 0.05
+    ]
+    return {
+        place: one for place, one in higher if higher.count((place, one)) == len(cells[place]) - 1
+    }
 
 
 def daggers(folder):
@@ -141,7 +175,11 @@ def daggers(folder):
         columns = texts if label == "Method" else columns
         if heading := re.search(r"\\textit\{(.*)\}\}", label):
             panel = heading[1].removesuffix(" (continued)")
-        found |= {(panel, label, column) for column, text in zip(columns, texts, strict=False) if r"\dag" in text}
+        found |= {
+            (panel, label, column)
+            for column, text in zip(columns, texts, strict=False)
+            if r"\dag" in text
+        }
     return found
 
 
@@ -162,10 +200,22 @@ def test_the_main_table_of_the_readme_is_the_published_one():
     higher = {(row, column) for _, row, column in daggers(published)}
     with open(published / "map.csv", newline="", encoding="utf-8") as file:
         measured = list(csv.DictReader(file))
-    shown = re.findall(r"^\| ([^|]+) ((?:\| 0\.[^|]+){4})\|$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    shown = re.findall(
+        r"^\| ([^|]+) ((?:\| 0\.[^|]+){4})\|$",
+        (ROOT / "README.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
     lengths = [f"{bits} bits" for bits in (12, 24, 32, 48)]
-    expected = [(row["Method"], [_printed(row, bits) + " †" * ((row["Method"], bits) in higher) for bits in lengths]) for row in measured]
-    assert [(name, [text.strip() for text in cells.split("|")[1:]]) for name, cells in shown] == expected
+    expected = [
+        (
+            row["Method"],
+            [_printed(row, bits) + " †" * ((row["Method"], bits) in higher) for bits in lengths],
+        )
+        for row in measured
+    ]
+    assert [
+        (name, [text.strip() for text in cells.split("|")[1:]]) for name, cells in shown
+    ] == expected
 
 
 def _printed(row, bits):
@@ -183,7 +233,9 @@ class Finished:
         self.root = Path(root)
         self.rows = []
 
-    def write(self, variants=("itq",), seeds=(0, 1), failed=(), split="a1", fill="c0", queries=(7, 9)):
+    def write(
+        self, variants=("itq",), seeds=(0, 1), failed=(), split="a1", fill="c0", queries=(7, 9)
+    ):
         """Write all files. failed: (variant, seed) of runs that are not done; fill: begins the digests of codes."""
         runs = [Run("digits", "pixels", variant, 8, seed) for variant in variants for seed in seeds]
         done = [run for run in runs if (run.variant, run.seed) not in failed]
@@ -196,7 +248,12 @@ class Finished:
         return self
 
     def write_record(self, run, codes, split):
-        made_of = {"sources": source_digests("methods", "itq"), "plugin": "itq", "params": {}, "run": fields_of(run)}
+        made_of = {
+            "sources": source_digests("methods", "itq"),
+            "plugin": "itq",
+            "params": {},
+            "run": fields_of(run),
+        }
         made_of |= {"split": split, "features": "b2", "files": {}}
         facts = {"dirty": False, "commit": "ab" * 20, "codes_sha256": codes}
         write_json(run.record, format=FORMAT, made_of=made_of, **facts)
@@ -206,7 +263,10 @@ class Finished:
             return
         score = Score(self.root, *runs[0].name.split("/")[:3])
         score.folder.mkdir(parents=True, exist_ok=True)
-        arrays = {f"8bit/seed{run.seed}/ap": (run.seed + 1) / 10 + np.arange(len(queries)) / 100 for run in runs}
+        arrays = {
+            f"8bit/seed{run.seed}/ap": (run.seed + 1) / 10 + np.arange(len(queries)) / 100
+            for run in runs
+        }
         np.savez(score.histograms, query=np.array(queries), **arrays)
         made_of = {"sources": source_digests("experiments", "scoring")}
         made_of["codes"] = {f"8bit/seed{run.seed}": codes[run] for run in runs}
@@ -215,7 +275,10 @@ class Finished:
 
     def write_tables(self, runs, codes):
         rows = [fields_of(run) | {"status": "done" if run in codes else "failed"} for run in runs]
-        rows = [row | {"codes_sha256": codes.get(run), "folder": run.folder} for row, run in zip(rows, runs, strict=True)]
+        rows = [
+            row | {"codes_sha256": codes.get(run), "folder": run.folder}
+            for row, run in zip(rows, runs, strict=True)
+        ]
         with open(self.root / "runs.csv", "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(rows[0]))
             writer.writeheader()
@@ -225,9 +288,23 @@ class Finished:
     def write_experiment(self, runs, **changes):
         names = list(dict.fromkeys(run.variant for run in runs))
         seeds = sorted({run.seed for run in runs})
-        experiment = {"format": FORMAT, "made_of": {}, "metric_version": METRIC_VERSION, "name": "", "commit": "cd" * 20}
-        experiment |= {"date": "2026-11-30", "methods": [{"name": name} for name in names], "datasets": {"digits": {}}}
-        experiment |= {"bits": [8], "seeds": seeds, "sha256": {"runs.csv": storage.digest(self.root / "runs.csv")}}
+        experiment = {
+            "format": FORMAT,
+            "made_of": {},
+            "metric_version": METRIC_VERSION,
+            "name": "",
+            "commit": "cd" * 20,
+        }
+        experiment |= {
+            "date": "2026-11-30",
+            "methods": [{"name": name} for name in names],
+            "datasets": {"digits": {}},
+        }
+        experiment |= {
+            "bits": [8],
+            "seeds": seeds,
+            "sha256": {"runs.csv": storage.digest(self.root / "runs.csv")},
+        }
         write_json(self.root / "experiment.json", **experiment | changes)
         self.write_report()
 
@@ -293,7 +370,10 @@ def test_publishing_copies_the_record_of_every_run(results, root):
 def test_other_sources_and_metrics_put_a_folder_out_of_date(results, monkeypatch):
     results.write()
     folder = publish.publish(results.root, "mine", ["map.tex"])
-    now = source_digests("methods", "itq") | {"methods/itq.py": "ast1:" + "0" * 64, "methods/_new.py": "ast1:" + "1" * 64}
+    now = source_digests("methods", "itq") | {
+        "methods/itq.py": "ast1:" + "0" * 64,
+        "methods/_new.py": "ast1:" + "1" * 64,
+    }
     monkeypatch.setattr(publish, "present_sources", lambda plugin: now)
     monkeypatch.setattr(publish, "METRIC_VERSION", METRIC_VERSION + 1)
     reasons = publish.outdated(folder)
@@ -321,7 +401,10 @@ def other_sources(results):
     results.write()
     path = Run("digits", "pixels", "itq", 8, 1).record
     made_of = json.loads(path.read_text())["made_of"]
-    change_json(path, made_of=made_of | {"sources": made_of["sources"] | {"methods/itq.py": "ast1:" + "0" * 64}})
+    change_json(
+        path,
+        made_of=made_of | {"sources": made_of["sources"] | {"methods/itq.py": "ast1:" + "0" * 64}},
+    )
 
 
 def earlier_format(results):
@@ -400,7 +483,11 @@ def test_complete_cells_are_joined(results):
     results.write(variants=("itq", "lsh", "pcah"), failed=[("itq", 1), ("pcah", 0)])
     lines = publish.add(results.root, "mine", [])
     codes, queries = published()
-    assert codes == {f"{cell}/seed{seed}": f"c0{cell.split('/')[2]}{seed}" for cell in (ITQ, LSH) for seed in (0, 1)}
+    assert codes == {
+        f"{cell}/seed{seed}": f"c0{cell.split('/')[2]}{seed}"
+        for cell in (ITQ, LSH)
+        for seed in (0, 1)
+    }
     assert queries[f"{LSH}/seed1"] == pytest.approx([0.2, 0.21], rel=1e-6)
     assert "2 added, 0 replaced, 0 equal" in lines[0]
     experiment = storage.read_json(publish.PUBLISHED / "mine" / publish.EXPERIMENT)
@@ -414,7 +501,9 @@ def test_joining_equal_runs_changes_no_run(results):
     folder = publish.publish(results.root, "mine", ["map.tex"])
     files = ("runs.csv", publish.RUNS, publish.EXPERIMENT)
     before = [(folder / name).read_bytes() for name in files]
-    change_json(Run("digits", "pixels", "itq", 8, 1).record, date="2026-12-01")  # the same, measured again
+    change_json(
+        Run("digits", "pixels", "itq", 8, 1).record, date="2026-12-01"
+    )  # the same, measured again
     lines = publish.add(results.root, "mine", ["map.tex"])
     assert [(folder / name).read_bytes() for name in files] == before
     assert "0 added, 0 replaced, 2 equal" in lines[0]
@@ -489,8 +578,19 @@ def test_the_command_prints_errors_in_one_line(results, arguments):
 def test_results_of_the_workflow_are_published_and_joined(copy):
     def run(*arguments):
         environment = os.environ | {"PYTHONPATH": str(copy.folder)}
-        command = [sys.executable, "-m", "experiments", "publish", "mine", *arguments, "--results", "results/experiments/tiny"]
-        done = subprocess.run(command, cwd=copy.folder, capture_output=True, text=True, env=environment)
+        command = [
+            sys.executable,
+            "-m",
+            "experiments",
+            "publish",
+            "mine",
+            *arguments,
+            "--results",
+            "results/experiments/tiny",
+        ]
+        done = subprocess.run(
+            command, cwd=copy.folder, capture_output=True, text=True, env=environment
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 

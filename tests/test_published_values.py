@@ -24,10 +24,23 @@ RELATIONS = {
     "bgan.vgg19": {"base": "bgan"},
     "bgan-released.vgg19.tuned-cifar10": tuned("bgan-released.vgg19", "cifar10"),
 }
-PAPER = {"encoder": "vgg19", "weights": "weights/vgg19.pth", "encoder_size": 224}  # what the paper's figures rest on
+PAPER = {
+    "encoder": "vgg19",
+    "weights": "weights/vgg19.pth",
+    "encoder_size": 224,
+}  # what the paper's figures rest on
 
 
-def experiment(folder, *, keywords=PAPER, train=10_000, dataset="cifar10", bits=(12, 32, 64), preset="as-bgan", **options):
+def experiment(
+    folder,
+    *,
+    keywords=PAPER,
+    train=10_000,
+    dataset="cifar10",
+    bits=(12, 32, 64),
+    preset="as-bgan",
+    **options,
+):
     """An experiment whose BGAN agrees with the paper's terms, but for what is changed."""
     rows = {name: {"keywords": keywords, **related} for name, related in RELATIONS.items()}
     means = {"map_of": lambda name, bits, seed: 0.5 + seed / 100}
@@ -39,7 +52,9 @@ def experiment(folder, *, keywords=PAPER, train=10_000, dataset="cifar10", bits=
         entry |= {"plugin": "cifar10", "base": "cifar10"}
     for name in ("metrics", "runs", "statistics", "comparisons"):
         path = folder / f"{name}.csv"
-        path.write_text(path.read_text().replace("cifar10,", f"{dataset},").replace("as-bgan", preset))
+        path.write_text(
+            path.read_text().replace("cifar10,", f"{dataset},").replace("as-bgan", preset)
+        )
     describe(folder, renamed)
     return results.read(folder)
 
@@ -53,7 +68,11 @@ def test_a_measured_figure_on_the_same_terms_is_compared(tmp_path):
     """Synthetic runs: mean 0.51 at every length; the paper has 0.401, 0.531 and 0.558, the re-runs 0.442 and 0.461."""
     (table,) = published_values.build(experiment(tmp_path))
     lengths = [column.label for column in table.columns]
-    panel = next(panel for panel in table.panels if panel.label.startswith("mAP; 1,000 queries, 59,000 in the database, 10,000"))
+    panel = next(
+        panel
+        for panel in table.panels
+        if panel.label.startswith("mAP; 1,000 queries, 59,000 in the database, 10,000")
+    )
     labels = [row.label for row in panel.rows]
     assert labels[:3] == ["BGAN, VGG-19 [1]", "BGAN: VGG-19, measured by as-bgan", "difference"]
     paper, measured, less = ([cell.text for cell in row.cells] for row in panel.rows[:3])
@@ -63,7 +82,10 @@ def test_a_measured_figure_on_the_same_terms_is_compared(tmp_path):
     assert [less[at[bits]] for bits in at] == ["+0.109", "", "\N{MINUS SIGN}0.021", "", ""]
     again = labels.index("As released, measured by as-bgan")
     assert labels[again - 1].startswith("BGAN, released code, 4 epochs")
-    assert [panel.rows[again + 1].cells[at[bits]].text for bits in ("12", "32")] == ["+0.068", "+0.049"]
+    assert [panel.rows[again + 1].cells[at[bits]].text for bits in ("12", "32")] == [
+        "+0.068",
+        "+0.049",
+    ]
     found = results.read(tmp_path)
     assert published_values.replicated(found, CIFAR, "bgan.vgg19", "as-bgan")
     assert not published_values.replicated(found, CIFAR, "bgan.vgg19", "map")
@@ -89,7 +111,9 @@ def test_one_term_that_differs_leaves_a_figure_apart(tmp_path, changes, term):
     assert not differences_shown(found)
     (table,) = published_values.build(found)
     said = " ".join(table.notes)
-    assert re.search(rf"BGAN: VGG-19 \(.*\) is not compared with .*: different or not known: [^.]*{term}", said)
+    assert re.search(
+        rf"BGAN: VGG-19 \(.*\) is not compared with .*: different or not known: [^.]*{term}", said
+    )
     assert not published_values.replicated(found, found.pairs[0], "bgan.vgg19", "as-bgan")
     assert any(panel.label.startswith("Measured here by as-bgan") for panel in table.panels)
 
@@ -113,7 +137,9 @@ def test_a_cell_opens_the_values_of_the_preset_that_it_shows(tmp_path):
     for panel, row in [(shown, row) for shown in measured for row in shown.rows]:
         for column, cell in zip(table.columns, row.cells, strict=True):
             values = html._origin(found, panel, row, column, cell).get("data-values")
-            assert values is None or np.mean([float(text.split(":")[1]) for text in values.split()]) == pytest.approx(cell.number)
+            assert values is None or np.mean(
+                [float(text.split(":")[1]) for text in values.split()]
+            ) == pytest.approx(cell.number)
 
 
 def test_a_difference_of_nothing_has_no_sign():
@@ -122,7 +148,11 @@ def test_a_difference_of_nothing_has_no_sign():
 
 
 def test_marks_of_measured_cells_are_explained(tmp_path):
-    (table,) = published_values.build(experiment(tmp_path, broken={("bgan.vgg19", 12, 0): "missing"}, distinct={("itq", 32, 1): 3}))
+    (table,) = published_values.build(
+        experiment(
+            tmp_path, broken={("bgan.vgg19", 12, 0): "missing"}, distinct={("itq", 32, 1): 3}
+        )
+    )
     said = " ".join(table.notes)
     assert "2/3 beside a mean: over the 2 of 3 seeds that are done" in said
     assert "c 1/3: near-collapse in 1 of 3 seeds" in said
@@ -134,9 +164,17 @@ def test_what_was_withdrawn_or_is_inexact_is_never_compared(tmp_path):
         for method in published_values.set_against(found, figure):
             if figure.status == "withdrawn":
                 assert "withdrawn" in published_values.differences(found, CIFAR, method, figure)
-    about = published_values._cell([figure for figure in published_values.read() if figure.qualifier == "above" and figure.bits == 12])
+    about = published_values._cell(
+        [
+            figure
+            for figure in published_values.read()
+            if figure.qualifier == "above" and figure.bits == 12
+        ]
+    )
     assert about.text == "above 0.401"
-    span = published_values._cell([figure for figure in published_values.read() if figure.to is not None])
+    span = published_values._cell(
+        [figure for figure in published_values.read() if figure.to is not None]
+    )
     assert span.text == "0.220\N{EN DASH}0.300"
     (table,) = published_values.build(found)
     lines = csv_files.of_table(table).splitlines()
@@ -145,8 +183,15 @@ def test_what_was_withdrawn_or_is_inexact_is_never_compared(tmp_path):
 
 
 def test_the_mean_of_the_re_runs_is_over_the_runs_that_are_listed():
-    figures = [figure for figure in published_values.read() if figure.method == "BGAN, released code, 4 epochs"]
-    cells = {bits: published_values._cell([figure for figure in figures if figure.bits == bits]) for bits in (12, 24, 32, 48)}
+    figures = [
+        figure
+        for figure in published_values.read()
+        if figure.method == "BGAN, released code, 4 epochs"
+    ]
+    cells = {
+        bits: published_values._cell([figure for figure in figures if figure.bits == bits])
+        for bits in (12, 24, 32, 48)
+    }
     assert [(cell.text, cell.deviation) for cell in cells.values()] == [
         ("0.442", "0.035"), ("0.450", "0.024"), ("0.461", "0.014"), ("0.462", "0.016"),
     ]  # fmt: skip
@@ -156,13 +201,21 @@ def test_every_published_figure_has_a_source_and_a_status():
     figures = published_values.read()
     assert len(figures) == 189
     assert {figure.status for figure in figures} == set(published_values.STATUSES)
-    known = {method for figure in figures for method in figure.against if not method.startswith("bgan")}
+    known = {
+        method for figure in figures for method in figure.against if not method.startswith("bgan")
+    }
     assert known == {"lsh", "sh", "pcah", "itq", "deepbit_rotation"}
-    assert all(figure.terms.metric == "as-bgan" for figure in figures if figure.method.startswith("BGAN") and figure.dataset == "cifar10")
+    assert all(
+        figure.terms.metric == "as-bgan"
+        for figure in figures
+        if figure.method.startswith("BGAN") and figure.dataset == "cifar10"
+    )
 
 
 def test_a_data_set_without_published_figures_has_no_table(tmp_path):
-    assert "reported-digits" not in {table.name for table in build_tables(results.read(write_results(tmp_path)))}
+    assert "reported-digits" not in {
+        table.name for table in build_tables(results.read(write_results(tmp_path)))
+    }
 
 
 @pytest.mark.parametrize(

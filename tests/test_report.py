@@ -71,10 +71,27 @@ def printed(cell):
 
 
 def test_mean_and_deviation_of_a_hand_made_column(tmp_path):
-    values = {"lsh": [0.1, 0.2, 0.3], "pcah": [0.35], "itq": [0.4, 0.4, 0.43], "bgan": [0.41, 0.41, 0.41]}
-    table = built(write_results(tmp_path, map_of=lambda name, bits, seed: values[name][seed]))["map"]
-    assert [printed(cells(table, name)[0]) for name in values] == ["0.200 ± 0.100", "0.350", "0.410 ± 0.017", "0.410 ± 0.000"]
-    assert [cells(table, name)[0].best for name in values] == [False, False, True, True]  # 0.41 both, as printed
+    values = {
+        "lsh": [0.1, 0.2, 0.3],
+        "pcah": [0.35],
+        "itq": [0.4, 0.4, 0.43],
+        "bgan": [0.41, 0.41, 0.41],
+    }
+    table = built(write_results(tmp_path, map_of=lambda name, bits, seed: values[name][seed]))[
+        "map"
+    ]
+    assert [printed(cells(table, name)[0]) for name in values] == [
+        "0.200 ± 0.100",
+        "0.350",
+        "0.410 ± 0.017",
+        "0.410 ± 0.000",
+    ]
+    assert [cells(table, name)[0].best for name in values] == [
+        False,
+        False,
+        True,
+        True,
+    ]  # 0.41 both, as printed
 
 
 def test_controls_are_set_apart_and_never_best(tmp_path):
@@ -82,14 +99,30 @@ def test_controls_are_set_apart_and_never_best(tmp_path):
     control = cells(table, "exact-cosine")
     assert [(cell.text, cell.span, cell.best) for cell in control] == [("0.620", 2, False)]
     assert [row.name for row in table.panels[0].rows] == ["lsh", "pcah", "itq", "bgan"]
-    assert all(cells(table, "bgan")[place].best for place in (0, 1))  # although the control is higher
+    assert all(
+        cells(table, "bgan")[place].best for place in (0, 1)
+    )  # although the control is higher
     assert "not upper bounds" in table.caption
 
 
 def test_cells_without_all_their_runs_say_so(tmp_path):
-    broken = {("itq", 16, 2): "missing", ("bgan", 16, 0): "failed", ("bgan", 16, 1): "missing", ("bgan", 16, 2): "missing"}
-    broken |= {("pcah", 16, 0): "missing", ("lsh", 32, 0): "failed", ("lsh", 32, 1): "failed", ("lsh", 32, 2): "failed"}
-    folder = write_results(tmp_path, broken=broken, map_of=lambda name, bits, seed: {"itq": 0.9}.get(name, 0.3) + seed / 100)
+    broken = {
+        ("itq", 16, 2): "missing",
+        ("bgan", 16, 0): "failed",
+        ("bgan", 16, 1): "missing",
+        ("bgan", 16, 2): "missing",
+    }
+    broken |= {
+        ("pcah", 16, 0): "missing",
+        ("lsh", 32, 0): "failed",
+        ("lsh", 32, 1): "failed",
+        ("lsh", 32, 2): "failed",
+    }
+    folder = write_results(
+        tmp_path,
+        broken=broken,
+        map_of=lambda name, bits, seed: {"itq": 0.9}.get(name, 0.3) + seed / 100,
+    )
     table = built(folder)["map"]
     itq = cells(table, "itq")[0]
     assert (printed(itq), itq.seeds, itq.best) == ("0.905 ± 0.007", "2/3", False)
@@ -98,18 +131,26 @@ def test_cells_without_all_their_runs_say_so(tmp_path):
     assert cells(table, "lsh")[1].text == "failed 3/3"
     assert cells(table, "lsh")[1].detail == "ValueError: loss is not finite at step 40"
     assert "2/3 beside a mean: over the 2 of 3 seeds that are done; never in bold." in table.caption
-    five = built(write_results(tmp_path / "five", seeds=range(5), broken={("itq", 16, 2): "missing"}))["map"]
+    five = built(
+        write_results(tmp_path / "five", seeds=range(5), broken={("itq", 16, 2): "missing"})
+    )["map"]
     assert "4/5 beside a mean: over the 4 of 5 seeds that are done" in five.caption
 
 
 def test_a_near_collapse_stays_in_the_mean_and_is_marked(tmp_path):
-    few = {("itq", 16, 0): 89, ("itq", 16, 1): 90, ("itq", 32, 1): 2, ("itq", 32, 2): 1}  # 5 % of 1797 is 89.85
+    few = {
+        ("itq", 16, 0): 89,
+        ("itq", 16, 1): 90,
+        ("itq", 32, 1): 2,
+        ("itq", 32, 2): 1,
+    }  # 5 % of 1797 is 89.85
     few |= {("pcah", 16, 0): 1} | {("lsh", 16, seed): 5 for seed in SEEDS}
     values = {"lsh": 0.2, "pcah": 0.3, "itq": 0.9, "bgan": 0.4}
     folder = write_results(
         tmp_path / "results",
         distinct=few,
-        broken={("itq", 32, 0): "missing", ("itq", 16, 2): "failed"} | {("bgan", 32, seed): "missing" for seed in SEEDS},
+        broken={("itq", 32, 0): "missing", ("itq", 16, 2): "failed"}
+        | {("bgan", 32, seed): "missing" for seed in SEEDS},
         map_of=lambda name, bits, seed: values[name] + seed / 100,
     )
     found = built(folder)
@@ -129,11 +170,21 @@ def test_a_near_collapse_stays_in_the_mean_and_is_marked(tmp_path):
     source = latex.render(found["map"], [])
     assert r"0.905{\scriptsize$\,\pm\,$0.007}\textsuperscript{2/3,\,c\,1/2} &" in source
     assert r"PCAH & 0.300\textsuperscript{c} & " in source
-    shown = html._environment().get_template("table.html.j2").module.cell(cells(found["map-at-1000"], "itq")[0], "number", {})
-    assert '<span class="seeds">2/3</span> <sup><abbr title="near-collapse in 1 of 2 seeds">c 1/2</abbr></sup></td>' in shown
+    shown = (
+        html._environment()
+        .get_template("table.html.j2")
+        .module.cell(cells(found["map-at-1000"], "itq")[0], "number", {})
+    )
+    assert (
+        '<span class="seeds">2/3</span> <sup><abbr title="near-collapse in 1 of 2 seeds">c 1/2</abbr></sup></td>'
+        in shown
+    )
 
 
-@pytest.mark.parametrize(("bits", "distinct", "collapsed"), [(12, 2185, False), (12, 204, True), (48, 2999, True), (48, 3000, False)])
+@pytest.mark.parametrize(
+    ("bits", "distinct", "collapsed"),
+    [(12, 2185, False), (12, 204, True), (48, 2999, True), (48, 3000, False)],
+)
 def test_a_near_collapse_is_of_the_codes_that_there_could_be(bits, distinct, collapsed):
     """60,000 items: twelve bits have 4,096 codes, of which 5 % are 204.8; of the items they are 3,000."""
     run = {"bits": bits, "items": "60000", "distinct_codes": str(distinct)}
@@ -142,14 +193,20 @@ def test_a_near_collapse_is_of_the_codes_that_there_could_be(bits, distinct, col
 
 def test_the_summary_says_that_a_best_method_collapsed(tmp_path, complete):
     folder = write_results(
-        tmp_path / "results", distinct={("itq", 16, 1): 3, ("lsh", 16, 1): 3}, map_of=lambda name, bits, seed: {"itq": 0.9}.get(name, 0.3)
+        tmp_path / "results",
+        distinct={("itq", 16, 1): 3, ("lsh", 16, 1): 3},
+        map_of=lambda name, bits, seed: {"itq": 0.9}.get(name, 0.3),
     )
     assert cells(built(folder)["map"], "itq")[0].best
     ((_, bests),) = summary.best_methods(results.read(folder))
-    assert [(best.bits, best.labels, printed(best.cell)) for best in bests] == [(bits, ["ITQ"], "0.900 ± 0.000") for bits in (16, 32)]
+    assert [(best.bits, best.labels, printed(best.cell)) for best in bests] == [
+        (bits, ["ITQ"], "0.900 ± 0.000") for bits in (16, 32)
+    ]
     assert [best.collapsed for best in bests] == [["ITQ: near-collapse in 1 of 3 seeds"], []]
     text = " ".join("".join(Page(complete / "index.html").text).split())
-    shown = re.findall(r"16 bits BGAN [\d.]+ ± [\d.]+ \(BGAN: near-collapse in 1 of 3 seeds\)", text)
+    shown = re.findall(
+        r"16 bits BGAN [\d.]+ ± [\d.]+ \(BGAN: near-collapse in 1 of 3 seeds\)", text
+    )
     assert len(shown) == text.count("(BGAN: near-collapse") == 2, "once for each data set"
     assert "LSH: near-collapse" not in text, "it is not the best"
 
@@ -157,7 +214,9 @@ def test_the_summary_says_that_a_best_method_collapsed(tmp_path, complete):
 def test_a_done_run_without_a_score_is_named(tmp_path):
     folder = write_results(tmp_path)
     lines = (folder / "metrics.csv").read_text(encoding="utf-8").splitlines(keepends=True)
-    (folder / "metrics.csv").write_text("".join(line for line in lines if ",itq,16,1,map," not in line), encoding="utf-8")
+    (folder / "metrics.csv").write_text(
+        "".join(line for line in lines if ",itq,16,1,map," not in line), encoding="utf-8"
+    )
     describe(folder)
     assert cells(built(folder)["map"], "itq")[0].text == "not scored"
 
@@ -165,22 +224,32 @@ def test_a_done_run_without_a_score_is_named(tmp_path):
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.integers(1, 4))
 def test_best_is_the_maximum_of_the_printed_numbers(numbers, decimals):
     value = Value(metric="map", decimals=decimals)
-    rows = [Row(str(place), "", [Cell(value.printed(number))]) for place, number in enumerate(numbers)]
-    exact = [Decimal(number).quantize(Decimal(10) ** -decimals, ROUND_HALF_EVEN) for number in numbers]
-    assert [row.cells[0].best for row in build._with_best(rows)] == [number == max(exact) and len(exact) > 1 for number in exact]
+    rows = [
+        Row(str(place), "", [Cell(value.printed(number))]) for place, number in enumerate(numbers)
+    ]
+    exact = [
+        Decimal(number).quantize(Decimal(10) ** -decimals, ROUND_HALF_EVEN) for number in numbers
+    ]
+    assert [row.cells[0].best for row in build._with_best(rows)] == [
+        number == max(exact) and len(exact) > 1 for number in exact
+    ]
 
 
 @given(st.floats(0, 1e6), st.integers(0, 4))
 def test_a_number_is_printed_as_its_exact_value_rounds(number, decimals):
     printed = Value(metric="map", decimals=decimals).printed(number)
-    assert Decimal(printed.replace(",", "")) == Decimal(number).quantize(Decimal(10) ** -decimals, ROUND_HALF_EVEN)
+    assert Decimal(printed.replace(",", "")) == Decimal(number).quantize(
+        Decimal(10) ** -decimals, ROUND_HALF_EVEN
+    )
 
 
 @given(st.floats(0.001, 1e6), st.integers(1, 4))
 def test_significant_digits_are_as_many_as_asked_or_the_whole_number(number, significant):
     printed = Value(fact="fit_seconds", significant=significant).printed(number).replace(",", "")
     digits = printed.replace(".", "").lstrip("0")
-    assert len(digits) in (significant, significant + 1) or "." not in printed  # 0.999 rounds to one digit more
+    assert (
+        len(digits) in (significant, significant + 1) or "." not in printed
+    )  # 0.999 rounds to one digit more
     assert float(printed) == pytest.approx(number, rel=0.51 * 10.0 ** (1 - significant), abs=0)
 
 
@@ -193,7 +262,15 @@ def test_summary_is_numpys_mean_and_deviation(numbers):
 
 @pytest.mark.parametrize(
     ("number", "text"),
-    [(0.0, "0.0"), (0.00031, "<0.001"), (0.0126, "0.013"), (0.96, "0.96"), (5.55, "5.5"), (12.4, "12"), (1234.6, "1,235")],
+    [
+        (0.0, "0.0"),
+        (0.00031, "<0.001"),
+        (0.0126, "0.013"),
+        (0.96, "0.96"),
+        (5.55, "5.5"),
+        (12.4, "12"),
+        (1234.6, "1,235"),
+    ],
 )
 def test_significant_digits(number, text):
     assert Value(fact="fit_seconds", significant=2, decimals=1).printed(number) == text
@@ -206,13 +283,21 @@ def test_ranges_facts_and_groups(tmp_path):
     assert [cell.text for cell in cells(found["costs"], "itq", panel=1)][2:] == ["312", "4"]
     assert [cell.text for cell in cells(found["costs"], "exact-l2")] == [*"\N{EN DASH}" * 3, "768"]
     assert cells(found["code-health"], "itq")[0].text == "0.835"  # 1500 of 1797
-    assert [cells(found["code-health"], name)[-1].text for name in ("itq", "bgan")] == ["\N{EN DASH}", "0.25"]
+    assert [cells(found["code-health"], name)[-1].text for name in ("itq", "bgan")] == [
+        "\N{EN DASH}",
+        "0.25",
+    ]
 
 
 def test_a_column_that_says_the_same_of_every_row_is_a_sentence(tmp_path):
     folder = write_results(tmp_path)
     alike = built(folder)["costs"]
-    assert [column.label for column in alike.columns] == ["Fit (s)", "Encode (µs)", "Memory (MiB)", "Bytes"]
+    assert [column.label for column in alike.columns] == [
+        "Fit (s)",
+        "Encode (µs)",
+        "Memory (MiB)",
+        "Bytes",
+    ]
     assert alike.notes[:2] == ["Threads: 1.", "Device: cpu."]
     change_runs(folder, lambda run: {"device": "a GPU" if run["variant"] == "bgan" else "cpu"})
     unlike = built(folder)["costs"]
@@ -224,11 +309,15 @@ def test_a_column_that_says_the_same_of_every_row_is_a_sentence(tmp_path):
 def test_a_fact_that_runs_csv_lacks_is_left_out_or_an_error(tmp_path):
     found = results.read(write_results(tmp_path))
     value = Value(fact="query_microseconds", label="Query", optional=True)
-    entry = table_specs.TableSpec("timed", "", "", [Value(fact="fit_seconds", label="Fit"), value], columns="values")
+    entry = table_specs.TableSpec(
+        "timed", "", "", [Value(fact="fit_seconds", label="Fit"), value], columns="values"
+    )
     (table,) = build_tables(found, [entry])
     assert [column.label for column in table.columns] == ["Fit"]
     assert "Digits, Pixels, Query: left out, no run has it." in table.notes
-    with pytest.raises(BenchmarkError, match=r"fact 'query_microseconds' is no column of runs\.csv"):
+    with pytest.raises(
+        BenchmarkError, match=r"fact 'query_microseconds' is no column of runs\.csv"
+    ):
         build_tables(found, [replace(entry, values=[replace(value, optional=False)])])
 
 
@@ -236,13 +325,23 @@ def test_a_dagger_is_of_the_one_best_that_beats_every_complete_cell(tmp_path):
     values = {"lsh": 0.1, "pcah": 0.2, "itq": 0.3, "bgan": 0.4}
 
     def table(name, verdicts, **options):
-        folder = write_results(tmp_path / name, map_of=lambda name, bits, seed: values[name], significant=verdicts, **options)
+        folder = write_results(
+            tmp_path / name,
+            map_of=lambda name, bits, seed: values[name],
+            significant=verdicts,
+            **options,
+        )
         return built(folder)["map"]
 
     over_all = {("bgan", name): "yes" for name in ("lsh", "pcah", "itq")}
     shown = table("all", over_all)
-    assert [[cell.dagger for cell in cells(shown, name)] for name in values] == [[False] * 2] * 3 + [[True] * 2]
-    assert "Holm's correction over all 12 comparisons of two methods at one code length" in shown.caption
+    assert [[cell.dagger for cell in cells(shown, name)] for name in values] == [
+        [False] * 2
+    ] * 3 + [[True] * 2]
+    assert (
+        "Holm's correction over all 12 comparisons of two methods at one code length"
+        in shown.caption
+    )
     source = latex.render(shown, [])
     assert r"BGAN & \textbf{0.400}{\scriptsize$\,\pm\,$0.000}\textsuperscript{\dag{}} & " in source
     for verdict in ("no", "too few seeds"):
@@ -250,8 +349,13 @@ def test_a_dagger_is_of_the_one_best_that_beats_every_complete_cell(tmp_path):
         assert not any(cell.dagger for cell in cells(shown, "bgan"))
         assert "No \N{DAGGER}: no method" in shown.caption
         assert ("fewer than 3 seeds" in shown.caption) == (verdict == "too few seeds")
-    lacking = table("lacking", over_all | {("bgan", "lsh"): "no"}, broken={("lsh", 32, 0): "missing"})
-    assert [cell.dagger for cell in cells(lacking, "bgan")] == [False, True]  # an incomplete cell competes with none
+    lacking = table(
+        "lacking", over_all | {("bgan", "lsh"): "no"}, broken={("lsh", 32, 0): "missing"}
+    )
+    assert [cell.dagger for cell in cells(lacking, "bgan")] == [
+        False,
+        True,
+    ]  # an incomplete cell competes with none
     values["itq"] = 0.4001
     assert not any(cell.dagger for name in values for cell in cells(table("tied", {}), name))
 
@@ -260,10 +364,16 @@ def test_a_dagger_is_of_the_one_best_that_beats_every_complete_cell(tmp_path):
 def test_a_dagger_does_not_hang_on_how_a_table_prints_the_metric(tmp_path, columns):
     values = {"lsh": 0.1, "pcah": 0.2, "itq": 0.3, "bgan": 0.4}
     over_all = {("bgan", name): "yes" for name in values}
-    found = results.read(write_results(tmp_path, map_of=lambda name, bits, seed: values[name], significant=over_all))
+    found = results.read(
+        write_results(tmp_path, map_of=lambda name, bits, seed: values[name], significant=over_all)
+    )
     value = Value(metric="map", label="mAP", decimals=4, deviation=False)
-    (table,) = build_tables(found, [table_specs.TableSpec("own", "", "", [value], columns=columns, best=True)])
-    assert all(cell.dagger for panel in range(len(table.panels)) for cell in cells(table, "bgan", panel))
+    (table,) = build_tables(
+        found, [table_specs.TableSpec("own", "", "", [value], columns=columns, best=True)]
+    )
+    assert all(
+        cell.dagger for panel in range(len(table.panels)) for cell in cells(table, "bgan", panel)
+    )
     assert "\N{DAGGER}: higher than every other method" in table.caption
 
 
@@ -283,9 +393,23 @@ def test_intervals_stand_below_the_means_of_methods_and_controls(tmp_path):
 def test_an_omitted_cut_loses_its_column_or_its_panel_and_is_said(tmp_path):
     found = built(write_results(tmp_path, grid=(DIGITS, ("cifar10", "gist"))))
     assert [panel.label for panel in found["map-at-5000"].panels] == ["Cifar10, Gist"]
-    assert "Digits, Pixels, k = 5,000: left out, the database is too small." in found["map-at-5000"].notes
-    assert [column.k for column in found["precision-at-k--digits--pixels"].columns] == [1, 10, 100, 1000]
-    assert [column.k for column in found["precision-at-k--cifar10--gist"].columns] == [1, 10, 100, 1000, 5000]
+    assert (
+        "Digits, Pixels, k = 5,000: left out, the database is too small."
+        in found["map-at-5000"].notes
+    )
+    assert [column.k for column in found["precision-at-k--digits--pixels"].columns] == [
+        1,
+        10,
+        100,
+        1000,
+    ]
+    assert [column.k for column in found["precision-at-k--cifar10--gist"].columns] == [
+        1,
+        10,
+        100,
+        1000,
+        5000,
+    ]
 
 
 def test_a_metric_that_no_data_set_has_makes_no_file(plain):
@@ -294,7 +418,8 @@ def test_a_metric_that_no_data_set_has_makes_no_file(plain):
     text = (plain / "index.html").read_text(encoding="utf-8")
     left_out = text.partition('<section id="tables-left-out"')[2].partition("</section>")[0]
     assert (
-        "<li>Mean average precision at 5,000, divided by the hits found: Digits, Pixels, k = 5,000: left out, the database is" in left_out
+        "<li>Mean average precision at 5,000, divided by the hits found: Digits, Pixels, k = 5,000: left out, the database is"
+        in left_out
     )
     assert "#table-map-at-5000" not in text, "nor do the contents lead to it"
 
@@ -307,18 +432,28 @@ def test_what_is_left_out_for_one_reason_is_said_once(tmp_path):
 
 
 def test_captions_name_definition_protocol_and_provenance(tmp_path):
-    table = built(write_results(tmp_path, dirty=True, queries_left_out={"digits/pixels": 2}))["map-at-1000"]
-    assert table.caption.startswith("mAP@1,000[found]: average precision over the first 1,000 ranks divided by the number of relevant")
+    table = built(write_results(tmp_path, dirty=True, queries_left_out={"digits/pixels": 2}))[
+        "map-at-1000"
+    ]
+    assert table.caption.startswith(
+        "mAP@1,000[found]: average precision over the first 1,000 ranks divided by the number of relevant"
+    )
     assert "standard deviation (n \N{MINUS SIGN} 1) over 3 seeds" in table.caption
     assert table.protocol == [
         "Digits, Pixels: protocol default, 300 queries, database of 1,497, 1,497 training images, share of relevant items 0.100, "
         "2 queries without a relevant item left out. Rules of ours: 30 queries a class."
     ]
-    assert table.notes == ["Commit 0123456789ab (modified), 2026-01-02. Features: Pixels (192 dimensions)."]
+    assert table.notes == [
+        "Commit 0123456789ab (modified), 2026-01-02. Features: Pixels (192 dimensions)."
+    ]
 
 
 def test_a_protocol_is_said_once_of_all_features_of_a_data_set(tmp_path):
-    pairs = [results.Pair(dataset, features) for dataset in ("digits", "cifar10") for features in ("pixels", "gist")]
+    pairs = [
+        results.Pair(dataset, features)
+        for dataset in ("digits", "cifar10")
+        for features in ("pixels", "gist")
+    ]
     (digits, cifar10) = built(write_results(tmp_path, grid=pairs))["map"].protocol
     assert digits.startswith("Digits, Pixels; Digits, ")
     assert cifar10.startswith("Cifar10, Pixels; Cifar10, ")
@@ -329,19 +464,36 @@ def test_summary_counts_runs_and_says_what_was_tested(tmp_path):
     values = {"lsh": [0.1] * 3, "pcah": [0.44], "itq": [0.4, 0.45, 0.5], "bgan": [0.5, 0.55, 0.6]}
     broken = {("lsh", 32, 0): "failed", ("lsh", 32, 1): "missing"}
     verdicts = {("bgan", "pcah"): "yes", ("bgan", "lsh"): "too few seeds"}
-    found = results.read(write_results(tmp_path, broken=broken, map_of=lambda name, bits, seed: values[name][seed], significant=verdicts))
+    found = results.read(
+        write_results(
+            tmp_path,
+            broken=broken,
+            map_of=lambda name, bits, seed: values[name][seed],
+            significant=verdicts,
+        )
+    )
     assert summary.what_ran(found) == (
         "4 methods, 2 code lengths (16, 32 bits), 3 seeds, 1 data set (Digits, Pixels). Of 20 runs: 18 done, 1 failed, 1 missing."
     )
     ((_, bests),) = summary.best_methods(found)
-    assert [(best.labels, printed(best.cell)) for best in bests] == [(["BGAN"], "0.550 ± 0.050")] * 2
-    assert [(best.dagger, best.undecided, best.untested) for best in bests] == [(False, ["ITQ"], ["LSH"]), (False, ["ITQ"], [])]
+    assert [(best.labels, printed(best.cell)) for best in bests] == [
+        (["BGAN"], "0.550 ± 0.050")
+    ] * 2
+    assert [(best.dagger, best.undecided, best.untested) for best in bests] == [
+        (False, ["ITQ"], ["LSH"]),
+        (False, ["ITQ"], []),
+    ]
     assert [best.absent for best in bests] == [[], ["LSH"]]
 
 
 def test_declarations_select_filter_and_order(tmp_path):
     entry = table_specs.TableSpec(
-        "map", "", "", [Value(metric="map")], best=True, select={"methods": ["itq", "lsh"], "bits": [32], "datasets": ["digits"]}
+        "map",
+        "",
+        "",
+        [Value(metric="map")],
+        best=True,
+        select={"methods": ["itq", "lsh"], "bits": [32], "datasets": ["digits"]},
     )
     (table,) = build_tables(results.read(write_results(tmp_path)), [entry])
     assert [row.name for row in table.panels[0].rows] == ["itq", "lsh"]
@@ -368,8 +520,16 @@ def test_a_selection_that_leaves_nothing_to_compare_makes_no_table(tmp_path, sel
 
 def test_ablations_have_tables_of_the_variants_that_were_run(tmp_path):
     levels = {"itq": 0.5, "bgan": 0.3, "bgan-n": 0.31, "bgan-nc": 0.2, "bgan-ste": 0.4}
-    found = built(write_results(tmp_path, methods=[(name, name, level, True) for name, level in levels.items()]))
-    assert [row.name for row in found["loss-components"].panels[0].rows] == ["bgan-n", "bgan-nc", "bgan"]
+    found = built(
+        write_results(
+            tmp_path, methods=[(name, name, level, True) for name, level in levels.items()]
+        )
+    )
+    assert [row.name for row in found["loss-components"].panels[0].rows] == [
+        "bgan-n",
+        "bgan-nc",
+        "bgan",
+    ]
     assert [row.name for row in found["activation"].panels[0].rows] == ["bgan", "bgan-ste"]
     assert [row.name for row in found["map"].panels[0].rows] == list(levels)
     assert not {"released", "graph"} & set(found)
@@ -388,22 +548,44 @@ TRIED = {
 }  # fmt: skip
 
 
-def test_rows_with_settings_chosen_on_validation_labels_stand_beside_the_others_and_say_so(tmp_path):
+def test_rows_with_settings_chosen_on_validation_labels_stand_beside_the_others_and_say_so(
+    tmp_path,
+):
     bgan = [("bgan", "BGAN", 0.6, True), ("bgan-n", "BGAN, N", 0.5, True)]
-    chosen = [("bgan.tuned-digits", "BGAN (tuned)", 0.7, True), ("bgan-n.as-bgan-digits", "BGAN, N (BGAN's tuning)", 0.6, True)]
-    relations = {"bgan.tuned-digits": tuned("bgan"), "bgan-n.as-bgan-digits": tuned("bgan-n", whose="bgan")}
+    chosen = [
+        ("bgan.tuned-digits", "BGAN (tuned)", 0.7, True),
+        ("bgan-n.as-bgan-digits", "BGAN, N (BGAN's tuning)", 0.6, True),
+    ]
+    relations = {
+        "bgan.tuned-digits": tuned("bgan"),
+        "bgan-n.as-bgan-digits": tuned("bgan-n", whose="bgan"),
+    }
     folder = write_results(tmp_path, methods=bgan + chosen, rows=relations, tried={"digits": TRIED})
     found = built(folder)
     order = ["bgan-n", "bgan-n.as-bgan-digits", "bgan", "bgan.tuned-digits"]
     assert [row.name for row in found["loss-components"].panels[0].rows] == order
-    assert "(tuned): the best of 2 or 3 settings by mean mAP over code lengths on validation labels" in found["loss-components"].caption
+    assert (
+        "(tuned): the best of 2 or 3 settings by mean mAP over code lengths on validation labels"
+        in found["loss-components"].caption
+    )
     assert "Other rows: fixed settings" in found["map"].caption
     assert "other features" not in found["map"].caption
     assert "fixed settings" not in found["costs"].caption
-    assert [cell.text for cell in cells(found["settings-digits"], "bgan")] == ["0.600", "0.700", "\N{EN DASH}"]
+    assert [cell.text for cell in cells(found["settings-digits"], "bgan")] == [
+        "0.600",
+        "0.700",
+        "\N{EN DASH}",
+    ]
     assert [cell.best for cell in cells(found["settings-digits"], "itq")] == [True, False, False]
-    assert "BGAN: setting 1: as it is; setting 2: learning_rate 0.003; setting 3: epochs 5." in found["settings-digits"].notes
-    assert found["settings-digits"].notes[-1].endswith("features pixels. Commit abababababab, Commit cdcdcdcdcdcd.")
+    assert (
+        "BGAN: setting 1: as it is; setting 2: learning_rate 0.003; setting 3: epochs 5."
+        in found["settings-digits"].notes
+    )
+    assert (
+        found["settings-digits"]
+        .notes[-1]
+        .endswith("features pixels. Commit abababababab, Commit cdcdcdcdcdcd.")
+    )
     assert r"\textbf{0.700}" in latex.render(found["settings-digits"], [])
     describe(folder, described(folder) | {"tried": {"digits": TRIED | {"features": "gist"}}})
     assert "Chosen on other features: gist for digits." in built(folder)["map"].caption
@@ -420,23 +602,38 @@ def test_conventions_stand_beside_each_other_and_say_what_they_reorder(tmp_path)
     assert [column.label for column in table.columns][:3] == ["mAP", "[found]", "[min]"]
     assert not table.groups
     row = cells(table, "bgan")
-    assert [float(cell.text) / float(row[0].text) for cell in row[1:6]] == pytest.approx([1.2, 0.9, 0.1, 1.1, 1], abs=0.005)
+    assert [float(cell.text) / float(row[0].text) for cell in row[1:6]] == pytest.approx(
+        [1.2, 0.9, 0.1, 1.1, 1], abs=0.005
+    )
     orders = [note for note in table.notes if "pairs of methods" in note]
     alike = "Digits, Pixels, 16 bits; Digits, Pixels, 32 bits"
-    assert orders[0] == f"{alike}: of 6 pairs of methods ordered by mAP, in another order under trec_eval: 6 pairs."
+    assert (
+        orders[0]
+        == f"{alike}: of 6 pairs of methods ordered by mAP, in another order under trec_eval: 6 pairs."
+    )
     assert len(orders) == 1
 
 
 def test_a_convention_that_no_data_set_has_is_left_out_and_said(tmp_path):
-    omitted = {"dataset": "digits", "features": "pixels", "metric": "as-bgan", "k": None, "reason": "3 queries have no relevant item"}
+    omitted = {
+        "dataset": "digits",
+        "features": "pixels",
+        "metric": "as-bgan",
+        "k": None,
+        "reason": "3 queries have no relevant item",
+    }
     table = built(write_results(tmp_path, methods=METHODS[:2], omitted=[omitted]))["conventions"]
     assert "BGAN" not in [column.label for column in table.columns]
     assert "Digits, Pixels, BGAN: left out, 3 queries have no relevant item." in table.notes
-    assert any(note.endswith("in another order under trec_eval: LSH and PCAH.") for note in table.notes)
+    assert any(
+        note.endswith("in another order under trec_eval: LSH and PCAH.") for note in table.notes
+    )
 
 
 def test_every_selected_method_is_a_variant():
-    catalogue = Catalogue(yaml.safe_load((ROOT / "config/variants.yaml").read_text(encoding="utf-8"))["variants"])
+    catalogue = Catalogue(
+        yaml.safe_load((ROOT / "config/variants.yaml").read_text(encoding="utf-8"))["variants"]
+    )
     for entry in table_specs.read():
         for name in entry.select.get("methods", []):
             assert catalogue.resolve("methods", name).label
@@ -449,8 +646,14 @@ def test_every_selected_method_is_a_variant():
         ("{name: a, title: t, caption: c, values: [], colour: red}", "unknown key 'colour'"),
         ("{name: a, title: t, values: []}", "caption must be given"),
         ("{name: a, title: t, caption: c, values: [{label: x}]}", "either a metric or a fact"),
-        ("{name: a, title: t, caption: c, values: [], columns: seeds}", "expected bits, k or values"),
-        ("{name: a, title: t, caption: c, values: [{metric: map_best, interval: true}]}", "an interval of map_best, expected one of map"),
+        (
+            "{name: a, title: t, caption: c, values: [], columns: seeds}",
+            "expected bits, k or values",
+        ),
+        (
+            "{name: a, title: t, caption: c, values: [{metric: map_best, interval: true}]}",
+            "an interval of map_best, expected one of map",
+        ),
         (
             "{name: a, title: t, caption: c, values: [{metric: map, to: map_best}], best: true}",
             "best: found a range, expected single numbers",
@@ -490,7 +693,10 @@ def test_the_page_says_what_went_wrong(complete):
     assert "Of 40 runs: 32 done, 4 failed, 4 missing." in text
     assert "ValueError: loss is not finite at step 40" in text
     assert "logs/runs/digits/pixels/itq/32bit/seed1.log" in text
-    assert "Not complete: ITQ, 32 bits, on Digits, Pixels: 2/3 seeds; BGAN, 32 bits, on Digits, Pixels: failed 1/3" in text
+    assert (
+        "Not complete: ITQ, 32 bits, on Digits, Pixels: 2/3 seeds; BGAN, 32 bits, on Digits, Pixels: failed 1/3"
+        in text
+    )
 
 
 def test_references_are_text_on_the_page(tmp_path):
@@ -499,7 +705,10 @@ def test_references_are_text_on_the_page(tmp_path):
     entry = f'@article{{mine2026,\n  author = {{G{{\\"o}}del, Kurt}},\n  {title}\n  doi = {{10.1/a~b--c_$d}},\n}}\n'
     (tmp_path / "references.bib").write_text(entry)
     found = references.read(tmp_path / "references.bib")["mine2026"]
-    assert (found.authors, found.title) == ("Kurt G\u00f6del", "100% of G\u00f6del & \u00c9va's ell_1 norms, pages 1\N{EN DASH}2")
+    assert (found.authors, found.title) == (
+        "Kurt G\u00f6del",
+        "100% of G\u00f6del & \u00c9va's ell_1 norms, pages 1\N{EN DASH}2",
+    )
     assert found.link == "https://doi.org/10.1/a~b--c_$d"
 
 
@@ -527,7 +736,10 @@ def test_every_panel_of_the_overview_shows_its_lines(tmp_path, monkeypatch):
     """Panels share one axis, and the last may have the highest values."""
     folder = write_results(tmp_path / "results", grid=(DIGITS, ("cifar10", "gist")))
     rows = [line.split(",") for line in (folder / "metrics.csv").read_text().splitlines()]
-    raised = [[*row[:-1], repr(float(row[-1]) + 0.3)] if row[0] == "cifar10" and row[5] == "map" else row for row in rows]
+    raised = [
+        [*row[:-1], repr(float(row[-1]) + 0.3)] if row[0] == "cifar10" and row[5] == "map" else row
+        for row in rows
+    ]
     (folder / "metrics.csv").write_text("".join(",".join(row) + "\n" for row in raised))
     describe(folder)
     panels = []
@@ -559,8 +771,12 @@ def test_partial_is_marked_everywhere(tmp_path, undrawn):
 
 
 def test_an_experiment_of_which_nothing_was_made(tmp_path):
-    everything = {(name, bits, seed): "missing" for name, *_ in METHODS for bits in (16, 32) for seed in SEEDS}
-    folder = write_results(tmp_path / "results", broken=everything, datasets={"digits": dataset_relations("digits")})
+    everything = {
+        (name, bits, seed): "missing" for name, *_ in METHODS for bits in (16, 32) for seed in SEEDS
+    }
+    folder = write_results(
+        tmp_path / "results", broken=everything, datasets={"digits": dataset_relations("digits")}
+    )
     experiment = described(folder)
     experiment["features"]["digits/pixels"]["dimensions"] = None
     for name in ("metrics", "statistics", "comparisons"):
@@ -577,18 +793,29 @@ def test_the_same_results_make_the_same_bytes(complete, tmp_path):
     shutil.copytree(complete.parent, tmp_path / "results")
     command.write(tmp_path / "results", tmp_path / "results/report")
     files = [path.relative_to(complete) for path in complete.rglob("*") if path.is_file()]
-    files = [file for file in files if file.name not in ("index.html", "report.json")]  # those have times
+    files = [
+        file for file in files if file.name not in ("index.html", "report.json")
+    ]  # those have times
     assert len(files) > 20
     for file in files:
-        assert (complete / file).read_bytes() == (tmp_path / "results/report" / file).read_bytes(), file
+        assert (complete / file).read_bytes() == (
+            tmp_path / "results/report" / file
+        ).read_bytes(), file
 
 
 def test_report_json_states_what_the_report_is_made_of(complete, tmp_path, undrawn):
     record = records.read(complete / "report.json")
     digest = storage.digest(complete.parent / "experiment.json")
-    assert record["made_of"] == json.loads(json.dumps(records.of_report({"experiment.json": digest})))
+    assert record["made_of"] == json.loads(
+        json.dumps(records.of_report({"experiment.json": digest}))
+    )
     sources = set(record["made_of"]["sources"])
-    assert {"report/tables/build.py", "report/tables.yaml", "report/templates/page.html.j2", "report/published_values.csv"} <= sources
+    assert {
+        "report/tables/build.py",
+        "report/tables.yaml",
+        "report/templates/page.html.j2",
+        "report/published_values.csv",
+    } <= sources
     assert not any("__pycache__" in source for source in sources)
 
     folder = write_results(tmp_path / "results", date="2026-01-03T03:04:05+00:00")
@@ -600,13 +827,20 @@ def test_report_json_states_what_the_report_is_made_of(complete, tmp_path, undra
 
 def _luminance(colour):
     channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    linear = [value / 12.92 if value <= 0.03928 else ((value + 0.055) / 1.055) ** 2.4 for value in channels]
+    linear = [
+        value / 12.92 if value <= 0.03928 else ((value + 0.055) / 1.055) ** 2.4
+        for value in channels
+    ]
     return float(np.dot([0.2126, 0.7152, 0.0722], linear))
 
 
 @pytest.mark.parametrize("colour", plot_style.COLOURS)
 def test_lines_stand_out_on_light_and_on_dark(colour):
-    dark = re.search(r"prefers-color-scheme: dark.*?--page: (#\w+)", (ROOT / "report/templates/style.css").read_text(), re.DOTALL)
+    dark = re.search(
+        r"prefers-color-scheme: dark.*?--page: (#\w+)",
+        (ROOT / "report/templates/style.css").read_text(),
+        re.DOTALL,
+    )
     for page in ("#ffffff", dark[1]):
         low, high = sorted((_luminance(colour), _luminance(page)))
         assert (high + 0.05) / (low + 0.05) >= 3  # WCAG 2.2, 1.4.11
@@ -617,11 +851,20 @@ def test_lines_stand_out_on_light_and_on_dark(colour):
 
 def test_training_is_shown_on_the_page(complete):
     page = Page(complete / "index.html")
-    assert {"training", "figure-training--digits--pixels--lsh", "figure-training--cifar10--vgg19_fc7--lsh"} <= set(page.ids)
+    assert {
+        "training",
+        "figure-training--digits--pixels--lsh",
+        "figure-training--cifar10--vgg19_fc7--lsh",
+    } <= set(page.ids)
     text = " ".join("".join(page.text).split())
     assert "Training of LSH: Digits, Pixels" in text
     assert "What was followed in training, 32 bits, seed 0: mean of each epoch." in text
-    assert text.count("training images; rebuilt from their binary codes; from random codes. 32 bits, seed 0") == 1
+    assert (
+        text.count(
+            "training images; rebuilt from their binary codes; from random codes. 32 bits, seed 0"
+        )
+        == 1
+    )
     assert text.count("training images; rebuilt from their binary codes. 32 bits, seed 0") == 1
     assert text.count("<a & b>") == 2  # a panel of each
     assert sum(address.startswith("data:image/png") for address in page.loaded) == 2
@@ -640,9 +883,15 @@ def test_the_strip_holds_the_images_enlarged(tmp_path):
         for place in range(8):
             top, left = row * (side + 4), place * (side + 4)
             expected = np.kron(arrays[name][place], np.ones((8, 8, 1), dtype=np.uint8))
-            np.testing.assert_array_equal(pixels[top : top + side, left : left + side, :3], expected)
-    assert (pixels[..., 3] == 0).sum() == pixels[..., 3].size - 24 * side * side  # what is between them is transparent
-    assert picture(training_curves._data_uri(training_curves._strip([np.zeros((2, 224, 224, 3), np.uint8)]))).shape == (56, 2 * 56 + 4, 4)
+            np.testing.assert_array_equal(
+                pixels[top : top + side, left : left + side, :3], expected
+            )
+    assert (pixels[..., 3] == 0).sum() == pixels[
+        ..., 3
+    ].size - 24 * side * side  # what is between them is transparent
+    assert picture(
+        training_curves._data_uri(training_curves._strip([np.zeros((2, 224, 224, 3), np.uint8)]))
+    ).shape == (56, 2 * 56 + 4, 4)
 
 
 def test_the_run_shown_is_the_first_done_seed_of_the_longest_codes(tmp_path):
@@ -667,7 +916,11 @@ def test_every_array_is_optional(tmp_path, absent, curves, rows):
     folder = write_results(tmp_path)
     write_extras(folder, "bgan", **dict.fromkeys(absent))
     (shown,) = training_curves.draw(results.read(folder))
-    assert (shown.curves is not None, len(shown.rows), bool(shown.strip)) == (curves, rows, rows > 0)
+    assert (shown.curves is not None, len(shown.rows), bool(shown.strip)) == (
+        curves,
+        rows,
+        rows > 0,
+    )
 
 
 def test_a_run_that_kept_nothing_to_show_has_no_section(plain):
@@ -677,17 +930,41 @@ def test_a_run_that_kept_nothing_to_show_has_no_section(plain):
 def test_many_trainings_fit_on_the_page(tmp_path, monkeypatch):
     methods = [(f"m{place}", f"M{place}", 0.3, True) for place in range(15)]
     for grid, shown in (((DIGITS,), 12), ((DIGITS, ("cifar10", "gist")), 18)):
-        folder = write_results(tmp_path / str(shown), methods=methods, grid=grid, bits=(16,), seeds=(0,))
+        folder = write_results(
+            tmp_path / str(shown), methods=methods, grid=grid, bits=(16,), seeds=(0,)
+        )
         for pair in grid:
             for name, *_ in reversed(methods):
                 write_extras(folder, name, pair=pair, bits=16, curves=None, curve_names=None)
         found = training_curves.draw(results.read(folder))
         assert len(found) == shown
-        assert [item.title for item in found[:2]] == ["Training of M0: Digits, Pixels", "Training of M1: Digits, Pixels"]
-    noise = np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3), dtype=np.uint8)  # nothing packs worse
-    names = np.array(["neighbourhood", "quantisation", "pixel", "perceptual", "adversarial", "bits on", "saturated"])
+        assert [item.title for item in found[:2]] == [
+            "Training of M0: Digits, Pixels",
+            "Training of M1: Digits, Pixels",
+        ]
+    noise = np.random.default_rng(0).integers(
+        0, 256, (16, 32, 32, 3), dtype=np.uint8
+    )  # nothing packs worse
+    names = np.array(
+        [
+            "neighbourhood",
+            "quantisation",
+            "pixel",
+            "perceptual",
+            "adversarial",
+            "bits on",
+            "saturated",
+        ]
+    )
     curves = np.random.default_rng(0).random((50, 7)).astype(np.float32)
-    write_extras(folder, "m0", bits=16, curves=curves, curve_names=names, **dict.fromkeys(training_curves.PICTURES, noise))
+    write_extras(
+        folder,
+        "m0",
+        bits=16,
+        curves=curves,
+        curve_names=names,
+        **dict.fromkeys(training_curves.PICTURES, noise),
+    )
     largest = training_curves.draw(results.read(folder))[0]
     assert training_curves.SECTIONS * (len(largest.strip) + len(largest.curves.inline)) < 4e6
 
@@ -698,7 +975,10 @@ def test_an_extras_file_damaged_anywhere_is_read_or_one_error(tmp_path):
     (path,) = folder.rglob("extras.npz")
     whole, random, errors = path.read_bytes(), np.random.default_rng(0), 0
     directory = len(whole) - 700  # the entries of the archive, where a byte does most
-    for place in [*random.integers(0, len(whole), 150), *random.integers(directory, len(whole), 150)]:
+    for place in [
+        *random.integers(0, len(whole), 150),
+        *random.integers(directory, len(whole), 150),
+    ]:
         damaged = bytearray(whole)
         damaged[place] ^= random.integers(1, 256)
         path.write_bytes(damaged)
@@ -729,11 +1009,22 @@ def _replaced(path, old, new):
     ("spoil", "message"),
     [
         (lambda folder: (folder / "metrics.csv").unlink(), "metrics.csv does not exist"),
-        (lambda folder: _replaced(folder / "metrics.csv", "variant", "method"), "metrics.csv lacks the columns variant"),
-        (lambda folder: _replaced(folder / "metrics.csv", "map,,0.62", "map,,nan"), "value 'nan' for map of exact-cosine"),
-        (lambda folder: _replaced(folder / "metrics.csv", "map,,0.62", "map,,high"), "value 'high' for map"),
         (
-            lambda folder: _replaced(folder / "metrics.csv", "exact-l2,0,0,map,", "exact-cosine,0,0,map,"),
+            lambda folder: _replaced(folder / "metrics.csv", "variant", "method"),
+            "metrics.csv lacks the columns variant",
+        ),
+        (
+            lambda folder: _replaced(folder / "metrics.csv", "map,,0.62", "map,,nan"),
+            "value 'nan' for map of exact-cosine",
+        ),
+        (
+            lambda folder: _replaced(folder / "metrics.csv", "map,,0.62", "map,,high"),
+            "value 'high' for map",
+        ),
+        (
+            lambda folder: _replaced(
+                folder / "metrics.csv", "exact-l2,0,0,map,", "exact-cosine,0,0,map,"
+            ),
             "two values for map of exact-cosine",
         ),
         (
@@ -741,19 +1032,60 @@ def _replaced(path, old, new):
             "comparisons.csv has 'nil' as `significant`, expected one",
         ),
         (lambda folder: (folder / "statistics.csv").unlink(), "statistics.csv does not exist"),
-        (lambda folder: _replaced(folder / "runs.csv", "status", "state"), "runs.csv lacks the columns status"),
-        (lambda folder: _replaced(folder / "experiment.json", '"grid"', '"pairs"'), "experiment.json lacks grid"),
-        (lambda folder: _replaced(folder / "experiment.json", "{", ""), "experiment.json is not valid JSON"),
-        (lambda folder: _replaced(folder / "experiment.json", "song2018binary", "song2099"), "references.bib has no entry 'song2099'"),
-        (lambda folder: write_extras(folder, "bgan", curve_names=None), "extras.npz holds curves float32 (20, 2) and curve_names"),
-        (lambda folder: write_extras(folder, "bgan", curves=np.full((20, 2), np.nan, np.float32)), "expected finite float32 (epochs, n)"),
-        (lambda folder: write_extras(folder, "bgan", curves=np.empty((0, 2), np.float32)), "curves float32 (0, 2)"),
-        (lambda folder: write_extras(folder, "bgan", curve_names=np.array([1, 2])), "curve_names int64 (2,), expected"),
-        (lambda folder: write_extras(folder, "bgan", rebuilt=np.zeros((10, 9, 8, 3), np.uint8)), "rebuilt uint8 (10, 9, 8, 3), expected"),
-        (lambda folder: write_extras(folder, "bgan", originals=np.zeros((10, 8, 8, 3))), "originals float64 (10, 8, 8, 3), expected"),
-        (lambda folder: write_extras(folder, "bgan", curves=np.array([[print]])), "cannot be read (Object arrays cannot be loaded"),
-        (lambda folder: write_extras(folder, "bgan") and _cut(folder), "cannot be read (File is not a zip file); remove the folder of"),
-        (lambda folder: (folder / "report").mkdir() or (folder / "report/thesis.doc").touch(), "holds thesis.doc"),
+        (
+            lambda folder: _replaced(folder / "runs.csv", "status", "state"),
+            "runs.csv lacks the columns status",
+        ),
+        (
+            lambda folder: _replaced(folder / "experiment.json", '"grid"', '"pairs"'),
+            "experiment.json lacks grid",
+        ),
+        (
+            lambda folder: _replaced(folder / "experiment.json", "{", ""),
+            "experiment.json is not valid JSON",
+        ),
+        (
+            lambda folder: _replaced(folder / "experiment.json", "song2018binary", "song2099"),
+            "references.bib has no entry 'song2099'",
+        ),
+        (
+            lambda folder: write_extras(folder, "bgan", curve_names=None),
+            "extras.npz holds curves float32 (20, 2) and curve_names",
+        ),
+        (
+            lambda folder: write_extras(
+                folder, "bgan", curves=np.full((20, 2), np.nan, np.float32)
+            ),
+            "expected finite float32 (epochs, n)",
+        ),
+        (
+            lambda folder: write_extras(folder, "bgan", curves=np.empty((0, 2), np.float32)),
+            "curves float32 (0, 2)",
+        ),
+        (
+            lambda folder: write_extras(folder, "bgan", curve_names=np.array([1, 2])),
+            "curve_names int64 (2,), expected",
+        ),
+        (
+            lambda folder: write_extras(folder, "bgan", rebuilt=np.zeros((10, 9, 8, 3), np.uint8)),
+            "rebuilt uint8 (10, 9, 8, 3), expected",
+        ),
+        (
+            lambda folder: write_extras(folder, "bgan", originals=np.zeros((10, 8, 8, 3))),
+            "originals float64 (10, 8, 8, 3), expected",
+        ),
+        (
+            lambda folder: write_extras(folder, "bgan", curves=np.array([[print]])),
+            "cannot be read (Object arrays cannot be loaded",
+        ),
+        (
+            lambda folder: write_extras(folder, "bgan") and _cut(folder),
+            "cannot be read (File is not a zip file); remove the folder of",
+        ),
+        (
+            lambda folder: (folder / "report").mkdir() or (folder / "report/thesis.doc").touch(),
+            "holds thesis.doc",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_and_writes_nothing(tmp_path, monkeypatch, undrawn, spoil, message):
@@ -773,19 +1105,30 @@ def test_a_table_that_was_changed_after_it_was_written_is_refused(tmp_path, name
     results.read(folder)
     with (folder / name).open("a") as file:
         file.write("\n")
-    with pytest.raises(BenchmarkError, match=rf"{name} was changed after it was written: .*: delete it and rerun the `snakemake` command"):
+    with pytest.raises(
+        BenchmarkError,
+        match=rf"{name} was changed after it was written: .*: delete it and rerun the `snakemake` command",
+    ):
         results.read(folder)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 1}, "experiment.json has format 1, expected 2: an earlier version of bgan-bench wrote it"),
-        ({"format": 3}, "experiment.json has format 3, expected 2: another version of bgan-bench wrote it"),
+        (
+            {"format": 1},
+            "experiment.json has format 1, expected 2: an earlier version of bgan-bench wrote it",
+        ),
+        (
+            {"format": 3},
+            "experiment.json has format 3, expected 2: another version of bgan-bench wrote it",
+        ),
     ],
 )
 def test_results_of_another_format_are_refused_in_one_line(tmp_path, monkeypatch, changes, message):
-    folder = describe(write_results(tmp_path / "results"), described(tmp_path / "results") | changes)
+    folder = describe(
+        write_results(tmp_path / "results"), described(tmp_path / "results") | changes
+    )
     monkeypatch.setattr(sys, "argv", ["report", "--results", str(folder)])
     with pytest.raises(SystemExit) as stopped:
         command.main()
@@ -804,13 +1147,21 @@ def test_the_list_of_experiments_has_a_link_to_each_report(tmp_path, monkeypatch
         folder = write_results(EXPERIMENTS / name, name=name, configfiles=files)
         command.write(folder, folder / "report")
     write_results(EXPERIMENTS / "unreported", name="unreported")
-    command.write(write_results(EXPERIMENTS / "ablations/partial"), EXPERIMENTS / "ablations/partial/report", partial=True)
+    command.write(
+        write_results(EXPERIMENTS / "ablations/partial"),
+        EXPERIMENTS / "ablations/partial/report",
+        partial=True,
+    )
 
     monkeypatch.setattr(sys, "argv", ["report", "--experiments"])
     command.main()
     page = Page(EXPERIMENTS / "index.html")
     assert not page.loaded
-    assert page.links == ["../report/index.html", "ablations/report/index.html", "own%2Bpaper/report/index.html"]
+    assert page.links == [
+        "../report/index.html",
+        "ablations/report/index.html",
+        "own%2Bpaper/report/index.html",
+    ]
     for link in page.links[1:]:
         assert (EXPERIMENTS / unquote(link)).is_file()
     shown = " ".join(" ".join(page.text).split())
@@ -822,7 +1173,9 @@ def test_the_list_of_experiments_has_a_link_to_each_report(tmp_path, monkeypatch
 def test_hostile_names_stay_text_in_the_list_of_experiments(tmp_path, monkeypatch, undrawn):
     monkeypatch.chdir(tmp_path)
     datasets = {"digits": dataset_facts("digits") | {"label": HOSTILE[0]}}
-    folder = write_results(EXPERIMENTS / "odd", name="odd", configfiles=[HOSTILE[1]], datasets=datasets)
+    folder = write_results(
+        EXPERIMENTS / "odd", name="odd", configfiles=[HOSTILE[1]], datasets=datasets
+    )
     command.write(folder, folder / "report")
     experiment_list.write(EXPERIMENTS)
     page = Page(EXPERIMENTS / "index.html")
@@ -844,12 +1197,16 @@ def test_an_experiment_of_another_format_is_an_error_in_the_list(tmp_path, monke
 
 def test_seeds_of_a_cell_that_were_run_on_different_machines_are_noted(tmp_path):
     folder = write_results(tmp_path)
-    assert not any("Seeds of one cell" in note for table in built(folder).values() for note in table.notes)
+    assert not any(
+        "Seeds of one cell" in note for table in built(folder).values() for note in table.notes
+    )
 
     def change(run):
         second = run["seed"] == "1"
         if run["variant"] == "itq" and second:
-            return {"versions": json.dumps({"python": "3.11.7", "torch": "2.14.0", "numpy": "2.4.0"})}  # the others have no numpy
+            return {
+                "versions": json.dumps({"python": "3.11.7", "torch": "2.14.0", "numpy": "2.4.0"})
+            }  # the others have no numpy
         if (run["variant"], run["bits"]) == ("bgan", "32") and second:
             return {"processor": "B processor"}
         return {"processor": "C processor"} if run["variant"] == "lsh" else {}  # all seeds alike
@@ -858,7 +1215,9 @@ def test_seeds_of_a_cell_that_were_run_on_different_machines_are_noted(tmp_path)
     found = built(folder)
     start = "Seeds of one cell were run with different versions or on different processors: "
     itq = "torch 2.13.0 and 2.14.0 (ITQ, 16 bits, Digits, Pixels; ITQ, 32 bits, Digits, Pixels)"
-    sentence = f"{start}{itq}; processors A processor and B processor (BGAN, 32 bits, Digits, Pixels)."
+    sentence = (
+        f"{start}{itq}; processors A processor and B processor (BGAN, 32 bits, Digits, Pixels)."
+    )
     for name in ("map", "map-at-1000", "precision-at-k--digits--pixels", "costs", "conventions"):
         assert [note for note in found[name].notes if note.startswith(start)] == [sentence], name
     assert "torch 2.13.0 and 2.14.0" in latex.render(found["map"], [])
@@ -867,7 +1226,10 @@ def test_seeds_of_a_cell_that_were_run_on_different_machines_are_noted(tmp_path)
 def test_many_cells_of_different_machines_are_counted_and_missing_runs_are_not_compared(tmp_path):
     broken = {("lsh", 16, 2): "failed", ("bgan", 16, 0): "missing", ("bgan", 16, 1): "missing"}
     folder = write_results(tmp_path, broken=broken)
-    change_runs(folder, lambda run: {"processor": f"{run['seed']} processor"} if run["status"] == "done" else {})
+    change_runs(
+        folder,
+        lambda run: {"processor": f"{run['seed']} processor"} if run["status"] == "done" else {},
+    )
     (note,) = [note for note in built(folder)["map"].notes if "Seeds of one cell" in note]
     assert note.endswith(
         ": processors 0 processor and 1 processor (LSH, 16 bits, Digits, Pixels);"
@@ -888,8 +1250,17 @@ def test_the_bibliography_is_read_whole():
     path = references.BIBLIOGRAPHY
     found = references.read()
     assert len(found) == path.read_text(encoding="utf-8").count("@")
-    assert all(entry.authors and entry.title and entry.year and entry.venue for entry in found.values())
+    assert all(
+        entry.authors and entry.title and entry.year and entry.venue for entry in found.values()
+    )
     assert found["song2018binary"].authors.startswith("Jingkuan Song, Tao He")
-    listed = references.cited(["holm1979simple", "wang2010semi", "song2018binary", "charikar2002similarity"], found)
-    assert [entry.authors.split(",")[0] for entry in listed] == ["Moses S. Charikar", "Sture Holm", "Jingkuan Song", "Jun Wang"]
+    listed = references.cited(
+        ["holm1979simple", "wang2010semi", "song2018binary", "charikar2002similarity"], found
+    )
+    assert [entry.authors.split(",")[0] for entry in listed] == [
+        "Moses S. Charikar",
+        "Sture Holm",
+        "Jingkuan Song",
+        "Jun Wang",
+    ]
     assert found["song2018binary"].link == "https://doi.org/10.1609/aaai.v32i1.11276"

@@ -39,7 +39,9 @@ def test_splits_and_codes_have_their_arrays(finished):
 
 def test_histograms_have_their_arrays(finished):
     found = types_of(finished / f"{ROOT}/scores/digits/pixels/itq/histograms.npz")
-    assert {name: found.pop(name) for name in schemas.HISTOGRAMS_NPZ} == expected(schemas.HISTOGRAMS_NPZ)
+    assert {name: found.pop(name) for name in schemas.HISTOGRAMS_NPZ} == expected(
+        schemas.HISTOGRAMS_NPZ
+    )
     runs = {}
     for name, kind in found.items():
         bits, seed, array = schemas.parsed_array(name)
@@ -56,6 +58,8 @@ def test_histograms_of_a_control_have_the_average_precision(finished):
     assert found == {"query": ("int64", 1), schemas.scored_array(0, 0, "ap"): ("float64", 1)}
 
 
-@pytest.mark.parametrize("name", ["query", "8bit/seed0", "8bit/seed/ap", "bit/seed0/ap", "8bit/seed0/ap/more"])
+@pytest.mark.parametrize(
+    "name", ["query", "8bit/seed0", "8bit/seed/ap", "bit/seed0/ap", "8bit/seed0/ap/more"]
+)
 def test_other_names_are_of_no_run(name):
     assert schemas.parsed_array(name) is None

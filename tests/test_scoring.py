@@ -44,7 +44,9 @@ def describe(of="toy"):
     features = Path("cache/features/toy/pixels")
     write_dataset_record(Path("cache/datasets/toy"), of)
     digest = storage.digest(features / "features.npy")
-    storage.write_json(features / "features.json", {"format": FORMAT, "made_of": {}, "sha256": digest})
+    storage.write_json(
+        features / "features.json", {"format": FORMAT, "made_of": {}, "sha256": digest}
+    )
 
 
 @pytest.fixture
@@ -58,8 +60,13 @@ def project(tmp_path, monkeypatch):
     labels[0] = 99
     np.save(data / "labels.npy", labels)
     index = np.arange(ITEMS)
-    np.savez(data / "split.npz", query=index[:QUERIES], database=index[QUERIES:], train=index[QUERIES::2])
-    np.save(features / "features.npy", np.random.default_rng(0).normal(size=(ITEMS, 7)).astype(np.float32))
+    np.savez(
+        data / "split.npz", query=index[:QUERIES], database=index[QUERIES:], train=index[QUERIES::2]
+    )
+    np.save(
+        features / "features.npy",
+        np.random.default_rng(0).normal(size=(ITEMS, 7)).astype(np.float32),
+    )
     describe()
     for bits, seed in RUNS:
         write_codes(bits, seed)
@@ -68,7 +75,10 @@ def project(tmp_path, monkeypatch):
 
 def read_table(folder):
     with open(folder / "metrics.csv", newline="") as file:
-        return {(int(row["bits"]), int(row["seed"]), row["metric"], row["k"]): float(row["value"]) for row in csv.DictReader(file)}
+        return {
+            (int(row["bits"]), int(row["seed"]), row["metric"], row["k"]): float(row["value"])
+            for row in csv.DictReader(file)
+        }
 
 
 def score(variant="itq", runs=RUNS):
@@ -84,7 +94,9 @@ def test_tables_hold_every_metric_of_every_run(project):
     for bits, seed in RUNS:
         codes = codes_of(bits, seed)
         names = ["map", "map_worst", "map_best", "relevant_share", "precision@1", "precision@100"]
-        expected = evaluation.score(codes[:QUERIES], codes[QUERIES:], labels[:QUERIES], labels[QUERIES:], names)
+        expected = evaluation.score(
+            codes[:QUERIES], codes[QUERIES:], labels[:QUERIES], labels[QUERIES:], names
+        )
         for name, value in expected.items():
             metric, _, k = name.partition("@")
             assert table[bits, seed, f"{metric}@k" if k else metric, k] == value
@@ -109,11 +121,19 @@ def test_histograms_keep_what_a_metric_needs(project):
 def test_cuts_beyond_the_database_are_left_out_and_recorded(project):
     table, record = read_table(folder := score()), storage.read_json(folder / "score.json")
     omitted = {(entry["metric"], entry["k"]) for entry in record["omitted"]}
-    expected = {(f"map@k[{denominator}]", k) for denominator in ("found", "min", "R", "hits") for k in (1000, 5000)}
+    expected = {
+        (f"map@k[{denominator}]", k)
+        for denominator in ("found", "min", "R", "hits")
+        for k in (1000, 5000)
+    }
     expected |= {("precision@k", k) for k in (500, 1000, 5000)}
-    expected |= {(metric, k) for metric in ("ndcg@k", "ndcg_linear@k", "acg@k") for k in (100, 1000)}  # one label an item
+    expected |= {
+        (metric, k) for metric in ("ndcg@k", "ndcg_linear@k", "acg@k") for k in (100, 1000)
+    }  # one label an item
     assert omitted == expected | {("as-bgan", None)}
-    assert not {(metric, k) for _, _, metric, k in table} & {(metric, str(k)) for metric, k in expected}
+    assert not {(metric, k) for _, _, metric, k in table} & {
+        (metric, str(k)) for metric, k in expected
+    }
     assert record["omitted"][0]["reason"] == "the database has 260 items"
 
 
@@ -124,8 +144,12 @@ def test_a_preset_cuts_as_for_the_data_set_that_a_variant_is_of(project):
     relevance = Relevance.of(labels[rows], labels[QUERIES:])
     for of in ("digits", "nuswide"):
         describe(of)
-        expected = replay(["as-deephash-pytorch"], packed[rows], packed[QUERIES:], 12, relevance, 1, of)
-        assert read_table(score())[12, 0, "as-deephash-pytorch", ""] == expected["as-deephash-pytorch"]
+        expected = replay(
+            ["as-deephash-pytorch"], packed[rows], packed[QUERIES:], 12, relevance, 1, of
+        )
+        assert (
+            read_table(score())[12, 0, "as-deephash-pytorch", ""] == expected["as-deephash-pytorch"]
+        )
 
 
 def test_a_preset_that_leaves_out_every_query_of_a_run_has_no_value_there(project, monkeypatch):
@@ -137,14 +161,22 @@ def test_a_preset_that_leaves_out_every_query_of_a_run_has_no_value_there(projec
     describe()
     write_codes(12, 0, np.zeros((ITEMS, 2), np.uint8))
     table = read_table(score())
-    assert {(bits, seed) for bits, seed, metric, _ in table if metric == "as-hashnet"} == {(12, 1), (20, 0)}
+    assert {(bits, seed) for bits, seed, metric, _ in table if metric == "as-hashnet"} == {
+        (12, 1),
+        (20, 0),
+    }
     assert {(bits, seed) for bits, seed, metric, _ in table if metric == "as-deepbit"} == set(RUNS)
 
 
 def test_record_says_what_was_scored(project):
     record_path = score() / "score.json"
     record = storage.read_json(record_path)
-    assert (record["queries"], record["queries_left_out"], record["database"], record["metric_version"]) == (
+    assert (
+        record["queries"],
+        record["queries_left_out"],
+        record["database"],
+        record["metric_version"],
+    ) == (
         39,
         1,
         260,
@@ -153,7 +185,10 @@ def test_record_says_what_was_scored(project):
     made_of = record["made_of"]
     assert made_of["labels"] == storage.digest("cache/datasets/toy/labels.npy")
     assert "evaluation/metrics.py" in made_of["sources"]
-    assert record["sha256"] == {name: storage.digest(record_path.with_name(name)) for name in ("metrics.csv", "histograms.npz")}
+    assert record["sha256"] == {
+        name: storage.digest(record_path.with_name(name))
+        for name in ("metrics.csv", "histograms.npz")
+    }
     for entry, (bits, seed) in zip(record["runs"], RUNS, strict=True):
         digest = storage.digest(Run(*PLACE, bits, seed).codes)
         assert (entry["bits"], entry["seed"], entry["sha256"]) == (bits, seed, digest)
@@ -161,18 +196,30 @@ def test_record_says_what_was_scored(project):
         assert entry["seconds"] > 0
 
 
-@pytest.mark.parametrize(("variant", "runs"), [("itq", RUNS), ("exact-l2", [(0, 0)]), ("exact-cosine", [(0, 0)])])
+@pytest.mark.parametrize(
+    ("variant", "runs"), [("itq", RUNS), ("exact-l2", [(0, 0)]), ("exact-cosine", [(0, 0)])]
+)
 def test_a_repetition_gives_the_same_bytes(project, variant, runs):
-    first = [(score(variant, runs) / name).read_bytes() for name in ("metrics.csv", "histograms.npz")]
-    assert [(score(variant, runs[::-1]) / name).read_bytes() for name in ("metrics.csv", "histograms.npz")] == first
+    first = [
+        (score(variant, runs) / name).read_bytes() for name in ("metrics.csv", "histograms.npz")
+    ]
+    assert [
+        (score(variant, runs[::-1]) / name).read_bytes()
+        for name in ("metrics.csv", "histograms.npz")
+    ] == first
 
 
 def test_a_control_is_scored_without_bits(project):
     table = read_table(folder := score("exact-l2", [(0, 0)]))
-    features, labels = np.load("cache/features/toy/pixels/features.npy").astype(float), np.load("cache/datasets/toy/labels.npy")
+    features, labels = (
+        np.load("cache/features/toy/pixels/features.npy").astype(float),
+        np.load("cache/datasets/toy/labels.npy"),
+    )
     hits = []
     for query in range(1, QUERIES):
-        nearest = QUERIES + np.argsort(((features[QUERIES:] - features[query]) ** 2).sum(axis=1))[:10]
+        nearest = (
+            QUERIES + np.argsort(((features[QUERIES:] - features[query]) ** 2).sum(axis=1))[:10]
+        )
         hits.append((labels[nearest] == labels[query]).mean())
     assert table[0, 0, "precision@k", "10"] == pytest.approx(np.mean(hits), rel=1e-12)
     assert not any(metric in ("pr_precision", "pr_empty") for _, _, metric, _ in table)
@@ -206,7 +253,13 @@ def pickled(path):
 
 
 @pytest.mark.parametrize(
-    ("damage", "message"), [(remove, "is missing"), (truncate, "is damaged"), (other_array, "is damaged"), (pickled, "is damaged")]
+    ("damage", "message"),
+    [
+        (remove, "is missing"),
+        (truncate, "is damaged"),
+        (other_array, "is damaged"),
+        (pickled, "is damaged"),
+    ],
 )
 def test_codes_that_cannot_be_read(project, damage, message):
     damage(write_codes(12, 0))
@@ -219,7 +272,11 @@ def test_codes_that_cannot_be_read(project, damage, message):
     ("codes", "stored_bits", "message"),
     [
         (np.zeros((ITEMS - 1, 2), np.uint8), 12, "has 299 codes of 12 bits: expected 300"),
-        (np.zeros((ITEMS, 2), np.uint8), 16, "300 codes of 16 bits: expected 300, one per label, of 12 bits"),
+        (
+            np.zeros((ITEMS, 2), np.uint8),
+            16,
+            "300 codes of 16 bits: expected 300, one per label, of 12 bits",
+        ),
         (np.zeros((ITEMS, 3), np.uint8), 12, r"query codes are uint8 \(39, 3\)"),
         (np.zeros((ITEMS, 2), np.float32), 12, "query codes are float32"),
         (np.full((ITEMS, 2), 255, np.uint8), 12, "bits beyond the 12"),
@@ -234,7 +291,10 @@ def test_codes_that_do_not_fit(project, codes, stored_bits, message):
 def test_labels_and_features_that_do_not_fit(project):
     np.save("cache/features/toy/pixels/features.npy", np.zeros((ITEMS - 2, 7), np.float32))
     describe()
-    with pytest.raises(BenchmarkError, match=r"features.npy has shape \(298, 7\); expected a row for each of 300 labels"):
+    with pytest.raises(
+        BenchmarkError,
+        match=r"features.npy has shape \(298, 7\); expected a row for each of 300 labels",
+    ):
         score("exact-l2", [(0, 0)])
     np.save("cache/datasets/toy/labels.npy", np.arange(ITEMS))
     describe()
@@ -246,7 +306,11 @@ def test_labels_and_features_that_do_not_fit(project):
 
 def run(*arguments):
     return subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=False,
     )
 
 
@@ -256,9 +320,20 @@ def test_command_scores_and_prints_errors_as_one_line(project):
     assert len(read_table(Path("results/scores/toy/pixels/itq"))) > 100
     failed = run("-m", "evaluation", "score", *PLACE, "--runs", "64:0")
     assert (failed.returncode, failed.stderr.count("\n")) == (1, 1)
-    assert failed.stderr.startswith("evaluation: results/runs/toy/pixels/itq/64bit/seed0/codes.npz is missing")
-    assert run("-m", "evaluation", "score", *PLACE, "--runs", "12").stderr == "evaluation: --runs 12: expected bits:seed, as in 48:0\n"
+    assert failed.stderr.startswith(
+        "evaluation: results/runs/toy/pixels/itq/64bit/seed0/codes.npz is missing"
+    )
+    assert (
+        run("-m", "evaluation", "score", *PLACE, "--runs", "12").stderr
+        == "evaluation: --runs 12: expected bits:seed, as in 48:0\n"
+    )
 
 
 def test_import_loads_nothing_heavy():
-    assert run("-c", "import evaluation, sys; sys.exit(any(name in sys.modules for name in ('numba', 'torch', 'numpy')))").returncode == 0
+    assert (
+        run(
+            "-c",
+            "import evaluation, sys; sys.exit(any(name in sys.modules for name in ('numba', 'torch', 'numpy')))",
+        ).returncode
+        == 0
+    )

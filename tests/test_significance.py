@@ -24,7 +24,10 @@ def test_methods_without_seeds_have_the_paired_test_over_queries(queries, seed):
 def test_queries_that_are_all_alike_leave_welchs_test_over_seeds(one, other, seed):
     random = np.random.default_rng(seed)
     one, other = random.random(one), random.random(other)
-    found, scipys = significance.estimate(np.full(50, one.mean() - other.mean()), one, other), ttest_ind(one, other, equal_var=False)
+    found, scipys = (
+        significance.estimate(np.full(50, one.mean() - other.mean()), one, other),
+        ttest_ind(one, other, equal_var=False),
+    )
     assert found.p == pytest.approx(scipys.pvalue, rel=1e-9)
     assert found.freedom == pytest.approx(scipys.df, rel=1e-9)
 
@@ -45,16 +48,23 @@ def sampled(random, methods, seeds, queries, spread):
     return shared + of_methods + of_seeds + 0.15 * random.normal(size=(methods, seeds, queries))
 
 
-@pytest.mark.parametrize("spread", [0, 0.01, 0.02, 0.035])  # with 300 queries a standard error over queries of 0.02
+@pytest.mark.parametrize(
+    "spread", [0, 0.01, 0.02, 0.035]
+)  # with 300 queries a standard error over queries of 0.02
 def test_intervals_hold_what_they_say_and_few_families_of_equal_methods_differ(spread):
     """Of 400 families of four methods: the interval of the mean has it in 95 %, and Holm lets 5 % have any difference."""
     random, held, wrong = np.random.default_rng(0), 0, 0
     for _ in range(400):
         values = sampled(random, 4, 3, 300, spread)
-        low, high = significance.estimate(values[0].mean(axis=0), values[0].mean(axis=1)).interval(0)
+        low, high = significance.estimate(values[0].mean(axis=0), values[0].mean(axis=1)).interval(
+            0
+        )
         held += low <= 0.5 <= high
         pairs = itertools.combinations(values, 2)
-        found = [significance.estimate((a - b).mean(axis=0), a.mean(axis=1), b.mean(axis=1)).p for a, b in pairs]
+        found = [
+            significance.estimate((a - b).mean(axis=0), a.mean(axis=1), b.mean(axis=1)).p
+            for a, b in pairs
+        ]
         wrong += min(significance.holm(found)) < 0.05
     assert 0.92 < held / 400 < 0.98
     assert wrong / 400 < 0.07
@@ -73,4 +83,7 @@ def test_holm_lies_between_no_correction_and_bonferronis(p_values):
     corrected = significance.holm(p_values)
     for p, q in zip(p_values, corrected, strict=True):
         assert p <= q <= min(1, len(p_values) * p) or q == max(corrected)
-    assert all(q >= fdr - 1e-12 for q, fdr in zip(corrected, false_discovery_control(p_values), strict=True))
+    assert all(
+        q >= fdr - 1e-12
+        for q, fdr in zip(corrected, false_discovery_control(p_values), strict=True)
+    )

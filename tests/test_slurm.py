@@ -24,7 +24,14 @@ variants:
   methods:
     bgan-brief: {of: bgan, set: {epochs: 1}, label: "BGAN, 1 epoch"}
 """
-QUICK = ["--seconds-between-status-checks", "2", "--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5"]
+QUICK = [
+    "--seconds-between-status-checks",
+    "2",
+    "--slurm-init-seconds-before-status-checks",
+    "1",
+    "--latency-wait",
+    "5",
+]
 LIMIT = 900  # seconds
 
 
@@ -39,7 +46,9 @@ PRETENDED = {
 @pytest.fixture(autouse=True)
 def plugin():
     if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
-        pytest.skip("no snakemake-executor-plugin-slurm: pip install -c constraints.txt -r requirements-slurm.txt")
+        pytest.skip(
+            "no snakemake-executor-plugin-slurm: pip install -c constraints.txt -r requirements-slurm.txt"
+        )
 
 
 @pytest.fixture
@@ -74,17 +83,28 @@ def submitted(copy, tmp_path):
 
 def test_two_thousand_runs_are_few_submissions(submitted):
     variants = {f"chance.{place}": {"of": "chance"} for place in range(25)}
-    grid = {"methods": list(variants), "bits": list(range(8, 72, 8)), "seeds": list(range(10)), "variants": {"methods": variants}}
+    grid = {
+        "methods": list(variants),
+        "bits": list(range(8, 72, 8)),
+        "seeds": list(range(10)),
+        "variants": {"methods": variants},
+    }
     calls = submitted(grid | {"controls": ["exact-l2"]}, retries="0")
     assert len(calls) == 25 + 1, "a method with its scoring, and the control"
     groups = [call for call in calls if "_encode_score" in call]
     assert len(groups) == 25
-    assert all("--cpus-per-task=4 " in call and "--mem 16000 " in call and "-t 330 " in call for call in groups), "80 runs, four at a time"
+    assert all(
+        "--cpus-per-task=4 " in call and "--mem 16000 " in call and "-t 330 " in call
+        for call in groups
+    ), "80 runs, four at a time"
 
 
 def test_a_trained_method_asks_for_a_gpu_and_another_attempt_for_more(submitted):
     calls = submitted({"methods": ["bgan"], "bits": [8], "seeds": [0], "controls": []}, retries="1")
-    asked = [(call.partition(" --mem ")[2].split()[0], call.partition(" -t ")[2].split()[0]) for call in calls]
+    asked = [
+        (call.partition(" --mem ")[2].split()[0], call.partition(" -t ")[2].split()[0])
+        for call in calls
+    ]
     assert asked == [("4000", "720"), ("8000", "1440")]
     assert all(call.partition(" -t ")[2].count("--gpus=1 ") == 1 for call in calls)
 
@@ -96,10 +116,25 @@ def test_the_workflow_ends_on_a_cluster_that_loses_a_node(tmp_path):
     copy = Copy(tmp_path / "bgan-bench")
     copy.write("tiny.yaml", TINY)
     log = copy.folder / "said.txt"
-    command = [sys.executable, "-m", "snakemake", "--workflow-profile", "slurm", "--configfile", "tiny.yaml", *QUICK]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("BGAN_BENCH", "SNAKEMAKE"))}
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--workflow-profile",
+        "slurm",
+        "--configfile",
+        "tiny.yaml",
+        *QUICK,
+    ]
+    environment = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("BGAN_BENCH", "SNAKEMAKE"))
+    }
     with slurm.cluster() as cluster, open(log, "w") as file:
-        running = subprocess.Popen(command, cwd=copy.folder, env=environment, stdout=file, stderr=file)
+        running = subprocess.Popen(
+            command, cwd=copy.folder, env=environment, stdout=file, stderr=file
+        )
         try:
             lost = lose_a_node(cluster, running)
             assert running.wait(LIMIT) == 0, log.read_text()
@@ -107,18 +142,25 @@ def test_the_workflow_ends_on_a_cluster_that_loses_a_node(tmp_path):
             running.send_signal(signal.SIGINT)
             running.wait(60)
         finished = (cluster.folder / "finished.txt").read_text()
-    assert any("JobState=NODE_FAIL" in line and f"NodeList={lost} " in line for line in finished.splitlines()), finished
+    assert any(
+        "JobState=NODE_FAIL" in line and f"NodeList={lost} " in line
+        for line in finished.splitlines()
+    ), finished
     with open(copy.folder / "results/experiments/tiny/runs.csv", newline="") as file:
         assert [row["status"] for row in csv.DictReader(file)] == ["done"] * 6
     submitted = set(re.findall(r"has been submitted with SLURM jobid (\d+)", log.read_text()))
-    jobs = 3 + 2 + 3 + 1  # preparation; a group for each of two methods; BGAN's runs and scoring; the tables
+    jobs = (
+        3 + 2 + 3 + 1
+    )  # preparation; a group for each of two methods; BGAN's runs and scoring; the tables
     assert jobs <= len(submitted) <= jobs + 3, "those on the lost node may be submitted again"
 
 
 def lose_a_node(cluster, running):
     """Kill the node that has no GPU, as soon as a run of a method is on it; returns its name."""
     while running.poll() is None:
-        shown = subprocess.run(["squeue", "-h", "-t", "R", "-o", "%N %k"], capture_output=True, text=True).stdout
+        shown = subprocess.run(
+            ["squeue", "-h", "-t", "R", "-o", "%N %k"], capture_output=True, text=True
+        ).stdout
         if re.search("^cpu1 .*encode", shown, re.MULTILINE):
             cluster.kill("cpu1")
             return "cpu1"

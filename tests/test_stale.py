@@ -51,7 +51,9 @@ def scores(*names):
 
 
 CONTROLS = scores("exact-cosine", "exact-l2")
-EVERYTHING = {("dataset", "")} | FEATURE_JOBS | encodes(*METHODS) | scores(*METHODS) | CONTROLS | END
+EVERYTHING = (
+    {("dataset", "")} | FEATURE_JOBS | encodes(*METHODS) | scores(*METHODS) | CONTROLS | END
+)
 
 
 def merged(text):
@@ -65,9 +67,14 @@ CONFIGS = {"tiny.yaml": merged(TINY), "own.yaml": merged(OWN)}
 
 def forget():
     """Clear what the harness caches within a process: each comparison stands for a command of its own."""
-    for function in (records.source_digests, records.report_digests, plugins._parse, plugins._imported_modules):
+    for function in (
+        records.source_digests,
+        records.report_digests,
+        plugins._parse,
+        plugins._imported_modules,
+    ):
         function.cache_clear()
-    user_data._known = None
+    user_data._known_digests.cache_clear()
 
 
 class Finished(Copy):
@@ -109,10 +116,14 @@ class Finished(Copy):
         path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
     def command(self, *arguments, **options):
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("BGAN_BENCH")}
+        environment = {
+            key: value for key, value in os.environ.items() if not key.startswith("BGAN_BENCH")
+        }
         environment |= {"PYTHONPATH": str(self.folder)}
         command = [sys.executable, *arguments]
-        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=environment, **options)
+        return subprocess.run(
+            command, cwd=self.folder, capture_output=True, text=True, env=environment, **options
+        )
 
     def stale(self, configfile="tiny.yaml", **changes):
         """Compare the results of a configuration, with some keys changed, with the present.
@@ -129,12 +140,16 @@ class Finished(Copy):
                 problems = [job for job in state.plan.jobs() if state.problem(job)]
             finally:
                 forget()
-        return {(job.rule, job.key[2] if job.rule in ("encode", "score") else "") for job in problems}, state.reasons()
+        return {
+            (job.rule, job.key[2] if job.rule in ("encode", "score") else "") for job in problems
+        }, state.reasons()
 
     def plan(self, **changes):
         """The file of a plan as an argument of a job."""
         saves = "import json, sys; from harness.plan import Plan; print(Plan.load(*json.loads(sys.stdin.read())).save())"
-        done = self.command("-c", saves, input=json.dumps([CONFIGS["tiny.yaml"] | changes, ["tiny.yaml"]]))
+        done = self.command(
+            "-c", saves, input=json.dumps([CONFIGS["tiny.yaml"] | changes, ["tiny.yaml"]])
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
@@ -202,23 +217,57 @@ def test_a_comparison_reads_each_record_once_and_no_array(project, monkeypatch):
     """However many runs there are, and although most depend on the same data set and features."""
     counts = Counter()
     read_bytes = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda path: counts.update([str(path)]) or read_bytes(path))
+    monkeypatch.setattr(
+        Path, "read_bytes", lambda path: counts.update([str(path)]) or read_bytes(path)
+    )
     monkeypatch.setattr(storage, "digest", lambda path: pytest.fail(f"{path} was read"))
     assert project.stale() == (set(), [])
     records_read = {path: count for path, count in counts.items() if path.endswith(".json")}
-    assert len(records_read) == 3 + 14 + 6 + 2, "data set and features, runs, scores, tables and report"
+    assert len(records_read) == 3 + 14 + 6 + 2, (
+        "data set and features, runs, scores, tables and report"
+    )
     assert set(records_read.values()) == {1}
 
 
 # Each edit: the file, the text to replace (None: a constant is added), its replacement, and the jobs that rerun.
 TABLE = {
-    "a method": ("methods/itq.py", "iterations=50", "iterations=49", encodes("itq") | scores("itq") | END),
-    "shared by two methods": ("methods/_pca.py", None, None, encodes("pcah", "itq") | scores("pcah", "itq") | END),
-    "training": ("methods/_training.py", None, None, encodes("bgan-brief") | scores("bgan-brief") | END),
-    "networks": ("harness/imagenet.py", None, None, encodes("bgan-brief") | scores("bgan-brief") | END),
+    "a method": (
+        "methods/itq.py",
+        "iterations=50",
+        "iterations=49",
+        encodes("itq") | scores("itq") | END,
+    ),
+    "shared by two methods": (
+        "methods/_pca.py",
+        None,
+        None,
+        encodes("pcah", "itq") | scores("pcah", "itq") | END,
+    ),
+    "training": (
+        "methods/_training.py",
+        None,
+        None,
+        encodes("bgan-brief") | scores("bgan-brief") | END,
+    ),
+    "networks": (
+        "harness/imagenet.py",
+        None,
+        None,
+        encodes("bgan-brief") | scores("bgan-brief") | END,
+    ),
     "base of methods": ("methods/_base.py", None, None, encodes(*METHODS) | scores(*METHODS) | END),
-    "runtime of methods": ("methods/_runtime.py", None, None, encodes(*METHODS) | scores(*METHODS) | END),
-    "a data set": ("datasets/digits.py", "QUERIES_PER_CLASS = 30", "QUERIES_PER_CLASS = 29", EVERYTHING),
+    "runtime of methods": (
+        "methods/_runtime.py",
+        None,
+        None,
+        encodes(*METHODS) | scores(*METHODS) | END,
+    ),
+    "a data set": (
+        "datasets/digits.py",
+        "QUERIES_PER_CLASS = 30",
+        "QUERIES_PER_CLASS = 29",
+        EVERYTHING,
+    ),
     "runtime of data sets": ("datasets/_runtime.py", None, None, EVERYTHING),
     "an extractor": ("features/pixels.py", None, None, EVERYTHING - {("dataset", "")}),
     "runtime of features": ("features/_runtime.py", None, None, EVERYTHING - {("dataset", "")}),
@@ -283,7 +332,9 @@ class TestSources:
         assert reasons == ["1 encode job (harness/imported_codes.py has changed)"]
 
     def test_a_renamed_shared_module_counts(self, project):
-        project.path("methods/_axes.py").write_bytes((project.folder / "methods/_pca.py").read_bytes())
+        project.path("methods/_axes.py").write_bytes(
+            (project.folder / "methods/_pca.py").read_bytes()
+        )
         project.edit("methods/itq.py", "methods._pca", "methods._axes")
         jobs, reasons = project.stale()
         assert jobs == encodes("itq") | scores("itq") | END
@@ -297,7 +348,9 @@ class TestSources:
             "plan = Plan.load(json.loads(sys.stdin.read()), ['tiny.yaml']); table, record = plan.outputs(Job('timing'))\n"
             "table.touch(); records.write(record, State(plan).made_of(Job('timing')), sha256={})"
         )
-        done = own_project.command("-c", write, input=json.dumps(CONFIGS["tiny.yaml"] | {"timed": [8]}))
+        done = own_project.command(
+            "-c", write, input=json.dumps(CONFIGS["tiny.yaml"] | {"timed": [8]})
+        )
         assert done.returncode == 0, done.stderr
         jobs, _ = own_project.stale(timed=[8])
         assert jobs == END, "tables and report state what is timed"
@@ -323,8 +376,18 @@ class TestConfiguration:
                 {("neighbours", "")} | encodes("bgan-brief") | scores("bgan-brief") | END,
                 "1 neighbours job (metric was centred-cosine, now l2)",
             ),
-            ("methods", {"itq": {"of": "itq", "set": {"iterations": 50}}}, END, "1 collect job (plan has changed)"),
-            ("methods", {"itq": {"of": "itq", "label": "Mine", "note": "A note."}}, END, "1 collect job (plan has changed)"),
+            (
+                "methods",
+                {"itq": {"of": "itq", "set": {"iterations": 50}}},
+                END,
+                "1 collect job (plan has changed)",
+            ),
+            (
+                "methods",
+                {"itq": {"of": "itq", "label": "Mine", "note": "A note."}},
+                END,
+                "1 collect job (plan has changed)",
+            ),
         ],
     )
     def test_a_parameter_recomputes_its_dependants(self, project, stage, entry, expected, reason):
@@ -338,10 +401,15 @@ class TestConfiguration:
 
     def test_more_runs_recompute_no_existing_one(self, project):
         jobs, _ = project.stale(seeds=[0, 1, 2])
-        assert jobs == encodes("chance", "itq", "bgan-brief") | scores("chance", "itq", "bgan-brief") | END
+        assert (
+            jobs
+            == encodes("chance", "itq", "bgan-brief") | scores("chance", "itq", "bgan-brief") | END
+        )
         assert project.stale(seeds=[0])[0] == scores("chance", "itq", "bgan-brief") | END
 
-    def test_a_parameter_with_a_default_that_is_new_in_a_plugin_recomputes_its_results(self, project):
+    def test_a_parameter_with_a_default_that_is_new_in_a_plugin_recomputes_its_results(
+        self, project
+    ):
         project.edit("methods/itq.py", "iterations=50", "iterations=50, rounds=2")
         jobs, reasons = project.stale()
         assert jobs == encodes("itq") | scores("itq") | END
@@ -357,25 +425,38 @@ class TestOutputs:
             path.write_bytes(path.read_bytes() + b"0")
             jobs, reasons = project.stale()
             assert jobs == scores("itq") | END
-            assert reasons == [f"1 score job ({SCORES}/itq/{name} is not the file that score.json describes)"]
+            assert reasons == [
+                f"1 score job ({SCORES}/itq/{name} is not the file that score.json describes)"
+            ]
             project.restore()
 
-    @pytest.mark.parametrize("name", ["metrics.csv", "runs.csv", "statistics.csv", "comparisons.csv"])
+    @pytest.mark.parametrize(
+        "name", ["metrics.csv", "runs.csv", "statistics.csv", "comparisons.csv"]
+    )
     def test_changed_tables_are_recollected(self, project, name):
         project.append(f"results/experiments/tiny/{name}", "0\n")
         jobs, reasons = project.stale()
         assert jobs == END
-        assert reasons == [f"1 collect job (results/experiments/tiny/{name} is not the file that experiment.json describes)"]
+        assert reasons == [
+            f"1 collect job (results/experiments/tiny/{name} is not the file that experiment.json describes)"
+        ]
 
-    @pytest.mark.parametrize("name", ["index.html", "report.tex", "tables/map.tex", "figures/overview.svg"])
+    @pytest.mark.parametrize(
+        "name", ["index.html", "report.tex", "tables/map.tex", "figures/overview.svg"]
+    )
     def test_changed_and_missing_files_of_a_report_are_rewritten(self, project, name):
         name = f"results/experiments/tiny/report/{name}"
         project.append(name, " ")
-        assert project.stale() == ({("report", "")}, [f"1 report job ({name} is not the file that report.json describes)"])
+        assert project.stale() == (
+            {("report", "")},
+            [f"1 report job ({name} is not the file that report.json describes)"],
+        )
         project.path(name).unlink()
         jobs, reasons = project.stale()
         assert jobs == {("report", "")}
-        assert reasons in ([f"1 report job ({name} is missing)"], []), "an output of the rule has no reason"
+        assert reasons in ([f"1 report job ({name} is missing)"], []), (
+            "an output of the rule has no reason"
+        )
 
     def test_changed_codes_are_recomputed(self, project):
         path = project.path(f"{RUNS}/itq/8bit/seed1/codes.npz")
@@ -383,7 +464,9 @@ class TestOutputs:
         np.savez(path, **stored | {"codes": ~stored["codes"]})
         jobs, reasons = project.stale()
         assert jobs == encodes("itq") | scores("itq") | END
-        assert reasons == [f"1 encode job ({RUNS}/itq/8bit/seed1/codes.npz is not the file that run.json describes)"]
+        assert reasons == [
+            f"1 encode job ({RUNS}/itq/8bit/seed1/codes.npz is not the file that run.json describes)"
+        ]
 
     @pytest.mark.parametrize(
         ("name", "expected"),
@@ -393,7 +476,10 @@ class TestOutputs:
             (f"{RUNS}/itq/8bit/seed0/extras.npz", encodes("itq") | scores("itq") | END),
             (f"{SCORES}/exact-l2/score.json", scores("exact-l2") | END),
             ("cache/datasets/digits/labels.npy", EVERYTHING),
-            (f"{FEATURES}/neighbours.npy", {("neighbours", "")} | encodes("bgan-brief") | scores("bgan-brief") | END),
+            (
+                f"{FEATURES}/neighbours.npy",
+                {("neighbours", "")} | encodes("bgan-brief") | scores("bgan-brief") | END,
+            ),
             ("results/experiments/tiny/comparisons.csv", END),
             ("results/experiments/tiny/report/index.html", {("report", "")}),
         ],
@@ -408,7 +494,9 @@ class TestOutputs:
         content = bytearray(path.read_bytes())
         content[5000] ^= 1
         path.write_bytes(content)
-        with pytest.raises(BenchmarkError, match=rf"^{FEATURES}/{name} was changed after it was written"):
+        with pytest.raises(
+            BenchmarkError, match=rf"^{FEATURES}/{name} was changed after it was written"
+        ):
             project.stale()
 
     def test_an_array_of_the_cache_that_was_only_touched_recomputes_nothing(self, project):
@@ -417,7 +505,9 @@ class TestOutputs:
 
     def test_a_run_of_another_seed_is_not_taken(self, project):
         for name in ("codes.npz", "run.json", "extras.npz"):
-            project.path(f"{RUNS}/itq/8bit/seed0/{name}").write_bytes((project.folder / f"{RUNS}/itq/8bit/seed1/{name}").read_bytes())
+            project.path(f"{RUNS}/itq/8bit/seed0/{name}").write_bytes(
+                (project.folder / f"{RUNS}/itq/8bit/seed1/{name}").read_bytes()
+            )
         jobs, reasons = project.stale()
         assert jobs == encodes("itq") | scores("itq") | END
         assert reasons == ["1 encode job (seed was 1, now 0)"]
@@ -427,7 +517,9 @@ class TestOutputs:
         path = project.path("cache/datasets/digits/labels.npy")
         np.save(path, np.roll(np.load(path), 1))
         record = "cache/datasets/digits/dataset.json"
-        digests = storage.read_json(project.folder / record)["sha256"] | {"labels.npy": storage.digest(path)}
+        digests = storage.read_json(project.folder / record)["sha256"] | {
+            "labels.npy": storage.digest(path)
+        }
         project.edit_json(record, sha256=digests)
         jobs, reasons = project.stale()
         assert jobs == scores(*METHODS) | CONTROLS | END
@@ -435,7 +527,14 @@ class TestOutputs:
 
 
 class TestRecords:
-    @pytest.mark.parametrize("name", [f"{RUNS}/itq/8bit/seed0/run.json", "cache/datasets/digits/dataset.json", f"{SCORES}/itq/score.json"])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            f"{RUNS}/itq/8bit/seed0/run.json",
+            "cache/datasets/digits/dataset.json",
+            f"{SCORES}/itq/score.json",
+        ],
+    )
     @pytest.mark.parametrize("found", [1, 3])
     def test_another_format_is_refused_in_one_line(self, project, name, found):
         path = project.path(name)
@@ -454,17 +553,35 @@ class TestRecords:
         assert len(reasons) == 1
         assert reasons[0].startswith(f"1 encode job ({name} ")
 
-    @pytest.mark.parametrize("name", [f"{RUNS}/itq/8bit/seed0/run.json", "cache/datasets/digits/dataset.json", f"{SCORES}/itq/score.json"])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            f"{RUNS}/itq/8bit/seed0/run.json",
+            "cache/datasets/digits/dataset.json",
+            f"{SCORES}/itq/score.json",
+        ],
+    )
     def test_a_record_without_facts_is_of_a_result_to_recompute(self, project, name):
         project.path(name).write_text('{"format": 2}')
         jobs, reasons = project.stale()
         assert jobs
         assert f"({name} does not state what it is made of)" in reasons[0]
 
-    @pytest.mark.parametrize("name", [f"{RUNS}/itq/8bit/seed0/run.json", "cache/datasets/digits/dataset.json", f"{FEATURES}/features.json"])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            f"{RUNS}/itq/8bit/seed0/run.json",
+            "cache/datasets/digits/dataset.json",
+            f"{FEATURES}/features.json",
+        ],
+    )
     def test_a_record_without_digests_is_of_a_result_to_recompute(self, project, name):
         record = json.loads(project.path(name).read_text())
-        kept = {key: value for key, value in record.items() if key not in ("sha256", "codes_sha256", "split_sha256")}
+        kept = {
+            key: value
+            for key, value in record.items()
+            if key not in ("sha256", "codes_sha256", "split_sha256")
+        }
         project.path(name).write_text(json.dumps(kept))
         jobs, reasons = project.stale()
         assert jobs
@@ -526,7 +643,9 @@ class TestUserFiles:
         assert (jobs, reasons) == (self.MINE, ["1 features job (mine.npy has changed)"])
 
     def test_missing_files_of_finished_results_do_not_matter(self, project, tmp_path):
-        assert project.stale("own.yaml", data=str(tmp_path / "missing")) == project.stale("own.yaml")
+        assert project.stale("own.yaml", data=str(tmp_path / "missing")) == project.stale(
+            "own.yaml"
+        )
 
     @pytest.mark.parametrize(
         ("change", "counts"),
@@ -547,14 +666,21 @@ class TestUserFiles:
         (layout / "mirflickr").mkdir(parents=True)
         (layout / "mirflickr/im1.jpg").write_bytes(b"1")
         (layout / "mirflickr/doc.txt").write_text("a")
-        plan = Plan.load(CONFIGS["tiny.yaml"] | {"datasets": ["mirflickr-24"], "variants": {}, "methods": []})
+        plan = Plan.load(
+            CONFIGS["tiny.yaml"] | {"datasets": ["mirflickr-24"], "variants": {}, "methods": []}
+        )
         job = Job("dataset", ("mirflickr-24",))
         *arrays, record = plan.outputs(job)
         record.parent.mkdir(parents=True)
         for path in arrays:
             path.touch()
         digests = {path.name: storage.digest(path) for path in arrays}
-        records.write(record, records.of_dataset(plan.datasets["mirflickr-24"], tmp_path / "data"), sha256=digests, split_sha256="")
+        records.write(
+            record,
+            records.of_dataset(plan.datasets["mirflickr-24"], tmp_path / "data"),
+            sha256=digests,
+            split_sha256="",
+        )
         assert State(plan).problem(job) == ""
         change(layout)
         assert State(plan).problem(job) == ("mirflickr25k has changed" if counts else "")
@@ -577,8 +703,13 @@ class TestSnakemake:
         started = time.time()
         assert own_project.reruns() == encodes("pcah", "itq") | scores("pcah", "itq") | END
         assert "out of date: 6 encode jobs (methods/_pca.py has changed)\n" in own_project.printed
-        stamp, record = own_project.folder / "cache/stamp", own_project.folder / f"{RUNS}/itq/8bit/seed0/run.json"
-        assert record.stat().st_mtime < stamp.stat().st_mtime < started, "outputs of another command may be newer"
+        stamp, record = (
+            own_project.folder / "cache/stamp",
+            own_project.folder / f"{RUNS}/itq/8bit/seed0/run.json",
+        )
+        assert record.stat().st_mtime < stamp.stat().st_mtime < started, (
+            "outputs of another command may be newer"
+        )
 
     def test_after_touch(self, own_project):
         self.edit(own_project)
@@ -594,12 +725,20 @@ class TestSnakemake:
         """Snakemake marks outputs until it has seen the end of their job. A finished run stays, and its new scores are computed."""
         for name in ("codes.npz", "extras.npz", "run.json"):
             output = f"{RUNS}/itq/8bit/seed0/{name}"
-            (own_project.folder / ".snakemake/incomplete" / base64.b64encode(output.encode()).decode()).touch()
+            (
+                own_project.folder
+                / ".snakemake/incomplete"
+                / base64.b64encode(output.encode()).decode()
+            ).touch()
         own_project.append("evaluation/metrics.py")
         assert own_project.reruns() == scores(*METHODS) | CONTROLS | END
 
     def test_another_text_of_a_shell_command(self, own_project):
-        own_project.replace("Snakefile", "{params.root} --threads {threads} >", "{params.root}  --threads {threads} >")
+        own_project.replace(
+            "Snakefile",
+            "{params.root} --threads {threads} >",
+            "{params.root}  --threads {threads} >",
+        )
         own_project.append("report/tables/build.py")
         assert own_project.reruns() == {("report", "")}
 
@@ -612,20 +751,43 @@ class TestSnakemake:
         ("options", "expected"),
         [
             (("--forcerun", "encode"), encodes(*METHODS) | scores(*METHODS) | END),
-            (("--forcerun", f"{RUNS}/itq/8bit/seed0/run.json"), encodes("itq") | scores("itq") | END),
+            (
+                ("--forcerun", f"{RUNS}/itq/8bit/seed0/run.json"),
+                encodes("itq") | scores("itq") | END,
+            ),
             (("--forceall",), EVERYTHING),
         ],
         ids=["a rule", "a file", "all"],
     )
-    def test_options_rerun_what_depends_on_the_jobs_that_they_force(self, own_project, options, expected):
-        assert set(jobs_of(own_project.run("--dry-run", *options))) - {("all", ""), ("experiments", "")} == expected
+    def test_options_rerun_what_depends_on_the_jobs_that_they_force(
+        self, own_project, options, expected
+    ):
+        assert (
+            set(jobs_of(own_project.run("--dry-run", *options)))
+            - {("all", ""), ("experiments", "")}
+            == expected
+        )
 
     def test_after_the_checkout_of_another_commit_and_back(self, own_project):
         def git(*arguments):
-            identity = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
-            subprocess.run(["git", *identity, *arguments], cwd=own_project.folder, check=True, capture_output=True)
+            identity = (
+                "-c",
+                "user.name=A",
+                "-c",
+                "user.email=a@example.org",
+                "-c",
+                "commit.gpgsign=false",
+            )
+            subprocess.run(
+                ["git", *identity, *arguments],
+                cwd=own_project.folder,
+                check=True,
+                capture_output=True,
+            )
 
-        (own_project.folder / ".gitignore").write_text("cache\nlogs\nresults\n.snakemake\n__pycache__\n")
+        (own_project.folder / ".gitignore").write_text(
+            "cache\nlogs\nresults\n.snakemake\n__pycache__\n"
+        )
         git("init", "-q", "-b", "first")
         git("add", "-A")
         git("commit", "-q", "-m", "First")
@@ -654,7 +816,9 @@ class TestSnakemake:
         path.write_text(json.dumps(record))
         done = own_project.snakemake()
         assert done.returncode == 1
-        assert done.stderr.splitlines()[-1].startswith(f"config: {RUNS}/itq/8bit/seed0/run.json has format 1, expected 2: ")
+        assert done.stderr.splitlines()[-1].startswith(
+            f"config: {RUNS}/itq/8bit/seed0/run.json has format 1, expected 2: "
+        )
         assert "Traceback" not in done.stderr
         assert "rule " not in done.stderr
 
@@ -672,23 +836,39 @@ class TestReruns:
         before = {path: path.stat().st_ino for path in codes}
         own_project.run("collect")
         after = {path: path.stat().st_ino for path in codes}
-        changed = {path.relative_to(own_project.folder / RUNS).parts[0] for path in codes if before[path] != after[path]}
+        changed = {
+            path.relative_to(own_project.folder / RUNS).parts[0]
+            for path in codes
+            if before[path] != after[path]
+        }
         assert changed == {"itq"}
-        recorded = storage.read_json(own_project.folder / f"{RUNS}/itq/8bit/seed0/run.json")["made_of"]["params"]
+        recorded = storage.read_json(own_project.folder / f"{RUNS}/itq/8bit/seed0/run.json")[
+            "made_of"
+        ]["params"]
         assert recorded == {"iterations": 49}
         jobs, _ = own_project.stale()
         assert jobs == {("report", "")}
 
     def test_two_experiments_run_alternately(self, own_project):
         """Runs are shared, outputs are not: the second time both have nothing to do."""
-        other = yaml.safe_load(TINY) | {"methods": ["pcah"], "bits": [8], "seeds": [0], "controls": []}
+        other = yaml.safe_load(TINY) | {
+            "methods": ["pcah"],
+            "bits": [8],
+            "seeds": [0],
+            "controls": [],
+        }
         own_project.write("other.yaml", yaml.safe_dump(other))
         assert own_project.reruns(config="other.yaml") == scores("pcah") | END
         own_project.run("collect", config="other.yaml")
         for config in ("tiny.yaml", "other.yaml"):
             assert "Nothing to be done" in own_project.run("collect", "--dry-run", config=config)
-        assert {row["bits"] for row in rows_of(own_project.folder / "results/experiments/other/metrics.csv")} == {"8"}
-        assert {row["bits"] for row in rows_of(own_project.folder / "results/experiments/tiny/runs.csv")} == {"8", "12"}
+        assert {
+            row["bits"]
+            for row in rows_of(own_project.folder / "results/experiments/other/metrics.csv")
+        } == {"8"}
+        assert {
+            row["bits"] for row in rows_of(own_project.folder / "results/experiments/tiny/runs.csv")
+        } == {"8", "12"}
 
     def test_a_deleted_array_of_the_cache_is_recomputed_and_nothing_else(self, own_project):
         """As the message on a damaged one advises."""
@@ -716,26 +896,47 @@ class TestTables:
         """The variants and controls with values in the partial tables, and the message on the runs of each variant."""
         done = project.command("-m", "experiments", "partial", "--plan", project.plan(**changes))
         assert done.returncode == 0, done.stderr
-        values, runs = (rows_of(project.folder / f"results/experiments/tiny/partial/{name}.csv") for name in ("metrics", "runs"))
+        values, runs = (
+            rows_of(project.folder / f"results/experiments/tiny/partial/{name}.csv")
+            for name in ("metrics", "runs")
+        )
         return {row["variant"] for row in values}, {row["variant"]: row["message"] for row in runs}
 
     @pytest.mark.parametrize(
         ("edited", "first", "reason"),
         [
-            ("methods/itq.py", f"{RUNS}/itq/8bit/seed0/run.json", "methods/itq.py has changed (and 4 more)"),
-            ("evaluation/metrics.py", f"{SCORES}/exact-cosine/score.json", "evaluation/metrics.py has changed (and 5 more)"),
+            (
+                "methods/itq.py",
+                f"{RUNS}/itq/8bit/seed0/run.json",
+                "methods/itq.py has changed (and 4 more)",
+            ),
+            (
+                "evaluation/metrics.py",
+                f"{SCORES}/exact-cosine/score.json",
+                "evaluation/metrics.py has changed (and 5 more)",
+            ),
         ],
     )
     def test_stale_results_are_not_collected(self, project, edited, first, reason):
         project.append(edited)
         done = self.collect(project)
         assert done.returncode == 1
-        assert done.stderr.startswith(f"experiments: {first}: {reason}: rerun `snakemake --cores all`")
+        assert done.stderr.startswith(
+            f"experiments: {first}: {reason}: rerun `snakemake --cores all`"
+        )
         assert done.stderr.count("\n") == 1
 
     def test_partial_tables_show_nothing_stale(self, own_project):
-        few = {"methods": ["pcah", "bgan-brief"], "controls": ["exact-l2"], "bits": [8], "seeds": [0]}
-        assert self.partial(own_project, **few) == ({"pcah", "bgan-brief", "exact-l2"}, {"pcah": "", "bgan-brief": ""})
+        few = {
+            "methods": ["pcah", "bgan-brief"],
+            "controls": ["exact-l2"],
+            "bits": [8],
+            "seeds": [0],
+        }
+        assert self.partial(own_project, **few) == (
+            {"pcah", "bgan-brief", "exact-l2"},
+            {"pcah": "", "bgan-brief": ""},
+        )
         own_project.append("features/_neighbours.py")
         shown, messages = self.partial(own_project, **few)
         assert shown == {"pcah", "exact-l2"}

@@ -33,7 +33,11 @@ def scored(root, values, query=None):
         score.folder.mkdir(parents=True)
         bits = 0 if variant.startswith("exact") else 8
         arrays = {f"{bits}bit/seed{seed}/ap": row for seed, row in enumerate(precision)}
-        np.savez(score.histograms, query=np.arange(precision.shape[1]) if query is None else query.pop(), **arrays)
+        np.savez(
+            score.histograms,
+            query=np.arange(precision.shape[1]) if query is None else query.pop(),
+            **arrays,
+        )
         found.append(score)
     return found
 
@@ -45,19 +49,36 @@ def rows_of(path: Path):
 
 def level(mean, seeds, spread=0.0, queries=100):
     """Average precision (seeds, queries) that differs over queries, and by `spread` from seed to seed."""
-    return mean + np.linspace(-0.1, 0.1, queries) + np.linspace(-spread, spread, seeds)[:, None] + 0.01 * np.sin(np.arange(queries) * mean)
+    return (
+        mean
+        + np.linspace(-0.1, 0.1, queries)
+        + np.linspace(-spread, spread, seeds)[:, None]
+        + 0.01 * np.sin(np.arange(queries) * mean)
+    )
 
 
 @pytest.mark.parametrize(
     ("seeds", "spread", "verdict"),
-    [(3, 0.002, "yes"), (3, 0.2, "no"), (2, 0.002, None)],  # spread seeds: a test over queries alone would say yes
+    [
+        (3, 0.002, "yes"),
+        (3, 0.2, "no"),
+        (2, 0.002, None),
+    ],  # spread seeds: a test over queries alone would say yes
 )
 def test_a_difference_is_significant_over_queries_and_seeds(tmp_path, seeds, spread, verdict):
     values = {"itq": level(0.5, seeds, spread), "pcah": level(0.45, 1), "exact-l2": level(0.6, 1)}
     statistics.write(tmp_path, planned(), scored(tmp_path, values))
     described = {row["variant"]: row for row in rows_of(tmp_path / "statistics.csv")}
-    assert [described[name]["seeds"] for name in ("itq", "pcah", "exact-l2")] == [str(seeds), "1", "1"]
-    assert float(described["itq"]["low"]) < float(described["itq"]["map"]) < float(described["itq"]["high"])
+    assert [described[name]["seeds"] for name in ("itq", "pcah", "exact-l2")] == [
+        str(seeds),
+        "1",
+        "1",
+    ]
+    assert (
+        float(described["itq"]["low"])
+        < float(described["itq"]["map"])
+        < float(described["itq"]["high"])
+    )
     assert described["pcah"]["deviation"] == ""
     compared = rows_of(tmp_path / "comparisons.csv")
     if verdict is None:
@@ -71,15 +92,25 @@ def test_a_difference_is_significant_over_queries_and_seeds(tmp_path, seeds, spr
 
 
 def test_too_few_seeds_are_said(tmp_path):
-    statistics.write(tmp_path, planned(seeds=[0, 1]), scored(tmp_path, {"itq": level(0.5, 2), "pcah": level(0.4, 1)}))
-    assert [row["significant"] for row in rows_of(tmp_path / "comparisons.csv")] == ["too few seeds"]
+    statistics.write(
+        tmp_path,
+        planned(seeds=[0, 1]),
+        scored(tmp_path, {"itq": level(0.5, 2), "pcah": level(0.4, 1)}),
+    )
+    assert [row["significant"] for row in rows_of(tmp_path / "comparisons.csv")] == [
+        "too few seeds"
+    ]
 
 
 def test_one_file_of_codes_made_elsewhere_says_nothing_of_their_seeds(tmp_path):
     mine = {"of": "imported", "set": {"path": "mine.npy"}}
     plan = planned(methods=["mine", "pcah"], variants={"methods": {"mine": mine}})
-    statistics.write(tmp_path, plan, scored(tmp_path, {"mine": level(0.5, 1), "pcah": level(0.4, 1)}))
-    assert [row["significant"] for row in rows_of(tmp_path / "comparisons.csv")] == ["too few seeds"]
+    statistics.write(
+        tmp_path, plan, scored(tmp_path, {"mine": level(0.5, 1), "pcah": level(0.4, 1)})
+    )
+    assert [row["significant"] for row in rows_of(tmp_path / "comparisons.csv")] == [
+        "too few seeds"
+    ]
 
 
 def test_an_interval_does_not_depend_on_what_else_is_run(tmp_path):
@@ -88,15 +119,25 @@ def test_an_interval_does_not_depend_on_what_else_is_run(tmp_path):
     for names in (["itq"], ["pcah", "itq"]):
         root = tmp_path / str(len(names))
         root.mkdir()
-        statistics.write(root, planned(methods=names), scored(root, {name: values[name] for name in names}))
-        texts.append(next(row for row in rows_of(root / "statistics.csv") if row["variant"] == "itq"))
-    assert [float(texts[0][end]) for end in ("low", "high")] == pytest.approx([float(texts[1][end]) for end in ("low", "high")], rel=1e-12)
+        statistics.write(
+            root, planned(methods=names), scored(root, {name: values[name] for name in names})
+        )
+        texts.append(
+            next(row for row in rows_of(root / "statistics.csv") if row["variant"] == "itq")
+        )
+    assert [float(texts[0][end]) for end in ("low", "high")] == pytest.approx(
+        [float(texts[1][end]) for end in ("low", "high")], rel=1e-12
+    )
 
 
 def test_files_that_do_not_fit_are_one_error(tmp_path):
-    found = scored(tmp_path, {"itq": level(0.5, 1), "pcah": level(0.4, 1)}, [np.arange(100), np.arange(1, 101)])
+    found = scored(
+        tmp_path, {"itq": level(0.5, 1), "pcah": level(0.4, 1)}, [np.arange(100), np.arange(1, 101)]
+    )
     with pytest.raises(BenchmarkError, match="pcah was scored on other queries"):
         statistics.write(tmp_path, planned(), found)
     found[0].histograms.write_bytes(b"PK")
-    with pytest.raises(BenchmarkError, match=r"itq/histograms.npz cannot be read .*: delete its folder"):
+    with pytest.raises(
+        BenchmarkError, match=r"itq/histograms.npz cannot be read .*: delete its folder"
+    ):
         statistics.write(tmp_path, planned(), found)

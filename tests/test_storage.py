@@ -54,7 +54,13 @@ def test_a_folder_is_the_old_one_the_new_one_or_absent_at_every_moment(tmp_path,
         (folder / name).touch()
     for name in ("replace", "fsync", "unlink", "rmdir"):
         real = getattr(os, name)
-        monkeypatch.setattr(os, name, lambda *given, real=real, **rest: (seen.append(states(folder)), real(*given, **rest))[1])
+        monkeypatch.setattr(
+            os,
+            name,
+            lambda *given, real=real, **rest: (seen.append(states(folder)), real(*given, **rest))[
+                1
+            ],
+        )
     with storage.new_folder(folder) as temporary:
         for name in ("new", "new too"):
             (temporary / name).touch()
@@ -68,8 +74,18 @@ def states(folder):
 def test_bytes_are_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
     """A power cut keeps what was synchronised: every file and its folder before the renaming, then the names."""
     order = []
-    monkeypatch.setattr(os, "fsync", lambda descriptor: order.append(os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}"))))
-    monkeypatch.setattr(os, "replace", lambda source, target, real=os.replace: (order.append("renamed"), real(source, target)))
+    monkeypatch.setattr(
+        os,
+        "fsync",
+        lambda descriptor: order.append(
+            os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}"))
+        ),
+    )
+    monkeypatch.setattr(
+        os,
+        "replace",
+        lambda source, target, real=os.replace: (order.append("renamed"), real(source, target)),
+    )
     with storage.new_folder(tmp_path / "run") as temporary:
         (temporary / "codes").write_bytes(b"1")
     assert order == ["codes", temporary.name, "renamed", tmp_path.name]
@@ -83,7 +99,12 @@ def test_what_a_killed_job_left_is_removed_and_nothing_else(tmp_path):
     (tmp_path / ".a.9999999.part.npy").touch()
     (tmp_path / ".bgan.abcdefgh.part").mkdir()
     (tmp_path / ".bgan.abcdefgh.old.part").mkdir()
-    others = [".a.b.9999999.part.npy", ".a.9999999.part.csv", ".bgan.trial1.abcdefgh.part", ".itq.abcdefgh.part"]
+    others = [
+        ".a.b.9999999.part.npy",
+        ".a.9999999.part.csv",
+        ".bgan.trial1.abcdefgh.part",
+        ".itq.abcdefgh.part",
+    ]
     for name in others:
         (tmp_path / name).mkdir()
     with storage.new_file(tmp_path / "a.npy") as temporary:
@@ -121,9 +142,7 @@ def test_an_array_is_read_whole_only_when_it_is_newer_than_its_description(tmp_p
 def test_a_damaged_or_missing_array_is_said(tmp_path):
     array, description = described(tmp_path)
     array.write_bytes(b"whale")
-    expected = (
-        r"a.npy was changed after it was written \(its SHA-256 is .*, .*a.json states .*\): delete it and rerun the command with .*a.npy"
-    )
+    expected = r"a.npy was changed after it was written \(its SHA-256 is .*, .*a.json states .*\): delete it and rerun the command with .*a.npy"
     for _ in range(2):
         with pytest.raises(BenchmarkError, match=expected):
             storage.unchanged(array, description)
@@ -135,7 +154,9 @@ def test_a_damaged_or_missing_array_is_said(tmp_path):
 @pytest.mark.parametrize("content", ["", "[]", '{"sha256": ', "\x00\xff", "[" * 100_000])
 def test_a_damaged_description_is_named(tmp_path, content):
     (tmp_path / "a.json").write_bytes(content.encode("latin-1"))
-    with pytest.raises(BenchmarkError, match=r"a.json is damaged \(.*\): delete it, and run the same command again"):
+    with pytest.raises(
+        BenchmarkError, match=r"a.json is damaged \(.*\): delete it, and run the same command again"
+    ):
         storage.read_json(tmp_path / "a.json")
 
 
@@ -153,7 +174,11 @@ def test_a_new_source_is_no_part_of_the_commit(tmp_path, monkeypatch):
     monkeypatch.setattr(provenance, "ROOT", tmp_path)
     write("methods/__init__.py")
     write(".gitignore", "/results/*\n")
-    for command in (["init", "-q"], ["add", "."], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "first"]):
+    for command in (
+        ["init", "-q"],
+        ["add", "."],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "first"],
+    ):
         subprocess.run(["git", "-C", tmp_path, *command], check=True)
     for name in ("results/a.py", "mine.yaml", "pictures/a.py", "methods/notes.txt"):
         write(name)
@@ -166,7 +191,10 @@ def test_a_new_source_is_no_part_of_the_commit(tmp_path, monkeypatch):
     assert provenance.dirty.__wrapped__()
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0, "0 s"), (59.6, "1 min 00 s"), (185, "3 min 05 s"), (7620, "2 h 07 min")])
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (59.6, "1 min 00 s"), (185, "3 min 05 s"), (7620, "2 h 07 min")],
+)
 def test_durations_are_read_at_a_glance(seconds, text):
     assert progress.duration(seconds) == text
 

@@ -7,7 +7,9 @@ from builders import TINY, rows_of
 from evaluation.relevance import words
 from experiments import timing
 
-TIMED = TINY.replace("[chance, pcah, itq, bgan-brief]", "[lsh, itq, bgan-brief]").replace("seeds: [0, 1]", "seeds: [0]\ntimed: [12]")
+TIMED = TINY.replace("[chance, pcah, itq, bgan-brief]", "[lsh, itq, bgan-brief]").replace(
+    "seeds: [0, 1]", "seeds: [0]\ntimed: [12]"
+)
 
 
 @pytest.mark.parametrize("bits", [3, 8, 64, 200])
@@ -37,7 +39,11 @@ def test_times_are_taken_once_all_runs_are_done(copy):
         **dict.fromkeys(("exact-cosine", "exact-l2"), controls),
     }
     assert rows["bgan-brief"]["extract_microseconds"] == "0.0"  # it sees the pixels
-    assert float(rows["itq"]["extract_microseconds"]) == float(rows["exact-l2"]["extract_microseconds"]) > 0
+    assert (
+        float(rows["itq"]["extract_microseconds"])
+        == float(rows["exact-l2"]["extract_microseconds"])
+        > 0
+    )
     assert all(float(row["search_microseconds"]) > 0 for row in rows.values())
     assert float(rows["bgan-brief"]["fit_seconds"]) > float(rows["itq"]["fit_seconds"]) > 0
     assert rows["exact-l2"]["fit_seconds"] == rows["exact-l2"]["encode_microseconds"] == ""
@@ -46,4 +52,9 @@ def test_times_are_taken_once_all_runs_are_done(copy):
     assert not list(copy.folder.glob("cache/checkpoints/*.pt"))
     assert "Nothing to be done" in copy.run("--dry-run", config="timed.yaml")
     copy.replace("experiments/timing.py", "REPEATED = 5", "REPEATED = 4")
-    assert copy.planned(config="timed.yaml") == [("all", ""), ("experiments", ""), ("report", ""), ("timing", "")]
+    assert copy.planned(config="timed.yaml") == [
+        ("all", ""),
+        ("experiments", ""),
+        ("report", ""),
+        ("timing", ""),
+    ]

@@ -7,7 +7,15 @@ import pytest
 from builders import loaded
 
 from harness import user_data
-from harness.user_data import DATA_VARIABLE, DIGESTS, content_digests, data_folder, job_environment, read_paths, user_file
+from harness.user_data import (
+    DATA_VARIABLE,
+    DIGESTS,
+    content_digests,
+    data_folder,
+    job_environment,
+    read_paths,
+    user_file,
+)
 from harness.variants import Catalogue
 
 
@@ -15,7 +23,7 @@ from harness.variants import Catalogue
 def folder(tmp_path, monkeypatch):
     """A current folder with an empty cache of digests."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(user_data, "_known", None)
+    user_data._known_digests.cache_clear()
     return tmp_path
 
 
@@ -32,17 +40,30 @@ def test_the_variable_overrides_the_data_folder_of_the_configuration(monkeypatch
 
 
 def test_user_files_are_those_that_parameters_name():
-    assert read_paths(variant("features", "file", path="f.npy", names="f.txt")) == ["f.npy", "f.txt"]
-    assert read_paths(Catalogue().resolve("features", "vgg19_fc7")) == [], "the digest of weights is known in advance"
-    assert read_paths(variant("datasets", "image_list", path="lists", images="/there")) == ["lists", "/there"]
+    assert read_paths(variant("features", "file", path="f.npy", names="f.txt")) == [
+        "f.npy",
+        "f.txt",
+    ]
+    assert read_paths(Catalogue().resolve("features", "vgg19_fc7")) == [], (
+        "the digest of weights is known in advance"
+    )
+    assert read_paths(variant("datasets", "image_list", path="lists", images="/there")) == [
+        "lists",
+        "/there",
+    ]
     assert read_paths(Catalogue().resolve("datasets", "digits")) == []
 
 
 def test_official_layouts_are_read_too():
     for name in ("mirflickr-24", "mirflickr-24-validation"):
         assert read_paths(Catalogue().resolve("datasets", name)) == ["mirflickr25k"]
-    assert read_paths(Catalogue().resolve("datasets", "cifar10-bgan")) == ["cifar-10-batches-py", "cifar-10-python.tar.gz"]
-    assert read_paths(Catalogue(loaded()["variants"]).resolve("datasets", "nuswide-features")) == ["nuswide"]
+    assert read_paths(Catalogue().resolve("datasets", "cifar10-bgan")) == [
+        "cifar-10-batches-py",
+        "cifar-10-python.tar.gz",
+    ]
+    assert read_paths(Catalogue(loaded()["variants"]).resolve("datasets", "nuswide-features")) == [
+        "nuswide"
+    ]
 
 
 def test_files_of_imported_codes_are_those_of_the_run():
@@ -63,14 +84,16 @@ def test_a_file_is_identified_by_content_wherever_it_is(folder):
     for name in ("one", "other"):
         (folder / name).mkdir()
         (folder / name / "a.npy").write_bytes(b"12")
-    one, other = (content_digests(folder / name, ["a.npy", "missing.npy"]) for name in ("one", "other"))
+    one, other = (
+        content_digests(folder / name, ["a.npy", "missing.npy"]) for name in ("one", "other")
+    )
     assert one == other
     assert list(one) == ["a.npy"]
 
 
 def digest_of(path):
     """The digest of a file as another process computes it."""
-    user_data._known = None
+    user_data._known_digests.cache_clear()
     return content_digests(path.parent, [path.name])[path.name]
 
 
@@ -105,7 +128,9 @@ def test_a_cache_of_digests_that_cannot_be_written_does_not_matter(folder, monke
     assert digest_of(folder / "a.npy")
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "null", '{"a": 1}', '{"PATH": {"stamp": 3}}', '{"PATH": 3}'])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "null", '{"a": 1}', '{"PATH": {"stamp": 3}}', '{"PATH": 3}']
+)
 def test_a_damaged_cache_of_digests_is_ignored(folder, text):
     path = folder / "a.npy"
     path.write_bytes(b"12")
@@ -157,4 +182,6 @@ def test_the_order_of_a_folder_does_not_count(folder):
         (folder / name / "given").mkdir(parents=True)
         for file in files:
             (folder / name / "given" / file).write_text(file)
-    assert content_digests(folder / "one", ["given"]) == content_digests(folder / "other", ["given"])
+    assert content_digests(folder / "one", ["given"]) == content_digests(
+        folder / "other", ["given"]
+    )

@@ -21,18 +21,33 @@ def resolved(stage, name, entry):
             {"of": "itq", "set": {"iteration": 3}},
             "methods/itq.py has no parameter 'iteration'; did you mean 'iterations'[?]: expected one of iterations",
         ),
-        ({"of": "itq", "set": {"iterations": "3"}}, "found '3', expected a value like the default 50"),
-        ({"of": "itq", "set": {"iterations": 3.5}}, "found 3.5, expected a value like the default 50"),
-        ({"of": "itq", "set": {"iterations": True}}, "found True, expected a value like the default 50"),
+        (
+            {"of": "itq", "set": {"iterations": "3"}},
+            "found '3', expected a value like the default 50",
+        ),
+        (
+            {"of": "itq", "set": {"iterations": 3.5}},
+            "found 3.5, expected a value like the default 50",
+        ),
+        (
+            {"of": "itq", "set": {"iterations": True}},
+            "found True, expected a value like the default 50",
+        ),
         ({"of": "itq", "set": {"seed": 3}}, "seeds are set by the key 'seeds'"),
-        ({"of": "itq", "set": {"iterations": None}}, "found None, expected a value like the default 50"),
+        (
+            {"of": "itq", "set": {"iterations": None}},
+            "found None, expected a value like the default 50",
+        ),
         ({"of": "itk"}, "variants: methods: mine: 'itk' is unknown"),
         ({"of": "mine"}, "variants: methods: mine: 'mine' is unknown: expected one of bgan"),
         (
             {"of": "bgan-k10-k15"},
             r"'bgan-k10-k15' is a variant itself: start from \{of: bgan, set: \{k1: 10, k2: 15\}\} and add your own",
         ),
-        ({"of": "itq", "neighbours": "l2"}, "variants: methods: mine: neighbours is a key of features only: remove it"),
+        (
+            {"of": "itq", "neighbours": "l2"},
+            "variants: methods: mine: neighbours is a key of features only: remove it",
+        ),
         (
             {"of": "bgan", "set": {"learning_rate": "1e-4"}},
             "found '1e-4', .*; YAML reads this as a text: write 1.0e-4",
@@ -42,18 +57,28 @@ def resolved(stage, name, entry):
 )
 def test_error_for_an_invalid_variant_names_the_key(entry, message):
     config = loaded()
-    catalogue = Catalogue(config["variants"] | {"methods": config["variants"]["methods"] | {"mine": entry}})
+    catalogue = Catalogue(
+        config["variants"] | {"methods": config["variants"]["methods"] | {"mine": entry}}
+    )
     with pytest.raises(BenchmarkError, match=message):
         catalogue.resolve("methods", "mine")
 
 
 @pytest.mark.parametrize(
     ("stage", "key"),
-    [("features", "base"), ("datasets", "tuned"), ("features", "tuned_on"), ("datasets", "datasets"), ("datasets", "neighbours")],
+    [
+        ("features", "base"),
+        ("datasets", "tuned"),
+        ("features", "tuned_on"),
+        ("datasets", "datasets"),
+        ("datasets", "neighbours"),
+    ],
 )
 def test_error_for_a_key_of_another_stage(stage, key):
     of = {"features": "pixels", "datasets": "digits"}[stage]
-    with pytest.raises(BenchmarkError, match=rf"variants: {stage}: mine: {key} is a key of .* only: remove it"):
+    with pytest.raises(
+        BenchmarkError, match=rf"variants: {stage}: mine: {key} is a key of .* only: remove it"
+    ):
         resolved(stage, "mine", {"of": of, key: "l2"})
 
 
@@ -71,27 +96,47 @@ def test_error_for_a_key_of_another_stage(stage, key):
 def test_a_parameter_that_names_a_file_is_a_text(stage, of, param, value):
     overrides = {} if of == "vgg16_fc7" else {"path": "a"}
     assert resolved(stage, "mine", {"of": of, "set": overrides})
-    with pytest.raises(BenchmarkError, match=rf"variants: {stage}: mine: set: {param}: found .*, expected a text; put a number in quotes"):
+    with pytest.raises(
+        BenchmarkError,
+        match=rf"variants: {stage}: mine: set: {param}: found .*, expected a text; put a number in quotes",
+    ):
         resolved(stage, "mine", {"of": of, "set": overrides | {param: value}})
 
 
 @pytest.mark.parametrize(
     ("stage", "name", "meant"),
-    [("methods", "itk", "itq"), ("datasets", "digit", "digits"), ("features", "pixel", "pixels"), ("methods", "bgan-ncc", "bgan-nc")],
+    [
+        ("methods", "itk", "itq"),
+        ("datasets", "digit", "digits"),
+        ("features", "pixel", "pixels"),
+        ("methods", "bgan-ncc", "bgan-nc"),
+    ],
 )
 def test_an_unknown_name_is_answered_with_the_most_similar_one(stage, name, meant):
-    with pytest.raises(BenchmarkError, match=f"^{stage}: '{name}' is unknown; did you mean '{meant}'[?]: expected one of "):
+    with pytest.raises(
+        BenchmarkError,
+        match=f"^{stage}: '{name}' is unknown; did you mean '{meant}'[?]: expected one of ",
+    ):
         Catalogue(loaded()["variants"]).resolve(stage, name)
 
 
 def test_nothing_is_suggested_for_a_name_like_no_other():
-    with pytest.raises(BenchmarkError, match=r"^methods: 'xxxxxx' is unknown: expected one of .*, or a new file methods/xxxxxx.py$"):
+    with pytest.raises(
+        BenchmarkError,
+        match=r"^methods: 'xxxxxx' is unknown: expected one of .*, or a new file methods/xxxxxx.py$",
+    ):
         Catalogue().resolve("methods", "xxxxxx")
 
 
 def test_params_are_the_defaults_and_the_overrides():
-    found = resolved("methods", "mine", {"of": "itq", "set": {"iterations": 3}, "label": "ITQ, 3 rounds"})
-    assert (found.label, found.params, found.overrides) == ("ITQ, 3 rounds", {"iterations": 3}, {"iterations": 3})
+    found = resolved(
+        "methods", "mine", {"of": "itq", "set": {"iterations": 3}, "label": "ITQ, 3 rounds"}
+    )
+    assert (found.label, found.params, found.overrides) == (
+        "ITQ, 3 rounds",
+        {"iterations": 3},
+        {"iterations": 3},
+    )
     assert (found.seeded, found.stochastic) == (True, True)
     assert not Catalogue().resolve("methods", "pcah").stochastic
 
@@ -103,7 +148,11 @@ def test_a_variant_is_immutable():
 
 def test_every_data_set_has_a_validation_part():
     found = Catalogue().resolve("datasets", "cifar10-bgan-validation")
-    assert (found.plugin.name, found.overrides, found.validation) == ("cifar10", {"protocol": "bgan"}, True)
+    assert (found.plugin.name, found.overrides, found.validation) == (
+        "cifar10",
+        {"protocol": "bgan"},
+        True,
+    )
     assert (found.base, found.protocol) == ("cifar10-bgan", "bgan")
     entry = json.loads(Catalogue().resolve("datasets", "digits-validation").entry_text)
     assert entry == {"of": "digits", "set": {}, "validation": True}
@@ -112,14 +161,29 @@ def test_every_data_set_has_a_validation_part():
 def test_a_protocol_is_part_of_the_label():
     found = Catalogue().resolve("datasets", "cifar10-54k")
     assert (found.label, found.base, found.protocol) == ("CIFAR-10 (54k)", "cifar10", "54k")
-    assert Catalogue().resolve("datasets", "cifar10-54k-validation").label == "CIFAR-10 (54k), validation"
+    assert (
+        Catalogue().resolve("datasets", "cifar10-54k-validation").label
+        == "CIFAR-10 (54k), validation"
+    )
 
 
 def test_relations_are_fields_and_not_parts_of_names():
     """Of shipped variants and of those that `choose` writes."""
-    entry = {"of": "itq", "set": {"iterations": 200}, "base": "itq", "tuned": "own", "tuned_on": "digits", "datasets": ["digits"]}
+    entry = {
+        "of": "itq",
+        "set": {"iterations": 200},
+        "base": "itq",
+        "tuned": "own",
+        "tuned_on": "digits",
+        "datasets": ["digits"],
+    }
     found = resolved("methods", "any.name", entry)
-    assert (found.base, found.tuned, found.tuned_on, found.datasets) == ("itq", "own", "digits", ("digits",))
+    assert (found.base, found.tuned, found.tuned_on, found.datasets) == (
+        "itq",
+        "own",
+        "digits",
+        ("digits",),
+    )
     plain = resolved("methods", "itq.trial9", {"of": "itq"})
     assert (plain.base, plain.trial, plain.tuned, plain.tuned_on) == ("itq.trial9", None, "", "")
 
@@ -127,7 +191,9 @@ def test_relations_are_fields_and_not_parts_of_names():
 def test_a_variant_fits_data_sets_by_their_name_and_features_by_their_plugin_too():
     catalogue = Catalogue()
     whole, protocol = (catalogue.resolve("datasets", name) for name in ("cifar10", "cifar10-bgan"))
-    features = resolved("features", "given", {"of": "file", "set": {"path": "a.npy"}, "datasets": ["cifar10"]})
+    features = resolved(
+        "features", "given", {"of": "file", "set": {"path": "a.npy"}, "datasets": ["cifar10"]}
+    )
     method = resolved("methods", "tuned", {"of": "itq", "datasets": ["cifar10"]})
     assert (features.fits(whole), features.fits(protocol)) == (True, True)
     assert (method.fits(whole), method.fits(protocol)) == (True, False)
@@ -140,7 +206,9 @@ def test_the_entry_of_a_variant_reaches_a_job_unchanged():
         for name in [*config["variants"][stage], *config[stage]]:
             variant = catalogue.resolve(stage, name)
             received = variant_of_text(stage, name, variant.entry_text)
-            assert (received.plugin, received.validation) == (variant.plugin, variant.validation), name
+            assert (received.plugin, received.validation) == (variant.plugin, variant.validation), (
+                name
+            )
             assert received.params == json.loads(json.dumps(variant.params)), name
     assert variant_of_text("methods", "itq", None).params == {"iterations": 50}
 
@@ -154,8 +222,14 @@ def test_the_entry_of_a_variant_reaches_a_job_unchanged():
         ('{"set": {}}', "expected {"),
         ('{"of": "itq", "set": []}', "expected {"),
         ('{"of": "itk"}', "mine: 'itk' is unknown"),
-        ('{"of": "itq", "set": {"iteration": 3}}', "methods/itq.py has no parameter 'iteration'; did you mean 'iterations'"),
-        ('{"of": "itq", "set": {"iterations": "3"}}', "found '3', expected a value like the default 50"),
+        (
+            '{"of": "itq", "set": {"iteration": 3}}',
+            "methods/itq.py has no parameter 'iteration'; did you mean 'iterations'",
+        ),
+        (
+            '{"of": "itq", "set": {"iterations": "3"}}',
+            "found '3', expected a value like the default 50",
+        ),
     ],
 )
 def test_error_for_an_invalid_option_settings(text, message):

@@ -13,16 +13,28 @@ from harness.plugins import ROOT
 
 END = [("all", ""), ("collect", ""), ("experiments", ""), ("report", "")]
 TABLES = "results/experiments/tiny"
-SCORES = [("score", name) for name in ("chance", "pcah", "itq", "bgan-brief", "exact-cosine", "exact-l2")]
+SCORES = [
+    ("score", name) for name in ("chance", "pcah", "itq", "bgan-brief", "exact-cosine", "exact-l2")
+]
 
 
 def test_it_writes_tables_and_a_report(finished):
     rows = rows_of(finished / TABLES / "metrics.csv")
-    assert {row["variant"] for row in rows} == {"chance", "pcah", "itq", "bgan-brief", "exact-cosine", "exact-l2"}
+    assert {row["variant"] for row in rows} == {
+        "chance",
+        "pcah",
+        "itq",
+        "bgan-brief",
+        "exact-cosine",
+        "exact-l2",
+    }
     runs = rows_of(finished / TABLES / "runs.csv")
     assert len(runs) == 2 * (2 + 1 + 2 + 2)
     assert {row["status"] for row in runs} == {"done"}
-    assert {(row["method"], row["encoder"], row["weights"]) for row in runs} >= {("itq", "pixels", ""), ("bgan", "conv", "")}
+    assert {(row["method"], row["encoder"], row["weights"]) for row in runs} >= {
+        ("itq", "pixels", ""),
+        ("bgan", "conv", ""),
+    }
     page = (finished / TABLES / "report/index.html").read_text()
     assert "BGAN, 1 epoch" in page
     assert list((finished / TABLES / "report/tables").glob("*.tex"))
@@ -39,7 +51,13 @@ def test_snakemakes_own_report_has_page_tables_and_figures_with_captions(copy):
         names = {Path(name).name for name in archive.namelist()}
         text = archive.read("report/report.html").decode()
     assert {"index.html", "map.csv", "overview.svg", "statistics.csv"} <= names
-    for said in ("Tables", "Figures", "Data", "The numbers of one table of the page", "95 % interval over seeds and queries"):
+    for said in (
+        "Tables",
+        "Figures",
+        "Data",
+        "The numbers of one table of the page",
+        "95 % interval over seeds and queries",
+    ):
         assert said in text
 
 
@@ -52,26 +70,48 @@ def test_snakemakes_own_report_has_nothing_that_is_out_of_date(copy):
 
 
 def test_partial_tables_are_made_at_any_time_and_a_job_at_work_has_not_failed(copy):
-    copy.write("more.yaml", TINY.replace("itq, bgan-brief", "itq, bgan-more").replace("bgan-brief:", "bgan-more:"))
+    copy.write(
+        "more.yaml",
+        TINY.replace("itq, bgan-brief", "itq, bgan-more").replace("bgan-brief:", "bgan-more:"),
+    )
     log = copy.folder / "logs/runs/digits/pixels/bgan-more/8bit/seed0.log"
     log.parent.mkdir(parents=True)
     log.write_text("bgan 8 bits: 208/2220 batches\n")
     copy.run("--nolock", "partial", config="more.yaml")
     rows = rows_of(copy.folder / "results/experiments/more/partial/runs.csv")
     assert {row["status"] for row in rows if row["variant"] != "bgan-more"} == {"done"}
-    found = {(row["bits"], row["seed"]): (row["status"], row["message"]) for row in rows if row["variant"] == "bgan-more"}
-    assert found["8", "0"] == ("missing", "not finished; the last line of its log: bgan 8 bits: 208/2220 batches")
+    found = {
+        (row["bits"], row["seed"]): (row["status"], row["message"])
+        for row in rows
+        if row["variant"] == "bgan-more"
+    }
+    assert found["8", "0"] == (
+        "missing",
+        "not finished; the last line of its log: bgan 8 bits: 208/2220 batches",
+    )
     assert found["12", "1"] == ("missing", "")
-    assert "Partial report." in (copy.folder / "results/experiments/more/partial/report/index.html").read_text()
+    assert (
+        "Partial report."
+        in (copy.folder / "results/experiments/more/partial/report/index.html").read_text()
+    )
 
 
 def test_another_copy_on_another_number_of_cores_gives_the_same_bytes(finished, tmp_path):
     other = Copy(tmp_path / "elsewhere")
-    other.write("one.yaml", TINY.replace("bits: [8, 12]", "bits: [8]").replace("seeds: [0, 1]", "seeds: [0]"))
+    other.write(
+        "one.yaml",
+        TINY.replace("bits: [8, 12]", "bits: [8]").replace("seeds: [0, 1]", "seeds: [0]"),
+    )
     other.run("collect", config="one.yaml", cores="1")
-    codes = [path.relative_to(other.folder) for path in other.folder.glob("results/runs/**/codes.npz")]
+    codes = [
+        path.relative_to(other.folder) for path in other.folder.glob("results/runs/**/codes.npz")
+    ]
     assert len(codes) == 4
-    assert [path for path in codes if (other.folder / path).read_bytes() != (finished / path).read_bytes()] == []
+    assert [
+        path
+        for path in codes
+        if (other.folder / path).read_bytes() != (finished / path).read_bytes()
+    ] == []
     rows = rows_of(finished / TABLES / "metrics.csv")
     shared = [row for row in rows if row["bits"] in ("0", "8") and row["seed"] == "0"]
     assert rows_of(other.folder / "results/experiments/one/metrics.csv") == shared
@@ -80,7 +120,9 @@ def test_another_copy_on_another_number_of_cores_gives_the_same_bytes(finished, 
 def test_a_new_method_runs_its_own_jobs_and_is_in_every_table(copy):
     copy.write("methods/parity.py", PARITY)
     copy.write("with.yaml", TINY.replace("itq, bgan-brief", "itq, bgan-brief, parity"))
-    assert copy.planned(config="with.yaml") == sorted([("encode", "parity")] * 2 + SCORES + [("score", "parity")] + END), "runs are shared"
+    assert copy.planned(config="with.yaml") == sorted(
+        [("encode", "parity")] * 2 + SCORES + [("score", "parity")] + END
+    ), "runs are shared"
     copy.run(config="with.yaml")
     tables = list((copy.folder / "results/experiments/with/report/tables").glob("*.tex"))
     named = [table.name for table in tables if r"Parity\_\&\_" in table.read_text()]
@@ -102,7 +144,12 @@ FAILING = PARITY.replace("class Parity", "class Failing")
             "print('much')\n        raise ValueError('no such\\nluck')\n",
             "methods/raising.py raised ValueError: no such luck (traceback: logs/runs/",
         ),
-        ("floating", "% 2 == 0", "% 2.0", "methods/floating.py: encode returned float64 (1797, 8), expected bool (1797, 8)"),
+        (
+            "floating",
+            "% 2 == 0",
+            "% 2.0",
+            "methods/floating.py: encode returned float64 (1797, 8), expected bool (1797, 8)",
+        ),
     ],
 )
 def test_a_method_that_fails_is_shown_and_the_others_are_finished(copy, name, old, new, message):
@@ -113,7 +160,11 @@ def test_a_method_that_fails_is_shown_and_the_others_are_finished(copy, name, ol
     assert f"logs/runs/digits/pixels/{name}/8bit/seed0.log: {message}" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     assert "much" not in done.stdout + done.stderr, "what a method prints stays in its log"
-    assert not [path for path in (copy.folder / f"results/runs/digits/pixels/{name}").rglob("*") if path.is_file()]
+    assert not [
+        path
+        for path in (copy.folder / f"results/runs/digits/pixels/{name}").rglob("*")
+        if path.is_file()
+    ]
     page = (copy.folder / "results/experiments/failing/partial/report/index.html").read_text()
     assert message.partition(" (")[0].replace("'", "&#39;") in page
     rows = rows_of(copy.folder / "results/experiments/failing/partial/runs.csv")
@@ -161,7 +212,9 @@ def test_what_is_missing_is_said_all_at_once_before_any_work(copy):
     """And what is there runs by what the last line says."""
     (copy.folder / "given").mkdir()
     np.save(copy.folder / "given/there.npy", np.random.default_rng(0).normal(size=(1797, 8)))
-    entries = ", ".join(f"{name}: {{of: file, set: {{path: {name}.npy}}}}" for name in ("there", "gone"))
+    entries = ", ".join(
+        f"{name}: {{of: file, set: {{path: {name}.npy}}}}" for name in ("there", "gone")
+    )
     copy.write(
         "more.yaml",
         "data: given\ndatasets: [digits, nuswide-21, mirflickr-24]\nfeatures: [there, gone]\nmethods: []\ncontrols: [exact-l2]\n"
@@ -173,16 +226,21 @@ def test_what_is_missing_is_said_all_at_once_before_any_work(copy):
     assert "Traceback" not in done.stderr
     *said, advice = done.stderr.splitlines()[-4:]
     assert [line.partition(" ")[0] for line in said] == ["datasets:", "datasets:", "features:"]
-    for line, names in zip(said, ("given/nuswide/Groundtruth", "given/mirflickr25k/mirflickr", "given/gone.npy"), strict=True):
+    for line, names in zip(
+        said,
+        ("given/nuswide/Groundtruth", "given/mirflickr25k/mirflickr", "given/gone.npy"),
+        strict=True,
+    ):
         assert f"{names}" in line
     assert "nothing was started" in advice
     assert sorted(path.name for path in (copy.folder / "cache/datasets").iterdir()) == prepared
     lists = re.findall(r"'(\S+)'", advice)
     assert lists == ["datasets=[digits]", "features=[there]"]
     copy.run("collect", "--config", *lists, config="more.yaml")
-    assert {(row["dataset"], row["features"]) for row in rows_of(copy.folder / "results/experiments/more/metrics.csv")} == {
-        ("digits", "there")
-    }
+    assert {
+        (row["dataset"], row["features"])
+        for row in rows_of(copy.folder / "results/experiments/more/metrics.csv")
+    } == {("digits", "there")}
 
 
 def test_what_failed_when_it_was_recomputed_is_computed_by_the_next_command(copy):
@@ -209,12 +267,24 @@ def test_codes_made_elsewhere_are_a_row(copy):
     variants = f"variants: {{methods: {{mine: {entry}, apart: {apart}}}}}"
     copy.write("own.yaml", f"data: given\nmethods: [chance, mine, apart]\nbits: [12]\n{variants}\n")
     copy.run(config="own.yaml")
-    tables = {name: list(rows_of(copy.folder / f"results/experiments/own/{name}.csv")) for name in ("metrics", "runs")}
-    rows = [row for row in tables["metrics"] if row["variant"] in ("mine", "apart") and row["metric"] == "map"]
-    assert sorted((row["variant"], row["bits"], row["seed"]) for row in rows) == [("apart", "12", "0"), ("mine", "12", "0")]
+    tables = {
+        name: list(rows_of(copy.folder / f"results/experiments/own/{name}.csv"))
+        for name in ("metrics", "runs")
+    }
+    rows = [
+        row
+        for row in tables["metrics"]
+        if row["variant"] in ("mine", "apart") and row["metric"] == "map"
+    ]
+    assert sorted((row["variant"], row["bits"], row["seed"]) for row in rows) == [
+        ("apart", "12", "0"),
+        ("mine", "12", "0"),
+    ]
     assert rows[0]["value"] == rows[1]["value"]
     assert float(rows[0]["value"]) == pytest.approx(0.104, abs=0.01)
-    assert {(row["variant"], row["fit_seconds"]) for row in tables["runs"] if row["variant"] != "chance"} == {("mine", ""), ("apart", "")}
+    assert {
+        (row["variant"], row["fit_seconds"]) for row in tables["runs"] if row["variant"] != "chance"
+    } == {("mine", ""), ("apart", "")}
     time = (copy.folder / "results/experiments/own/report/tables/costs.tex").read_text()
     assert "--" in next(line for line in time.splitlines() if line.startswith("Mine"))
     np.save(copy.folder / "given/mine-12.npy", ~codes)
@@ -222,29 +292,49 @@ def test_codes_made_elsewhere_are_a_row(copy):
     np.save(copy.folder / "given/mine-12.npy", codes[:5])
     failed = copy.snakemake(config="own.yaml")
     assert failed.returncode
-    assert "given/mine-12.npy has 5 rows, expected 1,797, one for each image of the data set in its order" in failed.stderr
+    assert (
+        "given/mine-12.npy has 5 rows, expected 1,797, one for each image of the data set in its order"
+        in failed.stderr
+    )
 
 
 @pytest.mark.parametrize(
     ("config", "message"),
     [
         ("bits: 12", "config: bits: found 12, expected a list"),
-        ("methods: [itk]", "config: methods: 'itk' is unknown; did you mean 'itq'?: expected one of bgan, chance"),
-        ("methods: [citing]", "config: methods/citing.py cites 'me2026', which is not in report/references.bib: add the entry, or set"),
+        (
+            "methods: [itk]",
+            "config: methods: 'itk' is unknown; did you mean 'itq'?: expected one of bgan, chance",
+        ),
+        (
+            "methods: [citing]",
+            "config: methods/citing.py cites 'me2026', which is not in report/references.bib: add the entry, or set",
+        ),
     ],
 )
 def test_a_wrong_configuration_is_one_line_before_any_work(copy, config, message):
-    copy.write("methods/citing.py", PARITY.replace("class Parity", "class Citing").replace(", None, False", ', "me2026", False'))
+    copy.write(
+        "methods/citing.py",
+        PARITY.replace("class Parity", "class Citing").replace(
+            ", None, False", ', "me2026", False'
+        ),
+    )
     copy.write("wrong.yaml", config)
     done = copy.snakemake("--dry-run", config="wrong.yaml")
     assert done.returncode != 0
-    said = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("config: ")]
+    said = [
+        line for line in (done.stdout + done.stderr).splitlines() if line.startswith("config: ")
+    ]
     assert len(said) == 1
     assert message in said[0]
     assert "Traceback" not in done.stdout + done.stderr
 
 
-EXPERIMENTS = [path.name for path in sorted((ROOT / "config").glob("*.yaml")) if path.stem not in ("variants", "schema")]
+EXPERIMENTS = [
+    path.name
+    for path in sorted((ROOT / "config").glob("*.yaml"))
+    if path.stem not in ("variants", "schema")
+]
 
 
 @pytest.mark.parametrize("config", EXPERIMENTS)
@@ -266,7 +356,9 @@ def test_cifar10_from_the_official_batches_and_a_feature_file(tmp_path):
     folder = tmp_path / "data"
     folder.mkdir()
     (folder / "cifar-10-batches-py").symlink_to((data / "cifar-10-batches-py").resolve())
-    np.save(folder / "mine.npy", np.random.default_rng(0).normal(size=(60_000, 16)).astype(np.float16))
+    np.save(
+        folder / "mine.npy", np.random.default_rng(0).normal(size=(60_000, 16)).astype(np.float16)
+    )
     copied = Copy(tmp_path / "bgan-bench")
     copied.write(
         "cifar.yaml",

@@ -307,14 +307,16 @@ def _define(python_operator: Callable, method: str) -> None:
 
     @intrinsic
     def apply(typing_context, a, b):
-        return lanes(lanes, lanes), lambda context, builder, signature, arguments: getattr(
-            builder, method
-        )(*arguments)
+        def generate(context, builder, signature, arguments):
+            return getattr(builder, method)(*arguments)
+
+        return lanes(lanes, lanes), generate
 
     @overload(python_operator, inline="always")
     def overloaded(a, b):
         if isinstance(a, Lanes) and isinstance(b, Lanes):
-            return lambda a, b: apply(a, b)
+            return lambda a, b: apply(a, b)  # noqa: PLW0108 -- Numba compiles the function returned
+        return None
 
 
 _define(operator.and_, "and_")

@@ -16,7 +16,9 @@ from report.figures.plot_style import INK, LEGEND_ROW_INCHES, legend_rows
 
 POINTS = 72  # an inch in an SVG
 # Written into the SVG files only: as images they do not inherit the page's colour.
-SVG_COLOURS = "<style>:root{color:#1f2328}@media(prefers-color-scheme:dark){:root{color:#e6edf3}}</style>"
+SVG_COLOURS = (
+    "<style>:root{color:#1f2328}@media(prefers-color-scheme:dark){:root{color:#e6edf3}}</style>"
+)
 GROUP = re.compile(r"<g[ >]|</g>")
 
 
@@ -80,7 +82,14 @@ class Figure:
     panels: list[dict] = field(default_factory=list)
 
 
-def finished(canvas: Canvas, name: str, title: str, caption: str, traces: list[Trace] = (), labels: list[str] = ()) -> Figure:
+def finished(
+    canvas: Canvas,
+    name: str,
+    title: str,
+    caption: str,
+    traces: list[Trace] = (),
+    labels: list[str] = (),
+) -> Figure:
     """Return a canvas in its three forms. `labels` are the entries of the legend, as given to `canvas_of`."""
     series = {}
     for trace in traces:
@@ -92,11 +101,20 @@ def finished(canvas: Canvas, name: str, title: str, caption: str, traces: list[T
         name=name,
         title=title,
         caption=caption,
-        inline=_inline(whole, name, series, POINTS * LEGEND_ROW_INCHES * legend_rows(labels, canvas.get_figwidth())),
+        inline=_inline(
+            whole,
+            name,
+            series,
+            POINTS * LEGEND_ROW_INCHES * legend_rows(labels, canvas.get_figwidth()),
+        ),
         svg=whole.replace(">", f">{SVG_COLOURS}", 1) + "\n",
         pdf=_pdf(canvas),
         names=list(dict.fromkeys(trace.name for trace in traces)),
-        panels=[_panel(axis, [trace for trace in traces if trace.axis is axis]) for axis in canvas.axes] if traces else [],
+        panels=[
+            _panel(axis, [trace for trace in traces if trace.axis is axis]) for axis in canvas.axes
+        ]
+        if traces
+        else [],
     )
 
 
@@ -106,7 +124,15 @@ def _panel(axis: Axes, traces: list[Trace]) -> dict:
     box = axis.get_position()
     return {
         "title": axis.get_title(),
-        "box": [round(number, 1) for number in (box.x0 * width, (1 - box.y1) * height, box.x1 * width, (1 - box.y0) * height)],
+        "box": [
+            round(number, 1)
+            for number in (
+                box.x0 * width,
+                (1 - box.y1) * height,
+                box.x1 * width,
+                (1 - box.y0) * height,
+            )
+        ],
         "limits": [*axis.get_xlim(), *axis.get_ylim()],
         "logarithmic": [axis.get_xscale() == "log", axis.get_yscale() == "log"],
         "x": axis.get_xlabel(),
@@ -115,14 +141,23 @@ def _panel(axis: Axes, traces: list[Trace]) -> dict:
 
 
 def _series(trace: Trace) -> dict[str, str]:
-    texts = {key: " ".join(getattr(trace, key)) for key in ("x", "y", "deviation", "at")} | {"what": trace.what}
-    return {"name": trace.name, "quantity": trace.quantity} | {key: text for key, text in texts.items() if text}
+    texts = {key: " ".join(getattr(trace, key)) for key in ("x", "y", "deviation", "at")} | {
+        "what": trace.what
+    }
+    return {"name": trace.name, "quantity": trace.quantity} | {
+        key: text for key, text in texts.items() if text
+    }
 
 
 def _svg(canvas: Canvas, name: str) -> str:
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": name}):
-        canvas.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Type": None, "Format": None})
+        canvas.savefig(
+            buffer,
+            format="svg",
+            transparent=True,
+            metadata={"Date": None, "Creator": None, "Type": None, "Format": None},
+        )
     text = buffer.getvalue()
     text = text[text.index("<svg") :].strip().replace(INK, "currentColor")
     # Ids are unique in a file only, and the page holds many.
@@ -137,9 +172,15 @@ def _inline(svg: str, name: str, series: dict[str, str], legend_height: float) -
     width, height = map(float, re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg).groups())
     size = f'width="{width:g}pt" height="{height - legend_height:g}pt" viewBox="0 0 {width:g} {height - legend_height:g}"'
     svg = re.sub(r'width="[^"]*" height="[^"]*" viewBox="[^"]*"', size, svg, count=1)
-    svg = re.sub(rf'id="{name}-(series_\d+)"', lambda found: f'data-series="{html.escape(series[found[1]])}"', svg)
+    svg = re.sub(
+        rf'id="{name}-(series_\d+)"',
+        lambda found: f'data-series="{html.escape(series[found[1]])}"',
+        svg,
+    )
     svg = re.sub(r"font-family: [^;]*; ", "", svg)
-    return re.sub(r' (d|x|y|transform)="[^"]*"', lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]), svg)
+    return re.sub(
+        r' (d|x|y|transform)="[^"]*"', lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]), svg
+    )
 
 
 def _end_of_group(svg: str, start: int) -> int:
@@ -153,5 +194,7 @@ def _end_of_group(svg: str, start: int) -> int:
 
 def _pdf(canvas: Canvas) -> bytes:
     buffer = io.BytesIO()
-    canvas.savefig(buffer, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
+    canvas.savefig(
+        buffer, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None}
+    )
     return buffer.getvalue()

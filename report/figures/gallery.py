@@ -20,7 +20,9 @@ SPRITES = 1_500_000  # bytes of all thumbnails on a page, which is less than 5 M
 METHODS = 24  # at most, of a data set and features
 SIDE = 48  # pixels of a thumbnail at most; larger images are averaged down by a whole factor
 ACROSS = 32  # thumbnails in a row of the sprite
-BLOCK = 16  # pixels of JPEG's blocks: a thumbnail of its own blocks takes no colour from its neighbours
+BLOCK = (
+    16  # pixels of JPEG's blocks: a thumbnail of its own blocks takes no colour from its neighbours
+)
 LOSSLESS = 28  # pixels up to which thumbnails are kept as they are
 ARRAYS = ("first", "first_distance", "first_relevant", "first_tied", "ones", "correlation", "pairs")
 UNREADABLE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
@@ -63,8 +65,15 @@ def _kept(results: Results, pair: Pair, source: Path) -> dict[str, dict]:
     kept = {}
     for method in results.methods[:METHODS]:
         path = source / "scores" / pair.dataset / pair.features / method["name"] / "histograms.npz"
-        runs = {bits: _first_done(results, (*pair, method["name"], bits)) for bits in results.experiment["bits"]}
-        arrays = _read(path, {bits: run for bits, run in runs.items() if run}) if path.is_file() and any(runs.values()) else {}
+        runs = {
+            bits: _first_done(results, (*pair, method["name"], bits))
+            for bits in results.experiment["bits"]
+        }
+        arrays = (
+            _read(path, {bits: run for bits, run in runs.items() if run})
+            if path.is_file() and any(runs.values())
+            else {}
+        )
         if arrays:
             kept[method["name"]] = arrays
     return kept
@@ -80,10 +89,13 @@ def _read(path: Path, runs: dict[int, dict]) -> dict:
             if "inspected" not in file:
                 return {}
             return {"inspected": file["inspected"]} | {
-                bits: {name: file[f"{bits}bit/seed{run['seed']}/{name}"] for name in ARRAYS} for bits, run in runs.items()
+                bits: {name: file[f"{bits}bit/seed{run['seed']}/{name}"] for name in ARRAYS}
+                for bits, run in runs.items()
             }
     except UNREADABLE as error:
-        raise BenchmarkError(f"{path} cannot be read ({one_line(error)}); delete it, and its job scores again") from None
+        raise BenchmarkError(
+            f"{path} cannot be read ({one_line(error)}); delete it, and its job scores again"
+        ) from None
 
 
 def _gallery(results: Results, pair: Pair, kept: dict[str, dict], budget: int) -> Gallery:
@@ -107,7 +119,10 @@ def _gallery(results: Results, pair: Pair, kept: dict[str, dict], budget: int) -
             "bits": results.experiment["bits"],
             "images": wanted.tolist(),
             "queries": np.searchsorted(wanted, queries[:count]).tolist(),
-            "methods": [{"name": name, "label": labels[name], "lengths": _lengths(arrays, count, wanted)} for name, arrays in kept.items()],
+            "methods": [
+                {"name": name, "label": labels[name], "lengths": _lengths(arrays, count, wanted)}
+                for name, arrays in kept.items()
+            ],
         },
     )
 
@@ -120,13 +135,20 @@ def _images(pair: Pair) -> tuple[np.ndarray | None, str]:
     try:
         images = np.load(path, mmap_mode="r", allow_pickle=False)
     except UNREADABLE as error:
-        raise BenchmarkError(f"{path} cannot be read ({one_line(error)}); delete it, and its job makes it again") from None
+        raise BenchmarkError(
+            f"{path} cannot be read ({one_line(error)}); delete it, and its job makes it again"
+        ) from None
     return (images, "") if images.size else (None, "this data set was prepared without images")
 
 
 def _wanted(kept: dict[str, dict], queries: np.ndarray, count: int) -> np.ndarray:
     """Rows of the images that the first `count` queries show, each once, in the order of the data set."""
-    items = [arrays[bits]["first"][:count].ravel() for arrays in kept.values() for bits in arrays if bits != "inspected"]
+    items = [
+        arrays[bits]["first"][:count].ravel()
+        for arrays in kept.values()
+        for bits in arrays
+        if bits != "inspected"
+    ]
     return np.unique(np.concatenate([queries[:count], *items]))
 
 
@@ -155,18 +177,36 @@ def _length(arrays: dict[str, np.ndarray], count: int, wanted: np.ndarray) -> di
 
 
 def _sprite(images: np.ndarray, rows: np.ndarray) -> Sprite:
-    thumbnails = np.stack([_thumbnail(np.asarray(images[row])) for row in rows])  # (n, height, width, 3)
+    thumbnails = np.stack(
+        [_thumbnail(np.asarray(images[row])) for row in rows]
+    )  # (n, height, width, 3)
     n, height, width, _ = thumbnails.shape
     lossless = max(height, width) <= LOSSLESS
-    down, across = (height, width) if lossless else (-(-side // BLOCK) * BLOCK for side in (height, width))
+    down, across = (
+        (height, width) if lossless else (-(-side // BLOCK) * BLOCK for side in (height, width))
+    )
     tall = -(-n // ACROSS)
     padding = ((0, tall * ACROSS - n), (0, down - height), (0, across - width), (0, 0))
     tiles = np.pad(thumbnails, padding, mode="edge").reshape(tall, ACROSS, down, across, 3)
-    picture = np.ascontiguousarray(tiles.transpose(0, 2, 1, 3, 4).reshape(tall * down, ACROSS * across, 3))
+    picture = np.ascontiguousarray(
+        tiles.transpose(0, 2, 1, 3, 4).reshape(tall * down, ACROSS * across, 3)
+    )
     kind, options = ("png", {"optimize": True}) if lossless else ("jpeg", {"quality": 80})
     buffer = io.BytesIO()
-    imsave(buffer, picture, format=kind, pil_kwargs=options, **({"metadata": {"Software": None}} if lossless else {}))
-    return Sprite(f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}", width, height, across, down)
+    imsave(
+        buffer,
+        picture,
+        format=kind,
+        pil_kwargs=options,
+        **({"metadata": {"Software": None}} if lossless else {}),
+    )
+    return Sprite(
+        f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}",
+        width,
+        height,
+        across,
+        down,
+    )
 
 
 def _thumbnail(image: np.ndarray) -> np.ndarray:

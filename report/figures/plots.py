@@ -38,7 +38,9 @@ def draw(results: Results, processes: int = 1) -> list[Figure]:
     """Every figure that the results have data for."""
     jobs = [partial(overview, results)]
     for pair in results.pairs:
-        jobs += [partial(kind, results, pair) for kind in (precision_at_k, by_rank, by_radius, times)]
+        jobs += [
+            partial(kind, results, pair) for kind in (precision_at_k, by_rank, by_radius, times)
+        ]
     with matplotlib.rc_context(STYLE):
         return [figure for figure in in_parallel(jobs, processes) if figure]
 
@@ -58,25 +60,51 @@ def overview(results: Results) -> Figure | None:
         traces += _chance_line(axis, results, pair, "map_chance", lengths)
         axis.set_title(results.label(pair), y=1.0)
     axes[0].set_ylim(bottom=0)  # of all panels, and of none before the last has its lines
-    bars = "; bars are one standard deviation over seeds" if any(trace.deviation for trace in traces) else ""
-    lines = "s: rankings by real-valued features, which are not upper bounds, and" if results.controls else ":"
-    caption = (
-        f"Mean average precision over all ranks (expected over ties) against the code length{bars}. Straight line{lines} the chance level."
+    bars = (
+        "; bars are one standard deviation over seeds"
+        if any(trace.deviation for trace in traces)
+        else ""
     )
-    return _finish(results, canvas, traces, "overview", "Mean average precision against code length", caption + _lowered(lowered))
+    lines = (
+        "s: rankings by real-valued features, which are not upper bounds, and"
+        if results.controls
+        else ":"
+    )
+    caption = f"Mean average precision over all ranks (expected over ties) against the code length{bars}. Straight line{lines} the chance level."
+    return _finish(
+        results,
+        canvas,
+        traces,
+        "overview",
+        "Mean average precision against code length",
+        caption + _lowered(lowered),
+    )
 
 
 def precision_at_k(results: Results, pair: Pair) -> Figure | None:
     def curve(key: tuple) -> Numbers | None:
-        found = sorted((cut[5], list(values.values())) for cut, values in cuts.items() if cut[:4] == key)
+        found = sorted(
+            (cut[5], list(values.values())) for cut, values in cuts.items() if cut[:4] == key
+        )
         k = np.array([k for k, _ in found])
         means = np.array([np.mean(values) for _, values in found])
         spreads = [np.std(values, ddof=1) if len(values) > 1 else np.nan for _, values in found]
         return (k, means, _points(k, means, spreads)) if found else None
 
-    cuts = {key: values for key, values in results.scores.items() if key[:2] == pair and key[4] == "precision@k"}
+    cuts = {
+        key: values
+        for key, values in results.scores.items()
+        if key[:2] == pair and key[4] == "precision@k"
+    }
     caption = "Expected precision at k, mean over queries and over the seeds that are done."
-    return _curves(results, pair, ("precision-at-k", "Precision at k", caption), curve, ("k", "Precision@k"), logarithmic=True)
+    return _curves(
+        results,
+        pair,
+        ("precision-at-k", "Precision at k", caption),
+        curve,
+        ("k", "Precision@k"),
+        logarithmic=True,
+    )
 
 
 def by_rank(results: Results, pair: Pair) -> Figure | None:
@@ -85,7 +113,13 @@ def by_rank(results: Results, pair: Pair) -> Figure | None:
         "the curve to compare with papers."
     )
     described = ("precision-recall-by-rank", "Precision and recall by rank", caption)
-    return _curves(results, pair, described, _recall_precision(results, "pr_rank", "rank"), ("Recall", "Precision"))
+    return _curves(
+        results,
+        pair,
+        described,
+        _recall_precision(results, "pr_rank", "rank"),
+        ("Recall", "Precision"),
+    )
 
 
 def by_radius(results: Results, pair: Pair) -> Figure | None:
@@ -94,14 +128,25 @@ def by_radius(results: Results, pair: Pair) -> Figure | None:
         "precision 0 and recall 0. Mean over queries and over the seeds that are done."
     )
     described = ("precision-recall-by-radius", "Precision and recall by Hamming radius", caption)
-    return _curves(results, pair, described, _recall_precision(results, "pr", "radius"), ("Recall", "Precision"))
+    return _curves(
+        results,
+        pair,
+        described,
+        _recall_precision(results, "pr", "radius"),
+        ("Recall", "Precision"),
+    )
 
 
 def times(results: Results, pair: Pair) -> Figure | None:
     """Seconds to fit and microseconds to encode an image, against bits, on logarithmic scales."""
     canvas, axes = canvas_of(2, _legend_labels(results))
     traces, lowered = [], []
-    for axis, fact, label in zip(axes, ("fit_seconds", "encode_microseconds"), ("Fit (s)", "Encode (µs per image)"), strict=True):
+    for axis, fact, label in zip(
+        axes,
+        ("fit_seconds", "encode_microseconds"),
+        ("Fit (s)", "Encode (µs per image)"),
+        strict=True,
+    ):
         found, lowered = _lengths(axis, results, pair, Value(fact=fact, deviation=False), label)
         traces += found
         axis.set_yscale("log")
@@ -109,29 +154,53 @@ def times(results: Results, pair: Pair) -> Figure | None:
         axis.set_title(label, y=1.0)
     caption = "Wall time against the code length, mean over the seeds that are done; logarithmic."
     name = f"time--{pair.file_part}"
-    return _finish(results, canvas, traces, name, f"Time to fit and to encode: {results.label(pair)}", caption + _lowered(lowered))
+    return _finish(
+        results,
+        canvas,
+        traces,
+        name,
+        f"Time to fit and to encode: {results.label(pair)}",
+        caption + _lowered(lowered),
+    )
 
 
 def _legend_labels(results: Results) -> list[str]:
     return [*(entry["label"] for entry in results.methods + results.controls), CHANCE]
 
 
-def _lengths(axis: Axes, results: Results, pair: Pair, value: Value, quantity: str) -> tuple[list[Trace], list[str]]:
+def _lengths(
+    axis: Axes, results: Results, pair: Pair, value: Value, quantity: str
+) -> tuple[list[Trace], list[str]]:
     """One line a method over the code lengths, with bars of one deviation; and what is wrong with points that lack seeds."""
     lengths = results.experiment["bits"]
     traces, lowered = [], []
     for place, method in enumerate(results.methods):
-        cells = [method_cell(results, (*pair, method["name"]), bits, Column(value, bits, None, "")) for bits in lengths]
+        cells = [
+            method_cell(results, (*pair, method["name"]), bits, Column(value, bits, None, ""))
+            for bits in lengths
+        ]
         lowered += [
             _lowered_point(results, pair, method, bits, cell)
             for bits, cell in zip(lengths, cells, strict=True)
             if cell.state not in ("complete", "omitted")
         ]
         if any(cell.number is not None for cell in cells):
-            means = [np.nan if cell.number is None else cell.number for cell in cells]  # a gap in the line
-            spreads = [cell.spread for cell in cells] if value.deviation and any(cell.spread for cell in cells) else None
-            artists = axis.errorbar(lengths, means, yerr=spreads, capsize=2, label=method["label"], **look(place)).get_children()
-            shown = [(bits, cell) for bits, cell in zip(lengths, cells, strict=True) if cell.number is not None]
+            means = [
+                np.nan if cell.number is None else cell.number for cell in cells
+            ]  # a gap in the line
+            spreads = (
+                [cell.spread for cell in cells]
+                if value.deviation and any(cell.spread for cell in cells)
+                else None
+            )
+            artists = axis.errorbar(
+                lengths, means, yerr=spreads, capsize=2, label=method["label"], **look(place)
+            ).get_children()
+            shown = [
+                (bits, cell)
+                for bits, cell in zip(lengths, cells, strict=True)
+                if cell.number is not None
+            ]
             points = _points(
                 [bits for bits, _ in shown],
                 [cell.number for _, cell in shown],
@@ -144,11 +213,16 @@ def _lengths(axis: Axes, results: Results, pair: Pair, value: Value, quantity: s
     return traces, lowered
 
 
-def _points(x: list | np.ndarray, y: list | np.ndarray, spreads: list | np.ndarray, printed: str = "{:.4f}") -> Points:
+def _points(
+    x: list | np.ndarray, y: list | np.ndarray, spreads: list | np.ndarray, printed: str = "{:.4f}"
+) -> Points:
     """Points as text, a deviation of nan as "-": one run has none."""
     deviations = ["-" if np.isnan(spread) else printed.format(spread) for spread in spreads]
     return {
-        "x": [f"{number:.4f}" if isinstance(number, float) else str(number) for number in np.asarray(x).tolist()],
+        "x": [
+            f"{number:.4f}" if isinstance(number, float) else str(number)
+            for number in np.asarray(x).tolist()
+        ],
         "y": [printed.format(number) for number in y],
         "deviation": deviations if set(deviations) != {"-"} else [],
     }
@@ -173,7 +247,10 @@ def _curves(
     """A panel a code length, a line a method; `curve` gives the numbers for a key (dataset, features, variant, bits)."""
     lengths = results.experiment["bits"]
     canvas, axes = canvas_of(len(lengths), _legend_labels(results), axis_labels[1])
-    looks = [(entry, None, look(place) | {"markevery": 0.2}) for place, entry in enumerate(results.methods)]
+    looks = [
+        (entry, None, look(place) | {"markevery": 0.2})
+        for place, entry in enumerate(results.methods)
+    ]
     looks += [(entry, 0, control_look(place)) for place, entry in enumerate(results.controls)]
     traces = []
     for axis, bits in zip(axes, lengths, strict=True):
@@ -181,22 +258,45 @@ def _curves(
             found = curve((*pair, entry["name"], bits if no_bits is None else no_bits))
             if found:
                 x, y, points = found
-                traces.append(Trace(entry["name"], axis, axis.plot(x, y, label=entry["label"], **style), axis_labels[1], **points))
+                traces.append(
+                    Trace(
+                        entry["name"],
+                        axis,
+                        axis.plot(x, y, label=entry["label"], **style),
+                        axis_labels[1],
+                        **points,
+                    )
+                )
         traces += _chance_line(axis, results, pair, "relevant_share")
         _dress(axis, f"{bits} bits", axis_labels, logarithmic)
     name, title, caption = described
-    return _finish(results, canvas, traces, f"{name}--{pair.file_part}", f"{title}: {results.label(pair)}", caption)
+    return _finish(
+        results,
+        canvas,
+        traces,
+        f"{name}--{pair.file_part}",
+        f"{title}: {results.label(pair)}",
+        caption,
+    )
 
 
-def _recall_precision(results: Results, family: str, what: str) -> Callable[[tuple], Numbers | None]:
+def _recall_precision(
+    results: Results, family: str, what: str
+) -> Callable[[tuple], Numbers | None]:
     """Curves of a family of metrics, whose points are at ranks or radii: `what`."""
 
     def curve(key: tuple) -> Numbers | None:
-        recall, precision = (results.curves.get((*key, f"{family}_{name}")) for name in ("recall", "precision"))
+        recall, precision = (
+            results.curves.get((*key, f"{family}_{name}")) for name in ("recall", "precision")
+        )
         if not (recall and precision):
             return None
         points = _points(recall.mean, precision.mean, precision.deviation)
-        return recall.mean, precision.mean, points | {"at": [str(k) for k in recall.k.tolist()], "what": what}
+        return (
+            recall.mean,
+            precision.mean,
+            points | {"at": [str(k) for k in recall.k.tolist()], "what": what},
+        )
 
     return curve
 
@@ -225,10 +325,16 @@ def _plain(value: float, _: int) -> str:
     return f"{value:,g}"
 
 
-def _chance_line(axis: Axes, results: Results, pair: Pair, metric: str, lengths: list[int] = ()) -> list[Trace]:
+def _chance_line(
+    axis: Axes, results: Results, pair: Pair, metric: str, lengths: list[int] = ()
+) -> list[Trace]:
     chance = results.chance(pair, metric)
     look = {"color": INK, "linestyle": ":", "linewidth": 0.9}
-    return [] if chance is None else [_level(axis, {"name": CHANCE_NAME, "label": CHANCE}, chance, lengths, **look)]
+    return (
+        []
+        if chance is None
+        else [_level(axis, {"name": CHANCE_NAME, "label": CHANCE}, chance, lengths, **look)]
+    )
 
 
 def _level(axis: Axes, entry: dict, value: float, lengths: list[int], **style: object) -> Trace:
@@ -237,14 +343,27 @@ def _level(axis: Axes, entry: dict, value: float, lengths: list[int], **style: o
     return Trace(entry["name"], axis, [line], "mAP", **_points(lengths, [value] * len(lengths), []))
 
 
-def _finish(results: Results, canvas: Canvas, traces: list[Trace], name: str, title: str, caption: str) -> Figure | None:
+def _finish(
+    results: Results, canvas: Canvas, traces: list[Trace], name: str, title: str, caption: str
+) -> Figure | None:
     """One legend for all panels; None where nothing was drawn."""
     if not traces:
         return None
-    drawn = {label: handle for axis in canvas.axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    drawn = {
+        label: handle
+        for axis in canvas.axes
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
     labels = _legend_labels(results)
     shown = [label for label in dict.fromkeys(labels) if label in drawn]
     columns = legend_columns(labels, canvas.get_figwidth())
     texts = [shortened(label) for label in shown]
-    canvas.legend([drawn[label] for label in shown], texts, loc="lower center", ncols=columns, columnspacing=1.2, borderaxespad=0.1)
+    canvas.legend(
+        [drawn[label] for label in shown],
+        texts,
+        loc="lower center",
+        ncols=columns,
+        columnspacing=1.2,
+        borderaxespad=0.1,
+    )
     return finished(canvas, name, title, caption, traces, labels)

@@ -26,7 +26,11 @@ def conventions(results: Results, entry: TableSpec, panels: list[Panel]) -> Iter
         yield "Best in bold, by the printed digits; ties all."
     if any(cell.dagger for cell in cells):
         all_others = "every other method of its column"
-        all_others += " that has all its seeds" if any(cell.state not in ("complete", "omitted") for cell in cells) else ""
+        all_others += (
+            " that has all its seeds"
+            if any(cell.state not in ("complete", "omitted") for cell in cells)
+            else ""
+        )
         yield (
             f"{DAGGER}: higher than {all_others}, by a t-test on average precision, paired over the queries, whose variance is that over "
             f"queries and that over seeds (p < 0.05, two-sided, Holm's correction over all {len(results.comparisons):,} comparisons of two "
@@ -49,13 +53,19 @@ def marks(cells: list[Cell]) -> Iterator[str]:
     if lowered := [cell.seeds for cell in cells if cell.seeds]:
         yield f"{lowered[0]} beside a mean: over the {lowered[0].replace('/', ' of ')} seeds that are done; never in bold."
     if collapses := [cell.collapse for cell in cells if cell.collapse]:
-        example = max(collapses, key=lambda collapse: collapse.runs)  # one that counts seeds explains those that do not
+        example = max(
+            collapses, key=lambda collapse: collapse.runs
+        )  # one that counts seeds explains those that do not
         share = f"{100 * NEAR_COLLAPSE:g} % of the items or of all codes"
         yield f"{example.mark}: {example.words}, fewer distinct codes than {share}; still in the mean."
 
 
 def _for_want_of_seeds(results: Results) -> str:
-    return "; methods with randomness are not tested with fewer than 3 seeds" if None in results.comparisons.values() else ""
+    return (
+        "; methods with randomness are not tested with fewer than 3 seeds"
+        if None in results.comparisons.values()
+        else ""
+    )
 
 
 def _settings(results: Results, entry: TableSpec, panels: list[Panel]) -> Iterator[str]:
@@ -65,7 +75,13 @@ def _settings(results: Results, entry: TableSpec, panels: list[Panel]) -> Iterat
     if not any(value.metric for value in entry.values) or not kinds - {""}:
         return
     tried = results.experiment["tried"]
-    counts = sorted({len(method["trials"]) for dataset in tried.values() for method in dataset["methods"].values()})
+    counts = sorted(
+        {
+            len(method["trials"])
+            for dataset in tried.values()
+            for method in dataset["methods"].values()
+        }
+    )
     yield (
         f"(tuned): the best of {' or '.join(map(str, counts))} settings by mean mAP over code lengths on validation labels, queries and"
         " database both from the training part, one other seed; then trained on the whole of it."
@@ -73,7 +89,11 @@ def _settings(results: Results, entry: TableSpec, panels: list[Panel]) -> Iterat
     if "bgan" in kinds:
         yield "(BGAN's tuning): the setting so chosen for BGAN, where another was chosen for the row itself."
     pairs = {panel.pair for panel in panels}
-    elsewhere = [name for name in tried if any(pair.dataset == name and pair.features != tried[name]["features"] for pair in pairs)]
+    elsewhere = [
+        name
+        for name in tried
+        if any(pair.dataset == name and pair.features != tried[name]["features"] for pair in pairs)
+    ]
     if elsewhere:
         chosen = ", ".join(f"{tried[name]['features']} for {name}" for name in elsewhere)
         yield f"Chosen on other features: {chosen}."
@@ -94,7 +114,11 @@ def _protocol(results: Results, pair: Pair, entry: TableSpec) -> str:
     if "sizes" not in dataset:
         return "the data set was not prepared."
     sizes = dataset["sizes"]
-    parts = [f"protocol {dataset['protocol']}", f"{sizes['query']:,} queries", f"database of {sizes['database']:,}"]
+    parts = [
+        f"protocol {dataset['protocol']}",
+        f"{sizes['query']:,} queries",
+        f"database of {sizes['database']:,}",
+    ]
     parts.append(f"{sizes['train']:,} training images")
     if any(value.metric for value in entry.values):
         parts += [_relevant(results, pair), _left_out(results, pair)]
@@ -105,12 +129,20 @@ def _protocol(results: Results, pair: Pair, entry: TableSpec) -> str:
 
 def _relevant(results: Results, pair: Pair) -> str:
     share = results.chance(pair, "relevant_share")
-    return "share of relevant items not known, no run is scored" if share is None else f"share of relevant items {share:.3f}"
+    return (
+        "share of relevant items not known, no run is scored"
+        if share is None
+        else f"share of relevant items {share:.3f}"
+    )
 
 
 def _left_out(results: Results, pair: Pair) -> str:
     count = results.experiment.get("queries_left_out", {}).get("/".join(pair), 0)
-    return f"{count:,} {'query' if count == 1 else 'queries'} without a relevant item left out" if count else "no query left out"
+    return (
+        f"{count:,} {'query' if count == 1 else 'queries'} without a relevant item left out"
+        if count
+        else "no query left out"
+    )
 
 
 def orders(panels: list[Panel], columns: list[Column]) -> Iterator[str]:
@@ -118,16 +150,29 @@ def orders(panels: list[Panel], columns: list[Column]) -> Iterator[str]:
     said = {}
     for panel in panels:
         pairs = list(itertools.combinations([row for row in panel.rows if _shown(row.cells[0])], 2))
-        swapped = {column.label: [pair for pair in pairs if _swapped(*pair, place)] for place, column in enumerate(columns)}
+        swapped = {
+            column.label: [pair for pair in pairs if _swapped(*pair, place)]
+            for place, column in enumerate(columns)
+        }
         listed = [f"{label}: {_named(found)}" for label, found in swapped.items() if found]
         if pairs:
-            told = f"in another order under {'; '.join(listed)}" if listed else "in the same order under every convention"
-            said.setdefault(f"of {len(pairs)} pairs of methods ordered by {columns[0].label}, {told}.", []).append(panel.label)
+            told = (
+                f"in another order under {'; '.join(listed)}"
+                if listed
+                else "in the same order under every convention"
+            )
+            said.setdefault(
+                f"of {len(pairs)} pairs of methods ordered by {columns[0].label}, {told}.", []
+            ).append(panel.label)
     return (f"{'; '.join(labels)}: {told}" for told, labels in said.items())
 
 
 def _swapped(one: Row, other: Row, place: int) -> bool:
-    differences = [_number(one.cells[at]) - _number(other.cells[at]) for at in (0, place) if _shown(one.cells[at], other.cells[at])]
+    differences = [
+        _number(one.cells[at]) - _number(other.cells[at])
+        for at in (0, place)
+        if _shown(one.cells[at], other.cells[at])
+    ]
     return len(differences) == 2 and differences[0] * differences[1] < 0
 
 
@@ -156,7 +201,10 @@ def mixtures(results: Results, panels: list[Panel], columns: list[Column]) -> It
                 cell = f"{row.label}, {bits} bits, {results.label(panel.pair)}"
                 cells.setdefault(difference, {})[panel.pair, row.name, bits] = cell
     if cells:
-        listed = [f"{difference} ({_few(list(found.values()), 'cells')})" for difference, found in cells.items()]
+        listed = [
+            f"{difference} ({_few(list(found.values()), 'cells')})"
+            for difference, found in cells.items()
+        ]
         yield f"Seeds of one cell were run with different versions or on different processors: {'; '.join(listed)}."
 
 
@@ -189,10 +237,18 @@ def provenance(results: Results, pairs: list[Pair]) -> str:
     commit = experiment["commit"][:12] + (" (modified)" if experiment["dirty"] else "")
     noted = dict.fromkeys(_features_note(experiment["features"]["/".join(pair)]) for pair in pairs)
     states = [run["status"] for run in results.all_runs()]
-    partial = f"Partial: {states.count('done'):,} of {len(states):,} runs are done. " if experiment["partial"] else ""
-    return f"{partial}Commit {commit}, {experiment['date'][:10]}." + (f" Features: {'; '.join(noted)}." if noted else "")
+    partial = (
+        f"Partial: {states.count('done'):,} of {len(states):,} runs are done. "
+        if experiment["partial"]
+        else ""
+    )
+    return f"{partial}Commit {commit}, {experiment['date'][:10]}." + (
+        f" Features: {'; '.join(noted)}." if noted else ""
+    )
 
 
 def _features_note(features: dict) -> str:
-    dimensions = f"{features['dimensions']:,} dimensions" if features["dimensions"] else "not prepared"
+    dimensions = (
+        f"{features['dimensions']:,} dimensions" if features["dimensions"] else "not prepared"
+    )
     return f"{features['label']} ({'; '.join(filter(None, [dimensions, features['note'].rstrip('.')]))})"

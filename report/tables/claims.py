@@ -11,7 +11,13 @@ from report.tables.cells import TIMED, method_cell, run_values
 from report.tables.table import Column
 from report.tables.table_specs import Claim, Value, read_claims
 
-FOR, AGAINST, UNDECIDED, UNTESTED, ABSENT = "better", "worse", "not distinguishable", "not tested for want of seeds", "not complete"
+FOR, AGAINST, UNDECIDED, UNTESTED, ABSENT = (
+    "better",
+    "worse",
+    "not distinguishable",
+    "not tested for want of seeds",
+    "not complete",
+)
 TUNED = "tuned"
 VGG19 = "vgg19"  # the paper's encoder: rows on it are compared with each other
 NONE_RUN = "The paper's claims are of BGAN, and no row of it that they name was run: nothing is said of them."
@@ -51,7 +57,12 @@ class Verdict:
     @property
     def kind(self) -> str:
         """The verdict in one word, for its colour."""
-        words = {"holds": "holds", "does not hold": "fails", "finds no support": "fails", "cannot be said": "open"}
+        words = {
+            "holds": "holds",
+            "does not hold": "fails",
+            "finds no support": "fails",
+            "cannot be said": "open",
+        }
         return words.get(self.words.partition(" (")[0], "partly")
 
     @property
@@ -59,9 +70,14 @@ class Verdict:
         """What was compared and what came of it; comparisons alike in one sentence."""
         alike = {}
         for found in self.comparisons:
-            settings = "" if found.settings == TUNED else f", {found.settings}"  # a tuned row's label says so
+            settings = (
+                "" if found.settings == TUNED else f", {found.settings}"
+            )  # a tuned row's label says so
             alike.setdefault((found.row, settings, _told(found.outcomes)), []).append(found.other)
-        return [f"{row} against {listed(others)}{settings}: {told}." for (row, settings, told), others in alike.items()]
+        return [
+            f"{row} against {listed(others)}{settings}: {told}."
+            for (row, settings, told), others in alike.items()
+        ]
 
 
 def verdicts(results: Results) -> list[tuple[Pair, list[Verdict]]]:
@@ -73,31 +89,49 @@ def verdicts(results: Results) -> list[tuple[Pair, list[Verdict]]]:
 
 
 def _verdict(results: Results, pair: Pair, claim: Claim) -> Verdict:
-    pairings = [_settings(results, pair, claim.row, other) for other in claim.against if _lengths(results, claim)]
+    pairings = [
+        _settings(results, pair, claim.row, other)
+        for other in claim.against
+        if _lengths(results, claim)
+    ]
     compared = [found for found in pairings if found]
     comparisons = [_comparison(results, pair, claim, *found) for found in compared]
     lacking = _lacking(results, pair, claim)
-    same = bool(compared) and all(published_values.replicated(results, pair, row, claim.metric) for row, _, _ in compared)
+    same = bool(compared) and all(
+        published_values.replicated(results, pair, row, claim.metric) for row, _, _ in compared
+    )
     return Verdict(
         question=claim.question,
         claim=claim.claim,
         words=_words(comparisons, bool(lacking)),
-        scope="on the terms of the published figures" if same else "on these runs, not a replication",
+        scope="on the terms of the published figures"
+        if same
+        else "on these runs, not a replication",
         rule=_rule(claim),
         comparisons=comparisons,
         lacking=lacking,
-        collapsed=_collapsed(results, pair, dict.fromkeys(name for row, other, _ in compared for name in (row, other))),
+        collapsed=_collapsed(
+            results,
+            pair,
+            dict.fromkeys(name for row, other, _ in compared for name in (row, other)),
+        ),
     )
 
 
 def _rule(claim: Claim) -> str:
-    measured = "mean average precision" if claim.metric == "map" else claim.metric or claim.fact.replace("_", " ")
+    measured = (
+        "mean average precision"
+        if claim.metric == "map"
+        else claim.metric or claim.fact.replace("_", " ")
+    )
     margin = f" by more than {100 * claim.margin:g} %" if claim.margin else ""
     lengths = "every code length that was timed" if claim.fact in TIMED else "every code length"
     return f"{claim.better} {measured} than each of {', '.join(claim.against)} at {lengths}, {TESTS[claim.test]}{margin}"
 
 
-def _settings(results: Results, pair: Pair, rows: list[str], other: str) -> tuple[str, str, str] | None:
+def _settings(
+    results: Results, pair: Pair, rows: list[str], other: str
+) -> tuple[str, str, str] | None:
     """The two rows to compare, and whose settings both have; None where no two of a kind were run.
 
     A row without any parameters, as LSH, is of every kind.
@@ -139,7 +173,11 @@ def _on(method: dict, encoder: str | None) -> bool:
 
 def _lengths(results: Results, claim: Claim) -> list[int]:
     """The code lengths at which two rows are compared: all, or those that were timed."""
-    return results.experiment["timed" if claim.fact in TIMED else "bits"] if results.timing or claim.fact not in TIMED else []
+    return (
+        results.experiment["timed" if claim.fact in TIMED else "bits"]
+        if results.timing or claim.fact not in TIMED
+        else []
+    )
 
 
 def _lacking(results: Results, pair: Pair, claim: Claim) -> list[str]:
@@ -148,8 +186,15 @@ def _lacking(results: Results, pair: Pair, claim: Claim) -> list[str]:
     run = _run(results)
     if not run & set(claim.row):
         return [" or ".join(claim.row)]
-    unlike = [other for other in claim.against if other in run and not _settings(results, pair, claim.row, other)]
-    return [*(other for other in claim.against if other not in run), *(f"{other} with settings of the same kind" for other in unlike)]
+    unlike = [
+        other
+        for other in claim.against
+        if other in run and not _settings(results, pair, claim.row, other)
+    ]
+    return [
+        *(other for other in claim.against if other not in run),
+        *(f"{other} with settings of the same kind" for other in unlike),
+    ]
 
 
 def _run(results: Results) -> set[str]:
@@ -157,7 +202,9 @@ def _run(results: Results) -> set[str]:
     return {name for method in results.methods for name in (method["name"], method["base"])}
 
 
-def _comparison(results: Results, pair: Pair, claim: Claim, row: str, other: str, settings: str) -> Comparison:
+def _comparison(
+    results: Results, pair: Pair, claim: Claim, row: str, other: str, settings: str
+) -> Comparison:
     labels = {method["name"]: method["label"] for method in results.methods}
     outcomes = {}
     for bits in _lengths(results, claim):
@@ -168,15 +215,30 @@ def _comparison(results: Results, pair: Pair, claim: Claim, row: str, other: str
 def _outcome(results: Results, pair: Pair, claim: Claim, row: str, other: str, bits: int) -> str:
     value = Value(metric=claim.metric, fact=claim.fact)
     column = Column(value, bits, None, "")
-    if any(method_cell(results, (*pair, name), bits, column).state != "complete" for name in (row, other)):
+    if any(
+        method_cell(results, (*pair, name), bits, column).state != "complete"
+        for name in (row, other)
+    ):
         return ABSENT
     if claim.test == "apart":
         one, another = (run_values(results, (*pair, name), bits, column) for name in (row, other))
         one, another = (one, another) if claim.better == "higher" else (another, one)
         apart = 1 + claim.margin
-        return FOR if min(one) > apart * max(another) else AGAINST if apart * max(one) < min(another) else UNDECIDED
-    above, below = (results.comparisons.get((*pair, bits, *names)) for names in ((row, other), (other, row)))
-    tested = (*pair, bits, row, other) if (*pair, bits, row, other) in results.comparisons else (*pair, bits, other, row)
+        return (
+            FOR
+            if min(one) > apart * max(another)
+            else AGAINST
+            if apart * max(one) < min(another)
+            else UNDECIDED
+        )
+    above, below = (
+        results.comparisons.get((*pair, bits, *names)) for names in ((row, other), (other, row))
+    )
+    tested = (
+        (*pair, bits, row, other)
+        if (*pair, bits, row, other) in results.comparisons
+        else (*pair, bits, other, row)
+    )
     if results.comparisons.get(tested) is None:
         return UNTESTED
     return FOR if above else AGAINST if below else UNDECIDED
@@ -184,10 +246,12 @@ def _outcome(results: Results, pair: Pair, claim: Claim, row: str, other: str, b
 
 def _words(comparisons: list[Comparison], lacking: bool) -> str:
     """The verdict: what all comparisons at all code lengths together say; lacking: whether rows of the rule were not compared."""
-    counts = Counter({what: 0 for what in (FOR, AGAINST, UNDECIDED, UNTESTED, ABSENT)})
+    counts = Counter(dict.fromkeys((FOR, AGAINST, UNDECIDED, UNTESTED, ABSENT), 0))
     for comparison in comparisons:
         counts.update({what: len(lengths) for what, lengths in comparison.outcomes.items()})
-    if not counts[FOR] + counts[AGAINST] and (counts[UNTESTED] or counts[ABSENT] or not counts[UNDECIDED]):
+    if not counts[FOR] + counts[AGAINST] and (
+        counts[UNTESTED] or counts[ABSENT] or not counts[UNDECIDED]
+    ):
         return "cannot be said"
     if counts[FOR] == counts.total():
         return "holds (of the rows compared)" if lacking else "holds"
@@ -204,7 +268,9 @@ def _collapsed(results: Results, pair: Pair, names: dict[str, None]) -> list[str
     found = []
     for name in names:
         for bits in results.experiment["bits"]:
-            collapse = method_cell(results, (*pair, name), bits, Column(Value(metric="map"), bits, None, "")).collapse
+            collapse = method_cell(
+                results, (*pair, name), bits, Column(Value(metric="map"), bits, None, "")
+            ).collapse
             if collapse:
                 found.append(f"{labels[name]} at {bits} bits ({collapse.words})")
     return found

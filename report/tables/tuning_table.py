@@ -20,16 +20,24 @@ def build(results: Results) -> list[Table]:
     """One table for each data set with settings chosen on its validation part, where rows of this experiment have them or tried them."""
     experiment = results.experiment
     used = experiment.get("trials") or any(method.get("tuned") for method in results.methods)
-    return [_table(results, name, tried) for name, tried in experiment.get("tried", {}).items() if used]
+    return [
+        _table(results, name, tried) for name, tried in experiment.get("tried", {}).items() if used
+    ]
 
 
 def _table(results: Results, name: str, tried: dict) -> Table:
     methods = tried["methods"]
     width = max(len(method["trials"]) for method in methods.values())
-    used = [dataset for dataset, facts in results.experiment["datasets"].items() if name in (dataset, facts["base"])]
+    used = [
+        dataset
+        for dataset, facts in results.experiment["datasets"].items()
+        if name in (dataset, facts["base"])
+    ]
     pair = next(pair for pair in results.pairs if pair.dataset in used)
     seeds = ", ".join(map(str, tried["seeds"]))
-    commits = ", ".join(dict.fromkeys(f"Commit {method['commit'][:12]}" for method in methods.values()))
+    commits = ", ".join(
+        dict.fromkeys(f"Commit {method['commit'][:12]}" for method in methods.values())
+    )
     made = f"{', '.join(map(str, tried['bits']))} bits, seed {seeds}, features {tried['features']}. {commits}."
     return Table(
         name=f"settings-{name}",
@@ -39,7 +47,15 @@ def _table(results: Results, name: str, tried: dict) -> Table:
         notes=[*_settings(methods), made],
         groups=[],
         columns=[Column(VALUE, None, None, f"Setting {place}") for place in range(1, width + 1)],
-        panels=[Panel(f"{name}, validation", pair, None, [_row(key, method, width) for key, method in methods.items()], [])],
+        panels=[
+            Panel(
+                f"{name}, validation",
+                pair,
+                None,
+                [_row(key, method, width) for key, method in methods.items()],
+                [],
+            )
+        ],
         cites=[],
     )
 
@@ -51,14 +67,25 @@ def _settings(methods: dict[str, dict]) -> list[str]:
 
 
 def _listed(trials: list[dict]) -> str:
-    words = [", ".join(f"{name} {json.dumps(value)}" for name, value in trial["set"].items()) or "as it is" for trial in trials]
+    words = [
+        ", ".join(f"{name} {json.dumps(value)}" for name, value in trial["set"].items())
+        or "as it is"
+        for trial in trials
+    ]
     return "; ".join(f"setting {place}: {text}" for place, text in enumerate(words, 1))
 
 
 def _row(name: str, method: dict, width: int) -> Row:
-    cells = [_cell(trial["map"], place == method["chosen"]) for place, trial in enumerate(method["trials"])]
+    cells = [
+        _cell(trial["map"], place == method["chosen"])
+        for place, trial in enumerate(method["trials"])
+    ]
     return Row(name, method["label"], cells + [Cell("", "omitted")] * (width - len(cells)))
 
 
 def _cell(number: float | None, chosen: bool) -> Cell:
-    return Cell("\N{EN DASH}", "failed") if number is None else Cell(VALUE.printed(number), number=number, best=chosen)
+    return (
+        Cell("\N{EN DASH}", "failed")
+        if number is None
+        else Cell(VALUE.printed(number), number=number, best=chosen)
+    )

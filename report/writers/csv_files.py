@@ -13,7 +13,9 @@ def of_table(table: Table) -> str:
     """A line a row of the table; what is more than a number, or none, stands as it is printed (`failed 1/3`). A deviation follows its mean,
     and the seeds that are done where some are not.
     """
-    groups = [label for label, span in table.groups for _ in range(span)] or [""] * len(table.columns)
+    groups = [label for label, span in table.groups for _ in range(span)] or [""] * len(
+        table.columns
+    )
     rows = [(panel, row) for panel in table.panels for row in [*panel.rows, *panel.controls]]
     header, lines = ["Panel", "Method"], [[panel.label, row.label] for panel, row in rows]
     for place, (group, column) in enumerate(zip(groups, table.columns, strict=True)):
@@ -33,9 +35,15 @@ def of_figure(figure: Figure) -> str:
     lines = []
     for panel in figure.panels:
         for series in panel["series"]:
-            points = [series[key].split() if key in series else None for key in ("x", "y", "deviation", "at")]
+            points = [
+                series[key].split() if key in series else None
+                for key in ("x", "y", "deviation", "at")
+            ]
             columns = [texts or [""] * len(points[0]) for texts in points]
-            lines += [[panel["title"], series["name"], panel["x"], x, series["quantity"], *rest] for x, *rest in zip(*columns, strict=True)]
+            lines += [
+                [panel["title"], series["name"], panel["x"], x, series["quantity"], *rest]
+                for x, *rest in zip(*columns, strict=True)
+            ]
     return _csv(["panel", "method", "x is", "x", "y is", "y", "deviation", "rank or radius"], lines)
 
 

@@ -65,7 +65,11 @@ def render(
 
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
     )
     environment.globals["source"] = lambda name: (TEMPLATES / name).read_text(encoding="utf-8")
     environment.filters["parameters"] = _parameters
@@ -76,7 +80,9 @@ def _environment() -> jinja2.Environment:
 def _described(run: dict, output: Path) -> dict:
     keywords, versions = (json.loads(run[key] or "{}") for key in ("keywords", "versions"))
     return run | {
-        "name": "/".join(str(run[key]) for key in ("dataset", "features", "variant", "bits", "seed")),
+        "name": "/".join(
+            str(run[key]) for key in ("dataset", "features", "variant", "bits", "seed")
+        ),
         "parameters": _parameters(keywords),
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
         "modified": run["dirty"].lower() == "true",
@@ -90,14 +96,24 @@ def _origin(results: Results, panel: Panel, row: Row, column: Column, cell: Cell
     """
     bits = panel.bits if column.bits is None else column.bits
     control = row.name in [control["name"] for control in results.controls]
-    known = control or results.runs.get((*panel.pair, row.name, bits or results.experiment["bits"][0]))
-    if not known or cell.state == "omitted" or (bits is None and not control and column.value.per != "row"):
+    known = control or results.runs.get(
+        (*panel.pair, row.name, bits or results.experiment["bits"][0])
+    )
+    if (
+        not known
+        or cell.state == "omitted"
+        or (bits is None and not control and column.value.per != "row")
+    ):
         return {}
     length = 0 if control else bits
     values = results.scores.get((*panel.pair, row.name, length, column.value.metric, column.k), {})
-    named = " ".join(f"{seed}:{value * column.value.scale:.6f}" for seed, value in sorted(values.items()))
+    named = " ".join(
+        f"{seed}:{value * column.value.scale:.6f}" for seed, value in sorted(values.items())
+    )
     parts = [*panel.pair, row.name, *([] if length is None else [str(length)])]
-    return {"data-run": "/".join(parts)} | ({"data-values": named} if named and not column.value.to else {})
+    return {"data-run": "/".join(parts)} | (
+        {"data-values": named} if named and not column.value.to else {}
+    )
 
 
 def _command(results: Results) -> str:
@@ -110,12 +126,20 @@ def _command(results: Results) -> str:
 
 
 def _parameters(keywords: dict) -> str:
-    return ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in keywords.items())
+    return ", ".join(
+        f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in keywords.items()
+    )
 
 
 def _number(text: str) -> str:
     """A figure of runs.csv to three significant digits; empty stays empty."""
-    return f"{float(text):.3g}" if text and float(text) < 1000 else f"{float(text):,.0f}" if text else ""
+    return (
+        f"{float(text):.3g}"
+        if text and float(text) < 1000
+        else f"{float(text):,.0f}"
+        if text
+        else ""
+    )
 
 
 def _address(start: Path, end: Path) -> str:

@@ -43,7 +43,14 @@ def _named(table: Table) -> Table:
     return replace(table, panels=panels)
 
 
-def render_report(title: str, summary: list[str], tables: list[Table], figures: list[Figure], references: list[str], made: str) -> str:
+def render_report(
+    title: str,
+    summary: list[str],
+    tables: list[Table],
+    figures: list[Figure],
+    references: list[str],
+    made: str,
+) -> str:
     """A document of all `tables` and `figures` of the report's folder, its sentences and its references; pdflatex and bibtex make it."""
     return (
         _environment()
@@ -76,7 +83,9 @@ def _environment() -> jinja2.Environment:
 def _part(table: Table, chosen: Layout) -> dict[str, Source]:
     """One tabular: its columns, its header and its panels."""
     return {
-        "columns": Source("l" + "".join("l" if column.value.per == "row" else "c" for column in table.columns)),
+        "columns": Source(
+            "l" + "".join("l" if column.value.per == "row" else "c" for column in table.columns)
+        ),
         "header": header(table),
         "panels": [body(len(table.columns), panel, chosen) for panel in table.panels],
     }
@@ -85,7 +94,10 @@ def _part(table: Table, chosen: Layout) -> dict[str, Source]:
 def header(table: Table) -> Source:
     lines = []
     if table.groups:
-        lines += [_line([Source(), *(_spanning(escape(label), span) for label, span in table.groups)]), _group_rules(table)]
+        lines += [
+            _line([Source(), *(_spanning(escape(label), span) for label, span in table.groups)]),
+            _group_rules(table),
+        ]
     lines.append(_line([escape("Method"), *(escape(column.label) for column in table.columns)]))
     return Source("\n".join(line for line in lines if line))
 
@@ -104,19 +116,29 @@ def body(columns: int, panel: Panel, chosen: Layout) -> Source:
     lines = [rf"\multicolumn{{{columns + 1}}}{{l}}{{\textit{{{escape(panel.label)}}}}} \\"]
     lines += [_row(row, chosen) for row in panel.rows]
     if panel.controls:
-        lines += [rf"\cmidrule(lr){{1-{columns + 1}}}", *(_row(row, chosen) for row in panel.controls)]
+        lines += [
+            rf"\cmidrule(lr){{1-{columns + 1}}}",
+            *(_row(row, chosen) for row in panel.controls),
+        ]
     return Source("\n".join(lines))
 
 
 def _row(row: Row, chosen: Layout) -> str:
     label = escape(row.label)
     if broken(row.label, chosen):
-        label = breakable(row.label, chosen.size.points, chosen.label - chosen.size.points)  # later lines are set in by an em
+        label = breakable(
+            row.label, chosen.size.points, chosen.label - chosen.size.points
+        )  # later lines are set in by an em
         label = rf"\parbox[t]{{{chosen.label}pt}}{{\raggedright\hangindent=1em {label}\strut}}"
-    lines = [_line([label, *(_spanning(_cell(cell, chosen.size), cell.span) for cell in row.cells)])]
+    lines = [
+        _line([label, *(_spanning(_cell(cell, chosen.size), cell.span) for cell in row.cells)])
+    ]
     if any(cell.interval for cell in row.cells):
         small = chosen.size.small
-        intervals = [_spanning(rf"{{{small}{escape(cell.interval)}}}" if cell.interval else "", cell.span) for cell in row.cells]
+        intervals = [
+            _spanning(rf"{{{small}{escape(cell.interval)}}}" if cell.interval else "", cell.span)
+            for cell in row.cells
+        ]
         lines += [_line(["", *intervals]), r"\addlinespace[2pt]"]
     return "\n".join(lines)
 
@@ -137,5 +159,7 @@ def _cell(cell: Cell, size: Size) -> str:
         text = rf"\textit{{{text}}}"
     if cell.deviation:
         text += rf"{{{size.small}$\,\pm\,${escape(cell.deviation)}}}"
-    raised = escape(marks(cell)).replace(" ", r"\,")  # seven cuts with marks are as wide as the text
+    raised = escape(marks(cell)).replace(
+        " ", r"\,"
+    )  # seven cuts with marks are as wide as the text
     return text + (rf"\textsuperscript{{{raised}}}" if raised else "")

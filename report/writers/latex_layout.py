@@ -8,7 +8,10 @@ from dataclasses import dataclass, replace
 from report.tables.table import DAGGER, Cell, Panel, Row, Table
 from report.writers.latex_text import width
 
-COLUMN, TEXT = 226, 343  # points: a column and the text of the article class, the narrowest that a table may meet
+COLUMN, TEXT = (
+    226,
+    343,
+)  # points: a column and the text of the article class, the narrowest that a table may meet
 LABEL = 112  # points: a longer label is broken into lines, where its table would not fit otherwise
 HEIGHT = 480  # points of a page that the panels of a table and its notes may take
 CONTINUED = " (continued)"
@@ -59,8 +62,12 @@ def layout(table: Table) -> Layout:
     every = max(1, len(table.columns))
     tried = [Layout(False, size, None, every) for size in (SMALL, FOOTNOTE)]
     tried += [Layout(True, size, label, every) for label in (None, LABEL) for size in SIZES]
-    group = max([span for _, span in table.groups], default=every)  # a part has whole groups where it can, or about as many as another
-    fewer = [count for count in range(every - 1, 0, -1) if count % group == 0] + [-(-every // parts) for parts in range(2, every + 1)]
+    group = max(
+        [span for _, span in table.groups], default=every
+    )  # a part has whole groups where it can, or about as many as another
+    fewer = [count for count in range(every - 1, 0, -1) if count % group == 0] + [
+        -(-every // parts) for parts in range(2, every + 1)
+    ]
     tried += [Layout(True, SCRIPT, LABEL, count) for count in fewer]
     fitting = [choice for choice in tried if _fits(table, choice)] or tried[-1:]
     return next((choice for choice in fitting if len(parts(table, choice)) == 1), fitting[0])
@@ -80,8 +87,21 @@ def _width(table: Table, chosen: Layout) -> float:
             if cell.span == 1:
                 widths[place] = max(widths[place], _cell_width(cell, chosen.size))
     between = 2 * chosen.size.gap * (len(widths) + 1)
-    printed = min(labels, chosen.label or labels) + sum(widths) + between + _missing_for_groups(table, widths, chosen.size)
-    return max([printed, *(width(panel.label, chosen.size.points) + 2 * chosen.size.gap for panel in table.panels)])
+    printed = (
+        min(labels, chosen.label or labels)
+        + sum(widths)
+        + between
+        + _missing_for_groups(table, widths, chosen.size)
+    )
+    return max(
+        [
+            printed,
+            *(
+                width(panel.label, chosen.size.points) + 2 * chosen.size.gap
+                for panel in table.panels
+            ),
+        ]
+    )
 
 
 def _missing_for_groups(table: Table, widths: list[float], size: Size) -> float:
@@ -121,12 +141,18 @@ def _blocks(table: Table, chosen: Layout) -> list[Table]:
     if chosen.columns >= len(table.columns):
         return [table]
     starts = range(0, len(table.columns), chosen.columns)
-    return [_with_columns(table, start, min(start + chosen.columns, len(table.columns))) for start in starts]
+    return [
+        _with_columns(table, start, min(start + chosen.columns, len(table.columns)))
+        for start in starts
+    ]
 
 
 def _with_columns(table: Table, start: int, end: int) -> Table:
     def cut(row: Row) -> Row:
-        kept = [replace(cell, span=min(end, left + cell.span) - max(start, left)) for left, cell in _places(row)]
+        kept = [
+            replace(cell, span=min(end, left + cell.span) - max(start, left))
+            for left, cell in _places(row)
+        ]
         return replace(row, cells=[cell for cell in kept if cell.span > 0])
 
     groups, left = [], 0
@@ -137,7 +163,10 @@ def _with_columns(table: Table, start: int, end: int) -> Table:
     def said(rows: list[Row]) -> list[Row]:
         return [row for row in map(cut, rows) if any(cell.text for cell in row.cells)]
 
-    panels = [replace(panel, rows=said(panel.rows), controls=said(panel.controls)) for panel in table.panels]
+    panels = [
+        replace(panel, rows=said(panel.rows), controls=said(panel.controls))
+        for panel in table.panels
+    ]
     return replace(
         table,
         columns=table.columns[start:end],
@@ -149,7 +178,10 @@ def _with_columns(table: Table, start: int, end: int) -> Table:
 def _pages(table: Table, chosen: Layout, last: bool) -> list[Table]:
     """The table, or parts of it that fit a page each, the `last` of all with the notes: whole panels where they do, else some rows."""
     below = 8 * math.ceil(sum(width(sentence, 7) + 3 for sentence in notes(table)) / chosen.width)
-    page, page_with_notes = (HEIGHT / chosen.size.line, max(12.0, (HEIGHT - below) / chosen.size.line))
+    page, page_with_notes = (
+        HEIGHT / chosen.size.line,
+        max(12.0, (HEIGHT - below) / chosen.size.line),
+    )
     pieces = [piece for panel in table.panels for piece in _pieces(panel, page_with_notes, chosen)]
     pages, taken = [[]], 0.0
     for panel in pieces:
@@ -168,7 +200,10 @@ def _pieces(panel: Panel, most: float, chosen: Layout) -> list[Panel]:
     if _lines(panel, chosen) <= most or len(panel.rows) < 2:
         return [panel]
     fitting = len(panel.rows) - 1
-    while fitting > 1 and _lines(replace(panel, rows=panel.rows[:fitting], controls=[]), chosen) > most:
+    while (
+        fitting > 1
+        and _lines(replace(panel, rows=panel.rows[:fitting], controls=[]), chosen) > most
+    ):
         fitting -= 1
     heading = panel.label.removesuffix(CONTINUED) + CONTINUED
     rest = replace(panel, label=heading, rows=panel.rows[fitting:])
@@ -179,7 +214,11 @@ def _lines(panel: Panel, chosen: Layout) -> float:
     """Lines that a panel takes, its heading and rules included."""
     lines = 2.5
     for row in panel.rows + panel.controls:
-        lines += math.ceil(1.1 * width(row.label, chosen.size.points) / chosen.label) if broken(row.label, chosen) else 1
+        lines += (
+            math.ceil(1.1 * width(row.label, chosen.size.points) / chosen.label)
+            if broken(row.label, chosen)
+            else 1
+        )
         lines += 1.3 if any(cell.interval for cell in row.cells) else 0
     return lines
 
@@ -194,4 +233,13 @@ def notes(table: Table) -> list[str]:
 
 
 def marks(cell: Cell) -> str:
-    return ", ".join(filter(None, [DAGGER if cell.dagger else "", cell.seeds, cell.collapse.mark if cell.collapse else ""]))
+    return ", ".join(
+        filter(
+            None,
+            [
+                DAGGER if cell.dagger else "",
+                cell.seeds,
+                cell.collapse.mark if cell.collapse else "",
+            ],
+        )
+    )

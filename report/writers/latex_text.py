@@ -20,7 +20,13 @@ ACCENTS = {
     "\u030a": "r", "\u030b": "H", "\u030c": "v", "\u0327": "c", "\u0331": "b", "\u0323": "d",
 }  # fmt: skip
 # Capital Greek letters that look Latin, and omicron, have no command of their own.
-LATIN_GREEK = dict(zip("ΑΒΕΖΗΙΚΜΝΟΡΤΧοςϑϕϵ", [*"ABEZHIKMNOPTXo", r"$\varsigma$", r"$\vartheta$", r"$\phi$", r"$\epsilon$"], strict=True))
+LATIN_GREEK = dict(
+    zip(
+        "ΑΒΕΖΗΙΚΜΝΟΡΤΧοςϑϕϵ",
+        [*"ABEZHIKMNOPTXo", r"$\varsigma$", r"$\vartheta$", r"$\phi$", r"$\epsilon$"],
+        strict=True,
+    )
+)
 GREEK_NAMES = {"LAMDA": "lambda"}  # Unicode's spelling
 # Of Computer Modern: what its small sizes are wider, by size in points, and the widths of letters in units of the size.
 WIDER = {9: 1.03, 8: 1.06, 7: 1.14, 5: 1.39}
@@ -50,7 +56,12 @@ def escape(text: object) -> str:
 
 def breakable(text: str, points: int, most: float) -> Source:
     """`text` escaped, each word that is wider than `most` points with a place to break the line after every character."""
-    words = (escape(word) if width(word, points) <= most else r"\allowbreak{}".join(map(_letter, _clusters(word))) for word in text.split())
+    words = (
+        escape(word)
+        if width(word, points) <= most
+        else r"\allowbreak{}".join(map(_letter, _clusters(word)))
+        for word in text.split()
+    )
     return Source(" ".join(words))
 
 
@@ -98,7 +109,11 @@ def _code_point(character: str) -> str:
 @functools.cache
 def width(text: str, points: int) -> float:
     """Width in points of text in Computer Modern of that size, its digits exact, other letters estimated from above."""
-    return points * WIDER[points] * sum(_em(character) for character in unicodedata.normalize("NFC", text))
+    return (
+        points
+        * WIDER[points]
+        * sum(_em(character) for character in unicodedata.normalize("NFC", text))
+    )
 
 
 def _em(character: str) -> float:
