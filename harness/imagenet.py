@@ -196,13 +196,20 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "resnet50": ResNet50,
     "squeezenet1_1": SqueezeNet,
 }
-# The end of a name is the beginning of the file's SHA-256.
 OFFICIAL = {
     "vgg16": "vgg16-397923af.pth",
     "vgg19": "vgg19-dcbb9e9d.pth",
     "alexnet": "alexnet-owt-7be5be79.pth",
     "resnet50": "resnet50-0676ba61.pth",
     "squeezenet1_1": "squeezenet1_1-b8a52dc0.pth",
+}
+# torchvision publishes the first eight digits, in the names above.
+OFFICIAL_SHA256 = {
+    "vgg16": "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+    "vgg19": "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
+    "alexnet": "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+    "resnet50": "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
+    "squeezenet1_1": "b8a52dc049b60e4b6ab68ad0df457362afab8b6304b2febdc1650a5dab4d7e7b",
 }
 
 
@@ -236,14 +243,11 @@ def checked_file(name: str, path: Path, cache: Path, sha256: str | None = None) 
     if not path.is_file():
         if not official:
             raise BenchmarkError(f"weights {path} are missing: {advice}")
-        path = fetch(
-            Published(URL + path.name, path.stem.rpartition("-")[2], "sha256"),
-            cache / path.name,
-            put=path,
-        )
-    beginning, found = path.stem.rpartition("-")[2], digest(path)
-    if found != sha256.lower() if sha256 is not None else not found.startswith(beginning):
-        expected = f"one that begins with {beginning}" if sha256 is None else sha256
+        published = Published(URL + path.name, OFFICIAL_SHA256[name])
+        path = fetch(published, cache / path.name, manual_path=path)
+    expected = OFFICIAL_SHA256[name] if sha256 is None else sha256
+    found = digest(path)
+    if found != expected.lower():
         raise BenchmarkError(f"weights {path} have SHA-256 {found}, expected {expected}: {advice}")
     return path, found
 

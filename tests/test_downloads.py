@@ -1,4 +1,4 @@
-"""Downloads of data and weights from a server on this machine: resumed, retried, waited for, refused; what an offline user reads."""
+"""Downloads from a server on this machine: resumed, retried, verified, refused; the errors of a user offline."""
 
 import hashlib
 import http.server
@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 import torch
 
+from datasets import cifar10, fashion_mnist, mnist
 from features.squeezenet1_1_pool import SqueezeNet11Pool
 from harness import downloads, imagenet
 from harness.downloads import Published, fetch
 from harness.errors import BenchmarkError
 
 CONTENT = bytes(range(256)) * 2000
-MD5 = hashlib.md5(CONTENT).hexdigest()
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 @pytest.fixture
@@ -63,16 +64,16 @@ def server(monkeypatch):
     running.server_close()
 
 
-def fetched(server, folder, md5=MD5):
-    return fetch(Published(server[0], md5), folder / "file", put=folder / "data")
+def fetched(server, folder, sha256=SHA256):
+    return fetch(Published(server[0], sha256), folder / "file", manual_path=folder / "data")
 
 
 def test_a_server_that_never_ends_does_not_fill_the_disk(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(downloads, "BLOCK", 1 << 10)
-    monkeypatch.setattr(downloads, "MOST", 10_000)
+    monkeypatch.setattr(downloads, "BLOCK_BYTES", 1 << 10)
+    monkeypatch.setattr(downloads, "LARGEST_BYTES", 10_000)
     with pytest.raises(
         BenchmarkError,
-        match=r"/file gives more than 10,000 bytes: download .* yourself and put it at",
+        match=r"/file is not the expected file: found more than 10,000 bytes\. Download .* yourself and put",
     ):
         fetched(server, tmp_path)
     assert not list(tmp_path.iterdir())
@@ -107,7 +108,7 @@ def test_a_missing_page_is_not_asked_again(server, tmp_path):
     server[2].append(404)
     with pytest.raises(
         BenchmarkError,
-        match=rf"could not download file \(HTTP Error 404.*\): download {server[0]} \(MD5 {MD5}\) .* put it at",
+        match=rf"could not download file \(HTTP Error 404.*\)\. Download {server[0]} \(SHA-256 {SHA256}\) .* put it at",
     ):
         fetched(server, tmp_path)
     assert len(server[1]) == 1
@@ -117,9 +118,9 @@ def test_a_missing_page_is_not_asked_again(server, tmp_path):
 def test_a_wrong_digest_leaves_nothing(server, tmp_path):
     with pytest.raises(
         BenchmarkError,
-        match=rf"gave a file with MD5 {MD5}: download http\S+ \(MD5 0{{32}}\) yourself",
+        match=rf"found a file with SHA-256 {SHA256}\. Download http\S+ \(SHA-256 0{{64}}\) yourself",
     ):
-        fetched(server, tmp_path, md5="0" * 32)
+        fetched(server, tmp_path, sha256="0" * 64)
     assert os.listdir(tmp_path) == []
 
 
@@ -140,7 +141,7 @@ def weights(tmp_path_factory):
 
 
 class TestOfficialWeights:
-    """The official file is the one whose SHA-256 begins as its name ends."""
+    """The official file is verified by its whole SHA-256."""
 
     @pytest.fixture
     def extractor(self, server, weights, tmp_path, monkeypatch):
@@ -149,6 +150,8 @@ class TestOfficialWeights:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(imagenet, "URL", server[0].removesuffix("file"))
         monkeypatch.setitem(imagenet.OFFICIAL, "squeezenet1_1", name)
+        sha256 = hashlib.sha256(weights).hexdigest()
+        monkeypatch.setitem(imagenet.OFFICIAL_SHA256, "squeezenet1_1", sha256)
         return SqueezeNet11Pool(weights=f"weights/{name}")
 
     def said(self, extractor):
@@ -157,7 +160,7 @@ class TestOfficialWeights:
             extractor.check(Path("data"))
         assert not [path for path in Path("cache").rglob("*") if path.is_file()]
         name = Path(extractor.weights).name
-        advice = rf"download http://127.*/{name} \(SHA-256 \w{{8}}\.\.\.\) yourself and put it at data/weights/{name}"
+        advice = rf"Download http://127.*/{name} \(SHA-256 \w{{64}}\) yourself and put it at data/weights/{name}"
         assert re.search(advice, str(caught.value))
         assert "\n" not in str(caught.value)
         return str(caught.value)
@@ -173,13 +176,13 @@ class TestOfficialWeights:
     def test_another_file_than_the_official_is_refused(self, server, extractor):
         server[3][-1] ^= 1
         assert (
-            f"gave a file with SHA-256 {hashlib.sha256(server[3]).hexdigest()}: download"
+            f"found a file with SHA-256 {hashlib.sha256(server[3]).hexdigest()}. Download"
             in self.said(extractor)
         )
 
     def test_a_file_that_is_cut_short_is_refused(self, server, extractor):
         del server[3][-1000:]
-        assert "gave a file with SHA-256" in self.said(extractor)
+        assert "found a file with SHA-256" in self.said(extractor)
 
     def test_a_connection_that_always_breaks_is_said(self, server, extractor):
         server[2].extend([2000] * downloads.ATTEMPTS)
@@ -201,3 +204,18 @@ class TestOfficialWeights:
     def test_a_page_instead_of_the_file_is_refused(self, server, extractor):
         server[2].append(404)
         assert "HTTP Error 404" in self.said(extractor)
+
+
+def test_every_download_has_a_whole_sha256_and_an_https_address():
+    """torchvision publishes the first eight digits of its files in their names."""
+    for name, sha256 in imagenet.OFFICIAL_SHA256.items():
+        assert sha256.startswith(re.search(r"-(\w{8})\.pth", imagenet.OFFICIAL[name])[1])
+    assert imagenet.OFFICIAL_SHA256.keys() == imagenet.OFFICIAL.keys() == imagenet.NETWORKS.keys()
+
+    digests = [*imagenet.OFFICIAL_SHA256.values(), cifar10.PUBLISHED_ARCHIVE.sha256]
+    digests += [*mnist.SHA256.values(), *fashion_mnist.SHA256.values()]
+    assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in digests)
+    assert len(set(digests)) == len(digests)
+
+    urls = [imagenet.URL, cifar10.PUBLISHED_ARCHIVE.url, mnist.URL, fashion_mnist.URL]
+    assert all(url.startswith("https://") for url in urls)

@@ -168,17 +168,16 @@ def test_a_converted_file_loads_with_its_own_digest_and_only_with_it(tmp_path, s
             load(path, wrong)
 
 
-def test_the_official_file_is_held_against_the_digest_in_its_name(
-    tmp_path, squeezenet, monkeypatch
-):
+def test_the_official_file_is_verified_by_its_whole_digest(tmp_path, squeezenet, monkeypatch):
     sha256 = saved(squeezenet.state_dict(), tmp_path / "x.pth")
     path = (tmp_path / "x.pth").rename(tmp_path / f"squeezenet1_1-{sha256[:8]}.pth")
     monkeypatch.setitem(imagenet.OFFICIAL, "squeezenet1_1", path.name)
+    monkeypatch.setitem(imagenet.OFFICIAL_SHA256, "squeezenet1_1", sha256)
     assert load(path)[1] == sha256
     path.write_bytes(path.read_bytes() + b"0")
     with pytest.raises(
         BenchmarkError,
-        match=f"expected one that begins with {sha256[:8]}: get https://.*{path.name} and put it at {path}",
+        match=f"expected {sha256}: get https://.*{path.name} and put it at {path}",
     ):
         load(path)
 
