@@ -97,7 +97,7 @@ def peak_memory_mib() -> float:
 
 def gpu_present() -> bool:
     """Whether the system has an NVIDIA device that is not hidden, without importing torch."""
-    return bool(gpus.names())
+    return bool(gpus.visible_names())
 
 
 def repeatability(device: str) -> str:
