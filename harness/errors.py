@@ -1,4 +1,4 @@
-"""Mistakes that a user can mend, said in one line. Standard library only."""
+"""Mistakes that a user can fix, reported in one line. Standard library only."""
 
 from __future__ import annotations
 
@@ -9,31 +9,41 @@ from pathlib import Path
 
 
 class BenchmarkError(Exception):
-    """A mistake that a user can mend. Every floor prints it as one line and exits with 1."""
+    """A mistake that a user can fix. Every stage prints it as one line and exits with status 1."""
 
 
 def one_line(error: BaseException) -> str:
-    """An error's message on one line."""
+    """Return the message of an error on one line."""
     return " ".join(str(error).split())
 
 
 @contextlib.contextmanager
-def raised_by(file: str, kept: str | Path | None, smaller: Sequence[str] = ()) -> Iterator[None]:
-    """Whatever a plugin's `file` raises is its author's to read: a BenchmarkError, with the traceback in the file `kept`.
+def raised_by(
+    file: str, traceback_path: str | Path | None, memory_params: Sequence[str] = ()
+) -> Iterator[None]:
+    """Convert an exception raised by a plugin into a BenchmarkError, and save its traceback.
 
-    Without `kept` it is printed. smaller: the keywords that memory grows with.
+    Parameters
+    ----------
+    file : str
+        The plugin's file, which the error names.
+    traceback_path : str, Path or None
+        Where the traceback is saved. If None, it is printed.
+    memory_params : sequence of str
+        The parameters of the plugin that its memory grows with.
     """
     try:
         yield
     except BenchmarkError:
         raise
     except Exception as error:
-        where, advice = _keep_traceback(kept), _device_advice(error, smaller)
-        said = f"{type(error).__name__}: {one_line(error)}" + (f"; {advice}" if advice else "")
-        raise BenchmarkError(f"{file} raised {said}{where}") from None
+        location = _save_traceback(traceback_path)
+        advice = _device_advice(error, memory_params)
+        message = f"{type(error).__name__}: {one_line(error)}{advice}"
+        raise BenchmarkError(f"{file} raised {message}{location}") from None
 
 
-def _keep_traceback(path: str | Path | None) -> str:
+def _save_traceback(path: str | Path | None) -> str:
     if path is None:
         traceback.print_exc()
         return ""
@@ -42,51 +52,54 @@ def _keep_traceback(path: str | Path | None) -> str:
     return f" (traceback: {path})"
 
 
-def _device_advice(error: Exception, smaller: Sequence[str]) -> str:
-    """What helps where a device is too small or lost; empty for any other error.
+def _device_advice(error: Exception, memory_params: Sequence[str]) -> str:
+    """Advice for a device that is too small or lost, else an empty text.
 
-    Errors of torch are known by their names, since many a job does without it.
+    Errors of torch are recognized by their names, since many jobs do not import it.
     """
     kind = type(error).__name__
     if kind in ("OutOfMemoryError", "MemoryError"):
-        return (
-            f"too little memory: lower {' or '.join(smaller)}"
-            if smaller
-            else "too little memory: run fewer jobs at a time"
+        remedy = (
+            f"lower {' or '.join(memory_params)}" if memory_params else "run fewer jobs at a time"
         )
+        return f"; too little memory: {remedy}"
     if kind == "AcceleratorError" or "CUDA error" in str(error):
-        return "the GPU failed: run the same command again, which goes on where this job was"
+        return "; the GPU failed: rerun the same command, which resumes this job"
     return ""
 
 
 def explain(error: Exception) -> str:
-    """One line for an error in a configuration: the key, what was found, what is allowed.
+    """Return one line for an error in a configuration: the key, what was found, what is expected.
 
-    Snakemake's `validate` prints the whole schema; the jsonschema error that it wraps says where and why.
+    Snakemake's `validate` raises an error that prints the whole schema. The error of jsonschema in
+    its context has the key and the rule.
     """
     invalid = error.__context__
     if not hasattr(invalid, "absolute_path"):
         return one_line(error)
-    key = "".join(
-        f"item {part + 1}: " if isinstance(part, int) else f"{part}: "
-        for part in invalid.absolute_path
-    )
-    if invalid.validator == "additionalProperties":
-        known = sorted(invalid.schema.get("properties", {}))
-        unknown = ", ".join(repr(name) for name in invalid.instance if name not in known)
-        return f"{key}unknown key {unknown}: expected one of {', '.join(known)}"
-    if invalid.validator == "required":
-        return f"{key}{invalid.message}"
-    if invalid.validator == "uniqueItems":
-        twice = next(
-            item for place, item in enumerate(invalid.instance) if item in invalid.instance[:place]
-        )
-        return f"{key}found {twice!r} more than once"
-    return f"{key}found {invalid.instance!r}, expected {_in_words(invalid.validator, invalid.validator_value)}"
+
+    key = "".join(map(_key, invalid.absolute_path))
+    instance = invalid.instance
+    match invalid.validator:
+        case "additionalProperties":
+            known = sorted(invalid.schema.get("properties", {}))
+            unknown = ", ".join(repr(name) for name in instance if name not in known)
+            return f"{key}unknown key {unknown}: expected one of {', '.join(known)}"
+        case "required":
+            return f"{key}{invalid.message}"
+        case "uniqueItems":
+            repeated = next(item for item in instance if instance.count(item) > 1)
+            return f"{key}found {repeated!r} more than once"
+    expected = _in_words(invalid.validator, invalid.validator_value)
+    return f"{key}found {instance!r}, expected {expected}"
+
+
+def _key(part: str | int) -> str:
+    return f"item {part + 1}: " if isinstance(part, int) else f"{part}: "
 
 
 def _in_words(rule: str, value: object) -> str:
-    """What a rule of the schema asks for."""
+    """What a rule of the schema expects."""
     match rule:
         case "type":
             return {

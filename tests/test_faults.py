@@ -514,11 +514,11 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_training(prepared, 
         ),
         (
             torch.AcceleratorError("CUDA error: unknown"),
-            "AcceleratorError: CUDA error: unknown; the GPU failed: run the same command again",
+            "AcceleratorError: CUDA error: unknown; the GPU failed: rerun the same command",
         ),
         (
             RuntimeError("CUDA error: device-side assert"),
-            "the GPU failed: run the same command again, which goes on where this job was$",
+            "the GPU failed: rerun the same command, which resumes this job$",
         ),
         (ValueError("no luck"), "bgan.py raised ValueError: no luck$"),
     ],
@@ -575,7 +575,7 @@ def test_a_changed_byte_of_the_cache_is_found_before_it_is_used(place, name):
     one_line(
         done,
         "methods",
-        f"{path.relative_to(place)} was changed after it was written .*delete it and rerun the command with {path.relative_to(place)}",
+        f"{path.relative_to(place)} was changed after it was written.*Delete it and rerun the command with {path.relative_to(place)}",
     )
 
 
