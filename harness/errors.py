@@ -1,4 +1,4 @@
-"""Mistakes that a user can fix, reported in one line. Standard library only."""
+"""Mistakes that a user can mend, said in one line. Standard library only."""
 
 from __future__ import annotations
 
@@ -6,44 +6,35 @@ import contextlib
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 
 class BenchmarkError(Exception):
-    """A mistake that a user can fix. Every stage prints it as one line and exits with status 1."""
+    """A mistake that a user can mend. Every floor prints it as one line and exits with 1."""
 
 
 def one_line(error: BaseException) -> str:
-    """Return the message of an error on one line."""
+    """An error's message on one line."""
     return " ".join(str(error).split())
 
 
 @contextlib.contextmanager
-def raised_by(
-    file: str, traceback_path: str | Path | None, memory_params: Sequence[str] = ()
-) -> Iterator[None]:
-    """Convert an exception raised by a plugin into a BenchmarkError, and save its traceback.
+def raised_by(file: str, kept: str | Path | None, smaller: Sequence[str] = ()) -> Iterator[None]:
+    """Whatever a plugin's `file` raises is its author's to read: a BenchmarkError, with the traceback in the file `kept`.
 
-    Parameters
-    ----------
-    file : str
-        The plugin's file, which the error names.
-    traceback_path : str, Path or None
-        Where the traceback is saved. If None, it is printed.
-    memory_params : sequence of str
-        The parameters of the plugin that its memory grows with.
+    Without `kept` it is printed. smaller: the keywords that memory grows with.
     """
     try:
         yield
     except BenchmarkError:
         raise
     except Exception as error:
-        location = _save_traceback(traceback_path)
-        advice = _device_advice(error, memory_params)
-        message = f"{type(error).__name__}: {one_line(error)}{advice}"
-        raise BenchmarkError(f"{file} raised {message}{location}") from None
+        where, advice = _keep_traceback(kept), _device_advice(error, smaller)
+        said = f"{type(error).__name__}: {one_line(error)}" + (f"; {advice}" if advice else "")
+        raise BenchmarkError(f"{file} raised {said}{where}") from None
 
 
-def _save_traceback(path: str | Path | None) -> str:
+def _keep_traceback(path: str | Path | None) -> str:
     if path is None:
         traceback.print_exc()
         return ""
@@ -52,19 +43,20 @@ def _save_traceback(path: str | Path | None) -> str:
     return f" (traceback: {path})"
 
 
-def _device_advice(error: Exception, memory_params: Sequence[str]) -> str:
-    """Advice for a device that is too small or lost, else an empty text.
+def _device_advice(error: Exception, smaller: Sequence[str]) -> str:
+    """What helps where a device is too small or lost; empty for any other error.
 
-    Errors of torch are recognized by their names, since many jobs do not import it.
+    Errors of torch are known by their names, since many a job does without it.
     """
     kind = type(error).__name__
     if kind in ("OutOfMemoryError", "MemoryError"):
-        remedy = (
-            f"lower {' or '.join(memory_params)}" if memory_params else "run fewer jobs at a time"
+        return (
+            f"too little memory: lower {' or '.join(smaller)}"
+            if smaller
+            else "too little memory: run fewer jobs at a time"
         )
-        return f"; too little memory: {remedy}"
     if kind == "AcceleratorError" or "CUDA error" in str(error):
-        return "; the GPU failed: rerun the same command, which resumes this job"
+        return "the GPU failed: run the same command again, which goes on where this job was"
     return ""
 
 
@@ -74,7 +66,7 @@ def explain(error: Exception) -> str:
     Snakemake's `validate` raises an error that prints the whole schema. The error of jsonschema in
     its context has the key and the rule.
     """
-    invalid = error.__context__
+    invalid: Any = error.__context__
     if not hasattr(invalid, "absolute_path"):
         return one_line(error)
 
@@ -98,7 +90,7 @@ def _key(part: str | int) -> str:
     return f"item {part + 1}: " if isinstance(part, int) else f"{part}: "
 
 
-def _in_words(rule: str, value: object) -> str:
+def _in_words(rule: str, value: Any) -> str:
     """What a rule of the schema expects."""
     match rule:
         case "type":

@@ -60,7 +60,7 @@ class VGG(nn.Module):
 class AlexNet(nn.Module):
     """The single-column network. Source: Krizhevsky, One weird trick for parallelizing convolutional neural networks, 2014."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.features = nn.Sequential(
             *(nn.Conv2d(3, 64, 11, stride=4, padding=2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2)),
@@ -113,7 +113,7 @@ class Bottleneck(nn.Module):
 class ResNet50(nn.Module):
     """Source: He et al., CVPR 2016, table 1."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.conv1, self.bn1 = (
             nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False),
@@ -164,7 +164,7 @@ class Fire(nn.Module):
 class SqueezeNet(nn.Module):
     """Version 1.1. Source: Iandola et al., arXiv 1602.07360, and the authors' release of version 1.1."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.features = nn.Sequential(
             *(

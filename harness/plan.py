@@ -627,7 +627,7 @@ def _tuned(config: dict) -> dict[str, dict]:
 
 def _merged_variants(tuned: dict[str, dict], variants: dict) -> dict:
     """The variants of the configuration added to the tuned ones; those of the configuration win."""
-    stages = {"datasets": {}, "features": {}, "methods": {}}
+    stages: dict[str, dict] = {"datasets": {}, "features": {}, "methods": {}}
     for chosen in [*(entry["variants"] for entry in tuned.values()), variants]:
         for stage, entries in chosen.items():
             stages[stage] |= entries or {}
@@ -729,7 +729,7 @@ def _check_method(method: Variant, dataset: Variant) -> None:
         )
     if not method.fits(dataset):
         raise BenchmarkError(
-            f"methods: {method.name} may be used on {', '.join(method.datasets)} only, "
+            f"methods: {method.name} may be used on {', '.join(method.datasets or ())} only, "
             f"not on {dataset.name}"
         )
 
