@@ -514,11 +514,11 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_training(prepared, 
         ),
         (
             torch.AcceleratorError("CUDA error: unknown"),
-            "AcceleratorError: CUDA error: unknown; the GPU failed: rerun the same command",
+            "AcceleratorError: CUDA error: unknown; the GPU failed: run the same command again",
         ),
         (
             RuntimeError("CUDA error: device-side assert"),
-            "the GPU failed: rerun the same command, which resumes this job$",
+            "the GPU failed: run the same command again, which goes on where this job was$",
         ),
         (ValueError("no luck"), "bgan.py raised ValueError: no luck$"),
     ],
