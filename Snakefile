@@ -17,10 +17,16 @@ if not os.path.samefile(os.curdir, workflow.basedir):
 sys.path.insert(0, workflow.basedir)
 
 from experiments import preflight
-from harness import errors, provenance
+from harness import configuration, errors, provenance
 from harness.plan import EXPERIMENT_LIST, Job, Place, Plan, Run, Score, check_citations
 from harness.stale import STAMP, State
 from harness.user_data import job_environment
+
+try:
+    for path in ("config/config.yaml", "config/variants.yaml", *workflow.overwrite_configfiles):
+        configuration.check(os.path.relpath(path))
+except errors.BenchmarkError as error:
+    sys.exit(f"config: {error}")
 
 
 configfile: "config/config.yaml"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -76,7 +77,9 @@ def explain(error: Exception) -> str:
         case "additionalProperties":
             known = sorted(invalid.schema.get("properties", {}))
             unknown = ", ".join(repr(name) for name in instance if name not in known)
-            return f"{key}unknown key {unknown}: expected one of {', '.join(known)}"
+            similar = difflib.get_close_matches(unknown.strip("'"), known, n=1)
+            hint = f"; did you mean {similar[0]!r}?" if similar else ""
+            return f"{key}unknown key {unknown}{hint}: expected one of {', '.join(known)}"
         case "required":
             return f"{key}{invalid.message}"
         case "uniqueItems":

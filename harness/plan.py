@@ -603,7 +603,7 @@ def _with_whole_numbers(config: dict) -> dict:
 
 def _whole_number(item: object) -> object:
     """12 for "12" and for 12.0, which the schema allows but a path does not; else the item."""
-    if isinstance(item, str) and item.isdecimal():
+    if isinstance(item, str) and re.fullmatch("0|[1-9][0-9]*", item):
         return int(item)
     return int(item) if isinstance(item, float) and item.is_integer() else item
 
