@@ -259,6 +259,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise BenchmarkError(
             f"weights {path} cannot be read as tensors ({one_line(error).partition('. ')[0]})"
         ) from None
+    state = _unwrapped(state, path)
     if not isinstance(state, dict) or not all(
         isinstance(value, Tensor) for value in state.values()
     ):
@@ -268,10 +269,63 @@ def _read(path: Path) -> dict[str, Tensor]:
     return state
 
 
+# Where training scripts put the parameters, and what wrappers of a network put before their names.
+WRAPPERS = ("state_dict", "model_state_dict", "model")
+PREFIXES = ("module.", "_orig_mod.", "model.")
+
+
+def _unwrapped(state: object, path: Path) -> object:
+    """The parameters in a checkpoint under the network's own names. One line states what is removed."""
+    removed = []
+    while isinstance(state, dict):
+        wrapper = next((key for key in WRAPPERS if isinstance(state.get(key), dict)), None)
+        prefix = next((text for text in PREFIXES if _all_start_with(text, state)), None)
+        if wrapper is not None:
+            state = state[wrapper]
+        elif prefix is not None:
+            state = {key.removeprefix(prefix): value for key, value in state.items()}
+        else:
+            break
+        removed.append(f"`{wrapper or prefix}`")
+    if removed:
+        print(f"weights {path}: removed {', '.join(removed)} from the names", file=sys.stderr)
+    return state
+
+
+def _all_start_with(prefix: str, state: dict) -> bool:
+    return bool(state) and all(str(key).startswith(prefix) for key in state)
+
+
+def _without_unfitting_classifier(
+    network: nn.Module, state: dict[str, Tensor], path: Path
+) -> dict[str, Tensor]:
+    """Leave the last layer out of the network and of the parameters if those of the file do not fit.
+
+    Features do not need it. Class scores of such a network raise NotImplementedError.
+    """
+    classifier = {
+        key: own.shape for key, own in network.state_dict().items() if own.shape[:1] == (CLASSES,)
+    }
+    if all(key in state and state[key].shape == shape for key, shape in classifier.items()):
+        return state
+
+    layer = next(iter(classifier)).rpartition(".")[0]
+    network.set_submodule(layer, nn.Module())
+    bias = state.get(f"{layer}.bias")
+    found = "no classifier" if bias is None else f"a classifier of {bias.numel()} classes"
+    print(
+        f"weights {path}: found {found}, expected {CLASSES} classes. "
+        "It is left out, since features do not need it",
+        file=sys.stderr,
+    )
+    return {key: value for key, value in state.items() if not key.startswith(f"{layer}.")}
+
+
 def _filled(name: str, state: dict[str, Tensor], path: Path) -> nn.Module:
     """The network with the tensors themselves as its parameters: nothing is copied."""
     with torch.device("meta"):
         network = NETWORKS[name]()
+    state = _without_unfitting_classifier(network, state, path)
     for key, own in network.state_dict().items():
         if key.endswith("num_batches_tracked"):
             state.setdefault(
