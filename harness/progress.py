@@ -1,4 +1,4 @@
-"""Progress of long work: a line every ten seconds in a log, one line updated in place on a terminal.
+"""Progress of long work: a line every ten seconds in a log, a line updated in place on a terminal.
 
 Standard library only. tqdm 4.70 and rich 15 are not used: in a log, tqdm joins all its states to
 one line by carriage returns, and rich writes nothing before the end.

@@ -122,7 +122,7 @@ def _replace_folder(temporary: Path, path: Path) -> None:
 
 
 def _fsync(path: Path) -> None:
-    """Fsync a file or the names in a folder: a power cut may else keep the rename, not the bytes."""
+    """Fsync a file or the names in a folder: else a power cut may keep the rename only."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

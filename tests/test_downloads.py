@@ -1,4 +1,4 @@
-"""Downloads from a server on this machine: resumed, retried, verified, refused; the errors of a user offline."""
+"""Downloads from a server on this machine: resumed, retried, verified, refused; errors offline."""
 
 import hashlib
 import http.server
@@ -24,27 +24,25 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 @pytest.fixture
 def server(monkeypatch):
-    """The address of a server, the ranges that it was asked for, faults that it is to meet, and what it sends, in ranges as asked.
+    """Address of a server, ranges of the requests, faults to simulate, and the content that it sends.
 
-    Faults are met first, one a request: an HTTP status, or the number of bytes after which it breaks off.
+    Each request takes one fault: an HTTP status, or the number of bytes after which the server
+    closes the connection.
     """
     monkeypatch.setattr(downloads.time, "sleep", lambda seconds: None)
-    asked, faults, content = [], [], bytearray(CONTENT)
+    ranges, faults, content = [], [], bytearray(CONTENT)
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            asked.append(self.headers.get("Range"))
+            ranges.append(self.headers.get("Range"))
             fault = faults.pop(0) if faults else None
             start = int((self.headers.get("Range") or "bytes=0-").split("=")[1].rstrip("-"))
-            status = (
-                fault
-                if fault and fault < 1000
-                else 416
-                if start >= len(content)
-                else 206
-                if start
-                else 200
-            )
+            if fault and fault < 1000:
+                status = fault
+            elif start >= len(content):
+                status = 416
+            else:
+                status = 206 if start else 200
             self.send_response(status)
             if status >= 400:
                 self.send_header("Content-Length", "0")
@@ -59,7 +57,7 @@ def server(monkeypatch):
 
     running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=running.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{running.server_port}/file", asked, faults, content
+    yield f"http://127.0.0.1:{running.server_port}/file", ranges, faults, content
     running.shutdown()
     running.server_close()
 
@@ -85,7 +83,7 @@ def test_a_broken_transfer_is_resumed(server, tmp_path):
     assert server[1] == [None, "bytes=100000-"]
     assert os.listdir(tmp_path) == ["file"]
     fetched(server, tmp_path)
-    assert len(server[1]) == 2, "a whole copy is not asked for again"
+    assert len(server[1]) == 2, "a complete copy is not downloaded again"
 
 
 def test_a_server_that_is_busy_is_asked_again(server, tmp_path):
@@ -93,7 +91,7 @@ def test_a_server_that_is_busy_is_asked_again(server, tmp_path):
     assert fetched(server, tmp_path).read_bytes() == CONTENT
 
 
-def test_what_is_left_of_another_file_is_thrown_away(server, tmp_path):
+def test_a_part_that_is_longer_than_the_file_is_discarded(server, tmp_path):
     (tmp_path / "file.part").write_bytes(b"x" * (len(CONTENT) + 1))
     assert fetched(server, tmp_path).read_bytes() == CONTENT
 
@@ -126,8 +124,8 @@ def test_a_wrong_digest_leaves_nothing(server, tmp_path):
 
 def test_jobs_that_want_the_same_file_download_it_once(server, tmp_path):
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda _: fetched(server, tmp_path), range(8)))
-    assert {path.read_bytes() for path in found} == {CONTENT}
+        paths = list(pool.map(lambda _: fetched(server, tmp_path), range(8)))
+    assert {path.read_bytes() for path in paths} == {CONTENT}
     assert len(server[1]) == 1
     assert os.listdir(tmp_path) == ["file"]
 
@@ -154,8 +152,8 @@ class TestOfficialWeights:
         monkeypatch.setitem(imagenet.OFFICIAL_SHA256, "squeezenet1_1", sha256)
         return SqueezeNet11Pool(weights=f"weights/{name}")
 
-    def said(self, extractor):
-        """The one line for a file that cannot be had, and nothing left behind."""
+    def message(self, extractor):
+        """The error of a download that fails and leaves no file."""
         with pytest.raises(BenchmarkError) as caught:
             extractor.check(Path("data"))
         assert not [path for path in Path("cache").rglob("*") if path.is_file()]
@@ -177,14 +175,14 @@ class TestOfficialWeights:
         server[3][-1] ^= 1
         assert (
             f"found a file with SHA-256 {hashlib.sha256(server[3]).hexdigest()}. Download"
-            in self.said(extractor)
+            in self.message(extractor)
         )
 
     def test_a_file_that_is_cut_short_is_refused(self, server, extractor):
         del server[3][-1000:]
-        assert "found a file with SHA-256" in self.said(extractor)
+        assert "found a file with SHA-256" in self.message(extractor)
 
-    def test_a_connection_that_always_breaks_is_said(self, server, extractor):
+    def test_a_connection_that_always_breaks_is_an_error(self, server, extractor):
         server[2].extend([2000] * downloads.ATTEMPTS)
         with pytest.raises(
             BenchmarkError,
@@ -194,16 +192,16 @@ class TestOfficialWeights:
         assert len(server[1]) == downloads.ATTEMPTS
         extractor.check(Path("data"))
         assert server[1][-1] == f"bytes={2000 * downloads.ATTEMPTS}-", (
-            "what came is kept, and gone on from"
+            "the stored bytes are not downloaded again"
         )
 
     def test_no_server_is_one_line(self, extractor, monkeypatch):
         monkeypatch.setattr(imagenet, "URL", "http://127.0.0.1:9/")
-        assert "Connection refused" in self.said(extractor)
+        assert "Connection refused" in self.message(extractor)
 
     def test_a_page_instead_of_the_file_is_refused(self, server, extractor):
         server[2].append(404)
-        assert "HTTP Error 404" in self.said(extractor)
+        assert "HTTP Error 404" in self.message(extractor)
 
 
 def test_every_download_has_a_whole_sha256_and_an_https_address():
