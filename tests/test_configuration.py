@@ -1,4 +1,4 @@
-"""The text of configuration files: errors name file, line and column, and no value is reinterpreted."""
+"""The text of configuration files: no value is reinterpreted; errors name file, line and column."""
 
 import subprocess
 import sys
