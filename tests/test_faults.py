@@ -63,15 +63,11 @@ def line(frame, event, argument):
     return line
 
 
-def count():
-    with open(os.path.join(os.environ["FAULT_COUNTS"], f"{job}.{os.getpid()}"), "w") as file:
-        file.write(str(passed))
-
-
 if job in os.environ.get("FAULT_JOBS", "").split():
     sys.settrace(lambda frame, event, argument: line if frame.f_code.co_filename in watched else None)
-    if not at:
-        atexit.register(count)
+    if not at:  # opened now, since a training job is sealed later
+        counts = open(os.path.join(os.environ["FAULT_COUNTS"], f"{job}.{os.getpid()}"), "w")
+        atexit.register(lambda: counts.write(str(passed)))
 """
 
 
