@@ -67,7 +67,7 @@ if job in os.environ.get("FAULT_JOBS", "").split():
     sys.settrace(lambda frame, event, argument: line if frame.f_code.co_filename in watched else None)
     if not at:  # opened now, since a training job is sealed later
         counts = open(os.path.join(os.environ["FAULT_COUNTS"], f"{job}.{os.getpid()}"), "w")
-        atexit.register(lambda: counts.write(str(passed)))
+        atexit.register(lambda: print(passed, file=counts, flush=True))
 """
 
 
@@ -134,7 +134,7 @@ class Victim(Copy):
         found = {}
         for path in (self.folder / "counts").iterdir():
             job = path.name.partition(".")[0]
-            found[job] = max(found.get(job, 0), int(path.read_text()))
+            found[job] = max(found.get(job, 0), int(path.read_text() or 0))
         return found
 
     def pending(self):
