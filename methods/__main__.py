@@ -27,7 +27,7 @@ from harness.plan import Run
 from harness.plugins import Component, imported_modules
 from harness.user_data import CACHE, data_folder, user_file
 from harness.variants import Variant, variant_of_text
-from methods import _runtime
+from methods import _checks, _runtime
 
 MEMORY_PARAMS = (
     "batch",
@@ -128,7 +128,12 @@ def learned(
         records.check_sources("methods", part.name)
         gc.enable()
         hasher.checkpoint = checkpoint
-        codes, coded, measured = learn(hasher, part, run)
+        again = {"sources": records.source_digests("methods", part.name), "params": variant.params}
+        repetition = _checks.Repetition(
+            partial(build, part, run, variant.params),
+            CACHE / "repeated" / records.digest_of(again),
+        )
+        codes, coded, measured = learn(hasher, part, run, repetition)
     if (codes[coded] == codes[coded][0]).all():
         raise BenchmarkError(
             f"methods/{part.name}.py collapsed: all {len(codes[coded]):,} items have the same code; see its settings"
@@ -153,7 +158,9 @@ def uses_torch(part: Component) -> bool:
     return "torch" in imported | sys.modules.keys()
 
 
-def learn(hasher, part: Component, run: Run) -> tuple[np.ndarray, slice | np.ndarray, dict]:
+def learn(
+    hasher, part: Component, run: Run, repetition: _checks.Repetition
+) -> tuple[np.ndarray, slice | np.ndarray, dict]:
     """Fit on the training rows and encode every row: packed codes uint8 (n, ceil(bits / 8)), the rows that have one, what was measured.
 
     Codes from the user's files may leave out rows that are neither queries nor database, and do not tell the time that they took.
@@ -197,6 +204,11 @@ def learn(hasher, part: Component, run: Run) -> tuple[np.ndarray, slice | np.nda
         if "codes" not in opened
         else {}
     )
+    if "codes" not in opened:
+        _checks.check_rows(hasher, opened, codes, bits, part.name)
+        on_gpu = str(getattr(hasher, "device_", "cpu")) != "cpu"  # sums are in no fixed order there
+        if fitted - started < _checks.QUICK_SECONDS and not on_gpu:
+            _checks.check_repeats(repetition, fitted_on, opened, codes, bits, part.name)
     n = len(codes[coded])
     return (
         codes,
