@@ -96,9 +96,9 @@ def gpu_methods() -> list[str]:
 def run(work: dict[str, Callable[[], Figures]], only: str | None, output: Path) -> dict:
     """Run the pieces without figures in `output`, or one piece again, and save each at once."""
     machine = described()
-    found = storage.read_json(output) if output.is_file() else {}
-    same = all(found.get(name) == value for name, value in machine.items())
-    figures = found["pieces"] if same else {}
+    stored = storage.read_json(output) if output.is_file() else {}
+    same = all(stored.get(name) == value for name, value in machine.items())
+    figures = stored["pieces"] if same else {}
     for name in [only] if only else [name for name in work if name not in figures]:
         print(f"{name} ...", flush=True)
         if torch.cuda.is_available():
@@ -221,10 +221,10 @@ def features_of(images: np.ndarray, params: dict) -> np.ndarray:
     return torch.cat([network(block) for block in blocks]).numpy()
 
 
-def print_table(found: dict) -> None:
-    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
-    print(f"{found['device']}; {versions}")
-    for piece, figures in found["pieces"].items():
+def print_table(results: dict) -> None:
+    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+    print(f"{results['device']}; {versions}")
+    for piece, figures in results["pieces"].items():
         for name, value in figures.items():
             print(f"{piece:<24}{name:<30}{shown(value)}")
 
