@@ -274,16 +274,16 @@ class OnGpu(Hasher):
 
     def fit(self, features):
         started = time.time()
-        Path(f"started.{os.getpid()}").touch()
-        while len(list(Path().glob("started.*"))) < 2 and time.time() < started + 60:
+        (Path("cache/checkpoints") / f"started.{os.getpid()}").touch()
+        while len(list(Path("cache/checkpoints").glob("started.*"))) < 2 and time.time() < started + 60:
             time.sleep(0.1)  # two start at once, if at different speeds
         time.sleep(1.5)
-        with open("taken.txt", "a") as file:
+        with open("cache/checkpoints/taken.txt", "a") as file:
             file.write(json.dumps([os.environ["CUDA_VISIBLE_DEVICES"], started, time.time()]) + "\\n")
         return self
 
     def encode(self, features):
-        return features[:, : self.n_bits] > np.median(features[:, : self.n_bits])
+        return features[:, : self.n_bits] > 0.3
 '''
 
 
@@ -298,7 +298,10 @@ def test_two_gpus_are_used_at_a_time_and_cpu_methods_run_meanwhile(tmp_path, mon
         "tiny.yaml", "methods: [on_gpu, chance]\nbits: [24]\nseeds: [0, 1, 2, 3]\ncontrols: []\n"
     )
     copy.run("--resources", "gpu=2", "--until", "encode", cores="3")
-    taken = [json.loads(line) for line in (copy.folder / "taken.txt").read_text().splitlines()]
+    taken = [
+        json.loads(line)
+        for line in (copy.folder / "cache/checkpoints/taken.txt").read_text().splitlines()
+    ]
     assert len(taken) == 4
     together = [sum(start < other < end for _, other, _ in taken) for _, start, end in taken]
     assert max(together) == 1, "two at a time, and both at once"

@@ -108,6 +108,7 @@ HARNESS = {
         "user_data",
         "variants",
     },
+    "sealing": {"errors", "identity", "plan", "plugins", "provenance", "user_data", "variants"},
     "stale": {
         "errors",
         "identity",
