@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from methods.isoh import IsoH
 from methods.itq import ITQ
 from methods.pca_rr import PCARR
 
@@ -15,6 +16,40 @@ def features():
     return (generator.normal(size=(500, 20)) * np.linspace(3, 0.5, 20) + 2).astype(np.float32)
 
 
+def leading_variances(features):
+    """Return the largest eigenvalues of the covariance, the largest first."""
+    covariance = np.cov(features.T.astype(np.float64), bias=True)
+    return np.linalg.eigvalsh(covariance)[::-1][:BITS]
+
+
 def test_pca_rr_is_itq_without_iterations(features):
     codes = PCARR(BITS, seed=3).fit(features).encode(features)
     assert (codes == ITQ(BITS, seed=3, iterations=0).fit(features).encode(features)).all()
+
+
+@pytest.mark.parametrize("method", [PCARR, IsoH])
+def test_a_rotation_keeps_the_mean_and_the_total_variance(features, method):
+    hasher = method(BITS).fit(features)
+    projected = hasher.project(features)
+    assert hasher.projection_.T @ hasher.projection_ == pytest.approx(np.eye(BITS), abs=1e-10)
+    assert projected.mean(axis=0) == pytest.approx(np.zeros(BITS), abs=1e-6)
+    total = leading_variances(features).sum()
+    assert projected.var(axis=0).sum() == pytest.approx(total, rel=1e-9)
+
+
+def test_isoh_without_iterations_is_pca_rr(features):
+    codes = IsoH(BITS, seed=3, iterations=0).fit(features).encode(features)
+    assert (codes == PCARR(BITS, seed=3).fit(features).encode(features)).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_isoh_gives_all_bits_the_same_variance(features, seed):
+    variances = IsoH(BITS, seed=seed).fit(features).project(features).var(axis=0)
+    mean = leading_variances(features).mean()
+    assert variances == pytest.approx(np.full(BITS, mean), rel=1e-4)
+
+
+def test_isoh_of_one_bit_is_the_first_axis(features):
+    assert IsoH(1).fit(features).project(features).var() == pytest.approx(
+        leading_variances(features)[0], rel=1e-6
+    )
