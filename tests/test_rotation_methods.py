@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from sklearn.neighbors import NearestNeighbors
 
+from methods import knnh
 from methods.isoh import IsoH
 from methods.itq import ITQ
+from methods.knnh import KNNH
 from methods.pca_rr import PCARR
 
 BITS = 8
@@ -53,3 +56,28 @@ def test_isoh_of_one_bit_is_the_first_axis(features):
     assert IsoH(1).fit(features).project(features).var() == pytest.approx(
         leading_variances(features)[0], rel=1e-6
     )
+
+
+def test_knnh_without_neighbours_is_itq(features):
+    codes = KNNH(BITS, n_neighbours=0, iterations=50).fit(features).encode(features)
+    assert (codes == ITQ(BITS).fit(features).encode(features)).all()
+
+
+def test_knnh_with_all_others_as_neighbours_is_itq(features):
+    """The mean of all others is -x / (n - 1), and ITQ's rotation is the same for x and -c x."""
+    everything = len(features) - 1
+    codes = KNNH(BITS, n_neighbours=everything, iterations=50).fit(features).encode(features)
+    assert (codes == ITQ(BITS).fit(features).encode(features)).all()
+
+
+@pytest.mark.parametrize("distances", [1, 5000, 2**24])
+def test_neighbour_means_are_those_of_scikit_learn(features, distances, monkeypatch):
+    monkeypatch.setattr(knnh, "DISTANCES", distances)
+    rows = features[:200].astype(np.float64)
+    neighbours = NearestNeighbors(n_neighbors=7).fit(rows).kneighbors(return_distance=False)
+    assert knnh.neighbour_means(rows, 7) == pytest.approx(rows[neighbours].mean(axis=1))
+
+
+def test_more_neighbours_than_images_is_an_error(features):
+    with pytest.raises(ValueError, match=r"20 neighbours need more than 20 .* found 20"):
+        KNNH(BITS).fit(features[:20])
