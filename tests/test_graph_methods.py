@@ -1,0 +1,129 @@
+"""AGH, DGH and SGH against dense graphs, closed forms and brute force."""
+
+import numpy as np
+import pytest
+from scipy.linalg import eigh
+from scipy.optimize import minimize
+from scipy.sparse import csr_array
+
+from methods._anchors import AnchorGraph, spectral_map
+from methods.agh import AGH, second_thresholds
+
+
+@pytest.fixture(scope="module")
+def features():
+    generator = np.random.default_rng(0)
+    return (generator.normal(size=(400, 12)) * np.linspace(3, 0.5, 12) + 2).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def weights(features):
+    """Z of the graph of 400 rows through 40 of them, (400, 40)."""
+    return AnchorGraph.fit(features, features[:40].astype(np.float64), 3).weights(features)
+
+
+def similarities(weights):
+    """Return S = Z Lambda^-1 Z', dense."""
+    dense = weights.toarray()
+    return dense / dense.sum(axis=0) @ dense.T
+
+
+class TestAnchorGraph:
+    def test_weights_are_a_gaussian_of_the_distances_to_the_nearest_anchors(self, features):
+        anchors = features[:40].astype(np.float64)
+        graph = AnchorGraph.fit(features, anchors, 3)
+        distances = np.sqrt(np.square(features[:, None] - anchors).sum(axis=2))
+        third = np.sort(distances, axis=1)[:, 2]
+        assert graph.bandwidth == pytest.approx(third.mean())
+        expected = np.exp(-((distances / third.mean()) ** 2)) * (distances <= third[:, None])
+        expected /= expected.sum(axis=1, keepdims=True)
+        assert graph.weights(features).toarray() == pytest.approx(expected)
+
+    def test_a_row_far_from_all_anchors_has_weights_too(self):
+        graph = AnchorGraph(np.array([[0.0], [1.0]]), 2, bandwidth=0.01)
+        assert graph.weights(np.array([[1000.0]])).toarray().tolist() == [[0, 1]]
+
+    def test_a_bandwidth_of_zero_is_the_limit_of_small_ones(self):
+        graph = AnchorGraph(np.array([[0.0], [1.0]]), 2, bandwidth=0.0)
+        weights = graph.weights(np.array([[0.25], [0.5]])).toarray()
+        assert weights.tolist() == [[1, 0], [0.5, 0.5]]
+
+    def test_an_anchor_near_no_row_is_removed(self, features):
+        anchors = np.vstack([features[:40], np.full((1, 12), 1e3)])
+        graph = AnchorGraph.fit(features, anchors, 3)
+        assert (graph.anchors == features[:40]).all()
+
+    def test_more_nearest_anchors_than_anchors_is_an_error(self, features):
+        with pytest.raises(ValueError, match="n_nearest is 41: expected 1 to 40"):
+            AnchorGraph.fit(features, features[:40], 41)
+
+    def test_the_map_gives_eigenvectors_of_the_graph(self, weights):
+        embedded = weights @ spectral_map(weights, 6)
+        graph = similarities(weights)
+        assert graph.sum(axis=1) == pytest.approx(np.ones(400)), "1 is an eigenvalue"
+        expected = eigh(graph)[0][::-1][1:7]
+        assert expected[0] < 0.999, "the graph is connected"
+        assert embedded.T @ embedded == pytest.approx(np.eye(6), abs=1e-10)
+        assert graph @ embedded == pytest.approx(embedded * expected, abs=1e-10)
+        assert embedded.sum(axis=0) == pytest.approx(np.zeros(6), abs=1e-10)
+
+    def test_components_of_the_graph_give_no_bit(self):
+        """Two components of two anchors each: the eigenvalue 1 is double, and two others are left."""
+        weights = csr_array(np.kron(np.eye(2), [[0.9, 0.1], [0.2, 0.8], [0.5, 0.5]]))
+        assert spectral_map(weights, 2).shape == (4, 2)
+        with pytest.raises(ValueError, match=r"3 eigenvectors .* found 2 on 4 anchors"):
+            spectral_map(weights, 3)
+
+
+class TestAGH:
+    def test_with_all_rows_as_anchors_one_layer_is_the_spectrum_of_the_full_graph(self, features):
+        few = features[:60]
+        hasher = AGH(4, layers=1, n_anchors=60, n_nearest=60).fit(few)
+        squared = np.square(few[:, None].astype(np.float64) - few).sum(axis=2)
+        kernel = np.exp(-squared / np.sqrt(squared.max(axis=1)).mean() ** 2)
+        kernel /= kernel.sum(axis=1, keepdims=True)
+        vectors = eigh(kernel / kernel.sum(axis=0) @ kernel.T)[1][:, ::-1][:, 1:5]
+        cosines = np.abs((hasher.project(few) / np.sqrt(60) * vectors).sum(axis=0))
+        assert cosines == pytest.approx(np.ones(4), abs=1e-4), "k-means rounds anchors to float32"
+
+    def test_thresholds_minimise_the_cut_among_balanced_codes(self, weights):
+        """The values of the second layer sum to 0, and b'(I - S) b is the least for them."""
+        embedded = weights @ spectral_map(weights, 3) * 20
+        laplacian = np.eye(400) - similarities(weights)
+        for y, upper, lower in zip(embedded.T, *second_thresholds(weights, embedded), strict=True):
+
+            def values(thresholds, y=y):
+                return np.where(y >= 0, y - thresholds[0], thresholds[1] - y)
+
+            def cut(thresholds, values=values):
+                return values(thresholds) @ laplacian @ values(thresholds)
+
+            balanced = {
+                "type": "eq",
+                "fun": lambda thresholds, values=values: values(thresholds).sum(),
+            }
+            expected = minimize(cut, [0.0, 0.0], constraints=balanced, options={"ftol": 1e-12})
+            assert values([upper, lower]).sum() == pytest.approx(0, abs=1e-9)
+            assert [upper, lower] == pytest.approx(expected.x, abs=1e-4)
+
+    def test_thresholds_of_six_rows_by_hand(self):
+        """Lambda = (3, 3), a = (3, 1), g = (3, 5), so s1 = 14/3, s2 = 4 - 10/3, s3 = 4."""
+        pair = np.ones((2, 1))
+        weights = csr_array(np.kron([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]], pair))
+        y = np.array([[1.0], [1.0], [1.0], [1.0], [-2.0], [-2.0]])
+        upper, lower = second_thresholds(weights, y)
+        # t+ = (2 s3 + n2 (-1)) / n = (8 - 2) / 6, t- = (n1 (-1) - 2 s3) / n = (-4 - 8) / 6
+        assert upper == pytest.approx([1.0])
+        assert lower == pytest.approx([-2.0])
+
+    def test_the_second_layer_divides_each_sign(self, features):
+        hasher = AGH(8, n_anchors=60, n_nearest=3).fit(features)
+        first, second = np.split(hasher.project(features), 2, axis=1)
+        inner = np.where(first >= 0, first < hasher.upper_, first > hasher.lower_)
+        assert ((second < 0) == inner).all()
+        assert (hasher.encode(features) == (np.hstack([first, second]) >= 0)).all()
+
+    def test_odd_bits_need_one_layer(self, features):
+        with pytest.raises(ValueError, match="even number of bits: found 7"):
+            AGH(7, n_anchors=40).fit(features)
+        assert AGH(7, n_anchors=40, layers=1).fit(features).encode(features).shape == (400, 7)
