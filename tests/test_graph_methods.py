@@ -1,13 +1,17 @@
 """AGH, DGH and SGH against dense graphs, closed forms and brute force."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy.linalg import eigh
 from scipy.optimize import minimize
 from scipy.sparse import csr_array
 
+from methods import dgh
 from methods._anchors import AnchorGraph, spectral_map
 from methods.agh import AGH, second_thresholds
+from methods.dgh import DGH
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +131,58 @@ class TestAGH:
         with pytest.raises(ValueError, match="even number of bits: found 7"):
             AGH(7, n_anchors=40).fit(features)
         assert AGH(7, n_anchors=40, layers=1).fit(features).encode(features).shape == (400, 7)
+
+
+class TestDGH:
+    def test_the_codes_never_lower_their_value(self, weights):
+        factor = weights.multiply(weights.sum(axis=0) ** -0.5).tocsr()
+        generator = np.random.default_rng(3)
+        codes = generator.choice([-1.0, 1.0], (400, 5))
+        attraction = generator.normal(size=(400, 5))
+
+        def value(codes):
+            return np.trace(codes.T @ similarities(weights) @ codes) + (codes * attraction).sum()
+
+        steps = [value(dgh.smoother_codes(factor, codes, attraction, count)) for count in range(9)]
+        assert (np.diff(steps) >= 0).all()
+        assert steps[-1] > steps[0]
+
+    def test_one_bit_of_ten_rows_lies_between_its_start_and_the_best_code(self, features):
+        few = features[:10]
+        weights = AnchorGraph.fit(few, few[:4].astype(np.float64), 2).weights(few)
+        factor = weights.multiply(weights.sum(axis=0) ** -0.5).tocsr()
+        attraction = np.random.default_rng(0).normal(size=10)
+
+        def values(codes):
+            """Values of codes, one a row of 10."""
+            return ((codes @ similarities(weights)) * codes).sum(axis=1) + codes @ attraction
+
+        every = np.array(list(itertools.product([-1.0, 1.0], repeat=10)))
+        start = np.sign(attraction)[:, None]
+        found = dgh.smoother_codes(factor, start, attraction[:, None], 300)
+        assert values(start.T) - 1e-9 <= values(found.T) <= values(every).max() + 1e-9
+
+    @pytest.mark.parametrize("independent", [5, 3])
+    def test_relaxed_codes_are_balanced_uncorrelated_and_nearest(self, independent):
+        generator = np.random.default_rng(0)
+        codes = generator.choice([-1.0, 1.0], (50, 5))
+        codes[:, independent:] = codes[:, :1]
+        relaxed = dgh.nearest_relaxation(codes, generator)
+        assert relaxed.T @ relaxed == pytest.approx(50 * np.eye(5), abs=1e-9)
+        assert relaxed.sum(axis=0) == pytest.approx(np.zeros(5), abs=1e-9)
+        singular = np.linalg.svd(codes - codes.mean(axis=0), compute_uv=False)
+        assert (codes * relaxed).sum() == pytest.approx(np.sqrt(50) * singular.sum())
+
+    def test_the_value_of_the_codes_at_a_row_is_the_mean_of_similar_rows(self, features):
+        hasher = DGH(6, n_anchors=60, iterations=1, code_iterations=1).fit(features)
+        weights = hasher.graph_.weights(features)
+        relaxed = 20 * weights @ spectral_map(weights, 6)
+        graph = similarities(weights)
+        codes = np.sign(2 * graph @ np.sign(relaxed) + 0.1 * relaxed)
+        assert hasher.project(features) == pytest.approx(graph @ codes, abs=1e-9)
+
+    def test_more_iterations_never_lower_the_objective(self, features):
+        hashers = [DGH(6, n_anchors=60, iterations=count).fit(features) for count in range(5)]
+        values = [hasher.objective_ for hasher in hashers]
+        assert (np.diff(values) >= -1e-9).all()
+        assert values[-1] > values[0]
