@@ -8,10 +8,11 @@ from scipy.linalg import eigh
 from scipy.optimize import minimize
 from scipy.sparse import csr_array
 
-from methods import dgh
+from methods import dgh, sgh
 from methods._anchors import AnchorGraph, spectral_map
 from methods.agh import AGH, second_thresholds
 from methods.dgh import DGH
+from methods.sgh import SGH
 
 
 @pytest.fixture(scope="module")
@@ -186,3 +187,52 @@ class TestDGH:
         values = [hasher.objective_ for hasher in hashers]
         assert (np.diff(values) >= -1e-9).all()
         assert values[-1] > values[0]
+
+
+class TestSGH:
+    def test_similarities_of_unit_rows_are_the_chord_of_an_exponential(self):
+        u = np.linspace(-1, 1, 2001)
+        rows = np.column_stack([u, np.sqrt(1 - u**2)])
+        p, _ = sgh.similarity_factors(np.array([[1.0, 0.0]]))
+        _, q = sgh.similarity_factors(rows)
+        excess = (p @ q.T)[0] - (2 * np.exp(u - 1) - 1)
+        assert excess[[0, -1]] == pytest.approx([0, 0], abs=1e-12)
+        assert excess.max() == pytest.approx(0.4103, abs=1e-4)
+        assert u[excess.argmax()] == pytest.approx(0.161, abs=1e-3)
+        assert excess.min() == pytest.approx(0, abs=1e-12)
+
+    def test_one_bit_is_the_top_eigenvector_of_the_dense_problem(self, features):
+        hasher = SGH(1, n_bases=40).fit(features)
+        unit = features - features.mean(axis=0, dtype=np.float64)
+        unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+        squared = np.square(unit[:, None] - hasher.bases_).sum(axis=2)
+        kernel = np.exp(-squared / (2 * squared.mean()))
+        kernel -= kernel.mean(axis=0)
+        p, q = sgh.similarity_factors(unit)
+        fitted = kernel.T @ (p @ q.T) @ kernel
+        top = eigh((fitted + fitted.T) / 2, kernel.T @ kernel + 1e-6 * np.eye(40))[1][:, -1]
+        agreement = (hasher.encode(features)[:, 0] == (kernel @ top >= 0)).mean()
+        assert agreement in (0, 1)
+
+    def test_the_scale_and_the_origin_of_the_features_change_nothing(self, features):
+        moved = features * np.float32(4) + np.float32(8)
+        codes = SGH(8, n_bases=40).fit(moved).encode(moved)
+        assert (codes == SGH(8, n_bases=40).fit(features).encode(features)).mean() > 0.999
+
+    def test_codes_fit_the_similarities_better_than_random_ones(self, features):
+        unit = features - features.mean(axis=0, dtype=np.float64)
+        unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+        p, q = sgh.similarity_factors(unit)
+        codes = np.where(SGH(6, n_bases=40).fit(features).encode(features), 1.0, -1.0)
+        random = np.random.default_rng(0).choice([-1.0, 1.0], codes.shape)
+        errors = [np.linalg.norm(6 * p @ q.T - bits @ bits.T) for bits in (codes, random)]
+        assert errors[0] < errors[1]
+
+    def test_a_row_at_the_mean_has_a_code(self, features):
+        hasher = SGH(4, n_bases=40).fit(features)
+        mean = hasher.mean_[None]
+        assert np.isfinite(hasher.project(mean)).all()
+
+    def test_more_bases_than_images_is_an_error(self, features):
+        with pytest.raises(ValueError, match=r"300 bases need .* found 200"):
+            SGH(4).fit(features[:200])
