@@ -7,6 +7,7 @@ from sklearn.neighbors import NearestNeighbors
 from methods import knnh
 from methods.isoh import IsoH
 from methods.itq import ITQ
+from methods.kmeans_cells import KMeansCells
 from methods.knnh import KNNH
 from methods.pca_rr import PCARR
 
@@ -81,3 +82,22 @@ def test_neighbour_means_are_those_of_scikit_learn(features, distances, monkeypa
 def test_more_neighbours_than_images_is_an_error(features):
     with pytest.raises(ValueError, match=r"20 neighbours need more than 20 .* found 20"):
         KNNH(BITS).fit(features[:20])
+
+
+def test_cells_of_one_image_each_are_itq(features):
+    few = features[:100]
+    codes = KMeansCells(BITS, n_cells=100).fit(few).encode(few)
+    assert (codes == ITQ(BITS).fit(few).encode(few)).all()
+
+
+def test_all_images_of_a_cell_have_the_code_of_its_centre(features):
+    hasher = KMeansCells(BITS, n_cells=10).fit(features)
+    codes = hasher.encode(features)
+    distances = np.square(features[:, None] - hasher.centres_).sum(axis=2)
+    centres = ITQ(BITS).fit(features).encode(hasher.centres_)
+    assert (codes == centres[distances.argmin(axis=1)]).all()
+
+
+def test_more_cells_than_images_is_an_error(features):
+    with pytest.raises(ValueError, match=r"100 centres of k-means .* found 99"):
+        KMeansCells(BITS).fit(features[:99])
