@@ -12,6 +12,7 @@ from methods import dgh, sgh
 from methods._anchors import AnchorGraph, spectral_map
 from methods.agh import AGH, second_thresholds
 from methods.dgh import DGH
+from methods.imh import IMH
 from methods.sgh import SGH
 
 
@@ -236,3 +237,32 @@ class TestSGH:
     def test_more_bases_than_images_is_an_error(self, features):
         with pytest.raises(ValueError, match=r"300 bases need .* found 200"):
             SGH(4).fit(features[:200])
+
+
+@pytest.fixture(scope="module")
+def imh(features):
+    return IMH(4, n_anchors=40, n_nearest=1).fit(features)
+
+
+class TestIMH:
+    def test_an_anchor_has_its_own_embedding(self, imh):
+        assert imh.project(imh.graph_.anchors) == pytest.approx(imh.map_)
+        assert imh.map_.mean(axis=0) == pytest.approx(np.zeros(4), abs=1e-6)
+
+    def test_near_anchors_have_near_embeddings(self, imh):
+        """The 5 nearest anchors share more of the 5 nearest embeddings than twice by chance."""
+
+        def nearest(rows):
+            distances = np.square(rows[:, None] - rows).sum(axis=2) + np.diag([np.inf] * len(rows))
+            return np.argsort(distances, axis=1)[:, :5]
+
+        pairs = zip(nearest(imh.graph_.anchors), nearest(imh.map_), strict=True)
+        shared = [len(set(first) & set(second)) for first, second in pairs]
+        assert np.mean(shared) > 2 * 5 * 5 / 39
+
+    def test_the_length_of_a_row_changes_nothing(self, imh, features):
+        lengths = np.float32(2) ** np.arange(-4, 4).repeat(50)[:, None]
+        assert (imh.encode(features * lengths) == imh.encode(features)).all()
+
+    def test_a_zero_row_has_a_code(self, imh):
+        assert np.isfinite(imh.project(np.zeros((1, 12), np.float32))).all()
