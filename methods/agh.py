@@ -9,12 +9,24 @@ from methods._base import Hasher
 class AGH(Hasher):
     """Signs of the smoothest eigenvectors of a graph through anchors, and of their halves.
 
-    With two layers, each eigenvector gives two bits: its sign, and on which side of a threshold of
-    its own its value lies among the values of that sign.
+    With two layers, an eigenvector gives two bits: the sign of its value, and the side of a
+    threshold for values of that sign.
 
-    Source: Liu, Wang, Kumar & Chang, ICML 2011, and the authors' code; the anchors are the centres
-    of k-means after 5 iterations.   Differs from the paper: an anchor that is near no training
-    row is removed; of more training images than `sample`, so many are drawn.
+    Parameters
+    ----------
+    n_anchors : int, default 300
+        Centres of k-means, m in the paper.
+    kmeans_iterations : int, default 5
+        Iterations of k-means.
+    n_nearest : int, default 2
+        Anchors that a row is connected with, s in the paper.
+    layers : {2, 1}
+        Bits of an eigenvector.
+
+    Source: Liu, Wang, Kumar & Chang, ICML 2011, and the authors' code, which is given the anchors.
+
+    Differs from the paper: an anchor that is near no training row is removed; at most `sample`
+    training images, a random subset.
     """
 
     label, citation, uses_gpu = "AGH, two layers", "liu2011hashing", False

@@ -12,9 +12,16 @@ from methods._rotations import random_rotation
 class IsoH(Hasher):
     """PCA, then a rotation after which all bits have the same variance.
 
+    The rotation is not unique: it depends on the random one that the iteration starts from.
+
+    Parameters
+    ----------
+    iterations : int, default 25
+        Steps of "lift and projection".
+
     Source: Kong & Li, NIPS 2012, the algorithm "lift and projection", and the authors' code.
-    The solution is not unique and depends on the random start.   Differs from the paper: of more
-    training images than `sample`, so many are drawn.
+
+    Differs from the paper: at most `sample` training images, a random subset.
     """
 
     label, citation, uses_gpu = "IsoH", "kong2012isotropic", False

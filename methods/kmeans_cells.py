@@ -8,12 +8,23 @@ from methods._rotations import itq_rotation, random_rotation
 
 
 class KMeansCells(Hasher):
-    """Each image gets the ITQ code of the centre of its k-means cell.
+    """Each image has the ITQ code of the centre of its k-means cell.
 
-    All images of a cell share one code, hence nothing about the neighbours of an image is left
-    beyond its cell. The number of cells is fixed beforehand and never tuned.
+    All images of a cell share one code: of an image's neighbours, only its cell is left. A method
+    that scores no more than this control may owe its score to smoothing alone.
 
-    Source: none, a control.   Differs from the paper: there is none.
+    Parameters
+    ----------
+    n_cells : int, default 100
+        Number of cells, fixed beforehand and never tuned.
+    kmeans_iterations : int, default 100
+        Maximum number of iterations of k-means.
+    iterations : int, default 50
+        Iterations of ITQ.
+
+    Source: none, a control.
+
+    Differs from the paper: there is none.
     """
 
     label, citation, uses_gpu = "k-means cells", None, False

@@ -11,15 +11,26 @@ TOLERANCE = 1e-6  # a centre stands still if it moves by less than this share of
 
 
 class KMH(Hasher):
-    """Nearest centres of k-means whose Hamming distances fit their Euclidean ones.
+    """Nearest centres of k-means, whose Euclidean distances fit the Hamming distances of codes.
 
-    The principal axes are divided into subspaces of equal size and balanced variances. Each has
-    2^bits_per_subspace centres, one for every code.
+    The principal axes are divided into subspaces of the same size and of balanced variances. Each
+    subspace has one centre for every code of `bits_per_subspace` bits.
 
-    Source: He, Wen & Sun, CVPR 2013, and the authors' code.   Differs from the paper: a centre is
-    moved by majorisation steps to a minimum of the authors' function, where their code has a
-    quasi-Newton method; the axes of least variance are left out where the subspaces do not divide
-    them evenly; of more training images than `sample`, so many are drawn.
+    Parameters
+    ----------
+    bits_per_subspace : int, default 4
+        Bits of one subspace, b in the paper. It divides the number of bits.
+    weight_affinity : float, default 10.0
+        Weight of the error of the distances between centres, lambda in the paper.
+    iterations : int, default 50
+        Assignments of the rows to their nearest centres.
+
+    Source: He, Wen & Sun, CVPR 2013, and the authors' code.
+
+    Differs from the paper: a centre moves by majorisation steps to a minimum of the authors'
+    function, where their code has a quasi-Newton method; the axes of least variance are left out
+    where the subspaces do not divide them evenly; at most `sample` training images, a random
+    subset.
     """
 
     label, citation, uses_gpu = "KMH", "he2013kmeans", False

@@ -8,9 +8,10 @@ from methods._rotations import random_rotation
 class PCARR(Hasher):
     """PCA, then a random rotation: iterative quantization without any iteration.
 
-    Source: Gong & Lazebnik, CVPR 2011, the baseline PCA-RR of section 2.2; published again as
-    "Hashing-Baseline" (arXiv 2509.14427).   Differs from the paper: of more training images than
-    `sample`, so many are drawn.
+    Source: Gong & Lazebnik, CVPR 2011, the baseline PCA-RR. Published again as "Hashing-Baseline",
+    arXiv 2509.14427.
+
+    Differs from the paper: at most `sample` training images, a random subset.
     """
 
     label, citation, uses_gpu = "PCA-RR", "gong2011iterative", False

@@ -9,15 +9,21 @@ OVERLAP_MEAN, OVERLAP_DEVIATION = 0.10, 0.15  # tolerances, as shares of the exp
 
 
 class SpH(Hasher):
-    """Insides of hyperspheres, each with half of the training rows, any two with a quarter.
+    """Insides of hyperspheres: half of the training rows in each, a quarter in any two.
 
-    `facts_` states the number of iterations and whether the overlaps met their tolerances.
+    `facts_` has the number of iterations, and whether the overlaps met their tolerances.
 
-    Source: Heo, Lee, He, Chang & Yoon, CVPR 2012, and the authors' code.   Differs from the paper:
-    codes are ranked by the Hamming distance, where the authors divide it by the number of common
-    ones; a radius lies midway between the two rows in the middle, where the authors take the first
-    of them, so that rounding moves no training row; the iteration ends after `iterations`, where
-    the authors' code has no limit; of more training images than `sample`, so many are drawn.
+    Parameters
+    ----------
+    iterations : int, default 200
+        Maximum number of moves of the centres.
+
+    Source: Heo, Lee, He, Chang & Yoon, CVPR 2012, and the authors' code.
+
+    Differs from the paper: codes are ranked by the Hamming distance, which the authors divide by
+    the number of common ones; a radius lies midway between the two rows in the middle, where the
+    authors take the first of them, so that rounding moves no training row; the authors' code has no
+    maximum number of iterations; at most `sample` training images, a random subset.
     """
 
     label, citation, uses_gpu = "SpH", "heo2012spherical", False
