@@ -12,6 +12,11 @@ class AGH(Hasher):
     With two layers, an eigenvector gives two bits: the sign of its value, and the side of a
     threshold for values of that sign.
 
+    Source: Liu, Wang, Kumar & Chang, ICML 2011, and the authors' code, which is given the anchors.
+
+    Differs from the paper: an anchor that is near no training row is removed; at most `sample`
+    training images, a random subset.
+
     Parameters
     ----------
     n_anchors : int, default 300
@@ -22,11 +27,6 @@ class AGH(Hasher):
         Anchors that a row is connected with, s in the paper.
     layers : {2, 1}
         Bits of an eigenvector.
-
-    Source: Liu, Wang, Kumar & Chang, ICML 2011, and the authors' code, which is given the anchors.
-
-    Differs from the paper: an anchor that is near no training row is removed; at most `sample`
-    training images, a random subset.
     """
 
     label, citation, uses_gpu = "AGH, two layers", "liu2011hashing", False

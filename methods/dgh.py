@@ -13,6 +13,14 @@ GAIN = 1e-4  # smallest relative gain of the objective for which the iteration c
 class DGH(Hasher):
     """Codes that are smooth on a graph through anchors, and close to balanced, uncorrelated values.
 
+    Source: Liu, Mu, Kumar & Chang, NIPS 2014, started from the spectral solution ("DGH-I"), with
+    the settings of the code at github.com/zavareh89/unsupervised-hashing, which is not the
+    authors' own.
+
+    Differs from the paper: the database is encoded like the queries, where the paper gives it the
+    codes learned for it; an anchor that is near no training row is removed; at most `sample`
+    training images, a random subset.
+
     Parameters
     ----------
     n_anchors : int, default 300
@@ -27,14 +35,6 @@ class DGH(Hasher):
         Maximum number of rounds, T_G in the paper.
     code_iterations : int, default 300
         Maximum number of updates of the codes in a round, T_B in the paper.
-
-    Source: Liu, Mu, Kumar & Chang, NIPS 2014, started from the spectral solution ("DGH-I"), with
-    the settings of the code at github.com/zavareh89/unsupervised-hashing, which is not the
-    authors' own.
-
-    Differs from the paper: the database is encoded like the queries, where the paper gives it the
-    codes learned for it; an anchor that is near no training row is removed; at most `sample`
-    training images, a random subset.
     """
 
     label, citation, uses_gpu = "DGH", "liu2014discrete", False

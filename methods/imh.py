@@ -16,6 +16,13 @@ class IMH(Hasher):
 
     Rows are scaled to unit length and not centred. A zero row stays zero.
 
+    Source: Shen, Shen, Shi, van den Hengel & Tang, CVPR 2013, the variant IMH-tSNE, and the
+    authors' code.
+
+    Differs from the paper: t-SNE is that of scikit-learn, whose kernel has n_bits - 1 degrees of
+    freedom where the authors' has one, and which may change with its version; an anchor that is
+    near no training row is removed; at most `sample` training images, a random subset.
+
     Parameters
     ----------
     n_anchors : int, default 400
@@ -24,13 +31,6 @@ class IMH(Hasher):
         Iterations of k-means.
     n_nearest : int, default 5
         Anchors that a row is connected with.
-
-    Source: Shen, Shen, Shi, van den Hengel & Tang, CVPR 2013, the variant IMH-tSNE, and the
-    authors' code.
-
-    Differs from the paper: t-SNE is that of scikit-learn, whose kernel has n_bits - 1 degrees of
-    freedom where the authors' has one, and which may change with its version; an anchor that is
-    near no training row is removed; at most `sample` training images, a random subset.
     """
 
     label, citation, uses_gpu = "IMH", "shen2013inductive", False

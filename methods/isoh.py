@@ -14,14 +14,14 @@ class IsoH(Hasher):
 
     The rotation is not unique: it depends on the random one that the iteration starts from.
 
+    Source: Kong & Li, NIPS 2012, the algorithm "lift and projection", and the authors' code.
+
+    Differs from the paper: at most `sample` training images, a random subset.
+
     Parameters
     ----------
     iterations : int, default 25
         Steps of "lift and projection".
-
-    Source: Kong & Li, NIPS 2012, the algorithm "lift and projection", and the authors' code.
-
-    Differs from the paper: at most `sample` training images, a random subset.
     """
 
     label, citation, uses_gpu = "IsoH", "kong2012isotropic", False

@@ -13,6 +13,10 @@ class KMeansCells(Hasher):
     All images of a cell share one code: of an image's neighbours, only its cell is left. A method
     that scores no more than this control may owe its score to smoothing alone.
 
+    Source: none, a control.
+
+    Differs from the paper: there is none.
+
     Parameters
     ----------
     n_cells : int, default 100
@@ -21,10 +25,6 @@ class KMeansCells(Hasher):
         Maximum number of iterations of k-means.
     iterations : int, default 50
         Iterations of ITQ.
-
-    Source: none, a control.
-
-    Differs from the paper: there is none.
     """
 
     label, citation, uses_gpu = "k-means cells", None, False

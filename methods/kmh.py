@@ -16,6 +16,13 @@ class KMH(Hasher):
     The principal axes are divided into subspaces of the same size and of balanced variances. Each
     subspace has one centre for every code of `bits_per_subspace` bits.
 
+    Source: He, Wen & Sun, CVPR 2013, and the authors' code.
+
+    Differs from the paper: a centre moves by majorisation steps to a minimum of the authors'
+    function, where their code has a quasi-Newton method; the axes of least variance are left out
+    where the subspaces do not divide them evenly; at most `sample` training images, a random
+    subset.
+
     Parameters
     ----------
     bits_per_subspace : int, default 4
@@ -24,13 +31,6 @@ class KMH(Hasher):
         Weight of the error of the distances between centres, lambda in the paper.
     iterations : int, default 50
         Assignments of the rows to their nearest centres.
-
-    Source: He, Wen & Sun, CVPR 2013, and the authors' code.
-
-    Differs from the paper: a centre moves by majorisation steps to a minimum of the authors'
-    function, where their code has a quasi-Newton method; the axes of least variance are left out
-    where the subspaces do not divide them evenly; at most `sample` training images, a random
-    subset.
     """
 
     label, citation, uses_gpu = "KMH", "he2013kmeans", False

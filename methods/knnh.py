@@ -13,19 +13,19 @@ DISTANCES = 2**24  # computed at a time, 128 MiB
 class KNNH(Hasher):
     """Iterative quantization of training rows that are replaced by the mean of their neighbours.
 
-    Parameters
-    ----------
-    n_neighbours : int, default 20
-        Number of neighbours. 0 leaves the rows as they are, which is ITQ.
-    iterations : int, default 1001
-        Iterations of ITQ.
-
     Source: He, Wang & Cheng, CVPR 2019, and the authors' code.
 
     Differs from the paper: all rows are smoothed at once, where the authors' code smooths in place
     and so depends on the order of the rows; the database is encoded like the queries, where the
     authors' code gives it the codes learned from smoothed rows; at most `sample` training images,
     a random subset.
+
+    Parameters
+    ----------
+    n_neighbours : int, default 20
+        Number of neighbours. 0 leaves the rows as they are, which is ITQ.
+    iterations : int, default 1001
+        Iterations of ITQ.
     """
 
     label, citation, uses_gpu = "KNNH", "he2019knearest", False

@@ -16,14 +16,14 @@ class SGH(Hasher):
     Rows are centred on the training mean and scaled to unit length, since the similarities are
     factorised for unit rows only. A row at the mean stays zero.
 
+    Source: Jiang & Li, IJCAI 2015, and the authors' code.
+
+    Differs from the paper: at most `sample` training images, a random subset.
+
     Parameters
     ----------
     n_bases : int, default 300
         Training rows that the kernel compares a row with, m in the paper.
-
-    Source: Jiang & Li, IJCAI 2015, and the authors' code.
-
-    Differs from the paper: at most `sample` training images, a random subset.
     """
 
     label, citation, uses_gpu = "SGH", "jiang2015scalable", False

@@ -13,17 +13,17 @@ class SpH(Hasher):
 
     `facts_` has the number of iterations, and whether the overlaps met their tolerances.
 
-    Parameters
-    ----------
-    iterations : int, default 200
-        Maximum number of moves of the centres.
-
     Source: Heo, Lee, He, Chang & Yoon, CVPR 2012, and the authors' code.
 
     Differs from the paper: codes are ranked by the Hamming distance, which the authors divide by
     the number of common ones; a radius lies midway between the two rows in the middle, where the
     authors take the first of them, so that rounding moves no training row; the authors' code has no
     maximum number of iterations; at most `sample` training images, a random subset.
+
+    Parameters
+    ----------
+    iterations : int, default 200
+        Maximum number of moves of the centres.
     """
 
     label, citation, uses_gpu = "SpH", "heo2012spherical", False
