@@ -21,8 +21,8 @@ class AGH(Hasher):
     ----------
     n_anchors : int, default 300
         Centres of k-means, m in the paper.
-    kmeans_iterations : int, default 5
-        Iterations of k-means.
+    kmeans_iterations : int, default 100
+        Maximum number of iterations of k-means, which the authors do not state.
     n_nearest : int, default 2
         Anchors that a row is connected with, s in the paper.
     layers : {2, 1}
@@ -33,7 +33,7 @@ class AGH(Hasher):
     sample = 200_000
 
     def __init__(
-        self, n_bits, *, seed=0, n_anchors=300, kmeans_iterations=5, n_nearest=2, layers=2
+        self, n_bits, *, seed=0, n_anchors=300, kmeans_iterations=100, n_nearest=2, layers=2
     ):
         self.n_bits = n_bits
         self.seed = seed

@@ -25,8 +25,8 @@ class DGH(Hasher):
     ----------
     n_anchors : int, default 300
         Centres of k-means, m in the paper.
-    kmeans_iterations : int, default 5
-        Iterations of k-means.
+    kmeans_iterations : int, default 10
+        Maximum number of iterations of k-means.
     n_nearest : int, default 3
         Anchors that a row is connected with, s in the paper.
     weight_balance : float, default 0.1
@@ -46,7 +46,7 @@ class DGH(Hasher):
         *,
         seed=0,
         n_anchors=300,
-        kmeans_iterations=5,
+        kmeans_iterations=10,
         n_nearest=3,
         weight_balance=0.1,
         iterations=20,

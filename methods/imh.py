@@ -28,7 +28,7 @@ class IMH(Hasher):
     n_anchors : int, default 400
         Centres of k-means, m in the paper.
     kmeans_iterations : int, default 10
-        Iterations of k-means.
+        Maximum number of iterations of k-means.
     n_nearest : int, default 5
         Anchors that a row is connected with.
     """
