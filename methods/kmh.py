@@ -128,11 +128,11 @@ def affinity_kmeans(rows, bits, weight, iterations):
         members = (nearest[:, None] == np.arange(len(centres))).astype(np.float64)
         sums = members.T @ rows  # (k, width)
         for index in np.flatnonzero(counts):  # the objective does not depend on empty cells
-            moved_centre(index, centres, counts, sums, targets, weight, scale)
+            move_centre(index, centres, counts, sums, targets, weight, scale)
     return centres
 
 
-def moved_centre(index, centres, counts, sums, targets, weight, scale):
+def move_centre(index, centres, counts, sums, targets, weight, scale):
     """Move one centre c in place to a minimum of its share of the objective.
 
     (n_c |c|^2 - 2 c.S) / n + 2 lambda n_c / n^2 sum_i n_i (|c - c_i| - d_i)^2, the others fixed.

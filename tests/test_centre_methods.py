@@ -115,7 +115,7 @@ class TestKMH:
             return (counts[0] * centre @ centre - 2 * sums[0] @ centre) / 600 + affinity
 
         expected = minimize(cost, centres[0], method="BFGS", options={"gtol": 1e-8})
-        kmh.moved_centre(0, centres, counts, sums, targets, 10.0, 1.0)
+        kmh.move_centre(0, centres, counts, sums, targets, 10.0, 1.0)
         assert cost(centres[0]) == pytest.approx(expected.fun, abs=1e-6)
 
     def test_axes_are_divided_by_the_products_of_variances(self):
