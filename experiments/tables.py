@@ -1,0 +1,64 @@
+"""Write CSV files that a spreadsheet shows as they are."""
+
+from __future__ import annotations
+
+import csv
+import io
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from harness import storage
+
+FORMULA = ("=", "+", "-", "@")  # a spreadsheet evaluates a cell that begins with one of these
+PROTECTION = "'"  # a spreadsheet shows such a cell as text
+CONTROL_CATEGORIES = ("Cc", "Cs", "Zl", "Zp")  # of Unicode
+INVISIBLE = (
+    "\ufeff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # byte order mark, directions
+)
+
+
+def write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV file; floats as the shortest text that gives the same number when it is read.
+
+    Parameters
+    ----------
+    path : Path
+    columns : sequence of str
+    rows : iterable of sequence of object
+        One value for each column. Texts are written as `safe_text` gives them.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_cell(value) for value in row] for row in rows)
+    with storage.new_file(path) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8")
+
+
+def safe_text(text: str) -> str:
+    """Return a text without control characters that no spreadsheet evaluates.
+
+    An apostrophe is put before a text that a spreadsheet would evaluate as a formula. A number
+    stays a number, also if it is negative.
+    """
+    printable = "".join(" " if _is_control(character) else character for character in text)
+    if printable.lstrip().startswith(FORMULA) and not _is_number(printable):
+        return PROTECTION + printable
+    return printable
+
+
+def _cell(value: object) -> object:
+    return safe_text(value) if isinstance(value, str) else value
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) in CONTROL_CATEGORIES or character in INVISIBLE
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
