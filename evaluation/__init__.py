@@ -21,7 +21,7 @@ __all__ = ["METRIC_VERSION", "EvaluationError", "score"]
 
 # Increase this when the definition of a metric, a preset or a test of differences changes, or when
 # one is added. Values of two versions are never compared.
-METRIC_VERSION = 4
+METRIC_VERSION = 5
 
 
 def score(
@@ -40,8 +40,8 @@ def score(
     database_codes : array_like of bool, shape (N, bits)
         Codes of the database.
     query_labels : array_like of int, shape (Q,), or of bool, shape (Q, classes)
-        Labels of the queries. An item is relevant to a query if it has the same label, or shares
-        at least one class.
+        Labels of the queries, from 0. An item is relevant to a query if it has the same label, or
+        shares at least one class. Leave out items without a class, which many data sets label -1.
     database_labels : array_like of int, shape (N,), or of bool, shape (N, classes)
         Labels of the database.
     metrics : sequence of str, default ("map", "precision@100")

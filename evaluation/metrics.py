@@ -190,6 +190,30 @@ def acg_at(g: np.ndarray, k: int) -> np.ndarray:
     return _cumulated(g, k, gain, ones) / k
 
 
+def neighbour_recall_at(n: np.ndarray, weights: np.ndarray, k: int) -> np.ndarray:
+    """Return the expected share of a query's nearest items by features among the first k.
+
+    It needs no labels. Jegou, Douze & Schmid, "Product quantization for nearest neighbor search",
+    TPAMI 2011, call a related measure recall@R.
+
+    Parameters
+    ----------
+    n : ndarray of int64, shape (Q, B)
+        Items in each bucket.
+    weights : ndarray of float64, shape (Q, B)
+        Nearest items in each bucket, from `neighbours.Neighbours.by_distance`. A fraction is the
+        probability that an item is one of the nearest.
+    k : int
+        Number of ranks.
+    """
+    n, _ = _checked(n, n, k)
+    first = np.diff(np.minimum(n.cumsum(axis=1), k), axis=1, prepend=0)  # (Q, B)
+    expected = np.sum(first * weights / np.maximum(n, 1), axis=1)
+    recall: np.ndarray = expected / weights.sum(axis=1)
+    return recall
+
+
+NEIGHBOURS = {"neighbour_recall@k": neighbour_recall_at}  # of n and the weights
 WHOLE = {
     "map": average_precision,
     "map_worst": lambda n, r: average_precision(*worst(n, r)),

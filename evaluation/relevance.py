@@ -59,7 +59,7 @@ class Relevance:
         Raises
         ------
         EvaluationError
-            If the labels have another type, or the two shapes differ in kind.
+            If the labels have another type, a label is negative, or the two shapes differ in kind.
         """
         single = _is_single("query", query_labels)
         if (
@@ -196,6 +196,7 @@ def words(packed: np.ndarray) -> np.ndarray:
 def _is_single(which: str, labels: np.ndarray) -> bool:
     """Return whether each item has exactly one label."""
     if labels.ndim == 1 and np.issubdtype(labels.dtype, np.integer):
+        _refuse_negative(which, labels)
         return True
     if labels.ndim == 2 and labels.dtype == bool and labels.shape[1]:
         return False
@@ -203,6 +204,17 @@ def _is_single(which: str, labels: np.ndarray) -> bool:
         f"{which} labels are {labels.dtype} {labels.shape}: "
         "expected integers (n,) or bool (n, classes)"
     )
+
+
+def _refuse_negative(which: str, labels: np.ndarray) -> None:
+    """Raise EvaluationError for negative labels, which mark items without a class elsewhere."""
+    negative = int(np.sum(labels < 0))
+    if negative:
+        raise EvaluationError(
+            f"{negative} of {len(labels)} {which} labels are negative, the first is "
+            f"{labels[labels < 0][0]}: expected class numbers from 0. If -1 marks items without a "
+            "class, leave these items out: codes[labels >= 0], labels[labels >= 0]"
+        )
 
 
 def _label_words(labels: np.ndarray) -> np.ndarray:

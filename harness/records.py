@@ -177,7 +177,8 @@ def of_scores(codes: dict[str, str], dataset: str, digests: dict[str, str]) -> d
         "dataset": dataset,
         "labels": digests.get("labels"),
         "split": digests.get("split"),
-        **({"codes": codes} if codes else {"features": digests.get("features")}),
+        "features": digests.get("features"),
+        **({"codes": codes} if codes else {}),
     }
 
 

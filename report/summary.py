@@ -195,7 +195,23 @@ def problems(results: Results) -> list[str]:
         if found
     }
     said = [f"{state.capitalize()}: {words}." for state, words in told.items()]
+    said += _at_chance(results, labels)
     return said or ["Nothing failed, is missing or nearly collapsed."]
+
+
+def _at_chance(results: Results, labels: dict[str, str]) -> list[str]:
+    """A sentence on codes from files that are not better than a random ranking."""
+    at_chance = []
+    for (*pair, variant, bits), runs in results.runs.items():
+        low, _ = results.intervals.get((*pair, variant, bits), (1.0, 1.0))
+        chance = results.chance(Pair(*pair), "map_chance")
+        from_file = not any(run["fit_seconds"] for run in runs)
+        if from_file and chance is not None and low <= chance:
+            at_chance.append(f"{labels[variant]} on {results.label(Pair(*pair))}, {bits} bits")
+    if not at_chance:
+        return []
+    advice = "Check that the rows of the file are in the order of the images"
+    return [f"At chance level: {'; '.join(at_chance)}. {advice}."]
 
 
 def sentences(results: Results) -> list[str]:
