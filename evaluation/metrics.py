@@ -146,7 +146,8 @@ def lookup_recall(n: np.ndarray, r: np.ndarray) -> np.ndarray:
 def lookup_empty(n: np.ndarray, r: np.ndarray) -> np.ndarray:
     """Return 1 for an empty Hamming ball of radius 2, else 0."""
     n, r = _checked(n, r)
-    return 1.0 - n[:, :BALL].any(axis=1)
+    empty = np.logical_not(n[:, :BALL].any(axis=1))
+    return empty.astype(np.float64)
 
 
 def ndcg_at(g: np.ndarray, k: int, gains: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
@@ -213,15 +214,16 @@ def neighbour_recall_at(n: np.ndarray, weights: np.ndarray, k: int) -> np.ndarra
     return recall
 
 
-NEIGHBOURS = {"neighbour_recall@k": neighbour_recall_at}  # of n and the weights
-WHOLE = {
+Metric = Callable[..., np.ndarray]
+NEIGHBOURS: dict[str, Metric] = {"neighbour_recall@k": neighbour_recall_at}  # of n and the weights
+WHOLE: dict[str, Metric] = {
     "map": average_precision,
     "map_worst": lambda n, r: average_precision(*worst(n, r)),
     "map_best": lambda n, r: average_precision(*best(n, r)),
     "map_chance": chance,
     "relevant_share": relevant_share,
 }
-CUT = {
+CUT: dict[str, Metric] = {
     "map@k[found]": functools.partial(average_precision_at, denominator="found"),
     "map@k[min]": functools.partial(average_precision_at, denominator="min"),
     "map@k[R]": functools.partial(average_precision_at, denominator="R"),
@@ -229,8 +231,12 @@ CUT = {
     "precision@k": precision_at,
     "recall@k": recall_at,
 }
-LOOKUP = {"precision_r2": lookup_precision, "recall_r2": lookup_recall, "empty_r2": lookup_empty}
-GRADED = {
+LOOKUP: dict[str, Metric] = {
+    "precision_r2": lookup_precision,
+    "recall_r2": lookup_recall,
+    "empty_r2": lookup_empty,
+}
+GRADED: dict[str, Metric] = {
     "ndcg@k": functools.partial(ndcg_at, gains=lambda shared: 2.0**shared - 1),
     "ndcg_linear@k": functools.partial(ndcg_at, gains=lambda shared: shared),
     "acg@k": acg_at,
@@ -287,7 +293,9 @@ def measure(
         return GRADED[metric](g, k)
     if metric in CUT:
         return CUT[metric](n, r, k)
-    return {**WHOLE, **LOOKUP}[metric](n, r)
+    if metric in LOOKUP:
+        return LOOKUP[metric](n, r)
+    return WHOLE[metric](n, r)
 
 
 def measure_all(

@@ -71,7 +71,8 @@ class Neighbours:
         differing = query_codes[query] ^ database_codes[self.items]
         distances = np.bitwise_count(differing).sum(axis=1, dtype=np.int64)
         buckets = query * (bits + 1) + distances
-        sums = np.bincount(buckets, self.weights, minlength=queries * (bits + 1))
+        sums = np.zeros(queries * (bits + 1))
+        np.add.at(sums, buckets, self.weights)
         return sums.reshape(queries, bits + 1)
 
 

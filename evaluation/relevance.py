@@ -10,7 +10,8 @@ import numpy as np
 
 from .errors import EvaluationError
 
-THREADS = numba.config.NUMBA_NUM_THREADS  # all cores, or the environment variable of that name
+# All cores, or the environment variable of that name. Numba sets it when it is imported.
+THREADS: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
 QUERIES = 64  # queries that a thread processes at a time
 SMALL = 2**16  # up to this number of distinct labels or groups, counting replaces sorting
 
@@ -94,7 +95,8 @@ class Relevance:
                 counts.append(queries[:, None] == groups)
             else:
                 counts.append(np.bitwise_count(queries[:, None] & groups))
-        return np.sum(counts, axis=0, dtype=np.uint16)
+        shared: np.ndarray = np.add.reduce(counts, axis=0, dtype=np.uint16)
+        return shared
 
     def of_queries(self, part: slice) -> np.ndarray:
         """Return whether each group is relevant to a query, bool (C, G)."""

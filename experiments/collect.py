@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from evaluation import METRIC_VERSION
-from experiments import scoring, statistics
+from experiments import scoring, statistics, tables
 from harness import records, schemas, storage
 from harness.errors import BenchmarkError
 from harness.plan import (
@@ -214,13 +212,8 @@ def _write(
         for score in scores:
             file.writelines(f"{','.join(score.key)},{line}" for line in _lines(score.metrics))
 
-    text = io.StringIO()
-    writer = csv.DictWriter(text, schemas.RUNS_CSV, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    with storage.new_file(root / "runs.csv") as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8")
-
+    cells = ([row.get(column) for column in schemas.RUNS_CSV] for row in rows)
+    tables.write(root / "runs.csv", schemas.RUNS_CSV, cells)
     statistics.write(root, plan, scores)
     records.write(
         root / "experiment.json",

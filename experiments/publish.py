@@ -7,9 +7,7 @@ without training them), `experiment.json`, and tables and figures of the report.
 
 from __future__ import annotations
 
-import csv
 import gzip
-import io
 import json
 import shutil
 from collections import Counter, defaultdict
@@ -19,10 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from evaluation import METRIC_VERSION
-from experiments import statistics
+from experiments import statistics, tables
 from harness import identity, plugins, records, schemas, storage
 from harness.errors import BenchmarkError
-from harness.plan import Run, Score
+from harness.plan import Place, Run, Score
 
 PUBLISHED = Path("results/published")
 RUNS, EXPERIMENT, TABLE = "runs.jsonl.gz", "experiment.json", "runs.csv"
@@ -141,10 +139,8 @@ def add(results: Path, name: str, shown: list[str]) -> list[str]:
 
 
 def _rows(path: Path) -> list[dict]:
-    if not path.is_file():
-        raise BenchmarkError(f"{path} is missing: {RERUN.lower()}, or name its folder in --results")
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    columns = (*schemas.RUN_KEY, "status", "folder", "codes_sha256")
+    return tables.read(path, columns)
 
 
 def _cell(row: dict) -> str:
@@ -197,17 +193,41 @@ def _current_record(run: Run, row: dict) -> dict:
         raise BenchmarkError(f"{run.folder} has changed since the tables were collected. {RERUN}")
 
     made_of = record["made_of"]
-    sources = {"sources": present_sources(made_of["plugin"])}
-    if problem := identity.difference({"sources": made_of["sources"]}, sources):
+    present = {"sources": present_sources(made_of["plugin"])} | _present_inputs(run, made_of)
+    recorded = {name: made_of.get(name) for name in present}
+    if problem := identity.difference(recorded, present):
         raise BenchmarkError(f"{run.folder} is out of date: {problem}. {RERUN}")
     return record
+
+
+def _present_inputs(run: Run, made_of: dict) -> dict[str, str]:
+    """Digests of the prepared arrays that a result was made of, as far as they are prepared."""
+    place = run.place
+    prepared = {
+        name: digest
+        for name, digest in _dataset_digests(place).items()
+        if name in made_of and digest is not None
+    }
+    records_of_arrays = {"features": place.features_record, "neighbours": place.neighbours_record}
+    for name, path in records_of_arrays.items():
+        if name in made_of and path.is_file():
+            prepared[name] = records.read(path)["sha256"]
+    return prepared
+
+
+def _dataset_digests(place: Place) -> dict[str, str]:
+    if not place.dataset_record.is_file():
+        return {}
+    return records.dataset_digests(records.read(place.dataset_record))
 
 
 def _average_precision(score: Score, codes: dict[Run, str]) -> dict[str, np.ndarray]:
     """The arrays of `Contents.queries` for runs that one job scored."""
     record = records.read(score.record)
+    made_of = record["made_of"]
     sources = {"sources": records.source_digests("experiments", "scoring")}
-    if problem := identity.difference({"sources": record["made_of"]["sources"]}, sources):
+    present = sources | _present_inputs(next(iter(codes)), made_of)
+    if problem := identity.difference({name: made_of.get(name) for name in present}, present):
         raise BenchmarkError(f"{score.folder} is out of date: {problem}. {RERUN}")
     if storage.digest(score.histograms) != record["sha256"][score.histograms.name]:
         raise BenchmarkError(f"{score.histograms} was changed after it was written. {RERUN}")
@@ -217,7 +237,7 @@ def _average_precision(score: Score, codes: dict[Run, str]) -> dict[str, np.ndar
         run = Run(score.dataset, score.features, score.variant, bits, seed)
         if run not in codes:
             continue
-        if record["made_of"]["codes"].get(schemas.run_part(bits, seed)) != codes[run]:
+        if made_of["codes"].get(schemas.run_part(bits, seed)) != codes[run]:
             raise BenchmarkError(f"{score.folder} has scores of other codes of {run.name}. {RERUN}")
         found[schemas.published_queries(score.dataset, score.features)] = queries
         found[run.name] = values.astype(np.float32)
@@ -406,13 +426,9 @@ def _incomparable(folder: Path, what: str) -> BenchmarkError:
 def _write(folder: Path, contents: Contents, files: list[Path]) -> None:
     """Write contents into a folder, and copy tables and figures."""
     rows = [row for row, _ in contents.runs.values()]
-    text = io.StringIO()
-    columns = dict.fromkeys(column for row in rows for column in row)
-    writer = csv.DictWriter(text, list(columns), restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-
-    (folder / TABLE).write_text(text.getvalue(), encoding="utf-8")
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    cells = ([row.get(column, "") for column in columns] for row in rows)
+    tables.write(folder / TABLE, columns, cells)
     write_records(folder / RUNS, [record for _, record in contents.runs.values()])
     np.savez_compressed(folder / QUERIES, **contents.queries)
     storage.write_json(folder / EXPERIMENT, contents.experiment)
@@ -454,6 +470,10 @@ def records_of(folder: Path) -> list[dict]:
             raise BenchmarkError(
                 f"{path}: found format {record.get('format', 1)}, expected {records.FORMAT}: "
                 "publish the folder again"
+            )
+        if not records.is_run(record):
+            raise BenchmarkError(
+                f"{path}: a line is not the record of a run: restore the file with git"
             )
     return found
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import functools
 import time
 import zipfile
@@ -22,6 +21,7 @@ from evaluation.neighbours import COUNT, Neighbours, nearest_items
 from evaluation.presets import PRESETS, replay, undefined
 from evaluation.relevance import Relevance
 from evaluation.significance import is_at_chance
+from experiments import tables
 from experiments.errors import USER_ERRORS
 from harness import records, schemas, storage
 from harness.errors import BenchmarkError, one_line
@@ -344,11 +344,8 @@ def _facts(inputs: Inputs) -> dict:
 
 def _write_table(path: Path, table: list[tuple]) -> None:
     """Write a CSV; floats as the shortest text that gives the same number when it is read."""
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(schemas.SCORES_CSV)
-        for *key, value in table:
-            writer.writerow((*key, value if isinstance(value, int) else float(value)))
+    rows = ((*key, value if isinstance(value, int) else float(value)) for *key, value in table)
+    tables.write(path, schemas.SCORES_CSV, rows)
 
 
 def _array(path: Path) -> np.ndarray:

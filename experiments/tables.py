@@ -1,4 +1,4 @@
-"""Write CSV files that a spreadsheet shows as they are."""
+"""Read the CSV files of experiments, and write them so that a spreadsheet evaluates no text."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from harness import storage
+from harness.errors import BenchmarkError, one_line
 
 FORMULA = ("=", "+", "-", "@")  # a spreadsheet evaluates a cell that begins with one of these
 PROTECTION = "'"  # a spreadsheet shows such a cell as text
@@ -34,6 +35,40 @@ def write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     writer.writerows([_cell(value) for value in row] for row in rows)
     with storage.new_file(path) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8")
+
+
+def read(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Return the rows of a CSV file.
+
+    Raises
+    ------
+    BenchmarkError
+        If the file is missing, is not UTF-8, was cut, or lacks one of `columns`.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file, strict=True)
+            rows = list(reader)
+            found = reader.fieldnames or ()
+    except FileNotFoundError:
+        raise BenchmarkError(
+            f"{path} is missing: rerun the command of the experiment, or name its folder in "
+            "--results"
+        ) from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise _damaged(path, f"is no CSV file in UTF-8 ({one_line(error)})") from None
+
+    missing = [column for column in columns if column not in found]
+    if missing:
+        raise _damaged(path, f"has no column {missing[0]!r}: expected {', '.join(columns)}")
+    for line, row in enumerate(rows, 2):
+        if None in row or None in row.values():
+            raise _damaged(path, f"is cut: row {line} has not {len(found)} cells")
+    return rows
+
+
+def _damaged(path: Path, problem: str) -> BenchmarkError:
+    return BenchmarkError(f"{path} {problem}. Delete it and rerun the command of the experiment")
 
 
 def safe_text(text: str) -> str:

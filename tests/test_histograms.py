@@ -41,7 +41,7 @@ def count(query_codes, database_codes, query_labels, database_labels):
 def sample(rng, queries, items, bits, multi):
     codes = rng.random((queries + items, bits)) < rng.random(bits)
     labels = (
-        rng.random((queries + items, 13)) < 0.15 if multi else rng.integers(-3, 4, queries + items)
+        rng.random((queries + items, 13)) < 0.15 if multi else rng.integers(3, 10, queries + items)
     )
     return codes[:queries], codes[queries:], labels[:queries], labels[queries:]
 
