@@ -167,8 +167,8 @@ def _staying(before: dict | None, terms: dict, methods: dict, path: Path) -> dic
         if staying and before[key] != value:
             raise BenchmarkError(
                 f"{path} has parameters of {', '.join(staying)} chosen with {key} {before[key]}, "
-                f"found {key} {value} now: try all methods alike, or name another folder with "
-                "--output, and give its file to snakemake as a --configfile"
+                f"found {key} {value} now: try all methods on the same ones, or name another "
+                "folder with --output, and give its file to snakemake as a --configfile"
             )
     return staying
 

@@ -361,34 +361,22 @@ def _united(old: dict, new: dict, taken: set[str]) -> dict:
 def _part(experiment: dict, taken: set[str]) -> dict:
     """An experiment.json without the data sets, methods, code lengths and seeds of other runs."""
     parts = [name.split("/") for name in taken]  # data set, features, variant, 8bit, seed0
-    datasets, methods = ({part[index] for part in parts} for index in (0, 2))
+    datasets, methods, lengths, seeds = ({part[index] for part in parts} for index in (0, 2, 3, 4))
     places = {f"{part[0]}/{part[1]}" for part in parts}
-    numbers = {
-        "bits": [
-            bits for bits in experiment["bits"] if any(part[3] == f"{bits}bit" for part in parts)
-        ],
-        "seeds": [
-            seed for seed in experiment["seeds"] if any(part[4] == f"seed{seed}" for part in parts)
-        ],
-    }
+
+    omitted = experiment.get("omitted", [])
     lists = {
+        "bits": [bits for bits in experiment["bits"] if f"{bits}bit" in lengths],
+        "seeds": [seed for seed in experiment["seeds"] if f"seed{seed}" in seeds],
         "methods": [method for method in experiment["methods"] if method["name"] in methods],
-        "grid": [place for place in experiment.get("grid", []) if "/".join(place) in places],
-        "omitted": [
-            entry
-            for entry in experiment.get("omitted", [])
-            if f"{entry['dataset']}/{entry['features']}" in places
-        ],
+        "grid": [names for names in experiment.get("grid", []) if "/".join(names) in places],
+        "omitted": [item for item in omitted if f"{item['dataset']}/{item['features']}" in places],
     }
-    tables = {
-        key: {name: value for name, value in (experiment.get(key) or {}).items() if name in names}
-        for key, names in (
-            ("datasets", datasets),
-            ("features", places),
-            ("queries_left_out", places),
-        )
-    }
-    return experiment | numbers | lists | tables
+    described = {}
+    for key, names in (("datasets", datasets), ("features", places), ("queries_left_out", places)):
+        entries = experiment.get(key) or {}
+        described[key] = {name: entries[name] for name in entries if name in names}
+    return experiment | lists | described
 
 
 def _check_comparable(old: Contents, new: Contents, joined: Contents, folder: Path) -> None:
@@ -427,8 +415,7 @@ def _write(folder: Path, contents: Contents, files: list[Path]) -> None:
     """Write contents into a folder, and copy tables and figures."""
     rows = [row for row, _ in contents.runs.values()]
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    cells = ([row.get(column, "") for column in columns] for row in rows)
-    tables.write(folder / TABLE, columns, cells)
+    tables.write_rows(folder / TABLE, columns, rows)
     write_records(folder / RUNS, [record for _, record in contents.runs.values()])
     np.savez_compressed(folder / QUERIES, **contents.queries)
     storage.write_json(folder / EXPERIMENT, contents.experiment)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from harness import storage
@@ -32,9 +32,15 @@ def write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows([_cell(value) for value in row] for row in rows)
+    for row in rows:
+        writer.writerow([_cell(value) for value in row])
     with storage.new_file(path) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8")
+
+
+def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
+    """Write a CSV file from rows by column; a value that is missing or None is an empty cell."""
+    write(path, columns, (list(map(row.get, columns)) for row in rows))
 
 
 def read(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:

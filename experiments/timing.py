@@ -54,8 +54,7 @@ def write(plan: Plan) -> None:
                 progress.advance()
 
     table, record = plan.outputs(Job("timing"))
-    cells = ([row.get(column) for column in schemas.TIMING_CSV] for row in rows)
-    tables.write(table, schemas.TIMING_CSV, cells)
+    tables.write_rows(table, schemas.TIMING_CSV, rows)
     records.write(record, made_of, sha256={table.name: storage.digest(table)})
 
 
