@@ -17,7 +17,7 @@ from experiments import publish
 from harness import identity, storage
 from harness.errors import BenchmarkError
 from harness.families import is_best
-from harness.plan import Run, Score, fields_of
+from harness.plan import Place, Run, Score, fields_of
 from harness.plugins import ROOT
 from harness.records import FORMAT, source_digests
 
@@ -357,6 +357,24 @@ def published(name="mine"):
 
 ITQ = "digits/pixels/itq/8bit"
 LSH = "digits/pixels/lsh/8bit"
+
+
+@pytest.mark.parametrize(
+    ("array", "message"), [("split", "split was a1, now "), ("labels", "labels was old, now ")]
+)
+def test_results_of_data_that_was_prepared_again_are_refused(results, array, message):
+    """The codes and their scores are equal, but were made of another split or other labels."""
+    results.write()
+    score = Score(results.root, "digits", "pixels", "itq")
+    record = json.loads(score.record.read_text())
+    made_of = record["made_of"] | {"labels": "old", "split": "a1"}
+    write_json(score.record, **record | {"made_of": made_of})
+    digests = dict.fromkeys(("images.npy", "labels.npy", "names.json"), "new")
+    facts = {"sha256": digests, "split_sha256": "new" if array == "split" else "a1"}
+    path = Place("digits", "").dataset_record
+    write_json(path, format=FORMAT, made_of={"plugin": "digits"}, **facts)
+    with pytest.raises(BenchmarkError, match=f"is out of date: {message}"):
+        publish.publish(results.root, "mine", ["map.tex"])
 
 
 @pytest.mark.parametrize("root", ["results", "results/experiments/mine"])
