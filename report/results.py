@@ -157,7 +157,7 @@ def read(folder: Path) -> Results:
 def _read_experiment(path: Path) -> dict:
     try:
         experiment = json.loads(_existing(path).read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise _broken(path, f"is not valid JSON: {error}") from None
     if not isinstance(experiment, dict):
         raise _broken(path, "is not a JSON object")
@@ -206,7 +206,7 @@ def _read_metrics(path: Path) -> pd.DataFrame:
         metrics = pd.read_csv(
             _existing(path), dtype=text, keep_default_na=False, na_values={"k": [""]}
         )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
         raise _broken(path, f"is no table: {error}") from None
     _check_columns(path, schemas.METRICS_CSV, metrics.columns)
     values = metrics["value"].map(_float).astype("float64")
@@ -236,10 +236,21 @@ def _float(text: str) -> float:
 
 
 def _read_rows(path: Path, columns: tuple[str, ...]) -> list[dict]:
-    with _existing(path).open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        _check_columns(path, columns, reader.fieldnames or ())
-        return list(reader)
+    try:
+        with _existing(path).open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file, strict=True)
+            rows = list(reader)
+            found = reader.fieldnames or ()
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise _broken(path, f"is no CSV file in UTF-8 ({error})") from None
+    _check_columns(path, columns, found)
+    for line, row in enumerate(rows, 2):
+        if None in row or None in row.values():
+            raise _broken(path, f"is cut: row {line} has not {len(found)} cells")
+        for column in ("bits", "seed"):
+            if column in row and not row[column].isdecimal():
+                raise _broken(path, f"has {row[column]!r} as `{column}`, expected a whole number")
+    return rows
 
 
 def _read_intervals(path: Path) -> dict[tuple, tuple[float, float]]:
