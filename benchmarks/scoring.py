@@ -181,8 +181,8 @@ def phases(
     """Return the seconds of each phase of the fast kernel, which takes `total`."""
     queries, database = words(query_codes), words(database_codes)  # (W, Q), (W, N)
     query_labels, item_labels, label_bits = relevance.label_words()
-    added = -(-bits // bitsliced.ADDED) * bitsliced.ADDED
-    counters = max(bitsliced.KEPT, -(-bits.bit_length() // 3) * 3)
+    added = -(-bits // bitsliced.ADDED_PLANES) * bitsliced.ADDED_PLANES
+    counters = max(bitsliced.LOW_COUNTERS, -(-bits.bit_length() // 3) * 3)
     flips = bitsliced.flips_of(queries, added)
     label_flips = bitsliced.flips_of(query_labels, label_bits)
 
@@ -216,7 +216,7 @@ def _add(planes, flips, counters):
         for block in range(len(planes)):
             for query in range(start, min(start + bitsliced.TOGETHER, len(flips))):
                 sums[:] = 0
-                for first in range(0, flips.shape[1], bitsliced.ADDED):
+                for first in range(0, flips.shape[1], bitsliced.ADDED_PLANES):
                     bitsliced._add(planes, block, first, flips, query, sums, over)
                     bitsliced._add_carry(over, sums)
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from evaluation import METRIC_VERSION
-from experiments import scoring, statistics
+from experiments import scoring, statistics, tables
 from harness import records, schemas, storage
 from harness.errors import BenchmarkError
 from harness.plan import (
@@ -68,7 +66,7 @@ def partial(plan: Plan, running: bool = False) -> None:
     for score in plan.scores:
         target = plan.score(score.place, score.variant, root)
         if score.variant in CONTROLS:
-            available = [] if _unprepared(score.place, state) else [(0, 0)]
+            available = [(0, 0)] if _is_prepared(score.place, state) else []
         else:
             available = [(run.bits, run.seed) for run in plan.runs_of(score) if run in done]
         if available:
@@ -88,12 +86,12 @@ def _refuse_stale(state: State) -> None:
     problems = {job: problem for job in jobs if (problem := state.problem(job))}
     if not problems:
         return
-    first = next(iter(problems))
     files = [state.plan.record(job).as_posix() for job in problems]
+    problem = next(iter(problems.values()))
     more = f" (and {len(problems) - 1:,} more)" if len(problems) > 1 else ""
+    recomputed = " ".join(files) if len(files) <= NAMED_FILES else "them"
     raise BenchmarkError(
-        f"{files[0]}: {problems[first]}{more}: rerun `snakemake --cores all`, which recomputes "
-        f"{' '.join(files) if len(files) <= NAMED_FILES else 'them'}"
+        f"{files[0]}: {problem}{more}: rerun `snakemake --cores all`, which recomputes {recomputed}"
     )
 
 
@@ -113,27 +111,25 @@ def failures() -> list[str]:
 
     The last line of every command begins with its name, whatever else a method prints.
     """
-    started, found = int(_started() or 0), []
-    for log in sorted(
-        path for path in Path("logs").rglob("*.log") if path.stat().st_mtime >= started
-    ):
-        command, _, message = _last_line(log).partition(": ")
-        found += [f"{log}: {message}"] if command in COMMANDS else []
-    more = len(found) - PRINTED_FAILURES
-    return found[:PRINTED_FAILURES] + (
-        [f"and {more:,} more: see the last lines of logs/"] if more > 0 else []
-    )
+    started, lines = int(_started() or 0), []
+    for log in sorted(Path("logs").rglob("*.log")):
+        if log.stat().st_mtime < started:
+            continue
+        written = _written_lines(log)
+        command, _, message = written[-1].partition(": ") if written else ("", "", "")
+        if command in COMMANDS:
+            lines.append(f"{log}: {message}")
+
+    more = len(lines) - PRINTED_FAILURES
+    if more > 0:
+        return [*lines[:PRINTED_FAILURES], f"and {more:,} more: see the last lines of logs/"]
+    return lines
 
 
-def _last_line(log: Path) -> str:
-    return next(
-        (
-            line
-            for line in reversed(log.read_text(encoding="utf-8", errors="replace").split("\n"))
-            if line.strip()
-        ),
-        "",
-    )
+def _written_lines(log: Path) -> list[str]:
+    """The lines of a log that are not empty."""
+    text = log.read_text(encoding="utf-8", errors="replace")
+    return [line for line in text.split("\n") if line.strip()]
 
 
 def _started() -> float | None:
@@ -142,9 +138,9 @@ def _started() -> float | None:
     return float(started) if started else None
 
 
-def _unprepared(place: Place, state: State) -> str:
-    """Why the data set or the features of a control are not current; empty if they are."""
-    return state.problem(dataset_job(place)) or state.problem(features_job(place))
+def _is_prepared(place: Place, state: State) -> bool:
+    """Whether the data set and the features of a control are current."""
+    return not any(state.problem(job) for job in (dataset_job(place), features_job(place)))
 
 
 def _run_state(run: Run, state: State, running: bool) -> tuple[str, str]:
@@ -157,11 +153,7 @@ def _run_state(run: Run, state: State, running: bool) -> tuple[str, str]:
     if not run.log.is_file():
         return "missing", ""
 
-    lines = [
-        line
-        for line in run.log.read_text(encoding="utf-8", errors="replace").split("\n")
-        if line.strip()
-    ]
+    lines = _written_lines(run.log)
     messages = [line for line in lines if line.startswith("methods: ")]
     if messages:
         return "failed", messages[-1].removeprefix("methods: ")
@@ -212,15 +204,10 @@ def _write(
     ):
         file.write(",".join(schemas.METRICS_CSV) + "\n")
         for score in scores:
-            file.writelines(f"{','.join(score.key)},{line}" for line in _lines(score.metrics))
+            key = ",".join(score.key)
+            file.writelines(f"{key},{line}" for line in _lines(score.metrics))
 
-    text = io.StringIO()
-    writer = csv.DictWriter(text, schemas.RUNS_CSV, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    with storage.new_file(root / "runs.csv") as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8")
-
+    tables.write_rows(root / "runs.csv", schemas.RUNS_CSV, rows)
     statistics.write(root, plan, scores)
     records.write(
         root / "experiment.json",
@@ -310,10 +297,12 @@ def _method(variant: Variant) -> dict:
     }
 
 
-def _first_of_each_place(scores: dict[Score, dict]) -> Iterable[tuple[Score, dict]]:
+def _first_of_each_place(scores: dict[Score, dict]) -> list[tuple[Score, dict]]:
     """One score of each place: the metrics that are left out depend on the place alone."""
-    first = {score.place: score for score in reversed(list(scores))}
-    return [(score, scores[score]) for score in scores if first[score.place] == score]
+    first: dict[Place, tuple[Score, dict]] = {}
+    for score, record in scores.items():
+        first.setdefault(score.place, (score, record))
+    return list(first.values())
 
 
 def _failure(row: dict) -> dict:

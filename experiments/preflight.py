@@ -109,14 +109,11 @@ def _advice(plan: Plan, failed: Iterable[Variant]) -> str:
     message = "nothing was started: the files named above are missing or damaged"
     names = {(variant.stage, variant.name) for variant in failed}
     listed = {stage: list(plan.config[stage]) for stage in STAGES}
-    rest = {
-        stage: [
-            name
-            for name in listed[stage]
-            if (stage, name) not in names and not _all_trials_fail(plan, name, names)
-        ]
-        for stage in STAGES
-    }
+    rest: dict[str, list[str]] = {stage: [] for stage in STAGES}
+    for stage in STAGES:
+        for name in listed[stage]:
+            if (stage, name) not in names and not _all_trials_fail(plan, name, names):
+                rest[stage].append(name)
     if not all(rest[stage] for stage in STAGES if listed[stage]):
         return message
     try:

@@ -355,6 +355,8 @@ def _imported_files(path: Path, stage: str) -> list[Path]:
 
 
 # Keys that only group the facts below them. The name of a fact says more.
+# Facts whose name is a plural noun.
+PLURAL_FACTS = ("features", "images", "labels", "names", "neighbours", "views")
 GROUPS = ("sources", "keywords", "params", "settings", "set", "run", "inputs", "files", "sha256")
 
 
@@ -411,7 +413,7 @@ def _phrase(path: tuple[str, ...], before: object, now: object) -> str:
     if all(kinds) and kinds[0] != kinds[1]:
         return f"{name} was recorded with a digest {kinds[0]}, now {kinds[1]}"
     if all(kinds):
-        return f"{name} has changed"
+        return f"{name} {'have' if fact in PLURAL_FACTS else 'has'} changed"
 
     texts = _short(before), _short(now)
     if texts[0] == texts[1]:

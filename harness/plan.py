@@ -437,8 +437,9 @@ class Plan:
     def _inputs_of_score(self, dataset: str, features: str, variant: str) -> list[Input]:
         place = Place(dataset, features)
         found = _from(dataset_job(place), place.labels, place.split, place.dataset_record)
+        found += _from(features_job(place), place.features_array, place.features_record)
         if variant in CONTROLS:
-            return found + _from(features_job(place), place.features_array, place.features_record)
+            return found
         runs = self.runs_of(self.score(place, variant))
         return found + [
             Input(path, encode_job(run)) for run in runs for path in (run.codes, run.record)

@@ -239,7 +239,7 @@ class State:
             for run in self.plan.runs_of(score)
         }
         plugin = self.plan.datasets[dataset].plugin.name
-        digests = self._place_digests(score.place, *(() if codes else ("features",)))
+        digests = self._place_digests(score.place, "features")
         return records.of_scores(codes, plugin, digests)
 
     def _made_of_collect(self) -> dict:

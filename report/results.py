@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from harness import records, schemas, storage
+from harness import families, records, schemas, storage
 from harness.errors import BenchmarkError
 
 EXPERIMENT_KEYS = ("partial", "name", "sha256", "date", "commit", "dirty", "bits", "seeds", "grid", "datasets", "features", "methods",
@@ -35,6 +35,16 @@ class Pair(NamedTuple):
         return f"{self.dataset}--{self.features}"
 
 
+class Comparison(NamedTuple):
+    """The test of two methods at one code length.
+
+    p: without correction, None for fewer seeds than a test needs. detectable: smallest true difference that the test detects with power 0.8.
+    """
+
+    p: float | None
+    detectable: float
+
+
 class Curve(NamedTuple):
     """A metric over k, the ranks or the radii (m,) int64: mean and standard deviation (n - 1) over the seeds done, (m,) float64.
 
@@ -54,8 +64,7 @@ class Results:
     scores: (dataset, features, variant, bits, metric, k or None) -> {seed: value};
     curves: (dataset, features, variant, bits, metric) -> Curve;
     intervals: (dataset, features, variant, bits) -> ends of the interval of the mean average precision;
-    comparisons: (dataset, features, bits, higher variant, lower variant) -> whether it is significantly higher, None where that was not
-    tested for want of seeds;
+    comparisons: (dataset, features, bits, higher variant, lower variant) -> Comparison;
     timing: (dataset, features, variant, bits) -> what was measured with nothing beside, texts, where the experiment asks for it.
     """
 
@@ -64,7 +73,7 @@ class Results:
     scores: dict[tuple, dict[int, float]]
     curves: dict[tuple, Curve]
     intervals: dict[tuple, tuple[float, float]]
-    comparisons: dict[tuple, bool | None]
+    comparisons: dict[tuple, Comparison]
     timing: dict[tuple, dict[str, str]]
 
     @property
@@ -89,6 +98,18 @@ class Results:
     def label(self, pair: Pair) -> str:
         features = self.experiment["features"]["/".join(pair)]["label"]
         return f"{self.experiment['datasets'][pair.dataset]['label']}, {features}"
+
+    def is_best(
+        self, pair: Pair, bits: int | None, name: str, other: str, columns: int
+    ) -> bool | None:
+        """Whether the best method of a column is significantly above another one; None if that was not tested.
+
+        columns: of the table, see `harness.families`.
+        """
+        comparison = self.comparisons.get((*pair, bits, name, other))
+        if comparison is None or comparison.p is None:
+            return None
+        return families.is_best(comparison.p, columns)
 
     def chance(self, pair: Pair, metric: str) -> float | None:
         """What a random ranking has: `map_chance`, or the precision at any rank, `relevant_share`; None where no run is scored."""
@@ -136,7 +157,7 @@ def read(folder: Path) -> Results:
 def _read_experiment(path: Path) -> dict:
     try:
         experiment = json.loads(_existing(path).read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise _broken(path, f"is not valid JSON: {error}") from None
     if not isinstance(experiment, dict):
         raise _broken(path, "is not a JSON object")
@@ -185,7 +206,7 @@ def _read_metrics(path: Path) -> pd.DataFrame:
         metrics = pd.read_csv(
             _existing(path), dtype=text, keep_default_na=False, na_values={"k": [""]}
         )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
         raise _broken(path, f"is no table: {error}") from None
     _check_columns(path, schemas.METRICS_CSV, metrics.columns)
     values = metrics["value"].map(_float).astype("float64")
@@ -215,10 +236,21 @@ def _float(text: str) -> float:
 
 
 def _read_rows(path: Path, columns: tuple[str, ...]) -> list[dict]:
-    with _existing(path).open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        _check_columns(path, columns, reader.fieldnames or ())
-        return list(reader)
+    try:
+        with _existing(path).open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file, strict=True)
+            rows = list(reader)
+            found = reader.fieldnames or ()
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise _broken(path, f"is no CSV file in UTF-8 ({error})") from None
+    _check_columns(path, columns, found)
+    for line, row in enumerate(rows, 2):
+        if None in row or None in row.values():
+            raise _broken(path, f"is cut: row {line} has not {len(found)} cells")
+        for column in ("bits", "seed"):
+            if column in row and not row[column].isdecimal():
+                raise _broken(path, f"has {row[column]!r} as `{column}`, expected a whole number")
+    return rows
 
 
 def _read_intervals(path: Path) -> dict[tuple, tuple[float, float]]:
@@ -234,7 +266,7 @@ def _read_intervals(path: Path) -> dict[tuple, tuple[float, float]]:
     return places
 
 
-def _read_comparisons(path: Path) -> dict[tuple, bool | None]:
+def _read_comparisons(path: Path) -> dict[tuple, Comparison]:
     compared = {}
     for row in _read_rows(path, schemas.COMPARISONS_CSV):
         if row["significant"] not in schemas.VERDICTS:
@@ -243,7 +275,13 @@ def _read_comparisons(path: Path) -> dict[tuple, bool | None]:
                 f"has {row['significant']!r} as `significant`, expected one of {', '.join(schemas.VERDICTS)}",
             )
         key = (row["dataset"], row["features"], int(row["bits"]), row["variant"], row["other"])
-        compared[key] = schemas.VERDICTS[row["significant"]]
+        p, detectable = _float(row["p"]), _float(row["detectable"])
+        if math.isnan(p) or math.isnan(detectable):
+            raise _broken(
+                path, f"has no number as `p` or `detectable` of {row['variant']} and {row['other']}"
+            )
+        tested = schemas.VERDICTS[row["significant"]] is not None
+        compared[key] = Comparison(p if tested else None, detectable)
     return compared
 
 

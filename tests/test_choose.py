@@ -9,7 +9,7 @@ import yaml
 
 from experiments import collect
 from experiments.choose import choose
-from harness import records
+from harness import records, storage
 from harness.errors import BenchmarkError
 from harness.plan import Plan
 from harness.plugins import ROOT
@@ -99,7 +99,15 @@ def results(folder, maps, dataset="digits-validation", failed=()):
             for run in runs
             if run[2] not in failed
         )
+    describe(folder)
     return folder
+
+
+def describe(folder):
+    """Write the digests of the tables into experiment.json."""
+    path = folder / "experiment.json"
+    digests = {name: storage.digest(folder / name) for name in ("runs.csv", "metrics.csv")}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"sha256": digests}))
 
 
 MAPS = {
@@ -247,3 +255,36 @@ def test_two_choices_for_one_data_set_are_refused(tmp_path):
 def test_every_trial_failed_is_said(tmp_path):
     with pytest.raises(BenchmarkError, match="bgan: every trial failed"):
         chosen(tmp_path, failed={"bgan.trial1", "bgan.trial2", "bgan.trial3"})
+
+
+@pytest.mark.parametrize("name", ["runs.csv", "metrics.csv"])
+def test_a_table_that_was_changed_is_refused(tmp_path, name):
+    folder = results(tmp_path / "results", MAPS)
+    with open(folder / name, "a") as file:
+        file.write("\n")
+    with pytest.raises(BenchmarkError, match=f"{name} is not the table that .*experiment.json"):
+        choose(folder, tmp_path / "tuned")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("runs.csv", b"", "has no column 'dataset'"),
+        ("runs.csv", b"dataset,features\n", "has no column 'variant'"),
+        ("runs.csv", b"caf\xe9\n", "is no CSV file in UTF-8"),
+        ("metrics.csv", b"dataset,features,variant,bits,seed,metric,k,value\na,b,c", "row 2"),
+        ("metrics.csv", b"dataset,features,variant,bits,seed,metric,k,value\n", "has no map of"),
+        ("experiment.json", b"{}", "has format 1"),
+        ("experiment.json", b'{"format": 2}', "has no key 'trials'"),
+        ("experiment.json", b"[", "is damaged"),
+    ],
+)
+def test_a_damaged_file_is_one_line(tmp_path, name, content, message):
+    folder = results(tmp_path / "results", MAPS)
+    (folder / name).write_bytes(content)
+    if name.endswith(".csv"):
+        describe(folder)
+    with pytest.raises(BenchmarkError, match=message) as failure:
+        choose(folder, tmp_path / "tuned")
+    assert name in str(failure.value)
+    assert "\n" not in str(failure.value)

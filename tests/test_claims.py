@@ -341,7 +341,7 @@ def test_winners_are_told_in_groups_of_code_lengths(tmp_path):
     )
     untested = dict.fromkeys(both, "too few seeds")
     assert told("untested", untested)[0].endswith(
-        "; not tested against ITQ and LSH, for want of seeds."
+        "; not tested against ITQ and LSH, since fewer than 5 seeds were run."
     )
     changing = told(
         "changing",

@@ -191,7 +191,7 @@ def test_controls_give_the_same_a_query_at_a_time(monkeypatch):
         features[20:],
         features[20:],
         relevance,
-        lambda g: g.tolist(),
+        lambda g, _: g.tolist(),
     )
     whole = controls.each_query(*arrays)
     monkeypatch.setattr(controls, "DISTANCES", 1)

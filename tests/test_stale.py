@@ -523,7 +523,7 @@ class TestOutputs:
         project.edit_json(record, sha256=digests)
         jobs, reasons = project.stale()
         assert jobs == scores(*METHODS) | CONTROLS | END
-        assert reasons == ["6 score jobs (labels has changed)"]
+        assert reasons == ["6 score jobs (labels have changed)"]
 
 
 class TestRecords:

@@ -269,6 +269,7 @@ def _with_daggers(
 ) -> list[Row]:
     """Mark the one best mean average precision of a column if it is significantly higher than that of every other complete cell."""
     marked = [list(row.cells) for row in rows]
+    lengths = {column.bits for column in columns} if bits is None else results.experiment["bits"]
     for place, column in enumerate(columns):
         complete = {
             row.name: row.cells[place] for row in rows if row.cells[place].state == "complete"
@@ -278,7 +279,7 @@ def _with_daggers(
             continue
         others = [name for name in complete if name != best[0]]
         if all(
-            results.comparisons.get((*pair, bits or column.bits, best[0], other))
+            results.is_best(pair, bits or column.bits, best[0], other, len(lengths))
             for other in others
         ):
             cells = next(

@@ -33,15 +33,15 @@ def conventions(results: Results, entry: TableSpec, panels: list[Panel]) -> Iter
         )
         yield (
             f"{DAGGER}: higher than {all_others}, by a t-test on average precision, paired over the queries, whose variance is that over "
-            f"queries and that over seeds (p < 0.05, two-sided, Holm's correction over all {len(results.comparisons):,} comparisons of two "
-            "methods at one code length of this experiment)."
+            "queries and that over seeds (two-sided, p < 0.05 divided by the number of code lengths of the table; the closest method decides)."
         )
     elif any(cell.best and value.metric == "map" for value in entry.values for cell in cells):
         yield f"No {DAGGER}: no method is significantly higher than all others of its column{_for_want_of_seeds(results)}."
+    yield from _detectable(results, entry, panels)
     if any(cell.interval for cell in cells):
         yield (
-            "In brackets: the 95 % interval of the mean, by Student's t with the variance over queries and that over seeds (queries alone "
-            "where there is one run). The split is fixed: the interval says nothing of other splits."
+            "In brackets: the 95 % interval of the mean, from the variance over queries and that over seeds (queries alone "
+            "where there is one run). The split is fixed: the interval does not cover other splits."
         )
     if any(panel.controls for panel in panels):
         yield "Below the rule: rankings by real-valued features; not upper bounds."
@@ -62,10 +62,29 @@ def marks(cells: list[Cell]) -> Iterator[str]:
 
 def _for_want_of_seeds(results: Results) -> str:
     return (
-        "; methods with randomness are not tested with fewer than 3 seeds"
-        if None in results.comparisons.values()
+        "; methods with randomness are not tested with fewer than 5 seeds, or 3 seeds at several code lengths"
+        if any(comparison.p is None for comparison in results.comparisons.values())
         else ""
     )
+
+
+def _detectable(results: Results, entry: TableSpec, panels: list[Panel]) -> Iterator[str]:
+    """The smallest differences between the best of a column and another row that a test detects."""
+    if not entry.best or not any(value.metric == "map" for value in entry.values):
+        return
+    smallest = []
+    for panel in panels:
+        shown = {row.name for row in panel.rows}
+        best = {row.name for row in panel.rows if any(cell.best for cell in row.cells)}
+        smallest += [
+            comparison.detectable
+            for (*pair, _, name, other), comparison in results.comparisons.items()
+            if tuple(pair) == panel.pair and {name, other} <= shown and {name, other} & best
+        ]
+    if smallest:
+        low, high = (f"{value:.3f}" for value in (min(smallest), max(smallest)))
+        span = low if low == high else f"{low} to {high}, by the two methods and the code length"
+        yield f"Smallest difference from the best method that this test detects with power 0.8: {span}."
 
 
 def _settings(results: Results, entry: TableSpec, panels: list[Panel]) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from harness.families import LEVEL, holm
 from report.results import Pair, Results
 from report.tables import published_values
 from report.tables.cells import TIMED, method_cell, run_values
@@ -15,14 +16,14 @@ FOR, AGAINST, UNDECIDED, UNTESTED, ABSENT = (
     "better",
     "worse",
     "not distinguishable",
-    "not tested for want of seeds",
+    "not tested: fewer than 5 seeds",
     "not complete",
 )
 TUNED = "tuned"
 VGG19 = "vgg19"  # the paper's encoder: rows on it are compared with each other
 NONE_RUN = "The paper's claims are of BGAN, and no row of it that they name was run: nothing is said of them."
 TESTS = {
-    "significant": "significantly, by the test of the daggers",
+    "significant": "p < 0.05 after Holm's correction over the comparisons of the claim",
     "apart": "every run of the one better than every run of the other",
 }
 
@@ -95,7 +96,8 @@ def _verdict(results: Results, pair: Pair, claim: Claim) -> Verdict:
         if _lengths(results, claim)
     ]
     compared = [found for found in pairings if found]
-    comparisons = [_comparison(results, pair, claim, *found) for found in compared]
+    corrected = _corrected(results, pair, claim, compared)
+    comparisons = [_comparison(results, pair, claim, corrected, *found) for found in compared]
     lacking = _lacking(results, pair, claim)
     same = bool(compared) and all(
         published_values.replicated(results, pair, row, claim.metric) for row, _, _ in compared
@@ -202,17 +204,46 @@ def _run(results: Results) -> set[str]:
     return {name for method in results.methods for name in (method["name"], method["base"])}
 
 
+def _corrected(
+    results: Results, pair: Pair, claim: Claim, compared: list[tuple[str, str, str]]
+) -> dict[tuple[int, str, str], float]:
+    """The p values of a claim after Holm's correction over its comparisons: by bits, higher and lower row."""
+    p_values = {}
+    for bits in _lengths(results, claim):
+        for row, other, _ in compared:
+            for key in ((bits, row, other), (bits, other, row)):
+                comparison = results.comparisons.get((*pair, *key))
+                if comparison is not None and comparison.p is not None:
+                    p_values[key] = comparison.p
+    return dict(zip(p_values, holm(list(p_values.values())), strict=True))
+
+
 def _comparison(
-    results: Results, pair: Pair, claim: Claim, row: str, other: str, settings: str
+    results: Results,
+    pair: Pair,
+    claim: Claim,
+    corrected: dict[tuple[int, str, str], float],
+    row: str,
+    other: str,
+    settings: str,
 ) -> Comparison:
     labels = {method["name"]: method["label"] for method in results.methods}
     outcomes = {}
     for bits in _lengths(results, claim):
-        outcomes.setdefault(_outcome(results, pair, claim, row, other, bits), []).append(bits)
+        outcome = _outcome(results, pair, claim, corrected, row, other, bits)
+        outcomes.setdefault(outcome, []).append(bits)
     return Comparison(labels[row], labels[other], settings, outcomes)
 
 
-def _outcome(results: Results, pair: Pair, claim: Claim, row: str, other: str, bits: int) -> str:
+def _outcome(
+    results: Results,
+    pair: Pair,
+    claim: Claim,
+    corrected: dict[tuple[int, str, str], float],
+    row: str,
+    other: str,
+    bits: int,
+) -> str:
     value = Value(metric=claim.metric, fact=claim.fact)
     column = Column(value, bits, None, "")
     if any(
@@ -231,17 +262,12 @@ def _outcome(results: Results, pair: Pair, claim: Claim, row: str, other: str, b
             if apart * max(one) < min(another)
             else UNDECIDED
         )
-    above, below = (
-        results.comparisons.get((*pair, bits, *names)) for names in ((row, other), (other, row))
-    )
-    tested = (
-        (*pair, bits, row, other)
-        if (*pair, bits, row, other) in results.comparisons
-        else (*pair, bits, other, row)
-    )
-    if results.comparisons.get(tested) is None:
+    above, below = corrected.get((bits, row, other)), corrected.get((bits, other, row))
+    if above is None and below is None:
         return UNTESTED
-    return FOR if above else AGAINST if below else UNDECIDED
+    if above is not None and above < LEVEL:
+        return FOR
+    return AGAINST if below is not None and below < LEVEL else UNDECIDED
 
 
 def _words(comparisons: list[Comparison], lacking: bool) -> str:
