@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from datasets import _idx
-from datasets._base import Collection, Dataset
+from datasets._base import Collection, Dataset, fewer_training_images
 
 URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 MD5 = {
@@ -15,17 +15,28 @@ MD5 = {
 
 
 class FashionMNIST(Dataset):
-    """70,000 pictures of clothes of 28 x 28 pixels in ten classes, training files first; split as MNIST.
+    """70,000 pictures of clothes of 28 x 28 pixels in ten classes, split as MNIST.
 
-    Source: Xiao, Rasul & Vollgraf, Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms, arXiv 1708.07747.
+    Parameters
+    ----------
+    training_images : int, optional
+        Number of training images, drawn without labels. Default: all.
+
+    References
+    ----------
+    Xiao, Rasul & Vollgraf, Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning
+    Algorithms, arXiv 1708.07747.
     """
 
     label, citation = "Fashion-MNIST", "xiao2017fashion"
-    reads = ("fashion_mnist",)
+    reads = ("fashion_mnist", "FashionMNIST")
+    grey = True
 
-    def __init__(self):
-        pass
+    def __init__(self, *, training_images=None):
+        self.training_images = training_images
 
     def load(self, data: Path, cache: Path) -> Collection:
-        """See Dataset.load; reads `fashion_mnist/` below `data`, else downloads the four files."""
-        return _idx.load(data, cache, "fashion_mnist", URL, MD5)
+        """See Dataset.load. Reads `fashion_mnist/` or `FashionMNIST/raw/`, else downloads."""
+        folders = ("fashion_mnist", "FashionMNIST/raw", "fashion_mnist/FashionMNIST/raw")
+        collection = _idx.load(data, cache, folders, URL, MD5)
+        return fewer_training_images(collection, self.training_images, "fashion-mnist/1")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from datasets import _idx
-from datasets._base import Collection, Dataset
+from datasets._base import Collection, Dataset, fewer_training_images
 
 URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 MD5 = {
@@ -15,17 +15,30 @@ MD5 = {
 
 
 class MNIST(Dataset):
-    """70,000 handwritten digits of 28 x 28 pixels, training files first; 10,000 queries, 60,000 database and training images.
+    """70,000 handwritten digits of 28 x 28 pixels, training files first.
 
-    Source: LeCun, Bottou, Bengio & Haffner, Gradient-Based Learning Applied to Document Recognition, Proceedings of the IEEE 1998.
+    10,000 queries, 60,000 database and training images.
+
+    Parameters
+    ----------
+    training_images : int, optional
+        Number of training images, drawn without labels. Default: all.
+
+    References
+    ----------
+    LeCun, Bottou, Bengio & Haffner, Gradient-Based Learning Applied to Document Recognition,
+    Proceedings of the IEEE 1998.
     """
 
     label, citation = "MNIST", "lecun1998gradient"
-    reads = ("mnist",)
+    reads = ("mnist", "MNIST")
+    grey = True
 
-    def __init__(self):
-        pass
+    def __init__(self, *, training_images=None):
+        self.training_images = training_images
 
     def load(self, data: Path, cache: Path) -> Collection:
-        """See Dataset.load; reads `mnist/` below `data`, else downloads the four files."""
-        return _idx.load(data, cache, "mnist", URL, MD5)
+        """See Dataset.load. Reads `mnist/` or `MNIST/raw/`, else downloads."""
+        folders = ("mnist", "MNIST/raw", "mnist/MNIST/raw")
+        collection = _idx.load(data, cache, folders, URL, MD5)
+        return fewer_training_images(collection, self.training_images, "mnist/1")

@@ -106,7 +106,7 @@ def test_an_archive_is_told_from_an_array(tmp_path):
 def by_name(folder, lines, image_names, path="f.npy"):
     (folder / "f.txt").write_text("".join(f"{line}\n" for line in lines))
     extractor = File(path=path, names="f.txt")
-    extractor.image_names = image_names
+    extractor.match_names = functools.partial(_base.match_names, image_names)
     extractor.open(folder, len(image_names) or 50)
     return extractor
 
