@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run setup test test-faults lint clean
+.PHONY: run setup test test-faults fuzz lint clean
 run: .venv/run.stamp
 	snakemake --cores all
 	@echo "The report is in results/report/index.html, its LaTeX tables in results/report/tables/"
@@ -17,6 +17,10 @@ test: .venv/test.stamp lint
 # 200 kills at random moments, their seeds printed: half an hour and more.
 test-faults: .venv/test.stamp
 	python -m pytest -m faults -s tests/test_faults.py
+
+# Damaged files for every reader of user files, a minute for each: 40 minutes.
+fuzz: .venv/test.stamp
+	BGAN_BENCH_FUZZ=10 BGAN_BENCH_FUZZ_SEED=$$(date +%s)000 python -m pytest -s tests/test_fuzz.py
 
 lint: .venv/test.stamp
 	ruff check .

@@ -110,7 +110,7 @@ class ImageFolder(Dataset):
         name = f"image-folder/{self.version}"
         return fewer_training_images(collection, self.training_images, name)
 
-    def _check_counts(self, folder: Path, listing: Listing, labels: np.ndarray) -> None:
+    def _check_counts(self, folder: Path, listing: _Listing, labels: np.ndarray) -> None:
         """Raise BenchmarkError if a class has too few images to draw the queries from."""
         counts = np.bincount(labels)
         smallest = int(counts.argmin())
@@ -129,7 +129,7 @@ class ImageFolder(Dataset):
 
 
 @dataclass(frozen=True)
-class Listing:
+class _Listing:
     """The images below a folder.
 
     Parameters
@@ -166,7 +166,7 @@ class Listing:
         return rules
 
 
-def list_images(folder: Path) -> Listing:
+def list_images(folder: Path) -> _Listing:
     """List every image in a sub-folder.
 
     Raises
@@ -197,7 +197,7 @@ def list_images(folder: Path) -> Listing:
             empty.append(entry.name)
 
     _check_encoding(folder, [*names, *empty])
-    listing = Listing(tuple(sorted(names, key=_path_hash)), skipped, tuple(empty))
+    listing = _Listing(tuple(sorted(names, key=_path_hash)), skipped, tuple(empty))
     if len(listing.classes()) < 2:
         raise BenchmarkError(
             f"{folder} has images of fewer than two classes: expected one sub-folder of images a "

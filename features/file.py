@@ -11,6 +11,7 @@ from harness.user_data import user_path
 
 TYPES = (np.float16, np.float32, np.float64)
 EXPECTED, ADVICE = "a .npy array of numbers", "Save the features with numpy.save."
+IF_MISSING = "Put it there, or change `path` or the data folder."
 
 
 class File(Extractor):
@@ -96,7 +97,7 @@ class File(Extractor):
 
 def _load(path: Path) -> np.ndarray:
     """Return the array of a .npy file, memory-mapped."""
-    with reading(path, EXPECTED, ADVICE):
+    with reading(path, EXPECTED, ADVICE, IF_MISSING):
         found = np.load(path, mmap_mode="r", allow_pickle=False)
     if not isinstance(found, np.ndarray):
         found.close()
@@ -109,5 +110,6 @@ def _load(path: Path) -> np.ndarray:
 
 def _lines(path: Path) -> list[str]:
     """Return the lines of a text file."""
-    with reading(path, "a text file in UTF-8 with a file name a line", "Change `names`."):
+    expected = "a text file in UTF-8 with a file name a line"
+    with reading(path, expected, "Convert it.", "Put it there, or change `names`."):
         return path.read_text(encoding="utf-8").splitlines()

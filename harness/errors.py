@@ -19,7 +19,9 @@ def one_line(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def reading(file: str | Path, expected: str, advice: str) -> Iterator[None]:
+def reading(
+    file: str | Path, expected: str, advice: str, if_missing: str = "Put it there."
+) -> Iterator[None]:
     """Convert whatever a library raises for a missing or damaged file into a BenchmarkError.
 
     Libraries raise errors of many types for damaged bytes, since each of their steps fails in its
@@ -33,14 +35,16 @@ def reading(file: str | Path, expected: str, advice: str) -> Iterator[None]:
     expected : str
         What the file should be, with its article: ``"a .npy array of numbers"``.
     advice : str
-        A full sentence that tells the user what to do.
+        A full sentence that tells the user what to do about a damaged file.
+    if_missing : str
+        The same for a missing file.
     """
     try:
         yield
     except BenchmarkError:
         raise
     except FileNotFoundError:
-        raise BenchmarkError(f"{file} is missing: expected {expected}. {advice}") from None
+        raise BenchmarkError(f"{file} is missing: expected {expected}. {if_missing}") from None
     except Exception as error:
         raise BenchmarkError(
             f"{file} is damaged or not {expected} ({reason(error)}). {advice}"

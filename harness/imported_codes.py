@@ -31,6 +31,7 @@ MATLAB_CLASSES = {
 }
 SPARSE = "sparse"
 COMPRESSED = 15  # miCOMPRESSED in the MAT-file format
+NUMBER_TYPES = (1, 2, 3, 4, 5, 6, 7, 9, 12, 13)  # miINT8 to miUINT64
 # Bytes of a variable in addition to 16 for each number: its header, and the columns if it is sparse.
 SLACK = 2**16
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -327,10 +328,7 @@ def _matlab(path: Path, name: str, rows: int) -> np.ndarray:
     position, shape, kind = variables[name]
     _check_matlab(path, name, shape, kind, rows)
     with reading(path, expected, advice):
-        if _unfolds(path, position, SLACK + 16 * math.prod(shape)):
-            raise BenchmarkError(
-                f"{path}: {name} unfolds to more than {shape} numbers take: damaged, or not codes"
-            )
+        _check_elements(path, position, SLACK + 16 * math.prod(shape))
         found = loadmat(path, variable_names=[name], mat_dtype=True)[name]
         return _dense(found) if kind == SPARSE else found.astype(MATLAB_CLASSES[kind])
 
@@ -364,20 +362,47 @@ def _dense(matrix) -> np.ndarray:
     return dense if dense.dtype == bool else dense.astype(np.float64, casting="safe")
 
 
-def _unfolds(file: Path, position: int, most: int) -> bool:
-    """Return whether a compressed variable of a MATLAB file has more than `most` bytes.
+def _check_elements(path: Path, position: int, most: int) -> None:
+    """Raise ValueError for a damaged variable of a MATLAB file.
 
-    Its header may claim fewer.
+    SciPy trusts the type of each element, and a wrong one ends the process. A compressed variable
+    may unfold to more than the `most` bytes that its shape takes.
     """
-    with open(file, "rb") as opened:
-        header = opened.read(128)
+    content, order = _variable(path, position, most)
+    if len(content) > most:
+        raise ValueError(f"a variable unfolds to more than the {most:,} bytes that its shape takes")
+    start = 0
+    while start < len(content):
+        word, size = struct.unpack_from(f"{order}II", content, start)
+        start += 8
+        if word >> 16:  # a short element: its size, its type, and up to four bytes of data
+            word, size, data = word & 0xFFFF, word >> 16, 4
+        else:
+            data = len(content) - start
+            start += -(-size // 8) * 8
+        if word not in NUMBER_TYPES or size > data:
+            raise ValueError(f"an element has type {word} and {size:,} bytes")
+
+
+def _variable(path: Path, position: int, most: int) -> tuple[bytes, str]:
+    """Return the elements of a variable, and the byte order; no elements for MATLAB 4.
+
+    At most `most` bytes and one more are read.
+    """
+    with open(path, "rb") as file:
+        header = file.read(128)
         order = {b"IM": "<", b"MI": ">"}.get(header[126:])
-        if order is None or 0 in header[:4]:  # MATLAB 4 compresses nothing
-            return False
+        if order is None or 0 in header[:4]:  # MATLAB 4 has no elements
+            return b"", "<"
         for _ in range(position + 1):
-            kind, size = struct.unpack(f"{order}II", opened.read(8))
-            content = opened.read(size)
-    return kind == COMPRESSED and len(zlib.decompressobj().decompress(content, most + 1)) > most
+            kind, size = struct.unpack(f"{order}II", file.read(8))
+            start = file.tell()
+            file.seek(size, 1)
+        file.seek(start)
+        content = file.read(min(size, most + 1))
+    if kind != COMPRESSED:
+        return content, order
+    return zlib.decompressobj().decompress(content, most + 9)[8:], order
 
 
 # ---------------------------------------------------------------- HDF5

@@ -92,7 +92,9 @@ def _folder_digest(folder: Path) -> str:
     lines = hashlib.sha256()
     for path in _files_below(folder):
         name = path.relative_to(folder).as_posix()
-        if path.suffix.lower() in IMAGE_SUFFIXES:
+        if not path.is_file():
+            identity = "no file"  # a link to nothing, or a pipe, which would block its reader
+        elif path.suffix.lower() in IMAGE_SUFFIXES:
             status = path.stat()
             identity = f"{status.st_size} {status.st_mtime_ns}"
         else:
@@ -133,7 +135,14 @@ class _KnownDigests:
         key = str(path.resolve())
         stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
         if key not in self._entries or self._entries[key]["stamp"] != stamp:
-            self._entries[key] = {"stamp": stamp, "sha256": storage.digest(path)}
+            try:
+                sha256 = storage.digest(path)
+            except OSError as error:
+                raise BenchmarkError(
+                    f"{path} cannot be read ({error.strerror}): expected a file that you may "
+                    "read. Change its permissions, or delete it"
+                ) from None
+            self._entries[key] = {"stamp": stamp, "sha256": sha256}
             self._unsaved.add(key)
         return self._entries[key]["sha256"]
 
