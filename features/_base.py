@@ -149,10 +149,12 @@ def check_block(block: np.ndarray, rows: slice, dimensions: int | None, name: st
     ):
         expected = f"float32 ({m}, {dimensions or 'd'})"
         raise BenchmarkError(
-            f"features/{name}.py gave {block.dtype} {block.shape} for {m} images, expected {expected}"
+            f"features/{name}.py gave {block.dtype} {block.shape} for {m} images, expected "
+            f"{expected}"
         )
     finite = np.isfinite(block).all(axis=1)
     if not finite.all():
         raise BenchmarkError(
-            f"{name}: row {rows.start + int(np.argmin(finite))} holds NaN or infinity, expected finite features"
+            f"{name}: row {rows.start + int(np.argmin(finite))} holds NaN or infinity, expected "
+            "finite features"
         )

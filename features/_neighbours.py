@@ -118,7 +118,7 @@ class _Space:
         return cls(features, mean, norms, single, np.zeros(n), ROUNDING, euclidean=False)
 
     def points(self, rows: int | np.ndarray) -> np.ndarray:
-        """Return unit vectors for a cosine, the features themselves for l2: float64 (d,), (m, d)."""
+        """Return unit vectors for a cosine, the features for l2: float64 (d,) or (m, d)."""
         return (self.features[rows] - self.mean) / self.norms[rows]
 
     def nearness(self, row: int, others: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ MATLAB_CLASSES = {
 SPARSE = "sparse"
 COMPRESSED = 15  # miCOMPRESSED in the MAT-file format
 NUMBER_TYPES = (1, 2, 3, 4, 5, 6, 7, 9, 12, 13)  # miINT8 to miUINT64
-# Bytes of a variable in addition to 16 for each number: its header, and the columns if it is sparse.
+# Bytes of a variable in addition to 16 for each number: header, and columns of a sparse one.
 SLACK = 2**16
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 HDF5_OFFSETS = (0, 512, 1024, 2048)  # MATLAB writes a header of 512 bytes before the signature
@@ -223,10 +223,14 @@ def _is_packed(array: np.ndarray, bits: int | None) -> bool:
 def _checked(codes: np.ndarray, bits: int | None, path: Path) -> np.ndarray:
     """Return the codes themselves if they have the expected length and are not all equal."""
     if bits and codes.shape[1] != bits:
-        raise BenchmarkError(f"{path} has codes of {codes.shape[1]} bits, expected {bits}")
+        raise BenchmarkError(
+            f"{path} has codes of {codes.shape[1]} bits, expected {bits}. Change the number of "
+            "bits, or the file"
+        )
     if len(codes) > 1 and (codes == codes[0]).all():
         raise BenchmarkError(
-            f"{path}: all {len(codes):,} codes are the same, expected codes that differ"
+            f"{path}: all {len(codes):,} codes are the same, expected codes that differ. Check the "
+            "program that wrote them"
         )
     return codes
 

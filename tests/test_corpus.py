@@ -50,7 +50,7 @@ def parsed(text):
 
 
 def prepare_toy(folder):
-    """Write a prepared data set of `ITEMS` images in 3 classes, of which the first 20 are queries."""
+    """Write a prepared data set of `ITEMS` images in 3 classes; the first 20 are queries."""
     folder.mkdir(parents=True)
     rows = np.arange(ITEMS)
     np.save(folder / "labels.npy", LABELS)
