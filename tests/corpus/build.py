@@ -118,6 +118,16 @@ def sparse_codes(folder: Path) -> None:
         getattr(damaged, part)[index] = value
         damaged.has_sorted_indices = True  # so that savemat leaves them as they are
         savemat(folder / f"sparse-{name}.mat", {"B": damaged})
+    for name in ("uint8", "sparse"):
+        wrong_type(folder / f"{name}.mat", folder / f"{name}-element-type.mat")
+
+
+def wrong_type(path: Path, target: Path) -> None:
+    """Copy a MATLAB file with an impossible type of the array, or of the starts of columns."""
+    content = bytearray(path.read_bytes())
+    position = 176 if path.stem == "uint8" else content.index(struct.pack("<II", 5, 52))
+    content[position] = 200
+    target.write_bytes(content)
 
 
 def hdf5_codes(folder: Path) -> None:

@@ -68,6 +68,8 @@ CASES = [
     refuses("codes", "sparse-row-negative.mat", "damaged or not a MATLAB file"),
     refuses("codes", "sparse-start-too-large.mat", "damaged or not a MATLAB file"),
     refuses("codes", "sparse-start-decreases.mat", "damaged or not a MATLAB file"),
+    refuses("codes", "sparse-element-type.mat", "an element has type 200"),
+    refuses("codes", "uint8-element-type.mat", "an element has type 200"),
     # Codes in HDF5 files
     accepts("codes", "plain.h5", RIGHT),
     accepts("codes", "plain.h5:group/B", RIGHT),
