@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import pickle
+import random
 import sys
 import time
 import warnings
@@ -20,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 from corpus import build
-from damage import damaged
+from damage import changed, damaged
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
@@ -33,6 +34,7 @@ from harness.plugins import ROOT
 ROWS = 20
 CODES = np.random.default_rng(0).random((ROWS, 12)) < 0.5
 EXAMPLES = 100  # of one call of hypothesis
+BULK = 25  # inputs of each example in a long run, which hypothesis does not shrink
 HANG = 10  # seconds
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 CHANGES = ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate")
@@ -285,6 +287,18 @@ class Guard:
                     self.found = f"{event} {path}"
 
 
+def mutated(whole, generator):
+    """Return a file with a few bytes changed, or with pieces of it cut out or repeated."""
+    positions = [generator.randrange(len(whole) + 1) for _ in range(generator.randint(1, 6))]
+    if generator.random() < 0.7:
+        values = (0, 1, 127, 128, 255, generator.randrange(256))
+        return changed(whole, {position: generator.choice(values) for position in positions})
+    start, stop = min(positions), max(positions)
+    return (
+        whole[:start] + whole[stop:] if generator.random() < 0.5 else whole[:stop] + whole[start:]
+    )
+
+
 def fuzz(name, number, seconds, folder, guard):
     """Print the counts of inputs of one reader."""
     reader, path = READERS[name], folder / name / name.rpartition("/")[2]
@@ -298,10 +312,17 @@ def fuzz(name, number, seconds, folder, guard):
         characters = "".join(sorted(set(whole.decode()) | set("-.\"' \t\r\\/é\x00")))
         inputs = st.one_of(inputs, st.text(characters, max_size=80).map(str.encode))
 
-    def body(content):
+    def body(content, bulk_seed):
+        faulthandler.dump_traceback_later(HANG, exit=True)
+        read(content)
+        generator = random.Random(bulk_seed)
+        for _ in range(BULK if seconds > 1 else 0):
+            read(mutated(whole, generator))
+        faulthandler.cancel_dump_traceback_later()
+
+    def read(content):
         path.write_bytes(content)
         counts["inputs"] += 1
-        faulthandler.dump_traceback_later(HANG, exit=True)
         guard.active = True
         try:
             reader.read(path)
@@ -311,7 +332,6 @@ def fuzz(name, number, seconds, folder, guard):
                 raise AssertionError(str(error)) from None
         finally:
             guard.active = False
-            faulthandler.cancel_dump_traceback_later()
         assert not guard.found, guard.found
 
     started = time.monotonic()
@@ -320,7 +340,7 @@ def fuzz(name, number, seconds, folder, guard):
             max_examples=EXAMPLES, deadline=None, database=None,
             suppress_health_check=list(HealthCheck),
         )  # fmt: skip
-        seed(number)(options(given(inputs)(body)))()
+        seed(number)(options(given(inputs, st.integers(0, 2**32))(body)))()
         number += 1
     print(json.dumps(counts), flush=True)
 

@@ -26,10 +26,17 @@ def work(folder, seed, readers):
     modules = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     settings = {"PYTHONPATH": modules, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     environment = os.environ | settings
-    done = subprocess.run(
-        [*command, *readers], cwd=folder, env=environment, capture_output=True, text=True
-    )
-    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    with open(folder / "counts.jsonl", "w+") as output:
+        done = subprocess.run(
+            [*command, *readers],
+            cwd=folder,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        output.seek(0)
+        lines = [json.loads(line) for line in output]
     return lines, f"exit {done.returncode}: {done.stderr[-3000:]}" if done.returncode else ""
 
 
