@@ -148,7 +148,9 @@ def test_a_feature_file_is_compared_with_the_data_set_before_any_work(
     rows, message, tmp_path, monkeypatch, capfd
 ):
     np.save(tmp_path / "rows.npy", np.zeros((rows, 3), np.float32))
-    monkeypatch.setenv("BGAN_BENCH_DATA", str(tmp_path))
+    monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    preflight._checked.cache_clear()
     own = {"own": {"of": "file", "set": {"path": "rows.npy"}}}
     found = state(features=["own"], variants={"features": own})
     assert bool(preflight.missing_files(found)) == bool(message)
