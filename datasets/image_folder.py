@@ -40,6 +40,7 @@ class ImageFolder(Dataset):
     Queries are drawn from each class. All other images are the database. Rows are in the order of
     a hash of their paths, so that the position of an image does not tell its class. Thumbnails,
     system files and names that begin with a dot are skipped. Every other file must be an image.
+    Of 16 bits a channel, the high byte is taken.
 
     Parameters
     ----------
@@ -210,7 +211,7 @@ def _files_of_class(folder: Path, name: str) -> tuple[list[str], int]:
     """Return the paths of the images of a class, and the number of files that are skipped."""
     _check_not_a_link(folder / name)
     found, skipped = [], 0
-    for parent, folders, files in os.walk(folder / name):
+    for parent, folders, files in os.walk(folder / name, onerror=_refuse):
         for inner in [inner for inner in folders if _is_skipped(inner)]:
             folders.remove(inner)
             skipped += sum(len(names) for _, _, names in os.walk(Path(parent, inner)))
@@ -225,6 +226,14 @@ def _files_of_class(folder: Path, name: str) -> tuple[list[str], int]:
                 _check_not_a_link(path)
             found.append(path.relative_to(folder).as_posix())
     return found, skipped
+
+
+def _refuse(error: OSError) -> None:
+    """Raise BenchmarkError for a folder that cannot be listed, which os.walk would leave out."""
+    raise BenchmarkError(
+        f"{error.filename} cannot be read ({error.strerror}): expected a folder that you may list. "
+        "Change its permissions"
+    )
 
 
 def _is_skipped(name: str) -> bool:

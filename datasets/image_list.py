@@ -17,7 +17,8 @@ class ImageList(Dataset):
 
     Lines are `file 0 1 0 ...`, a 0 or 1 for each class, or `file CLASS`, a class number. Images
     are relevant if they have a label in common. Rows: the images of the database in their order,
-    then training images and queries that are not in it.
+    then training images and queries that are not in it. Of 16 bits a channel, the high byte is
+    taken.
 
     Parameters
     ----------

@@ -110,6 +110,18 @@ class TestFolder:
                 **{"path": "animals", "queries_per_class": 2, "size": 8} | keywords
             ).load(animals, animals)
 
+    def test_no_class_is_left_out_because_it_cannot_be_listed(self, animals, monkeypatch):
+        listed = os.scandir
+
+        def scandir(path):
+            if str(path).endswith("cat/more"):
+                raise PermissionError(13, "Permission denied", str(path))
+            return listed(path)
+
+        monkeypatch.setattr(os, "scandir", scandir)
+        with pytest.raises(BenchmarkError, match=r"cat/more cannot be read .Permission denied"):
+            folder_of(animals)
+
     def test_no_class_is_left_out_because_it_is_a_link(self, animals):
         (animals / "animals/emu").symlink_to(animals / "animals/cat", target_is_directory=True)
         with pytest.raises(
