@@ -9,7 +9,7 @@ import math
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,9 @@ MATLAB_CLASSES = {
 SPARSE = "sparse"
 COMPRESSED = 15  # miCOMPRESSED in the MAT-file format
 NUMBER_TYPES = (1, 2, 3, 4, 5, 6, 7, 9, 12, 13)  # miINT8 to miUINT64
+DENSE_ELEMENTS = 4  # of a variable: flags, shape, name, values
+SPARSE_ELEMENTS = 6  # row indices and starts of columns before the values
+COMPLEX = 0x0800  # flag of a variable with imaginary parts, in one more element
 # Bytes of a variable in addition to 16 for each number: header, and columns of a sparse one.
 SLACK = 2**16
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -332,7 +335,8 @@ def _matlab(path: Path, name: str, rows: int) -> np.ndarray:
     position, shape, kind = variables[name]
     _check_matlab(path, name, shape, kind, rows)
     with reading(path, expected, advice):
-        _check_elements(path, position, SLACK + 16 * math.prod(shape))
+        elements = SPARSE_ELEMENTS if kind == SPARSE else DENSE_ELEMENTS
+        _check_elements(path, position, elements, SLACK + 16 * math.prod(shape))
         found = loadmat(path, variable_names=[name], mat_dtype=True)[name]
         return _dense(found) if kind == SPARSE else found.astype(MATLAB_CLASSES[kind])
 
@@ -366,15 +370,25 @@ def _dense(matrix) -> np.ndarray:
     return dense if dense.dtype == bool else dense.astype(np.float64, casting="safe")
 
 
-def _check_elements(path: Path, position: int, most: int) -> None:
+def _check_elements(path: Path, position: int, expected: int, most: int) -> None:
     """Raise ValueError for a damaged variable of a MATLAB file.
 
-    SciPy trusts the type of each element, and a wrong one ends the process. A compressed variable
-    may unfold to more than the `most` bytes that its shape takes.
+    SciPy trusts the number of elements and the type of each, and a wrong one ends the process. A
+    compressed variable may unfold to more than the `most` bytes that its shape takes.
     """
     content, order = _variable(path, position, most)
+    if not content:
+        return
     if len(content) > most:
         raise ValueError(f"a variable unfolds to more than the {most:,} bytes that its shape takes")
+    (flags,) = struct.unpack_from(f"{order}I", content, 8)
+    found = sum(1 for _ in _elements(content, order))
+    if flags & COMPLEX or found != expected:
+        raise ValueError(f"{found} elements and flags {flags:#x}, expected {expected} real ones")
+
+
+def _elements(content: bytes, order: str) -> Iterator[int]:
+    """Yield the type of each element of a variable. Raise ValueError for an impossible one."""
     start = 0
     while start < len(content):
         word, size = struct.unpack_from(f"{order}II", content, start)
@@ -386,6 +400,7 @@ def _check_elements(path: Path, position: int, most: int) -> None:
             start += -(-size // 8) * 8
         if word not in NUMBER_TYPES or size > data:
             raise ValueError(f"an element has type {word} and {size:,} bytes")
+        yield word
 
 
 def _variable(path: Path, position: int, most: int) -> tuple[bytes, str]:

@@ -12,6 +12,7 @@ import json
 import os
 import pickle
 import random
+import signal
 import sys
 import time
 import warnings
@@ -35,7 +36,7 @@ ROWS = 20
 CODES = np.random.default_rng(0).random((ROWS, 12)) < 0.5
 EXAMPLES = 100  # of one call of hypothesis
 BULK = 25  # inputs of each example in a long run, which hypothesis does not shrink
-HANG = 10  # seconds
+HANG = 10  # seconds of processor time: a busy machine is no failure
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 CHANGES = ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate")
 FORBIDDEN = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "socket.connect")
@@ -313,12 +314,12 @@ def fuzz(name, number, seconds, folder, guard):
         inputs = st.one_of(inputs, st.text(characters, max_size=80).map(str.encode))
 
     def body(content, bulk_seed):
-        faulthandler.dump_traceback_later(HANG, exit=True)
+        signal.setitimer(signal.ITIMER_PROF, HANG)
         read(content)
         generator = random.Random(bulk_seed)
         for _ in range(BULK if seconds > 1 else 0):
             read(mutated(whole, generator))
-        faulthandler.cancel_dump_traceback_later()
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
     def read(content):
         path.write_bytes(content)
@@ -347,6 +348,7 @@ def fuzz(name, number, seconds, folder, guard):
 
 def main(folder, number, seconds, *names):
     faulthandler.enable()
+    faulthandler.register(signal.SIGPROF, chain=True)  # prints where it hangs, and ends
     warnings.simplefilter("ignore")
     guard = Guard(Path(folder))
     for name in names:

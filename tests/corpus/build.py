@@ -86,6 +86,9 @@ def matlab_codes(folder: Path) -> None:
     as_double(folder / "labels-double.mat", LABELS[:, None] + 1)
     as_double(folder / "levels-double.mat", CODES.astype(np.uint8) * 3)
     as_double(folder / "codes-double.mat", CODES)
+    content = bytearray((folder / "uint8.mat").read_bytes())
+    content[145] |= 8  # the flag of imaginary parts, of which there are none
+    (folder / "imaginary.mat").write_bytes(content)
     version4_bytes(folder / "labels-version4.mat", LABELS[:, None] + 1)
 
 

@@ -64,6 +64,7 @@ CASES = [
     refuses("codes", "labels-version4.mat", "expected 0 and 1, or -1 and +1"),
     refuses("codes", "levels-double.mat", "expected 0 and 1, or -1 and +1"),
     refuses("codes", "empty.mat", "damaged or not a MATLAB file"),
+    refuses("codes", "imaginary.mat", "expected 4 real ones"),
     refuses("codes", "sparse-row-too-large.mat", "damaged or not a MATLAB file"),
     refuses("codes", "sparse-row-negative.mat", "damaged or not a MATLAB file"),
     refuses("codes", "sparse-start-too-large.mat", "damaged or not a MATLAB file"),
