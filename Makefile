@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run setup test test-faults gpu lint clean
+.PHONY: run setup test test-faults fuzz gpu lint clean
 run: .venv/run.stamp
 	snakemake --cores all
 	@echo "The report is in results/report/index.html, its LaTeX tables in results/report/tables/"
@@ -21,6 +21,10 @@ test-faults: .venv/test.stamp
 # What needs a GPU, in pieces that resume: benchmarks/gpu.json. TINY=1 runs small sizes on the CPU.
 gpu: .venv/test.stamp
 	python -m benchmarks.gpu
+
+# Damaged files for every reader of user files, about ten seconds for each: 6 minutes.
+fuzz: .venv/test.stamp
+	BGAN_BENCH_FUZZ=10 BGAN_BENCH_FUZZ_SEED=$$(date +%s)000 python -m pytest -s tests/test_fuzz.py
 
 lint: .venv/test.stamp
 	ruff check .

@@ -71,31 +71,30 @@ def prepare(
     collection: _base.Collection,
     threads: int,
 ) -> None:
-    """Write images.npy, labels.npy, split.npz, names.json and dataset.json of one data set: all or none.
+    """Write images.npy, labels.npy, split.npz, names.json and dataset.json: all or none.
 
-    names.json has the names of image files, and is empty where images are no files of their own.
+    names.json has the names of the image files. It is empty if images are not files of their own.
     """
     place = Place(variant.name, "")
     arrays = (place.images, place.labels, place.split, place.image_names)
     with storage.new_folder(place.dataset_folder) as folder:
-        storage.write_json(
-            folder / place.image_names.name,
-            {"names": list(getattr(collection.images, "names", ()))},
-        )
-        collection = _runtime.write_arrays(collection, folder, threads)
+        unreadable = Path(f"logs/datasets/{variant.name}.unreadable.txt")
+        collection = _runtime.write_arrays(collection, folder, threads, unreadable, dataset.grey)
+        _base.check(collection, variant.name)
         described = describe(variant, dataset, collection)
         digests = {path.name: storage.digest(folder / path.name) for path in arrays}
         records.write(folder / place.dataset_record.name, made_of, **described, sha256=digests)
     print(f"{variant.name}: {described['sizes']}, split {described['split_sha256'][:12]}")
     print(
-        f"  duplicate queries: {described['duplicate_queries']}; without a relevant item: {described['queries_without_relevant']}"
+        f"  duplicate queries: {described['duplicate_queries']}; without a relevant item: "
+        f"{described['queries_without_relevant']}"
     )
     for rule, source in collection.rules:
         print(f"  {rule} ({source})")
 
 
 def describe(variant: Variant, dataset: _base.Dataset, collection: _base.Collection) -> dict:
-    """What a table or a reader needs to know of a prepared data set."""
+    """Return the facts of a prepared data set that tables and readers need."""
     labels = collection.labels
     return {
         "name": variant.name,

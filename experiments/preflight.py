@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import functools
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from harness import records
 from harness.errors import BenchmarkError
-from harness.plan import Job, Plan, pretrained_weights
+from harness.plan import Job, Place, Plan, pretrained_weights
 from harness.stale import State
-from harness.user_data import data_folder, user_file
+from harness.user_data import data_folder, file_and_array, user_file
 from harness.variants import STAGES, USER_FILES, WEIGHTS, Variant
 
 
@@ -23,7 +25,7 @@ def missing_files(state: State) -> str:
     str
         How to run what does not need them; empty if no file is missing.
     """
-    failed = [variant for variant in unprepared(state) if _lacks_files(variant, state.plan)]
+    failed = [variant for variant in unprepared(state) if _lacks_files(variant, state)]
     return _advice(state.plan, failed) if failed else ""
 
 
@@ -56,17 +58,43 @@ def _reads_files(variant: Variant) -> bool:
     return named or (variant.stage == "methods" and bool(pretrained_weights(variant)))
 
 
-def _lacks_files(variant: Variant, plan: Plan) -> bool:
+def _lacks_files(variant: Variant, state: State) -> bool:
     if variant.stage == "datasets":
         return _fails("datasets", variant.name, "--check", "--settings", variant.entry_text)
     if variant.stage == "features":
-        return _fails("features", "check", variant.name, "--settings", variant.entry_text)
+        images = [str(n) for n in _image_counts(variant, state)]
+        options = ("--settings", variant.entry_text, "--images", *images)
+        return _fails("features", "check", variant.name, *options)
     if weights := pretrained_weights(variant):
         digest = variant.params.get("sha256")
         return _fails(
             "harness.imagenet", variant.encoder, weights, *(["--sha256", digest] if digest else [])
         )
-    return _lacks_codes(variant, plan)
+    return _lacks_codes(variant, state.plan)
+
+
+def _image_counts(features: Variant, state: State) -> list[int]:
+    """Numbers of images of the data sets with these features, if they come from a file.
+
+    A data set whose files are missing has none; its own check prints what it lacks.
+    """
+    if "rows" not in features.plugin.consumes:
+        return []
+    places = [place for place in state.plan.places if place.features == features.name]
+    counts = {_image_count(place, state) for place in places}
+    return sorted(count for count in counts if count is not None)
+
+
+def _image_count(place: Place, state: State) -> int | None:
+    """Number of images of a data set: prepared already, or as its own check prints it."""
+    if not state.problem(Job("dataset", (place.dataset,))):
+        return records.read(place.dataset_record)["images"][0]
+    dataset = state.plan.datasets[place.dataset]
+    command = ("datasets", dataset.name, "--check", "--settings", dataset.entry_text)
+    if _fails(*command):
+        return None
+    count = re.search(r": ([\d,]+) images", _checked(*command).stdout)
+    return int(count[1].replace(",", "")) if count else None
 
 
 def _lacks_codes(variant: Variant, plan: Plan) -> bool:
@@ -76,12 +104,7 @@ def _lacks_codes(variant: Variant, plan: Plan) -> bool:
     ]
     data = data_folder(plan.data)
     files = [
-        user_file(
-            path.partition(".mat:")[0] + ".mat" if ".mat:" in path else path,
-            run.bits,
-            run.seed,
-            data,
-        )
+        user_file(file_and_array(path)[0], run.bits, run.seed, data)
         for run in plan.runs
         if run.variant == variant.name
         for path in named
@@ -96,12 +119,14 @@ def _lacks_codes(variant: Variant, plan: Plan) -> bool:
     return bool(missing)
 
 
-@functools.cache
 def _fails(*command: str) -> bool:
     """Whether a command of the project fails; each runs once."""
-    return (
-        subprocess.run([sys.executable, "-m", *command], stdout=subprocess.DEVNULL).returncode != 0
-    )
+    return _checked(*command).returncode != 0
+
+
+@functools.cache
+def _checked(*command: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", *command], stdout=subprocess.PIPE, text=True)
 
 
 def _advice(plan: Plan, failed: Iterable[Variant]) -> str:

@@ -8,6 +8,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_variable] = "1"  # before NumPy: blocks of rows are what runs in parallel
 
 import argparse
+import functools
 import importlib
 import json
 import sys
@@ -58,6 +59,9 @@ def main() -> None:
         command.add_argument(
             "--data", type=Path, default=data_folder(), help="the user's data folder, only read"
         )
+    search.add_argument(
+        "--images", type=int, nargs="*", default=[], help="number of images of each data set"
+    )
     extraction.add_argument("--threads", type=int, default=1)
     listing.add_argument("--metric", choices=METRICS, default=METRICS[0])
     listing.add_argument("--threads", type=int, default=1)
@@ -106,7 +110,10 @@ def ready(variant: Variant, place: Place, data: Path, n: int, threads: int) -> _
         gpus.lease()  # before the extractor's module imports torch
     extractor = built(variant)
     extractor.threads = threads
-    extractor.image_names = storage.read_json(place.image_names)["names"]
+    facts = storage.read_json(place.image_names)
+    extractor.grey = facts.get("grey", False)
+    extractor.image_names = [path.rpartition("/")[2] for path in facts["names"]]
+    extractor.match_names = functools.partial(_base.match_names, facts["names"])
     extractor.open(data, n)
     return extractor
 
@@ -129,7 +136,10 @@ def time_alone(arguments: argparse.Namespace) -> None:
 
 
 def check(arguments: argparse.Namespace) -> None:
-    built(variant_of(arguments)).check(arguments.data)
+    extractor = built(variant_of(arguments))
+    extractor.check(arguments.data)
+    for n in arguments.images:
+        extractor.check_rows(arguments.data, n)
     print(f"{arguments.features}: all files found")
 
 

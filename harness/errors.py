@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import re
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,45 @@ class BenchmarkError(Exception):
 def one_line(error: BaseException) -> str:
     """An error's message on one line."""
     return " ".join(str(error).split())
+
+
+@contextlib.contextmanager
+def reading(
+    file: str | Path, expected: str, advice: str, if_missing: str = "Put it there."
+) -> Iterator[None]:
+    """Convert whatever a library raises for a missing or damaged file into a BenchmarkError.
+
+    Libraries raise errors of many types for damaged bytes, since each of their steps fails in its
+    own way. Every Exception is therefore converted: the block contains the call of the library
+    and nothing else.
+
+    Parameters
+    ----------
+    file : str or Path
+        The file, as the message names it.
+    expected : str
+        What the file should be, with its article: ``"a .npy array of numbers"``.
+    advice : str
+        A full sentence that tells the user what to do about a damaged file.
+    if_missing : str
+        The same for a missing file.
+    """
+    try:
+        yield
+    except BenchmarkError:
+        raise
+    except FileNotFoundError:
+        raise BenchmarkError(f"{file} is missing: expected {expected}. {if_missing}") from None
+    except Exception as error:
+        raise BenchmarkError(
+            f"{file} is damaged or not {expected} ({reason(error)}). {advice}"
+        ) from None
+
+
+def reason(error: BaseException) -> str:
+    """Return the message of a library's error on one line, without addresses of objects."""
+    text = re.sub(r" *<[\w. ]+ at 0x[0-9a-fA-F]+>", "", one_line(error)).rstrip(" .")
+    return text or type(error).__name__
 
 
 @contextlib.contextmanager

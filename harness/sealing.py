@@ -108,7 +108,8 @@ def hidden_folders() -> list[Path]:
 def bundled_data() -> list[Path]:
     """Return the folders of the data sets that scikit-learn contains, of every installation."""
     python = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
-    folders = [*sys.path, Path(sys.base_prefix, python), "/usr/lib/python3/dist-packages"]
+    folders: list[str | Path] = [*sys.path, Path(sys.base_prefix, python)]
+    folders.append("/usr/lib/python3/dist-packages")
     paths = {Path(folder, "sklearn/datasets/data").resolve() for folder in folders}
     return [path for path in paths if path.is_dir()]
 
@@ -171,7 +172,8 @@ def _of_the_system() -> Iterator[tuple[str, int]]:
     libraries = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
     # The stages too, for a data folder that contains the project or is the project's own.
     project = [plugins.ROOT, *(plugins.ROOT / name for name in ("harness", *plugins.STAGES))]
-    folders = [*SYSTEM, *libraries, sys.prefix, sys.base_prefix, *sys.path, *project]
+    folders: list[str | Path] = [*SYSTEM, *libraries, sys.prefix, sys.base_prefix, *sys.path]
+    folders += project
     unlisted, unread = map(str, hidden_folders()), map(str, bundled_data())
     hidden = dict.fromkeys(unread, READ_DIR) | dict.fromkeys(unlisted, 0)
     for path in {os.path.realpath(path) for path in folders if path}:

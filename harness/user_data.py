@@ -24,18 +24,42 @@ STARTED_VARIABLE = "BGAN_BENCH_STARTED"  # seconds since the epoch
 CACHE = Path("cache")
 DIGESTS = CACHE / "digests.json"
 SETTLED_SECONDS = 1.0  # since the last change of a file whose digest is saved
+ARCHIVES = "mat|npz|h5|hdf5|pt|pth"  # suffixes of files that may hold several arrays
 # Identified by name, size and modification time, since a folder may hold a million of them.
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 
 
 def data_folder(default: str = "data") -> Path:
     """Return the user's data folder: BGAN_BENCH_DATA if set, else `default`."""
-    return Path(os.environ.get(DATA_VARIABLE) or default)
+    return Path(expanded(os.environ.get(DATA_VARIABLE) or default))
+
+
+def expanded(path: str) -> str:
+    """Return a path with `~` and `$VARIABLE` replaced. An unknown variable stays as it is."""
+    return os.path.expandvars(os.path.expanduser(path))
+
+
+def user_path(data: Path, path: str) -> Path:
+    """Return the path of a user's file or folder: absolute, or below the data folder.
+
+    A name that exists as it is written is not expanded.
+    """
+    written = data / path
+    return written if os.path.lexists(written) else data / expanded(path)
 
 
 def user_file(path: str, bits: object, seed: object, data: Path) -> Path:
     """Return the path of a user file below `data`; {bits} and {seed} stand for those of the run."""
-    return data / path.replace("{bits}", str(bits)).replace("{seed}", str(seed))
+    return user_path(data, path.replace("{bits}", str(bits)).replace("{seed}", str(seed)))
+
+
+def file_and_array(path: str) -> tuple[str, str]:
+    """Return the file and the name of the array that a path FILE:NAME stands for.
+
+    The name is empty for a plain path. Only files that may hold several arrays take a name.
+    """
+    parts = re.fullmatch(rf"(.*?\.(?:{ARCHIVES}))(?::(.*))?", path, re.DOTALL | re.IGNORECASE)
+    return (parts[1], parts[2] or "") if parts else (path, "")
 
 
 def read_paths(variant: Variant, bits: object = "", seed: object = "") -> list[str]:
@@ -45,14 +69,14 @@ def read_paths(variant: Variant, bits: object = "", seed: object = "") -> list[s
     declares in `reads`. Weights are not among them: their digest is known in advance.
     """
     named = [variant.params[key] for key in USER_FILES if isinstance(variant.params.get(key), str)]
-    files = [re.sub(r"\.mat:.*", ".mat", path) for path in named]  # FILE.mat:VARIABLE
+    files = [file_and_array(path)[0] for path in named]
     filled = [path.replace("{bits}", str(bits)).replace("{seed}", str(seed)) for path in files]
     return list(dict.fromkeys([*filled, *variant.plugin.literals.get("reads", ())]))
 
 
 def content_digests(data: Path, paths: Iterable[str]) -> dict[str, str]:
     """Return {path: digest} of the files and folders below `data` that exist."""
-    digests = {path: digest for path in paths if (digest := _content_digest(data / path))}
+    digests = {path: digest for path in paths if (digest := _content_digest(user_path(data, path)))}
     _known_digests().save()
     return digests
 
@@ -68,12 +92,15 @@ def _folder_digest(folder: Path) -> str:
     lines = hashlib.sha256()
     for path in _files_below(folder):
         name = path.relative_to(folder).as_posix()
-        if path.suffix.lower() in IMAGE_SUFFIXES:
+        if not path.is_file():
+            identity = "no file"  # a link to nothing, or a pipe, which would block its reader
+        elif path.suffix.lower() in IMAGE_SUFFIXES:
             status = path.stat()
             identity = f"{status.st_size} {status.st_mtime_ns}"
         else:
             identity = _known_digests().digest(path)
-        lines.update(f"{name} {identity}\n".encode())
+        # A file name that is not UTF-8 has surrogates.
+        lines.update(f"{name} {identity}\n".encode("utf-8", "surrogateescape"))
     return lines.hexdigest()
 
 
@@ -108,7 +135,14 @@ class _KnownDigests:
         key = str(path.resolve())
         stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
         if key not in self._entries or self._entries[key]["stamp"] != stamp:
-            self._entries[key] = {"stamp": stamp, "sha256": storage.digest(path)}
+            try:
+                sha256 = storage.digest(path)
+            except OSError as error:
+                raise BenchmarkError(
+                    f"{path} cannot be read ({error.strerror}): expected a file that you may "
+                    "read. Change its permissions, or delete it"
+                ) from None
+            self._entries[key] = {"stamp": stamp, "sha256": sha256}
             self._unsaved.add(key)
         return self._entries[key]["sha256"]
 

@@ -30,12 +30,15 @@ DATA = Path(os.environ.get(DATA_VARIABLE, "data"))
 read_once = functools.cache(cifar10.read_batches)
 
 
-def collection(name, **settings):
+def collection_of(name, **settings):
     part = plugins.component("datasets", name)
+    dataset = getattr(importlib.import_module(f"datasets.{name}"), part.class_name)
+    return dataset(**settings).load(DATA, Path("no-cache"))
+
+
+def collection(name, **settings):
     try:
-        return getattr(importlib.import_module(f"datasets.{name}"), part.class_name)(
-            **settings
-        ).load(DATA, Path("no-cache"))
+        return collection_of(name, **settings)
     except BenchmarkError as error:
         pytest.skip(f"no data: {error}")
 
@@ -406,3 +409,33 @@ def test_without_data_and_network_one_line_says_what_to_do(tmp_path):
     expected = r"could not download cifar-10-python.tar.gz \(offline\)\. Download https://.* \(SHA-256 6d95.*\) yourself and put it at"
     with pytest.raises(BenchmarkError, match=expected):
         cifar10.read_batches(tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize("name", plugins.names("datasets"))
+def test_every_data_set_takes_fewer_training_images(name):
+    part = plugins.component("datasets", name)
+    assert part.keywords["training_images"] is None
+    if ... in part.keywords.values():
+        return  # tests/test_corpus.py builds one
+    here = {"mirflickr": {"subset": True}, "nuswide": {"images": False}}.get(name, {})
+    whole, fewer = collection(name, **here), collection(name, **here, training_images=7)
+    _base.check(fewer, name)
+    assert set(fewer.train) < set(whole.train)
+    assert len(fewer.train) == 7
+    assert (fewer.database == whole.database).all()
+    assert (fewer.query == whole.query).all()
+    with pytest.raises(BenchmarkError, match="training_images is 0, expected 1 to"):
+        _base.fewer_training_images(whole, 0, name)
+
+
+def test_rows_that_are_left_out_leave_a_sound_split():
+    whole = digits()
+    lost = np.array([0, 5, 1796, *whole.query[:2]])
+    rest = np.delete(np.arange(1797), lost)
+    found = _base.without_rows(whole, lost, whole.images[rest])
+    _base.check(found, "digits")
+    assert (found.labels == whole.labels[rest]).all()
+    for part in _base.PARTS:
+        rows = getattr(whole, part)
+        assert (rest[getattr(found, part)] == np.setdiff1d(rows, lost)).all()
+    assert "5 of 1,797 images cannot be read and are left out: 2" in found.rules[-1][0]

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from builders import loaded
 
@@ -140,3 +141,17 @@ def test_a_method_whose_trials_all_lack_their_files_is_not_among_the_rest(monkey
     found = state(methods=["itq", "bgan"], trials=trials)
     monkeypatch.setattr(preflight, "_fails", lambda *command: True)
     assert preflight.missing_files(found).endswith("add --config 'methods=[itq]' to the command")
+
+
+@pytest.mark.parametrize(("rows", "message"), [(1797, ""), (1796, "rows.npy has 1,796 rows")])
+def test_a_feature_file_is_compared_with_the_data_set_before_any_work(
+    rows, message, tmp_path, monkeypatch, capfd
+):
+    np.save(tmp_path / "rows.npy", np.zeros((rows, 3), np.float32))
+    monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    preflight._checked.cache_clear()
+    own = {"own": {"of": "file", "set": {"path": "rows.npy"}}}
+    found = state(features=["own"], variants={"features": own})
+    assert bool(preflight.missing_files(found)) == bool(message)
+    assert message in capfd.readouterr().err

@@ -9,7 +9,7 @@ import statistics
 from dataclasses import dataclass, fields
 from pathlib import Path, PurePath
 
-from harness.errors import BenchmarkError
+from harness.errors import BenchmarkError, reading
 from report.results import Pair, Results
 from report.tables import captions
 from report.tables.cells import method_cell
@@ -104,7 +104,10 @@ def read(path: Path = PUBLISHED_VALUES) -> list[PublishedValue]:
 
     Raises BenchmarkError, with the line, for a value without a source, with an unknown status, or given twice.
     """
-    with path.open(newline="", encoding="utf-8") as file:
+    with (
+        reading(path, "a CSV table in UTF-8", "Undo the last change of it."),
+        path.open(newline="", encoding="utf-8") as file,
+    ):
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != COLUMNS:
             raise BenchmarkError(
