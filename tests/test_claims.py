@@ -373,7 +373,7 @@ def test_a_winner_is_of_the_complete_methods_and_the_others_are_named(tmp_path):
     ]
     assert (
         "every other method of its column that has all its seeds, by a t-test on average precision"
-        in built(tmp_path)["map"].caption
+        in built(tmp_path)["map"].explanation
     )
 
 

@@ -164,9 +164,9 @@ def test_a_data_set_without_images_says_so(tmp_path, monkeypatch, spoil, reason)
         Path("cache/datasets/digits/images.npy").unlink()
     (shown,) = built(folder)
     assert shown.sprite is None
-    assert reason in shown.lacking
+    assert reason in shown.no_images
     text = " ".join("".join(Page(section([shown])).text).split())
-    assert f"Digits, Pixels: no pictures, {shown.lacking}." in text
+    assert f"Digits, Pixels: no images, since {shown.no_images}." in text
 
 
 def test_scores_without_such_arrays_have_no_section(plain, tmp_path, monkeypatch):

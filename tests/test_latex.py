@@ -111,7 +111,7 @@ def test_every_table_compiles_as_pasted_and_fits(tmp_path, document):
         for name, table in found.items()
         if table.panels
     }
-    assert len(shown) == 11
+    assert len(shown) == 14
     assert "failed 1/3" in shown["map"]
     assert "c 1/3" in shown["map"]
     assert "Exact Euclidean" in shown["map"]
@@ -153,13 +153,11 @@ def made_up(columns, text="0.500", label="ITQ", rows=1, span=None):
     return Table(
         "t",
         "T",
-        "C.",
-        [],
-        [],
+        "T.",
+        "N.",
         [],
         [Column(value, place, None, f"{place} bits") for place in range(columns)],
         [panel],
-        [],
     )
 
 
@@ -386,7 +384,7 @@ def test_hostile_names_and_captions_stay_text_in_tables(tmp_path):
     for name in ("map", "precision-at-k--digits--pixels", "costs"):
         text = pasted(
             tmp_path,
-            latex.render(replace(found[name], caption=caption, title=HOSTILE[1]), []),
+            latex.render(replace(found[name], note=caption, caption=HOSTILE[1]), []),
             CLASSES["one column"],
         )
         assert "50%" in text
