@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import sys
-from dataclasses import replace
 from decimal import ROUND_HALF_EVEN, Decimal
 from urllib.parse import unquote
 

@@ -64,8 +64,8 @@ def _significance(results: Results, cells: list[Cell]) -> str:
         return (
             f"{DAGGER}: significantly higher than {others}, by a t-test on average precision that "
             "is paired over the queries and whose variance is that over queries and over seeds "
-            f"(p < 0.05, two-sided, Holm's correction over all {count:,} comparisons of two methods "
-            "at one code length of this experiment)."
+            f"(p < 0.05, two-sided, Holm's correction over all {count:,} comparisons of two "
+            "methods at one code length of this experiment)."
         )
     sentence = f"No {DAGGER}: no method is significantly higher than all others of its column"
     if None in results.comparisons.values():

@@ -121,10 +121,9 @@ class Panel:
     controls: list[Row]
 
     @property
-    def name(self) -> str:
-        """The names of the data set and features, for a document that cannot print the label."""
-        length = "" if self.bits is None else f", {self.bits} bits"
-        return ", ".join(self.pair) + length
+    def place_label(self) -> str:
+        """The label without the code length."""
+        return self.label.removesuffix(f", {self.bits} bits")
 
 
 @dataclass(frozen=True)

@@ -59,12 +59,27 @@ def _source_or_escaped(text: str, is_latex: bool) -> Source:
 
 def _with_printable_labels(table: Table) -> Table:
     """Replace labels that pdflatex cannot print with names, as figures do."""
+    names = {}  # of the data sets and features whose labels cannot be printed
     panels = []
     for panel in table.panels:
-        label = panel.label if printable(panel.label) else panel.name
+        if not printable(panel.label):
+            names[panel.place_label] = ", ".join(panel.pair)
+        label = _renamed(panel.label, names)
         rows, controls = map(_printable_rows, (panel.rows, panel.controls))
         panels.append(replace(panel, label=label, rows=rows, controls=controls))
-    return replace(table, panels=panels)
+    return replace(
+        table,
+        caption=_renamed(table.caption, names),
+        protocol=[_renamed(sentence, names) for sentence in table.protocol],
+        notes=[_renamed(sentence, names) for sentence in table.notes],
+        panels=panels,
+    )
+
+
+def _renamed(text: str, names: dict[str, str]) -> str:
+    for label, name in names.items():
+        text = text.replace(label, name)
+    return text
 
 
 def _printable_rows(rows: list[Row]) -> list[Row]:
