@@ -115,7 +115,7 @@ def test_every_table_compiles_as_pasted_and_fits(tmp_path, document):
     assert "failed 1/3" in shown["map"]
     assert "c 1/3" in shown["map"]
     assert "Exact Euclidean" in shown["map"]
-    assert "Commit 0123456789ab, 2026-01-02." in re.sub(r"\s+", " ", shown["costs"])
+    assert "Commit 0123456789ab" in re.sub(r"\s+", " ", shown["costs"])
 
 
 @pytest.mark.parametrize("document", CLASSES.values(), ids=CLASSES)

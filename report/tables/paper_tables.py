@@ -44,7 +44,7 @@ def _table(
     columns = [Column(Value(metric=layout.metric), bits, None, f"{bits}") for bits in paper.bits]
     cells = [cell for panel in measured for row in panel.rows for cell in row.cells]
     experiment = results.experiment
-    title = f"The paper's comparison: {layout.label}"
+    title = f"Comparison in the paper: {layout.label}"
     return Table(
         name=f"paper-{layout.dataset}",
         title=title,

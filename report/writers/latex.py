@@ -43,7 +43,7 @@ def render(table: Table, references: list[str]) -> str:
             caption=caption,
             continued=Source(f"{caption.removesuffix('.')} (continued)."),
             name=Source(table.name),  # a label is no text: escaped underscores would break it
-            file=f"{table.name}.tex",
+            file=Source(f"{table.name}.tex"),
             environment=Source(chosen.environment),
             references=Source(" ".join(dict.fromkeys(references))),
             size=Source(size),
