@@ -166,7 +166,7 @@ def test_runs_sort_by_their_numbers(opened):
 def test_a_field_filters_the_rows_of_all_tables(opened):
     page = opened()
     everything = page.locator("table.results tbody tr:not(.panel):visible").count()
-    field = page.get_by_label("Show methods named")
+    field = page.get_by_label("Filter methods by name")
     field.press_sequentially("iTq")
     shown = page.locator("table.results tbody tr:not(.panel):visible th")
     assert {text.partition(" [")[0] for text in shown.all_inner_texts()} >= {"ITQ"}
