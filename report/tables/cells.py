@@ -161,7 +161,8 @@ def _collapse(done: list[dict]) -> Collapse | None:
 def _mean_cell(series: list[list[float]], value: Value) -> Cell:
     """Return the mean of one series with its deviation, or the range between two means."""
     means = [math.fsum(numbers) / len(numbers) for numbers in series]
-    text = DASH.join(value.printed(mean) for mean in means)
+    printed = dict.fromkeys(value.printed(mean) for mean in means)  # equal ends are one number
+    text = DASH.join(printed)
     if value.to or len(series[0]) < 2:
         return Cell(text, number=means[0])
     spread = statistics.stdev(series[0])

@@ -48,12 +48,12 @@ def build(results: Results) -> list[Table]:
         if rows:
             panels.append(Panel(results.label(pair), pair, None, rows, []))
 
-    title = "RQ1: share of each term in the gradient of the encoder"
+    title = "RQ1: share of each term in the gradient of the encoder (%)"
     return [
         Table(
             name="gradient-shares",
             title=title,
-            caption=f"{title} (%).",
+            caption=f"{title}.",
             note=NOTE,
             groups=[],
             columns=columns,

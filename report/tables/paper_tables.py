@@ -37,13 +37,17 @@ def _table(
     reported = _reported_rows(paper, groups)
     measured = _measured_panels(results, paper, layout, pairs)
     place = pairs[0] if pairs else Pair(layout.dataset, "")
-    if not measured:
+    notes = [_known_cells(paper, layout, values), paper.source]
+    if measured:
+        cells = [cell for panel in measured for row in panel.rows for cell in row.cells]
+        experiment = results.experiment
+        commit = f"Measured: commit {experiment['commit'][:12]}, {experiment['date'][:10]}."
+        notes += [*captions.marks(cells), commit]
+    else:
         cell = Cell(layout.not_measured, "omitted", span=len(paper.bits))
         measured = [Panel("Measured here", place, None, [Row("none", "All methods", [cell])], [])]
 
     columns = [Column(Value(metric=layout.metric), bits, None, f"{bits}") for bits in paper.bits]
-    cells = [cell for panel in measured for row in panel.rows for cell in row.cells]
-    experiment = results.experiment
     title = f"Comparison in the paper: {layout.label}"
     return Table(
         name=f"paper-{layout.dataset}",
@@ -54,13 +58,7 @@ def _table(
         columns=columns,
         panels=[Panel("Reported", place, None, reported, []), *measured],
         protocol=[layout.protocol],
-        notes=[
-            _known_cells(paper, layout, values),
-            paper.source,
-            *captions.marks(cells),
-            *_sources(groups),
-            f"Measured: commit {experiment['commit'][:12]}, {experiment['date'][:10]}.",
-        ],
+        notes=[*notes, *_sources(groups)],
     )
 
 
