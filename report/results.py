@@ -169,8 +169,8 @@ class Results:
     def omission(self, pair: Pair, metric: str, k: int | None) -> str | None:
         """Return why a metric is omitted for a data set and its features; None if it is not."""
         for entry in self.experiment.get("omitted", []):
-            place = (entry["dataset"], entry["features"])
-            if place == pair and (entry["metric"], entry["k"] or None) == (metric, k):
+            is_of_pair = (entry["dataset"], entry["features"]) == pair
+            if is_of_pair and (entry["metric"], entry["k"] or None) == (metric, k):
                 return entry["reason"]
         return None
 

@@ -57,12 +57,12 @@ def what_ran(results: Results) -> str:
     """Return how much was planned, and how many of the runs are done, failed and missing."""
     experiment = results.experiment
     lengths = ", ".join(map(str, experiment["bits"]))
-    places = "; ".join(results.label(pair) for pair in results.pairs)
+    datasets = "; ".join(results.label(pair) for pair in results.pairs)
     planned = [
         _count(len(results.methods), "method"),
         f"{_count(len(experiment['bits']), 'code length')} ({lengths} bits)",
         _count(len(experiment["seeds"]), "seed"),
-        f"{_count(len(experiment['datasets']), 'data set')} ({places})",
+        f"{_count(len(experiment['datasets']), 'data set')} ({datasets})",
     ]
 
     counts = Counter(run["status"] for run in results.all_runs())
@@ -86,8 +86,8 @@ def best_methods(results: Results) -> list[tuple[Pair, list[Best]]]:
     """
     bests = []
     for pair in results.pairs:
-        found = (_best(results, pair, bits) for bits in results.experiment["bits"])
-        bests.append((pair, [best for best in found if best]))
+        by_length = (_best(results, pair, bits) for bits in results.experiment["bits"])
+        bests.append((pair, [best for best in by_length if best]))
     return bests
 
 
@@ -220,8 +220,8 @@ def problems(results: Results) -> list[str]:
                 lengths[state].setdefault(where, []).append(f"{bits} bits{seeds}")
 
     sentences = []
-    for state, places in lengths.items():
-        texts = [f"{where}, {listed(texts)}" for where, texts in places.items()]
+    for state, bits_by_method in lengths.items():
+        texts = [f"{where}, {listed(bits)}" for where, bits in bits_by_method.items()]
         if texts:
             sentences.append(f"{state.capitalize()}: {'; '.join(texts)}.")
     return sentences or ["No run failed, is missing or nearly collapsed."]
@@ -246,8 +246,8 @@ def sentences(results: Results) -> list[str]:
     texts = [what_ran(results), *winners(results), *problems(results)]
     judged = verdicts(results)
     for pair, judgements in judged:
-        place = results.label(pair)
-        texts += [f"{place}. {_verdict_sentences(verdict)}" for verdict in judgements]
+        label = results.label(pair)
+        texts += [f"{label}. {_verdict_sentences(verdict)}" for verdict in judgements]
     return texts if judged else [*texts, NONE_RUN]
 
 

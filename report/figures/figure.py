@@ -113,8 +113,11 @@ def finished(
     svg = _svg(canvas, name)
     legend_height = POINTS * LEGEND_ROW_INCHES * legend_rows(labels, canvas.get_figwidth())
 
-    axes = canvas.axes if traces else []
-    panels = [_panel(axis, [trace for trace in traces if trace.axis is axis]) for axis in axes]
+    traces_by_axis: dict[Axes, list[Trace]] = {axis: [] for axis in canvas.axes}
+    for trace in traces:
+        traces_by_axis[trace.axis].append(trace)
+    panels = [_panel(axis, group) for axis, group in traces_by_axis.items()] if traces else []
+
     return Figure(
         name=name,
         title=title,

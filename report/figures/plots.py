@@ -215,8 +215,8 @@ def _lines(
         for bits, cell in zip(lengths, cells, strict=True):
             if cell.state not in ("complete", "omitted"):
                 state = f"{cell.seeds} seeds" if cell.seeds else cell.text
-                place = f"{method['label']}, {bits} bits, on {results.label(pair)}"
-                incomplete.append(f"{place}: {state}")
+                point = f"{method['label']}, {bits} bits, on {results.label(pair)}"
+                incomplete.append(f"{point}: {state}")
         if any(cell.number is not None for cell in cells):
             artists = _error_bars(axis, lengths, cells, value, printed_label(method), index)
             points = _points_of_cells(lengths, cells, "{:.4f}" if value.metric else "{:.3g}")
@@ -365,7 +365,8 @@ def _plain_ticks(axis: Axis) -> None:
 
 
 def _plain(value: float, _: int) -> str:
-    return f"{value:,g}"
+    """Return a number without an exponent."""
+    return f"{value:,.9f}".rstrip("0").rstrip(".")
 
 
 def _control_lines(axis: Axes, results: Results, pair: Pair, quantity: str) -> list[Trace]:

@@ -99,14 +99,14 @@ def _table(results: Results, spec: TableSpec, pairs: list[Pair]) -> Table:
     shared = []
     if spec.columns == "values":
         columns, panels, shared = _without_shared_columns(columns, panels)
-    shown_pairs = [pair for pair in pairs if any(panel.pair == pair for panel in panels)]
+    pairs_with_panels = list(dict.fromkeys(panel.pair for panel in panels))
 
     notes = [*shared, *omissions]
     if spec.order:
         notes += captions.orders(panels, columns)
     notes += captions.mixtures(results, panels, columns)
-    if shown_pairs:
-        notes.append(captions.provenance(results, shown_pairs))
+    if pairs_with_panels:
+        notes.append(captions.provenance(results, pairs_with_panels))
 
     title, name = spec.title, spec.name
     if spec.split:
@@ -121,7 +121,7 @@ def _table(results: Results, spec: TableSpec, pairs: list[Pair]) -> Table:
         columns=columns,
         panels=panels,
         conventions=list(captions.conventions(results, spec, panels)),
-        protocol=captions.protocols(results, shown_pairs, spec),
+        protocol=captions.protocols(results, pairs_with_panels, spec),
         notes=notes,
         cites=spec.cites,
         latex=spec.latex,
@@ -165,9 +165,10 @@ def _columns(
             what = "; ".join(dict.fromkeys(labels))
             sentences.append(f"{results.label(pair)}, {what}: omitted, {reason}.")
 
-    available = [
-        column for column in planned if not all(_omission(results, pair, column) for pair in pairs)
-    ]
+    def is_available(column: Column) -> bool:
+        return any(_omission(results, pair, column) is None for pair in pairs)
+
+    available = list(filter(is_available, planned))
     # A table that no data set has keeps its columns, and has no panels.
     return available or planned, sentences
 
@@ -293,8 +294,8 @@ def _with_best(rows: list[Row]) -> list[Row]:
     """
     if len(rows) < 2:
         return rows
-    columns = [_with_best_cells(cells) for cells in zip(*(row.cells for row in rows), strict=True)]
-    return _with_columns(rows, columns)
+    columns = zip(*(row.cells for row in rows), strict=True)
+    return _with_columns(rows, [_with_best_cells(cells) for cells in columns])
 
 
 def _with_best_cells(cells: tuple[Cell, ...]) -> list[Cell]:
@@ -324,8 +325,9 @@ def _with_daggers(
 
 
 def _with_dagger(
-    results: Results, place: tuple, rows: list[Row], cells: list[Cell]
+    results: Results, key: tuple, rows: list[Row], cells: list[Cell]
 ) -> Iterator[Cell]:
+    """Yield the cells of one column; key: (dataset, features, bits)."""
     complete = {}
     for row, cell in zip(rows, cells, strict=True):
         if cell.state == "complete":
@@ -335,7 +337,7 @@ def _with_dagger(
     is_significant = (
         len(best) == 1
         and bool(others)
-        and all(results.comparisons.get((*place, best[0], other)) for other in others)
+        and all(results.comparisons.get((*key, best[0], other)) for other in others)
     )
     for cell in cells:
         yield replace(cell, dagger=is_significant and cell.best)

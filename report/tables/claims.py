@@ -117,7 +117,11 @@ def verdicts(results: Results) -> list[tuple[Pair, list[Verdict]]]:
     claims = read_claims()
     if not any(_names_run(results) & set(claim.row) for claim in claims):
         return []
-    return [(pair, [_verdict(results, pair, claim) for claim in claims]) for pair in results.pairs]
+    return [(pair, _verdicts_of(results, pair, claims)) for pair in results.pairs]
+
+
+def _verdicts_of(results: Results, pair: Pair, claims: list[Claim]) -> list[Verdict]:
+    return [_verdict(results, pair, claim) for claim in claims]
 
 
 def listed(items: list) -> str:
@@ -278,19 +282,19 @@ def _comparison(results: Results, pair: Pair, row: str, other: str, settings: st
     return Comparison(results.labels[row], results.labels[other], settings, outcomes)
 
 
-def _outcome(results: Results, place: tuple[str, str, int], row: str, other: str) -> str:
-    """Return how two rows compare at one code length; place: (dataset, features, bits)."""
-    dataset, features, bits = place
+def _outcome(results: Results, key: tuple[str, str, int], row: str, other: str) -> str:
+    """Return how two rows compare at one code length; key: (dataset, features, bits)."""
+    dataset, features, bits = key
     for name in (row, other):
         cell = method_cell(results, (dataset, features, name), bits, Column(MAP, bits, None, ""))
         if cell.state != "complete":
             return INCOMPLETE
 
     # The one with the higher mean comes first in comparisons.csv.
-    if (*place, row, other) in results.comparisons:
-        significant, higher = results.comparisons[(*place, row, other)], BETTER
+    if (*key, row, other) in results.comparisons:
+        significant, higher = results.comparisons[(*key, row, other)], BETTER
     else:
-        significant, higher = results.comparisons.get((*place, other, row)), WORSE
+        significant, higher = results.comparisons.get((*key, other, row)), WORSE
     if significant is None:
         return UNTESTED
     return higher if significant else UNDECIDED

@@ -29,21 +29,21 @@ def build(results: Results) -> list[Table]:
     shares = {}
     for pair in results.pairs:
         for method in results.methods:
-            found = _shares(results, pair, method["name"])
-            if found:
-                shares[pair, method["name"]] = found
+            recorded = _shares(results, pair, method["name"])
+            if recorded:
+                shares[pair, method["name"]] = recorded
     if not shares:
         return []
 
-    terms = list(dict.fromkeys(term for found in shares.values() for term in found))
+    terms = list(dict.fromkeys(term for recorded in shares.values() for term in recorded))
     columns = [Column(PERCENT, None, None, term) for term in terms]
     panels = []
     for pair in results.pairs:
         rows = []
         for method in results.methods:
-            found = shares.get((pair, method["name"]))
-            if found:
-                cells = [_cell(found.get(term, [])) for term in terms]
+            recorded = shares.get((pair, method["name"]))
+            if recorded:
+                cells = [_cell(recorded.get(term, [])) for term in terms]
                 rows.append(Row(method["name"], method["label"], cells, method["note"]))
         if rows:
             panels.append(Panel(results.label(pair), pair, None, rows, []))

@@ -36,7 +36,7 @@ def _table(
     groups = _groups(paper, layout, values)
     reported = _reported_rows(paper, groups)
     measured = _measured_panels(results, paper, layout, pairs)
-    place = pairs[0] if pairs else Pair(layout.dataset, "")
+    first = pairs[0] if pairs else Pair(layout.dataset, "")
     notes = [_known_cells(paper, layout, values), paper.source]
     if measured:
         cells = [cell for panel in measured for row in panel.rows for cell in row.cells]
@@ -45,7 +45,7 @@ def _table(
         notes += [*captions.marks(cells), commit]
     else:
         cell = Cell(layout.not_measured, "omitted", span=len(paper.bits))
-        measured = [Panel("Measured here", place, None, [Row("none", "All methods", [cell])], [])]
+        measured = [Panel("Measured here", first, None, [Row("none", "All methods", [cell])], [])]
 
     columns = [Column(Value(metric=layout.metric), bits, None, f"{bits}") for bits in paper.bits]
     title = f"Comparison in the paper: {layout.label}"
@@ -56,7 +56,7 @@ def _table(
         note=NOTE,
         groups=[("Bits", len(columns))],
         columns=columns,
-        panels=[Panel("Reported", place, None, reported, []), *measured],
+        panels=[Panel("Reported", first, None, reported, []), *measured],
         protocol=[layout.protocol],
         notes=[*notes, *_sources(groups)],
     )
@@ -79,8 +79,10 @@ def _reported_rows(paper: Paper, groups: dict[str, list[PublishedValue]]) -> lis
     """Return the row of the paper, the re-runs, and a row for what is not known."""
     rows = []
     for method, group in groups.items():
-        by_length = ([value for value in group if value.bits == bits] for bits in paper.bits)
-        cells = [_reported_cell(values) for values in by_length]
+        by_length: dict[int, list[PublishedValue]] = {bits: [] for bits in paper.bits}
+        for value in group:
+            by_length[value.bits].append(value)
+        cells = [_reported_cell(values) for values in by_length.values()]
         label = f"The paper's {method}" if method == paper.row else method
         rows.append(Row(f"reported {len(rows)}", label, cells))
 

@@ -317,24 +317,23 @@ def _source(number: int, source: str, status: str, note: str) -> str:
 def _not_compared(layout: _Layout) -> list[str]:
     """Return why published values that name a measured method are not compared with it.
 
-    Methods with the same reasons and sources share no sentence, but all sources of one method with
-    the same reasons do.
+    The sources of one method that have the same reasons share a sentence.
     """
     numbers: dict[tuple[str, str, str], dict[int, None]] = {}
     for pair in layout.pairs:
-        place = layout.results.label(pair)
+        where = layout.results.label(pair)
         for value in layout.values:
             for method in compared_methods(layout.results, value):
                 reasons = differences(layout.results, pair, method, value)
                 if reasons:
-                    key = (method["label"], place, ", ".join(reasons))
+                    key = (method["label"], where, ", ".join(reasons))
                     numbers.setdefault(key, {})[layout.number(value)] = None
 
     sentences = []
-    for (label, place, reasons), sources in numbers.items():
+    for (label, where, reasons), sources in numbers.items():
         listed = ", ".join(f"[{number}]" for number in sources)
         sentences.append(
-            f"{label} ({place}) is not compared with {listed}: different or not known: {reasons}."
+            f"{label} ({where}) is not compared with {listed}: different or not known: {reasons}."
         )
     return sentences
 

@@ -278,10 +278,16 @@ def _table_spec(entry: object, where: str) -> TableSpec:
         raise BenchmarkError(f"{where}: best: found a range, expected single numbers")
     _check_columns(spec, where)
     for value in values:
-        cuts = spec.k if spec.columns == "k" else [value.k if spec.columns == "values" else spec.k]
-        for k in cuts:
+        for k in _cuts(spec, value):
             _check_cut(value.metric, k, where)
     return spec
+
+
+def _cuts(spec: TableSpec, value: Value) -> list[int | None]:
+    """Return the cuts at which a table shows a value."""
+    if spec.columns == "k":
+        return spec.k
+    return [value.k] if spec.columns == "values" else [spec.k]
 
 
 def _value(entry: object, where: str) -> Value:
