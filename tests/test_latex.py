@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.plugins import ROOT
-from report import results
+from report import latex_text, results
+from report.latex_text import escape
 from report.tables import build
 from report.tables.table import Cell, Column, Panel, Row, Table
 from report.tables.table_specs import Value
-from report.writers import latex, latex_layout, latex_text
-from report.writers.latex_text import escape
+from report.writers import latex, latex_layout
 
 GOLDEN = Path(__file__).with_name("golden")
 CLASSES = {

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.markers import MarkerStyle
 
+from report.latex_text import printable
 from report.results import Results
-from report.writers.latex_text import printable
 
 # Okabe and Ito's colours, the light ones darkened: each has a contrast of at least 3 to white and
 # to the dark page.

@@ -8,6 +8,7 @@ from pathlib import Path
 import jinja2
 
 from report.figures.figure import Figure
+from report.latex_text import Source, breakable, escape, printable
 from report.tables.table import Cell, Panel, Row, Table
 from report.writers.latex_layout import (
     Layout,
@@ -18,7 +19,6 @@ from report.writers.latex_layout import (
     parts,
     sentences,
 )
-from report.writers.latex_text import Source, breakable, escape, printable
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from report.latex_text import Source, width
 from report.tables.table import DAGGER, Cell, Panel, Row, Table
-from report.writers.latex_text import Source, width
 
 # Points of a column and of the text of the article class, the narrowest that a table may meet.
 COLUMN, TEXT = 226, 343
