@@ -197,7 +197,7 @@ def test_a_damaged_file_is_one_error(tmp_path, monkeypatch):
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(
         BenchmarkError,
-        match=r"histograms\.npz cannot be read .*; delete it and rerun the command",
+        match=r"histograms\.npz cannot be read .*: delete it and rerun the command",
     ):
         built(folder)
 
