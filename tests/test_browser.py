@@ -332,7 +332,7 @@ def test_a_number_opens_its_runs(opened, metrics, results):
             strict=True,
         )
     )
-    assert facts["Settings"] == "iterations=50"
+    assert facts["Parameters"] == "iterations=50"
     assert facts["Versions"] == "python 3.11.7, torch 2.13.0"
     assert (facts["Device"], facts["Commit"], facts["Codes (SHA-256)"]) == (
         "cpu, repeats bit for bit",
