@@ -21,6 +21,7 @@ from harness import configuration, errors, provenance
 from harness.plan import EXPERIMENT_LIST, Job, Place, Plan, Run, Score, check_citations
 from harness.stale import STAMP, State
 from harness.user_data import job_environment
+from report.tables import table_specs
 
 try:
     for path in ("config/config.yaml", "config/variants.yaml", *workflow.overwrite_configfiles):
@@ -37,6 +38,7 @@ try:
     given = [os.path.relpath(path) for path in workflow.overwrite_configfiles]
     plan = Plan.load(config, given, lambda keys: validate(keys, "config/schema.yaml"))
     check_citations(plan)
+    table_specs.check(config)
     state = State(plan)
     PLAN = plan.save()
     if workflow.is_main_process:

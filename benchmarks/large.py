@@ -131,22 +131,24 @@ def processor_seconds() -> float:
 
 def draw(costs: dict[int, dict[str, tuple[float, float, float]]]) -> None:
     """Write PLOT: processor time and memory of each stage by the number of items."""
+    # Imported first: a report does not depend on the user's Matplotlib.
+    from report.figures.plot_style import report_style  # isort: skip
     import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "large"
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
-    units = ("seconds of a core", "peak memory (MiB)")
-    for index, (axis, unit) in enumerate(zip(axes, units, strict=True), start=1):
-        for stage in next(iter(costs.values())):
-            values = [stages[stage][index] for stages in costs.values()]
-            axis.loglog(list(costs), values, marker="o", label=stage)
-        axis.set(xlabel="items in the database", ylabel=unit)
-        axis.grid(alpha=0.3)
-    axes[0].legend(frameon=False)
-    figure.savefig(PLOT, metadata={"Date": None})
+    with report_style():
+        matplotlib.rcParams["svg.hashsalt"] = "large"
+        figure = Figure(figsize=(8, 3.2), layout="constrained")
+        axes = figure.subplots(1, 2)
+        units = ("seconds of a core", "peak memory (MiB)")
+        for index, (axis, unit) in enumerate(zip(axes, units, strict=True), start=1):
+            for stage in next(iter(costs.values())):
+                values = [stages[stage][index] for stages in costs.values()]
+                axis.loglog(list(costs), values, marker="o", label=stage)
+            axis.set(xlabel="items in the database", ylabel=unit)
+            axis.grid(alpha=0.3)
+        axes[0].legend(frameon=False)
+        figure.savefig(PLOT, metadata={"Date": None})
 
 
 if __name__ == "__main__":

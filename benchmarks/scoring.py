@@ -308,17 +308,20 @@ def scaling() -> dict[str, tuple[list[int], list[float]]]:
 
 def draw(curves: dict[str, tuple[list[int], list[float]]]) -> None:
     """Write benchmarks/scaling.svg: seconds by the factor of growth, and a line of slope 1."""
+    # Imported first: a report does not depend on the user's Matplotlib.
+    from report.figures.plot_style import report_style  # isort: skip
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
-    for name, (sizes, seconds) in curves.items():
-        axes.loglog(sizes, seconds, "o-", label=name)
-    axes.loglog([1, 1000], [1e-3, 1], "k:", label="linear")
-    axes.set(xlabel="factor of growth", ylabel="CPU seconds of the histograms")
-    axes.set(title=f"{provenance.processor()}, {THREADS} threads")
-    axes.legend(fontsize="small")
-    figure.savefig(SCALING)
+    with report_style():
+        figure = Figure(figsize=(6, 4), layout="constrained")
+        axes = figure.subplots()
+        for name, (sizes, seconds) in curves.items():
+            axes.loglog(sizes, seconds, "o-", label=name)
+        axes.loglog([1, 1000], [1e-3, 1], "k:", label="linear")
+        axes.set(xlabel="factor of growth", ylabel="CPU seconds of the histograms")
+        axes.set(title=f"{provenance.processor()}, {THREADS} threads")
+        axes.legend(fontsize="small")
+        figure.savefig(SCALING)
 
 
 def best(function, repetitions: int = 25, clock=time.perf_counter) -> float:

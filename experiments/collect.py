@@ -237,6 +237,8 @@ def _experiment(plan: Plan, rows: list[dict], scores: dict[Score, dict]) -> dict
         "metric_version": METRIC_VERSION,
         "trials": plan.trials,
         "tried": {name: tried for name, tried in plan.tried.items() if name in used},
+        "tables": plan.config.get("tables") or [],
+        "figures": plan.config.get("figures") or [],
         "grid": [[place.dataset, place.features] for place in plan.places],
         "datasets": {name: _dataset(variant) for name, variant in plan.datasets.items()},
         "features": {

@@ -305,15 +305,20 @@ class Plan:
             stage: [_described(variant) for variant in getattr(self, stage).values()]
             for stage in ("datasets", "features", "methods")
         }
-        content = rows | {
-            "controls": self.controls,
-            "bits": self.bits,
-            "seeds": self.seeds,
-            "timed": self.timed,
-            "trials": self.trials,
-            "tried": self.tried,
-            "configfiles": self.configfiles,
-        }
+        shown = {key: self.config[key] for key in ("tables", "figures") if self.config.get(key)}
+        content = (
+            rows
+            | shown
+            | {
+                "controls": self.controls,
+                "bits": self.bits,
+                "seeds": self.seeds,
+                "timed": self.timed,
+                "trials": self.trials,
+                "tried": self.tried,
+                "configfiles": self.configfiles,
+            }
+        )
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     # ------------------------------------------------------------------ paths

@@ -53,9 +53,13 @@ def test_the_core_needs_the_standard_library_only(path):
 
 # Each package of the report, the third-party packages that it may import, and the modules of the report.
 REPORT = {
-    "tables": ({"yaml"}, {"results", "tables"}),
-    "figures": ({"numpy", "matplotlib"}, {"results", "tables", "figures"}),
-    "writers": ({"jinja2"}, {"results", "references", "summary", "tables", "figures", "writers"}),
+    "tables": ({"yaml"}, {"plain_text", "results", "tables"}),
+    "figures": ({"numpy", "matplotlib"}, {"latex_text", "results", "tables", "figures"}),
+    "writers": (
+        {"jinja2"},
+        {"latex_text", "plain_text", "results", "references", "summary"}
+        | {"tables", "figures", "writers"},
+    ),
 }
 
 
