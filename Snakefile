@@ -1,8 +1,10 @@
 # images -> features -> codes -> histograms and metrics -> tables and report. What runs is decided by
 # harness/plan.py, and what is out of date by harness/stale.py.
 import functools
+import logging
 import os
 import re
+import shutil
 import sys
 
 from snakemake.exceptions import WorkflowError
@@ -17,10 +19,20 @@ if not os.path.samefile(os.curdir, workflow.basedir):
 sys.path.insert(0, workflow.basedir)
 
 from experiments import preflight
+from experiments.screen import Filter, Screen
 from harness import errors, provenance
 from harness.plan import EXPERIMENT_LIST, Job, Place, Plan, Run, Score, check_citations
 from harness.stale import STAMP, State
 from harness.user_data import job_environment
+
+snakemake_logger = logging.getLogger("snakemake.logging")
+quiet = Filter()
+if workflow.is_main_process and not (
+    workflow.output_settings.dryrun or workflow.output_settings.verbose
+):
+    for handler in snakemake_logger.handlers:
+        if handler.name == "DefaultStreamHandler":
+            handler.addFilter(quiet)
 
 
 configfile: "config/config.yaml"
@@ -41,6 +53,14 @@ except (WorkflowError, errors.BenchmarkError) as error:
     sys.exit(f"config: {errors.explain(error)}")
 
 os.environ |= job_environment(plan.data)
+screen = Screen(plan, snakemake_logger)
+
+# What a job prints goes to its log, and at last the status that it ended with. A log on a full disk
+# must not fail the job: its outputs would be removed.
+LOGGED = (
+    " 2>&1 | {{ cat > {log:q} || cat > /dev/null; }}"
+    " || {{ status=$?; echo exit status $status >> {log:q}; exit $status; }}"
+)
 
 PLACE = Place("{dataset}", "{features}")
 RUN = Run("{dataset}", "{features}", "{variant}", "{bits}", "{seed}")
@@ -141,12 +161,25 @@ onstart:
         sys.exit(missing)
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None
+    if not workflow.touch:
+        quiet.screen = screen
+        screen.start(workflow.dag.needrun_jobs(), workflow.cores or 1, provenance.gpu_present())
+    if workflow.local_exec:
+        screen.catch_interrupts()
+
+
+onsuccess:
+    screen.succeed()
+    if screen.finished["report"]:
+        shutil.rmtree(plan.partial_root, ignore_errors=True)
 
 
 onerror:
-    shell(
-        "python -m experiments partial --plan {PLAN} && python -m report --partial --results {plan.partial_root:q}"
-    )
+    if screen.interrupted:
+        screen.stop_interrupted()
+    else:
+        screen.fail(log)
+        screen.make_partial_tables(PLAN)
 
 
 rule all:
@@ -171,7 +204,8 @@ rule dataset:
     params:
         settings=lambda w: plan.datasets[w.dataset].entry_text,
     shell:
-        "python -m datasets {wildcards.dataset} --settings {params.settings:q} --threads {threads} > {log:q} 2>&1"
+        "python -m datasets {wildcards.dataset} --settings {params.settings:q} --threads {threads}"
+        + LOGGED
 
 
 # More than four threads of a network would not stay within 2 GiB.
@@ -192,7 +226,7 @@ rule features:
         settings=lambda w: plan.features[w.features].entry_text,
     shell:
         "python -m features extract {wildcards.dataset} {wildcards.features} --settings {params.settings:q}"
-        " --threads {threads} > {log:q} 2>&1"
+        " --threads {threads}" + LOGGED
 
 
 rule neighbours:
@@ -210,7 +244,7 @@ rule neighbours:
         metric=lambda w: plan.features[w.features].neighbours,
     shell:
         "python -m features neighbours {wildcards.dataset} {wildcards.features} --metric {params.metric}"
-        " --threads {threads} > {log:q} 2>&1"
+        " --threads {threads}" + LOGGED
 
 
 # Labels are no input here: every method is unsupervised. The longest jobs start first, so that none
@@ -236,7 +270,7 @@ rule encode:
         settings=lambda w: plan.methods[w.variant].entry_text,
     shell:
         "python -m methods {wildcards.dataset} {wildcards.features} {wildcards.variant} {wildcards.bits} {wildcards.seed}"
-        " --settings {params.settings:q} --traceback {log:q}.traceback > {log:q} 2>&1"
+        " --settings {params.settings:q} --traceback {log:q}.traceback" + LOGGED
 
 
 rule score:
@@ -259,7 +293,7 @@ rule score:
         or ["0:0"],
     shell:
         "python -m evaluation score {wildcards.dataset} {wildcards.features} {wildcards.variant} --runs {params.runs}"
-        " {params.root} --threads {threads} > {log:q} 2>&1"
+        " {params.root} --threads {threads}" + LOGGED
 
 
 rule collect:
@@ -286,7 +320,7 @@ rule collect:
     params:
         plan=PLAN,
     shell:
-        "python -m experiments collect --plan {params.plan:q} > {log:q} 2>&1"
+        "python -m experiments collect --plan {params.plan:q}" + LOGGED
 
 
 # It waits for all runs and asks for every core, so that nothing else is running.
@@ -308,7 +342,7 @@ rule timing:
     params:
         plan=PLAN,
     shell:
-        "python -m experiments timing --plan {params.plan:q} > {log:q} 2>&1"
+        "python -m experiments timing --plan {params.plan:q}" + LOGGED
 
 
 rule report:
@@ -341,7 +375,7 @@ rule report:
     params:
         root=f"--results {plan.root}",
     shell:
-        "python -m report {params.root} --threads {threads} > {log:q} 2>&1"
+        "python -m report {params.root} --threads {threads}" + LOGGED
 
 
 # The list of all experiments but the default one: it is rewritten whenever one of them is reported.
@@ -355,7 +389,7 @@ rule experiments:
     conda:
         "environment.yaml"
     shell:
-        "python -m report --experiments > {log:q} 2>&1"
+        "python -m report --experiments" + LOGGED
 
 
 # At any time, also while another command runs: snakemake --nolock partial
@@ -368,5 +402,5 @@ rule partial:
         plan=PLAN,
         root=f"--results {plan.partial_root}",
     shell:
-        "(python -m experiments partial --running --plan {params.plan:q}"
-        " && python -m report --partial {params.root}) > {log:q} 2>&1"
+        "{{ python -m experiments partial --running --plan {params.plan:q}"
+        " && python -m report --partial {params.root}; }}" + LOGGED

@@ -41,7 +41,7 @@ def what_ran(results: Results) -> str:
     counts = Counter(run["status"] for run in results.all_runs())
     states = ", ".join(
         f"{counts[state]:,} {state}"
-        for state in ("done", "failed", "missing")
+        for state in ("done", "failed", "interrupted", "missing")
         if counts[state] or state == "done"
     )
     lengths = ", ".join(map(str, experiment["bits"]))
@@ -170,14 +170,13 @@ def _beside_features(results: Results, pair: Pair, bests: list[Best]) -> list[st
 def problems(results: Results) -> list[str]:
     """What failed, is missing or nearly collapsed, each named; one sentence if nothing did."""
     labels = {method["name"]: method["label"] for method in results.methods}
-    places = {"failed": {}, "missing": {}, "near-collapsed": {}}
+    undone = ("failed", "interrupted", "missing")
+    places = {state: {} for state in (*undone, "near-collapsed")}
     for (*pair, variant, bits), runs in results.runs.items():
         cell = method_cell(
             results, (*pair, variant), bits, Column(Value(metric="map"), bits, None, "")
         )
-        counts = {
-            state: sum(run["status"] == state for run in runs) for state in ("failed", "missing")
-        }
+        counts = {state: sum(run["status"] == state for run in runs) for state in undone}
         counts["near-collapsed"] = cell.collapse.count if cell.collapse else 0
         for state, count in counts.items():
             if count:

@@ -142,7 +142,7 @@ FAILING = PARITY.replace("class Parity", "class Failing")
             "raising",
             "return self\n",
             "print('much')\n        raise ValueError('no such\\nluck')\n",
-            "methods/raising.py raised ValueError: no such luck (traceback: logs/runs/",
+            "methods/raising.py raised ValueError: no such luck at methods/raising.py:18 (traceback: logs/",
         ),
         (
             "floating",
@@ -157,7 +157,7 @@ def test_a_method_that_fails_is_shown_and_the_others_are_finished(copy, name, ol
     copy.write("failing.yaml", TINY.replace("itq, bgan-brief", f"itq, bgan-brief, {name}"))
     done = copy.snakemake(config="failing.yaml")
     assert done.returncode != 0
-    assert f"logs/runs/digits/pixels/{name}/8bit/seed0.log: {message}" in done.stderr
+    assert f"failed: {name}, 8 bits, seed 0: {message}" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     assert "much" not in done.stdout + done.stderr, "what a method prints stays in its log"
     assert not [
