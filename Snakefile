@@ -16,6 +16,10 @@ if not os.path.samefile(os.curdir, workflow.basedir):
     sys.exit(
         f"snakemake: found the folder {os.getcwd()}, expected that of the project. Run `cd {workflow.basedir}` and rerun the command"
     )
+if set(workflow.basedir) & set("{}"):
+    sys.exit(
+        f"snakemake: the path {workflow.basedir} has a brace, which Snakemake reads as a wildcard. Rename the folder"
+    )
 sys.path.insert(0, workflow.basedir)
 
 from experiments import preflight
@@ -47,8 +51,11 @@ try:
     PLAN = plan.save()
     if workflow.is_main_process:
         state.check()
+        preflight.check_memory(state)
         state.settle_times()
         state.write_stamp()
+        if not workflow.output_settings.dryrun:
+            preflight.refresh_experiment_list()
 except (WorkflowError, errors.BenchmarkError) as error:
     sys.exit(f"config: {errors.explain(error)}")
 
@@ -136,6 +143,21 @@ def gpu(variant):
     return int((not workflow.local_exec or provenance.gpu_present()) and variant.uses_gpu)
 
 
+def memory(megabytes, grouped=lambda wildcards: False):
+    """A resource that grows with the attempts, up to what a node of the cluster has.
+
+    As many runs of a group as it has cores share a node.
+    """
+
+    def of_attempt(wildcards, attempt):
+        most = None if workflow.local_exec else preflight.node_memory()
+        if most and grouped(wildcards):
+            most //= workflow.cores or 1
+        return min(attempt * megabytes, most) if most else attempt * megabytes
+
+    return of_attempt
+
+
 def submission(wildcards):
     """The group of a run or of a scoring job on a cluster."""
     return None if workflow.local_exec else plan.submission(wildcards)
@@ -157,6 +179,10 @@ wildcard_constraints:
 # With a limit on jobs per second, Snakemake looks at all jobs again a second after it last did, in
 # one more chain for each job that ends.
 onstart:
+    if not workflow.local_exec and (
+        problem := preflight.unquoted_path([workflow.basedir, sys.executable])
+    ):
+        sys.exit(problem)
     if missing := preflight.missing_files(state):
         sys.exit(missing)
     if workflow.local_exec:
@@ -201,6 +227,8 @@ rule dataset:
     conda:
         "environment.yaml"
     threads: workflow.cores
+    resources:
+        mem_mb=memory(8000),
     params:
         settings=lambda w: plan.datasets[w.dataset].entry_text,
     shell:
@@ -222,6 +250,7 @@ rule features:
     threads: lambda w: 4 if plan.features[w.features].uses_gpu else 1
     resources:
         gpu=lambda w: gpu(plan.features[w.features]),
+        mem_mb=memory(8000),
     params:
         settings=lambda w: plan.features[w.features].entry_text,
     shell:
@@ -240,6 +269,8 @@ rule neighbours:
     conda:
         "environment.yaml"
     threads: workflow.cores
+    resources:
+        mem_mb=memory(8000),
     params:
         metric=lambda w: plan.features[w.features].neighbours,
     shell:
@@ -265,6 +296,7 @@ rule encode:
         "environment.yaml"
     resources:
         gpu=lambda w: gpu(plan.methods[w.variant]),
+        mem_mb=memory(4000, submission),
         runtime=lambda w, attempt: attempt * (720 if plan.methods[w.variant].uses_gpu else 15),
     params:
         settings=lambda w: plan.methods[w.variant].entry_text,
@@ -284,6 +316,8 @@ rule score:
         submission
     conda:
         "environment.yaml"
+    resources:
+        mem_mb=memory(2000, submission),
     params:
         root=f"--root {plan.root}",
         runs=lambda w: [
@@ -317,6 +351,8 @@ rule collect:
         f"logs/{plan.root}/collect.log",
     conda:
         "environment.yaml"
+    resources:
+        mem_mb=memory(4000),
     params:
         plan=PLAN,
     shell:

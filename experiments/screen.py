@@ -152,7 +152,8 @@ class Screen(logging.Handler):
             if callable(stop_running):
                 stop_running(number, frame)
 
-        signal.signal(signal.SIGINT, interrupt)
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # in the background of a shell
+            signal.signal(signal.SIGINT, interrupt)
         signal.signal(signal.SIGTERM, terminate)
 
     # ---------------------------------------------------------------- closing

@@ -148,6 +148,8 @@ def _in_words(rule: str, value: object) -> str:
             return f"{value} or more"
         case "maximum":
             return f"{value} or less"
+        case "maxLength":
+            return f"at most {value} characters"
         case "minLength":
             return "a text that is not empty"
         case "pattern" if "A-Z" in value:

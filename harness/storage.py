@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import hashlib
 import json
@@ -23,6 +24,7 @@ def new_file(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     with writing(path):
+        path = _without_link(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         parts = f".{glob.escape(path.stem)}.[0-9]*.part{glob.escape(path.suffix)}"
         for left in path.parent.glob(parts):
@@ -58,6 +60,7 @@ def new_folder(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     with writing(path):
+        path = _without_link(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         for ending in (
             "part",
@@ -75,6 +78,23 @@ def new_folder(path: str | Path) -> Iterator[Path]:
             _to_disk(path.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _without_link(path: Path) -> Path:
+    """The file or folder that a link leads to, so that the link stays one."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def move(source: Path, path: Path) -> None:
+    """Move a file atomically, also to another file system."""
+    try:
+        os.replace(source, _without_link(path))
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with new_file(path) as temporary:
+            shutil.copyfile(source, temporary)
+        source.unlink()
 
 
 def _replace_folder(temporary: Path, path: Path) -> None:

@@ -231,7 +231,7 @@ def a_network_on_another_processor(project):
         (another_rotation, "codes"),
         (a_parameter_less, "iterations"),
         (uncommitted_change, "uncommitted"),
-        (other_features, "features has changed"),
+        (other_features, "features changed"),
         (no_features, "cache/features/digits/pixels/features.json"),
         (a_method_that_raises, "broken"),
         (a_gpu, "NVIDIA H200"),
