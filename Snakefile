@@ -1,5 +1,5 @@
-# images -> features -> codes -> histograms and metrics -> tables and report. What runs is decided by
-# harness/plan.py, and what is out of date by harness/stale.py.
+# images -> features -> codes -> histograms and metrics -> tables and report.
+# harness/plan.py decides what runs, and harness/stale.py what is out of date.
 import functools
 import logging
 import os
@@ -14,11 +14,13 @@ from snakemake.utils import min_version, validate
 min_version("9.27")
 if not os.path.samefile(os.curdir, workflow.basedir):
     sys.exit(
-        f"snakemake: found the folder {os.getcwd()}, expected that of the project. Run `cd {workflow.basedir}` and rerun the command"
+        f"snakemake: found the folder {os.getcwd()}, expected that of the project. "
+        f"Run `cd {workflow.basedir}` and rerun the command"
     )
 if set(workflow.basedir) & set("{}"):
     sys.exit(
-        f"snakemake: the path {workflow.basedir} has a brace, which Snakemake reads as a wildcard. Rename the folder"
+        f"snakemake: the path {workflow.basedir} has a brace, which Snakemake reads as a wildcard. "
+        "Rename the folder"
     )
 sys.path.insert(0, workflow.basedir)
 
@@ -62,12 +64,21 @@ except (WorkflowError, errors.BenchmarkError) as error:
 os.environ |= job_environment(plan.data)
 screen = Screen(plan, snakemake_logger)
 
-# What a job prints goes to its log, and at last the status that it ended with. A log on a full disk
-# must not fail the job: its outputs would be removed.
-LOGGED = (
-    " 2>&1 | {{ cat > {log:q} || cat > /dev/null; }}"
-    " || {{ status=$?; echo exit status $status >> {log:q}; exit $status; }}"
-)
+# `logged LOG COMMAND` writes what a command prints to its log, and if it fails, its exit status.
+# A log on a full disk fails no job, since Snakemake would remove the outputs of one that did.
+shell.prefix("""
+    set -euo pipefail
+    logged() {{
+        local log=$1 status
+        shift
+        exec 2> /dev/null  # where bash reports a command that was killed
+        "$@" 2>&1 | {{ cat > "$log" || cat > /dev/null; }} || {{
+            status=$?
+            echo "exit status $status" >> "$log"
+            exit $status
+        }}
+    }}
+    """)
 
 PLACE = Place("{dataset}", "{features}")
 RUN = Run("{dataset}", "{features}", "{variant}", "{bits}", "{seed}")
@@ -84,7 +95,8 @@ if workflow.is_main_process:
         map(state.problem, plan.jobs())
     ):
         sys.exit(
-            "snakemake: the results are missing or out of date, and --report would pack them. Rerun the command without --report first"
+            "snakemake: the results are missing or out of date, and --report would pack them. "
+            "Rerun the command without --report first"
         )
 
 
@@ -94,7 +106,7 @@ def paths(files):
 
 @functools.cache
 def let_records_decide():
-    """Take from Snakemake its own reasons to run a job, which would hide that later jobs are out of date.
+    """Make the records alone decide which jobs run, not Snakemake's own reasons.
 
     Snakemake does not look at the jobs after one that it runs for a reason of its own: parameters
     or a shell command that differ from those that it remembers, the mark of a killed job, an option
@@ -114,7 +126,7 @@ def let_records_decide():
 
 
 def inputs(rule):
-    """The input function of a rule: all inputs are `ancient` but those of a job that is out of date.
+    """The input function of a rule: inputs are `ancient` unless the job is out of date.
 
     Snakemake takes an `ancient` input for older than any output. See `State.write_stamp`.
     """
@@ -141,6 +153,15 @@ def inputs(rule):
 def gpu(variant):
     """1 if a job asks for a GPU: its plugin uses one, and there is one here or on the cluster."""
     return int((not workflow.local_exec or provenance.gpu_present()) and variant.uses_gpu)
+
+
+def machine():
+    """How many jobs run at the same time at most, and where, for the header on the screen."""
+    if not workflow.local_exec:
+        return workflow.nodes, f"a cluster, up to {workflow.nodes:,} jobs at a time"
+    cores = workflow.cores or 1
+    device = "GPU" if provenance.gpu_present() else "CPU"
+    return cores, f"{cores:,} core{'s' if cores > 1 else ''}, {device}"
 
 
 def memory(megabytes, grouped=lambda wildcards: False):
@@ -189,7 +210,7 @@ onstart:
         workflow.scheduler.job_rate_limiter = None
     if not workflow.touch:
         quiet.screen = screen
-        screen.start(workflow.dag.needrun_jobs(), workflow.cores or 1, provenance.gpu_present())
+        screen.start(workflow.dag.needrun_jobs(), *machine())
     if workflow.local_exec:
         screen.catch_interrupts()
 
@@ -232,8 +253,8 @@ rule dataset:
     params:
         settings=lambda w: plan.datasets[w.dataset].entry_text,
     shell:
-        "python -m datasets {wildcards.dataset} --settings {params.settings:q} --threads {threads}"
-        + LOGGED
+        "logged {log:q} python -m datasets {wildcards.dataset}"
+        " --settings {params.settings:q} --threads {threads}"
 
 
 # More than four threads of a network would not stay within 2 GiB.
@@ -254,8 +275,8 @@ rule features:
     params:
         settings=lambda w: plan.features[w.features].entry_text,
     shell:
-        "python -m features extract {wildcards.dataset} {wildcards.features} --settings {params.settings:q}"
-        " --threads {threads}" + LOGGED
+        "logged {log:q} python -m features extract {wildcards.dataset} {wildcards.features}"
+        " --settings {params.settings:q} --threads {threads}"
 
 
 rule neighbours:
@@ -274,8 +295,8 @@ rule neighbours:
     params:
         metric=lambda w: plan.features[w.features].neighbours,
     shell:
-        "python -m features neighbours {wildcards.dataset} {wildcards.features} --metric {params.metric}"
-        " --threads {threads}" + LOGGED
+        "logged {log:q} python -m features neighbours {wildcards.dataset} {wildcards.features}"
+        " --metric {params.metric} --threads {threads}"
 
 
 # Labels are no input here: every method is unsupervised. The longest jobs start first, so that none
@@ -301,8 +322,9 @@ rule encode:
     params:
         settings=lambda w: plan.methods[w.variant].entry_text,
     shell:
-        "python -m methods {wildcards.dataset} {wildcards.features} {wildcards.variant} {wildcards.bits} {wildcards.seed}"
-        " --settings {params.settings:q} --traceback {log:q}.traceback" + LOGGED
+        "logged {log:q} python -m methods {wildcards.dataset} {wildcards.features}"
+        " {wildcards.variant} {wildcards.bits} {wildcards.seed}"
+        " --settings {params.settings:q} --traceback {log:q}.traceback"
 
 
 rule score:
@@ -326,8 +348,8 @@ rule score:
         ]
         or ["0:0"],
     shell:
-        "python -m evaluation score {wildcards.dataset} {wildcards.features} {wildcards.variant} --runs {params.runs}"
-        " {params.root} --threads {threads}" + LOGGED
+        "logged {log:q} python -m evaluation score {wildcards.dataset} {wildcards.features}"
+        " {wildcards.variant} --runs {params.runs} {params.root} --threads {threads}"
 
 
 rule collect:
@@ -356,7 +378,7 @@ rule collect:
     params:
         plan=PLAN,
     shell:
-        "python -m experiments collect --plan {params.plan:q}" + LOGGED
+        "logged {log:q} python -m experiments collect --plan {params.plan:q}"
 
 
 # It waits for all runs and asks for every core, so that nothing else is running.
@@ -378,7 +400,7 @@ rule timing:
     params:
         plan=PLAN,
     shell:
-        "python -m experiments timing --plan {params.plan:q}" + LOGGED
+        "logged {log:q} python -m experiments timing --plan {params.plan:q}"
 
 
 rule report:
@@ -411,7 +433,7 @@ rule report:
     params:
         root=f"--results {plan.root}",
     shell:
-        "python -m report {params.root} --threads {threads}" + LOGGED
+        "logged {log:q} python -m report {params.root} --threads {threads}"
 
 
 # The list of all experiments but the default one: it is rewritten whenever one of them is reported.
@@ -425,7 +447,7 @@ rule experiments:
     conda:
         "environment.yaml"
     shell:
-        "python -m report --experiments" + LOGGED
+        "logged {log:q} python -m report --experiments"
 
 
 # At any time, also while another command runs: snakemake --nolock partial
@@ -438,5 +460,5 @@ rule partial:
         plan=PLAN,
         root=f"--results {plan.partial_root}",
     shell:
-        "{{ python -m experiments partial --running --plan {params.plan:q}"
-        " && python -m report --partial {params.root}; }}" + LOGGED
+        "logged {log:q} python -m experiments partial --running --plan {params.plan:q}"
+        " && logged {log:q} python -m report --partial {params.root}"

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from evaluation import METRIC_VERSION
 from experiments import scoring, statistics
-from experiments.job_logs import ending
-from experiments.screen import memory_params
+from experiments.job_logs import ending, memory_params
 from harness import identity, records, schemas, storage
 from harness.errors import BenchmarkError
 from harness.plan import (

@@ -1,4 +1,4 @@
-"""How a job ended, as the last lines of its log state it. Standard library only."""
+"""How a job ended, as the last lines of its log state it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import signal
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from harness.errors import MEMORY_PARAMS
+from harness.plan import Plan
 
 # Names of the commands. The message of a failed job begins with one of them.
 COMMANDS = ("datasets", "features", "methods", "evaluation", "experiments", "report")
@@ -29,6 +32,11 @@ class Ending:
 
     status: str
     message: str
+
+
+def memory_params(plan: Plan, variant: str) -> list[str]:
+    """Return the parameters of a method that memory grows with."""
+    return [name for name in MEMORY_PARAMS if name in plan.methods[variant].params]
 
 
 def ending(log: Path, memory_params: Iterable[str] = ()) -> Ending:

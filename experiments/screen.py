@@ -22,8 +22,7 @@ from pathlib import Path
 from typing import TextIO
 
 from experiments import durations
-from experiments.job_logs import Ending, ending, last_lines
-from harness.errors import MEMORY_PARAMS
+from experiments.job_logs import Ending, ending, last_lines, memory_params
 from harness.plan import Plan, Run
 from harness.progress import duration
 
@@ -69,31 +68,32 @@ class Screen(logging.Handler):
         self._jobs: Counter[str] = Counter()  # to do, by rule
         self._running: dict[int, tuple[str, dict, Path, float]] = {}
         self._durations = durations.Estimate(plan)
-        self._cores = 1
+        self._parallel = 1
         self._started = time.monotonic()
         self._shown = ""  # the live line
         self._stopped = threading.Event()
 
     # ----------------------------------------------------------------- events
 
-    def start(self, jobs: Iterable, cores: int, gpu: bool) -> None:
+    def start(self, jobs: Iterable, parallel: int, machine: str) -> None:
         """Print the header, and follow the jobs from now on.
 
         Parameters
         ----------
         jobs : iterable of Snakemake's jobs
             Those that run.
-        cores : int
-        gpu : bool
-            Whether a GPU is used.
+        parallel : int
+            How many run at the same time, at most.
+        machine : str
+            What they run on.
         """
         jobs = [job for job in jobs if job.rule.name != "all"]
         self._jobs = Counter(job.rule.name for job in jobs)
-        self._cores = cores
+        self._parallel = parallel
         self._started = time.monotonic()
         runs = [_run(job.wildcards) for job in jobs if job.rule.name == "encode"]
         self._durations.expect(runs)
-        self._print(*self._header(gpu))
+        self._print(*self._header(machine))
         self.logger.addHandler(self)
         threading.Thread(target=self._refresh, daemon=True).start()
 
@@ -108,17 +108,18 @@ class Screen(logging.Handler):
         elif event == "job_finished":
             self._finish(record.job_id)
         elif event == "job_error" and not self.interrupted:
-            self._fail(record.jobid)
+            self._fail(record.jobid, in_group=getattr(record, "indent", False))
 
     def _finish(self, jobid: int) -> None:
         if jobid not in self._running:
             return
-        rule, wildcards, _, started = self._running.pop(jobid)
+        rule, wildcards, log, started = self._running.pop(jobid)
         self.finished[rule] += 1
+        self.failures.pop(log.as_posix(), None)  # of an earlier attempt
         if rule == "encode":
             self._durations.measured(_run(wildcards), time.monotonic() - started)
 
-    def _fail(self, jobid: int) -> None:
+    def _fail(self, jobid: int, in_group: bool) -> None:
         if jobid not in self._running:
             return
         rule, wildcards, log, _ = self._running.pop(jobid)
@@ -127,6 +128,8 @@ class Screen(logging.Handler):
             params = memory_params(self.plan, wildcards["variant"])
         ended = ending(log, params) if log.is_file() else Ending("", "")
         if not ended.status:
+            if in_group:  # the others of the group end with the one that failed
+                return
             ended = Ending("failed", "the job ended without a message; see Snakemake's log")
         self.failures[log.as_posix()] = (_title(rule, wildcards), ended)
         if len(self.failures) <= PRINTED_FAILURES:
@@ -161,10 +164,14 @@ class Screen(logging.Handler):
     def succeed(self) -> None:
         """Print what was made, where it is, and what can be done next."""
         self._stop()
-        runs = f"{len(self.plan.runs):,} {_plural('run', len(self.plan.runs))}"
-        self._print(f"done: {runs}, in {duration(time.monotonic() - self._started)}")
-        if not self.finished["report"]:
+        took = duration(time.monotonic() - self._started)
+        if self.finished["partial"]:
+            self._print(f"tables of what is done: {self.plan.partial_root}/report/index.html")
             return
+        if not self.finished["report"]:
+            self._print(f"done: {_count(sum(self.finished.values()), 'job')}, in {took}")
+            return
+        self._print(f"done: {_count(len(self.plan.runs), 'run')}, in {took}")
         root = self.plan.root
         self._print(*best(self.plan))
         results = f" --results {root}" if self.plan.name else ""
@@ -218,20 +225,17 @@ class Screen(logging.Handler):
             groups[title.partition(",")[0], _without_notes(ended.message)].append(log)
         shown = list(groups.items())
         for (name, message), logs in shown[:PRINTED_FAILURES]:
-            count = f"{len(logs):,} {_plural('job', len(logs))}"
-            yield f"  {name}, {count}: {message} (log: {logs[0]})"
+            yield f"  {name}, {_count(len(logs), 'job')}: {message} (log: {logs[0]})"
         if len(shown) > PRINTED_FAILURES:
             yield f"  and {len(shown) - PRINTED_FAILURES:,} more: see the last lines of logs/"
 
     # ------------------------------------------------------------------ lines
 
-    def _header(self, gpu: bool) -> list[str]:
+    def _header(self, machine: str) -> list[str]:
         name = f"experiment {self.plan.name}" if self.plan.name else "default experiment"
         runs, total = self._jobs["encode"], len(self.plan.runs)
-        device = "GPU" if gpu else "CPU"
-        cores = f"{self._cores:,} {_plural('core', self._cores)}"
-        jobs = sum(self._jobs.values())
-        work = f"{runs:,} of {total:,} runs to do ({jobs:,} jobs) on {cores}, {device}"
+        jobs = _count(sum(self._jobs.values()), "job")
+        work = f"{runs:,} of {total:,} runs to do ({jobs}) on {machine}"
         free = shutil.disk_usage(".").free / 2**30
         expected = self._expected() or "the time is not known before the first runs"
         if not runs:
@@ -240,7 +244,7 @@ class Screen(logging.Handler):
 
     def _expected(self) -> str:
         """The time that the remaining runs need; empty if it is not known."""
-        seconds, unknown = self._durations.left(self._cores)
+        seconds, unknown = self._durations.left(self._parallel)
         if not seconds:
             return ""
         more = f" and {unknown:,} runs of unknown time" if unknown else ""
@@ -328,11 +332,6 @@ def event_name(record: logging.LogRecord) -> str:
     return str(getattr(getattr(record, "event", None), "value", "") or "")
 
 
-def memory_params(plan: Plan, variant: str) -> list[str]:
-    """Return the parameters of a method that memory grows with."""
-    return [name for name in MEMORY_PARAMS if name in plan.methods[variant].params]
-
-
 def best(plan: Plan) -> list[str]:
     """Return a line for each of the first places: the method with the highest mAP."""
     path = plan.root / "metrics.csv"
@@ -403,8 +402,8 @@ def _printable(line: str) -> str:
     )
 
 
-def _plural(noun: str, count: int) -> str:
-    return noun if count == 1 else f"{noun}s"
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _command() -> str:

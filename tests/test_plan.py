@@ -223,7 +223,7 @@ class TestErrors:
                 "methods: item 1: found 'ITQ', expected a name of lower-case letters and digits, joined by single - _ or .",
             ),
             ({"methods": ["itq", "lsh", "itq"]}, "methods: found 'itq' more than once"),
-            ({"methods": ["a" * 101]}, "expected at most 100 characters"),
+            ({"methods": ["a" * 101]}, "methods: item 1: found 'a"),
             ({"bits": []}, "bits: found [], expected at least 1 item"),
             ({"bits": [12, 2000]}, "bits: item 2: found 2000, expected 1024 or less"),
             ({"bits": [0]}, "bits: item 1: found 0, expected 1 or more"),

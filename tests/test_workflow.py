@@ -92,11 +92,12 @@ def test_an_environment_without_a_path_and_files_from_the_future(copy):
     tomorrow = time.time() + 86_400
     for name in ("methods/parity.py", "methods/_runtime.py", "more.yaml", "Snakefile"):
         os.utime(copy.folder / name, (tomorrow,) * 2)
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--configfile", "more.yaml"]
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "collect"]
+    command += ["--configfile", "more.yaml"]
     environment = {"PYTHONSAFEPATH": "1"}
     for _ in range(2):
         done = subprocess.run(
-            [*command, "collect"], cwd=copy.folder, capture_output=True, text=True, env=environment
+            command, cwd=copy.folder, capture_output=True, text=True, env=environment
         )
         assert done.returncode == 0, done.stderr
     assert (copy.folder / "results/runs/digits/pixels/parity/8bit/seed0/codes.npz").is_file()
@@ -199,7 +200,7 @@ FAILING = PARITY.replace("class Parity", "class Failing")
             "raising",
             "return self\n",
             "print('much')\n        raise ValueError('no such\\nluck')\n",
-            "methods/raising.py raised ValueError: no such luck at methods/raising.py:18 (traceback: logs/",
+            "methods/raising.py raised ValueError: no such luck at methods/raising.py:",
         ),
         (
             "floating",
