@@ -23,7 +23,7 @@ from builders import Copy
 import methods.__main__ as training
 from evaluation import score
 from harness import provenance
-from harness.errors import BenchmarkError
+from harness.errors import BenchmarkError, raised_by
 from harness.plan import Run
 from harness.plugins import ROOT
 from harness.variants import Catalogue
@@ -587,6 +587,15 @@ def test_a_gpu_that_is_too_small_or_lost(place, monkeypatch, capsys, error, mess
             Run("digits", "pixels", "bgan", 8, 0), Catalogue().resolve("methods", "bgan"), None
         )
     assert not files(place / "results")
+
+
+def test_an_array_that_is_larger_than_the_machine_has_no_advice_on_other_jobs():
+    with (
+        pytest.raises(BenchmarkError, match="larger than the memory of the machine") as raised,
+        raised_by("methods/itq.py", None),
+    ):
+        np.empty((2**24, 2**24))
+    assert "fewer jobs" not in str(raised.value)
 
 
 def test_a_gpu_that_torch_cannot_use_is_said(place, monkeypatch, capsys):

@@ -201,21 +201,46 @@ class Output:
         pass
 
 
-def test_control_characters_of_a_message_are_not_sent_to_the_terminal(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    plan = Plan.load(loaded(methods=["itq"], bits=[8], seeds=[0], controls=[]))
-    log = tmp_path / "a.log"
-    log.write_text("methods: \x1b[31mred\x07\nexit status 1\n")
-    screen = Screen(plan, logging.getLogger("test"), Output(terminal=False))
-    wildcards = {
-        "dataset": "digits",
-        "features": "pixels",
-        "variant": "itq",
-        "bits": "8",
-        "seed": "0",
-    }
-    job = {"jobid": 1, "rule_name": "encode", "wildcards": wildcards, "log": [str(log)]}
-    for event in ("job_info", "job_error"):
-        screen.emit(SimpleNamespace(event=SimpleNamespace(value=event), **job))
-    assert "failed: itq, 8 bits, seed 0: " in screen.stream.text
-    assert not set(screen.stream.text) & {"\x1b", "\x07"}
+class TestEvents:
+    @pytest.fixture
+    def screen(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        plan = Plan.load(loaded(methods=["itq"], bits=[8], seeds=[0], controls=[]))
+        return Screen(plan, logging.getLogger("test"), Output(terminal=False))
+
+    def emit(self, screen, event, **facts):
+        """Send an event of the only run, as Snakemake does."""
+        names = ("dataset", "features", "variant", "bits", "seed")
+        values = ("digits", "pixels", "itq", "8", "0")
+        job = {"jobid": 1, "job_id": 1, "rule_name": "encode", "log": ["a.log"]}
+        job["wildcards"] = dict(zip(names, values, strict=True))
+        screen.emit(SimpleNamespace(event=SimpleNamespace(value=event), **job, **facts))
+
+    def test_control_characters_of_a_message_do_not_reach_the_terminal(self, screen):
+        Path("a.log").write_text("methods: \x1b[31mred\x07\nexit status 1\n")
+        self.emit(screen, "job_info")
+        self.emit(screen, "job_error")
+        assert "failed: itq, 8 bits, seed 0: " in screen.stream.text
+        assert not set(screen.stream.text) & {"\x1b", "\x07"}
+
+    def test_a_later_attempt_that_ends_well_is_no_failure(self, screen):
+        Path("a.log").write_text("methods: no luck\nexit status 1\n")
+        self.emit(screen, "job_info")
+        self.emit(screen, "job_error")
+        assert len(screen.failures) == 1
+        self.emit(screen, "job_info")
+        self.emit(screen, "job_finished")
+        assert screen.failures == {}
+        assert screen.finished == {"encode": 1}
+
+    def test_a_job_of_a_group_that_did_not_fail_itself_is_no_failure(self, screen):
+        Path("a.log").write_text("itq: 3/50 iterations\n")
+        self.emit(screen, "job_info")
+        self.emit(screen, "job_error", indent=True)
+        assert screen.failures == {}
+
+    def test_the_rate_of_a_running_job_is_that_of_its_log(self, screen):
+        Path("a.log").write_text("itq 8 bits: 3/50 iterations, 12.5/s, 4 s left\n")
+        self.emit(screen, "job_info")
+        line = screen.status_line()
+        assert "running: itq, 8 bits, seed 0 (3/50 iterations, 12.5/s, 4 s left)" in line
