@@ -59,7 +59,7 @@ def partial(plan: Plan, running: bool = False) -> None:
     """
     root, state = plan.partial_root, State(plan)
     states = {run: _run_state(run, plan, state, running) for run in plan.runs}
-    done = [run for run, (status, _) in states.items() if status == "done"]
+    done = {run for run, (status, _) in states.items() if status == "done"}
     scores = _partial_scores(plan, state, done)
 
     rows = []
@@ -69,7 +69,7 @@ def partial(plan: Plan, running: bool = False) -> None:
     _write(root, plan, rows, scores, partial=True)
 
 
-def _partial_scores(plan: Plan, state: State, done: list[Run]) -> dict[Score, dict]:
+def _partial_scores(plan: Plan, state: State, done: set[Run]) -> dict[Score, dict]:
     """The scores of the runs that are done, below the folder of the partial tables.
 
     What is scored already is copied. A control that is not is left out, since it takes longest.
