@@ -61,7 +61,7 @@ def submitted(copy, tmp_path):
         (tmp_path / "bin" / name).chmod(0o755)
     environment = os.environ | {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
 
-    def submit(grid, retries):
+    def submit(grid, retries, hooks=False):
         copy.write("grid.json", json.dumps(grid))
         command = [
             sys.executable,
@@ -73,7 +73,7 @@ def submitted(copy, tmp_path):
             "grid.json",
             "--retries",
             retries,
-            "--no-hooks",
+            *([] if hooks else ["--no-hooks"]),
         ]
         done = subprocess.run(
             command, cwd=copy.folder, env=environment, capture_output=True, text=True
@@ -125,8 +125,9 @@ def test_a_space_in_the_path_is_one_line_before_anything_is_submitted(submitted,
     spaced = copy.folder.with_name("my thesis")
     copy.folder.rename(spaced)
     copy.folder = spaced
+    grid = {"methods": ["itq"], "bits": [8], "seeds": [0], "controls": []}
     with pytest.raises(FileNotFoundError, match=r"submitted\.txt"):
-        submitted({"methods": ["itq"], "bits": [8], "seeds": [0], "controls": []}, retries="0")
+        submitted(grid, retries="0", hooks=True)
     assert (
         submitted.printed.strip().splitlines()[-1].startswith(f"slurm: found a space in {spaced}")
     )
