@@ -26,7 +26,7 @@ sys.path.insert(0, workflow.basedir)
 
 from experiments import preflight
 from experiments.screen import Filter, Screen
-from harness import errors, provenance
+from harness import configuration, errors, provenance
 from harness.plan import EXPERIMENT_LIST, Job, Place, Plan, Run, Score, check_citations
 from harness.stale import STAMP, State
 from harness.user_data import job_environment
@@ -39,6 +39,12 @@ if workflow.is_main_process and not (
     for handler in snakemake_logger.handlers:
         if handler.name == "DefaultStreamHandler":
             handler.addFilter(quiet)
+
+try:
+    for path in ("config/config.yaml", "config/variants.yaml", *workflow.overwrite_configfiles):
+        configuration.check(os.path.relpath(path))
+except errors.BenchmarkError as error:
+    sys.exit(f"config: {error}")
 
 
 configfile: "config/config.yaml"

@@ -1,6 +1,6 @@
 """Time scoring, compare it with common implementations, and show how the cost grows.
 
-    python -m benchmarks.scoring speed                       # 1,000 queries x 59,000 items x 48 bits
+    python -m benchmarks.scoring speed                       # 1,000 x 59,000 x 48 bits
     python -m benchmarks.scoring speed --items 1000000 --bits 64
     python -m benchmarks.scoring speed --dataset nuswide-21  # labels and split of prepared data
     python -m benchmarks.scoring scaling                     # writes benchmarks/scaling.svg

@@ -24,16 +24,16 @@ CONTENTS = {  # magic number and shape of each file
 }
 
 
-def load(data: Path, cache: Path, folder: str, url: str, md5: dict[str, str]) -> Collection:
+def load(data: Path, cache: Path, folder: str, url: str, sha256: dict[str, str]) -> Collection:
     """70,000 grey images as RGB, training files first: the test files are queries, the training files database and training.
 
-    Each file is read from `data/folder`, as .gz or unpacked, else downloaded from `url`. md5: of the .gz files, by name. Raises
+    Each file is read from `data/folder`, as .gz or unpacked, else downloaded from `url`. sha256: of the .gz files, by name. Raises
     BenchmarkError.
     """
     arrays, problems = {}, []
     for name in CONTENTS:
         try:
-            arrays[name] = _array(name, data / folder, cache / "downloads" / folder, url, md5)
+            arrays[name] = _array(name, data / folder, cache / "downloads" / folder, url, sha256)
         except BenchmarkError as error:
             problems.append(str(error))
     if problems:
@@ -58,18 +58,18 @@ def load(data: Path, cache: Path, folder: str, url: str, md5: dict[str, str]) ->
     )
 
 
-def _array(name: str, local: Path, downloads: Path, url: str, md5: dict[str, str]) -> np.ndarray:
+def _array(name: str, local: Path, downloads: Path, url: str, sha256: dict[str, str]) -> np.ndarray:
     if (local / name).is_file():
         return parse(Folder(local).read(name), name, str(local / name))
     packed = f"{name}.gz"
-    published = Published(f"{url}{packed}", md5[packed])
+    published = Published(f"{url}{packed}", sha256[packed])
     path = local / packed
     if not path.is_file():
-        path = fetch(published, downloads / packed, put=path)
-    found = digest(path, "md5")
-    if found != published.digest:
+        path = fetch(published, downloads / packed, manual_path=path)
+    found = digest(path)
+    if found != published.sha256:
         raise BenchmarkError(
-            f"{path} has MD5 {found}, expected {published.digest}: get it again from {published.url}"
+            f"{path} has SHA-256 {found}, expected {published.sha256}: get it again from {published.url}"
         )
     return parse(unpack(path.read_bytes(), name, str(path)), name, str(path))
 

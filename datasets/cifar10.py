@@ -26,7 +26,9 @@ from harness.storage import digest
 FOLDER = "cifar-10-batches-py"
 ARCHIVE = "cifar-10-python.tar.gz"
 ARCHIVE_URL = f"https://www.cs.toronto.edu/~kriz/{ARCHIVE}"
-PUBLISHED_ARCHIVE = Published(ARCHIVE_URL, "c58f30108f718f92721af3b95e74349a")
+PUBLISHED_ARCHIVE = Published(
+    ARCHIVE_URL, "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
+)
 BATCH_MD5 = {
     "data_batch_1": "c99cafc152244af753f735de768cd75f",
     "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
@@ -234,11 +236,11 @@ def _archive(data: Path, cache: Path) -> Path:
     """The official archive, from the data folder or downloaded below the cache."""
     local = data / ARCHIVE
     if not local.is_file():
-        return fetch(PUBLISHED_ARCHIVE, cache / "downloads" / ARCHIVE, put=local)
-    found = digest(local, "md5")
-    if found != PUBLISHED_ARCHIVE.digest:
+        return fetch(PUBLISHED_ARCHIVE, cache / "downloads" / ARCHIVE, manual_path=local)
+    found = digest(local)
+    if found != PUBLISHED_ARCHIVE.sha256:
         raise BenchmarkError(
-            f"{local} has MD5 {found}, expected {PUBLISHED_ARCHIVE.digest}: get it again from {ARCHIVE_URL}"
+            f"{local} has SHA-256 {found}, expected {PUBLISHED_ARCHIVE.sha256}: get it again from {ARCHIVE_URL}"
         )
     return local
 

@@ -6,11 +6,11 @@ from datasets import _idx
 from datasets._base import Collection, Dataset
 
 URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
-MD5 = {
-    "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-    "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
-    "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
-    "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
+SHA256 = {
+    "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+    "train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
 }
 
 
@@ -28,4 +28,4 @@ class MNIST(Dataset):
 
     def load(self, data: Path, cache: Path) -> Collection:
         """See Dataset.load; reads `mnist/` below `data`, else downloads the four files."""
-        return _idx.load(data, cache, "mnist", URL, MD5)
+        return _idx.load(data, cache, "mnist", URL, SHA256)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import math
 import os
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 # Parameters that the memory of a job grows with.
@@ -105,33 +107,39 @@ def _memory_bytes() -> int:
 
 
 def explain(error: Exception) -> str:
-    """One line for an error in a configuration: the key, what was found, what is allowed.
+    """Return one line for an error in a configuration: the key, what was found, what is expected.
 
-    Snakemake's `validate` prints the whole schema; the jsonschema error that it wraps says where and why.
+    Snakemake's `validate` raises an error that prints the whole schema. The error of jsonschema in
+    its context has the key and the rule.
     """
-    invalid = error.__context__
+    invalid: Any = error.__context__
     if not hasattr(invalid, "absolute_path"):
         return one_line(error)
-    key = "".join(
-        f"item {part + 1}: " if isinstance(part, int) else f"{part}: "
-        for part in invalid.absolute_path
-    )
-    if invalid.validator == "additionalProperties":
-        known = sorted(invalid.schema.get("properties", {}))
-        unknown = ", ".join(repr(name) for name in invalid.instance if name not in known)
-        return f"{key}unknown key {unknown}: expected one of {', '.join(known)}"
-    if invalid.validator == "required":
-        return f"{key}{invalid.message}"
-    if invalid.validator == "uniqueItems":
-        twice = next(
-            item for place, item in enumerate(invalid.instance) if item in invalid.instance[:place]
-        )
-        return f"{key}found {twice!r} more than once"
-    return f"{key}found {invalid.instance!r}, expected {_in_words(invalid.validator, invalid.validator_value)}"
+
+    key = "".join(map(_key, invalid.absolute_path))
+    instance = invalid.instance
+    match invalid.validator:
+        case "additionalProperties":
+            known = sorted(invalid.schema.get("properties", {}))
+            unknown = ", ".join(repr(name) for name in instance if name not in known)
+            similar = difflib.get_close_matches(unknown.strip("'"), known, n=1)
+            hint = f"; did you mean {similar[0]!r}?" if similar else ""
+            return f"{key}unknown key {unknown}{hint}: expected one of {', '.join(known)}"
+        case "required":
+            return f"{key}{invalid.message}"
+        case "uniqueItems":
+            repeated = next(item for item in instance if instance.count(item) > 1)
+            return f"{key}found {repeated!r} more than once"
+    expected = _in_words(invalid.validator, invalid.validator_value)
+    return f"{key}found {instance!r}, expected {expected}"
 
 
-def _in_words(rule: str, value: object) -> str:
-    """What a rule of the schema asks for."""
+def _key(part: str | int) -> str:
+    return f"item {part + 1}: " if isinstance(part, int) else f"{part}: "
+
+
+def _in_words(rule: str, value: Any) -> str:
+    """What a rule of the schema expects."""
     match rule:
         case "type":
             return {

@@ -60,7 +60,7 @@ class VGG(nn.Module):
 class AlexNet(nn.Module):
     """The single-column network. Source: Krizhevsky, One weird trick for parallelizing convolutional neural networks, 2014."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.features = nn.Sequential(
             *(nn.Conv2d(3, 64, 11, stride=4, padding=2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2)),
@@ -113,7 +113,7 @@ class Bottleneck(nn.Module):
 class ResNet50(nn.Module):
     """Source: He et al., CVPR 2016, table 1."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.conv1, self.bn1 = (
             nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False),
@@ -164,7 +164,7 @@ class Fire(nn.Module):
 class SqueezeNet(nn.Module):
     """Version 1.1. Source: Iandola et al., arXiv 1602.07360, and the authors' release of version 1.1."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.features = nn.Sequential(
             *(
@@ -196,13 +196,20 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "resnet50": ResNet50,
     "squeezenet1_1": SqueezeNet,
 }
-# The end of a name is the beginning of the file's SHA-256.
 OFFICIAL = {
     "vgg16": "vgg16-397923af.pth",
     "vgg19": "vgg19-dcbb9e9d.pth",
     "alexnet": "alexnet-owt-7be5be79.pth",
     "resnet50": "resnet50-0676ba61.pth",
     "squeezenet1_1": "squeezenet1_1-b8a52dc0.pth",
+}
+# torchvision publishes the first eight digits, in the names above.
+OFFICIAL_SHA256 = {
+    "vgg16": "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+    "vgg19": "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
+    "alexnet": "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+    "resnet50": "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
+    "squeezenet1_1": "b8a52dc049b60e4b6ab68ad0df457362afab8b6304b2febdc1650a5dab4d7e7b",
 }
 
 
@@ -236,14 +243,11 @@ def checked_file(name: str, path: Path, cache: Path, sha256: str | None = None) 
     if not path.is_file():
         if not official:
             raise BenchmarkError(f"weights {path} are missing: {advice}")
-        path = fetch(
-            Published(URL + path.name, path.stem.rpartition("-")[2], "sha256"),
-            cache / path.name,
-            put=path,
-        )
-    beginning, found = path.stem.rpartition("-")[2], digest(path)
-    if found != sha256.lower() if sha256 is not None else not found.startswith(beginning):
-        expected = f"one that begins with {beginning}" if sha256 is None else sha256
+        published = Published(URL + path.name, OFFICIAL_SHA256[name])
+        path = fetch(published, cache / path.name, manual_path=path)
+    expected = OFFICIAL_SHA256[name] if sha256 is None else sha256
+    found = digest(path)
+    if found != expected.lower():
         raise BenchmarkError(f"weights {path} have SHA-256 {found}, expected {expected}: {advice}")
     return path, found
 
@@ -255,6 +259,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise BenchmarkError(
             f"weights {path} cannot be read as tensors ({one_line(error).partition('. ')[0]})"
         ) from None
+    state = _unwrapped(state, path)
     if not isinstance(state, dict) or not all(
         isinstance(value, Tensor) for value in state.values()
     ):
@@ -264,10 +269,63 @@ def _read(path: Path) -> dict[str, Tensor]:
     return state
 
 
+# Where training scripts put the parameters, and what wrappers of a network put before their names.
+WRAPPERS = ("state_dict", "model_state_dict", "model")
+PREFIXES = ("module.", "_orig_mod.", "model.")
+
+
+def _unwrapped(state: object, path: Path) -> object:
+    """The parameters in a checkpoint under the network's own names. One line states what is removed."""
+    removed = []
+    while isinstance(state, dict):
+        wrapper = next((key for key in WRAPPERS if isinstance(state.get(key), dict)), None)
+        prefix = next((text for text in PREFIXES if _all_start_with(text, state)), None)
+        if wrapper is not None:
+            state = state[wrapper]
+        elif prefix is not None:
+            state = {key.removeprefix(prefix): value for key, value in state.items()}
+        else:
+            break
+        removed.append(f"`{wrapper or prefix}`")
+    if removed:
+        print(f"weights {path}: removed {', '.join(removed)} from the names", file=sys.stderr)
+    return state
+
+
+def _all_start_with(prefix: str, state: dict) -> bool:
+    return bool(state) and all(str(key).startswith(prefix) for key in state)
+
+
+def _without_unfitting_classifier(
+    network: nn.Module, state: dict[str, Tensor], path: Path
+) -> dict[str, Tensor]:
+    """Leave the last layer out of the network and of the parameters if those of the file do not fit.
+
+    Features do not need it. Class scores of such a network raise NotImplementedError.
+    """
+    classifier = {
+        key: own.shape for key, own in network.state_dict().items() if own.shape[:1] == (CLASSES,)
+    }
+    if all(key in state and state[key].shape == shape for key, shape in classifier.items()):
+        return state
+
+    layer = next(iter(classifier)).rpartition(".")[0]
+    network.set_submodule(layer, nn.Module())
+    bias = state.get(f"{layer}.bias")
+    found = "no classifier" if bias is None else f"a classifier of {bias.numel()} classes"
+    print(
+        f"weights {path}: found {found}, expected {CLASSES} classes. "
+        "It is left out, since features do not need it",
+        file=sys.stderr,
+    )
+    return {key: value for key, value in state.items() if not key.startswith(f"{layer}.")}
+
+
 def _filled(name: str, state: dict[str, Tensor], path: Path) -> nn.Module:
     """The network with the tensors themselves as its parameters: nothing is copied."""
     with torch.device("meta"):
         network = NETWORKS[name]()
+    state = _without_unfitting_classifier(network, state, path)
     for key, own in network.state_dict().items():
         if key.endswith("num_batches_tracked"):
             state.setdefault(

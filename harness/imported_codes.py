@@ -42,7 +42,7 @@ def of_images(
     """
     if len(files) == 1:
         return whole(files[0], items, bits), np.arange(items)
-    given = np.concatenate(apart(*files, (len(query), len(database)), bits))
+    given = np.concatenate(apart(files[0], files[1], (len(query), len(database)), bits))
     rows = np.concatenate([query, database])
     codes = np.zeros((items, given.shape[1]), bool)
     codes[rows] = given
@@ -197,7 +197,7 @@ def _matlab(path: Path, rows: int) -> np.ndarray:  # noqa: C901
     if not file.is_file():
         raise _missing(file)
     try:
-        variables = {}
+        variables: dict[str, tuple] = {}
         for place, (found, shape, kind) in enumerate(whosmat(file)):
             variables.setdefault(
                 found, (place, shape, kind)

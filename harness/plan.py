@@ -609,7 +609,7 @@ def _with_whole_numbers(config: dict) -> dict:
 
 def _whole_number(item: object) -> object:
     """12 for "12" and for 12.0, which the schema allows but a path does not; else the item."""
-    if isinstance(item, str) and item.isdecimal():
+    if isinstance(item, str) and re.fullmatch("0|[1-9][0-9]*", item):
         return int(item)
     return int(item) if isinstance(item, float) and item.is_integer() else item
 
@@ -633,7 +633,7 @@ def _tuned(config: dict) -> dict[str, dict]:
 
 def _merged_variants(tuned: dict[str, dict], variants: dict) -> dict:
     """The variants of the configuration added to the tuned ones; those of the configuration win."""
-    stages = {"datasets": {}, "features": {}, "methods": {}}
+    stages: dict[str, dict] = {"datasets": {}, "features": {}, "methods": {}}
     for chosen in [*(entry["variants"] for entry in tuned.values()), variants]:
         for stage, entries in chosen.items():
             stages[stage] |= entries or {}
@@ -735,7 +735,7 @@ def _check_method(method: Variant, dataset: Variant) -> None:
         )
     if not method.fits(dataset):
         raise BenchmarkError(
-            f"methods: {method.name} may be used on {', '.join(method.datasets)} only, "
+            f"methods: {method.name} may be used on {', '.join(method.datasets or ())} only, "
             f"not on {dataset.name}"
         )
 

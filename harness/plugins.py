@@ -14,7 +14,8 @@ STAGES = ("datasets", "features", "methods", "evaluation", "experiments", "repor
 # Top-level packages of the project. All other modules beside them belong to the user.
 PACKAGES = ("harness", *STAGES, "benchmarks", "tests")
 
-DECLARED = {  # attributes of a plugin's class that are read from its source: their types, and these in words
+# Attributes of a plugin's class that are read from its source: their types, and these in words.
+DECLARED: dict[str, tuple] = {
     "label": (str, "a text"),
     "citation": ((str, type(None)), "a text or None"),
     "uses_gpu": (bool, "True or False"),
@@ -145,10 +146,10 @@ def parsed(text: str, shown: str) -> ast.Module:
 
 def _declared(body: list[ast.stmt], where: str) -> dict:
     """Class attributes with a literal value; BenchmarkError where one that is read from the source is not of its type, or is no literal."""
-    values = {}
+    values: dict[str, object] = {}
     for node in body:
         if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
-            for target in getattr(node, "targets", None) or [node.target]:
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                 values |= _literals(target, node.value)
     for name, (kinds, words) in DECLARED.items():
         if (name in values or name == "label") and not isinstance(values.get(name), kinds):

@@ -152,12 +152,13 @@ def of_run(run: Run, variant: Variant, digests: dict[str, str], data: Path) -> d
     consumed = [
         name for name in ("images", "features", "neighbours") if name in variant.plugin.consumes
     ]
-    return _of_plugin(variant) | {
+    facts: dict = {
         "run": fields_of(run),
         "split": digests.get("split"),
         **{name: digests.get(name) for name in consumed},
         "files": content_digests(data, read_paths(variant, run.bits, run.seed)),
     }
+    return _of_plugin(variant) | facts
 
 
 def of_scores(codes: dict[str, str], dataset: str, digests: dict[str, str]) -> dict:

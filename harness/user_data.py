@@ -97,7 +97,7 @@ def _files_below(folder: Path) -> Iterator[Path]:
 class _KnownDigests:
     """The digests of files, cached in DIGESTS by size, modification and change time, and inode."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._entries = self._read()
         self._unsaved: set[str] = set()
 

@@ -56,7 +56,7 @@ def test_a_trial_of_a_keyword_that_is_none_is_told():
 def test_trials_of_no_method_are_told(name):
     with pytest.raises(
         BenchmarkError,
-        match=f"trials: '{name}' is unknown: expected one of bgan, .*, or a new file",
+        match=f"trials: '{name}' is unknown: expected one of .*, or a new file",
     ):
         Plan.load(loaded(trials=TRIALS | {name: [{}, {}]}))
 

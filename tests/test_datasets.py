@@ -402,13 +402,13 @@ def test_a_batch_that_calls_a_function_calls_nothing(tmp_path):
 def test_an_archive_without_the_batches_is_named(tmp_path, monkeypatch):
     with tarfile.open(tmp_path / cifar10.ARCHIVE, "w:gz") as archive:
         archive.add(__file__, f"{cifar10.FOLDER}/../../data_batch_1")
-    md5 = storage.digest(tmp_path / cifar10.ARCHIVE, "md5")
-    monkeypatch.setattr(cifar10, "PUBLISHED_ARCHIVE", downloads.Published(cifar10.ARCHIVE_URL, md5))
+    published = downloads.Published(cifar10.ARCHIVE_URL, storage.digest(tmp_path / cifar10.ARCHIVE))
+    monkeypatch.setattr(cifar10, "PUBLISHED_ARCHIVE", published)
     with pytest.raises(BenchmarkError, match="holds no cifar-10-batches-py/data_batch_1"):
         cifar10.read_batches(tmp_path, tmp_path)
 
 
 def test_without_data_and_network_one_line_says_what_to_do(tmp_path):
-    expected = r"could not download cifar-10-python.tar.gz \(offline\): download https://.* \(MD5 c58f.*\) yourself and put it at"
+    expected = r"could not download cifar-10-python.tar.gz \(offline\)\. Download https://.* \(SHA-256 6d95.*\) yourself and put it at"
     with pytest.raises(BenchmarkError, match=expected):
         cifar10.read_batches(tmp_path, tmp_path)

@@ -63,15 +63,11 @@ def line(frame, event, argument):
     return line
 
 
-def count():
-    with open(os.path.join(os.environ["FAULT_COUNTS"], f"{job}.{os.getpid()}"), "w") as file:
-        file.write(str(passed))
-
-
 if job in os.environ.get("FAULT_JOBS", "").split():
     sys.settrace(lambda frame, event, argument: line if frame.f_code.co_filename in watched else None)
-    if not at:
-        atexit.register(count)
+    if not at:  # opened now, since a training job is sealed later
+        counts = open(os.path.join(os.environ["FAULT_COUNTS"], f"{job}.{os.getpid()}"), "w")
+        atexit.register(lambda: print(passed, file=counts, flush=True))
 """
 
 
@@ -138,7 +134,7 @@ class Victim(Copy):
         found = {}
         for path in (self.folder / "counts").iterdir():
             job = path.name.partition(".")[0]
-            found[job] = max(found.get(job, 0), int(path.read_text()))
+            found[job] = max(found.get(job, 0), int(path.read_text() or 0))
         return found
 
     def pending(self):
@@ -635,7 +631,7 @@ def test_a_changed_byte_of_the_cache_is_found_before_it_is_used(place, name):
     one_line(
         done,
         "methods",
-        f"{path.relative_to(place)} was changed after it was written .*delete it and rerun the command with {path.relative_to(place)}",
+        f"{path.relative_to(place)} was changed after it was written.*Delete it and rerun the command with {path.relative_to(place)}",
     )
 
 

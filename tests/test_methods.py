@@ -33,6 +33,8 @@ METHODS = [
 ]
 QUICK = {
     "bgan": {"epochs": 6, "k1": 10, "k2": 15},
+    "imh": {"n_anchors": 60},
+    "kmh": {"iterations": 10},
     "deepbit": {"iterations": 2000, "step": 1000},
     "deepbit_rotation": {
         "encoder": "vgg16",

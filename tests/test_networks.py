@@ -168,17 +168,16 @@ def test_a_converted_file_loads_with_its_own_digest_and_only_with_it(tmp_path, s
             load(path, wrong)
 
 
-def test_the_official_file_is_held_against_the_digest_in_its_name(
-    tmp_path, squeezenet, monkeypatch
-):
+def test_the_official_file_is_verified_by_its_whole_digest(tmp_path, squeezenet, monkeypatch):
     sha256 = saved(squeezenet.state_dict(), tmp_path / "x.pth")
     path = (tmp_path / "x.pth").rename(tmp_path / f"squeezenet1_1-{sha256[:8]}.pth")
     monkeypatch.setitem(imagenet.OFFICIAL, "squeezenet1_1", path.name)
+    monkeypatch.setitem(imagenet.OFFICIAL_SHA256, "squeezenet1_1", sha256)
     assert load(path)[1] == sha256
     path.write_bytes(path.read_bytes() + b"0")
     with pytest.raises(
         BenchmarkError,
-        match=f"expected one that begins with {sha256[:8]}: get https://.*{path.name} and put it at {path}",
+        match=f"expected {sha256}: get https://.*{path.name} and put it at {path}",
     ):
         load(path)
 
@@ -196,8 +195,8 @@ def test_a_file_that_does_not_fit_is_named_by_its_first_parameter(tmp_path, sque
     path = tmp_path / "mine.pth"
     changes = [
         (
-            state | {"classifier.1.bias": torch.zeros(10)},
-            r"classifier.1.bias is of shape \(10,\), expected shape \(1000,\)",
+            state | {"features.0.bias": torch.zeros(10)},
+            r"features.0.bias is of shape \(10,\), expected shape \(64,\)",
         ),
         (
             {key: value for key, value in state.items() if key != "features.0.bias"},
@@ -205,7 +204,8 @@ def test_a_file_that_does_not_fit_is_named_by_its_first_parameter(tmp_path, sque
         ),
         (state | {"extra": torch.zeros(1)}, "hold extra, which squeezenet1_1 has not"),
         ([torch.zeros(1)], "hold list, expected a dictionary of parameter names and tensors"),
-        ({"state_dict": state}, "hold dict, expected a dictionary of parameter names and tensors"),
+        ({"state": state}, "hold dict, expected a dictionary of parameter names and tensors"),
+        ({"model": {}}, "features.0.weight is missing"),
     ]
     for content, message in changes:
         with pytest.raises(BenchmarkError, match=message):
@@ -213,6 +213,71 @@ def test_a_file_that_does_not_fit_is_named_by_its_first_parameter(tmp_path, sque
     path.write_bytes(b"no weights at all")
     with pytest.raises(BenchmarkError, match="cannot be read as tensors"):
         load(path, digest(path))
+
+
+WRAPPED = {
+    "DataParallel": lambda state: {f"module.{key}": value for key, value in state.items()},
+    "compiled": lambda state: {f"_orig_mod.{key}": value for key, value in state.items()},
+    "checkpoint": lambda state: {"state_dict": state, "epoch": 3, "optimizer": {"lr": 0.1}},
+    "model": lambda state: {"model": state, "args": None},
+    "all": lambda state: {
+        "state_dict": {f"module._orig_mod.model.{key}": value for key, value in state.items()}
+    },
+}
+
+
+@pytest.mark.parametrize("wrapper", WRAPPED)
+def test_a_wrapped_file_has_the_network_inside(tmp_path, squeezenet, capsys, wrapper):
+    path = tmp_path / "mine.pth"
+    network, _ = load(path, saved(WRAPPED[wrapper](squeezenet.state_dict()), path))
+    images = torch.rand(2, 3, 64, 64)
+    assert torch.equal(network(images), squeezenet(images))
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert "mine.pth: removed `" in lines[0]
+
+
+CLASSIFIERS = {
+    "none": {},
+    "10 classes": {
+        "classifier.1.weight": torch.zeros(10, 512, 1, 1),
+        "classifier.1.bias": torch.zeros(10),
+    },
+    "two layers": {
+        "classifier.1.0.weight": torch.zeros(3, 512, 1, 1),
+        "classifier.1.1.weight": torch.zeros(3),
+    },
+}
+
+
+@pytest.mark.parametrize("classifier", CLASSIFIERS)
+def test_another_classifier_is_left_out(tmp_path, squeezenet, capsys, classifier):
+    features = {
+        key: value
+        for key, value in squeezenet.state_dict().items()
+        if not key.startswith("classifier.")
+    }
+    path = tmp_path / "mine.pth"
+    network, _ = load(path, saved(features | CLASSIFIERS[classifier], path))
+    images = torch.rand(2, 3, 64, 64)
+    assert torch.equal(network.penultimate(images), squeezenet.penultimate(images))
+    assert not any(parameter.is_meta for parameter in network.to("cpu").parameters())
+    with pytest.raises(NotImplementedError):
+        network(images)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert "expected 1000 classes" in lines[0]
+
+
+@pytest.mark.parametrize("name", imagenet.NETWORKS)
+def test_the_classifier_of_every_network_is_one_layer(name):
+    with torch.device("meta"):
+        network = imagenet.NETWORKS[name]()
+    state = network.state_dict()
+    kept = imagenet._without_unfitting_classifier(network, {}, Path("mine.pth"))
+    assert kept == {}
+    assert len(set(state) - set(network.state_dict())) == 2  # weight and bias
+    assert network.penultimate(torch.empty(1, 3, 64, 64, device="meta")).ndim == 2
 
 
 class Calls:

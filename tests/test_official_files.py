@@ -431,7 +431,7 @@ class TestIdx:
 
     @pytest.fixture(params=[True, False], ids=["gz", "unpacked"])
     def digits(self, request, tmp_path, monkeypatch):
-        generator, arrays, md5 = np.random.default_rng(0), {}, {}
+        generator, arrays, sha256 = np.random.default_rng(0), {}, {}
         for name, (_, shape) in _idx.CONTENTS.items():
             arrays[name] = (
                 generator.integers(0, 256, shape, np.uint8)
@@ -443,8 +443,8 @@ class TestIdx:
             path.write_bytes(
                 gzip.compress(idx(arrays[name])) if request.param else idx(arrays[name])
             )
-            md5[f"{name}.gz"] = storage.digest(path, "md5")
-        monkeypatch.setattr(mnist, "MD5", md5)
+            sha256[f"{name}.gz"] = storage.digest(path)
+        monkeypatch.setattr(mnist, "SHA256", sha256)
         return tmp_path, arrays
 
     def test_files_are_read_as_they_lie(self, digits):
@@ -490,10 +490,10 @@ class TestIdx:
         monkeypatch.setattr(
             downloads, "_download", lambda url, part: (_ for _ in ()).throw(OSError("offline"))
         )
-        expected = r"download http.*fashion-mnist.*train-images-idx3-ubyte.gz \(MD5 8d4f.*\) yourself and put it at .*fashion_mnist/"
+        expected = r"Download https.*fashion-mnist.*train-images-idx3-ubyte.gz \(SHA-256 3aed.*\) yourself and put it at .*fashion_mnist/"
         with pytest.raises(BenchmarkError, match=expected) as caught:
             fashion_mnist.FashionMNIST().load(tmp_path, tmp_path / "cache")
-        assert all(f"/{name}" in str(caught.value) for name in fashion_mnist.MD5)
+        assert all(f"/{name}" in str(caught.value) for name in fashion_mnist.SHA256)
 
 
 def test_flags_are_the_same_fast_and_slow():

@@ -173,7 +173,7 @@ class TestErrors:
         [
             (
                 {"methods": ["itk"]},
-                r"methods: 'itk' is unknown; did you mean 'itq'\?: expected one of bgan, .*, or a new file methods/itk.py",
+                r"methods: 'itk' is unknown; did you mean 'itq'\?: expected one of .*, or a new file methods/itk.py",
             ),
             (
                 {"datasets": ["digit"]},

@@ -362,7 +362,7 @@ def test_codes_made_elsewhere_are_a_row(copy):
         ("bits: 12", "config: bits: found 12, expected a list"),
         (
             "methods: [itk]",
-            "config: methods: 'itk' is unknown; did you mean 'itq'?: expected one of bgan, chance",
+            "config: methods: 'itk' is unknown; did you mean 'itq'?: expected one of agh, bgan, chance",
         ),
         (
             "methods: [citing]",
