@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
-import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from evaluation import METRIC_VERSION
 from experiments import scoring, statistics, tables
-from harness import records, schemas, storage
+from experiments.job_logs import ending, memory_params
+from harness import identity, records, schemas, storage
 from harness.errors import BenchmarkError
 from harness.plan import (
     COLLECTED_TABLES,
@@ -18,19 +21,14 @@ from harness.plan import (
     Plan,
     Run,
     Score,
-    dataset_job,
     encode_job,
-    features_job,
     fields_of,
 )
+from harness.progress import Progress
 from harness.stale import MISSING, State
-from harness.user_data import STARTED_VARIABLE
 from harness.variants import CONTROLS, Variant
 
 NAMED_FILES = 4  # in an error; of more files it names the rule
-PRINTED_FAILURES = 10
-# Names of the commands, with which the last line of the log of a failed job begins.
-COMMANDS = ("datasets", "features", "methods", "evaluation", "experiments", "report")
 
 
 def collect(plan: Plan) -> None:
@@ -59,25 +57,63 @@ def partial(plan: Plan, running: bool = False) -> None:
         Whether jobs may be at work: a log without a final line is then no failure.
     """
     root, state = plan.partial_root, State(plan)
-    states = {run: _run_state(run, state, running) for run in plan.runs}
-    done = [run for run, (status, _) in states.items() if status == "done"]
-
-    scores = {}
-    for score in plan.scores:
-        target = plan.score(score.place, score.variant, root)
-        if score.variant in CONTROLS:
-            available = [(0, 0)] if _is_prepared(score.place, state) else []
-        else:
-            available = [(run.bits, run.seed) for run in plan.runs_of(score) if run in done]
-        if available:
-            scoring.score(target, available)
-            scores[target] = records.read(target.record)
+    states = {run: _run_state(run, plan, state, running) for run in plan.runs}
+    done = {run for run, (status, _) in states.items() if status == "done"}
+    scores = _partial_scores(plan, state, done)
 
     rows = []
     for run, (status, message) in states.items():
         record = state.record(run.record) if status == "done" else None
         rows.append(_row(run, plan, record, status, message))
     _write(root, plan, rows, scores, partial=True)
+
+
+def _partial_scores(plan: Plan, state: State, done: set[Run]) -> dict[Score, dict]:
+    """The scores of the runs that are done, below the folder of the partial tables.
+
+    What is scored already is copied. A control that is not is left out, since it takes longest.
+    """
+    targets, unscored = [], []
+    for score in plan.scores:
+        target = plan.score(score.place, score.variant, plan.partial_root)
+        runs = [run for run in plan.runs_of(score) if run in done]
+        if not state.problem(Job("score", score.key)):
+            _copy_score(score, target)
+        elif not runs:
+            continue
+        elif not _is_current(target, runs, plan, state):
+            unscored.append((target, [(run.bits, run.seed) for run in runs]))
+        targets.append(target)
+
+    progress = Progress("scoring", total=len(unscored), unit="methods")
+    for target, runs in unscored:
+        with contextlib.redirect_stdout(io.StringIO()):
+            scoring.score(target, runs)
+        progress.advance()
+    return {target: records.read(target.record) for target in targets}
+
+
+def _copy_score(score: Score, target: Score) -> None:
+    if target.record.is_file() and storage.digest(target.record) == storage.digest(score.record):
+        return
+    with storage.new_folder(target.folder) as folder:
+        for path in (score.metrics, score.histograms, score.record):
+            shutil.copyfile(path, folder / path.name)
+
+
+def _is_current(target: Score, runs: list[Run], plan: Plan, state: State) -> bool:
+    """Whether earlier partial scores are those of the runs that are done now."""
+    codes = {
+        schemas.run_part(run.bits, run.seed): state.record(run.record)["codes_sha256"]
+        for run in runs
+    }
+    plugin = plan.datasets[target.dataset].plugin.name
+    made_of = records.of_scores(codes, plugin, records.place_digests(target.place, "features"))
+    try:
+        record = records.read(target.record)
+    except BenchmarkError:  # missing, or of another version
+        return False
+    return not identity.difference(record.get("made_of") or {}, made_of)
 
 
 def _refuse_stale(state: State) -> None:
@@ -106,45 +142,8 @@ def _check_contents(scores: dict[Score, dict]) -> None:
                 )
 
 
-def failures() -> list[str]:
-    """Return `LOG: message` of each job of this command that failed, then how many more there are.
-
-    The last line of every command begins with its name, whatever else a method prints.
-    """
-    started, lines = int(_started() or 0), []
-    for log in sorted(Path("logs").rglob("*.log")):
-        if log.stat().st_mtime < started:
-            continue
-        written = _written_lines(log)
-        command, _, message = written[-1].partition(": ") if written else ("", "", "")
-        if command in COMMANDS:
-            lines.append(f"{log}: {message}")
-
-    more = len(lines) - PRINTED_FAILURES
-    if more > 0:
-        return [*lines[:PRINTED_FAILURES], f"and {more:,} more: see the last lines of logs/"]
-    return lines
-
-
-def _written_lines(log: Path) -> list[str]:
-    """The lines of a log that are not empty."""
-    text = log.read_text(encoding="utf-8", errors="replace")
-    return [line for line in text.split("\n") if line.strip()]
-
-
-def _started() -> float | None:
-    """When the command began, in seconds since the epoch; None outside a workflow."""
-    started = os.environ.get(STARTED_VARIABLE)
-    return float(started) if started else None
-
-
-def _is_prepared(place: Place, state: State) -> bool:
-    """Whether the data set and the features of a control are current."""
-    return not any(state.problem(job) for job in (dataset_job(place), features_job(place)))
-
-
-def _run_state(run: Run, state: State, running: bool) -> tuple[str, str]:
-    """The status of a run (done, missing or failed), and a message on it."""
+def _run_state(run: Run, plan: Plan, state: State, running: bool) -> tuple[str, str]:
+    """The status of a run (done, missing, failed or interrupted), and a message on it."""
     problem = state.problem(encode_job(run))
     if not problem:
         return "done", ""
@@ -153,14 +152,13 @@ def _run_state(run: Run, state: State, running: bool) -> tuple[str, str]:
     if not run.log.is_file():
         return "missing", ""
 
-    lines = _written_lines(run.log)
-    messages = [line for line in lines if line.startswith("methods: ")]
-    if messages:
-        return "failed", messages[-1].removeprefix("methods: ")
-    last = f"; the last line of its log: {lines[-1].strip()}" if lines else ""
+    ended = ending(run.log, memory_params(plan, run.variant))
+    if ended.status:
+        return ended.status, ended.message
+    last = f"; the last line of its log: {ended.message}" if ended.message else ""
     if running:
         return "missing", f"not finished{last}"
-    return "failed", f"the job ended without a message{last}"
+    return "interrupted", f"the job was stopped before it ended{last}"
 
 
 def _row(

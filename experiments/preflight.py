@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import unquote
 
 from harness import records
 from harness.errors import BenchmarkError
-from harness.plan import Job, Place, Plan, pretrained_weights
+from harness.plan import (
+    EXPERIMENT_LIST,
+    EXPERIMENTS,
+    Job,
+    Place,
+    Plan,
+    features_job,
+    pretrained_weights,
+)
+from harness.plugins import ROOT
 from harness.stale import State
 from harness.user_data import data_folder, file_and_array, user_file
 from harness.variants import STAGES, USER_FILES, WEIGHTS, Variant
@@ -117,6 +128,72 @@ def _lacks_codes(variant: Variant, plan: Plan) -> bool:
             file=sys.stderr,
         )
     return bool(missing)
+
+
+def check_memory(state: State) -> None:
+    """Compare the size of pixel features with the memory of the machine, before any work.
+
+    Raises
+    ------
+    BenchmarkError
+        If a matrix of all pairs of dimensions, which methods based on PCA compute, cannot fit.
+    """
+    plan, memory = state.plan, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if not any("features" in method.plugin.consumes for method in plan.methods.values()):
+        return
+    for place in plan.places:
+        size = plan.datasets[place.dataset].params.get("size")
+        if plan.features[place.features].plugin.name != "pixels" or not isinstance(size, int):
+            continue
+        dimensions = size * size * 3
+        needed = dimensions**2 * 8
+        if needed > memory and state.problem(features_job(place)):
+            raise BenchmarkError(
+                f"features: {place.features} of {place.dataset} has {dimensions:,} dimensions "
+                f"({size} x {size} x 3): a covariance matrix of them needs {needed / 2**30:,.0f} "
+                f"GiB, and this machine has {memory / 2**30:,.0f} GiB. Choose other features, as "
+                "in `features: [gist]`, or smaller images, as in `set: {size: 32}` of the data set"
+            )
+
+
+def unquoted_path(paths: Iterable[str]) -> str:
+    """Return an error for a path with a space, which Slurm's executor does not quote, or empty."""
+    for path in paths:
+        if any(character.isspace() for character in path):
+            return (
+                f"slurm: found a space in {path}: every submitted job would fail, since the "
+                "executor does not quote paths. Move the project or its environment to a path "
+                "without spaces, and rerun the command"
+            )
+    return ""
+
+
+@functools.cache
+def node_memory() -> int | None:
+    """Return the memory in MB of a node of the cluster's default partition; None if unknown."""
+    try:
+        done = subprocess.run(
+            ["sinfo", "--noheader", "--format", "%P %m"], capture_output=True, text=True
+        )
+    except OSError:
+        return None
+    found = re.findall(r"^(\S+) (\d+)\+?$", done.stdout, re.MULTILINE)
+    default = [int(memory) for partition, memory in found if partition.endswith("*")]
+    return min(default or [int(memory) for _, memory in found], default=None)
+
+
+def refresh_experiment_list() -> None:
+    """Rewrite the list of experiments if it names one whose folder was deleted."""
+    if not EXPERIMENT_LIST.is_file():
+        return
+    page = EXPERIMENT_LIST.read_text(encoding="utf-8", errors="replace")
+    listed = re.findall(r'href="([^".][^"]*/report/index[.]html)"', page)
+    if not all((EXPERIMENTS / unquote(address)).is_file() for address in listed):
+        subprocess.run(
+            [sys.executable, "-m", "report", "--experiments"],
+            stdout=subprocess.DEVNULL,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )
 
 
 def _fails(*command: str) -> bool:

@@ -98,7 +98,7 @@ def extract(arguments: argparse.Namespace) -> None:
         }
         described |= {"sha256": storage.digest(partial), **facts}
         place.features_folder.mkdir(parents=True, exist_ok=True)
-        partial.replace(place.features_array)
+        storage.move(partial, place.features_array)
     records.write(place.features_record, made_of, **described)
     rows_done(partial).unlink(missing_ok=True)
     print(f"{variant.name}: {n:,} x {dimensions:,}")

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import math
+import os
 import re
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+# Parameters that the memory of a job grows with.
+MEMORY_PARAMS = ("batch", "image_size", "width", "encoder_size")
+CORE_FOLDERS = ("harness", "tests")  # their lines are not where a plugin went wrong
+CORE_FILES = ("__main__.py", "_runtime.py")
 
 
 class BenchmarkError(Exception):
@@ -61,18 +69,40 @@ def reason(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def raised_by(file: str, kept: str | Path | None, smaller: Sequence[str] = ()) -> Iterator[None]:
-    """Whatever a plugin's `file` raises is its author's to read: a BenchmarkError, with the traceback in the file `kept`.
+    """Convert an exception raised by a plugin's `file` into a BenchmarkError, as one line.
 
-    Without `kept` it is printed. smaller: the keywords that memory grows with.
+    Parameters
+    ----------
+    file : str
+        Path of the plugin, shown in the message.
+    kept : path or None
+        File that the traceback is written to. Without it, the traceback is printed.
+    smaller : sequence of str
+        Parameters that memory grows with.
     """
     try:
         yield
     except BenchmarkError:
         raise
-    except Exception as error:
-        where, advice = _keep_traceback(kept), _device_advice(error, smaller)
-        said = f"{type(error).__name__}: {one_line(error)}" + (f"; {advice}" if advice else "")
-        raise BenchmarkError(f"{file} raised {said}{where}") from None
+    except (Exception, SystemExit) as error:  # SystemExit would end the job without a message
+        traceback_note, advice = _keep_traceback(kept), _device_advice(error, smaller)
+        message = f"{type(error).__name__}: {one_line(error)}"
+        line = plugin_line(error)
+        message += f" at {line}" if line else ""
+        message += f"; {advice}" if advice else ""
+        raise BenchmarkError(f"{file} raised {message}{traceback_note}") from None
+
+
+def plugin_line(error: BaseException) -> str:
+    """Return FILE:LINE of the innermost call in a plugin or in a module of the user, or empty."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        if not path.is_relative_to(ROOT) or "site-packages" in path.parts:
+            continue
+        place = path.relative_to(ROOT)
+        if place.parts[0] not in CORE_FOLDERS and place.name not in CORE_FILES:
+            return f"{place.as_posix()}:{frame.lineno}"
+    return ""
 
 
 def _keep_traceback(path: str | Path | None) -> str:
@@ -84,21 +114,36 @@ def _keep_traceback(path: str | Path | None) -> str:
     return f" (traceback: {path})"
 
 
-def _device_advice(error: Exception, smaller: Sequence[str]) -> str:
+def _device_advice(error: BaseException, smaller: Sequence[str]) -> str:
     """What helps where a device is too small or lost; empty for any other error.
 
     Errors of torch are known by their names, since many a job does without it.
     """
     kind = type(error).__name__
-    if kind in ("OutOfMemoryError", "MemoryError"):
-        return (
-            f"too little memory: lower {' or '.join(smaller)}"
-            if smaller
-            else "too little memory: run fewer jobs at a time"
-        )
+    if kind == "OutOfMemoryError" or isinstance(error, MemoryError):
+        if smaller:
+            return f"too little memory: lower {' or '.join(smaller)}"
+        if _array_bytes(error) > _memory_bytes():
+            return (
+                "this array is larger than the memory of the machine: use features with fewer "
+                "dimensions, or a smaller `size` of the images"
+            )
+        return "too little memory: run fewer jobs at a time"
     if kind == "AcceleratorError" or "CUDA error" in str(error):
         return "the GPU failed: run the same command again, which goes on where this job was"
     return ""
+
+
+def _array_bytes(error: Exception) -> int:
+    """The size of the array that NumPy could not allocate; 0 if the error states none."""
+    shape, dtype = getattr(error, "shape", None), getattr(error, "dtype", None)
+    if not isinstance(shape, tuple) or dtype is None:
+        return 0
+    return math.prod(shape) * dtype.itemsize
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def explain(error: Exception) -> str:
@@ -151,6 +196,8 @@ def _in_words(rule: str, value: Any) -> str:
             return f"{value} or more"
         case "maximum":
             return f"{value} or less"
+        case "maxLength":
+            return f"at most {value} characters"
         case "minLength":
             return "a text that is not empty"
         case "pattern" if "A-Z" in value:

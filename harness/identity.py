@@ -355,8 +355,6 @@ def _imported_files(path: Path, stage: str) -> list[Path]:
 
 
 # Keys that only group the facts below them. The name of a fact says more.
-# Facts whose name is a plural noun.
-PLURAL_FACTS = ("features", "images", "labels", "names", "neighbours", "views")
 GROUPS = ("sources", "keywords", "params", "settings", "set", "run", "inputs", "files", "sha256")
 
 
@@ -372,7 +370,7 @@ def difference(recorded: Mapping, expected: Mapping) -> str:
     Returns
     -------
     str
-        For example ``methods/itq.py has changed`` or ``iterations was 50, now 49``; empty if the
+        For example ``methods/itq.py changed`` or ``iterations was 50, now 49``; empty if the
         facts are equal. Expected keys come first, in their order.
     """
     phrase = _difference(_plain(recorded), _plain(expected), ())
@@ -413,7 +411,7 @@ def _phrase(path: tuple[str, ...], before: object, now: object) -> str:
     if all(kinds) and kinds[0] != kinds[1]:
         return f"{name} was recorded with a digest {kinds[0]}, now {kinds[1]}"
     if all(kinds):
-        return f"{name} {'have' if fact in PLURAL_FACTS else 'has'} changed"
+        return f"{name} changed"
 
     texts = _short(before), _short(now)
     if texts[0] == texts[1]:

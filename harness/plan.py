@@ -27,6 +27,7 @@ EXPERIMENTS = RESULTS / "experiments"
 EXPERIMENT_LIST = EXPERIMENTS / "index.html"
 TUNED = Path("config/tuned")  # DATASET.json: parameters chosen on validation labels
 DEFAULT_CONFIG = Path("config/config.yaml")
+MAX_NAME = 100  # characters: names are joined in names of files, which have 255
 COLLECTED_TABLES = ("metrics.csv", "runs.csv", "statistics.csv", "comparisons.csv")
 # The keys of a configuration that results depend on; `data` may move without changing a result.
 KEYS = ("datasets", "features", "methods", "controls", "bits", "seeds", "timed", "trials", "tried")
@@ -593,6 +594,11 @@ def _experiment_name(config: dict, configfiles: Iterable[str]) -> str:
         raise BenchmarkError(
             f"the experiment would be named {name!r} after its configuration files: expected "
             "letters, digits and _ . + - only. Rename the file, or set the key `name`"
+        )
+    if len(name) > MAX_NAME:
+        raise BenchmarkError(
+            f"the experiment would be named {name[:20]!r}... of {len(name)} characters after its "
+            f"configuration files: expected at most {MAX_NAME}. Set the key `name`"
         )
     return name
 

@@ -8,6 +8,7 @@ of killed jobs.
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import hashlib
 import json
@@ -43,6 +44,7 @@ def new_file(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     with writing(path):
+        path = _without_link(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         pattern = f".{glob.escape(path.stem)}.[0-9]*.part{glob.escape(path.suffix)}"
         for leftover in path.parent.glob(pattern):
@@ -94,6 +96,7 @@ def new_folder(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     with writing(path):
+        path = _without_link(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         # Eight characters of mkdtemp: names contain dots too, so a star would match others.
         for ending in ("part", "old.part"):
@@ -110,6 +113,23 @@ def new_folder(path: str | Path) -> Iterator[Path]:
             _fsync(path.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _without_link(path: Path) -> Path:
+    """The file or folder that a link leads to, so that the link stays one."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def move(source: Path, path: Path) -> None:
+    """Move a file atomically, also to another file system."""
+    try:
+        os.replace(source, _without_link(path))
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with new_file(path) as temporary:
+            shutil.copyfile(source, temporary)
+        source.unlink()
 
 
 def _replace_folder(temporary: Path, path: Path) -> None:

@@ -81,6 +81,16 @@ def content_digests(data: Path, paths: Iterable[str]) -> dict[str, str]:
     return digests
 
 
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, which is read only if it changed since it was last read."""
+    return _known_digests().digest(path)
+
+
+def save_digests() -> None:
+    """Save the digests of the files that `file_digest` has read."""
+    _known_digests().save()
+
+
 def _content_digest(path: Path) -> str:
     if path.is_dir():
         return _folder_digest(path)
@@ -176,7 +186,7 @@ def job_environment(data: str) -> dict[str, str]:
     packages of the same names.
     """
     paths = [str(plugins.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    programs = [str(Path(sys.executable).parent), os.environ["PATH"]]
+    programs = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
     return {
         "PATH": os.pathsep.join(programs),
         "PYTHONPATH": os.pathsep.join(paths),

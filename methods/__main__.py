@@ -21,20 +21,13 @@ from pathlib import Path
 import numpy as np
 
 from harness import gpus, provenance, records, sealing, storage
-from harness.errors import BenchmarkError, one_line, raised_by
+from harness.errors import MEMORY_PARAMS, BenchmarkError, one_line, raised_by
 from harness.identity import sources
 from harness.plan import Run
 from harness.plugins import Component, imported_modules
 from harness.user_data import CACHE, data_folder, user_file
 from harness.variants import Variant, variant_of_text
 from methods import _checks, _runtime
-
-MEMORY_PARAMS = (
-    "batch",
-    "image_size",
-    "width",
-    "encoder_size",
-)  # parameters that memory grows with
 
 
 def main() -> None:

@@ -48,7 +48,7 @@ ENTRY_KEYS = {
 }
 # Columns of runs.csv that have a JSON object or nothing.
 JSON_COLUMNS = ("keywords", "versions")
-STATES = ("done", "failed", "missing")
+STATES = ("done", "failed", "interrupted", "missing")
 # Metrics with this prefix are curves over k: a few hundred values a run, stored as arrays.
 CURVES = "pr_"
 

@@ -16,6 +16,7 @@ from report.tables.table_specs import Value
 TITLE = "Unsupervised image hashing: results"
 NAMED = 4  # up to this number, methods are named in a sentence; more are counted
 MAP = Value(metric="map")
+UNDONE = ("failed", "interrupted", "missing")
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def what_ran(results: Results) -> str:
     ]
 
     counts = Counter(run["status"] for run in results.all_runs())
-    problems = [state for state in ("failed", "missing") if counts[state]]
+    problems = [state for state in UNDONE if counts[state]]
     states = [f"{counts[state]:,} {state}" for state in ("done", *problems)]
     total = _count(len(results.all_runs()), "run")
     return f"{', '.join(planned)}. Of {total}: {', '.join(states)}."
@@ -211,7 +212,8 @@ def _features_sentence(results: Results, pair: Pair, bests: list[Best]) -> list[
 
 def problems(results: Results) -> list[str]:
     """Return what failed, is missing or nearly collapsed; one sentence if nothing did."""
-    lengths: dict[str, dict[str, list[str]]] = {"failed": {}, "missing": {}, "near-collapsed": {}}
+    states = (*UNDONE, "near-collapsed")
+    lengths: dict[str, dict[str, list[str]]] = {state: {} for state in states}
     for (*pair, variant, bits), runs in results.runs.items():
         where = f"{results.labels[variant]} on {results.label(Pair(*pair))}"
         for state, count in _states(results, (*pair, variant), bits, runs).items():
@@ -247,11 +249,8 @@ def _states(results: Results, key: tuple, bits: int, runs: list[dict]) -> dict[s
     """Return how many runs of a cell failed, are missing, and nearly collapsed."""
     collapse = method_cell(results, key, bits, Column(MAP, bits, None, "")).collapse
     statuses = [run["status"] for run in runs]
-    return {
-        "failed": statuses.count("failed"),
-        "missing": statuses.count("missing"),
-        "near-collapsed": collapse.count if collapse else 0,
-    }
+    counts = {state: statuses.count(state) for state in UNDONE}
+    return counts | {"near-collapsed": collapse.count if collapse else 0}
 
 
 # ------------------------------------------------------------------------- all of it

@@ -483,7 +483,7 @@ FEATURES = [{"features": {"sha256": digest}} for digest in SHA]
         (
             {"sources": {"methods/itq.py": f"ast1:{SHA[0]}"}},
             {"sources": {"methods/itq.py": f"ast1:{SHA[1]}"}},
-            "methods/itq.py has changed",
+            "methods/itq.py changed",
         ),
         (
             {"sources": {"methods/itq.py": SHA[0]}},
@@ -497,9 +497,9 @@ FEATURES = [{"features": {"sha256": digest}} for digest in SHA]
         (
             {"dataset": {"sha256": {"images.npy": SHA[0]}}},
             {"dataset": {"sha256": {"images.npy": SHA[1]}}},
-            "dataset: images.npy has changed",
+            "dataset: images.npy changed",
         ),
-        (*FEATURES, "features: content has changed"),
+        (*FEATURES, "features: content changed"),
         (
             {"features": {"settings": {"set": {"resize": 224}}}},
             {"features": {"settings": {"set": {"resize": 256}}}},

@@ -14,7 +14,13 @@ from harness import downloads, storage
 from harness.errors import BenchmarkError
 from harness.user_data import DATA_VARIABLE
 
-DATA = Path(os.environ.get(DATA_VARIABLE, "data"))
+DATA = Path(os.environ.get(DATA_VARIABLE, "data")).absolute()
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """An empty current folder, where a test may leave the downloads that it tried."""
+    monkeypatch.chdir(tmp_path)
 
 
 def real(folder):
