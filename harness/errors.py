@@ -134,7 +134,7 @@ def _device_advice(error: BaseException, smaller: Sequence[str]) -> str:
     return ""
 
 
-def _array_bytes(error: Exception) -> int:
+def _array_bytes(error: BaseException) -> int:
     """The size of the array that NumPy could not allocate; 0 if the error states none."""
     shape, dtype = getattr(error, "shape", None), getattr(error, "dtype", None)
     if not isinstance(shape, tuple) or dtype is None:
