@@ -38,18 +38,40 @@ class Collection:
 
 
 class Dataset:
-    """Contract: class attributes and `load`; keywords of `__init__` are its settings, `protocol` among them if it has several.
+    """Images with labels and a split.
 
-    label: name in tables; citation: key in report/references.bib or None; protocols: names, the default first; version: of its
-    splits, raised whenever one changes; needs_files: whether there is anything to look for before work starts; reads: files and
-    folders below the data folder that decide the result, besides those that a parameter names; they need not exist.
+    The keywords of ``__init__`` are the parameters of the data set, and their defaults stand
+    nowhere else. No keyword may have the name of a member of this class. A data set without
+    parameters needs no ``__init__``.
+
+    Attributes
+    ----------
+    label : str
+        Name in tables.
+    citation : str or None
+        Key in report/references.bib.
+    file_params : tuple of str
+        Keywords that name user files or folders below the data folder. Their content is part of
+        the identity of the data set.
+    reads : tuple of str
+        Other files and folders below the data folder that decide the result. They need not exist.
+    needs_files : bool
+        Whether any file is looked for before work starts.
+    protocols : tuple of str
+        Names of the protocols, the default first. A data set that declares them has a keyword
+        ``protocol``.
+    version : int
+        Of the splits. Increase it whenever one changes.
     """
 
+    # Literals: they are read from the source of a class without importing it.
     label: str
-    citation: str | None
-    needs_files: bool = True
+    citation: str | None = None
+    file_params: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
+    needs_files: bool = True
     protocols: tuple[str, ...] = ("default",)
+
     version: int = 1
 
     def load(self, data: Path, cache: Path) -> Collection:

@@ -18,9 +18,6 @@ class Digits(Dataset):
 
     label, citation, needs_files = "Digits", "alpaydin1998optical", False
 
-    def __init__(self):
-        pass
-
     def load(self, data: Path, cache: Path) -> Collection:
         """See Dataset.load; reads neither folder."""
         digits = load_digits()

@@ -23,9 +23,6 @@ class FashionMNIST(Dataset):
     label, citation = "Fashion-MNIST", "xiao2017fashion"
     reads = ("fashion_mnist",)
 
-    def __init__(self):
-        pass
-
     def load(self, data: Path, cache: Path) -> Collection:
         """See Dataset.load; reads `fashion_mnist/` below `data`, else downloads the four files."""
         return _idx.load(data, cache, "fashion_mnist", URL, MD5)

@@ -19,6 +19,7 @@ class ImageFolder(Dataset):
     """
 
     label, citation = "Image folder", None
+    file_params = ("path",)
 
     def __init__(self, *, path, queries_per_class=100, training_images=None, size=256):
         if queries_per_class < 1:

@@ -20,6 +20,7 @@ class ImageList(Dataset):
     """
 
     label, citation = "Image list", None
+    file_params = ("path", "images")
 
     def __init__(self, *, path, images=None, size=256):
         self.path, self.images, self.size = path, images, size

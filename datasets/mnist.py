@@ -23,9 +23,6 @@ class MNIST(Dataset):
     label, citation = "MNIST", "lecun1998gradient"
     reads = ("mnist",)
 
-    def __init__(self):
-        pass
-
     def load(self, data: Path, cache: Path) -> Collection:
         """See Dataset.load; reads `mnist/` below `data`, else downloads the four files."""
         return _idx.load(data, cache, "mnist", URL, MD5)

@@ -12,7 +12,7 @@ from harness.errors import BenchmarkError
 from harness.plan import Job, Plan, pretrained_weights
 from harness.stale import State
 from harness.user_data import data_folder, user_file
-from harness.variants import STAGES, USER_FILES, WEIGHTS, Variant
+from harness.variants import STAGES, Variant
 
 
 def missing_files(state: State) -> str:
@@ -51,9 +51,8 @@ def _variant(job: Job, plan: Plan) -> Variant:
 
 def _reads_files(variant: Variant) -> bool:
     if variant.stage == "datasets":
-        return variant.plugin.literals.get("needs_files", True)
-    named = any(variant.params.get(param) for param in (*USER_FILES, WEIGHTS))
-    return named or (variant.stage == "methods" and bool(pretrained_weights(variant)))
+        return variant.plugin.member("needs_files")
+    return bool(variant.user_files or pretrained_weights(variant))
 
 
 def _lacks_files(variant: Variant, plan: Plan) -> bool:
@@ -62,7 +61,7 @@ def _lacks_files(variant: Variant, plan: Plan) -> bool:
     if variant.stage == "features":
         return _fails("features", "check", variant.name, "--settings", variant.entry_text)
     if weights := pretrained_weights(variant):
-        digest = variant.params.get("sha256")
+        digest = variant.weights_digest
         return _fails(
             "harness.imagenet", variant.encoder, weights, *(["--sha256", digest] if digest else [])
         )
@@ -71,9 +70,6 @@ def _lacks_files(variant: Variant, plan: Plan) -> bool:
 
 def _lacks_codes(variant: Variant, plan: Plan) -> bool:
     """Whether a file of codes is missing; prints a line for each."""
-    named = [
-        variant.params[param] for param in USER_FILES if isinstance(variant.params.get(param), str)
-    ]
     data = data_folder(plan.data)
     files = [
         user_file(
@@ -84,13 +80,14 @@ def _lacks_codes(variant: Variant, plan: Plan) -> bool:
         )
         for run in plan.runs
         if run.variant == variant.name
-        for path in named
+        for path in variant.user_files
     ]
     missing = [path for path in dict.fromkeys(files) if not Path(path).is_file()]
+    params = [f"`{param}`" for param in variant.plugin.file_params if variant.params[param]]
     for path in missing:
         print(
             f"methods: {variant.name} needs {path}, which is missing: "
-            "add the file, or change `path`",
+            f"add the file, or change {' or '.join(params)}",
             file=sys.stderr,
         )
     return bool(missing)

@@ -8,7 +8,6 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_variable] = "1"  # before NumPy: blocks of rows are what runs in parallel
 
 import argparse
-import importlib
 import json
 import sys
 import time
@@ -21,7 +20,7 @@ from features._neighbours import nearest
 from harness import gpus, records, storage
 from harness.errors import BenchmarkError, one_line, raised_by
 from harness.plan import Place
-from harness.plugins import Component
+from harness.plugins import Component, checked_facts, load_class
 from harness.progress import Progress
 from harness.user_data import CACHE, data_folder
 from harness.variants import METRICS, Variant, variant_of_text
@@ -82,7 +81,7 @@ def extract(arguments: argparse.Namespace) -> None:
     made_of = records.of_features(variant, records.place_digests(place), arguments.data)
     n = len(_base.opened(images))
     extractor = ready(variant, place, arguments.data, n, arguments.threads)
-    facts = getattr(extractor, "facts_", {})
+    facts = dict(extractor.facts_)
     partial = CACHE / "checkpoints" / f"{records.digest_of([made_of, facts])}.npy"
     with storage.writing(place.features_folder):
         dimensions = write_features(partial, extractor, variant.plugin, images, n)
@@ -92,7 +91,8 @@ def extract(arguments: argparse.Namespace) -> None:
             "citation": extractor.citation,
             "dimensions": dimensions,
         }
-        described |= {"sha256": storage.digest(partial), **facts}
+        described["sha256"] = storage.digest(partial)
+        described |= checked_facts(variant.plugin, facts, described)
         place.features_folder.mkdir(parents=True, exist_ok=True)
         partial.replace(place.features_array)
     records.write(place.features_record, made_of, **described)
@@ -138,9 +138,9 @@ def variant_of(arguments: argparse.Namespace) -> Variant:
 
 
 def built(variant: Variant) -> _base.Extractor:
-    module = importlib.import_module(f"features.{variant.plugin.name}")
+    extractor = load_class(variant.plugin)(**variant.params)
     records.check_sources("features", variant.plugin.name)
-    return getattr(module, variant.plugin.class_name)(**variant.params)
+    return extractor
 
 
 def rows_done(partial: Path) -> Path:

@@ -10,8 +10,5 @@ class Pixels(Extractor):
 
     label = "Pixels"
 
-    def __init__(self):
-        pass
-
     def extract(self, images):
         return images.reshape(len(images), -1).astype(np.float32) / np.float32(255)

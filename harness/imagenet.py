@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from harness.downloads import Published, fetch
 from harness.errors import BenchmarkError, one_line
@@ -19,11 +20,72 @@ from harness.storage import digest
 from harness.user_data import CACHE, data_folder
 
 URL = "https://download.pytorch.org/models/"
-MEAN, DEVIATION = (
-    (0.485, 0.456, 0.406),
-    (0.229, 0.224, 0.225),
-)  # of RGB in 0..1, what the official weights were trained with
+# Of RGB in 0..1: what the official weights were trained with.
+MEAN = (0.485, 0.456, 0.406)
+DEVIATION = (0.229, 0.224, 0.225)
 CLASSES = 1000
+
+
+def device(*, tf32: bool = False) -> torch.device:
+    """Return the GPU if there is one, else the CPU with one thread.
+
+    With one thread, no result depends on how many cores are free.
+
+    Parameters
+    ----------
+    tf32 : bool
+        Whether matrix products of float32 may run in TF32 on the GPU.
+    """
+    if torch.cuda.is_available():
+        if tf32:
+            torch.set_float32_matmul_precision("high")
+        return torch.device("cuda")
+    torch.set_num_threads(1)
+    return torch.device("cpu")
+
+
+def resized(images: Tensor, side: int) -> Tensor:
+    """Return images as float32 with another side, in the same range of values.
+
+    Parameters
+    ----------
+    images : Tensor, shape (m, c, h, w)
+    side : int
+        Pixels. Interpolation is bilinear, antialiased where it reduces, as in Pillow.
+
+    Returns
+    -------
+    Tensor of float32, shape (m, c, side, side)
+    """
+    images = images.float()
+    if images.shape[2:] == (side, side):
+        return images
+    return interpolate(images, (side, side), mode="bilinear", antialias=True, align_corners=False)
+
+
+class Preprocessing(nn.Module):
+    """Images as the official weights expect them: resized, cropped and normalised.
+
+    Parameters
+    ----------
+    resize : int
+        Pixels of a side after resizing, whatever the aspect of the image is.
+    crop : int
+        Pixels of a side of the central part that remains.
+    """
+
+    def __init__(self, resize: int, crop: int):
+        super().__init__()
+        self.resize, self.crop = resize, crop
+        for name, values in (("mean", MEAN), ("deviation", DEVIATION)):
+            self.register_buffer(name, torch.tensor(values).view(3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return float32 (m, 3, crop, crop). images: (m, 3, h, w) uint8."""
+        start = (self.resize - self.crop) // 2
+        centre = slice(start, start + self.crop)
+        pixels = resized(images, self.resize)[:, :, centre, centre] / 255
+        return (pixels - self.mean) / self.deviation
 
 
 class VGG(nn.Module):
@@ -206,6 +268,11 @@ OFFICIAL = {
 }
 
 
+def official_path(name: str) -> Path:
+    """Return where the official weights of a network are below the data folder."""
+    return Path("weights", OFFICIAL[name])
+
+
 def load(name: str, path: Path, cache: Path, sha256: str | None = None) -> tuple[nn.Module, str]:
     """The network `name` of NETWORKS in evaluation mode, with weights from a checked file, and the SHA-256 of that file.
 
@@ -242,8 +309,11 @@ def checked_file(name: str, path: Path, cache: Path, sha256: str | None = None) 
             put=path,
         )
     beginning, found = path.stem.rpartition("-")[2], digest(path)
-    if found != sha256.lower() if sha256 is not None else not found.startswith(beginning):
-        expected = f"one that begins with {beginning}" if sha256 is None else sha256
+    if sha256 is None:
+        matches, expected = found.startswith(beginning), f"one that begins with {beginning}"
+    else:
+        matches, expected = found == sha256.lower(), sha256
+    if not matches:
         raise BenchmarkError(f"weights {path} have SHA-256 {found}, expected {expected}: {advice}")
     return path, found
 

@@ -9,7 +9,6 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import argparse
 import gc
-import importlib
 import mmap
 import sys
 import time
@@ -23,17 +22,10 @@ from harness import gpus, provenance, records, storage
 from harness.errors import BenchmarkError, one_line, raised_by
 from harness.identity import sources
 from harness.plan import Run
-from harness.plugins import Component, imported_modules
+from harness.plugins import Component, checked_facts, imported_modules, load_class
 from harness.user_data import CACHE, data_folder, user_file
 from harness.variants import Variant, variant_of_text
 from methods import _runtime
-
-MEMORY_PARAMS = (
-    "batch",
-    "image_size",
-    "width",
-    "encoder_size",
-)  # parameters that memory grows with
 
 
 def main() -> None:
@@ -84,6 +76,7 @@ def train_and_encode(
         np.savez(folder / run.codes.name, codes=codes, bits=np.int64(run.bits))
         np.savez(folder / run.extras.name, **getattr(hasher, "extras_", {}))
         facts = describe(hasher, codes[coded]) | measured
+        facts |= checked_facts(variant.plugin, getattr(hasher, "facts_", {}), facts)
         codes_digest = storage.digest(folder / run.codes.name)
         records.write(folder / run.record.name, made_of, **facts, codes_sha256=codes_digest)
     if checkpoint:
@@ -102,7 +95,7 @@ def learned(
     with raised_by(
         f"methods/{part.name}.py",
         traceback_file,
-        [name for name in MEMORY_PARAMS if name in part.keywords],
+        part.member("memory_params"),
     ):
         hasher = build(part, run, variant.params)
         records.check_sources("methods", part.name)
@@ -122,7 +115,7 @@ def learned(
 
 def build(part: Component, run: Run, params: dict):
     """Return the method's object, with the run's seed where it takes one, and the global generators seeded."""
-    method = getattr(importlib.import_module(f"methods.{part.name}"), part.class_name)
+    method = load_class(part)
     seed = run.seed if "seed" in part.keywords else None
     return _runtime.build(method, run.bits, params, seed, torch=uses_torch(part))
 
@@ -151,7 +144,7 @@ def learn(hasher, part: Component, run: Run) -> tuple[np.ndarray, slice | np.nda
     }
     split = storage.unchanged(place.split, place.dataset_record)
     train = _runtime.training_rows(
-        np.load(split, allow_pickle=False)["train"], part.literals.get("sample"), run.seed
+        np.load(split, allow_pickle=False)["train"], part.member("sample"), run.seed
     )
     coded = slice(None)
     opened = {
@@ -164,7 +157,7 @@ def learn(hasher, part: Component, run: Run) -> tuple[np.ndarray, slice | np.nda
             imported_codes as imported,
         )  # here, since other methods need no reader of archives
 
-        named = [path for path in (hasher.path, hasher.database_path) if path]
+        named = [path for name in part.file_params if (path := getattr(hasher, name))]
         paths = [user_file(path, bits, run.seed, data_folder()) for path in named]
         places = [np.load(split, allow_pickle=False)[name] for name in ("query", "database")]
         given, coded = imported.of_images(paths, len(_opened(place.features_array)), *places, bits)
@@ -241,7 +234,6 @@ def describe(hasher, codes: np.ndarray) -> dict:
         "threads": 1,
         "items": len(codes),
         "distinct_codes": distinct(codes),
-        **getattr(hasher, "facts_", {}),
     }
 
 

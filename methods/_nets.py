@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from harness import imagenet
 from harness.user_data import CACHE, data_folder
@@ -70,7 +69,7 @@ def feature_trunk(features: np.ndarray, n_hidden: int = 1024) -> tuple[nn.Module
 class Pretrained(nn.Module):
     """What the last layer of an ImageNet network sees, (m, width), of images (m, 3, h, w) uint8: all layers can be trained further.
 
-    Images are resized on the device, batch by batch, to size x size pixels, RGB in 0..1 less imagenet.MEAN, over imagenet.DEVIATION.
+    Images are resized on the device, batch by batch, to size x size pixels and normalised by imagenet.Preprocessing.
     In training mode VGG's dropout is on, after fc6 and fc7. precision: of the network's products alone, "float32" or "bfloat16" (its
     parameters stay float32). weights: the file below the data folder, None for the official one; sha256: digest of a file that is not
     official; weights_sha256: what it was found to be. Raises BenchmarkError as imagenet.load.
@@ -80,18 +79,15 @@ class Pretrained(nn.Module):
         self, name: str, weights: str | None, sha256: str | None, size: int, precision: str
     ):
         super().__init__()
-        path = data_folder() / (weights or f"weights/{imagenet.OFFICIAL[name]}")
+        path = data_folder() / (weights or imagenet.official_path(name))
         network, self.weights_sha256 = imagenet.load(name, path, Path(CACHE, "weights"), sha256)
         self.network = network.train()
-        self.size, self.bfloat16 = size, precision == "bfloat16"
-        self.register_buffer("mean", torch.tensor(imagenet.MEAN).view(3, 1, 1))
-        self.register_buffer("deviation", torch.tensor(imagenet.DEVIATION).view(3, 1, 1))
+        self.preprocessing = imagenet.Preprocessing(size, size)
+        self.reduced_precision = precision == "bfloat16"
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        prepared = (
-            resized(images.float(), self.size) / 255 - self.mean
-        ) / self.deviation  # (m, 3, size, size)
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bfloat16):
+        prepared = self.preprocessing(images)  # (m, 3, size, size)
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.reduced_precision):
             return self.network.penultimate(prepared).float()
 
 
@@ -209,10 +205,3 @@ def relaxed(representation: torch.Tensor, beta: float) -> torch.Tensor:
 
 
 ACTIVATIONS = {"tanh": tanh, "app": app, "ste": straight_through, "two-step": relaxed}
-
-
-def resized(images: torch.Tensor, size: int) -> torch.Tensor:
-    """Images (m, 3, h, w) as (m, 3, size, size), bilinear, antialiased where they shrink."""
-    if images.shape[-2:] == (size, size):
-        return images
-    return functional.interpolate(images, (size, size), mode="bilinear", antialias=True)

@@ -21,15 +21,6 @@ from harness.errors import BenchmarkError, one_line
 OPTIMISERS = ("adam", "adam-tensorflow", "sgd")
 
 
-def device() -> torch.device:
-    """The GPU where there is one, in TF32 where it can. On the CPU one thread, so that codes never depend on how many cores are free."""
-    if torch.cuda.is_available():
-        torch.set_float32_matmul_precision("high")
-        return torch.device("cuda")
-    torch.set_num_threads(1)
-    return torch.device("cpu")
-
-
 def stream_seed(seed: int, name: str) -> int:
     """The seed of one named random stream of a run: streams are independent, so that unused ones change nothing in the others."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:7])

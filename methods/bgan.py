@@ -6,6 +6,7 @@ from torch.nn import functional
 
 import methods._nets as nets
 import methods._training as training
+from harness.imagenet import device, resized
 from harness.progress import Progress
 from methods._base import Hasher
 from methods._neighbourhood import TIES, similar_pairs
@@ -51,6 +52,8 @@ class BGAN(Hasher):
     """
 
     label, citation, uses_gpu = "BGAN", "song2018binary", True
+    encoder_param, weights_param, digest_param = "encoder", "weights", "sha256"
+    memory_params = ("batch", "image_size", "width", "encoder_size")
 
     def __init__(
         self,
@@ -113,7 +116,7 @@ class BGAN(Hasher):
 
     def fit(self, images, features, neighbours):
         self._check()
-        self.device_ = training.device()
+        self.device_ = device(tf32=True)
         similar = similar_pairs(neighbours, self.k1, self.k2, self.second_step, self.ties)
         side = self.image_size if self.enlarge else min(self.image_size, images.shape[1])
         self.size_ = -(-side // 8) * 8  # the generator doubles a side three times
@@ -234,7 +237,7 @@ class BGAN(Hasher):
             objective = objective + self.weight_quantisation * losses["quantisation"]
         encoder, generator, discriminator = self.networks_
         if self.weight_pixel or self.weight_perceptual or self.weight_adversarial:
-            real = nets.resized(pixels.float() / 255, self.size_)  # (B, 3, size, size)
+            real = resized(pixels.float() / 255, self.size_)  # (B, 3, size, size)
             rebuilt = generator(self._generator_codes(codes, represented, log_variance))
             losses["pixel"] = functional.mse_loss(rebuilt, real)
             objective = objective + self.weight_pixel * losses["pixel"]
@@ -290,7 +293,7 @@ class BGAN(Hasher):
             torch.where(self._represent(inputs)[0] >= 0, 1.0, -1.0),
         )
         pictures = {
-            "originals": nets.resized(pixels.float() / 255, self.size_),
+            "originals": resized(pixels.float() / 255, self.size_),
             "rebuilt": generator(codes),
         }
         pictures["sampled"] = generator(torch.where(self._noise(len(codes)) >= 0, 1.0, -1.0))

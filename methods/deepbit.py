@@ -17,6 +17,7 @@ class DeepBit(OneLayer):
     """
 
     label, citation, uses_gpu = "DeepBit-style, no rotation", "lin2016learning", False
+    memory_params = ("batch",)
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from harness.errors import BenchmarkError
 from harness.progress import Progress
 from methods._deepbit import CHOICES, OneLayer, Stage, even_loss, quantisation_loss, rotation_loss
 from methods._nets import Pretrained
-from methods._training import check_choices, device, initialised_by, to_tensor
+from methods._training import check_choices, initialised_by, to_tensor
 
 ANGLES = (-10, -5, 0, 5, 10)  # degrees
 NEARNESS = tuple(
@@ -33,6 +33,8 @@ class DeepBitRotation(OneLayer):
     """
 
     label, citation, uses_gpu = "DeepBit-style", "lin2016learning", True
+    encoder_param, weights_param, digest_param = "encoder", "weights", "sha256"
+    memory_params = ("batch", "encoder_size")
 
     def __init__(
         self,
@@ -110,7 +112,7 @@ class DeepBitRotation(OneLayer):
         return rotations
 
     def _trunk(self) -> Pretrained:
-        self.device_ = device()
+        self.device_ = imagenet.device(tf32=True)
         trunk = Pretrained(self.encoder, self.weights, self.sha256, self.encoder_size, "float32")
         self.facts_ = {"weights_sha256": trunk.weights_sha256}
         return trunk.eval().to(self.device_, memory_format=torch.channels_last)

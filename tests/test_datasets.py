@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import importlib
 import json
 import os
 import pickle
@@ -33,9 +32,7 @@ read_once = functools.cache(cifar10.read_batches)
 def collection(name, **settings):
     part = plugins.component("datasets", name)
     try:
-        return getattr(importlib.import_module(f"datasets.{name}"), part.class_name)(
-            **settings
-        ).load(DATA, Path("no-cache"))
+        return plugins.load_class(part)(**settings).load(DATA, Path("no-cache"))
     except BenchmarkError as error:
         pytest.skip(f"no data: {error}")
 

@@ -1,6 +1,5 @@
 """The contract, over every file in methods/; then each method against its definition."""
 
-import importlib
 import inspect
 import random
 import re
@@ -57,9 +56,7 @@ def component(name):
 
 def hashers(name, bits=BITS, **keywords):
     part = component(name)
-    return getattr(importlib.import_module(f"methods.{part.name}"), part.class_name)(
-        bits, **QUICK.get(name, {}) | keywords
-    )
+    return plugins.load_class(part)(bits, **QUICK.get(name, {}) | keywords)
 
 
 class OneConvolution(torch.nn.Module):
