@@ -15,6 +15,7 @@ from harness import plugins
 from harness.errors import BenchmarkError
 
 STAGES = ("datasets", "features", "methods")
+DEFAULT_SUFFIX = " (default)"  # of the label of a row that has a tuned version
 FEATURES = "features"  # the encoder of a method that sees no images
 VALIDATION_SUFFIX = "-validation"
 METRICS = ("centred-cosine", "cosine", "l2")  # of neighbour lists, the default first
@@ -262,6 +263,11 @@ class Catalogue:
             f"{stage}: {name!r} is unknown{did_you_mean(name, known)}: "
             f"expected one of {', '.join(known)}, or a new file {stage}/{name}.py"
         )
+
+
+def plain_label(label: str) -> str:
+    """Return the label of a method without the words for its default parameters."""
+    return label.removesuffix(DEFAULT_SUFFIX)
 
 
 def did_you_mean(name: str, known: list[str]) -> str:

@@ -123,7 +123,7 @@ def test_an_incomplete_or_failed_cell_keeps_a_claim_from_holding(tmp_path):
 
 
 def test_rows_with_chosen_settings_are_preferred_and_never_mixed_with_fixed_ones(tmp_path):
-    """Tuned against tuned, else BGAN's tuning for both, else fixed against fixed; what only one side has is not compared."""
+    """Tuned against tuned, else the tuning of the first for both, else fixed against fixed; what only one side has is not compared."""
     levels = BGAN | {
         "bgan.tuned-digits": 0.7,
         "bgan-nc.tuned-digits": 0.8,
@@ -136,7 +136,7 @@ def test_rows_with_chosen_settings_are_preferred_and_never_mixed_with_fixed_ones
     shown = verdict(experiment(tmp_path, levels, significant))
     assert [(found.row, found.other, found.settings) for found in shown.comparisons] == [
         ("BGANtuned-digits", "N + Ctuned-digits", "tuned"),
-        ("BGANtuned-digits", "Nas-bgan-digits", "BGAN's tuning"),
+        ("BGANtuned-digits", "Nas-bgan-digits", "both with the settings tuned for the first"),
         ("BGAN", "C + A", "fixed settings"),
     ]
     assert [list(found.outcomes) for found in shown.comparisons] == [
@@ -148,7 +148,7 @@ def test_rows_with_chosen_settings_are_preferred_and_never_mixed_with_fixed_ones
         shown.sentences[0] == "BGANtuned-digits against N + Ctuned-digits: at 16 and 32 bits worse."
     )  # "(tuned)" is in real labels
     assert shown.sentences[1].startswith(
-        "BGANtuned-digits against Nas-bgan-digits, BGAN's tuning: at 16"
+        "BGANtuned-digits against Nas-bgan-digits, both with the settings tuned for the first: at 16"
     )
     on_vgg = {"bgan": 0.5, "bgan-nc": 0.4, "bgan.vgg19": 0.3, "bgan-nc.vgg19": 0.6}
     (compared,) = verdict(

@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator
 
+from harness.variants import plain_label
 from report.results import Pair, Results
 from report.tables.table import DAGGER, NEAR_COLLAPSE, Cell, Column, Panel, Row
 from report.tables.table_specs import TableSpec
@@ -86,8 +87,12 @@ def _settings(results: Results, entry: TableSpec, panels: list[Panel]) -> Iterat
         f"(tuned): the best of {' or '.join(map(str, counts))} settings by mean mAP over code lengths on validation labels, queries and"
         " database both from the training part, one other seed; then trained on the whole of it."
     )
-    if "bgan" in kinds:
-        yield "(BGAN's tuning): the setting so chosen for BGAN, where another was chosen for the row itself."
+    for name in sorted(kinds - {"", "own"}):
+        label = _tuned_label(results, name)
+        yield (
+            f"({label}'s tuning): the setting so chosen for {label}, "
+            "where another was chosen for the row itself."
+        )
     pairs = {panel.pair for panel in panels}
     elsewhere = [
         name
@@ -98,6 +103,12 @@ def _settings(results: Results, entry: TableSpec, panels: list[Panel]) -> Iterat
         chosen = ", ".join(f"{tried[name]['features']} for {name}" for name in elsewhere)
         yield f"Chosen on other features: {chosen}."
     yield "Other rows: fixed settings, the same for all data sets."
+
+
+def _tuned_label(results: Results, name: str) -> str:
+    """The label of a method whose parameters were chosen, without the words for its defaults."""
+    labels = [dataset["methods"].get(name) for dataset in results.experiment["tried"].values()]
+    return plain_label(next((method["label"] for method in labels if method), name))
 
 
 def protocols(results: Results, pairs: list[Pair], entry: TableSpec) -> list[str]:
