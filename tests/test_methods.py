@@ -43,6 +43,7 @@ QUICK = {
         "encoder": "squeezenet1_1",
         "encoder_size": 24,
         "epochs": 2,
+        "betas": [1.0],
         "k1": 10,
         "k2": 15,
     },
