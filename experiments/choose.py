@@ -10,7 +10,6 @@ from pathlib import Path
 
 from harness import records, schemas, storage
 from harness.errors import BenchmarkError
-from harness.variants import plain_label
 
 METRIC = "map"
 
@@ -163,7 +162,7 @@ def _chosen(methods: dict[str, dict], name: str) -> dict[str, dict]:
         main = tried["of"]
         of_main = tried["trials"][methods[main]["chosen"]]["set"]
         if of_main != overrides:
-            what = f"{plain_label(methods[main]['label'])}'s tuning"
+            what = f"{methods[main]['label']}'s tuning"
             entry = _entry(method, tried, of_main, what, main, name)
             entries[f"{method}.as-{main}-{name}"] = entry
     return entries
@@ -173,7 +172,7 @@ def _entry(method: str, tried: dict, overrides: dict, what: str, whose: str, nam
     return {
         "of": tried["of"],
         "set": overrides,
-        "label": f"{plain_label(tried['label'])} ({what})",
+        "label": f"{tried['label']} ({what})",
         "note": f"tuned on validation labels: {json.dumps(overrides)}",
         "base": method,
         "tuned": whose,

@@ -20,7 +20,15 @@ from typing import NamedTuple
 from harness import plugins, storage
 from harness.errors import BenchmarkError
 from harness.user_data import CACHE
-from harness.variants import CONTROLS, FEATURES, STAGES, Catalogue, Variant, did_you_mean
+from harness.variants import (
+    CONTROLS,
+    FEATURES,
+    STAGES,
+    Catalogue,
+    Variant,
+    did_you_mean,
+    plain_label,
+)
 
 RESULTS = Path("results")
 EXPERIMENTS = RESULTS / "experiments"
@@ -651,7 +659,7 @@ def _with_trials(config: dict, catalogue: Catalogue) -> list[str]:
             entry = {
                 "of": base.plugin.name,
                 "set": overrides | base.overrides,
-                "label": f"{base.label}, trial {number}",
+                "label": f"{plain_label(base.label)}, trial {number}",
                 "note": base.note,
                 "base": name,
                 "trial": number,

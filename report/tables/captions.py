@@ -6,7 +6,6 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator
 
-from harness.variants import plain_label
 from report.results import Pair, Results
 from report.tables.table import DAGGER, NEAR_COLLAPSE, Cell, Column, Panel, Row
 from report.tables.table_specs import TableSpec
@@ -106,9 +105,9 @@ def _settings(results: Results, entry: TableSpec, panels: list[Panel]) -> Iterat
 
 
 def _tuned_label(results: Results, name: str) -> str:
-    """The label of a method whose parameters were chosen, without the words for its defaults."""
+    """The label of a method whose parameters were chosen."""
     labels = [dataset["methods"].get(name) for dataset in results.experiment["tried"].values()]
-    return plain_label(next((method["label"] for method in labels if method), name))
+    return next((method["label"] for method in labels if method), name)
 
 
 def protocols(results: Results, pairs: list[Pair], entry: TableSpec) -> list[str]:
