@@ -14,17 +14,31 @@ SPARE = 32  # more candidates than needed, so that rounding in float32 seldom ma
 ROWS = 128  # images at a time, and fewer where a thread would hold more than
 CELLS = 1 << 23  # approximate nearnesses, 16 bytes each with their order
 AT_ONCE = 1024  # images that one is compared with at a time in float64
-ROUNDING = 1e-5  # bound on the error of a float32 inner product of unit vectors; never reached below 60,000 dimensions
+# Bound on the error of a float32 inner product of unit vectors, for up to 60,000 dimensions.
+ROUNDING = 1e-5
 
 
 def nearest(
     features: np.ndarray, length: int = LENGTH, threads: int = 1, metric: str = "centred-cosine"
 ) -> np.ndarray:
-    """Ranked exact neighbour lists, int32 (n, min(length, n)): each image first, then nearest first, equal ones by lower index.
+    """Return exact neighbour lists.
 
-    features: (n, d) float32; metric: `centred-cosine`, the cosine of features centred on their mean; `cosine`, of features as they
-    are; `l2`, Euclidean. Candidates are found by float32 matrix products and ranked by float64 sums; where float32 could have missed
-    one, the whole row is ranked in float64.
+    Candidates are found by float32 matrix products and ranked by float64 sums. Where float32 could
+    have missed one, the whole row is ranked in float64.
+
+    Parameters
+    ----------
+    features : ndarray of float32, shape (n, d)
+    length : int
+    threads : int
+    metric : {"centred-cosine", "cosine", "l2"}
+        The cosine of features centred on their mean, the cosine of features as they are, or the
+        Euclidean distance.
+
+    Returns
+    -------
+    ndarray of int32, shape (n, min(length, n))
+        Each image itself first, then the nearest first, equal ones by lower index.
     """
     length = min(length, len(features))
     space = _Space.of(features, metric)
@@ -43,11 +57,25 @@ def nearest(
 
 @dataclass(frozen=True)
 class _Space:
-    """Points, how near they are exactly, and nearly: within `rounding`, single x . single y - offset of y, in float32.
+    """Points with their exact and their approximate nearness.
 
-    features: (n, d) float32, of which the points are made when they are asked for; mean: (d,) float64, subtracted, or zeros; norms:
-    (n, 1) float64, divided by, or ones; single: (n, d) float32, the points, about their mean for l2; offset: (n,) float64, half the
-    squared norm of single for l2, else 0.
+    The approximate nearness of y to x is single_x . single_y - offset_y in float32, with an error
+    of at most `rounding`.
+
+    Parameters
+    ----------
+    features : ndarray of float32, shape (n, d)
+        The points are computed from them on demand.
+    mean : ndarray of float64, shape (d,)
+        Subtracted; zeros for none.
+    norms : ndarray of float64, shape (n, 1)
+        Divided by; ones for none.
+    single : ndarray of float32, shape (n, d)
+        The points; for l2 about their mean.
+    offset : ndarray of float64, shape (n,)
+        For l2 half the squared norm of `single`, else 0.
+    rounding : float
+    euclidean : bool
     """
 
     features: np.ndarray
@@ -65,14 +93,12 @@ class _Space:
         single, squares, norms = np.empty((n, d), np.float32), np.empty((n, 1)), np.ones((n, 1))
         for start in range(0, n, ROWS):
             rows = slice(start, start + ROWS)
-            centred = (
-                features[rows] - mean
-            )  # float64; moves no distance, and keeps digits in float32
+            # In float64. Centring changes no distance, and preserves digits in float32.
+            centred = features[rows] - mean
             squares[rows] = np.square(centred).sum(axis=1, keepdims=True)
             if metric != "l2":
-                norms[rows] = np.where(
-                    squares[rows] > 0, np.sqrt(squares[rows]), 1
-                )  # an image at the very mean has cosine 0 to all
+                # An image equal to the mean has cosine 0 to all.
+                norms[rows] = np.where(squares[rows] > 0, np.sqrt(squares[rows]), 1)
             single[rows] = centred / norms[rows]
         if metric == "l2":
             return cls(
@@ -87,12 +113,14 @@ class _Space:
         return cls(features, mean, norms, single, np.zeros(n), ROUNDING, euclidean=False)
 
     def points(self, rows: int | np.ndarray) -> np.ndarray:
-        """float64 (d,) or (m, d): unit vectors for a cosine, the features themselves for l2."""
+        """Return float64 (d,) or (m, d): unit vectors for a cosine, the features for l2."""
         return (self.features[rows] - self.mean) / self.norms[rows]
 
     def nearness(self, row: int, others: np.ndarray) -> np.ndarray:
-        """float64: the cosine, or minus half the squared distance; a sum over the last axis adds in one order for every row, so
-        images that are equal are equally near."""
+        """Return the cosine, or minus half the squared distance, in float64.
+
+        A sum over the last axis adds in one order for every row, so equal images are equally near.
+        """
         parts = [
             self._nearness(self.points(row), self.points(others[at : at + AT_ONCE]))
             for at in range(0, len(others), AT_ONCE)
@@ -127,7 +155,10 @@ def _block(space: _Space, start: int, rows: int, length: int) -> np.ndarray:
 def _ranked(
     space: _Space, row: int, candidates: np.ndarray, length: int
 ) -> tuple[np.ndarray, float]:
-    """The `length` nearest of `candidates` (rising indices), `row` itself first, and the nearness of the last."""
+    """Return the `length` nearest of `candidates`, and the nearness of the last.
+
+    candidates: in rising order. `row` itself is the first of the nearest.
+    """
     others = candidates[candidates != row]
     nearness = space.nearness(row, others)
     order = np.argsort(-nearness, kind="stable")[: length - 1]

@@ -1,4 +1,4 @@
-"""Features that somebody computed elsewhere."""
+"""Features from a file."""
 
 from pathlib import Path
 
@@ -8,14 +8,20 @@ from features._base import Extractor
 from harness.errors import BenchmarkError, one_line
 from harness.storage import digest
 
-NAMED = 5  # images without a row that an error lists; it counts them all
+LISTED = 5  # images without a row that an error names
 
 
 class File(Extractor):
-    """An array (n, d) of float16, float32 or float64 in a `.npy` file, one row an image in the data set's own order.
+    """An array in a `.npy` file: float16, float32 or float64, shape (n, d), a row for each image.
 
-    path: the file below the data folder. names: a text file there that names the image of each row, one a line, by its file name as
-    the data set has it (`cache/datasets/NAME/names.json`): rows may then be in any order, and of more images.
+    Parameters
+    ----------
+    path : str
+        The file below the data folder.
+    names : str or None
+        Text file below the data folder with the name of the image of each row, one in a line, as in
+        `cache/datasets/NAME/names.json`. Rows may then be in any order, and of more images. None if
+        the rows are in the order of the data set.
     """
 
     label, block = "Feature file", 8192
@@ -28,11 +34,13 @@ class File(Extractor):
         array = _array(data / self.path)
         if array.ndim != 2 or array.dtype not in (np.float16, np.float32, np.float64):
             raise BenchmarkError(
-                f"{self.path} holds {array.dtype} of shape {array.shape}, expected float16, 32 or 64 of shape (n, d)"
+                f"{self.path} holds {array.dtype} of shape {array.shape}, "
+                "expected float16, 32 or 64 of shape (n, d)"
             )
         if self.names and len(lines := _lines(data / self.names)) != len(array):
             raise BenchmarkError(
-                f"{self.names} has {len(lines):,} lines, expected {len(array):,}, one for each row of {self.path}"
+                f"{self.names} has {len(lines):,} lines, expected {len(array):,}, "
+                f"one for each row of {self.path}"
             )
 
     def open(self, data, n):
@@ -46,7 +54,8 @@ class File(Extractor):
         found = len(_array(self._file))
         if found != n:
             raise BenchmarkError(
-                f"{self.path} has {found:,} rows, expected one for each of the {n:,} images in their order; `names` matches rows by name"
+                f"{self.path} has {found:,} rows, expected one for each of the {n:,} images in "
+                "their order; `names` matches rows by name"
             )
         self._row = np.arange(n)
 
@@ -54,38 +63,41 @@ class File(Extractor):
         return _array(self._file)[self._row[rows]].astype(np.float32)
 
     def _rows_by_name(self, lines: list[str], n: int) -> np.ndarray:
-        """The file's row of each of the n images, (n,) int64."""
+        """Return the row of each of the n images in the file, (n,) int64."""
         if len(self.image_names) != n:
             raise BenchmarkError(
-                f"{self.names} cannot be used: the images of this data set have no names; leave `names` out"
+                f"{self.names} cannot be used: the images of this data set have no names; "
+                "leave `names` out"
             )
-        row = {name: place for place, name in enumerate(lines)}
+        row = {name: index for index, name in enumerate(lines)}
         if len(row) < len(lines):
-            twice = next(name for place, name in enumerate(lines) if row[name] != place)
+            twice = next(name for index, name in enumerate(lines) if row[name] != index)
             raise BenchmarkError(f"{self.names} names {twice!r} twice, expected every image once")
-        lost = [name for name in self.image_names if name not in row]
-        if lost:
-            named = ", ".join(lost[:NAMED]) + (", ..." if lost[NAMED:] else "")
+
+        missing = [name for name in self.image_names if name not in row]
+        if missing:
+            listed = ", ".join(missing[:LISTED]) + (", ..." if missing[LISTED:] else "")
             raise BenchmarkError(
-                f"{self.names} lacks {len(lost):,} of the {n:,} images: {named}; expected names like {lines[0]!r} for all"
+                f"{self.names} lacks {len(missing):,} of the {n:,} images: {listed}; "
+                f"expected names like {lines[0]!r} for all"
             )
         return np.array([row[name] for name in self.image_names])
 
 
 def _array(path: Path) -> np.ndarray:
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise BenchmarkError(
             f"feature file {path} is missing: put it there, or change `path` or the data folder"
         ) from None
     except Exception as error:  # NumPy raises errors of many kinds for damaged headers
         raise BenchmarkError(f"{path} is no .npy array of numbers ({one_line(error)})") from None
-    if not isinstance(found, np.ndarray):
+    if not isinstance(array, np.ndarray):
         raise BenchmarkError(
-            f"{path} is an archive of {', '.join(found.files)}, expected one array in .npy"
+            f"{path} is an archive of {', '.join(array.files)}, expected one array in .npy"
         )
-    return found
+    return array
 
 
 def _lines(path: Path) -> list[str]:

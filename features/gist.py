@@ -1,4 +1,4 @@
-"""GIST: how much of each orientation and scale there is in each part of an image, without any training."""
+"""GIST: the energy of each orientation and scale in each part of an image, without training."""
 
 import math
 
@@ -20,12 +20,22 @@ SMALLEST = 32  # pixels a side: mirroring needs as many as the border has
 
 
 class GIST(Extractor):
-    """Responses of 32 Gabor filters (4 scales of 8 orientations), averaged over a grid of 4 x 4: d = 512.
+    """Responses of 32 Gabor filters (4 scales, 8 orientations), means over a 4 x 4 grid: d = 512.
 
-    The image is the mean of R, G and B, resized to side x side pixels, bilinear and antialiased, whatever its aspect, nothing cropped;
-    intensities are stretched to 0..255, then whitened and divided by the local contrast. Source: Oliva & Torralba, IJCV 2001, section
-    3, with the filters and the prefilter of the authors' program LMgist. Differs from the program: filtering in float32 throughout; an
-    image of one colour has no structure and gives zeros, where the program divides by zero. Published GIST tables seldom say `side`.
+    The mean of R, G and B is resized to side x side pixels, bilinear and antialiased, whatever the
+    aspect of the image is, and nothing is cropped. Intensities are stretched to 0..255, then
+    whitened and divided by the local contrast.
+
+    Source: Oliva & Torralba, IJCV 2001, section 3, with the filters and the prefilter of the
+    authors' program LMgist.
+
+    Differs from the program: filtering is in float32 throughout. An image of one colour gives
+    zeros, where the program divides by zero. Published GIST tables seldom state `side`.
+
+    Parameters
+    ----------
+    side : int
+        Pixels, a multiple of 4 from 32.
     """
 
     label, citation, uses_gpu = "GIST", "oliva2001modeling", True
@@ -56,7 +66,10 @@ class GIST(Extractor):
         return in_batches(self._gist, images, self._device, self.threads)
 
     def _gist(self, images: Tensor) -> Tensor:
-        """(m, 512) float32: filter by filter, fine scales first, each with the parts of its grid row by row. images: (m, 3, h, w)."""
+        """Return (m, 512) float32: filter by filter, fine scales first, each grid row by row.
+
+        images: (m, 3, h, w).
+        """
         grey = resized(images.float().mean(dim=1, keepdim=True), self.side)[:, 0]  # (m, side, side)
         lowest, highest = grey.amin(dim=(1, 2), keepdim=True), grey.amax(dim=(1, 2), keepdim=True)
         stretched = 255 * (grey - lowest) / (highest - lowest).clamp(min=1e-6)
@@ -70,7 +83,10 @@ class GIST(Extractor):
         return torch.cat(parts, dim=1)
 
     def _whitened(self, grey: Tensor) -> Tensor:
-        """(m, side, side): the logarithm without its low frequencies, divided by its local deviation."""
+        """Return the logarithm without low frequencies, divided by its local deviation.
+
+        grey and the result: (m, side, side).
+        """
         logarithm = mirrored(torch.log1p(grey), PREFILTER_BORDER)
         high = logarithm - self._smooth(logarithm)
         deviation = self._smooth(high.square()).abs().sqrt()
@@ -83,25 +99,34 @@ class GIST(Extractor):
 
 
 def mirrored(images: Tensor, border: int) -> Tensor:
-    """(m, n + 2 border, n + 2 border): each edge's pixels again in reverse, the outermost too. images: (m, n, n), n >= border."""
+    """Return images (m, n + 2 border, n + 2 border) with the pixels of each edge in reverse.
+
+    The outermost pixel is repeated too. images: (m, n, n) with n >= border.
+    """
     images = torch.cat([images[:, :border].flip(1), images, images[:, -border:].flip(1)], dim=1)
     return torch.cat([images[:, :, :border].flip(2), images, images[:, :, -border:].flip(2)], dim=2)
 
 
 def frequencies(side: int) -> tuple[Tensor, Tensor]:
-    """Vertical and horizontal frequencies (side, side) float64 in cycles an image, laid out as torch.fft.fft2 does."""
+    """Return vertical and horizontal frequencies, float64 (side, side), as torch.fft.fft2 has them.
+
+    The unit is cycles per image.
+    """
     cycles = torch.fft.fftfreq(side, 1 / side, dtype=torch.float64)
     return torch.meshgrid(cycles, cycles, indexing="ij")
 
 
 def prefilter(side: int) -> Tensor:
-    """(side, side) float32: the Gaussian low-pass, 1/2 at CYCLES cycles an image."""
+    """Return the Gaussian low-pass, float32 (side, side): 1/2 at CYCLES cycles per image."""
     down, across = frequencies(side)
     return torch.exp(-(down**2 + across**2) * math.log(2) / CYCLES**2).float()
 
 
 def gabor_filters(side: int) -> Tensor:
-    """(32, side, side) float32: transfer functions, polar Gaussians about 0.3 / 1.85^scale cycles a pixel and one of 8 directions."""
+    """Return the transfer functions of the filters, float32 (32, side, side).
+
+    They are polar Gaussians about 0.3 / 1.85^scale cycles per pixel and one of 8 directions.
+    """
     down, across = frequencies(side)
     radius, angle = torch.hypot(down, across), torch.atan2(down, across)
     filters = []

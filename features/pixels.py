@@ -1,4 +1,4 @@
-"""The pixels themselves, for data sets small enough that they say something."""
+"""Pixel intensities, for data sets of small images."""
 
 import numpy as np
 
