@@ -559,9 +559,9 @@ def pretrained_weights(variant: Variant) -> str:
     """
     official = plugins.constant(plugins.ROOT / "harness/imagenet.py", "OFFICIAL")
     network = variant.plugin.member("network") or variant.encoder
-    if network not in official:
-        return ""
-    return variant.weights or f"weights/{official[network]}"
+    if network in official:
+        return variant.weights or f"weights/{official[network]}"
+    return (variant.weights or "") if variant.plugin.member("network") else ""
 
 
 def _from(producer: Job, *paths: Path) -> list[Input]:

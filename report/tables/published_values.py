@@ -179,7 +179,9 @@ def measured_terms(results: Results, pair: Pair, method: dict, metric: str) -> T
     encoder = keywords.get("encoder", "features")
     if encoder == "features":
         given = features.get("keywords", {})
-        made = (f"{features.get('of', '')} frozen", given.get("weights"), given.get("crop"))
+        weights = given.get("weights", "")
+        weights = "official" if weights is None else weights
+        made = (f"{features.get('of', '')} frozen", weights, given.get("crop"))
     else:
         made = (
             f"{encoder} trained",
