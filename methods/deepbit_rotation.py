@@ -9,7 +9,7 @@ from harness.errors import BenchmarkError
 from harness.progress import Progress
 from methods._deepbit import CHOICES, OneLayer, Stage, even_loss, quantisation_loss, rotation_loss
 from methods._nets import Pretrained
-from methods._training import check_choices, initialised_by, memory_format, to_tensor
+from methods._training import check_choices, initialised_by, to_tensor
 
 ANGLES = (-10, -5, 0, 5, 10)  # degrees
 # The weight of a rotation by each angle: a Gaussian over the positions 1 to 5 in ANGLES.
@@ -123,7 +123,7 @@ class DeepBitRotation(OneLayer):
         self.device_ = imagenet.device(tf32=True)
         trunk = Pretrained(self.encoder, self.weights, self.sha256, self.encoder_size, "float32")
         self.facts_ = {"weights_sha256": trunk.weights_sha256}
-        return trunk.eval().to(self.device_, memory_format=memory_format(self.device_))
+        return trunk.eval().to(self.device_, memory_format=torch.channels_last)
 
     @torch.no_grad()
     def _seen_by(self, trunk: Pretrained, images: np.ndarray) -> np.ndarray:

@@ -42,8 +42,9 @@ QUICK = {
     "bgan squeezenet1_1": {
         "encoder": "squeezenet1_1",
         "encoder_size": 24,
-        "epochs": 2,
-        "betas": [1.0],
+        "epochs": 6,
+        "learning_rate": 1e-3,
+        "schedule": "constant",
         "k1": 10,
         "k2": 15,
     },
