@@ -13,7 +13,6 @@ first blocks, and their rows are repeated, since 200,000 images take hours to da
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import subprocess
 import sys
@@ -72,9 +71,9 @@ def built(name: str, folder: Path, threads: int) -> tuple[Extractor, plugins.Com
     keywords = {}
     if "weights" in part.keywords:
         file = folder / f"{name}.pth"
-        torch.save(imagenet.NETWORKS[part.literals["network"]]().state_dict(), file)
+        torch.save(imagenet.NETWORKS[part.member("network")]().state_dict(), file)
         keywords = {"weights": file.name, "sha256": storage.digest(file)}
-    extractor = getattr(importlib.import_module(f"features.{name}"), part.class_name)(**keywords)
+    extractor = plugins.load_class(part)(**keywords)
     extractor.threads = threads
     extractor.open(folder, BLOCK)
     return extractor, part

@@ -55,7 +55,8 @@ class Collection:
 class Dataset:
     """Contract of a data set: class attributes and `load`.
 
-    The keywords of `__init__` are its parameters, `protocol` among them if it has several.
+    The keywords of `__init__` are its parameters, and their defaults stand nowhere else. No keyword
+    may have the name of a member of this class. A data set without parameters has no `__init__`.
 
     Attributes
     ----------
@@ -63,25 +64,31 @@ class Dataset:
         Name in tables.
     citation : str or None
         Key in report/references.bib.
-    needs_files : bool
-        Whether there is anything to look for before work starts.
+    file_params : tuple of str
+        Keywords that name user files or folders below the data folder. Their content is part of
+        the identity of the data set.
     reads : tuple of str
-        Files and folders below the data folder that decide the result, in addition to those that
-        a parameter names. They need not exist.
-    grey : bool
+        Other files and folders below the data folder that decide the result. They need not exist.
+    one_channel : bool
         Whether images are grey: their three channels are equal, and `pixels` takes one of them.
+    needs_files : bool
+        Whether any file is looked for before work starts.
     protocols : tuple of str
-        Names, the default first.
+        Names of the protocols, the default first. A data set that declares them has a keyword
+        ``protocol``.
     version : int
-        Of the splits. Increase it whenever one of them changes.
+        Of the splits. Increase it whenever one changes.
     """
 
+    # Literals: they are read from the source of a class without importing it.
     label: str
-    citation: str | None
-    needs_files: bool = True
+    citation: str | None = None
+    file_params: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
-    grey: bool = False
+    one_channel: bool = False
+    needs_files: bool = True
     protocols: tuple[str, ...] = ("default",)
+
     version: int = 1
 
     def load(self, data: Path, cache: Path) -> Collection:

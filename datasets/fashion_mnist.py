@@ -32,7 +32,7 @@ class FashionMNIST(Dataset):
 
     label, citation = "Fashion-MNIST", "xiao2017fashion"
     reads = ("fashion_mnist", "FashionMNIST")
-    grey = True
+    one_channel = True
 
     def __init__(self, *, training_images=None):
         self.training_images = training_images

@@ -59,6 +59,7 @@ class ImageFolder(Dataset):
     """
 
     label, citation = "Image folder", None
+    file_params = ("path",)
     version = 2
 
     def __init__(
@@ -75,7 +76,7 @@ class ImageFolder(Dataset):
             raise BenchmarkError(
                 f"queries_per_class is {queries_per_class}, expected a whole number from 1"
             )
-        self.path, self.size, self.grey = path, size, grey
+        self.path, self.size, self.one_channel = path, size, grey
         self.queries_per_class, self.training_images = queries_per_class, training_images
         self.leave_out_unreadable = leave_out_unreadable
 
@@ -83,7 +84,7 @@ class ImageFolder(Dataset):
         """See Dataset.load."""
         folder = user_path(data, self.path)
         listing = list_images(folder)
-        images = ImageFiles(Folder(folder), listing.names, self.size, self.grey)
+        images = ImageFiles(Folder(folder), listing.names, self.size, self.one_channel)
         labels = listing.labels()
         self._check_counts(folder, listing, labels)
 

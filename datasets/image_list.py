@@ -44,6 +44,7 @@ class ImageList(Dataset):
     """
 
     label, citation = "Image list", None
+    file_params = ("path", "images")
 
     def __init__(
         self,
@@ -57,7 +58,7 @@ class ImageList(Dataset):
         leave_out_unreadable=False,
     ):
         self.path, self.images, self.strip = path, images, strip
-        self.training_images, self.size, self.grey = training_images, size, grey
+        self.training_images, self.size, self.one_channel = training_images, size, grey
         self.leave_out_unreadable = leave_out_unreadable
 
     def load(self, data: Path, cache: Path) -> Collection:
@@ -72,7 +73,7 @@ class ImageList(Dataset):
         files = Folder(user_path(data, self.images or self.path))
         _check_present(files, listed.names)
 
-        images = ImageFiles(files, listed.names, self.size, self.grey)
+        images = ImageFiles(files, listed.names, self.size, self.one_channel)
         outside = len(np.setdiff1d(listed.parts["train"], listed.parts["database"]))
         collection = Collection(
             images=images,

@@ -32,7 +32,7 @@ class MNIST(Dataset):
 
     label, citation = "MNIST", "lecun1998gradient"
     reads = ("mnist", "MNIST")
-    grey = True
+    one_channel = True
 
     def __init__(self, *, training_images=None):
         self.training_images = training_images

@@ -30,8 +30,8 @@ def choose(results: Path, output: Path) -> None:
     output : Path
         Folder of NAME.json, one configuration per data set. Entries of the methods of this
         experiment are replaced, others stay: for each method X the variants `X.tuned-NAME`, and
-        `X.as-bgan-NAME` with the parameters chosen for BGAN if they differ. The key `tried` has
-        every trial with its mAP.
+        `X.as-Y-NAME` with the parameters chosen for Y, the method named after the plugin of X, if
+        they differ. The key `tried` has every trial with its mAP.
 
     Raises
     ------
@@ -179,11 +179,15 @@ def _chosen(methods: dict[str, dict], name: str) -> dict[str, dict]:
     for method, tried in methods.items():
         overrides = tried["trials"][tried["chosen"]]["set"]
         entries[f"{method}.tuned-{name}"] = _entry(method, tried, overrides, "tuned", "own", name)
-        if tried["of"] == "bgan" and "bgan" in methods:
-            of_bgan = tried["trials"][methods["bgan"]["chosen"]]["set"]
-            if of_bgan != overrides:
-                entry = _entry(method, tried, of_bgan, "BGAN's tuning", "bgan", name)
-                entries[f"{method}.as-bgan-{name}"] = entry
+        if tried["of"] not in methods:
+            continue
+
+        main = tried["of"]
+        of_main = tried["trials"][methods[main]["chosen"]]["set"]
+        if of_main != overrides:
+            what = f"{methods[main]['label']}'s tuning"
+            entry = _entry(method, tried, of_main, what, main, name)
+            entries[f"{method}.as-{main}-{name}"] = entry
     return entries
 
 

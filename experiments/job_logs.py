@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import MEMORY_PARAMS
 from harness.plan import Plan
 
 # Names of the commands. The message of a failed job begins with one of them.
@@ -36,7 +35,7 @@ class Ending:
 
 def memory_params(plan: Plan, variant: str) -> list[str]:
     """Return the parameters of a method that memory grows with."""
-    return [name for name in MEMORY_PARAMS if name in plan.methods[variant].params]
+    return list(plan.methods[variant].plugin.member("memory_params"))
 
 
 def ending(log: Path, memory_params: Iterable[str] = ()) -> Ending:

@@ -25,7 +25,7 @@ from harness.plan import (
 from harness.plugins import ROOT
 from harness.stale import State
 from harness.user_data import data_folder, file_and_array, user_file
-from harness.variants import STAGES, USER_FILES, WEIGHTS, Variant
+from harness.variants import STAGES, Variant
 
 
 def missing_files(state: State) -> str:
@@ -64,9 +64,8 @@ def _variant(job: Job, plan: Plan) -> Variant:
 
 def _reads_files(variant: Variant) -> bool:
     if variant.stage == "datasets":
-        return variant.plugin.literals.get("needs_files", True)
-    named = any(variant.params.get(param) for param in (*USER_FILES, WEIGHTS))
-    return named or (variant.stage == "methods" and bool(pretrained_weights(variant)))
+        return variant.plugin.member("needs_files")
+    return bool(variant.user_files or pretrained_weights(variant))
 
 
 def _lacks_files(variant: Variant, state: State) -> bool:
@@ -77,7 +76,7 @@ def _lacks_files(variant: Variant, state: State) -> bool:
         options = ("--settings", variant.entry_text, "--images", *images)
         return _fails("features", "check", variant.name, *options)
     if weights := pretrained_weights(variant):
-        digest = variant.params.get("sha256")
+        digest = variant.weights_digest
         return _fails(
             "harness.imagenet", variant.encoder, weights, *(["--sha256", digest] if digest else [])
         )
@@ -110,21 +109,19 @@ def _image_count(place: Place, state: State) -> int | None:
 
 def _lacks_codes(variant: Variant, plan: Plan) -> bool:
     """Whether a file of codes is missing; prints a line for each."""
-    named = [
-        variant.params[param] for param in USER_FILES if isinstance(variant.params.get(param), str)
-    ]
     data = data_folder(plan.data)
     files = [
         user_file(file_and_array(path)[0], run.bits, run.seed, data)
         for run in plan.runs
         if run.variant == variant.name
-        for path in named
+        for path in variant.user_files
     ]
     missing = [path for path in dict.fromkeys(files) if not Path(path).is_file()]
+    params = [f"`{param}`" for param in variant.plugin.file_params if variant.params[param]]
     for path in missing:
         print(
             f"methods: {variant.name} needs {path}, which is missing: "
-            "add the file, or change `path`",
+            f"add the file, or change {' or '.join(params)}",
             file=sys.stderr,
         )
     return bool(missing)

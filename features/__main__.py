@@ -1,4 +1,4 @@
-"""`python -m features extract | neighbours`: features of a prepared data set, and neighbour lists of its training images."""
+"""`python -m features`: features of a prepared data set, and neighbours of its training images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import argparse
 import functools
-import importlib
 import json
 import sys
 import time
@@ -22,12 +21,12 @@ from features._neighbours import nearest
 from harness import gpus, records, storage
 from harness.errors import BenchmarkError, one_line, raised_by
 from harness.plan import Place
-from harness.plugins import Component
+from harness.plugins import Component, checked_facts, load_class
 from harness.progress import Progress
 from harness.user_data import CACHE, data_folder
 from harness.variants import METRICS, Variant, variant_of_text
 
-TIMING_IMAGES = 256  # images whose features `time` computes
+TIMING_IMAGES = 256  # images whose features the command `time` computes
 CHECKPOINT_SECONDS = 1.0  # of work that a killed job loses at most
 
 
@@ -80,13 +79,16 @@ def main() -> None:
 
 
 def extract(arguments: argparse.Namespace) -> None:
-    """Write features.npy (n, d) float32 and features.json. An interrupted job resumes at its last block."""
+    """Write features.npy (n, d) float32 and features.json.
+
+    An interrupted job resumes at its last block.
+    """
     place, variant = Place(arguments.dataset, arguments.features), variant_of(arguments)
     images = storage.unchanged(place.images, place.dataset_record)
     made_of = records.of_features(variant, records.place_digests(place), arguments.data)
     n = len(_base.opened(images))
     extractor = ready(variant, place, arguments.data, n, arguments.threads)
-    facts = getattr(extractor, "facts_", {})
+    facts = dict(extractor.facts_)
     partial = CACHE / "checkpoints" / f"{records.digest_of([made_of, facts])}.npy"
     with storage.writing(place.features_folder):
         dimensions = write_features(partial, extractor, variant.plugin, images, n)
@@ -96,7 +98,8 @@ def extract(arguments: argparse.Namespace) -> None:
             "citation": extractor.citation,
             "dimensions": dimensions,
         }
-        described |= {"sha256": storage.digest(partial), **facts}
+        described["sha256"] = storage.digest(partial)
+        described |= checked_facts(variant.plugin, facts, described)
         place.features_folder.mkdir(parents=True, exist_ok=True)
         storage.move(partial, place.features_array)
     records.write(place.features_record, made_of, **described)
@@ -105,7 +108,7 @@ def extract(arguments: argparse.Namespace) -> None:
 
 
 def ready(variant: Variant, place: Place, data: Path, n: int, threads: int) -> _base.Extractor:
-    """Return the extractor, on a GPU of its own if it uses one, with what it reads open for n images."""
+    """Return the extractor, with its files open for n images, and a GPU leased if it uses one."""
     if variant.uses_gpu:
         gpus.lease()  # before the extractor's module imports torch
     extractor = built(variant)
@@ -119,16 +122,15 @@ def ready(variant: Variant, place: Place, data: Path, n: int, threads: int) -> _
 
 
 def time_alone(arguments: argparse.Namespace) -> None:
-    """Print {"seconds": a number} for an image, or null where its features come from a file."""
+    """Print {"seconds": number} per image; null if features come from a file."""
     place, variant = Place(arguments.dataset, arguments.features), variant_of(arguments)
     if "rows" in variant.plugin.consumes:
         print(json.dumps({"seconds": None}))
         return
     images = _base.opened(storage.unchanged(place.images, place.dataset_record))[:TIMING_IMAGES]
     extractor = ready(variant, place, arguments.data, len(images), threads=1)
-    extractor.extract(
-        images[: extractor.block]
-    )  # memory and kernels are there before the clock starts
+    extractor.extract(images[: extractor.block])  # warm-up
+
     started = time.perf_counter()
     for _ in _runtime.extracted(extractor, variant.plugin.consumes, lambda: images, len(images)):
         pass
@@ -148,23 +150,28 @@ def variant_of(arguments: argparse.Namespace) -> Variant:
 
 
 def built(variant: Variant) -> _base.Extractor:
-    module = importlib.import_module(f"features.{variant.plugin.name}")
+    extractor = load_class(variant.plugin)(**variant.params)
     records.check_sources("features", variant.plugin.name)
-    return getattr(module, variant.plugin.class_name)(**variant.params)
+    return extractor
 
 
 def rows_done(partial: Path) -> Path:
-    """The file that says how many rows of an unfinished array are written."""
+    """Return the file with the number of rows of an unfinished array that are written."""
     return partial.with_suffix(".json")
 
 
 def write_features(
     partial: Path, extractor: _base.Extractor, part: Component, images: Path, n: int
 ) -> int:
-    """Write the rows that are not there yet into one memory-mapped array; returns its dimensions.
+    """Write the missing rows into one memory-mapped array; return its dimensions.
 
-    Both arrays are opened anew for every block, since all pages touched through a mapping count as memory while it is open. Raises
-    BenchmarkError for rows that are not finite, and for more or fewer of them than images.
+    Both arrays are opened again for every block, since all pages touched through a memory map count
+    as memory while it is open.
+
+    Raises
+    ------
+    BenchmarkError
+        If features are not finite, or not one row for each image.
     """
     partial.parent.mkdir(parents=True, exist_ok=True)
     done = (
@@ -184,7 +191,7 @@ def write_features(
         array = np.lib.format.open_memmap(partial, mode="r+")
         array[rows] = block
         if time.monotonic() - kept >= CHECKPOINT_SECONDS or rows.stop == n:
-            array.flush()  # rows are on the disk before they count as done
+            array.flush()  # rows are stored before they count as done
             storage.write_json(rows_done(partial), {"rows": rows.stop})
             kept = time.monotonic()
         progress.advance(len(block))
@@ -192,7 +199,10 @@ def write_features(
 
 
 def _create(path: Path, shape: tuple[int, int]) -> None:
-    """An array of zeros in a file, float32, whole from its first moment: a job that was left behind may be writing into it."""
+    """Create a file with an array of zeros, float32, atomically.
+
+    A job that was left behind may be writing into it.
+    """
     with storage.new_file(path) as temporary:
         np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
         storage.reserve(temporary)
@@ -201,7 +211,7 @@ def _create(path: Path, shape: tuple[int, int]) -> None:
 def neighbours(arguments: argparse.Namespace) -> None:
     """Write neighbours.npy (n_train, 64) int32 and neighbours.json.
 
-    Neighbours are positions within the training images, nearest first, each image itself at the head.
+    Neighbours are positions within the training images, each image itself first, then the nearest.
     """
     place = Place(arguments.dataset, arguments.features)
     made_of = records.of_neighbours(arguments.metric, records.place_digests(place, "features"))

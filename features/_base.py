@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -55,7 +56,9 @@ def match_names(paths: Sequence[str], lines: Sequence[str], shown: str) -> np.nd
 class Extractor:
     """Contract: class attributes, `extract`, and `open` if there is something to read.
 
-    The keywords of `__init__` are the parameters of the extractor.
+    The keywords of `__init__` are the parameters of the extractor, and their defaults stand nowhere
+    else. No keyword may have the name of a member of this class. An extractor without parameters
+    has no `__init__`.
 
     Attributes
     ----------
@@ -64,11 +67,19 @@ class Extractor:
     citation : str or None
         Key in report/references.bib.
     uses_gpu : bool
-        True if the extractor can run on a GPU.
+        Whether the extractor can run on a GPU.
+    file_params : tuple of str
+        Keywords that name user files below the data folder. Their content is part of the identity
+        of the features.
+    network : str or None
+        Name of the ImageNet network of harness/imagenet.py that computes the features.
+    weights_param, digest_param : str or None
+        Keywords that name the file of its weights below the data folder (None for the official
+        file), and the SHA-256 of a file that is not the official one.
     block : int
-        Rows at a time. A resumed job divides the rows into the same blocks.
+        Rows at a time. A job that resumes after an interruption divides the rows equally.
     threads : int
-        Set by the job: number of blocks that may be processed at a time. No row depends on it.
+        Set by the job: how many batches may run at a time. No row depends on it.
     grey : bool
         Set by the job: whether the three channels of each image are equal.
     image_names : sequence of str
@@ -76,21 +87,35 @@ class Extractor:
         Empty if images are not files of their own.
     match_names : callable
         Set by the job: `match_names` for the data set, with its folders.
+    facts_ : mapping of str to object
+        Set by `open`: values for features.json, as the preprocessing and the digests of files.
     """
 
+    # Literals: they are read from the source of a class without importing it.
     label: str
     citation: str | None = None
     uses_gpu: bool = False
+    file_params: tuple[str, ...] = ()
+    network: str | None = None
+    weights_param: str | None = None
+    digest_param: str | None = None
+
     block: int = BLOCK
+
+    # Set on an object.
     threads: int = 1
     grey: bool = False
     image_names: Sequence[str] = ()
     match_names: Callable[[Sequence[str], str], np.ndarray]
+    facts_: Mapping[str, object] = MappingProxyType({})
 
     def check(self, data: Path) -> None:
-        """Find what `open` will read, downloads included, before any work of the experiment.
+        """Look for what `open` will read, downloads included, before any work starts.
 
-        Raise BenchmarkError for what is missing or damaged.
+        Raises
+        ------
+        BenchmarkError
+            If a file is missing or damaged.
         """
 
     def check_rows(self, data: Path, n: int) -> None:
@@ -102,9 +127,6 @@ class Extractor:
     def open(self, data: Path, n: int) -> None:
         """Read what the extractor needs, once, before the first block.
 
-        It may set `facts_`, a dictionary for features.json: how images are prepared, digests of
-        files.
-
         Parameters
         ----------
         data : Path
@@ -115,46 +137,62 @@ class Extractor:
         Raises
         ------
         BenchmarkError
-            For what is missing or damaged.
+            If a file is missing or damaged, or a parameter is invalid.
         """
 
     def extract(self, images: np.ndarray) -> np.ndarray:
-        """Return the features of images, float32 (m, d), each row from its own image.
+        """Return the features of a block of images, each row from its own image.
 
         Parameters
         ----------
         images : ndarray of uint8, shape (m, h, w, 3)
-            An extractor that reads its rows from a file names its argument `rows` instead, a
-            slice of the rows of the data set.
+            An extractor that reads its rows from elsewhere names its argument ``rows`` instead,
+            a slice of the rows of the data set.
+
+        Returns
+        -------
+        ndarray of float32, shape (m, d)
         """
         raise NotImplementedError
 
 
 def opened(path: Path) -> np.ndarray:
-    """Return the array of a file, memory-mapped to read."""
+    """Return an array in a file, memory-mapped for reading."""
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def check_block(block: np.ndarray, rows: slice, dimensions: int | None, name: str) -> None:
-    """Raise BenchmarkError unless a block is float32 (rows, dimensions) of finite features.
+    """Verify the features of a block of rows.
 
-    dimensions: None before the first block.
+    Parameters
+    ----------
+    block : ndarray
+    rows : slice
+        The rows of the block.
+    dimensions : int or None
+        Dimensions of the blocks before; None for the first.
+    name : str
+        Name of the plugin file.
+
+    Raises
+    ------
+    BenchmarkError
+        If the block is not float32 (rows, dimensions), or not finite.
     """
     m = rows.stop - rows.start
     if (
         block.dtype != np.float32
         or block.ndim != 2
-        or len(block) != m
-        or block.shape[1] != (dimensions or block.shape[1])
+        or block.shape != (m, dimensions or block.shape[1])
     ):
-        expected = f"float32 ({m}, {dimensions or 'd'})"
         raise BenchmarkError(
-            f"features/{name}.py gave {block.dtype} {block.shape} for {m} images, expected "
-            f"{expected}"
+            f"features/{name}.py gave {block.dtype} {block.shape} for {m} images, "
+            f"expected float32 ({m}, {dimensions or 'd'})"
         )
+
     finite = np.isfinite(block).all(axis=1)
     if not finite.all():
         raise BenchmarkError(
-            f"{name}: row {rows.start + int(np.argmin(finite))} holds NaN or infinity, expected "
-            "finite features"
+            f"{name}: row {rows.start + int(np.argmin(finite))} holds NaN or infinity, "
+            "expected finite features"
         )

@@ -28,6 +28,7 @@ class File(Extractor):
     """
 
     label, block = "Feature file", 8192
+    file_params = ("path", "names")
 
     def __init__(self, *, path, names=None):
         self.path, self.names = path, names

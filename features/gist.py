@@ -8,8 +8,9 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from features._base import Extractor
-from features._batches import device, in_batches, resized
+from features._batches import in_batches
 from harness.errors import BenchmarkError
+from harness.imagenet import device, resized
 from harness.provenance import device_name
 
 SCALES, ORIENTATIONS, PARTS = 4, 8, 4  # d = 4 x 8 x 4 x 4 = 512

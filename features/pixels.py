@@ -13,9 +13,6 @@ class Pixels(Extractor):
 
     label = "Pixels"
 
-    def __init__(self):
-        pass
-
     def extract(self, images: np.ndarray) -> np.ndarray:
         """See Extractor.extract."""
         channels = images[..., :1] if self.grey else images

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-# Parameters that the memory of a job grows with.
-MEMORY_PARAMS = ("batch", "image_size", "width", "encoder_size")
 CORE_FOLDERS = ("harness", "tests")  # their lines are not where a plugin went wrong
 CORE_FILES = ("__main__.py", "_runtime.py")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from harness.downloads import Published, fetch
 from harness.errors import BenchmarkError, one_line
@@ -19,11 +20,74 @@ from harness.storage import digest
 from harness.user_data import CACHE, data_folder
 
 URL = "https://download.pytorch.org/models/"
-MEAN, DEVIATION = (
-    (0.485, 0.456, 0.406),
-    (0.229, 0.224, 0.225),
-)  # of RGB in 0..1, what the official weights were trained with
+# Of RGB in 0..1: what the official weights were trained with.
+MEAN = (0.485, 0.456, 0.406)
+DEVIATION = (0.229, 0.224, 0.225)
 CLASSES = 1000
+
+
+def device(*, tf32: bool = False) -> torch.device:
+    """Return the GPU if there is one, else the CPU with one thread.
+
+    With one thread, no result depends on how many cores are free.
+
+    Parameters
+    ----------
+    tf32 : bool
+        Whether matrix products of float32 may run in TF32 on the GPU.
+    """
+    if torch.cuda.is_available():
+        if tf32:
+            torch.set_float32_matmul_precision("high")
+        return torch.device("cuda")
+    torch.set_num_threads(1)
+    return torch.device("cpu")
+
+
+def resized(images: Tensor, side: int) -> Tensor:
+    """Return images as float32 with another side, in the same range of values.
+
+    Parameters
+    ----------
+    images : Tensor, shape (m, c, h, w)
+    side : int
+        Pixels. Interpolation is bilinear, antialiased where it reduces, as in Pillow.
+
+    Returns
+    -------
+    Tensor of float32, shape (m, c, side, side)
+    """
+    images = images.float()
+    if images.shape[2:] == (side, side):
+        return images
+    return interpolate(images, (side, side), mode="bilinear", antialias=True, align_corners=False)
+
+
+class Preprocessing(nn.Module):
+    """Images as the official weights expect them: resized, cropped and normalised.
+
+    Parameters
+    ----------
+    resize : int
+        Pixels of a side after resizing, whatever the aspect of the image is.
+    crop : int
+        Pixels of a side of the central part that remains.
+    """
+
+    def __init__(self, resize: int, crop: int):
+        super().__init__()
+        self.resize, self.crop = resize, crop
+        self.mean: Tensor
+        self.deviation: Tensor
+        for name, values in (("mean", MEAN), ("deviation", DEVIATION)):
+            self.register_buffer(name, torch.tensor(values).view(3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return float32 (m, 3, crop, crop). images: (m, 3, h, w) uint8."""
+        start = (self.resize - self.crop) // 2
+        centre = slice(start, start + self.crop)
+        pixels = resized(images, self.resize)[:, :, centre, centre] / 255
+        return (pixels - self.mean) / self.deviation
 
 
 class VGG(nn.Module):
@@ -211,6 +275,11 @@ OFFICIAL_SHA256 = {
     "resnet50": "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
     "squeezenet1_1": "b8a52dc049b60e4b6ab68ad0df457362afab8b6304b2febdc1650a5dab4d7e7b",
 }
+
+
+def official_path(name: str) -> Path:
+    """Return where the official weights of a network are below the data folder."""
+    return Path("weights", OFFICIAL[name])
 
 
 def load(name: str, path: Path, cache: Path, sha256: str | None = None) -> tuple[nn.Module, str]:

@@ -20,7 +20,15 @@ from typing import NamedTuple
 from harness import plugins, storage
 from harness.errors import BenchmarkError
 from harness.user_data import CACHE
-from harness.variants import CONTROLS, STAGES, WEIGHTS, Catalogue, Variant, did_you_mean
+from harness.variants import (
+    CONTROLS,
+    FEATURES,
+    STAGES,
+    Catalogue,
+    Variant,
+    did_you_mean,
+    plain_label,
+)
 
 RESULTS = Path("results")
 EXPERIMENTS = RESULTS / "experiments"
@@ -516,14 +524,14 @@ class Plan:
         empty for codes from files. The file is empty for an encoder without pretrained weights.
         """
         variant = self.methods[method]
-        encoder = variant.encoder
-        if variant.reads_features:
-            variant = self.features[features]
-            encoder = variant.plugin.name
-        elif encoder == "features":
-            return "", ""
-        weights = variant.params.get(WEIGHTS) or pretrained_weights(variant)
-        return encoder, weights or variant.params.get("path") or ""
+        if not variant.reads_features:
+            if variant.encoder == FEATURES:
+                return "", ""
+            return variant.encoder, pretrained_weights(variant)
+
+        extractor = self.features[features]
+        files = [pretrained_weights(extractor), *extractor.user_files, ""]
+        return extractor.plugin.name, next(filter(None, files), "")
 
     def submission(self, run: Run | Score) -> str | None:
         """Name of the group that a cluster gets as one job: all runs of a method that needs no GPU.
@@ -552,19 +560,15 @@ def encode_job(run: Run) -> Job:
 
 
 def pretrained_weights(variant: Variant) -> str:
-    """The weights that a method's encoder is loaded from: its own file, else the official one.
+    """Return the file of the ImageNet weights of an extractor, or of the encoder of a method.
 
-    Empty for an encoder that is not an ImageNet network.
+    It is the one that the variant names, else the official one. Empty without an ImageNet network.
     """
-    extractors = [plugins.component("features", name) for name in plugins.names("features")]
-    official = {
-        extractor.literals["network"]: extractor.keywords[WEIGHTS]
-        for extractor in extractors
-        if "network" in extractor.literals
-    }
-    if variant.encoder not in official:
-        return ""
-    return variant.params.get(WEIGHTS) or official[variant.encoder]
+    official = plugins.constant(plugins.ROOT / "harness/imagenet.py", "OFFICIAL")
+    network = variant.plugin.member("network") or variant.encoder
+    if network in official:
+        return variant.weights or f"weights/{official[network]}"
+    return (variant.weights or "") if variant.plugin.member("network") else ""
 
 
 def _from(producer: Job, *paths: Path) -> list[Input]:
@@ -578,7 +582,7 @@ def _plan_digest(saved: dict) -> str:
 def _described(variant: Variant) -> dict:
     """The fields of a variant that results or tables depend on."""
     fields = {name: value for name, value in vars(variant).items() if name != "plugin"}
-    literals = {name: variant.plugin.literals.get(name) for name in ("label", "citation")}
+    literals = {name: variant.plugin.member(name) for name in ("label", "citation")}
     return fields | {"plugin": variant.plugin.name, "params": variant.params, "literals": literals}
 
 
@@ -667,7 +671,7 @@ def _with_trials(config: dict, catalogue: Catalogue) -> list[str]:
             entry = {
                 "of": base.plugin.name,
                 "set": overrides | base.overrides,
-                "label": f"{base.label}, trial {number}",
+                "label": f"{plain_label(base.label)}, trial {number}",
                 "note": base.note,
                 "base": name,
                 "trial": number,
@@ -734,7 +738,7 @@ def _check_method(method: Variant, dataset: Variant) -> None:
             f"methods/{plugin.name}.py asks for {unknown[0]!r}: "
             f"a method may consume {', '.join(allowed)}"
         )
-    if "sample" in plugin.literals and "neighbours" in plugin.consumes:
+    if plugin.member("sample") and "neighbours" in plugin.consumes:
         raise BenchmarkError(
             f"methods/{plugin.name}.py declares `sample` and consumes neighbours, which are "
             "positions among all training images: remove one of the two"
@@ -771,7 +775,7 @@ def check_citations(plan: Plan) -> None:
     entries = set(re.findall(r"^@\w+\{\s*([^,\s]+)", text, re.MULTILINE))
     variants = [*plan.datasets.values(), *plan.features.values(), *plan.methods.values()]
     for variant in variants:
-        cited = variant.plugin.literals.get("citation")
+        cited = variant.plugin.member("citation")
         if cited and cited not in entries:
             raise BenchmarkError(
                 f"{variant.stage}/{variant.plugin.name}.py cites {cited!r}, which is not in "

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from harness import plugins, storage
 from harness.errors import BenchmarkError
-from harness.variants import USER_FILES, Variant
+from harness.variants import Variant
 
 DATA_VARIABLE = "BGAN_BENCH_DATA"
 STARTED_VARIABLE = "BGAN_BENCH_STARTED"  # seconds since the epoch
@@ -68,10 +68,9 @@ def read_paths(variant: Variant, bits: object = "", seed: object = "") -> list[s
     They are those that its parameters name, and of a data set the official layout that its class
     declares in `reads`. Weights are not among them: their digest is known in advance.
     """
-    named = [variant.params[key] for key in USER_FILES if isinstance(variant.params.get(key), str)]
-    files = [file_and_array(path)[0] for path in named]
+    files = [file_and_array(path)[0] for path in variant.user_files]
     filled = [path.replace("{bits}", str(bits)).replace("{seed}", str(seed)) for path in files]
-    return list(dict.fromkeys([*filled, *variant.plugin.literals.get("reads", ())]))
+    return list(dict.fromkeys([*filled, *(variant.plugin.member("reads") or ())]))
 
 
 def content_digests(data: Path, paths: Iterable[str]) -> dict[str, str]:

@@ -10,7 +10,6 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import argparse
 import contextlib
 import gc
-import importlib
 import mmap
 import sys
 import time
@@ -21,10 +20,10 @@ from pathlib import Path
 import numpy as np
 
 from harness import gpus, provenance, records, sealing, storage
-from harness.errors import MEMORY_PARAMS, BenchmarkError, one_line, raised_by
+from harness.errors import BenchmarkError, one_line, raised_by
 from harness.identity import sources
 from harness.plan import Run
-from harness.plugins import Component, imported_modules
+from harness.plugins import Component, checked_facts, imported_modules, load_class
 from harness.user_data import CACHE, data_folder, user_file
 from harness.variants import Variant, variant_of_text
 from methods import _checks, _runtime
@@ -89,6 +88,7 @@ def train_and_encode(
         np.savez(folder / run.codes.name, codes=codes, bits=np.int64(run.bits))
         np.savez(folder / run.extras.name, **getattr(hasher, "extras_", {}))
         facts = describe(hasher, codes[coded]) | measured
+        facts |= checked_facts(variant.plugin, getattr(hasher, "facts_", {}), facts)
         codes_digest = storage.digest(folder / run.codes.name)
         records.write(
             folder / run.record.name, made_of, **facts, codes_sha256=codes_digest, sealed=sealed
@@ -114,8 +114,7 @@ def learned(
     Raises BenchmarkError for whatever the method raises, and if all codes are the same.
     """
     part = variant.plugin
-    file = f"methods/{part.name}.py"
-    memory_params = [name for name in MEMORY_PARAMS if name in part.keywords]
+    file, memory_params = f"methods/{part.name}.py", part.member("memory_params")
     with raised_by(file, traceback_file, memory_params), sealing.explained(file, sealed):
         hasher = build(part, run, variant.params)
         records.check_sources("methods", part.name)
@@ -136,7 +135,7 @@ def learned(
 
 def build(part: Component, run: Run, params: dict):
     """Return the method's object, with the run's seed where it takes one, and the global generators seeded."""
-    method = getattr(importlib.import_module(f"methods.{part.name}"), part.class_name)
+    method = load_class(part)
     seed = run.seed if "seed" in part.keywords else None
     return _runtime.build(method, run.bits, params, seed, torch=uses_torch(part))
 
@@ -167,7 +166,7 @@ def learn(
     }
     split = storage.unchanged(place.split, place.dataset_record)
     train = _runtime.training_rows(
-        np.load(split, allow_pickle=False)["train"], part.literals.get("sample"), run.seed
+        np.load(split, allow_pickle=False)["train"], part.member("sample"), run.seed
     )
     coded = slice(None)
     opened = {
@@ -180,7 +179,7 @@ def learn(
             imported_codes as imported,
         )  # here, since other methods need no reader of archives
 
-        named = [path for path in (hasher.path, hasher.database_path) if path]
+        named = [path for name in part.file_params if (path := getattr(hasher, name))]
         paths = [user_file(path, bits, run.seed, data_folder()) for path in named]
         places = [np.load(split, allow_pickle=False)[name] for name in ("query", "database")]
         given, coded = imported.of_images(paths, len(_opened(place.features_array)), *places, bits)
@@ -262,7 +261,6 @@ def describe(hasher, codes: np.ndarray) -> dict:
         "threads": 1,
         "items": len(codes),
         "distinct_codes": distinct(codes),
-        **getattr(hasher, "facts_", {}),
     }
 
 

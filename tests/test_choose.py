@@ -64,11 +64,12 @@ def test_trials_of_no_method_are_told(name):
 def test_every_row_of_the_shipped_tuning_has_the_same_number_of_trials():
     shipped = yaml.safe_load((ROOT / "config/tuning.yaml").read_text())
     ablations = yaml.safe_load((ROOT / "config/ablations.yaml").read_text())["methods"]
-    assert {len(trials) for trials in shipped["trials"].values()} == {3}
+    assert len({len(trials) for trials in shipped["trials"].values()}) == 1
     never = {
         "chance",
         "bgan-untrained",
         "bgan-released",
+        "bgan-constant-rate",
     }  # and A alone and N + A, the untrained encoder and N to the bit
     assert set(ablations) - set(shipped["methods"]) == never | {"bgan-a", "bgan-na"}
     assert all(name.endswith("-validation") for name in shipped["datasets"])

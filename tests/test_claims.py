@@ -124,7 +124,7 @@ def test_an_incomplete_or_failed_cell_keeps_a_claim_from_holding(tmp_path):
 
 
 def test_rows_with_chosen_settings_are_preferred_and_never_mixed_with_fixed_ones(tmp_path):
-    """Tuned against tuned, else BGAN's tuning for both, else fixed against fixed; what only one side has is not compared."""
+    """Tuned against tuned, else the tuning of the first for both, else fixed against fixed; what only one side has is not compared."""
     levels = BGAN | {
         "bgan.tuned-digits": 0.7,
         "bgan-nc.tuned-digits": 0.8,

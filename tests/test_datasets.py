@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import importlib
 import json
 import os
 import pickle
@@ -38,8 +37,7 @@ read_once = functools.cache(cifar10.read_batches)
 
 def collection_of(name, **settings):
     part = plugins.component("datasets", name)
-    dataset = getattr(importlib.import_module(f"datasets.{name}"), part.class_name)
-    return dataset(**settings).load(DATA, Path("no-cache"))
+    return plugins.load_class(part)(**settings).load(DATA, Path("no-cache"))
 
 
 def collection(name, **settings):

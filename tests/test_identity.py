@@ -397,6 +397,7 @@ def test_the_core_counts_where_it_decides_results():
     networks = {f"features/{part.name}" for part in extractors if "network" in part.literals}
     assert len(networks) == 5
     assert dependants("harness/imagenet.py") == networks | {
+        "features/gist",
         "methods/bgan",
         "methods/deepbit_rotation",
     }

@@ -12,10 +12,12 @@ import torch
 from builders import write_dataset_record
 
 from features.squeezenet1_1_pool import SqueezeNet11Pool
-from harness import identity, imagenet, plugins
+from harness import identity, imagenet
 from harness.errors import BenchmarkError
+from harness.plan import pretrained_weights
 from harness.plugins import ROOT
 from harness.storage import digest
+from harness.variants import Catalogue
 
 # Parameters as the pages of the official weights give them, tensors of the official files, and dimensions of the usual features.
 PUBLISHED = {
@@ -383,9 +385,10 @@ def test_the_command_records_what_made_the_features_and_goes_on_after_a_kill(tmp
     "name", ["vgg16_fc7", "vgg19_fc7", "alexnet_fc7", "resnet50_pool5", "squeezenet1_1_pool"]
 )
 def test_an_extractor_names_the_official_file_and_follows_the_networks(name):
-    part = plugins.component("features", name)
-    assert part.keywords["weights"] == f"weights/{imagenet.OFFICIAL[part.literals['network']]}"
-    assert part.literals["uses_gpu"] is True
+    variant = Catalogue().resolve("features", name)
+    official = imagenet.OFFICIAL[variant.plugin.member("network")]
+    assert pretrained_weights(variant) == f"weights/{official}"
+    assert variant.uses_gpu is True
     assert ROOT / "harness/imagenet.py" in identity.sources("features", name)
 
 

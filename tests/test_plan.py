@@ -244,7 +244,7 @@ class TestErrors:
             ),
             (
                 {"variants": {"methods": {"x": {"of": "itq", "tuned": True}}}},
-                "variants: methods: x: tuned: found True, expected own or bgan",
+                "variants: methods: x: tuned: found True, expected a text",
             ),
             (
                 {"name": "a b"},

@@ -70,7 +70,7 @@ def forget():
     for function in (
         records.source_digests,
         records.report_digests,
-        plugins._parse,
+        plugins._tree_of,
         plugins._imported_modules,
     ):
         function.cache_clear()

@@ -217,7 +217,8 @@ def measured_terms(results: Results, pair: Pair, method: dict, metric: str) -> T
         features = results.experiment["features"]["/".join(pair)]
         given = features.get("keywords", {})
         encoder = f"{features.get('of', '')} frozen"
-        weights, size = given.get("weights"), given.get("crop")
+        weights, size = given.get("weights", ""), given.get("crop")
+        weights = "official" if weights is None else weights
     else:
         encoder = f"{encoder} trained"
         weights, size = keywords.get("weights") or "official", keywords.get("encoder_size")
