@@ -208,11 +208,12 @@ def _advice(plan: Plan, failed: Iterable[Variant]) -> str:
     message = "nothing was started: the files named above are missing or damaged"
     names = {(variant.stage, variant.name) for variant in failed}
     listed = {stage: list(plan.config[stage]) for stage in STAGES}
-    rest: dict[str, list[str]] = {stage: [] for stage in STAGES}
+    rest: dict[str, list] = {stage: [] for stage in STAGES}
     for stage in STAGES:
-        for name in listed[stage]:
+        for entry in listed[stage]:
+            name = entry["name"] if isinstance(entry, dict) else entry
             if (stage, name) not in names and not _all_trials_fail(plan, name, names):
-                rest[stage].append(name)
+                rest[stage].append(entry)
     if not all(rest[stage] for stage in STAGES if listed[stage]):
         return message
     try:
@@ -220,9 +221,18 @@ def _advice(plan: Plan, failed: Iterable[Variant]) -> str:
     except BenchmarkError:
         return message
     changed = [
-        f"'{stage}=[{','.join(rest[stage])}]'" for stage in STAGES if rest[stage] != listed[stage]
+        f"'{stage}=[{','.join(map(_in_yaml, rest[stage]))}]'"
+        for stage in STAGES
+        if rest[stage] != listed[stage]
     ]
     return f"{message}; to run the rest, add --config {' '.join(changed)} to the command"
+
+
+def _in_yaml(entry: str | dict) -> str:
+    """An entry of a list of the configuration, as the command line accepts it."""
+    if isinstance(entry, str):
+        return entry
+    return "{" + ", ".join(f"{key}: {value}" for key, value in entry.items()) + "}"
 
 
 def _all_trials_fail(plan: Plan, name: str, failed: set[tuple[str, str]]) -> bool:

@@ -23,7 +23,6 @@ from harness.user_data import CACHE
 from harness.variants import (
     CONTROLS,
     FEATURES,
-    STAGES,
     Catalogue,
     Variant,
     did_you_mean,
@@ -167,6 +166,14 @@ class Score:
         return self.folder / "histograms.npz"
 
 
+class Row(NamedTuple):
+    """An entry of the key `methods`: the code lengths at which it runs and is timed."""
+
+    name: str
+    bits: tuple[int, ...]
+    timed: tuple[int, ...]
+
+
 class Job(NamedTuple):
     """A job of the workflow: its rule, and the values of the rule's wildcards in their order."""
 
@@ -199,6 +206,8 @@ class Plan:
     bits, seeds, timed : tuple of int
     places : tuple of Place
     runs : tuple of Run
+    omitted : tuple of str
+        Listed methods that do not run, since none of their own code lengths is among `bits`.
     configfiles : tuple of str
         As given on the command line.
     data : str
@@ -219,6 +228,7 @@ class Plan:
     timed: tuple[int, ...]
     places: tuple[Place, ...]
     runs: tuple[Run, ...]
+    omitted: tuple[str, ...] = ()
     configfiles: tuple[str, ...] = ()
     data: str = "data"
     config: dict = field(default_factory=dict, repr=False)
@@ -256,15 +266,16 @@ class Plan:
 
         tuned = _tuned(config)
         catalogue = Catalogue(_merged_variants(tuned, config.get("variants") or {}))
-        _check_controls(config)
+        rows = _rows(config)
+        _check_controls(config, rows)
         _check_timed(config)
 
-        listed = {stage: config[stage] for stage in STAGES}
-        listed["methods"] = _with_trials(config, catalogue)
-        variants = {
-            stage: MappingProxyType({name: catalogue.resolve(stage, name) for name in names})
-            for stage, names in listed.items()
+        resolved = {
+            stage: {name: catalogue.resolve(stage, name) for name in config[stage]}
+            for stage in ("datasets", "features")
         }
+        resolved["methods"] = _methods(rows, config.get("trials") or {}, catalogue)
+        variants = {stage: MappingProxyType(named) for stage, named in resolved.items()}
         places = _places(variants["datasets"], variants["features"])
         for place in places:
             _check_images(place, variants)
@@ -277,9 +288,10 @@ class Plan:
             controls=tuple(config["controls"]),
             bits=tuple(config["bits"]),
             seeds=tuple(config["seeds"]),
-            timed=tuple(config.get("timed") or ()),
+            timed=_timed(config, variants["methods"]),
             places=tuple(places),
             runs=tuple(_runs(places, variants["methods"], config)),
+            omitted=tuple(row.name for row in rows if not row.bits),
             configfiles=tuple(configfiles),
             data=config.get("data") or "data",
             config=config,
@@ -359,7 +371,7 @@ class Plan:
     @cached_property
     def timed_runs(self) -> tuple[Run, ...]:
         """The runs that `timing` repeats: the first seed at each timed code length."""
-        timed = [run for run in self.runs if run.bits in self.timed]
+        timed = [run for run in self.runs if run.bits in self.methods[run.variant].timed]
         first = {(run.place, run.variant, run.bits): run for run in reversed(timed)}
         return tuple(run for run in timed if first[run.place, run.variant, run.bits] == run)
 
@@ -609,12 +621,22 @@ def _experiment_name(config: dict, configfiles: Iterable[str]) -> str:
 
 def _with_whole_numbers(config: dict) -> dict:
     """Convert the texts that `snakemake --config 'bits=[16, 32]'` gives to whole numbers."""
-    listed = {
-        key: [_whole_number(item) for item in config[key]]
-        for key in ("bits", "seeds", "timed")
-        if isinstance(config.get(key), list)
+    config = config | _whole_lists(config, ("bits", "seeds", "timed"))
+    if isinstance(config.get("methods"), list):
+        config["methods"] = [
+            entry | _whole_lists(entry, ("bits", "timed")) if isinstance(entry, dict) else entry
+            for entry in config["methods"]
+        ]
+    return config
+
+
+def _whole_lists(entry: dict, keys: Iterable[str]) -> dict[str, list]:
+    """The lists of these keys, their texts converted to whole numbers."""
+    return {
+        key: [_whole_number(item) for item in entry[key]]
+        for key in keys
+        if isinstance(entry.get(key), list)
     }
-    return config | listed
 
 
 def _whole_number(item: object) -> object:
@@ -650,47 +672,82 @@ def _merged_variants(tuned: dict[str, dict], variants: dict) -> dict:
     return stages
 
 
-def _with_trials(config: dict, catalogue: Catalogue) -> list[str]:
-    """Names of the methods, each that has trials replaced by one variant per trial.
+def _rows(config: dict) -> list[Row]:
+    """The entries of the key `methods`, their code lengths limited to those of the experiment."""
+    rows = []
+    for entry in config["methods"]:
+        own = entry if isinstance(entry, Mapping) else {"name": entry}
+        bits = [length for length in config["bits"] if length in own.get("bits", config["bits"])]
+        timed = {*(config.get("timed") or ()), *own.get("timed", ())}
+        rows.append(Row(own["name"], tuple(bits), tuple(x for x in bits if x in timed)))
+    names = [row.name for row in rows]
+    repeated = [name for name in names if names.count(name) > 1]
+    if repeated:
+        raise BenchmarkError(
+            f"methods: found {repeated[0]!r} more than once: join its entries, or remove one"
+        )
+    return rows
 
-    What a variant overrides takes precedence over what a trial sets: a row without the adversarial
-    loss stays one.
-    """
-    trials = config.get("trials") or {}
+
+def _methods(
+    rows: Iterable[Row], trials: Mapping[str, list[dict]], catalogue: Catalogue
+) -> dict[str, Variant]:
+    """The methods that run, each that has trials replaced by one variant per trial."""
     for name in trials:
         try:
             plugins.component("methods", name)
         except BenchmarkError as error:
             raise BenchmarkError(f"trials: {error}") from None
 
+    methods = {}
+    for row in rows:
+        base = catalogue.resolve("methods", row.name)
+        names = _add_trials(base, trials.get(base.plugin.name, ()), catalogue) or [row.name]
+        for name in names if row.bits else ():
+            variant = catalogue.resolve("methods", name)
+            methods[name] = dataclasses.replace(variant, bits=row.bits, timed=row.timed)
+    return methods
+
+
+def _add_trials(base: Variant, trials: Iterable[dict], catalogue: Catalogue) -> list[str]:
+    """Define a variant for each trial of a method, and return their names.
+
+    What the method overrides takes precedence over what a trial sets: a row without the adversarial
+    loss stays one.
+    """
     names = []
-    for name in config["methods"]:
-        base = catalogue.resolve("methods", name)
-        numbered = list(enumerate(trials.get(base.plugin.name, ()), 1))
-        for number, overrides in numbered:
-            entry = {
-                "of": base.plugin.name,
-                "set": overrides | base.overrides,
-                "label": f"{plain_label(base.label)}, trial {number}",
-                "note": base.note,
-                "base": name,
-                "trial": number,
-            }
-            catalogue.add("methods", f"{name}.trial{number}", entry)
-        names += [f"{name}.trial{number}" for number, _ in numbered] or [name]
+    for number, overrides in enumerate(trials, 1):
+        entry = {
+            "of": base.plugin.name,
+            "set": overrides | base.overrides,
+            "label": f"{plain_label(base.label)}, trial {number}",
+            "note": base.note,
+            "base": base.name,
+            "trial": number,
+        }
+        names.append(f"{base.name}.trial{number}")
+        catalogue.add("methods", names[-1], entry)
     return names
 
 
-def _check_controls(config: dict) -> None:
+def _timed(config: dict, methods: Mapping[str, Variant]) -> tuple[int, ...]:
+    """The code lengths at which some method is timed."""
+    timed = dict.fromkeys(config.get("timed") or ())
+    for method in methods.values():
+        timed |= dict.fromkeys(method.timed)
+    return tuple(timed)
+
+
+def _check_controls(config: dict, rows: Iterable[Row]) -> None:
     for name in config["controls"]:
         if name not in CONTROLS:
             raise BenchmarkError(
                 f"controls: {name!r} is unknown{did_you_mean(name, list(CONTROLS))}: "
                 f"expected one of {', '.join(CONTROLS)}"
             )
-    for name in config["methods"]:
-        if name in CONTROLS:
-            raise BenchmarkError(f"methods: {name!r} is a control: list it under controls")
+    for row in rows:
+        if row.name in CONTROLS:
+            raise BenchmarkError(f"methods: {row.name!r} is a control: list it under controls")
 
 
 def _check_timed(config: dict) -> None:
@@ -751,22 +808,17 @@ def _check_method(method: Variant, dataset: Variant) -> None:
 
 
 def _runs(places: list[Place], methods: Mapping[str, Variant], config: dict) -> Iterator[Run]:
-    pairs = {
-        name: _bits_and_seeds(method, config["bits"], config["seeds"])
-        for name, method in methods.items()
-    }
+    pairs = {name: _bits_and_seeds(method, config["seeds"]) for name, method in methods.items()}
     for place in places:
         for name in methods:
             for bits, seed in pairs[name]:
                 yield Run(place.dataset, place.features, name, bits, seed)
 
 
-def _bits_and_seeds(
-    method: Variant, bits: Iterable[int], seeds: Iterable[int]
-) -> list[tuple[int, int]]:
+def _bits_and_seeds(method: Variant, seeds: Iterable[int]) -> list[tuple[int, int]]:
     """(bits, seed) of every run of a method; one without randomness runs once, as seed 0."""
     chosen = list(seeds) if method.stochastic else [0]
-    return [(length, seed) for length in bits for seed in chosen]
+    return [(length, seed) for length in method.bits for seed in chosen]
 
 
 def check_citations(plan: Plan) -> None:

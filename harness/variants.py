@@ -60,6 +60,8 @@ class Variant:
         Of data sets: the protocol, where `name` states it.
     validation : bool
         Of data sets: whether queries and database both come from the training part of `base`.
+    bits, timed : tuple of int
+        Of methods in a plan: the code lengths of its runs, and those at which it is timed.
     """
 
     stage: str
@@ -76,6 +78,8 @@ class Variant:
     tuned_on: str = ""
     protocol: str = ""
     validation: bool = False
+    bits: tuple[int, ...] = ()
+    timed: tuple[int, ...] = ()
 
     @property
     def params(self) -> dict:

@@ -149,6 +149,10 @@ class Results:
     def all_runs(self) -> list[dict]:
         return [run for group in self.runs.values() for run in group]
 
+    def lengths(self, pair: Pair, name: str) -> list[int]:
+        """Return the code lengths at which a method was planned to run."""
+        return [bits for bits in self.experiment["bits"] if (*pair, name, bits) in self.runs]
+
     def plugin_of(self, dataset: str) -> str:
         """Return the name of the file in datasets/ that a data set comes from."""
         return self.experiment["datasets"][dataset]["plugin"]

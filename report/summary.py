@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from report.results import Pair, Results
-from report.tables.cells import method_cell
+from report.tables.cells import is_planned, method_cell
 from report.tables.claims import NONE_RUN, NOT_TESTED, Verdict, listed, verdicts
 from report.tables.table import Cell, Column
 from report.tables.table_specs import Value
@@ -95,7 +95,11 @@ def best_methods(results: Results) -> list[tuple[Pair, list[Best]]]:
 def _best(results: Results, pair: Pair, bits: int) -> Best | None:
     labels = results.labels
     column = Column(MAP, bits, None, "")
-    cells = {name: method_cell(results, (*pair, name), bits, column) for name in labels}
+    cells = {
+        name: method_cell(results, (*pair, name), bits, column)
+        for name in labels
+        if is_planned(results, (*pair, name), bits)
+    }
     complete = {name: cell for name, cell in cells.items() if cell.state == "complete"}
     if not complete:
         return None

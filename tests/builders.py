@@ -201,7 +201,7 @@ def write_results(
 ):  # fmt: skip
     """Write what `collect` writes, with correct digests, into `folder` and return it.
 
-    broken: {(variant, bits, seed): "failed" or "missing"}; distinct: {(variant, bits, seed): distinct codes of 1797};
+    broken: {(variant, bits, seed): "failed", "missing" or "unplanned"}; distinct: {(variant, bits, seed): distinct codes of 1797};
     map_of: (variant, bits, seed) -> map; significant: {(higher, lower): "yes" or "too few seeds"}, else "no"; rows:
     {variant: keys of its entry in experiment.json}, as those of `tuned`; changes: keys of experiment.json.
     """
@@ -214,6 +214,8 @@ def write_results(
                 (length, seed) for length in bits for seed in (seeds if stochastic else [0])
             ]:
                 status = dict(broken).get((name, length, seed), "done")
+                if status == "unplanned":
+                    continue
                 run = {
                     "dataset": dataset,
                     "features": features,

@@ -113,6 +113,17 @@ def test_a_claim_states_which_of_its_rows_were_not_run(tmp_path):
     ]
 
 
+def test_rows_are_compared_at_the_code_lengths_of_both(tmp_path):
+    at_16_only = {("bgan-nc", 32, seed): "unplanned" for seed in range(3)}
+    shown = verdict(experiment(tmp_path / "one", broken=at_16_only))
+    assert shown.words == "holds"
+    assert {len(comparison.outcomes["better"]) for comparison in shown.comparisons} == {1, 2}
+
+    apart = at_16_only | {("bgan", 16, seed): "unplanned" for seed in range(3)}
+    shown = verdict(experiment(tmp_path / "apart", broken=apart))
+    assert shown.missing == ["bgan-nc with the same kind of settings and code length"]
+
+
 def test_an_incomplete_or_failed_cell_keeps_a_claim_from_holding(tmp_path):
     found = experiment(tmp_path, broken={("bgan-nc", 32, 1): "failed"})
     shown = verdict(found)
@@ -162,7 +173,11 @@ def test_rows_with_chosen_settings_are_preferred_and_never_mixed_with_fixed_ones
     )
     alone = verdict(experiment(tmp_path, {"bgan.tuned-digits": 0.7, "bgan-nc": 0.1}, {}))
     assert alone.words == "undecided"
-    assert alone.missing == ["bgan-n", "bgan-ca", "bgan-nc with the same kind of settings"]
+    assert alone.missing == [
+        "bgan-n",
+        "bgan-ca",
+        "bgan-nc with the same kind of settings and code length",
+    ]
     assert verdict(experiment(tmp_path, {"bgan-features": 0.5, "lsh": 0.4}, {})).missing == ["bgan"]
 
 
@@ -273,7 +288,7 @@ def test_a_method_without_settings_is_compared_with_tuned_rows(tmp_path):
         "LSH",
         "ITQtuned-digits",
     ]  # PCAH, here with settings, has none chosen
-    assert "pcah with the same kind of settings" in shown.missing
+    assert "pcah with the same kind of settings and code length" in shown.missing
 
 
 def test_every_row_of_a_rule_is_a_method_or_a_variant():

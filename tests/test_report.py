@@ -104,6 +104,19 @@ def test_controls_are_set_apart_and_never_best(tmp_path):
     assert "not upper bounds" in table.explanation
 
 
+def test_a_method_with_code_lengths_of_its_own_has_dashes_and_is_not_incomplete(tmp_path):
+    unplanned = {("itq", 32, seed): "unplanned" for seed in range(3)}
+    folder = write_results(tmp_path, broken=unplanned)
+    tables = built(folder)
+    assert [cell.state for cell in cells(tables["map"], "itq")] == ["complete", "omitted"]
+    assert "not run at this code length" in tables["map"].explanation
+
+    of_lengths = tables["precision-at-k--digits--pixels"].panels  # one for each code length
+    assert [[row.name for row in panel.rows].count("itq") for panel in of_lengths] == [1, 0]
+    ((_, bests),) = summary.best_methods(results.read(folder))
+    assert [best.incomplete for best in bests] == [[], []]
+
+
 def test_cells_without_all_their_runs_say_so(tmp_path):
     broken = {
         ("itq", 16, 2): "missing",

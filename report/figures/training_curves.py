@@ -99,8 +99,9 @@ def methods_shown(results: Results) -> int:
 
 
 def _first_run(results: Results, pair: Pair, variant: str) -> dict | None:
-    """Return the first done run of the longest codes, if there is one."""
-    runs = results.runs.get((*pair, variant, max(results.experiment["bits"])), [])
+    """Return the first done run of the longest codes of a method, if there is one."""
+    longest = max(results.lengths(pair, variant), default=0)
+    runs = results.runs.get((*pair, variant, longest), [])
     return next((run for run in runs if run["status"] == "done"), None)
 
 

@@ -10,7 +10,14 @@ from functools import partial
 from harness.errors import BenchmarkError
 from report.results import Pair, Results
 from report.tables import captions, gradient_table, paper_tables, published_values, tuning_table
-from report.tables.cells import SHARED_FACTS, TIMED, control_cell, method_cell
+from report.tables.cells import (
+    NOT_PLANNED,
+    SHARED_FACTS,
+    TIMED,
+    control_cell,
+    is_planned,
+    method_cell,
+)
 from report.tables.table import Cell, Column, Panel, Row, Table
 from report.tables.table_specs import TableSpec, read, selected
 
@@ -248,10 +255,18 @@ def _panel(
     rows = []
     for method in _selected_methods(results, spec):
         key = (*pair, method["name"])
+        if _is_timed(spec):
+            is_shown = (*key, bits) in results.timing
+        else:
+            is_shown = is_planned(results, key, bits)
+        if not is_shown:
+            continue
         cells = []
         for column in columns:
             length = bits if column.bits is None else column.bits
             cells.append(method_cell(results, key, length, column))
+        if all(cell == NOT_PLANNED for cell in cells):
+            continue
         rows.append(Row(method["name"], method["label"], cells, method.get("note", "")))
     if spec.best:
         rows = _with_daggers(results, pair, bits, columns, _with_best(rows))

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from harness.schemas import VERDICTS
 from report.results import Pair, Results
+from report.tables.cells import NOT_PLANNED
 from report.tables.table import DAGGER, NEAR_COLLAPSE, Cell, Column, Panel, Row
 from report.tables.table_specs import TableSpec
 
@@ -53,6 +54,8 @@ def conventions(results: Results, spec: TableSpec, panels: list[Panel]) -> Itera
         )
     if any(panel.controls for panel in panels):
         yield "Below the rule: rankings by real-valued features, which are not upper bounds."
+    if NOT_PLANNED in cells:
+        yield f"{NOT_PLANNED.text}: {NOT_PLANNED.detail}."
     yield from marks(cells)
 
 

@@ -14,6 +14,7 @@ DASH = "\N{EN DASH}"
 NOT_SCORED = Cell("not scored", "unscored")
 OMITTED = Cell(DASH, "omitted")
 MISSING = Cell("missing", "missing")
+NOT_PLANNED = Cell(DASH, "omitted", detail="not run at this code length")
 FEATURE_BYTES = 4  # per dimension, of float32
 # A column of these that is equal in every row becomes a sentence.
 SHARED_FACTS = (*TEXT_FACTS, "alone_device")
@@ -74,6 +75,8 @@ def method_cell(
     if value.fact in TIMED:
         return _timed_cell(results, (*key, bits), value)
 
+    if not is_planned(results, key, bits):
+        return NOT_PLANNED
     runs = []
     for length in [bits] if bits is not None else results.experiment["bits"]:
         runs += results.runs.get((*key, length), [])
@@ -88,6 +91,12 @@ def method_cell(
         return cell
     cell = replace(cell, interval=_interval(results, (*key, bits), value))
     return _with_seeds(cell, len(done), runs)
+
+
+def is_planned(results: Results, key: tuple[str, str, str], bits: int | None) -> bool:
+    """Return whether a method was planned at a code length, if it was at any."""
+    lengths = results.lengths(Pair(*key[:2]), key[2])
+    return bits is None or not lengths or bits in lengths
 
 
 def _metric_cell(results: Results, key: tuple, done: list[dict], column: Column) -> Cell:

@@ -160,8 +160,8 @@ def _verdict(results: Results, pair: Pair, claim: Claim) -> Verdict:
 def _rule(claim: Claim) -> str:
     return (
         "The mean average precision has to be significantly higher than that of each of "
-        f"{', '.join(claim.against)} at every code length (p < 0.05 after Holm's correction over "
-        "the comparisons of the claim)"
+        f"{', '.join(claim.against)} at every code length of both (p < 0.05 after Holm's "
+        "correction over the comparisons of the claim)"
     )
 
 
@@ -211,7 +211,7 @@ def _pairing(results: Results, pair: Pair, claim: Claim, other: str) -> tuple[st
         own = TUNED if settings == SHARED else settings
         for base in claim.row:
             row = _row(results, pair, base, own, encoder)
-            if row and opponent:
+            if row and opponent and _shared_lengths(results, pair, row, opponent):
                 return row, opponent, settings
     return None
 
@@ -249,7 +249,7 @@ def _missing(results: Results, claim: Claim, pairings: dict[str, tuple | None]) 
     missing = [other for other in claim.against if other not in names]
     for other, names_compared in pairings.items():
         if other in names and not names_compared:
-            missing.append(f"{other} with the same kind of settings")
+            missing.append(f"{other} with the same kind of settings and code length")
     return missing
 
 
@@ -297,10 +297,15 @@ def _comparison(
     results: Results, pair: Pair, corrected: PValues, row: str, other: str, settings: str
 ) -> Comparison:
     outcomes: dict[str, list[int]] = {}
-    for bits in results.experiment["bits"]:
+    for bits in _shared_lengths(results, pair, row, other):
         outcome = _outcome(results, (*pair, bits), corrected, row, other)
         outcomes.setdefault(outcome, []).append(bits)
     return Comparison(results.labels[row], results.labels[other], settings, outcomes)
+
+
+def _shared_lengths(results: Results, pair: Pair, row: str, other: str) -> list[int]:
+    """Return the code lengths at which two rows were both planned to run."""
+    return [bits for bits in results.lengths(pair, row) if bits in results.lengths(pair, other)]
 
 
 def _outcome(
