@@ -215,7 +215,8 @@ def _refuse_negative(which: str, labels: np.ndarray) -> None:
         raise EvaluationError(
             f"{negative} of {len(labels)} {which} labels are negative, the first is "
             f"{labels[labels < 0][0]}: expected class numbers from 0. If -1 marks items without a "
-            "class, leave these items out: codes[labels >= 0], labels[labels >= 0]"
+            "class, leave these items out: ignore_label=-1, or codes[labels >= 0], "
+            "labels[labels >= 0]"
         )
 
 
