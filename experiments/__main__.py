@@ -38,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_planned_jobs(add)
     _add_results_jobs(add)
     _add_records_jobs(add)
+    _add_comparison(add)
     return parser
 
 
@@ -90,6 +91,29 @@ def _add_records_jobs(add) -> None:
 
     merging = add("merge", merge, "copy the runs of another checkout that are missing")
     merging.add_argument("results", type=Path, metavar="OTHER/results")
+
+
+def _add_comparison(add) -> None:
+    """The job that compares own codes, or an own experiment, with published runs."""
+    comparing = add("compare", compare, "compare codes or an experiment with published runs")
+    comparing.add_argument(
+        "codes",
+        nargs="+",
+        metavar="CODES",
+        help="a file with a code of every image, or one of the queries and one of the database; "
+        "{bits} and {seed} in a name stand for numbers. Or a folder of results",
+    )
+    comparing.add_argument(
+        "--with", required=True, dest="published", type=Path, metavar="published/NAME"
+    )
+    comparing.add_argument("--dataset", help="of the published runs; required if there are several")
+    comparing.add_argument("--features", help="likewise")
+    comparing.add_argument("--method", help="of a folder of results: the method to compare")
+    comparing.add_argument("--label", default="Mine", help="of codes in the table")
+    comparing.add_argument(
+        "--bits", type=int, help="length of packed codes whose last byte is not full"
+    )
+    comparing.add_argument("--latex", type=Path, metavar="FILE", help="write a LaTeX table too")
 
 
 def collect(arguments: argparse.Namespace) -> bool:
@@ -151,6 +175,30 @@ def merge(arguments: argparse.Namespace) -> bool:
     from experiments import merge as job
 
     return job.merge(arguments.results)
+
+
+def compare(arguments: argparse.Namespace) -> bool:
+    from experiments import compare as job
+    from experiments import publish
+
+    folder = publish.PUBLISHED / arguments.published.name
+    place = job.place_of(folder, arguments.dataset, arguments.features)
+    methods, query = job.published(folder, place)
+    if Path(arguments.codes[0]).is_dir():
+        known = [method.label for method in methods]
+        results = Path(arguments.codes[0])
+        own = job.of_experiment(results, arguments.method, place, query, known)
+    else:
+        job.check_split(folder, place)
+        own = job.of_files(arguments.codes, place, query, arguments.bits, arguments.label)
+    lines = job.compare(own, methods)
+    print(job.text(lines, place, own))
+    if arguments.latex:
+        from report.latex_text import escape
+
+        arguments.latex.write_text(job.latex(lines, own, escape), encoding="utf-8")
+        print(f"LaTeX: {arguments.latex}")
+    return True
 
 
 if __name__ == "__main__":

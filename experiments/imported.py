@@ -52,16 +52,7 @@ def score(
     EvaluationError
         For an unknown metric, and if no query has a relevant item.
     """
-    place = Place(dataset, "")
-    if not place.labels.is_file() or not place.split.is_file():
-        raise BenchmarkError(
-            f"{place.dataset_folder} is missing: `python -m datasets {dataset}` prepares it"
-        )
-
-    labels = np.load(storage.unchanged(place.labels, place.dataset_record), allow_pickle=False)
-    split_path = storage.unchanged(place.split, place.dataset_record)
-    with np.load(split_path, allow_pickle=False) as stored:
-        split = {name: stored[name] for name in schemas.SPLIT_NPZ}
+    labels, split = labels_and_split(Place(dataset, ""))
     query, database = split["query"], split["database"]
     codes, _ = imported_codes.of_images(files, len(labels), query, database, bits)
 
@@ -71,6 +62,29 @@ def score(
     scores = evaluation.score(*arrays, names)
     _warn_of_chance(dataset, files, *arrays)
     return scores
+
+
+def labels_and_split(place: Place) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return the labels of a data set, and the arrays of its split.
+
+    Raises
+    ------
+    BenchmarkError
+        If the data set was not prepared.
+    """
+    if not place.labels.is_file() or not place.split.is_file():
+        raise unprepared(place)
+    labels = np.load(storage.unchanged(place.labels, place.dataset_record), allow_pickle=False)
+    split_path = storage.unchanged(place.split, place.dataset_record)
+    with np.load(split_path, allow_pickle=False) as stored:
+        return labels, {name: stored[name] for name in schemas.SPLIT_NPZ}
+
+
+def unprepared(place: Place) -> BenchmarkError:
+    """Return the error on a data set that was not prepared."""
+    return BenchmarkError(
+        f"{place.dataset_folder} is missing: `python -m datasets {place.dataset}` prepares it"
+    )
 
 
 def _warn_of_chance(
