@@ -3,30 +3,33 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run setup test test-faults fuzz gpu lint clean
-run: .venv/run.stamp
+.PHONY: run help setup test test-faults fuzz gpu lint clean
+run: .venv/run.stamp  ## set up and run the default experiment (the default target)
 	snakemake --cores all
 	@echo "The report is in results/report/index.html, its LaTeX tables in results/report/tables/"
 
-setup: .venv/test.stamp
+help:  ## list the targets
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1|\2/p' Makefile | column -t -s '|'
+
+setup: .venv/test.stamp  ## install the benchmark and its test tools into .venv
 
 # Two processes share the tests; one that has none left takes some of the other's.
-test: .venv/test.stamp lint
+test: .venv/test.stamp lint  ## check format, lint and types, and run the tests
 	python -m pytest -n 2 --dist worksteal
 
 # 200 kills at random moments, their seeds printed: half an hour and more.
-test-faults: .venv/test.stamp
+test-faults: .venv/test.stamp  ## kill 200 jobs at random moments: 30 minutes and more
 	python -m pytest -m faults -s tests/test_faults.py
 
 # What needs a GPU, in pieces that resume: benchmarks/gpu.json. TINY=1 runs small sizes on the CPU.
-gpu: .venv/test.stamp
+gpu: .venv/test.stamp  ## check and measure what needs a GPU
 	python -m benchmarks.gpu
 
 # Damaged files for every reader of user files, about ten seconds for each: 6 minutes.
-fuzz: .venv/test.stamp
+fuzz: .venv/test.stamp  ## read damaged files with every reader: 6 minutes
 	BGAN_BENCH_FUZZ=10 BGAN_BENCH_FUZZ_SEED=$$(date +%s)000 python -m pytest -s tests/test_fuzz.py
 
-lint: .venv/test.stamp
+lint: .venv/test.stamp  ## check format, lint and types only
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile
@@ -44,5 +47,5 @@ lint: .venv/test.stamp
 	$(BIN)/python -m pip install --quiet -c constraints.txt -r requirements-test.txt
 	touch $@
 
-clean:
+clean:  ## delete all results, prepared data and logs, except results/published
 	rm -rf results/runs results/scores results/report results/partial results/experiments results/*.csv results/*.json cache logs

@@ -11,6 +11,10 @@ from experiments.errors import USER_ERRORS
 from harness.errors import one_line
 from harness.plan import TUNED, Plan
 
+KINDS = (
+    *("methods", "datasets", "features", "protocols", "variants", "experiments"),
+    "published",
+)
 BLAS_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -39,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_results_jobs(add)
     _add_records_jobs(add)
     _add_comparison(add)
+    _add_catalogue(add)
     return parser
 
 
@@ -114,6 +119,21 @@ def _add_comparison(add) -> None:
         "--bits", type=int, help="length of packed codes whose last byte is not full"
     )
     comparing.add_argument("--latex", type=Path, metavar="FILE", help="write a LaTeX table too")
+
+
+def _add_catalogue(add) -> None:
+    """The jobs of what there is: list, describe, add and delete."""
+    listing = add(
+        "list", list_names, "list what there is, what it needs, and whether that is there"
+    )
+    listing.add_argument("kind", nargs="?", choices=KINDS)
+    showing = add("show", show, "describe a method, data set, experiment or published folder")
+    showing.add_argument("name")
+    creating = add("new-dataset", new_dataset, "write datasets/NAME.py to start from")
+    creating.add_argument("name")
+    cleaning = add("clean", clean, "delete the results of a method or experiment, or the cache")
+    cleaning.add_argument("name", metavar="METHOD|EXPERIMENT|default|cache")
+    cleaning.add_argument("--dry-run", action="store_true", help="delete nothing")
 
 
 def collect(arguments: argparse.Namespace) -> bool:
@@ -198,6 +218,35 @@ def compare(arguments: argparse.Namespace) -> bool:
 
         arguments.latex.write_text(job.latex(lines, own, escape), encoding="utf-8")
         print(f"LaTeX: {arguments.latex}")
+    return True
+
+
+def list_names(arguments: argparse.Namespace) -> bool:
+    from experiments import catalogue
+
+    kinds = [arguments.kind] if arguments.kind else KINDS
+    print(*catalogue.lines(kinds), sep="\n")
+    return True
+
+
+def show(arguments: argparse.Namespace) -> bool:
+    from experiments import catalogue
+
+    print(*catalogue.description(arguments.name), sep="\n")
+    return True
+
+
+def new_dataset(arguments: argparse.Namespace) -> bool:
+    from experiments import new_dataset as job
+
+    print(f"wrote {job.write(arguments.name)}", *job.next_steps(arguments.name), sep="\n")
+    return True
+
+
+def clean(arguments: argparse.Namespace) -> bool:
+    from experiments import clean as job
+
+    print(*job.clean(arguments.name, arguments.dry_run), sep="\n")
     return True
 
 

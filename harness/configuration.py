@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -64,6 +65,29 @@ def check(path: str | Path) -> None:
     for node in _nodes(root):
         if problem := _problem(node):
             raise BenchmarkError(f"{_position(path, node.start_mark)}: {problem}")
+
+
+def merged(*paths: str | Path) -> dict[str, Any]:
+    """Return configuration files merged as Snakemake does: mappings by key, lists replaced.
+
+    Raises
+    ------
+    BenchmarkError
+        As `check`.
+    """
+    config: dict[str, Any] = {}
+    for path in paths:
+        check(path)
+        _update(config, yaml.load(Path(path).read_text(encoding="utf-8"), Loader=LOADER) or {})
+    return config
+
+
+def _update(config: dict[str, Any], changes: dict[str, Any]) -> None:
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(config.get(key), dict):
+            _update(config[key], value)
+        else:
+            config[key] = value
 
 
 def _position(path: str | Path, mark: yaml.Mark) -> str:
