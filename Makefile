@@ -9,7 +9,7 @@ run: .venv/run.stamp  ## set up and run the default experiment (the default targ
 	@echo "The report is in results/report/index.html, its LaTeX tables in results/report/tables/"
 
 help:  ## list the targets
-	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1|\2/p' Makefile | column -t -s '|'
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
 setup: .venv/test.stamp  ## install the benchmark and its test tools into .venv
 
