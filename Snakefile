@@ -24,7 +24,7 @@ if set(workflow.basedir) & set("{}"):
     )
 sys.path.insert(0, workflow.basedir)
 
-from experiments import preflight
+from experiments import preflight, resources
 from experiments.screen import Filter, Screen
 from harness import configuration, errors, provenance
 from harness.plan import EXPERIMENT_LIST, Job, Place, Plan, Run, Score, check_citations
@@ -99,6 +99,12 @@ if workflow.is_main_process:
         reasons = [*reasons[:5], f"other jobs, for {len(reasons) - 5:,} more reasons"]
     for line in reasons:
         print(f"out of date: {line}", file=sys.stderr)
+    if plan.omitted:
+        print(
+            f"omitted: {', '.join(plan.omitted)}: none of their own bits is among "
+            f"{', '.join(map(str, plan.bits))}",
+            file=sys.stderr,
+        )
     if any(word.partition("=")[0] == "--report" for word in sys.argv) and any(
         map(state.problem, plan.jobs())
     ):
@@ -218,7 +224,11 @@ onstart:
         workflow.scheduler.job_rate_limiter = None
     if not workflow.touch:
         quiet.screen = screen
-        screen.start(workflow.dag.needrun_jobs(), *machine())
+        jobs = list(workflow.dag.needrun_jobs())
+        needs = resources.needs(plan, resources.planned(jobs))
+        if workflow.local_exec and (problem := resources.shortage(needs)):
+            sys.exit(problem)
+        screen.start(jobs, *machine(), needs)
     if workflow.local_exec:
         screen.catch_interrupts()
 

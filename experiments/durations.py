@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from harness.plan import RESULTS, Plan, Run
 
 PUBLISHED = RESULTS / "published"
+PLUGIN = "plugin"
 START_SECONDS = 1.5  # of one job: starting Python and its packages, reading, writing
 
 
@@ -25,13 +26,21 @@ class Estimate:
     def __init__(self, plan: Plan):
         self.plan = plan
         self._left: dict[Run, None] = {}
-        self._recorded: dict[tuple, list[float]] = {}  # by place and variant
+        self._alone: list[Run] = []
+        self._recorded: dict[tuple, list[float]] = {}  # by place and variant, or place and plugin
         self._measured: dict[tuple, list[float]] = defaultdict(list)
 
-    def expect(self, runs: Iterable[Run]) -> None:
-        """Set the runs that remain, and read how long others took."""
-        self._left = dict.fromkeys(runs)
-        if self._left:
+    def expect(self, runs: Iterable[Run], alone: Iterable[Run] = ()) -> None:
+        """Set the runs that remain, and read how long others took.
+
+        Parameters
+        ----------
+        runs : iterable of Run
+        alone : iterable of Run
+            Those that are repeated one at a time, to be timed.
+        """
+        self._left, self._alone = dict.fromkeys(runs), list(alone)
+        if self._left or self._alone:
             self._recorded = published_seconds() | recorded_seconds(self.plan)
 
     def measured(self, run: Run, seconds: float) -> None:
@@ -41,10 +50,22 @@ class Estimate:
 
     def left(self, cores: int) -> tuple[float, int]:
         """Return the seconds that the remaining runs need, and how many of them are not known."""
-        seconds = self._recorded | self._measured
-        known = [seconds[_key(run)] for run in self._left if _key(run) in seconds]
-        total = sum(sum(found) / len(found) for found in known)
-        return total / max(1, min(cores, len(self._left))), len(self._left) - len(known)
+        known = [seconds for run in self._left if (seconds := self._seconds(run)) is not None]
+        shared = sum(known) / max(1, min(cores, len(self._left)))
+        alone = sum(self._seconds(run) or 0.0 for run in self._alone)
+        return shared + alone, len(self._left) - len(known)
+
+    def _seconds(self, run: Run) -> float | None:
+        """Mean of other runs of the variant, else of its plugin; None if there are none."""
+        plugin = self.plan.methods[run.variant].plugin.name
+        for found in (
+            self._measured.get(_key(run)),
+            self._recorded.get(_key(run)),
+            self._recorded.get((run.dataset, run.features, PLUGIN, plugin)),
+        ):
+            if found:
+                return sum(found) / len(found)
+        return None
 
 
 def _key(run: Run) -> tuple:
@@ -52,12 +73,17 @@ def _key(run: Run) -> tuple:
 
 
 def recorded_seconds(plan: Plan) -> dict[tuple, list[float]]:
-    """Return {(data set, features, variant): seconds of its runs} of the plan's finished runs."""
+    """Return {(data set, features, variant): seconds of its runs} of the plan's finished runs.
+
+    The runs of all variants of a plugin are those of (data set, features, PLUGIN, plugin).
+    """
     found = defaultdict(list)
     for run in plan.runs:
         with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
             record = json.loads(run.record.read_bytes())
+            plugin = plan.methods[run.variant].plugin.name
             found[_key(run)].append(_seconds(record))
+            found[run.dataset, run.features, PLUGIN, plugin].append(_seconds(record))
     return dict(found)
 
 
@@ -67,8 +93,9 @@ def published_seconds() -> dict[tuple, list[float]]:
     for path in sorted(PUBLISHED.glob("*/runs.csv")):
         with contextlib.suppress(OSError, ValueError, KeyError), open(path, newline="") as file:
             for row in csv.DictReader(file):
-                key = (row["dataset"], row["features"], row["variant"])
-                found[key].append(_seconds(row))
+                place = row["dataset"], row["features"]
+                found[*place, row["variant"]].append(_seconds(row))
+                found[*place, PLUGIN, row["method"]].append(_seconds(row))
     return dict(found)
 
 

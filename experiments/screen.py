@@ -21,8 +21,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
-from experiments import durations
+from experiments import durations, resources
 from experiments.job_logs import Ending, ending, last_lines, memory_params
+from experiments.resources import Needs
 from harness.plan import Plan, Run
 from harness.progress import duration
 
@@ -75,7 +76,7 @@ class Screen(logging.Handler):
 
     # ----------------------------------------------------------------- events
 
-    def start(self, jobs: Iterable, parallel: int, machine: str) -> None:
+    def start(self, jobs: Iterable, parallel: int, machine: str, needs: Needs) -> None:
         """Print the header, and follow the jobs from now on.
 
         Parameters
@@ -86,14 +87,17 @@ class Screen(logging.Handler):
             How many run at the same time, at most.
         machine : str
             What they run on.
+        needs : Needs
+            Disk and memory that they need.
         """
         jobs = [job for job in jobs if job.rule.name != "all"]
         self._jobs = Counter(job.rule.name for job in jobs)
         self._parallel = parallel
         self._started = time.monotonic()
         runs = [_run(job.wildcards) for job in jobs if job.rule.name == "encode"]
-        self._durations.expect(runs)
-        self._print(*self._header(machine))
+        timed = self.plan.timed_runs if self._jobs["timing"] else ()
+        self._durations.expect(runs, timed)
+        self._print(*self._header(machine, needs))
         self.logger.addHandler(self)
         threading.Thread(target=self._refresh, daemon=True).start()
 
@@ -231,16 +235,15 @@ class Screen(logging.Handler):
 
     # ------------------------------------------------------------------ lines
 
-    def _header(self, machine: str) -> list[str]:
+    def _header(self, machine: str, needs: Needs) -> list[str]:
         name = f"experiment {self.plan.name}" if self.plan.name else "default experiment"
         runs, total = self._jobs["encode"], len(self.plan.runs)
         jobs = _count(sum(self._jobs.values()), "job")
         work = f"{runs:,} of {total:,} runs to do ({jobs}) on {machine}"
-        free = shutil.disk_usage(".").free / 2**30
         expected = self._expected() or "the time is not known before the first runs"
         if not runs:
             expected = "no training"
-        return [f"{name}: {work}", f"{expected}; {free:,.1f} GiB of disk free"]
+        return [f"{name}: {work}", f"{expected}; {resources.summary(needs, self._parallel)}"]
 
     def _expected(self) -> str:
         """The time that the remaining runs need; empty if it is not known."""
