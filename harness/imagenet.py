@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from harness.downloads import Published, fetch
 from harness.errors import BenchmarkError, one_line
@@ -189,12 +190,102 @@ class SqueezeNet(nn.Module):
         return self.classifier(self.features(images)).flatten(1)
 
 
+# Expansion, channels, blocks, stride of the first block and kernel of each stage.
+LITE0_STAGES = (
+    (1, 16, 1, 1, 3),
+    (6, 24, 2, 2, 3),
+    (6, 40, 2, 2, 5),
+    (6, 80, 3, 2, 3),
+    (6, 112, 3, 1, 5),
+    (6, 192, 4, 2, 5),
+    (6, 320, 1, 1, 3),
+)
+
+
+class SamePaddedConv2d(nn.Conv2d):
+    """Convolution with TensorFlow's "same" padding: of an odd number of pixels, one more at the end.
+
+    maps: (n, channels, h, w) to (n, outputs, ceil(h / stride), ceil(w / stride)).
+    """
+
+    def forward(self, maps: Tensor) -> Tensor:
+        kernel, stride = self.kernel_size[0], self.stride[0]
+        missing = [
+            max((-(-size // stride) - 1) * stride + kernel - size, 0) for size in maps.shape[-2:]
+        ]
+        height, width = missing
+        padding = (width // 2, width - width // 2, height // 2, height - height // 2)
+        return super().forward(functional.pad(maps, padding))
+
+
+class InvertedBottleneck(nn.Module):
+    """Expansion 1 x 1, depthwise k x k and projection 1 x 1, with a shortcut if the shape stays.
+
+    References: Sandler et al., CVPR 2018, figure 4; Tan & Le, ICML 2019.
+    """
+
+    def __init__(self, channels: int, expansion: int, outputs: int, stride: int, kernel: int):
+        super().__init__()
+        width = channels * expansion
+        self.expanded = expansion > 1
+        if self.expanded:
+            self._expand_conv = nn.Conv2d(channels, width, 1, bias=False)
+            self._bn0 = nn.BatchNorm2d(width, eps=1e-3)
+        self._depthwise_conv = SamePaddedConv2d(
+            width, width, kernel, stride, groups=width, bias=False
+        )
+        self._bn1 = nn.BatchNorm2d(width, eps=1e-3)
+        self._project_conv = nn.Conv2d(width, outputs, 1, bias=False)
+        self._bn2 = nn.BatchNorm2d(outputs, eps=1e-3)
+        self.shortcut = stride == 1 and channels == outputs
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        maps = inputs
+        if self.expanded:
+            maps = functional.relu6(self._bn0(self._expand_conv(maps)))
+        maps = functional.relu6(self._bn1(self._depthwise_conv(maps)))
+        maps = self._bn2(self._project_conv(maps))
+        return maps + inputs if self.shortcut else maps
+
+
+class EfficientNetLite0(nn.Module):
+    """EfficientNet-B0 without squeeze-and-excitation, with ReLU6, under the names of its package.
+
+    References: Tan & Le, ICML 2019, table 1; TensorFlow's release of EfficientNet-Lite, 2020.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self._conv_stem = SamePaddedConv2d(3, 32, 3, stride=2, bias=False)
+        self._bn0 = nn.BatchNorm2d(32, eps=1e-3)
+        blocks, channels = [], 32
+        for expansion, outputs, count, first_stride, kernel in LITE0_STAGES:
+            for stride in (first_stride, *(1,) * (count - 1)):
+                blocks.append(InvertedBottleneck(channels, expansion, outputs, stride, kernel))
+                channels = outputs
+        self._blocks = nn.Sequential(*blocks)
+        self._conv_head = nn.Conv2d(channels, 1280, 1, bias=False)
+        self._bn1 = nn.BatchNorm2d(1280, eps=1e-3)
+        self._fc = nn.Linear(1280, CLASSES)
+
+    def penultimate(self, images: Tensor) -> Tensor:
+        """Mean of the last maps after ReLU6, (n, 1280). images: (n, 3, h, w), normalised."""
+        maps = functional.relu6(self._bn0(self._conv_stem(images)))  # (n, 32, h / 2, w / 2)
+        maps = self._blocks(maps)  # (n, 320, h / 32, w / 32)
+        maps = functional.relu6(self._bn1(self._conv_head(maps)))  # (n, 1280, h / 32, w / 32)
+        return maps.mean(dim=(2, 3))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self._fc(self.penultimate(images))
+
+
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "vgg16": lambda: VGG((2, 2, 3, 3, 3)),
     "vgg19": lambda: VGG((2, 2, 4, 4, 4)),
     "alexnet": AlexNet,
     "resnet50": ResNet50,
     "squeezenet1_1": SqueezeNet,
+    "efficientnet_lite0": EfficientNetLite0,
 }
 # The end of a name is the beginning of the file's SHA-256.
 OFFICIAL = {
