@@ -1,8 +1,10 @@
-# images -> features -> codes -> histograms and metrics -> tables and report. What runs is decided by
-# harness/plan.py, and what is out of date by harness/stale.py.
+# images -> features -> codes -> histograms and metrics -> tables and report.
+# harness/plan.py decides what runs, and harness/stale.py what is out of date.
 import functools
+import logging
 import os
 import re
+import shutil
 import sys
 
 from snakemake.exceptions import WorkflowError
@@ -12,15 +14,38 @@ from snakemake.utils import min_version, validate
 min_version("9.27")
 if not os.path.samefile(os.curdir, workflow.basedir):
     sys.exit(
-        f"snakemake: found the folder {os.getcwd()}, expected that of the project. Run `cd {workflow.basedir}` and rerun the command"
+        f"snakemake: found the folder {os.getcwd()}, expected that of the project. "
+        f"Run `cd {workflow.basedir}` and rerun the command"
+    )
+if set(workflow.basedir) & set("{}"):
+    sys.exit(
+        f"snakemake: the path {workflow.basedir} has a brace, which Snakemake reads as a wildcard. "
+        "Rename the folder"
     )
 sys.path.insert(0, workflow.basedir)
 
 from experiments import preflight
-from harness import errors, provenance
+from experiments.screen import Filter, Screen
+from harness import configuration, errors, provenance
 from harness.plan import EXPERIMENT_LIST, Job, Place, Plan, Run, Score, check_citations
 from harness.stale import STAMP, State
 from harness.user_data import job_environment
+from report.tables import table_specs
+
+snakemake_logger = logging.getLogger("snakemake.logging")
+quiet = Filter()
+if workflow.is_main_process and not (
+    workflow.output_settings.dryrun or workflow.output_settings.verbose
+):
+    for handler in snakemake_logger.handlers:
+        if handler.name == "DefaultStreamHandler":
+            handler.addFilter(quiet)
+
+try:
+    for path in ("config/config.yaml", "config/variants.yaml", *workflow.overwrite_configfiles):
+        configuration.check(os.path.relpath(path))
+except errors.BenchmarkError as error:
+    sys.exit(f"config: {error}")
 
 
 configfile: "config/config.yaml"
@@ -31,16 +56,37 @@ try:
     given = [os.path.relpath(path) for path in workflow.overwrite_configfiles]
     plan = Plan.load(config, given, lambda keys: validate(keys, "config/schema.yaml"))
     check_citations(plan)
+    table_specs.check(config)
     state = State(plan)
     PLAN = plan.save()
     if workflow.is_main_process:
         state.check()
+        preflight.check_memory(state)
         state.settle_times()
         state.write_stamp()
+        if not workflow.output_settings.dryrun:
+            preflight.refresh_experiment_list()
 except (WorkflowError, errors.BenchmarkError) as error:
     sys.exit(f"config: {errors.explain(error)}")
 
 os.environ |= job_environment(plan.data)
+screen = Screen(plan, snakemake_logger)
+
+# `logged LOG COMMAND` writes what a command prints to its log, and if it fails, its exit status.
+# A log on a full disk fails no job, since Snakemake would remove the outputs of one that did.
+shell.prefix("""
+    set -euo pipefail
+    logged() {{
+        local log=$1 status
+        shift
+        exec 2> /dev/null  # where bash reports a command that was killed
+        "$@" 2>&1 | {{ cat > "$log" || cat > /dev/null; }} || {{
+            status=$?
+            echo "exit status $status" >> "$log"
+            exit $status
+        }}
+    }}
+    """)
 
 PLACE = Place("{dataset}", "{features}")
 RUN = Run("{dataset}", "{features}", "{variant}", "{bits}", "{seed}")
@@ -57,7 +103,8 @@ if workflow.is_main_process:
         map(state.problem, plan.jobs())
     ):
         sys.exit(
-            "snakemake: the results are missing or out of date, and --report would pack them. Rerun the command without --report first"
+            "snakemake: the results are missing or out of date, and --report would pack them. "
+            "Rerun the command without --report first"
         )
 
 
@@ -67,7 +114,7 @@ def paths(files):
 
 @functools.cache
 def let_records_decide():
-    """Take from Snakemake its own reasons to run a job, which would hide that later jobs are out of date.
+    """Make the records alone decide which jobs run, not Snakemake's own reasons.
 
     Snakemake does not look at the jobs after one that it runs for a reason of its own: parameters
     or a shell command that differ from those that it remembers, the mark of a killed job, an option
@@ -87,7 +134,7 @@ def let_records_decide():
 
 
 def inputs(rule):
-    """The input function of a rule: all inputs are `ancient` but those of a job that is out of date.
+    """The input function of a rule: inputs are `ancient` unless the job is out of date.
 
     Snakemake takes an `ancient` input for older than any output. See `State.write_stamp`.
     """
@@ -116,6 +163,30 @@ def gpu(variant):
     return int((not workflow.local_exec or provenance.gpu_present()) and variant.uses_gpu)
 
 
+def machine():
+    """How many jobs run at the same time at most, and where, for the header on the screen."""
+    if not workflow.local_exec:
+        return workflow.nodes, f"a cluster, up to {workflow.nodes:,} jobs at a time"
+    cores = workflow.cores or 1
+    device = "GPU" if provenance.gpu_present() else "CPU"
+    return cores, f"{cores:,} core{'s' if cores > 1 else ''}, {device}"
+
+
+def memory(megabytes, grouped=lambda wildcards: False):
+    """A resource that grows with the attempts, up to what a node of the cluster has.
+
+    As many runs of a group as it has cores share a node.
+    """
+
+    def of_attempt(wildcards, attempt):
+        most = None if workflow.local_exec else preflight.node_memory()
+        if most and grouped(wildcards):
+            most //= workflow.cores or 1
+        return min(attempt * megabytes, most) if most else attempt * megabytes
+
+    return of_attempt
+
+
 def submission(wildcards):
     """The group of a run or of a scoring job on a cluster."""
     return None if workflow.local_exec else plan.submission(wildcards)
@@ -137,16 +208,33 @@ wildcard_constraints:
 # With a limit on jobs per second, Snakemake looks at all jobs again a second after it last did, in
 # one more chain for each job that ends.
 onstart:
+    if not workflow.local_exec and (
+        problem := preflight.unquoted_path([workflow.basedir, sys.executable])
+    ):
+        sys.exit(problem)
     if missing := preflight.missing_files(state):
         sys.exit(missing)
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None
+    if not workflow.touch:
+        quiet.screen = screen
+        screen.start(workflow.dag.needrun_jobs(), *machine())
+    if workflow.local_exec:
+        screen.catch_interrupts()
+
+
+onsuccess:
+    screen.succeed()
+    if screen.finished["report"]:
+        shutil.rmtree(plan.partial_root, ignore_errors=True)
 
 
 onerror:
-    shell(
-        "python -m experiments partial --plan {PLAN} && python -m report --partial --results {plan.partial_root:q}"
-    )
+    if screen.interrupted:
+        screen.stop_interrupted()
+    else:
+        screen.fail(log)
+        screen.make_partial_tables(PLAN)
 
 
 rule all:
@@ -168,10 +256,13 @@ rule dataset:
     conda:
         "environment.yaml"
     threads: workflow.cores
+    resources:
+        mem_mb=memory(8000),
     params:
         settings=lambda w: plan.datasets[w.dataset].entry_text,
     shell:
-        "python -m datasets {wildcards.dataset} --settings {params.settings:q} --threads {threads} > {log:q} 2>&1"
+        "logged {log:q} python -m datasets {wildcards.dataset}"
+        " --settings {params.settings:q} --threads {threads}"
 
 
 # More than four threads of a network would not stay within 2 GiB.
@@ -188,11 +279,12 @@ rule features:
     threads: lambda w: 4 if plan.features[w.features].uses_gpu else 1
     resources:
         gpu=lambda w: gpu(plan.features[w.features]),
+        mem_mb=memory(8000),
     params:
         settings=lambda w: plan.features[w.features].entry_text,
     shell:
-        "python -m features extract {wildcards.dataset} {wildcards.features} --settings {params.settings:q}"
-        " --threads {threads} > {log:q} 2>&1"
+        "logged {log:q} python -m features extract {wildcards.dataset} {wildcards.features}"
+        " --settings {params.settings:q} --threads {threads}"
 
 
 rule neighbours:
@@ -206,11 +298,13 @@ rule neighbours:
     conda:
         "environment.yaml"
     threads: workflow.cores
+    resources:
+        mem_mb=memory(8000),
     params:
         metric=lambda w: plan.features[w.features].neighbours,
     shell:
-        "python -m features neighbours {wildcards.dataset} {wildcards.features} --metric {params.metric}"
-        " --threads {threads} > {log:q} 2>&1"
+        "logged {log:q} python -m features neighbours {wildcards.dataset} {wildcards.features}"
+        " --metric {params.metric} --threads {threads}"
 
 
 # Labels are no input here: every method is unsupervised. The longest jobs start first, so that none
@@ -231,12 +325,14 @@ rule encode:
         "environment.yaml"
     resources:
         gpu=lambda w: gpu(plan.methods[w.variant]),
+        mem_mb=memory(4000, submission),
         runtime=lambda w, attempt: attempt * (720 if plan.methods[w.variant].uses_gpu else 15),
     params:
         settings=lambda w: plan.methods[w.variant].entry_text,
     shell:
-        "python -m methods {wildcards.dataset} {wildcards.features} {wildcards.variant} {wildcards.bits} {wildcards.seed}"
-        " --settings {params.settings:q} --traceback {log:q}.traceback > {log:q} 2>&1"
+        "logged {log:q} python -m methods {wildcards.dataset} {wildcards.features}"
+        " {wildcards.variant} {wildcards.bits} {wildcards.seed}"
+        " --settings {params.settings:q} --traceback {log:q}.traceback"
 
 
 rule score:
@@ -250,6 +346,8 @@ rule score:
         submission
     conda:
         "environment.yaml"
+    resources:
+        mem_mb=memory(2000, submission),
     params:
         root=f"--root {plan.root}",
         runs=lambda w: [
@@ -258,8 +356,8 @@ rule score:
         ]
         or ["0:0"],
     shell:
-        "python -m evaluation score {wildcards.dataset} {wildcards.features} {wildcards.variant} --runs {params.runs}"
-        " {params.root} --threads {threads} > {log:q} 2>&1"
+        "logged {log:q} python -m evaluation score {wildcards.dataset} {wildcards.features}"
+        " {wildcards.variant} --runs {params.runs} {params.root} --threads {threads}"
 
 
 rule collect:
@@ -283,10 +381,12 @@ rule collect:
         f"logs/{plan.root}/collect.log",
     conda:
         "environment.yaml"
+    resources:
+        mem_mb=memory(4000),
     params:
         plan=PLAN,
     shell:
-        "python -m experiments collect --plan {params.plan:q} > {log:q} 2>&1"
+        "logged {log:q} python -m experiments collect --plan {params.plan:q}"
 
 
 # It waits for all runs and asks for every core, so that nothing else is running.
@@ -308,7 +408,7 @@ rule timing:
     params:
         plan=PLAN,
     shell:
-        "python -m experiments timing --plan {params.plan:q} > {log:q} 2>&1"
+        "logged {log:q} python -m experiments timing --plan {params.plan:q}"
 
 
 rule report:
@@ -341,7 +441,7 @@ rule report:
     params:
         root=f"--results {plan.root}",
     shell:
-        "python -m report {params.root} --threads {threads} > {log:q} 2>&1"
+        "logged {log:q} python -m report {params.root} --threads {threads}"
 
 
 # The list of all experiments but the default one: it is rewritten whenever one of them is reported.
@@ -355,7 +455,7 @@ rule experiments:
     conda:
         "environment.yaml"
     shell:
-        "python -m report --experiments > {log:q} 2>&1"
+        "logged {log:q} python -m report --experiments"
 
 
 # At any time, also while another command runs: snakemake --nolock partial
@@ -368,5 +468,5 @@ rule partial:
         plan=PLAN,
         root=f"--results {plan.partial_root}",
     shell:
-        "(python -m experiments partial --running --plan {params.plan:q}"
-        " && python -m report --partial {params.root}) > {log:q} 2>&1"
+        "logged {log:q} python -m experiments partial --running --plan {params.plan:q}"
+        " && logged {log:q} python -m report --partial {params.root}"

@@ -1,17 +1,18 @@
-"""Memory and rate of the extractors, on images and weights that are made up: what they cost does not depend on what they hold.
+"""Measure the memory and the speed of the extractors on synthetic images and random weights.
 
-    python -m benchmarks.features memory squeezenet1_1_pool   # 200,000 images of 256 x 256: peak memory, and for 2,000
+    python -m benchmarks.features memory squeezenet1_1_pool    # 2,000 and 200,000 images
     python -m benchmarks.features memory vgg19_fc7 --threads 4
-    python -m benchmarks.features rate                              # images a second of every extractor, on one thread and on all, or a GPU
+    python -m benchmarks.features rate                         # of every extractor
 
-For memory, all images are read and all rows written, by the same function as the workflow's; but the extractor works on the first blocks
-alone, whose rows stand for all others', since 200,000 images take a CPU hours to days. Each figure is of a process of its own.
+Speed and memory do not depend on the content of images and weights. `rate` measures images per
+second with one thread and with all, or on a GPU. `memory` reads all images and writes all rows with
+the function of the workflow, each figure in a process of its own. The extractor processes only the
+first blocks, and their rows are repeated, since 200,000 images take hours to days on a CPU.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import subprocess
 import sys
@@ -28,21 +29,21 @@ from harness import imagenet, plugins, provenance, storage
 from harness.user_data import CACHE
 
 EXTRACTORS = [name for name in plugins.names("features") if name != "file"]
-WORKED_ON = 3  # blocks that a network really sees, when memory is measured
-FEW = 2_000  # images to compare with
+PROCESSED_BLOCKS = 3  # that an extractor processes when memory is measured
+FEW_IMAGES = 2_000  # for comparison
 
 
 class FirstBlocks(Extractor):
-    """Another extractor's rows of the first blocks, again and again."""
+    """An extractor that processes the first blocks only, and then repeats the rows of the last."""
 
     def __init__(self, extractor: Extractor):
-        self.extractor, self.kept = extractor, []
+        self.extractor, self.rows = extractor, []
 
     def extract(self, images):
-        images.max()  # all are read, as by the extractor
-        if len(self.kept) < WORKED_ON:
-            self.kept.append(self.extractor.extract(images))
-        return self.kept[-1][: len(images)]
+        images.max()  # reads all of them, as the extractor does
+        if len(self.rows) < PROCESSED_BLOCKS:
+            self.rows.append(self.extractor.extract(images))
+        return self.rows[-1][: len(images)]
 
 
 def main() -> None:
@@ -52,7 +53,7 @@ def main() -> None:
     commands = parser.add_subparsers(required=True, metavar="WHAT")
     for name, job in (("memory", memory), ("rate", rate), ("extract", extract)):
         command = commands.add_parser(
-            name, help="one figure of memory, as `memory` starts it" if job is extract else None
+            name, help="one figure of memory; started by `memory`" if job is extract else None
         )
         command.set_defaults(job=job)
         command.add_argument("extractors", nargs="*", default=EXTRACTORS, metavar="EXTRACTOR")
@@ -65,14 +66,14 @@ def main() -> None:
 
 
 def built(name: str, folder: Path, threads: int) -> tuple[Extractor, plugins.Component]:
-    """An extractor ready for work, a network with random weights from a file in `folder`."""
+    """Return an opened extractor and its plugin; a network gets random weights in `folder`."""
     part = plugins.component("features", name)
     keywords = {}
     if "weights" in part.keywords:
         file = folder / f"{name}.pth"
-        torch.save(imagenet.NETWORKS[part.literals["network"]]().state_dict(), file)
+        torch.save(imagenet.NETWORKS[part.member("network")]().state_dict(), file)
         keywords = {"weights": file.name, "sha256": storage.digest(file)}
-    extractor = getattr(importlib.import_module(f"features.{name}"), part.class_name)(**keywords)
+    extractor = plugins.load_class(part)(**keywords)
     extractor.threads = threads
     extractor.open(folder, BLOCK)
     return extractor, part
@@ -80,70 +81,53 @@ def built(name: str, folder: Path, threads: int) -> tuple[Extractor, plugins.Com
 
 def memory(arguments: argparse.Namespace) -> None:
     """Print the peak memory for a few images and for many."""
-    print(
-        f"{provenance.processor()}, {arguments.threads} threads, images of {arguments.side} x {arguments.side}"
-    )
+    side, threads = arguments.side, arguments.threads
+    print(f"{provenance.processor()}, {threads} threads, images of {side} x {side}")
     for name in arguments.extractors:
-        for n in (FEW, arguments.images):
-            command = [
-                sys.executable,
-                "-m",
-                "benchmarks.features",
-                "extract",
-                name,
-                "--images",
-                str(n),
-            ]
-            command += ["--side", str(arguments.side), "--threads", str(arguments.threads)]
+        for n in (FEW_IMAGES, arguments.images):
+            command = [sys.executable, "-m", "benchmarks.features", "extract", name]
+            command += ["--images", str(n), "--side", str(side), "--threads", str(threads)]
             started = time.perf_counter()
             subprocess.run(command, check=True)
             print(f"    in {time.perf_counter() - started:.0f} s", flush=True)
 
 
 def extract(arguments: argparse.Namespace) -> None:
-    """Extract made-up images and print the peak memory of this process."""
+    """Extract features of synthetic images and print the peak memory of this process."""
     (name,) = arguments.extractors
+    n, shape = arguments.images, (arguments.images, arguments.side, arguments.side, 3)
     with tempfile.TemporaryDirectory(dir=CACHE) as temporary:
-        folder, shape = Path(temporary), (arguments.images, arguments.side, arguments.side, 3)
-        np.lib.format.open_memmap(
-            folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape
-        ).flush()  # a file of holes
+        folder = Path(temporary)
+        images = folder / "images.npy"
+        # A sparse file: it takes no space on the disk.
+        np.lib.format.open_memmap(images, mode="w+", dtype=np.uint8, shape=shape).flush()
         extractor, part = built(name, folder, arguments.threads)
-        dimensions = write_features(
-            folder / "features.npy",
-            FirstBlocks(extractor),
-            part,
-            folder / "images.npy",
-            arguments.images,
-        )
-    print(
-        f"{name}: {arguments.images:,} images, {dimensions:,} dimensions: peak {provenance.peak_memory_mib():,.0f} MiB",
-        flush=True,
-    )
+        output = folder / "features.npy"
+        dimensions = write_features(output, FirstBlocks(extractor), part, images, n)
+
+    peak = f"peak {provenance.peak_memory_mib():,.0f} MiB"
+    print(f"{name}: {n:,} images, {dimensions:,} dimensions: {peak}", flush=True)
 
 
 def rate(arguments: argparse.Namespace) -> None:
-    """Print images a second of each extractor, the first block of work not counted."""
-    images = (
-        np.random.default_rng(0)
-        .integers(0, 256, (arguments.images, arguments.side, arguments.side, 3))
-        .astype(np.uint8)
-    )
-    print(
-        f"{provenance.processor()}, {arguments.images} images of {arguments.side} x {arguments.side}"
-    )
+    """Print the images per second of each extractor, after a first small block."""
+    n, side = arguments.images, arguments.side
+    images = np.random.default_rng(0).integers(0, 256, (n, side, side, 3), dtype=np.uint8)
+    print(f"{provenance.processor()}, {n} images of {side} x {side}")
     for name in arguments.extractors:
         rates = []
         for threads in sorted({1, arguments.threads}):
             with tempfile.TemporaryDirectory(dir=CACHE) as temporary:
                 extractor, _ = built(name, Path(temporary), threads)
-                place = getattr(extractor, "facts_", {}).get("device", "cpu")
-                if place == "cpu":
-                    place = f"{threads} thread{'s' * (threads > 1)}"
+                device = getattr(extractor, "facts_", {}).get("device", "cpu")
+                if device == "cpu":
+                    device = f"{threads} thread{'s' * (threads > 1)}"
                 extractor.extract(images[:4])
+
                 started = time.perf_counter()
                 extractor.extract(images)
-                rates.append(f"{len(images) / (time.perf_counter() - started):10.1f} /s on {place}")
+                seconds = time.perf_counter() - started
+                rates.append(f"{n / seconds:10.1f} /s on {device}")
         print(f"{name:20}{'  '.join(rates)}", flush=True)
 
 

@@ -1,11 +1,13 @@
-"""What the workflow itself costs: a grid of runs of `chance`, which learns nothing, from the dry run to the report.
+"""Measure the cost of the workflow itself, from the dry run to the report.
 
-    python -m benchmarks.harness                  # 2,000 runs: 25 variants x 8 code lengths x 10 seeds, on 2 cores
-    python -m benchmarks.harness --variants 5     # 400
+    python -m benchmarks.harness                  # 2,000 runs on 2 cores
+    python -m benchmarks.harness --variants 5     # 400 runs
 
-It works on a copy of the project in a temporary folder. Seconds are of the wall where one process works, of the processor for Snakemake,
-which works beside the jobs that it starts. Start-up is a job's seconds less those that it says of its work. The
-seconds of the report are printed as a ratio to those of collecting its tables.
+The runs are a grid of variants of `chance`, which learns nothing, with 8 code lengths and 10 seeds,
+in a copy of the project in a temporary folder. Processor time is measured for Snakemake, which runs
+at the same time as its jobs, and elapsed time for everything else. The start-up of a job is its
+elapsed time without the time that it records for its work. The time of the report is printed as a
+ratio to the time of collecting its tables.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ from harness.plugins import ROOT
 from harness.user_data import CACHE
 
 BITS, SEEDS = list(range(8, 72, 8)), list(range(10))
-LIMIT = 75  # seconds of the dry run, scheduling, scoring jobs' start-up and collecting, for 2,000 runs on 2 cores
+# Seconds, for 2,000 runs on 2 cores: dry run, scheduling, start-up of scoring jobs, collecting.
+LIMIT = 75
 SAMPLE = 5  # jobs whose start-up is timed
 
 
@@ -43,7 +46,7 @@ def main() -> None:
 
 
 def copied(folder: Path) -> Path:
-    """A copy of the project without results."""
+    """Return the folder of a copy of the project without results."""
     copy = folder / "bgan-bench"
     shutil.copytree(
         ROOT, copy, ignore=shutil.ignore_patterns(".*", "cache", "logs", "results", "data")
@@ -52,7 +55,7 @@ def copied(folder: Path) -> Path:
 
 
 def grid(count: int) -> dict:
-    """A configuration with so many variants of `chance`, each with len(BITS) x len(SEEDS) runs."""
+    """Return a configuration with `count` variants of `chance`, each with all BITS and SEEDS."""
     names = [f"chance.{index}" for index in range(count)]
     variants = {name: {"of": "chance", "label": name} for name in names}
     return {
@@ -65,60 +68,48 @@ def grid(count: int) -> dict:
 
 
 def measure(copy: Path, cores: int) -> dict[str, float]:
-    """Seconds of each part of the work; the whole workflow runs once, then single jobs of it again."""
+    """Return the seconds of each stage: the whole workflow runs once, then single jobs again."""
     workflow = ["snakemake", "--cores", str(cores), "--configfile", "grid.json"]
     run(copy, [*workflow, "--until", "features"])  # the first start compiles the modules
-    found = {"dry run": run(copy, [*workflow, "--dry-run", "--quiet"])[0]}
-    found["all jobs"], found["Snakemake, processor"] = run(copy, [*workflow, "--until", "collect"])
+    seconds = {"dry run": run(copy, [*workflow, "--dry-run", "--quiet"])[0]}
+    elapsed, processor = run(copy, [*workflow, "--until", "collect"])
+    seconds |= {"all jobs": elapsed, "Snakemake, processor": processor}
+
     root = EXPERIMENTS / "grid"
     scores = [storage.read_json(path) for path in copy.glob(f"{root}/scores/*/*/*/score.json")]
-    first = scores[0]
-    pairs = [f"{entry['bits']}:{entry['seed']}" for entry in first["runs"]]
-    scoring = [
-        "evaluation",
-        "score",
-        first["dataset"],
-        first["features"],
-        first["variant"],
-        "--runs",
-        *pairs,
-    ]
-    scoring += ["--root", str(root), "--threads", "1"]
-    score = min(run(copy, ["python", "-m", *scoring])[0] for _ in range(SAMPLE))
-    again = storage.read_json(
-        copy / Score(root, first["dataset"], first["features"], first["variant"]).record
-    )
-    found["start-up of a scoring job"] = score - sum(entry["seconds"] for entry in again["runs"])
-    training = [
-        "methods",
-        first["dataset"],
-        first["features"],
-        first["variant"],
-        "8",
-        "0",
-        "--settings",
-        '{"of": "chance", "set": {}}',
-    ]
-    found["start-up of a training job"] = min(
-        run(copy, ["python", "-m", *training])[0] for _ in range(SAMPLE)
-    )
+    seconds["start-up of a scoring job"] = start_up_of_scoring(copy, root, scores[0])
+    place = [scores[0][name] for name in ("dataset", "features", "variant")]
+    entry = '{"of": "chance", "set": {}}'
+    training = ["python", "-m", "methods", *place, "8", "0", "--settings", entry]
+    seconds["start-up of a training job"] = min(run(copy, training)[0] for _ in range(SAMPLE))
+
     (plan,) = (copy / CACHE / "plans").glob("*.json")
-    found["collecting"] = run(
-        copy, ["python", "-m", "experiments", "collect", "--plan", str(plan)]
-    )[0]
+    collect = ["python", "-m", "experiments", "collect", "--plan", str(plan)]
+    seconds["collecting"] = run(copy, collect)[0]
     report = ["python", "-m", "report", "--results", str(root)]
     for processes in {1, cores}:
-        found[f"report, {processes} processes"] = run(copy, [*report, "--threads", str(processes)])[
-            0
-        ]
+        elapsed = run(copy, [*report, "--threads", str(processes)])[0]
+        seconds[f"report, {processes} processes"] = elapsed
+
     records = [storage.read_json(path) for path in copy.glob("results/runs/**/run.json")]
-    found["work"] = sum(record["fit_seconds"] + record["encode_seconds"] for record in records)
-    found["work"] += sum(entry["seconds"] for score in scores for entry in score["runs"])
-    return found
+    seconds["work"] = sum(record["fit_seconds"] + record["encode_seconds"] for record in records)
+    seconds["work"] += sum(entry["seconds"] for score in scores for entry in score["runs"])
+    return seconds
+
+
+def start_up_of_scoring(copy: Path, root: Path, record: dict) -> float:
+    """Return the seconds of a scoring job, without the time that it records for its work."""
+    place = record["dataset"], record["features"], record["variant"]
+    pairs = [f"{entry['bits']}:{entry['seed']}" for entry in record["runs"]]
+    command = ["python", "-m", "evaluation", "score", *place, "--runs", *pairs]
+    command += ["--root", str(root), "--threads", "1"]
+    elapsed = min(run(copy, command)[0] for _ in range(SAMPLE))
+    repeated = storage.read_json(copy / Score(root, *place).record)
+    return elapsed - sum(entry["seconds"] for entry in repeated["runs"])
 
 
 def run(folder: Path, command: list[str]) -> tuple[float, float]:
-    """Seconds of a command, and processor seconds of its own process, without its jobs."""
+    """Run a command in a folder. Return its elapsed and its processor seconds, without its jobs."""
     environment = {
         key: value for key, value in os.environ.items() if not key.startswith("BGAN_BENCH")
     }
@@ -126,19 +117,20 @@ def run(folder: Path, command: list[str]) -> tuple[float, float]:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(folder),
     }
-    started, own = time.perf_counter(), 0.0
-    with open(folder / "said.txt", "w") as said:
-        job = subprocess.Popen(command, cwd=folder, env=environment, stdout=said, stderr=said)
+    log = folder / "benchmark.log"
+    started, processor = time.perf_counter(), 0.0
+    with open(log, "w") as output:
+        job = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output)
         while job.poll() is None:
-            own = processor_seconds(job.pid) or own
+            processor = processor_seconds(job.pid) or processor
             time.sleep(0.02)
     if job.returncode:
-        sys.exit((folder / "said.txt").read_text()[-2000:])
-    return time.perf_counter() - started, own
+        sys.exit(log.read_text()[-2000:])
+    return time.perf_counter() - started, processor
 
 
 def processor_seconds(process: int) -> float:
-    """What a process has used so far, all its threads; 0 where it has ended, or where there is no /proc."""
+    """Return the processor time of all threads of a process; 0 if it has ended or without /proc."""
     try:
         fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -146,26 +138,22 @@ def processor_seconds(process: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def show(found: dict[str, float], variants: int, cores: int) -> None:
-    runs = variants * len(BITS) * len(SEEDS)
-    print(
-        f"{provenance.processor()}, {cores} cores; {runs:,} runs of chance, {variants} scoring jobs"
-    )
-    for name, seconds in found.items():
-        print(f"{name:<28} {seconds:8.2f} s")
-    scoring = found["start-up of a scoring job"] * variants / cores
-    total = found["dry run"] + found["Snakemake, processor"] + scoring + found["collecting"]
-    print(
-        f"dry run, scheduling, start-up of scoring on {cores} cores ({scoring:.1f} s), collecting: {total:.1f} s; {LIMIT} for 2,000 runs"
-    )
-    one, several = (found[f"report, {processes} processes"] for processes in (1, cores))
-    slower, faster = one / found["collecting"], several / one
-    print(
-        f"the report takes {slower:.1f} times as long as collecting; {cores} processes take {faster:.2f} of that"
-    )
-    print(
-        f"beyond the work: {(found['all jobs'] * cores - found['work']) / runs:.3f} core-seconds a run"
-    )
+def show(seconds: dict[str, float], variants: int, cores: int) -> None:
+    """Print the seconds of each stage, and their sum beside LIMIT."""
+    runs, processor = variants * len(BITS) * len(SEEDS), provenance.processor()
+    print(f"{processor}, {cores} cores; {runs:,} runs of chance, {variants} scoring jobs")
+    for name, value in seconds.items():
+        print(f"{name:<28} {value:8.2f} s")
+
+    scoring = seconds["start-up of a scoring job"] * variants / cores
+    total = seconds["dry run"] + seconds["Snakemake, processor"] + scoring + seconds["collecting"]
+    print(f"start-up of all scoring jobs on {cores} cores: {scoring:.1f} s")
+    print(f"with dry run, scheduling, collecting: {total:.1f} s; limit for 2,000 runs: {LIMIT} s")
+    one, several = (seconds[f"report, {processes} processes"] for processes in (1, cores))
+    print(f"the report takes {one / seconds['collecting']:.1f} times as long as collecting")
+    print(f"{cores} processes take {several / one:.2f} of the time of one process")
+    overhead = (seconds["all jobs"] * cores - seconds["work"]) / runs
+    print(f"beyond the work: {overhead:.3f} core-seconds per run")
 
 
 if __name__ == "__main__":

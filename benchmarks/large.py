@@ -1,11 +1,13 @@
-"""Seconds and peak memory of each stage on synthetic databases, from a feature file to metrics; and how they grow.
+"""Measure time and peak memory of each stage on large synthetic databases.
 
-    python -m benchmarks.large 1000000                       # items of 128 features; ITQ, 32 bits, 1,000 queries
+    python -m benchmarks.large 1000000                       # items
     python -m benchmarks.large 10000 100000 1000000 --plot   # writes benchmarks/large.svg
 
-The items are noisy centres of a hundred classes, drawn block by block. Each stage is the job of the workflow, in a process of its own, on
-one thread. All database items may train; the method draws its sample of them. Memory is the process's largest resident size: it includes
-the pages of the block of a file that is being read, and the interpreter with its libraries.
+By default ITQ learns 32 bits from 128 features per item, and there are 1,000 queries. The items are
+centres of a hundred classes with noise, drawn in blocks. Each stage is the job of the workflow with
+one thread, in a process of its own. All database items are training images, and the method draws
+its sample of them. Memory is the largest resident size of the process. It includes the pages of the
+block of a file that is being read, and the interpreter with its libraries.
 """
 
 from __future__ import annotations
@@ -41,51 +43,53 @@ def main() -> None:
     parser.add_argument(
         "--folder",
         type=Path,
-        help="for the files, about 1.1 GB a million items; default: the system's for temporary ones",
+        help="temporary files are written here, about 1.1 GB per million items",
     )
     parser.add_argument("--plot", action="store_true", help=f"write {PLOT.name}")
     arguments = parser.parse_args()
-    print(
-        f"{provenance.processor()}; {arguments.method}, {arguments.bits} bits, {QUERIES:,} queries, {DIMENSIONS} features an item"
-    )
-    measured = {}
+    method, bits = arguments.method, arguments.bits
+    size = f"{QUERIES:,} queries, {DIMENSIONS} features per item"
+    print(f"{provenance.processor()}; {method}, {bits} bits, {size}")
+
+    costs = {}
     for items in arguments.items:
-        with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-            write(Path(folder), items)
-            measured[items] = {
-                stage: run(*job, Path(folder))
-                for stage, job in stages(arguments.method, arguments.bits).items()
-            }
-            record = Run(PLACE.dataset, PLACE.features, arguments.method, arguments.bits, 0).record
-            described = storage.read_json(Path(folder, record))
-        for stage, (seconds, processor, memory) in measured[items].items():
-            print(
-                f"{items:>12,} items  {stage:<10} {seconds:8.1f} s, {processor:6.1f} s of a core, {memory:8,.0f} MiB"
-            )
-        inside = f"fit {described['fit_seconds']:.1f} s on {described['fitted_rows']:,} rows, encode {described['encode_seconds']:.1f} s"
-        print(f"{'':>19} of these: {inside}", flush=True)
+        with tempfile.TemporaryDirectory(dir=arguments.folder) as temporary:
+            folder = Path(temporary)
+            write(folder, items)
+            jobs = stages(method, bits)
+            costs[items] = {stage: run(*job, folder) for stage, job in jobs.items()}
+            record = Run(PLACE.dataset, PLACE.features, method, bits, 0).record
+            show(items, costs[items], storage.read_json(folder / record))
     if arguments.plot:
-        draw(measured)
+        draw(costs)
+
+
+def show(items: int, costs: dict[str, tuple[float, float, float]], record: dict) -> None:
+    """Print the costs of each stage, and the times of training from the record of the run."""
+    for stage, (seconds, processor, memory) in costs.items():
+        cost = f"{seconds:8.1f} s, {processor:6.1f} s of a core, {memory:8,.0f} MiB"
+        print(f"{items:>12,} items  {stage:<10} {cost}")
+    fit = f"fit {record['fit_seconds']:.1f} s on {record['fitted_rows']:,} rows"
+    encode = f"encode {record['encode_seconds']:.1f} s"
+    print(f"{'':>19} of which {fit}, {encode}", flush=True)
 
 
 def write(folder: Path, items: int) -> None:
-    """A prepared data set without images, and the feature file of its user."""
+    """Write a prepared data set without images, and a feature file as a user would give it."""
     n = QUERIES + items
     generator = np.random.default_rng(0)
     centres = generator.standard_normal((CLASSES, DIMENSIONS), dtype=np.float32)
     labels = generator.integers(CLASSES, size=n)
     data = folder / PLACE.dataset_folder
     data.mkdir(parents=True)
+    header = {"descr": "<f4", "fortran_order": False, "shape": (n, DIMENSIONS)}
     with open(folder / "given.npy", "wb") as file:
-        np.lib.format.write_array_header_1_0(
-            file, {"descr": "<f4", "fortran_order": False, "shape": (n, DIMENSIONS)}
-        )
+        np.lib.format.write_array_header_1_0(file, header)
         for start in range(0, n, BLOCK):
             rows = labels[start : start + BLOCK]
-            file.write(
-                centres[rows]
-                + 2 * generator.standard_normal((len(rows), DIMENSIONS), dtype=np.float32)
-            )
+            noise = generator.standard_normal((len(rows), DIMENSIONS), dtype=np.float32)
+            file.write(centres[rows] + 2 * noise)
+
     np.save(data / "images.npy", np.empty((n, 0, 0, 3), np.uint8))
     np.save(data / "labels.npy", labels)
     database = np.arange(QUERIES, n)
@@ -98,7 +102,7 @@ def write(folder: Path, items: int) -> None:
 
 
 def stages(method: str, bits: int) -> dict[str, tuple[list[str], Path]]:
-    """The jobs as the Snakefile runs them, each with the file in which it describes itself."""
+    """Return the jobs as the Snakefile runs them, each with the record that it writes."""
     settings = json.dumps({"of": "file", "set": {"path": "given.npy"}})
     names = [PLACE.dataset, PLACE.features]
     extract = ["features", "extract", *names, "--settings", settings, "--data", "."]
@@ -110,49 +114,41 @@ def stages(method: str, bits: int) -> dict[str, tuple[list[str], Path]]:
     }
 
 
-def run(command: list[str], described: Path, folder: Path) -> tuple[float, float, float]:
-    """Seconds of the wall and of the processor, and largest resident size in MiB, of a job."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    wall, processor = time.perf_counter(), processor_seconds()
-    subprocess.run(
-        [sys.executable, "-m", *command],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        check=True,
-    )
-    spent = time.perf_counter() - wall, processor_seconds() - processor
-    return *spent, storage.read_json(folder / described)["peak_memory_mib"]
+def run(command: list[str], record: Path, folder: Path) -> tuple[float, float, float]:
+    """Return the elapsed and the processor seconds of a job, and its peak memory in MiB."""
+    job, environment = [sys.executable, "-m", *command], os.environ | {"PYTHONPATH": str(ROOT)}
+    started, processor = time.perf_counter(), processor_seconds()
+    subprocess.run(job, cwd=folder, env=environment, stdout=subprocess.DEVNULL, check=True)
+    seconds = time.perf_counter() - started, processor_seconds() - processor
+    return *seconds, storage.read_json(folder / record)["peak_memory_mib"]
 
 
 def processor_seconds() -> float:
-    """Of all jobs that have ended."""
+    """Return the processor time of all jobs that have ended."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
-def draw(measured: dict[int, dict[str, tuple[float, float, float]]]) -> None:
+def draw(costs: dict[int, dict[str, tuple[float, float, float]]]) -> None:
+    """Write PLOT: processor time and memory of each stage by the number of items."""
+    # Imported first: a report does not depend on the user's Matplotlib.
+    from report.figures.plot_style import report_style  # isort: skip
     import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "large"
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
-    for place, (axis, unit) in enumerate(
-        zip(axes, ("seconds of a core", "peak memory (MiB)"), strict=True), start=1
-    ):
-        for stage in next(iter(measured.values())):
-            axis.loglog(
-                list(measured),
-                [stages[stage][place] for stages in measured.values()],
-                marker="o",
-                label=stage,
-            )
-        axis.set(xlabel="items in the database", ylabel=unit)
-        axis.grid(alpha=0.3)
-    axes[0].legend(frameon=False)
-    figure.savefig(PLOT, metadata={"Date": None})
+    with report_style():
+        matplotlib.rcParams["svg.hashsalt"] = "large"
+        figure = Figure(figsize=(8, 3.2), layout="constrained")
+        axes = figure.subplots(1, 2)
+        units = ("seconds of a core", "peak memory (MiB)")
+        for index, (axis, unit) in enumerate(zip(axes, units, strict=True), start=1):
+            for stage in next(iter(costs.values())):
+                values = [stages[stage][index] for stages in costs.values()]
+                axis.loglog(list(costs), values, marker="o", label=stage)
+            axis.set(xlabel="items in the database", ylabel=unit)
+            axis.grid(alpha=0.3)
+        axes[0].legend(frameon=False)
+        figure.savefig(PLOT, metadata={"Date": None})
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""What planning costs: resolving a configuration, comparing finished results with their records, and Snakemake's dry run.
+"""Measure planning: the configuration, the comparison of results with records, and the dry run.
 
-    python -m benchmarks.planning                                # 5,000 runs planned, 2,000 finished ones compared
-    python -m benchmarks.planning --variants 5 --finished 80     # 400
+    python -m benchmarks.planning                                # 5,000 runs, 2,000 finished
+    python -m benchmarks.planning --variants 5 --finished 80     # 400 runs, 80 finished
 
-The grid is of runs of `chance`, in a copy of the project in a temporary folder. The finished results are synthetic: files of a few bytes
-with the records that jobs write. The dry run is compared with that of a Snakefile that has the same rules, inputs and outputs as literal
-texts, and no function in Python: what remains is the cost of Snakemake itself. Each figure is of a process of its own.
+The runs are a grid of variants of `chance`, in a copy of the project in a temporary folder.
+Finished results are synthetic: files of a few bytes with the records that jobs write. The dry run
+is compared with that of a Snakefile with the same rules, inputs and outputs as literal texts and no
+Python function, which is the cost of Snakemake itself. Each figure is of a process of its own.
 """
 
 from __future__ import annotations
@@ -38,10 +39,10 @@ def main() -> None:
         "--variants", type=int, default=63, help=f"each has {len(BITS) * len(SEEDS)} runs"
     )
     parser.add_argument(
-        "--finished", type=int, default=2_000, help="about so many finished runs are compared"
+        "--finished", type=int, default=2_000, help="finished runs that are compared, roughly"
     )
     parser.add_argument(
-        "--part", choices=("load", "check"), help="one figure, as this module starts it in the copy"
+        "--part", choices=("load", "check"), help="one figure; started by this module in the copy"
     )
     arguments = parser.parse_args()
     if arguments.part:
@@ -52,9 +53,8 @@ def main() -> None:
         copy = copied(Path(folder))
         storage.write_json(copy / "grid.json", grid(arguments.variants))
         runs = arguments.variants * len(BITS) * len(SEEDS)
-        print(
-            f"{provenance.processor()}; {runs:,} runs of chance, {arguments.variants} scoring jobs"
-        )
+        jobs = f"{runs:,} runs of chance, {arguments.variants} scoring jobs"
+        print(f"{provenance.processor()}; {jobs}")
         seconds, memory = part(copy, "load")
         print(f"Plan.load: {seconds:.2f} s, peak {memory:,.0f} MiB")
         compare_dry_runs(copy)
@@ -62,29 +62,27 @@ def main() -> None:
         finished = max(1, arguments.finished // (len(BITS) * len(SEEDS)))
         storage.write_json(copy / "grid.json", grid(finished))
         seconds, memory = part(copy, "check")
-        print(
-            f"State.check of {finished * len(BITS) * len(SEEDS):,} finished runs: {seconds:.2f} s, peak {memory:,.0f} MiB"
-        )
+        runs = finished * len(BITS) * len(SEEDS)
+        cost = f"{seconds:.2f} s, peak {memory:,.0f} MiB"
+        print(f"State.check of {runs:,} finished runs: {cost}")
 
 
 def part(copy: Path, name: str) -> list[float]:
-    """The figures that a process in the copy prints."""
+    """Return the figures that a process in the copy prints."""
     command = [sys.executable, "-m", "benchmarks.planning", "--part", name]
-    return json.loads(
-        subprocess.run(command, cwd=copy, check=True, capture_output=True, text=True).stdout
-    )
+    done = subprocess.run(command, cwd=copy, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout)
 
 
 def planned() -> Plan:
-    """The plan of grid.json, merged with the default configuration as Snakemake does."""
-    config = yaml.safe_load((ROOT / "config/config.yaml").read_text()) | yaml.safe_load(
-        (ROOT / "config/variants.yaml").read_text()
-    )
+    """Return the plan of grid.json, merged with the default configuration as Snakemake does."""
+    config = {}
+    for name in ("config.yaml", "variants.yaml"):
+        config |= yaml.safe_load((ROOT / "config" / name).read_text())
     own = storage.read_json("grid.json")
     methods = config["variants"]["methods"] | own["variants"]["methods"]
-    return Plan.load(
-        config | own | {"variants": config["variants"] | {"methods": methods}}, ["grid.json"]
-    )
+    variants = config["variants"] | {"methods": methods}
+    return Plan.load(config | own | {"variants": variants}, ["grid.json"])
 
 
 def load() -> None:
@@ -116,24 +114,20 @@ def finish(plan: Plan) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(path.name)
         digests = {path.name: storage.digest(path) for path in outputs[:-1]}
-        facts = {
-            "sha256": next(iter(digests.values()))
-            if job.rule in ("features", "neighbours")
-            else digests
-        }
+        facts = {"sha256": digests}
+        if job.rule in ("features", "neighbours"):
+            facts = {"sha256": next(iter(digests.values()))}
         if job.rule == "dataset":
             facts["split_sha256"] = ""
         if job.rule == "encode":
             facts = {"codes_sha256": digests["codes.npz"]}
+        facts |= {"format": records.FORMAT, "made_of": State(plan).made_of(job)}
         # Not storage.write_json, which waits for the disk.
-        made_of = State(plan).made_of(job)
-        record.write_text(
-            json.dumps(machine | {"format": records.FORMAT, "made_of": made_of} | facts, indent=2)
-        )
+        record.write_text(json.dumps(machine | facts, indent=2))
 
 
 def compare_dry_runs(copy: Path) -> None:
-    """Print the seconds of a dry run with the project's Snakefile and with literal rules, and their ratio."""
+    """Print the seconds of a dry run with the project's Snakefile and with literal rules."""
     own = ["snakemake", "--cores", "1", "--dry-run", "--quiet", "--configfile", "grid.json"]
     run(copy, [*own, "--until", "dataset"])  # compiles the modules, and writes the plan
     (path,) = (copy / "cache/plans").glob("*.json")
@@ -141,17 +135,16 @@ def compare_dry_runs(copy: Path) -> None:
     (copy / "literal.smk").write_text(literal_rules(plan), encoding="utf-8")
     literal = ["snakemake", "--cores", "1", "--dry-run", "--quiet", "--snakefile", "literal.smk"]
 
-    # Alternately, so that other load on the machine slows both. Processor seconds depend less on it.
+    # Alternately, so that other load slows both. Processor seconds depend less on it.
     measured = [(run(copy, own), run(copy, literal)) for _ in range(REPEATS)]
     for index, clock in enumerate(("seconds", "processor seconds")):
         ours, least = (min(pair[which][index] for pair in measured) for which in (0, 1))
-        print(
-            f"dry run: {ours:.1f} {clock}; with literal rules {least:.1f}; ratio {ours / least:.2f}, at most {LIMIT}"
-        )
+        ratio = f"ratio {ours / least:.2f}, at most {LIMIT}"
+        print(f"dry run: {ours:.1f} {clock}; with literal rules {least:.1f}; {ratio}")
 
 
 def literal_rules(plan: Plan) -> str:
-    """The text of a Snakefile with the rules of the project's, each with its inputs and outputs as literal texts with wildcards."""
+    """Return a Snakefile with the project's rules, their inputs and outputs as literal texts."""
     (dataset, features), (variant, *_) = plan.scores[0].key[:2], plan.methods
     first, root = plan.runs[0], plan.root
     wildcards = {
@@ -169,7 +162,7 @@ def literal_rules(plan: Plan) -> str:
     lines = ["rule all:", f'    input: "{root.as_posix()}/report/index.html"']
     for rule in ("dataset", "features", "encode", "score", "collect", "report"):
         job = Job(rule, tuple(keys.get(rule, ())))
-        # A scoring job reads all code lengths and seeds: these stay as they are.
+        # A scoring job reads all code lengths and seeds, so its paths have no wildcards for them.
         known = wildcards if job.key else {}
         known = dict(list(known.items())[1:]) if rule == "score" else known
         lines += ["", "", f"rule {rule}:"]
@@ -177,8 +170,9 @@ def literal_rules(plan: Plan) -> str:
             ("input", [file.path for file in plan.inputs(job)]),
             ("output", plan.outputs(job)),
         ):
-            texts = [_literal(path, known) for path in dict.fromkeys(paths)]
-            lines += [f"    {directive}:", *(f"        {text}," for text in texts)] if texts else []
+            texts = [f"        {_literal(path, known)}," for path in dict.fromkeys(paths)]
+            if texts:
+                lines += [f"    {directive}:", *texts]
         lines.append('    shell: "true"')
     return "\n".join(lines) + "\n"
 
@@ -187,9 +181,8 @@ def _literal(path: Path, wildcards: dict[str, str]) -> str:
     text = path.as_posix()
     for values, names in wildcards.items():
         text = text.replace(values, names)
-    return (
-        f"directory({json.dumps(text)})" if path.name in ("tables", "figures") else json.dumps(text)
-    )
+    quoted = json.dumps(text)
+    return f"directory({quoted})" if path.name in ("tables", "figures") else quoted
 
 
 if __name__ == "__main__":

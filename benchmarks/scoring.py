@@ -1,6 +1,6 @@
 """Time scoring, compare it with common implementations, and show how the cost grows.
 
-    python -m benchmarks.scoring speed                       # 1,000 queries x 59,000 items x 48 bits
+    python -m benchmarks.scoring speed                       # 1,000 x 59,000 x 48 bits
     python -m benchmarks.scoring speed --items 1000000 --bits 64
     python -m benchmarks.scoring speed --dataset nuswide-21  # labels and split of prepared data
     python -m benchmarks.scoring scaling                     # writes benchmarks/scaling.svg
@@ -181,8 +181,8 @@ def phases(
     """Return the seconds of each phase of the fast kernel, which takes `total`."""
     queries, database = words(query_codes), words(database_codes)  # (W, Q), (W, N)
     query_labels, item_labels, label_bits = relevance.label_words()
-    added = -(-bits // bitsliced.ADDED) * bitsliced.ADDED
-    counters = max(bitsliced.KEPT, -(-bits.bit_length() // 3) * 3)
+    added = -(-bits // bitsliced.ADDED_PLANES) * bitsliced.ADDED_PLANES
+    counters = max(bitsliced.LOW_COUNTERS, -(-bits.bit_length() // 3) * 3)
     flips = bitsliced.flips_of(queries, added)
     label_flips = bitsliced.flips_of(query_labels, label_bits)
 
@@ -216,7 +216,7 @@ def _add(planes, flips, counters):
         for block in range(len(planes)):
             for query in range(start, min(start + bitsliced.TOGETHER, len(flips))):
                 sums[:] = 0
-                for first in range(0, flips.shape[1], bitsliced.ADDED):
+                for first in range(0, flips.shape[1], bitsliced.ADDED_PLANES):
                     bitsliced._add(planes, block, first, flips, query, sums, over)
                     bitsliced._add_carry(over, sums)
 
@@ -308,17 +308,20 @@ def scaling() -> dict[str, tuple[list[int], list[float]]]:
 
 def draw(curves: dict[str, tuple[list[int], list[float]]]) -> None:
     """Write benchmarks/scaling.svg: seconds by the factor of growth, and a line of slope 1."""
+    # Imported first: a report does not depend on the user's Matplotlib.
+    from report.figures.plot_style import report_style  # isort: skip
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
-    for name, (sizes, seconds) in curves.items():
-        axes.loglog(sizes, seconds, "o-", label=name)
-    axes.loglog([1, 1000], [1e-3, 1], "k:", label="linear")
-    axes.set(xlabel="factor of growth", ylabel="CPU seconds of the histograms")
-    axes.set(title=f"{provenance.processor()}, {THREADS} threads")
-    axes.legend(fontsize="small")
-    figure.savefig(SCALING)
+    with report_style():
+        figure = Figure(figsize=(6, 4), layout="constrained")
+        axes = figure.subplots()
+        for name, (sizes, seconds) in curves.items():
+            axes.loglog(sizes, seconds, "o-", label=name)
+        axes.loglog([1, 1000], [1e-3, 1], "k:", label="linear")
+        axes.set(xlabel="factor of growth", ylabel="CPU seconds of the histograms")
+        axes.set(title=f"{provenance.processor()}, {THREADS} threads")
+        axes.legend(fontsize="small")
+        figure.savefig(SCALING)
 
 
 def best(function, repetitions: int = 25, clock=time.perf_counter) -> float:

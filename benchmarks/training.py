@@ -1,10 +1,12 @@
-"""Images per second that BGAN trains on and encodes, for each of its encoders, and what share of the device's matrix products that is.
+"""Measure the images per second that BGAN trains on and encodes, for each of its encoders.
 
     python -m benchmarks.training
     python -m benchmarks.training --encoders vgg19 --batch 128
 
-Images, features and weights are random, since speed does not depend on them. On the CPU one thread, as in training, and its own seconds.
-On a GPU, VGG-19 and SqueezeNet are timed in bfloat16 too, and beside it the released way: float32 without TF32, 40 images a batch.
+For pretrained encoders it prints the share of the device's peak, measured by matrix products.
+Images, features and weights are random, since speed does not depend on them. On the CPU one thread
+is used, as in training, and its processor time is measured. On a GPU, VGG-19 and SqueezeNet are
+also timed in bfloat16 and in the released way: float32 without TF32, 40 images per batch.
 """
 
 from __future__ import annotations
@@ -28,19 +30,12 @@ from harness.user_data import DATA_VARIABLE
 from methods._nets import PRETRAINED
 from methods.bgan import BGAN
 
-SIZES = {
-    "conv": 32,
-    "features": 32,
-    "squeezenet1_1": 128,
-    "vgg19": 224,
-}  # pixels a side that the encoder sees
+# Side in pixels of the images that the encoder receives.
+SIZES = {"conv": 32, "features": 32, "squeezenet1_1": 128, "vgg19": 224}
 CPU_BATCHES = {"vgg19": 8}  # where 40 images would take minutes
-WARMED = 1  # steps before the clock starts
-TIMED = {"cuda": 40, "cpu": 4}  # steps
-PEAK = {
-    "cuda": ("bfloat16", 8192),
-    "cpu": ("float32", 2048),
-}  # of products of matrices, and their side
+WARM_UP_STEPS = 1  # before the clock starts
+TIMED_STEPS = {"cuda": 40, "cpu": 4}
+PEAK = {"cuda": ("bfloat16", 8192), "cpu": ("float32", 2048)}  # of matrix products, and their side
 
 
 def main() -> None:
@@ -49,7 +44,7 @@ def main() -> None:
     )
     parser.add_argument("--encoders", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument(
-        "--batch", type=int, help="images a batch; default: 40, and 8 of VGG-19 on a CPU"
+        "--batch", type=int, help="images per batch; default: 40, and 8 for VGG-19 on a CPU"
     )
     parser.add_argument(
         "--batches",
@@ -57,24 +52,31 @@ def main() -> None:
         help="training steps that are timed; default: 40 on a GPU, 4 on a CPU",
     )
     arguments = parser.parse_args()
-    place = "cuda" if torch.cuda.is_available() else "cpu"
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_num_threads(1)
-    print(
-        f"{torch.cuda.get_device_name() if place == 'cuda' else provenance.processor() + ', one thread'}, torch {torch.__version__}"
-    )
-    peak = matrix_peak(place)
-    print(f"products of matrices: {peak / 1e12:.3g} TFLOP/s in {PEAK[place][0]}")
+    name = f"{provenance.processor()}, one thread"
+    if device == "cuda":
+        name = torch.cuda.get_device_name()
+    print(f"{name}, torch {torch.__version__}")
+    peak = matrix_peak(device)
+    print(f"matrix products: {peak / 1e12:.3g} TFLOP/s in {PEAK[device][0]}")
+
     with tempfile.TemporaryDirectory() as folder:
         os.environ[DATA_VARIABLE] = folder
         for encoder in arguments.encoders:
-            batch = arguments.batch or (CPU_BATCHES.get(encoder, 40) if place == "cpu" else 40)
-            batches = arguments.batches or TIMED[place]
+            batch = arguments.batch or default_batch(encoder, device)
+            batches = arguments.batches or TIMED_STEPS[device]
             report(encoder, batch, batches, peak)
-            if place == "cuda" and encoder in PRETRAINED:
+            if device == "cuda" and encoder in PRETRAINED:
                 report(encoder, batch, batches, peak, precision="bfloat16")
                 report(encoder, 40, batches, peak, exact=True)
-    if place == "cpu":
-        print("no GPU here: bfloat16 and the released way, float32 without TF32, were not timed")
+    if device == "cpu":
+        print("found no GPU: bfloat16 and the released way, float32 without TF32, were not timed")
+
+
+def default_batch(encoder: str, device: str) -> int:
+    return CPU_BATCHES.get(encoder, 40) if device == "cpu" else 40
 
 
 def report(
@@ -85,30 +87,38 @@ def report(
     precision: str = "float32",
     exact: bool = False,
 ) -> None:
-    """One line: images per second in training and in encoding; share of the device's peak that an encoder's products take in training."""
+    """Print the images per second, and the share of the peak that training reaches."""
     trained, encoded = speed(encoder, batch, batches, precision, exact)
     way = precision + (" without TF32" if exact else "")
-    line = f"{encoder}, {SIZES[encoder]} px, {batch} a batch, {way}: {trained:.4g} images/s in training, {encoded:.4g} encoded"
+    line = (
+        f"{encoder}, {SIZES[encoder]} px, {batch} per batch, {way}: "
+        f"{trained:.4g} images/s in training, {encoded:.4g} encoded"
+    )
     if encoder in PRETRAINED:
-        line += f"; {trained * flops(encoder, SIZES[encoder]) / peak:.0%} of the peak in training"
+        share = trained * flops(encoder, SIZES[encoder]) / peak
+        line += f"; {share:.0%} of the peak in training"
     print(line, flush=True)
 
 
 def speed(
-    encoder: str, batch: int, batches: int, precision: str, exact: bool
+    encoder: str, batch: int, batches: int, precision: str = "float32", exact: bool = False
 ) -> tuple[float, float]:
-    """Images per second of training steps, after WARMED ones, and of encoding."""
-    n = batch * (batches + WARMED)
+    """Return the images per second of training, after WARM_UP_STEPS, and of encoding.
+
+    exact: without TF32, as the released code.
+    """
+    n = batch * (batches + WARM_UP_STEPS)
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8)
     features = generator.standard_normal((n, 4096), dtype=np.float32)
     neighbours = ((np.arange(n)[:, None] + np.arange(4)) % n).astype(np.int32)
-    keywords = (
-        {"encoder_size": SIZES[encoder], "precision": precision, **random_weights(encoder)}
-        if encoder in PRETRAINED
-        else {}
-    )
+    keywords = {}
+    if encoder in PRETRAINED:
+        keywords = {"encoder_size": SIZES[encoder], "precision": precision}
+        keywords |= random_weights(encoder)
+
     hasher = BGAN(32, encoder=encoder, batch=batch, epochs=1, k1=2, k2=3, **keywords)
+
     ends, step = [], hasher._step
 
     def timed(*arguments):
@@ -121,19 +131,19 @@ def speed(
 
     hasher._step = timed
     hasher.fit(images, features, neighbours)
-    seen = (
-        2 * batch if hasher.device_.type == "cpu" else n
-    )  # a GPU has done a few before the clock has moved
-    hasher.encode(images[:seen], features[:seen])
+
+    # A GPU encodes a few images before the clock has moved.
+    count = 2 * batch if hasher.device_.type == "cpu" else n
+    hasher.encode(images[:count], features[:count])
     started = now()
-    hasher.encode(images[:seen], features[:seen])
-    encoded = now() - started
+    hasher.encode(images[:count], features[:count])
+    encoding = now() - started
     torch.backends.cudnn.allow_tf32 = True
-    return batch * batches / (ends[-1] - ends[WARMED - 1]), seen / encoded
+    return batch * batches / (ends[-1] - ends[WARM_UP_STEPS - 1]), count / encoding
 
 
 def random_weights(encoder: str) -> dict[str, str]:
-    """Keywords that name a file of random weights below the data folder, written once."""
+    """Return the parameters that name a file of random weights, which is written once."""
     path = Path(os.environ[DATA_VARIABLE], f"{encoder}.pth")
     if not path.is_file():
         torch.save(imagenet.NETWORKS[encoder]().state_dict(), path)
@@ -141,17 +151,20 @@ def random_weights(encoder: str) -> dict[str, str]:
 
 
 def now() -> float:
-    """Seconds: of the clock on a GPU, when it is done; on a CPU those of this process' one thread, which other work disturbs less."""
+    """Return the time in seconds, once the GPU is idle.
+
+    On a CPU it is the processor time of this process, which other processes affect less.
+    """
     if not torch.cuda.is_available():
         return time.process_time()
     torch.cuda.synchronize()
     return time.perf_counter()
 
 
-def matrix_peak(place: str) -> float:
-    """Floating-point operations per second of products of large square matrices, the best of five times."""
-    kind, side = PEAK[place]
-    matrix = torch.randn(side, side, device=place, dtype=getattr(torch, kind))
+def matrix_peak(device: str) -> float:
+    """Return the FLOP/s of products of large square matrices, the best of five."""
+    kind, side = PEAK[device]
+    matrix = torch.randn(side, side, device=device, dtype=getattr(torch, kind))
     seconds = []
     for _ in range(6):
         started = now()
@@ -161,7 +174,7 @@ def matrix_peak(place: str) -> float:
 
 
 def flops(name: str, size: int) -> int:
-    """Floating-point operations of an encoder's products for one image, forward and backward."""
+    """Return the FLOPs of an encoder's products for one image, forward and backward."""
     with torch.device("meta"):
         network, image = imagenet.NETWORKS[name](), torch.empty(1, 3, size, size)
         with FlopCounterMode(display=False) as counter:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
 import warnings
 from pathlib import Path
@@ -14,6 +13,7 @@ from datasets import _base, _runtime
 from harness import records, storage
 from harness.errors import BenchmarkError, one_line, raised_by
 from harness.plan import Place
+from harness.plugins import PROTOCOL, load_class
 from harness.user_data import CACHE, data_folder
 from harness.variants import Variant, variant_of_text
 
@@ -56,9 +56,8 @@ def main() -> None:
 
 def load(variant: Variant, data: Path) -> tuple[_base.Dataset, _base.Collection]:
     """Return a data set and its collection, with a valid split, before an image file is decoded."""
-    module = importlib.import_module(f"datasets.{variant.plugin.name}")
+    dataset = load_class(variant.plugin)(**variant.params)
     records.check_sources("datasets", variant.plugin.name)
-    dataset = getattr(module, variant.plugin.class_name)(**variant.params)
     collection = _runtime.collect(dataset, data, CACHE, variant.name, variant.validation)
     _base.check(collection, variant.name)
     return dataset, collection
@@ -71,38 +70,40 @@ def prepare(
     collection: _base.Collection,
     threads: int,
 ) -> None:
-    """Write images.npy, labels.npy, split.npz, names.json and dataset.json of one data set: all or none.
+    """Write images.npy, labels.npy, split.npz, names.json and dataset.json: all or none.
 
-    names.json has the names of image files, and is empty where images are no files of their own.
+    names.json has the names of the image files. It is empty if images are not files of their own.
     """
     place = Place(variant.name, "")
     arrays = (place.images, place.labels, place.split, place.image_names)
     with storage.new_folder(place.dataset_folder) as folder:
-        storage.write_json(
-            folder / place.image_names.name,
-            {"names": list(getattr(collection.images, "names", ()))},
+        unreadable = Path(f"logs/datasets/{variant.name}.unreadable.txt")
+        collection = _runtime.write_arrays(
+            collection, folder, threads, unreadable, dataset.one_channel
         )
-        collection = _runtime.write_arrays(collection, folder, threads)
+        _base.check(collection, variant.name)
         described = describe(variant, dataset, collection)
         digests = {path.name: storage.digest(folder / path.name) for path in arrays}
         records.write(folder / place.dataset_record.name, made_of, **described, sha256=digests)
     print(f"{variant.name}: {described['sizes']}, split {described['split_sha256'][:12]}")
     print(
-        f"  duplicate queries: {described['duplicate_queries']}; without a relevant item: {described['queries_without_relevant']}"
+        f"  duplicate queries: {described['duplicate_queries']}; without a relevant item: "
+        f"{described['queries_without_relevant']}"
     )
     for rule, source in collection.rules:
         print(f"  {rule} ({source})")
 
 
 def describe(variant: Variant, dataset: _base.Dataset, collection: _base.Collection) -> dict:
-    """What a table or a reader needs to know of a prepared data set."""
+    """Return the facts of a prepared data set that tables and readers need."""
     labels = collection.labels
+    protocols = variant.plugin.member("protocols")
     return {
         "name": variant.name,
         "label": dataset.label + (", validation" if variant.validation else ""),
         "citation": dataset.citation,
         "version": dataset.version,
-        "protocol": getattr(dataset, "protocol", dataset.protocols[0]),
+        "protocol": variant.params[PROTOCOL] if protocols[1:] else protocols[0],
         "rules": [{"rule": rule, "source": source} for rule, source in collection.rules],
         "images": list(collection.images.shape),
         "classes": int(labels.shape[1] if labels.ndim == 2 else len(np.unique(labels))),

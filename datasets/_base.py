@@ -1,8 +1,9 @@
-"""What every data set gives: images, labels and a split, and the invariants that hold for all of them."""
+"""The contract of a data set: images, labels and a split, and the invariants that hold for all."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,19 +13,32 @@ from datasets._images import ImageFiles
 from harness.errors import BenchmarkError
 
 PUBLISHED, OURS = "published", "ours"
+PARTS = ("query", "database", "train")
 VALIDATION_QUERIES = 1000
 
 
 @dataclass(frozen=True)
 class Collection:
-    """A data set under one protocol, all index arrays int64 and in terms of the rows of `images`.
+    """A data set under one protocol.
 
-    images: (n, h, w, 3) uint8, or files that become such an array when they are written; (n, 0, 0, 3) for labels without images
-    labels: (n,) int64, one class an image, or (n, classes) bool, any number of labels an image
-    query, database, train: row numbers; rows in none of them take no part, so that one order of rows fits all protocols
-    rules: (text, PUBLISHED or OURS): how the protocol draws the split, and who says so
-    sizes: numbers of query, database and training images that the protocol states, if it does; checked
-    train_outside: whether the protocol keeps training images out of the database
+    Parameters
+    ----------
+    images : ndarray of uint8, shape (n, h, w, 3), or ImageFiles
+        Image files become such an array when they are written. Shape (n, 0, 0, 3) stands for
+        labels without images.
+    labels : ndarray of int64, shape (n,), or of bool, shape (n, classes)
+        One class an image, or any number of labels an image.
+    query, database, train : ndarray of int64
+        Row numbers. Rows in none of them take no part, so that one order of rows serves all
+        protocols.
+    rules : tuple of (str, str)
+        How the protocol draws the split, each rule with its source, `PUBLISHED` or `OURS`.
+    sizes : tuple of int, optional
+        Numbers of query, database and training images that the protocol states. They are checked.
+    train_outside : bool
+        Whether the protocol keeps training images out of the database.
+    leave_out_unreadable : bool
+        Whether image files that cannot be decoded are left out. They are an error otherwise.
     """
 
     images: np.ndarray | ImageFiles
@@ -35,51 +49,92 @@ class Collection:
     rules: tuple[tuple[str, str], ...]
     sizes: tuple[int, int, int] | None = None
     train_outside: bool = False
+    leave_out_unreadable: bool = False
 
 
 class Dataset:
-    """Contract: class attributes and `load`; keywords of `__init__` are its settings, `protocol` among them if it has several.
+    """Contract of a data set: class attributes and `load`.
 
-    label: name in tables; citation: key in report/references.bib or None; protocols: names, the default first; version: of its
-    splits, raised whenever one changes; needs_files: whether there is anything to look for before work starts; reads: files and
-    folders below the data folder that decide the result, besides those that a parameter names; they need not exist.
+    The keywords of `__init__` are its parameters, and their defaults stand nowhere else. No keyword
+    may have the name of a member of this class. A data set without parameters has no `__init__`.
+
+    Attributes
+    ----------
+    label : str
+        Name in tables.
+    citation : str or None
+        Key in report/references.bib.
+    file_params : tuple of str
+        Keywords that name user files or folders below the data folder. Their content is part of
+        the identity of the data set.
+    reads : tuple of str
+        Other files and folders below the data folder that decide the result. They need not exist.
+    one_channel : bool
+        Whether images are grey: their three channels are equal, and `pixels` takes one of them.
+    needs_files : bool
+        Whether any file is looked for before work starts.
+    protocols : tuple of str
+        Names of the protocols, the default first. A data set that declares them has a keyword
+        ``protocol``.
+    version : int
+        Of the splits. Increase it whenever one changes.
     """
 
+    # Literals: they are read from the source of a class without importing it.
     label: str
-    citation: str | None
-    needs_files: bool = True
+    citation: str | None = None
+    file_params: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
+    one_channel: bool = False
+    needs_files: bool = True
     protocols: tuple[str, ...] = ("default",)
+
     version: int = 1
 
     def load(self, data: Path, cache: Path) -> Collection:
-        """Read the data set from the user's folder `data` (read only); downloads go below `cache`. Decodes no image file.
+        """Return the images, labels and split. Decode no image file.
 
-        Raises BenchmarkError that names what is missing or damaged, where to get it and where to put it.
+        Parameters
+        ----------
+        data : Path
+            The user's data folder, which is only read.
+        cache : Path
+            Folder of downloads.
+
+        Raises
+        ------
+        BenchmarkError
+            If a file is missing or damaged. The message states where to get it and where to put
+            it.
         """
         raise NotImplementedError
 
 
 def known_protocol(dataset: type[Dataset], protocol: str) -> str:
-    """The protocol, if the data set has it; else BenchmarkError."""
+    """Return the protocol if the data set has it. Raise BenchmarkError otherwise."""
     if protocol not in dataset.protocols:
         raise BenchmarkError(
-            f"{dataset.label}: protocol {protocol!r} is unknown: expected one of {', '.join(dataset.protocols)}"
+            f"{dataset.label}: protocol {protocol!r} is unknown: expected one of "
+            f"{', '.join(dataset.protocols)}"
         )
     return protocol
 
 
 def shuffled(n: int, name: str) -> np.ndarray:
-    """A fixed permutation of range(n), int64: ordered by SHA-256 of `name/i`.
+    """Return a fixed permutation of range(n), int64: ordered by SHA-256 of ``name/i``.
 
-    Unlike a seeded generator it is the same under every version of every library, in any language.
+    Unlike a seeded generator, it is the same under every version of every library and in any
+    language.
     """
     keys = [hashlib.sha256(f"{name}/{i}".encode()).digest() for i in range(n)]
     return np.array(sorted(range(n), key=keys.__getitem__), dtype=np.int64)
 
 
 def draw_per_class(labels: np.ndarray, per_class: int, order: np.ndarray) -> np.ndarray:
-    """The first `per_class` rows of each class in `order`, as sorted row numbers. labels: (n,) int64."""
+    """Return the first `per_class` rows of each class in `order`, sorted.
+
+    labels: (n,) int64.
+    """
     drawn = [order[labels[order] == label][:per_class] for label in np.unique(labels[order])]
     short = [rows for rows in drawn if len(rows) < per_class]
     if short:
@@ -90,20 +145,89 @@ def draw_per_class(labels: np.ndarray, per_class: int, order: np.ndarray) -> np.
 
 
 def others(n: int, rows: np.ndarray) -> np.ndarray:
-    """The rows of range(n) that are not in `rows`, sorted."""
+    """Return the rows of range(n) that are not in `rows`, sorted."""
     return np.setdiff1d(np.arange(n, dtype=np.int64), rows)
 
 
-def validation_part(collection: Collection, name: str) -> Collection:
-    """The same images with a split inside the training part, on which settings may be chosen: no test query takes part.
+def fewer_training_images(collection: Collection, count: int | None, name: str) -> Collection:
+    """Return the collection with `count` of its training images.
 
-    1,000 of the training images, or a fifth if that is fewer, are queries; the others train and are searched.
+    They are drawn without labels, in the order of a fixed hash. The database stays the same.
+
+    Parameters
+    ----------
+    collection : Collection
+    count : int or None
+        The parameter `training_images` of a data set. None keeps all training images.
+    name : str
+        Data set, protocol and version, from which the order is derived.
+
+    Raises
+    ------
+    BenchmarkError
+        If there are not as many training images.
+    """
+    if count is None:
+        return collection
+    most = len(collection.train)
+    if type(count) is not int or not 1 <= count <= most:
+        raise BenchmarkError(
+            f"training_images is {count!r}, expected 1 to {most}, the training images of the "
+            "protocol, or null for all"
+        )
+
+    order = shuffled(most, f"bgan-bench/{name}/train")
+    rule = f"{count:,} of {most:,} training images, drawn without labels in the order of a hash"
+    return replace(
+        collection,
+        train=np.sort(collection.train[order[:count]]),
+        rules=(*collection.rules, (rule, OURS)),
+        sizes=collection.sizes and (*collection.sizes[:2], count),
+    )
+
+
+def without_rows(collection: Collection, lost: np.ndarray, images: np.ndarray) -> Collection:
+    """Return the collection without the rows whose images cannot be read.
+
+    Parameters
+    ----------
+    collection : Collection
+    lost : ndarray of int
+        Rows to leave out.
+    images : ndarray of uint8
+        The images of the other rows.
+    """
+    n = len(collection.images)
+    present = ~np.isin(np.arange(n), lost)
+    new_row = np.cumsum(present) - 1
+    parts, losses = {}, []
+    for part in PARTS:
+        rows = getattr(collection, part)
+        parts[part] = new_row[rows[present[rows]]]
+        losses.append(f"{len(rows) - len(parts[part]):,} of {len(rows):,} {part}")
+    rule = f"{len(lost):,} of {n:,} images cannot be read and are left out: {', '.join(losses)}"
+    return replace(
+        collection,
+        images=images,
+        labels=collection.labels[present],
+        **parts,
+        rules=(*collection.rules, (rule, OURS)),
+        sizes=None,
+    )
+
+
+def validation_part(collection: Collection, name: str) -> Collection:
+    """Return the same images with a split inside the training part, for choosing parameters.
+
+    1,000 of the training images, or a fifth if that is fewer, are queries. The others train and
+    are searched. No test query takes part.
     """
     train = collection.train[shuffled(len(collection.train), f"bgan-bench/{name}/1")]
     count = min(VALIDATION_QUERIES, len(train) // 5)
     rest = np.sort(train[count:])
     rule = (
-        f"validation: {count:,} training images, drawn without labels in the order of a fixed hash, are queries; the others the rest",
+        f"validation: {count:,} training images, drawn without labels in the order of a fixed "
+        "hash, are queries; the others the rest",
         OURS,
     )
     query, rules = np.sort(train[:count]), (*collection.rules, rule)
@@ -119,15 +243,21 @@ def validation_part(collection: Collection, name: str) -> Collection:
 
 
 def split_digest(collection: Collection) -> str:
-    """SHA-256 over the three index arrays (little-endian int64), the identity of a split whatever file holds it."""
+    """Return the SHA-256 of the three index arrays (little-endian int64).
+
+    It identifies a split, whatever file holds it.
+    """
     parts = hashlib.sha256()
-    for name in ("query", "database", "train"):
+    for name in PARTS:
         parts.update(name.encode() + getattr(collection, name).astype("<i8").tobytes())
     return parts.hexdigest()
 
 
 def duplicate_queries(collection: Collection) -> int | None:
-    """How many query images are also in the database, pixel for pixel; None where there are no pixels."""
+    """Return the number of query images that equal a database image, pixel for pixel.
+
+    None if there are no pixels.
+    """
     if 0 in collection.images.shape:
         return None
 
@@ -149,15 +279,18 @@ def check(collection: Collection, name: str) -> None:
         raise BenchmarkError(f"data set {name}: {problems[0]}")
 
 
-def _array_problems(collection: Collection, n: int):
+def _array_problems(collection: Collection, n: int) -> Iterator[str]:
     images, labels = collection.images, collection.labels
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
         yield f"images are {images.dtype} {images.shape}, expected uint8 (n, h, w, 3)"
     if len(labels) != n:
         yield f"{len(labels)} rows of labels for {n} images"
     if (labels.ndim, labels.dtype.kind) not in ((1, "i"), (2, "b")):
-        yield f"labels are {labels.dtype} with {labels.ndim} axes, expected int64 (n,) or bool (n, classes)"
-    for part in ("query", "database", "train"):
+        yield (
+            f"labels are {labels.dtype} with {labels.ndim} axes, expected int64 (n,) or bool "
+            "(n, classes)"
+        )
+    for part in PARTS:
         rows = getattr(collection, part)
         if not len(rows):
             yield f"no {part} images"
@@ -165,8 +298,8 @@ def _array_problems(collection: Collection, n: int):
             yield f"{part} rows must be distinct and within 0..{n - 1}"
 
 
-def _split_problems(collection: Collection):
-    found = tuple(len(getattr(collection, part)) for part in ("query", "database", "train"))
+def _split_problems(collection: Collection) -> Iterator[str]:
+    found = tuple(len(getattr(collection, part)) for part in PARTS)
     if collection.sizes not in (None, found):
         yield f"query, database and training images are {found}, expected {collection.sizes}"
     both = np.intersect1d(collection.query, collection.database)
@@ -181,21 +314,23 @@ def _split_problems(collection: Collection):
     yield from _label_problems(collection)
 
 
-def _label_problems(collection: Collection):
+def _label_problems(collection: Collection) -> Iterator[str]:
     labels = collection.labels
     if labels.ndim == 1:
         missing = np.setdiff1d(labels[collection.query], labels[collection.database])
         if len(missing):
-            yield f"class {missing[0]} has queries but no database item, so nothing could be relevant to them"
+            yield (
+                f"class {missing[0]} has queries but no database item, so nothing could be "
+                "relevant to them"
+            )
     elif queries_without_relevant(collection) == len(collection.query):
         yield "no query has a label in common with a database item, so nothing could be relevant"
 
 
 def queries_without_relevant(collection: Collection) -> int:
-    """How many queries have no relevant database item; metrics leave these out."""
-    labels = collection.labels
+    """Return the number of queries without a relevant database item. Metrics leave these out."""
+    labels, query, database = collection.labels, collection.query, collection.database
     if labels.ndim == 1:
-        return int((~np.isin(labels[collection.query], labels[collection.database])).sum())
-    return int(
-        (~labels[collection.query][:, labels[collection.database].any(axis=0)].any(axis=1)).sum()
-    )
+        return int((~np.isin(labels[query], labels[database])).sum())
+    shared = labels[query][:, labels[database].any(axis=0)]
+    return int((~shared.any(axis=1)).sum())

@@ -1,16 +1,14 @@
-"""Official files as they are published: a folder, or the zip that it came in, read in place. Nothing is ever unpacked."""
+"""Official files as they are published: a folder, or its zip, which is read without unpacking."""
 
 from __future__ import annotations
 
-import lzma
 import os
 import stat
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from harness.errors import BenchmarkError
+from harness.errors import BenchmarkError, reading
 
 MAX_BYTES = 1 << 28  # of one file: a few bytes of a zip can unfold to gigabytes
 
@@ -21,10 +19,10 @@ class Files(Protocol):
     def has(self, name: str) -> bool: ...
 
     def read(self, name: str) -> bytes:
-        """The whole file. Raises BenchmarkError if it is missing, too large or cannot be read."""
+        """Return the content. Raise BenchmarkError for a file that is missing or too large."""
 
     def shown(self, name: str) -> str:
-        """How an error names the file."""
+        """Return how an error names the file."""
 
 
 class Folder:
@@ -34,9 +32,8 @@ class Folder:
         self.path = path
 
     def has(self, name: str) -> bool:
-        return os.path.isfile(
-            self.path / name
-        )  # False for a name that no file can have, where Path.is_file raises
+        # False for a name that no file can have. Path.is_file raises for some of them.
+        return os.path.isfile(self.path / name)
 
     def read(self, name: str) -> bytes:
         path = self.path / name
@@ -55,23 +52,19 @@ class Folder:
 
 
 class Zip:
-    """Files of a zip; `folder` is the one that its names may or may not begin with."""
+    """Files of a zip. Their names may begin with `folder`."""
 
     def __init__(self, path: Path, folder: str):
         self.path, self.folder = path, folder
-        try:
+        with reading(path, "a zip file", "Get it again."):
             self.archive = zipfile.ZipFile(path)
-        except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
-            raise BenchmarkError(f"{path} is no whole zip file ({error}): get it again") from None
         self.members = {info.filename: info for info in self.archive.infolist()}
-        outside = [
-            name
-            for name in self.members
-            if name.startswith("/") or ".." in PurePosixPath(name.replace("\\", "/")).parts
-        ]
+
+        outside = [name for name in self.members if _leads_out(name)]
         if outside:
             raise BenchmarkError(
-                f"{path} holds {outside[0]!r}, a name that leads out of its folder; refused: get the official file"
+                f"{path} holds {outside[0]!r}, a name that leads out of its folder; refused: get "
+                "the official file"
             )
 
     def has(self, name: str) -> bool:
@@ -83,22 +76,11 @@ class Zip:
             raise BenchmarkError(f"{self.shown(name)} is missing")
         if member.file_size > MAX_BYTES:
             raise BenchmarkError(
-                f"{self.shown(name)} unfolds to {member.file_size:,} bytes, expected at most {MAX_BYTES:,}"
+                f"{self.shown(name)} unfolds to {member.file_size:,} bytes, expected at most "
+                f"{MAX_BYTES:,}"
             )
-        try:
+        with reading(self.shown(name), "a file of the official zip", "Get the zip again."):
             return self.archive.read(member)
-        except (
-            OSError,
-            EOFError,
-            ValueError,
-            RuntimeError,
-            zlib.error,
-            lzma.LZMAError,
-            zipfile.BadZipFile,
-        ) as error:
-            raise BenchmarkError(
-                f"{self.shown(name)} cannot be read ({error}): get the zip again"
-            ) from None
 
     def shown(self, name: str) -> str:
         return f"{self.path}: {name}"
@@ -107,22 +89,33 @@ class Zip:
         return self.members.get(name) or self.members.get(f"{self.folder}/{name}")
 
 
+def _leads_out(name: str) -> bool:
+    """Return whether the name of a member leads out of the folder that it is unpacked into."""
+    return name.startswith("/") or ".." in PurePosixPath(name.replace("\\", "/")).parts
+
+
 def open_files(parent: Path, folder: str, archive: str, advice: str) -> Files:
-    """The files of `parent/folder`, or of the zip `parent/archive`. Raises BenchmarkError, ending in `advice`, if neither is there."""
+    """Return the files of `parent/folder`, or of the zip `parent/archive`.
+
+    Raise BenchmarkError, ending in `advice`, if neither exists.
+    """
     need(parent, [(folder, archive)], advice)
     return Folder(parent / folder) if (parent / folder).is_dir() else Zip(parent / archive, folder)
 
 
 def need(parent: Path, parts: list[tuple[str, str]], advice: str) -> None:
-    """Raise BenchmarkError, ending in `advice`, that names every (folder, zip) of which neither is in `parent`."""
-    lacking = [
+    """Raise BenchmarkError, ending in `advice`, if both folder and zip of a part are missing.
+
+    parts: (folder, zip) pairs. The message names every missing one.
+    """
+    missing = [
         (folder, archive)
         for folder, archive in parts
         if not (parent / folder).is_dir() and not (parent / archive).is_file()
     ]
-    if lacking:
-        folders, zips = (
-            ", ".join(str(parent / name) for name in names) for names in zip(*lacking, strict=True)
-        )
-        are, expected = ("are", "these folders") if lacking[1:] else ("is", "that folder")
-        raise BenchmarkError(f"{folders} {are} missing: expected {expected} or {zips}; {advice}")
+    if not missing:
+        return
+    folders = ", ".join(str(parent / folder) for folder, _ in missing)
+    zips = ", ".join(str(parent / archive) for _, archive in missing)
+    are, expected = ("are", "these folders") if missing[1:] else ("is", "that folder")
+    raise BenchmarkError(f"{folders} {are} missing: expected {expected} or {zips}; {advice}")

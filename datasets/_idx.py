@@ -1,10 +1,10 @@
-"""The idx files of MNIST and of the data sets made in its form: read where they are, or downloaded and checked."""
+"""The idx files of MNIST and of data sets in the same format: local, or downloaded and checked."""
 
 from __future__ import annotations
 
 import gzip
 import io
-import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from datasets._base import PUBLISHED, Collection
 from datasets._files import Folder
 from harness.downloads import Published, fetch
-from harness.errors import BenchmarkError
+from harness.errors import BenchmarkError, reading
 from harness.storage import digest
 
 TRAINING, TEST, SIDE = 60_000, 10_000, 28
@@ -24,75 +24,121 @@ CONTENTS = {  # magic number and shape of each file
 }
 
 
-def load(data: Path, cache: Path, folder: str, url: str, md5: dict[str, str]) -> Collection:
-    """70,000 grey images as RGB, training files first: the test files are queries, the training files database and training.
+def load(
+    data: Path, cache: Path, folders: tuple[str, ...], url: str, sha256: dict[str, str]
+) -> Collection:
+    """Return 70,000 grey images as RGB, training files first.
 
-    Each file is read from `data/folder`, as .gz or unpacked, else downloaded from `url`. md5: of the .gz files, by name. Raises
-    BenchmarkError.
+    The test files are queries. The training files are database and training images.
+
+    Parameters
+    ----------
+    data, cache : Path
+        The user's data folder, and the cache, in which downloads are saved.
+    folders : tuple of str
+        Folders below `data` that may have the files, as .gz or unpacked. A missing file is
+        downloaded. The first folder is the one that messages name.
+    url : str
+        Address of the folder with the .gz files.
+    sha256 : dict of str to str
+        SHA-256 of each .gz file, by its name without the suffix.
+
+    Raises
+    ------
+    BenchmarkError
+        If a file cannot be downloaded or is damaged. The message names all such files.
     """
     arrays, problems = {}, []
     for name in CONTENTS:
         try:
-            arrays[name] = _array(name, data / folder, cache / "downloads" / folder, url, md5)
+            arrays[name] = _array(
+                name, data, folders, cache / "downloads" / folders[0], url, sha256
+            )
         except BenchmarkError as error:
             problems.append(str(error))
     if problems:
         raise BenchmarkError("; ".join(problems))
+
     grey = np.concatenate([arrays["train-images-idx3-ubyte"], arrays["t10k-images-idx3-ubyte"]])
+    labels = np.concatenate([arrays["train-labels-idx1-ubyte"], arrays["t10k-labels-idx1-ubyte"]])
     database = np.arange(TRAINING)
+    rule = (
+        "queries: the official test set; database and training: the official training set; "
+        "relevant: same class"
+    )
     return Collection(
         images=np.repeat(grey[..., None], 3, axis=3),
-        labels=np.concatenate(
-            [arrays["train-labels-idx1-ubyte"], arrays["t10k-labels-idx1-ubyte"]]
-        ).astype(np.int64),
+        labels=labels.astype(np.int64),
         query=np.arange(TRAINING, TRAINING + TEST),
         database=database,
         train=database,
         sizes=(TEST, TRAINING, TRAINING),
-        rules=(
-            (
-                "queries: the official test set; database and training: the official training set; relevant: same class",
-                PUBLISHED,
-            ),
-        ),
+        rules=((rule, PUBLISHED),),
     )
 
 
-def _array(name: str, local: Path, downloads: Path, url: str, md5: dict[str, str]) -> np.ndarray:
-    if (local / name).is_file():
-        return parse(Folder(local).read(name), name, str(local / name))
-    packed = f"{name}.gz"
-    published = Published(f"{url}{packed}", md5[packed])
-    path = local / packed
-    if not path.is_file():
-        path = fetch(published, downloads / packed, put=path)
-    found = digest(path, "md5")
-    if found != published.digest:
+def _array(
+    name: str,
+    data: Path,
+    folders: tuple[str, ...],
+    downloads: Path,
+    url: str,
+    sha256: dict[str, str],
+) -> np.ndarray:
+    """Return the array of one file: unpacked, packed, or downloaded."""
+    candidates = list(_candidates(data, folders, name))
+    unpacked = next(filter(Path.is_file, candidates), None)
+    if unpacked:
+        return parse(Folder(unpacked.parent).read(unpacked.name), name, str(unpacked))
+
+    published = Published(f"{url}{name}.gz", sha256[name])
+    packed = [path.with_name(f"{path.name}.gz") for path in candidates]
+    path = next(filter(Path.is_file, packed), None)
+    if path is None:
+        path = fetch(
+            published, downloads / f"{name}.gz", manual_path=data / folders[0] / f"{name}.gz"
+        )
+    found = digest(path)
+    if found != published.sha256:
         raise BenchmarkError(
-            f"{path} has MD5 {found}, expected {published.digest}: get it again from {published.url}"
+            f"{path} has SHA-256 {found}, expected {published.sha256}: get it again from "
+            f"{published.url}"
         )
     return parse(unpack(path.read_bytes(), name, str(path)), name, str(path))
 
 
+def _candidates(data: Path, folders: tuple[str, ...], name: str) -> Iterator[Path]:
+    """Yield the paths that an unpacked file may have: the official name, and those of Kaggle.
+
+    Kaggle writes `train-images.idx3-ubyte`, and puts each file into a folder of its own name.
+    """
+    with_dot = name.replace("-idx", ".idx")
+    for folder in folders:
+        for path in (name, with_dot, f"{name}/{name}", f"{name}/{with_dot}"):
+            yield data / folder / path
+
+
 def unpack(content: bytes, name: str, shown: str) -> bytes:
-    """What a .gz file holds, read no further than the file `name` is long. Raises BenchmarkError for a damaged one."""
+    """Return what a .gz file holds, at most one byte more than the file `name` should have."""
     longest = 16 + int(np.prod(CONTENTS[name][1]))
-    try:
-        with gzip.open(io.BytesIO(content)) as file:
-            return file.read(longest + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise BenchmarkError(f"{shown} is no whole gzip file ({error}): get it again") from None
+    with reading(shown, "a gzip file", "Get it again."), gzip.open(io.BytesIO(content)) as file:
+        return file.read(longest + 1)
 
 
 def parse(content: bytes, name: str, shown: str) -> np.ndarray:
-    """The uint8 array of an idx file: magic number and sizes as big-endian int32, then the values. Raises BenchmarkError."""
+    """Return the array of an idx file, uint8.
+
+    The file has a magic number and the sizes as big-endian int32, then the values. Raise
+    BenchmarkError for any other content.
+    """
     magic, shape = CONTENTS[name]
     header = np.array([magic, *shape], dtype=">i4").tobytes()
     expected = len(header) + int(np.prod(shape))
     if len(content) != expected or not content.startswith(header):
         found = f"{len(content):,} bytes that begin with {content[: len(header)].hex()}"
         raise BenchmarkError(
-            f"{shown} has {found}, expected {expected:,} that begin with {header.hex()}: get it again"
+            f"{shown} has {found}, expected {expected:,} that begin with {header.hex()}: get it "
+            "again"
         )
     array = np.frombuffer(content, np.uint8, offset=len(header)).reshape(shape)
     if len(shape) == 1 and array.max() > 9:

@@ -14,19 +14,22 @@ from datasets._base import (
     Collection,
     Dataset,
     draw_per_class,
+    fewer_training_images,
     known_protocol,
     others,
     shuffled,
 )
 from datasets._files import Folder
 from harness.downloads import Published, fetch
-from harness.errors import BenchmarkError
+from harness.errors import BenchmarkError, reading
 from harness.storage import digest
 
 FOLDER = "cifar-10-batches-py"
 ARCHIVE = "cifar-10-python.tar.gz"
 ARCHIVE_URL = f"https://www.cs.toronto.edu/~kriz/{ARCHIVE}"
-PUBLISHED_ARCHIVE = Published(ARCHIVE_URL, "c58f30108f718f92721af3b95e74349a")
+PUBLISHED_ARCHIVE = Published(
+    ARCHIVE_URL, "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
+)
 BATCH_MD5 = {
     "data_batch_1": "c99cafc152244af753f735de768cd75f",
     "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
@@ -40,35 +43,61 @@ OFFICIAL_TRAINING = 50_000  # rows of the five data batches; the test batch foll
 
 
 class CIFAR10(Dataset):
-    """60,000 colour images of 32 x 32 pixels in ten classes; rows are data_batch_1 ... data_batch_5, then test_batch.
+    """60,000 colour images of 32 x 32 pixels in ten classes.
 
-    Source: Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009. Relevant: same class. Protocols, as queries /
-    database / training images:
+    Rows are data_batch_1 ... data_batch_5, then test_batch. Relevant: same class. Protocols, as
+    queries / database / training images:
 
-    bgan: 1,000 / 59,000 / 10,000, the sizes that the code released with Song et al., AAAI 2018 evaluates on.
-    1: 1,000 / 59,000 / 5,000, drawn per class. 2: 10,000 / 50,000 / 50,000, redrawn from all images. 54k: as 1, but the 5,000
-    training images are outside the database of 54,000. Sizes of `cifar10-1`, `cifar10-2` and `cifar10` in
-    https://github.com/swuxyj/DeepHash-pytorch.
-    deepbit, greedyhash: the official test set / the official training set, which also trains. Lin et al., CVPR 2016; Su et al.,
-    NeurIPS 2018.
-    cibhash: 5,000 of the official test set / the official training set / 5,000 of it. Qiu et al., IJCAI 2021.
+    bgan
+        1,000 / 59,000 / 10,000, the sizes that the code released with Song et al., AAAI 2018
+        evaluates on.
+    1
+        1,000 / 59,000 / 5,000, drawn per class.
+    2
+        10,000 / 50,000 / 50,000, redrawn from all images.
+    54k
+        As 1, but the 5,000 training images are outside the database of 54,000. Sizes of
+        `cifar10-1`, `cifar10-2` and `cifar10` in https://github.com/swuxyj/DeepHash-pytorch.
+    deepbit, greedyhash
+        The official test set / the official training set, which also trains. Lin et al., CVPR
+        2016; Su et al., NeurIPS 2018.
+    cibhash
+        5,000 of the official test set / the official training set / 5,000 of it. Qiu et al.,
+        IJCAI 2021.
+
+    Parameters
+    ----------
+    protocol : str
+    training_images : int, optional
+        Number of the protocol's training images, drawn without labels. Default: all.
+
+    References
+    ----------
+    Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009.
     """
 
     label, citation = "CIFAR-10", "krizhevsky2009learning"
     reads = ("cifar-10-batches-py", "cifar-10-python.tar.gz")
     protocols = ("bgan", "1", "2", "54k", "deepbit", "greedyhash", "cibhash")
 
-    def __init__(self, *, protocol="bgan"):
+    def __init__(self, *, protocol="bgan", training_images=None):
         self.protocol = known_protocol(CIFAR10, protocol)
+        self.training_images = training_images
 
     def load(self, data: Path, cache: Path) -> Collection:
-        """See Dataset.load; reads `cifar-10-batches-py/` or the official archive below `data`, else downloads the archive."""
+        """See Dataset.load. Reads the batches or the archive, else downloads the archive."""
         images, labels = read_batches(data, cache)
-        return Collection(images=images, labels=labels, **split(labels, self.protocol))
+        fields = split(labels, self.protocol)
+        collection = Collection(images=images, labels=labels, **fields)
+        name = f"cifar10-{self.protocol}/{self.version}/fewer"
+        return fewer_training_images(collection, self.training_images, name)
 
 
 def split(labels: np.ndarray, protocol: str) -> dict:
-    """The split, sizes and rules of a protocol, as fields of a Collection. labels: (60000,) int64 in the official order."""
+    """Return the split, sizes and rules of a protocol, as fields of a Collection.
+
+    labels: (60000,) int64 in the official order.
+    """
     draws = {
         "bgan": _bgan,
         "1": _drawn,
@@ -82,7 +111,7 @@ def split(labels: np.ndarray, protocol: str) -> dict:
 
 
 def _order(rows: np.ndarray | int, protocol: str, part: str) -> np.ndarray:
-    """`rows` (a number stands for its range) in the order of the hash of a protocol's part."""
+    """Return rows, or those of range(rows), in the order of the hash of a protocol's part."""
     rows = np.arange(rows) if isinstance(rows, int) else rows
     return rows[shuffled(len(rows), f"bgan-bench/cifar10-{protocol}/{CIFAR10.version}/{part}")]
 
@@ -97,12 +126,14 @@ def _bgan(labels: np.ndarray, protocol: str) -> dict:
         "sizes": (1_000, 59_000, 10_000),
         "rules": (
             (
-                "1,000 queries, 59,000 database images, 10,000 training images; relevant: same class",
+                "1,000 queries, 59,000 database images, 10,000 training images; relevant: same "
+                "class",
                 PUBLISHED,
             ),
             ("100 queries per class from all 60,000 images, in the order of a fixed hash", OURS),
             (
-                "training images drawn uniformly from the database, without labels, in the order of a fixed hash",
+                "training images drawn uniformly from the database, without labels, in the order "
+                "of a fixed hash",
                 OURS,
             ),
         ),
@@ -110,7 +141,7 @@ def _bgan(labels: np.ndarray, protocol: str) -> dict:
 
 
 def _drawn(labels: np.ndarray, protocol: str) -> dict:
-    """Queries and training images per class from all images; what database is left depends on the protocol."""
+    """Draw queries and training images per class; the database depends on the protocol."""
     queries, training = (1_000, 5_000) if protocol == "2" else (100, 500)
     query = draw_per_class(labels, queries, _order(ROWS, protocol, "query"))
     train = draw_per_class(labels, training, _order(others(ROWS, query), protocol, "train"))
@@ -124,7 +155,7 @@ def _drawn(labels: np.ndarray, protocol: str) -> dict:
         "2": (10_000, 50_000, 50_000),
         "54k": (1_000, 54_000, 5_000),
     }[protocol]
-    place = "outside the database" if protocol == "54k" else "inside the database"
+    where = "outside the database" if protocol == "54k" else "inside the database"
     return {
         "query": query,
         "database": database,
@@ -134,11 +165,13 @@ def _drawn(labels: np.ndarray, protocol: str) -> dict:
         "rules": (
             ("{:,} queries, {:,} database images; relevant: same class".format(*sizes), PUBLISHED),
             (
-                f"{queries:,} queries and {training:,} training images per class from all 60,000, training images {place}",
+                f"{queries:,} queries and {training:,} training images per class from all 60,000, "
+                f"training images {where}",
                 PUBLISHED,
             ),
             (
-                "which images: in the order of a fixed hash, where the published code draws anew at each run",
+                "which images: in the order of a fixed hash, where the published code draws anew "
+                "at each run",
                 OURS,
             ),
         ),
@@ -154,7 +187,8 @@ def _official(labels: np.ndarray, protocol: str) -> dict:
         "sizes": (10_000, 50_000, 50_000),
         "rules": (
             (
-                "queries: the official test set; database and training: the official training set; relevant: same class",
+                "queries: the official test set; database and training: the official training "
+                "set; relevant: same class",
                 PUBLISHED,
             ),
         ),
@@ -172,7 +206,8 @@ def _cibhash(labels: np.ndarray, protocol: str) -> dict:
         "sizes": (5_000, 50_000, 5_000),
         "rules": (
             (
-                "queries: 5,000 of the official test set; database: the official training set; relevant: same class",
+                "queries: 5,000 of the official test set; database: the official training set; "
+                "relevant: same class",
                 PUBLISHED,
             ),
             ("500 training images per class, from the database", PUBLISHED),
@@ -183,20 +218,24 @@ def _cibhash(labels: np.ndarray, protocol: str) -> dict:
 
 
 def read_batches(data: Path, cache: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Images (60000, 32, 32, 3) uint8 and labels (60000,) int64 of all six batches, each checked against its official MD5."""
+    """Return the images and labels of all six batches, each verified by its official MD5.
+
+    Returns
+    -------
+    images : ndarray of uint8, shape (60000, 32, 32, 3)
+    labels : ndarray of int64, shape (60000,)
+    """
     read = (
         _folder_reader(data / FOLDER)
         if (data / FOLDER).is_dir()
         else _archive_reader(_archive(data, cache))
     )
     batches = [_unpickle(name, read(name)) for name in BATCH_MD5]
-    pixels = np.concatenate(
-        [batch[b"data"] for batch in batches]
-    )  # (60000, 3072): all red, all green, all blue
+    # (60000, 3072): all red, all green, all blue
+    pixels = np.concatenate([batch[b"data"] for batch in batches])
     images = pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    return np.ascontiguousarray(images), np.concatenate(
-        [np.array(batch[b"labels"], dtype=np.int64) for batch in batches]
-    )
+    labels = [np.array(batch[b"labels"], dtype=np.int64) for batch in batches]
+    return np.ascontiguousarray(images), np.concatenate(labels)
 
 
 def _folder_reader(folder: Path):
@@ -205,7 +244,8 @@ def _folder_reader(folder: Path):
     def read(name: str) -> bytes:
         if not files.has(name):
             raise BenchmarkError(
-                f"{files.shown(name)} is missing: expected the six batches of {ARCHIVE_URL} in {folder}"
+                f"{files.shown(name)} is missing: expected the six batches of {ARCHIVE_URL} in "
+                f"{folder}"
             )
         return _checked(files.shown(name), name, files.read(name))
 
@@ -231,14 +271,15 @@ def _archive_reader(path: Path):
 
 
 def _archive(data: Path, cache: Path) -> Path:
-    """The official archive, from the data folder or downloaded below the cache."""
+    """Return the official archive, from the data folder or downloaded into the cache."""
     local = data / ARCHIVE
     if not local.is_file():
-        return fetch(PUBLISHED_ARCHIVE, cache / "downloads" / ARCHIVE, put=local)
-    found = digest(local, "md5")
-    if found != PUBLISHED_ARCHIVE.digest:
+        return fetch(PUBLISHED_ARCHIVE, cache / "downloads" / ARCHIVE, manual_path=local)
+    found = digest(local)
+    if found != PUBLISHED_ARCHIVE.sha256:
         raise BenchmarkError(
-            f"{local} has MD5 {found}, expected {PUBLISHED_ARCHIVE.digest}: get it again from {ARCHIVE_URL}"
+            f"{local} has SHA-256 {found}, expected {PUBLISHED_ARCHIVE.sha256}: get it again from "
+            f"{ARCHIVE_URL}"
         )
     return local
 
@@ -247,12 +288,13 @@ def _checked(shown: str, name: str, content: bytes) -> bytes:
     found = hashlib.md5(content).hexdigest()
     if found != BATCH_MD5[name]:
         raise BenchmarkError(
-            f"{shown} has {len(content):,} bytes and MD5 {found}, expected MD5 {BATCH_MD5[name]}: get it again from {ARCHIVE_URL}"
+            f"{shown} has {len(content):,} bytes and MD5 {found}, expected MD5 {BATCH_MD5[name]}: "
+            f"get it again from {ARCHIVE_URL}"
         )
     return content
 
 
-PICKLED = {  # what an official batch asks for, and where NumPy keeps it now
+PICKLED = {  # names in an official batch, and where NumPy has them now
     ("numpy.core.multiarray", "_reconstruct"): ("numpy._core.multiarray", "_reconstruct"),
     ("numpy", "ndarray"): ("numpy", "ndarray"),
     ("numpy", "dtype"): ("numpy", "dtype"),
@@ -260,7 +302,7 @@ PICKLED = {  # what an official batch asks for, and where NumPy keeps it now
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Builds arrays, lists and strings and nothing else, though the MD5 already says whose file it is."""
+    """Builds arrays, lists and strings and nothing else, although the MD5 is verified before."""
 
     def find_class(self, module: str, name: str):
         if (module, name) not in PICKLED:
@@ -271,9 +313,13 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 
 def _unpickle(name: str, content: bytes) -> dict:
-    batch = _ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
-    if batch[b"data"].shape != (10_000, 3072) or len(batch[b"labels"]) != 10_000:
+    """Return a batch with `data` of shape (10000, 3072) and 10,000 `labels`."""
+    with reading(name, "a CIFAR-10 batch", f"Get it again from {ARCHIVE_URL}."):
+        batch = _ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
+        shape, labels = batch[b"data"].shape, len(batch[b"labels"])
+    if shape != (10_000, 3072) or labels != 10_000:
         raise BenchmarkError(
-            f"{name} has data of shape {batch[b'data'].shape}, expected (10000, 3072)"
+            f"{name} has data of shape {shape} and {labels:,} labels, expected (10000, 3072) and "
+            "10,000"
         )
     return batch

@@ -21,7 +21,7 @@ __all__ = ["METRIC_VERSION", "EvaluationError", "score"]
 
 # Increase this when the definition of a metric, a preset or a test of differences changes, or when
 # one is added. Values of two versions are never compared.
-METRIC_VERSION = 4
+METRIC_VERSION = 5
 
 
 def score(
@@ -40,8 +40,8 @@ def score(
     database_codes : array_like of bool, shape (N, bits)
         Codes of the database.
     query_labels : array_like of int, shape (Q,), or of bool, shape (Q, classes)
-        Labels of the queries. An item is relevant to a query if it has the same label, or shares
-        at least one class.
+        Labels of the queries, from 0. An item is relevant to a query if it has the same label, or
+        shares at least one class. Leave out items without a class, which many data sets label -1.
     database_labels : array_like of int, shape (N,), or of bool, shape (N, classes)
         Labels of the database.
     metrics : sequence of str, default ("map", "precision@100")
@@ -98,22 +98,27 @@ def score(
         query_codes, database_codes, query_labels, database_labels
     )
 
-    scores: dict[str, float | None] = {"queries_left_out": float(left_out)}
+    scores = {"queries_left_out": float(left_out)}
     if parsed:
-        graded = any(metric in GRADED for metric, _ in parsed.values())
-        g = hamming_shared(queries, database, bits, relevance) if graded else None
-        n, r = items_and_relevant(g) if graded else hamming(queries, database, bits, relevance)
+        g = None
+        if any(metric in GRADED for metric, _ in parsed.values()):
+            g = hamming_shared(queries, database, bits, relevance)
+            n, r = items_and_relevant(g)
+        else:
+            n, r = hamming(queries, database, bits, relevance)
         values = measure_all(parsed.values(), n, r, g)
         scores |= {name: float(values[key].mean()) for name, key in parsed.items()}
-    if presets:
-        scores |= replay(presets, queries, database, bits, relevance, left_out)
 
-    for name in presets:
-        if scores[name] is None:
+    replayed = {}
+    if presets:
+        replayed = replay(presets, queries, database, bits, relevance, left_out)
+    for name, value in replayed.items():
+        if value is None:
             raise EvaluationError(
                 f"{name} drops queries without a hit in its first ranks, and no query has one. "
                 "Choose another preset"
             )
+        scores[name] = value
     return {name: scores[name] for name in metrics}
 
 
@@ -132,23 +137,23 @@ def _prepare(
 
     from .relevance import Relevance
 
-    query_codes, query_labels = _arrays("query", query_codes, query_labels)
-    database_codes, database_labels = _arrays("database", database_codes, database_labels)
-    bits = query_codes.shape[1]
-    if database_codes.shape[1] != bits:
+    queries, labels_of_queries = _arrays("query", query_codes, query_labels)
+    database, labels_of_database = _arrays("database", database_codes, database_labels)
+    bits = queries.shape[1]
+    if database.shape[1] != bits:
         raise EvaluationError(
-            f"query codes have {bits} bits, database codes {database_codes.shape[1]}: "
+            f"query codes have {bits} bits, database codes {database.shape[1]}: "
             "expected the same number"
         )
     if not bits:
         raise EvaluationError("codes have 0 bits: expected at least 1")
 
-    evaluated, relevance = Relevance.of(query_labels, database_labels).evaluated()
-    left_out = len(query_codes) - len(evaluated)
+    evaluated, relevance = Relevance.of(labels_of_queries, labels_of_database).evaluated()
+    left_out = len(queries) - len(evaluated)
     if left_out:
-        query_codes = query_codes[evaluated]
-    packed = np.packbits(query_codes, axis=1), np.packbits(database_codes, axis=1)
-    return *packed, bits, relevance, left_out
+        queries = queries[evaluated]
+    packed_queries, packed_database = (np.packbits(codes, axis=1) for codes in (queries, database))
+    return packed_queries, packed_database, bits, relevance, left_out
 
 
 def _arrays(which: str, codes: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -162,14 +167,15 @@ def _arrays(which: str, codes: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray
         except (ValueError, TypeError) as error:
             raise EvaluationError(f"{which} {name} are not an array: {error}") from None
 
-    codes, labels = arrays
-    if codes.dtype != bool or codes.ndim != 2:
+    codes_array, labels_array = arrays
+    if codes_array.dtype != bool or codes_array.ndim != 2:
         raise EvaluationError(
-            f"{which} codes are {codes.dtype} {codes.shape}: expected bool (n, bits), "
+            f"{which} codes are {codes_array.dtype} {codes_array.shape}: expected bool (n, bits), "
             "for instance `projections >= 0`"
         )
-    if labels.ndim and len(codes) != len(labels):
+    if labels_array.ndim and len(codes_array) != len(labels_array):
         raise EvaluationError(
-            f"{len(codes)} {which} codes and {len(labels)} {which} labels: expected the same number"
+            f"{len(codes_array)} {which} codes and {len(labels_array)} {which} labels: "
+            "expected the same number"
         )
-    return codes, labels
+    return codes_array, labels_array

@@ -59,7 +59,8 @@ def _parser() -> argparse.ArgumentParser:
         "files",
         nargs="+",
         type=Path,
-        help=".npy or .mat (FILE.mat:NAME): codes of every image, or of queries and of database",
+        help="codes of every image, or of queries and of database: .npy, .npz, .mat, .h5 or .pt; "
+        "FILE:NAME selects one of several arrays",
     )
     importing.add_argument(
         "--bits", type=int, help="length of packed codes whose last byte is not full"

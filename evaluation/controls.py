@@ -26,7 +26,8 @@ def each_query(
     database: np.ndarray,
     train: np.ndarray,
     relevance: Relevance,
-    measure: Callable[[np.ndarray], Result],
+    measure: Callable[[np.ndarray, np.ndarray], Result],
+    weights_of: Callable[[int], np.ndarray] | None = None,
 ) -> list[Result]:
     """Apply `measure` to the counts of each query.
 
@@ -48,8 +49,11 @@ def each_query(
     relevance : Relevance
         Relevance of these N items to these Q queries.
     measure : callable
-        Called with int64 (1, B, S + 1): the items in each bucket of equal distance, nearest
-        first, by the number of shared labels.
+        Called with int64 (1, B, S + 1), the items in each bucket of equal distance, nearest first,
+        by the number of shared labels; and with float64 (1, B), the sum of the weights of these
+        items.
+    weights_of : callable, optional
+        Weight of each database item for a query, float64 (N,). Default: 1.
 
     Returns
     -------
@@ -69,7 +73,8 @@ def each_query(
         results = []
         for query, row in enumerate(distances, part.start):
             shared = relevance.shared_by_items(query)  # (N,)
-            results.append(measure(_buckets(row, shared, levels)))
+            weights = np.ones(len(row)) if weights_of is None else weights_of(query)
+            results.append(measure(*_buckets(row, shared, weights, levels)))
         return results
 
     size = min(QUERIES, max(1, DISTANCES // len(database)))
@@ -82,33 +87,52 @@ def _distances(
     control: str, queries: np.ndarray, database: np.ndarray, centre: np.ndarray
 ) -> np.ndarray:
     """Return the distances float64 (C, N)."""
-    distances = np.zeros((len(queries), len(database)))
-    accumulate = _add_squares if control == "exact-l2" else _subtract_products
-    rows = _prepare(control, queries, centre)
-    for start in range(0, len(database), BLOCK):
-        block = _prepare(control, database[start : start + BLOCK], centre)
-        accumulate(rows, np.ascontiguousarray(block.T), start, distances)
-
+    if control == "exact-l2":
+        distances = _euclidean_distances(queries.astype(np.float64), database)
+    else:
+        distances = cosine_distances(unit_rows(queries, centre), database, centre)
     if not np.isfinite(distances).all():
         raise EvaluationError("features have values that are not finite. Recompute the features")
     return distances
 
 
-def _prepare(control: str, features: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    if control == "exact-l2":
-        return features.astype(np.float64)
+def _euclidean_distances(queries: np.ndarray, database: np.ndarray) -> np.ndarray:
+    """Return the squared Euclidean distances float64 (C, N)."""
+    distances = np.zeros((len(queries), len(database)))
+    for start in range(0, len(database), BLOCK):
+        block = database[start : start + BLOCK].astype(np.float64)
+        _add_squares(queries, np.ascontiguousarray(block.T), start, distances)
+    return distances
+
+
+def cosine_distances(rows: np.ndarray, database: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """Return minus the centred cosines float64 (C, N) of `unit_rows` (C, d) and features (N, d)."""
+    distances = np.zeros((len(rows), len(database)))
+    for start in range(0, len(database), BLOCK):
+        block = unit_rows(database[start : start + BLOCK], centre)
+        _subtract_products(rows, np.ascontiguousarray(block.T), start, distances)
+    return distances
+
+
+def unit_rows(features: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """Return centred features of length 1, float64; a row at the centre stays 0."""
     centred = features - centre
     lengths = np.linalg.norm(centred, axis=1, keepdims=True)
     return centred / np.where(lengths == 0, 1, lengths)
 
 
-def _buckets(distances: np.ndarray, shared: np.ndarray, levels: int) -> np.ndarray:
-    """Return int64 (1, B, levels) of the distances (N,) and the numbers of shared labels (N,)."""
+def _buckets(
+    distances: np.ndarray, shared: np.ndarray, weights: np.ndarray, levels: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return int64 (1, B, levels) and float64 (1, B), the items and their weights.
+
+    distances, shared, weights: of each item, (N,).
+    """
     order = np.argsort(distances)
     starts = np.flatnonzero(np.diff(distances[order], prepend=-np.inf))
     ranked = shared[order]
     counts = [np.add.reduceat(ranked == level, starts, dtype=np.int64) for level in range(levels)]
-    return np.stack(counts, axis=1)[None]
+    return np.stack(counts, axis=1)[None], np.add.reduceat(weights[order], starts)[None]
 
 
 @compiled("(float64[:, ::1], float64[:, ::1], int64, float64[:, ::1])")

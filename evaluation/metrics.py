@@ -146,7 +146,8 @@ def lookup_recall(n: np.ndarray, r: np.ndarray) -> np.ndarray:
 def lookup_empty(n: np.ndarray, r: np.ndarray) -> np.ndarray:
     """Return 1 for an empty Hamming ball of radius 2, else 0."""
     n, r = _checked(n, r)
-    return 1.0 - n[:, :BALL].any(axis=1)
+    empty = np.logical_not(n[:, :BALL].any(axis=1))
+    return empty.astype(np.float64)
 
 
 def ndcg_at(g: np.ndarray, k: int, gains: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
@@ -190,14 +191,39 @@ def acg_at(g: np.ndarray, k: int) -> np.ndarray:
     return _cumulated(g, k, gain, ones) / k
 
 
-WHOLE = {
+def neighbour_recall_at(n: np.ndarray, weights: np.ndarray, k: int) -> np.ndarray:
+    """Return the expected share of a query's nearest items by features among the first k.
+
+    It needs no labels. Jegou, Douze & Schmid, "Product quantization for nearest neighbor search",
+    TPAMI 2011, call a related measure recall@R.
+
+    Parameters
+    ----------
+    n : ndarray of int64, shape (Q, B)
+        Items in each bucket.
+    weights : ndarray of float64, shape (Q, B)
+        Nearest items in each bucket, from `neighbours.Neighbours.by_distance`. A fraction is the
+        probability that an item is one of the nearest.
+    k : int
+        Number of ranks.
+    """
+    n, _ = _checked(n, n, k)
+    first = np.diff(np.minimum(n.cumsum(axis=1), k), axis=1, prepend=0)  # (Q, B)
+    expected = np.sum(first * weights / np.maximum(n, 1), axis=1)
+    recall: np.ndarray = expected / weights.sum(axis=1)
+    return recall
+
+
+Metric = Callable[..., np.ndarray]
+NEIGHBOURS: dict[str, Metric] = {"neighbour_recall@k": neighbour_recall_at}  # of n and the weights
+WHOLE: dict[str, Metric] = {
     "map": average_precision,
     "map_worst": lambda n, r: average_precision(*worst(n, r)),
     "map_best": lambda n, r: average_precision(*best(n, r)),
     "map_chance": chance,
     "relevant_share": relevant_share,
 }
-CUT = {
+CUT: dict[str, Metric] = {
     "map@k[found]": functools.partial(average_precision_at, denominator="found"),
     "map@k[min]": functools.partial(average_precision_at, denominator="min"),
     "map@k[R]": functools.partial(average_precision_at, denominator="R"),
@@ -205,8 +231,12 @@ CUT = {
     "precision@k": precision_at,
     "recall@k": recall_at,
 }
-LOOKUP = {"precision_r2": lookup_precision, "recall_r2": lookup_recall, "empty_r2": lookup_empty}
-GRADED = {
+LOOKUP: dict[str, Metric] = {
+    "precision_r2": lookup_precision,
+    "recall_r2": lookup_recall,
+    "empty_r2": lookup_empty,
+}
+GRADED: dict[str, Metric] = {
     "ndcg@k": functools.partial(ndcg_at, gains=lambda shared: 2.0**shared - 1),
     "ndcg_linear@k": functools.partial(ndcg_at, gains=lambda shared: shared),
     "acg@k": acg_at,
@@ -263,7 +293,9 @@ def measure(
         return GRADED[metric](g, k)
     if metric in CUT:
         return CUT[metric](n, r, k)
-    return {**WHOLE, **LOOKUP}[metric](n, r)
+    if metric in LOOKUP:
+        return LOOKUP[metric](n, r)
+    return WHOLE[metric](n, r)
 
 
 def measure_all(

@@ -10,7 +10,8 @@ import numpy as np
 
 from .errors import EvaluationError
 
-THREADS = numba.config.NUMBA_NUM_THREADS  # all cores, or the environment variable of that name
+# All cores, or the environment variable of that name. Numba sets it when it is imported.
+THREADS: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
 QUERIES = 64  # queries that a thread processes at a time
 SMALL = 2**16  # up to this number of distinct labels or groups, counting replaces sorting
 
@@ -59,7 +60,7 @@ class Relevance:
         Raises
         ------
         EvaluationError
-            If the labels have another type, or the two shapes differ in kind.
+            If the labels have another type, a label is negative, or the two shapes differ in kind.
         """
         single = _is_single("query", query_labels)
         if (
@@ -94,7 +95,8 @@ class Relevance:
                 counts.append(queries[:, None] == groups)
             else:
                 counts.append(np.bitwise_count(queries[:, None] & groups))
-        return np.sum(counts, axis=0, dtype=np.uint16)
+        shared: np.ndarray = np.add.reduce(counts, axis=0, dtype=np.uint16)
+        return shared
 
     def of_queries(self, part: slice) -> np.ndarray:
         """Return whether each group is relevant to a query, bool (C, G)."""
@@ -196,6 +198,7 @@ def words(packed: np.ndarray) -> np.ndarray:
 def _is_single(which: str, labels: np.ndarray) -> bool:
     """Return whether each item has exactly one label."""
     if labels.ndim == 1 and np.issubdtype(labels.dtype, np.integer):
+        _refuse_negative(which, labels)
         return True
     if labels.ndim == 2 and labels.dtype == bool and labels.shape[1]:
         return False
@@ -203,6 +206,17 @@ def _is_single(which: str, labels: np.ndarray) -> bool:
         f"{which} labels are {labels.dtype} {labels.shape}: "
         "expected integers (n,) or bool (n, classes)"
     )
+
+
+def _refuse_negative(which: str, labels: np.ndarray) -> None:
+    """Raise EvaluationError for negative labels, which mark items without a class elsewhere."""
+    negative = int(np.sum(labels < 0))
+    if negative:
+        raise EvaluationError(
+            f"{negative} of {len(labels)} {which} labels are negative, the first is "
+            f"{labels[labels < 0][0]}: expected class numbers from 0. If -1 marks items without a "
+            "class, leave these items out: codes[labels >= 0], labels[labels >= 0]"
+        )
 
 
 def _label_words(labels: np.ndarray) -> np.ndarray:

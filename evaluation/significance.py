@@ -1,99 +1,151 @@
-"""Confidence intervals of the mean average precision, tests of differences and their correction.
+"""Confidence intervals of the mean average precision, and tests of differences.
 
 A cell of a table, one variant at one code length, has average precision (S, Q): S seeds, Q queries.
 All cells of a data set and its features have the same queries; the seeds of two methods are
 independent. Queries and seeds are both samples: the variance of a mean is the variance over queries
 plus the variance over seeds. The split is fixed. The intervals do not cover another choice of
 queries or of training images from the data set.
+
+All functions take arrays of any leading shape, so that ``benchmarks/significance.py`` simulates
+thousands of experiments with the code that the tables use.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtr, stdtrit
 
 CONFIDENCE = 0.95
+POWER = 0.8  # of the smallest difference that a test detects
+POOLED_SEEDS = 5  # from this number of seeds, a test has the freedom of the pooled variance
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One variant at one code length.
+class Variance:
+    """Estimated variances of means.
 
     Parameters
     ----------
-    average_precision : ndarray of shape (S, Q), float64
-    complete : bool
-        Whether all planned seeds are present.
-    tested : bool
-        Whether there are enough seeds for a test, or the method has no randomness.
+    values : ndarray of float64
+        0 where there is nothing to estimate from, such as a single seed.
+    freedom : ndarray of float64
+        Degrees of freedom of each estimate, at least 1.
     """
 
-    average_precision: np.ndarray
-    complete: bool
-    tested: bool
-
-    @property
-    def of_queries(self) -> np.ndarray:
-        return self.average_precision.mean(axis=0)  # (Q,)
-
-    @property
-    def of_seeds(self) -> np.ndarray:
-        return self.average_precision.mean(axis=1)  # (S,)
+    values: Floats
+    freedom: Floats
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean of average precision, or the difference of two means.
+    """A difference of two means, with its standard error.
 
     Parameters
     ----------
-    value : float
-    error : float
-        Standard error of `value`.
-    freedom : float
+    value, error : ndarray of float64
+    freedom : ndarray of float64
         Degrees of freedom of `error`.
     """
 
-    value: float
-    error: float
-    freedom: float
+    value: Floats
+    error: Floats
+    freedom: Floats
 
     @property
-    def p(self) -> float:
+    def p(self) -> Floats:
         """Two-sided p value of the t-test of no difference. Without variance, 1 or 0."""
-        if self.error == 0:
-            return float(self.value == 0)
-        return float(2 * stdtr(self.freedom, -abs(self.value) / self.error))
+        certain = self.error == 0
+        statistic = np.abs(self.value) / np.where(certain, 1, self.error)
+        p: Floats = np.where(certain, self.value == 0, 2 * stdtr(self.freedom, -statistic))
+        return p
 
-    def interval(self, lowest: float) -> tuple[float, float]:
-        """Return the ends of the interval of CONFIDENCE, clipped to `lowest` and 1."""
-        half = float(stdtrit(self.freedom, (1 + CONFIDENCE) / 2)) * self.error
-        return max(lowest, self.value - half), min(1.0, self.value + half)
+    def interval(self) -> tuple[Floats, Floats]:
+        """Return the ends of the interval of CONFIDENCE, clipped to -1 and 1."""
+        half = self._quantile((1 + CONFIDENCE) / 2) * self.error
+        return np.maximum(-1, self.value - half), np.minimum(1, self.value + half)
+
+    def detectable(self, comparisons: int) -> Floats:
+        """Return the smallest true difference that a test detects with probability POWER.
+
+        Parameters
+        ----------
+        comparisons : int
+            Number of comparisons at one of which the test is, after Bonferroni's correction.
+        """
+        level = (1 - CONFIDENCE) / comparisons
+        quantiles = self._quantile(1 - level / 2) + self._quantile(POWER)
+        smallest: Floats = quantiles * self.error
+        return smallest
+
+    def _quantile(self, probability: float) -> Floats:
+        quantile: Floats = stdtrit(self.freedom, probability)
+        return quantile
 
 
-def estimate(of_queries: np.ndarray, *of_seeds: np.ndarray) -> Estimate:
-    """Return the mean over queries, with the variance over queries and over each group of seeds.
+def over_queries(average_precision: ArrayLike) -> Variance:
+    """Return the variance over queries of the means of `average_precision` (..., Q).
 
-    For the difference of two methods the queries are paired, and the groups are the means of the
-    seeds of each method. The variances add; their degrees of freedom are those of Satterthwaite.
-    A group of one seed has no variance and is left out. The effect of a seed on a single query is
-    part of both variances, so the error is slightly too large. With one query the error is
-    infinite.
+    The average precision of a query, or its difference between two methods, is the mean over seeds.
+    With one query the variance is infinite.
+    """
+    values = np.asarray(average_precision, np.float64)
+    queries = values.shape[-1]
+    if queries == 1:
+        return Variance(np.full(values.shape[:-1], np.inf), np.ones(values.shape[:-1]))
+    variances = values.var(axis=-1, ddof=1) / queries
+    return Variance(variances, np.full(variances.shape, queries - 1.0))
+
+
+def over_seeds(variances: ArrayLike, seeds: ArrayLike) -> Variance:
+    """Return the variance over seeds of the mean of each cell, from this cell alone.
 
     Parameters
     ----------
-    of_queries : ndarray of shape (Q,), float64
-        Average precision, or its difference, of each query.
-    *of_seeds : ndarray of shape (S,), float64
-        Mean average precision of each seed of one method.
+    variances : array_like of float, shape (..., L)
+        Sample variance (n - 1) of the seeds at each of L code lengths; ignored with one seed.
+    seeds : array_like of int, shape (L,)
+        Number of seeds at each code length.
+    """
+    counts = np.asarray(seeds)
+    values = np.where(counts > 1, variances, 0.0) / counts
+    return Variance(values, np.broadcast_to(np.maximum(counts - 1.0, 1), values.shape))
 
-    Returns
-    -------
-    Estimate
+
+def over_seeds_pooled(variances: ArrayLike, seeds: ArrayLike) -> Variance:
+    """Return the variance over seeds of the mean of each cell, for tests.
+
+    The variance of a few seeds is sometimes far too small by chance. So each cell has the larger of
+    its own variance and the one that is pooled over the code lengths of the method. Its freedom is
+    the pooled one. With fewer than POOLED_SEEDS seeds that would reject too often, so that a cell
+    whose own variance is the larger has its own freedom. ``benchmarks/significance.py`` shows the
+    rates of both.
+
+    Parameters and the returned object are those of `over_seeds`.
+    """
+    own = over_seeds(variances, seeds)
+    counts = np.asarray(seeds)
+    weights = np.maximum(counts - 1.0, 0)
+    if not weights.any():
+        return own
+
+    squares = np.where(counts > 1, variances, 0.0) * weights
+    pooled = squares.sum(axis=-1, keepdims=True) / weights.sum() / counts
+    own_is_larger = (own.values >= pooled) & (counts < POOLED_SEEDS)
+    freedom = np.where(own_is_larger, own.freedom, weights.sum())
+    values = np.where(counts > 1, np.maximum(own.values, pooled), 0.0)
+    return Variance(values, freedom)
+
+
+def estimate(value: ArrayLike, *variances: Variance) -> Estimate:
+    """Return a difference whose variance is the sum of independent variances.
+
+    The degrees of freedom are those of Satterthwaite. The effect of a seed on a single query is
+    part of the variances over queries and over seeds, so the error is slightly too large.
 
     References
     ----------
@@ -102,33 +154,46 @@ def estimate(of_queries: np.ndarray, *of_seeds: np.ndarray) -> Estimate:
     information retrieval evaluation", CIKM 2007: on average precision the t-test agrees with the
     randomisation test.
     """
-    value = float(of_queries.mean())
-    samples = [of_queries, *(seeds for seeds in of_seeds if len(seeds) > 1)]
-    if len(of_queries) == 1:
-        return Estimate(value, math.inf, 1)
-
-    variances = np.array([sample.var(ddof=1) / len(sample) for sample in samples])
-    if not variances.any():
-        return Estimate(value, 0, 1)
-
-    shares = variances / variances.sum()
-    parts = zip(shares, samples, strict=True)
-    freedom = 1 / sum(share**2 / (len(sample) - 1) for share, sample in parts)
-    return Estimate(value, math.sqrt(variances.sum()), float(freedom))
+    total = sum((variance.values for variance in variances), np.zeros(()))
+    defined = (total > 0) & np.isfinite(total)
+    scale = np.where(defined, total, 1)
+    shares = [np.where(defined, variance.values, 0) / scale for variance in variances]
+    reciprocals = sum(
+        (share**2 / variance.freedom for share, variance in zip(shares, variances, strict=True)),
+        np.zeros(()),
+    )
+    freedom = np.where(defined, 1 / np.where(defined, reciprocals, 1), 1)
+    return Estimate(np.asarray(value, np.float64), np.sqrt(total), freedom)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return each p value after Holm's step-down correction over all of them.
+def is_at_chance(average_precision: ArrayLike, chance: ArrayLike) -> bool:
+    """Return whether a mean is not above that of a random ranking, by its interval over queries.
+
+    Parameters
+    ----------
+    average_precision, chance : array_like of float, shape (Q,)
+        Of each query, and of a random ranking for the same query. One query proves nothing.
+    """
+    differences = np.asarray(average_precision, np.float64) - np.asarray(chance, np.float64)
+    low, _ = estimate(differences.mean(), over_queries(differences)).interval()
+    return len(differences) > 1 and bool(low <= 0)
+
+
+def interval(mean: ArrayLike, *variances: Variance) -> tuple[Floats, Floats]:
+    """Return the ends of the interval of CONFIDENCE of a mean, clipped to 0 and 1.
+
+    The square of its half width is the sum of the squares of the half widths that each variance
+    would give alone. So it covers the mean with few seeds too, where Satterthwaite's degrees of
+    freedom do not.
 
     References
     ----------
-    Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of
-    Statistics 1979.
+    Graybill & Wang, "Confidence intervals on nonnegative linear combinations of variances", Journal
+    of the American Statistical Association 1980.
     """
-    order = np.argsort(p_values, kind="stable")
-    factors = np.arange(len(p_values), 0, -1)
-    ascending = np.asarray(p_values, np.float64)[order]
-
-    corrected = np.empty(len(p_values))
-    corrected[order] = np.minimum(1, np.maximum.accumulate(ascending * factors))
-    return corrected.tolist()
+    squares = np.zeros(())
+    for variance in variances:
+        quantile = stdtrit(variance.freedom, (1 + CONFIDENCE) / 2)
+        squares = squares + quantile**2 * variance.values
+    half = np.sqrt(squares)
+    return np.maximum(0, mean - half), np.minimum(1, mean + half)

@@ -103,8 +103,6 @@ def partial(arguments: argparse.Namespace) -> bool:
     from experiments import collect as job
 
     job.partial(Plan.read(arguments.plan), arguments.running)
-    for line in [] if arguments.running else job.failures():
-        print(line, file=sys.stderr)
     return True
 
 

@@ -152,6 +152,8 @@ def attest(folders: list[Path], each_variant: bool = False) -> bool:
                 _append(record, proof)
             found.save(group)
             _print(f"{name}: attested {len(group)} runs by {proof.run}")
+            for line in _changed_defaults(group):
+                _print(f"{name}: {line}")
     return complete
 
 
@@ -196,6 +198,24 @@ def _outdated_groups(found: list[dict], each_variant: bool) -> list[tuple[str, l
             key = name, records.digest_of(made_of["sources"]), record["device"]
             groups[key].append(record)
     return [(name, group) for (name, *_), group in groups.items()]
+
+
+def _changed_defaults(group: list[dict]) -> list[str]:
+    """Lines on attested runs that the workflow runs again, since a default has changed since.
+
+    Only a variant with the name of its method is known to override no parameter.
+    """
+    lines = {}
+    for record in group:
+        made_of = record["made_of"]
+        plugin = made_of["plugin"]
+        if made_of["run"]["variant"] != plugin:
+            continue
+        present = json.loads(json.dumps(variant_of_text("methods", plugin, None).params))
+        problem = identity.difference(made_of["params"], present)
+        if problem:
+            lines[f"default changed ({problem}): the workflow runs {plugin} again"] = None
+    return list(lines)
 
 
 def _append(record: dict, proof: Proof) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections import defaultdict
 from pathlib import Path
 
+from experiments import tables
 from harness import records, schemas, storage
 from harness.errors import BenchmarkError
 
 METRIC = "map"
+TABLES = ("runs.csv", "metrics.csv")  # that are read
+EXPERIMENT_KEYS = ("trials", "grid", "datasets", "methods", "bits", "seeds", "commit", "sha256")
 
 
 def choose(results: Path, output: Path) -> None:
@@ -28,8 +30,8 @@ def choose(results: Path, output: Path) -> None:
     output : Path
         Folder of NAME.json, one configuration per data set. Entries of the methods of this
         experiment are replaced, others stay: for each method X the variants `X.tuned-NAME`, and
-        `X.as-bgan-NAME` with the parameters chosen for BGAN if they differ. The key `tried` has
-        every trial with its mAP.
+        `X.as-Y-NAME` with the parameters chosen for Y, the method named after the plugin of X, if
+        they differ. The key `tried` has every trial with its mAP.
 
     Raises
     ------
@@ -38,7 +40,7 @@ def choose(results: Path, output: Path) -> None:
         missing run, or with other features, code lengths or seeds than those of methods that would
         stay.
     """
-    experiment = records.read(results / "experiment.json")
+    experiment = _experiment(results)
     if not experiment["trials"]:
         raise BenchmarkError(
             f"{results}/experiment.json has no trials: expected an experiment with the key "
@@ -65,6 +67,24 @@ def choose(results: Path, output: Path) -> None:
     print("\n".join(lines))
 
 
+def _experiment(results: Path) -> dict:
+    """The record of an experiment, whose tables are the files that it describes."""
+    path = results / "experiment.json"
+    experiment = records.read(path)
+    missing = [key for key in EXPERIMENT_KEYS if key not in experiment]
+    if missing:
+        raise BenchmarkError(
+            f"{path} has no key {missing[0]!r}: delete it and rerun the command of the experiment"
+        )
+    for name in TABLES:
+        if storage.digest(results / name) != experiment["sha256"].get(name):
+            raise BenchmarkError(
+                f"{results / name} is not the table that {path} describes: delete it and rerun "
+                "the command of the experiment"
+            )
+    return experiment
+
+
 def _check_dataset(experiment: dict, dataset: str) -> None:
     """Raise BenchmarkError unless it has validation labels, and one kind of features."""
     if not experiment["datasets"][dataset]["validation"]:
@@ -81,11 +101,9 @@ def _check_dataset(experiment: dict, dataset: str) -> None:
 
 def _scores(results: Path) -> dict[tuple, list[float | None]]:
     """((data set, features), variant) -> the mAP of each of its runs, None for a failed one."""
-    with open(results / "runs.csv", newline="", encoding="utf-8") as file:
-        runs = list(csv.DictReader(file))
-    with open(results / "metrics.csv", newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["metric"] == METRIC]
-    values = {_key(row): float(row["value"]) for row in rows}
+    runs = tables.read(results / "runs.csv", (*schemas.RUN_KEY, "status", "folder"))
+    rows = tables.read(results / "metrics.csv", schemas.METRICS_CSV)
+    values = {_key(row): float(row["value"]) for row in rows if row["metric"] == METRIC}
 
     scores = defaultdict(list)
     for run in runs:
@@ -94,7 +112,12 @@ def _scores(results: Path) -> dict[tuple, list[float | None]]:
                 f"{run['folder']} is missing: rerun the command of the experiment before "
                 "parameters are chosen"
             )
-        value = values[_key(run)] if run["status"] == "done" else None
+        if run["status"] == "done" and _key(run) not in values:
+            raise BenchmarkError(
+                f"{results}/metrics.csv has no {METRIC} of {run['folder']}: rerun the command of "
+                "the experiment"
+            )
+        value = values.get(_key(run))
         scores[(run["dataset"], run["features"]), run["variant"]].append(value)
     return scores
 
@@ -144,8 +167,8 @@ def _staying(before: dict | None, terms: dict, methods: dict, path: Path) -> dic
         if staying and before[key] != value:
             raise BenchmarkError(
                 f"{path} has parameters of {', '.join(staying)} chosen with {key} {before[key]}, "
-                f"found {key} {value} now: try all methods alike, or name another folder with "
-                "--output, and give its file to snakemake as a --configfile"
+                f"found {key} {value} now: try all methods on the same ones, or name another "
+                "folder with --output, and give its file to snakemake as a --configfile"
             )
     return staying
 
@@ -156,11 +179,15 @@ def _chosen(methods: dict[str, dict], name: str) -> dict[str, dict]:
     for method, tried in methods.items():
         overrides = tried["trials"][tried["chosen"]]["set"]
         entries[f"{method}.tuned-{name}"] = _entry(method, tried, overrides, "tuned", "own", name)
-        if tried["of"] == "bgan" and "bgan" in methods:
-            of_bgan = tried["trials"][methods["bgan"]["chosen"]]["set"]
-            if of_bgan != overrides:
-                entry = _entry(method, tried, of_bgan, "BGAN's tuning", "bgan", name)
-                entries[f"{method}.as-bgan-{name}"] = entry
+        if tried["of"] not in methods:
+            continue
+
+        main = tried["of"]
+        of_main = tried["trials"][methods[main]["chosen"]]["set"]
+        if of_main != overrides:
+            what = f"{methods[main]['label']}'s tuning"
+            entry = _entry(method, tried, of_main, what, main, name)
+            entries[f"{method}.as-{main}-{name}"] = entry
     return entries
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import csv
+import contextlib
 import io
 import json
-import os
-from collections.abc import Iterable, Iterator
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from evaluation import METRIC_VERSION
-from experiments import scoring, statistics
-from harness import records, schemas, storage
+from experiments import scoring, statistics, tables
+from experiments.job_logs import ending, memory_params
+from harness import identity, records, schemas, storage
 from harness.errors import BenchmarkError
 from harness.plan import (
     COLLECTED_TABLES,
@@ -20,19 +21,14 @@ from harness.plan import (
     Plan,
     Run,
     Score,
-    dataset_job,
     encode_job,
-    features_job,
     fields_of,
 )
+from harness.progress import Progress
 from harness.stale import MISSING, State
-from harness.user_data import STARTED_VARIABLE
 from harness.variants import CONTROLS, Variant
 
 NAMED_FILES = 4  # in an error; of more files it names the rule
-PRINTED_FAILURES = 10
-# Names of the commands, with which the last line of the log of a failed job begins.
-COMMANDS = ("datasets", "features", "methods", "evaluation", "experiments", "report")
 
 
 def collect(plan: Plan) -> None:
@@ -61,19 +57,9 @@ def partial(plan: Plan, running: bool = False) -> None:
         Whether jobs may be at work: a log without a final line is then no failure.
     """
     root, state = plan.partial_root, State(plan)
-    states = {run: _run_state(run, state, running) for run in plan.runs}
-    done = [run for run, (status, _) in states.items() if status == "done"]
-
-    scores = {}
-    for score in plan.scores:
-        target = plan.score(score.place, score.variant, root)
-        if score.variant in CONTROLS:
-            available = [] if _unprepared(score.place, state) else [(0, 0)]
-        else:
-            available = [(run.bits, run.seed) for run in plan.runs_of(score) if run in done]
-        if available:
-            scoring.score(target, available)
-            scores[target] = records.read(target.record)
+    states = {run: _run_state(run, plan, state, running) for run in plan.runs}
+    done = {run for run, (status, _) in states.items() if status == "done"}
+    scores = _partial_scores(plan, state, done)
 
     rows = []
     for run, (status, message) in states.items():
@@ -82,18 +68,66 @@ def partial(plan: Plan, running: bool = False) -> None:
     _write(root, plan, rows, scores, partial=True)
 
 
+def _partial_scores(plan: Plan, state: State, done: set[Run]) -> dict[Score, dict]:
+    """The scores of the runs that are done, below the folder of the partial tables.
+
+    What is scored already is copied. A control that is not is left out, since it takes longest.
+    """
+    targets, unscored = [], []
+    for score in plan.scores:
+        target = plan.score(score.place, score.variant, plan.partial_root)
+        runs = [run for run in plan.runs_of(score) if run in done]
+        if not state.problem(Job("score", score.key)):
+            _copy_score(score, target)
+        elif not runs:
+            continue
+        elif not _is_current(target, runs, plan, state):
+            unscored.append((target, [(run.bits, run.seed) for run in runs]))
+        targets.append(target)
+
+    progress = Progress("scoring", total=len(unscored), unit="methods")
+    for target, runs in unscored:
+        with contextlib.redirect_stdout(io.StringIO()):
+            scoring.score(target, runs)
+        progress.advance()
+    return {target: records.read(target.record) for target in targets}
+
+
+def _copy_score(score: Score, target: Score) -> None:
+    if target.record.is_file() and storage.digest(target.record) == storage.digest(score.record):
+        return
+    with storage.new_folder(target.folder) as folder:
+        for path in (score.metrics, score.histograms, score.record):
+            shutil.copyfile(path, folder / path.name)
+
+
+def _is_current(target: Score, runs: list[Run], plan: Plan, state: State) -> bool:
+    """Whether earlier partial scores are those of the runs that are done now."""
+    codes = {
+        schemas.run_part(run.bits, run.seed): state.record(run.record)["codes_sha256"]
+        for run in runs
+    }
+    plugin = plan.datasets[target.dataset].plugin.name
+    made_of = records.of_scores(codes, plugin, records.place_digests(target.place, "features"))
+    try:
+        record = records.read(target.record)
+    except BenchmarkError:  # missing, or of another version
+        return False
+    return not identity.difference(record.get("made_of") or {}, made_of)
+
+
 def _refuse_stale(state: State) -> None:
     """Raise BenchmarkError for the first result that is not current, and how to recompute it."""
     jobs = [job for job in state.plan.jobs() if job.rule not in ("collect", "timing", "report")]
     problems = {job: problem for job in jobs if (problem := state.problem(job))}
     if not problems:
         return
-    first = next(iter(problems))
     files = [state.plan.record(job).as_posix() for job in problems]
+    problem = next(iter(problems.values()))
     more = f" (and {len(problems) - 1:,} more)" if len(problems) > 1 else ""
+    recomputed = " ".join(files) if len(files) <= NAMED_FILES else "them"
     raise BenchmarkError(
-        f"{files[0]}: {problems[first]}{more}: rerun `snakemake --cores all`, which recomputes "
-        f"{' '.join(files) if len(files) <= NAMED_FILES else 'them'}"
+        f"{files[0]}: {problem}{more}: rerun `snakemake --cores all`, which recomputes {recomputed}"
     )
 
 
@@ -108,47 +142,8 @@ def _check_contents(scores: dict[Score, dict]) -> None:
                 )
 
 
-def failures() -> list[str]:
-    """Return `LOG: message` of each job of this command that failed, then how many more there are.
-
-    The last line of every command begins with its name, whatever else a method prints.
-    """
-    started, found = int(_started() or 0), []
-    for log in sorted(
-        path for path in Path("logs").rglob("*.log") if path.stat().st_mtime >= started
-    ):
-        command, _, message = _last_line(log).partition(": ")
-        found += [f"{log}: {message}"] if command in COMMANDS else []
-    more = len(found) - PRINTED_FAILURES
-    return found[:PRINTED_FAILURES] + (
-        [f"and {more:,} more: see the last lines of logs/"] if more > 0 else []
-    )
-
-
-def _last_line(log: Path) -> str:
-    return next(
-        (
-            line
-            for line in reversed(log.read_text(encoding="utf-8", errors="replace").split("\n"))
-            if line.strip()
-        ),
-        "",
-    )
-
-
-def _started() -> float | None:
-    """When the command began, in seconds since the epoch; None outside a workflow."""
-    started = os.environ.get(STARTED_VARIABLE)
-    return float(started) if started else None
-
-
-def _unprepared(place: Place, state: State) -> str:
-    """Why the data set or the features of a control are not current; empty if they are."""
-    return state.problem(dataset_job(place)) or state.problem(features_job(place))
-
-
-def _run_state(run: Run, state: State, running: bool) -> tuple[str, str]:
-    """The status of a run (done, missing or failed), and a message on it."""
+def _run_state(run: Run, plan: Plan, state: State, running: bool) -> tuple[str, str]:
+    """The status of a run (done, missing, failed or interrupted), and a message on it."""
     problem = state.problem(encode_job(run))
     if not problem:
         return "done", ""
@@ -157,18 +152,13 @@ def _run_state(run: Run, state: State, running: bool) -> tuple[str, str]:
     if not run.log.is_file():
         return "missing", ""
 
-    lines = [
-        line
-        for line in run.log.read_text(encoding="utf-8", errors="replace").split("\n")
-        if line.strip()
-    ]
-    messages = [line for line in lines if line.startswith("methods: ")]
-    if messages:
-        return "failed", messages[-1].removeprefix("methods: ")
-    last = f"; the last line of its log: {lines[-1].strip()}" if lines else ""
+    ended = ending(run.log, memory_params(plan, run.variant))
+    if ended.status:
+        return ended.status, ended.message
+    last = f"; the last line of its log: {ended.message}" if ended.message else ""
     if running:
         return "missing", f"not finished{last}"
-    return "failed", f"the job ended without a message{last}"
+    return "interrupted", f"the job was stopped before it ended{last}"
 
 
 def _row(
@@ -182,7 +172,7 @@ def _row(
         "message": message,
         "method": variant.plugin.name,
         "label": variant.label,
-        "citation": variant.plugin.literals.get("citation"),
+        "citation": variant.plugin.member("citation"),
         "encoder": encoder,
         "weights": weights,
         "keywords": json.dumps(variant.params),
@@ -212,15 +202,10 @@ def _write(
     ):
         file.write(",".join(schemas.METRICS_CSV) + "\n")
         for score in scores:
-            file.writelines(f"{','.join(score.key)},{line}" for line in _lines(score.metrics))
+            key = ",".join(score.key)
+            file.writelines(f"{key},{line}" for line in _lines(score.metrics))
 
-    text = io.StringIO()
-    writer = csv.DictWriter(text, schemas.RUNS_CSV, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    with storage.new_file(root / "runs.csv") as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8")
-
+    tables.write_rows(root / "runs.csv", schemas.RUNS_CSV, rows)
     statistics.write(root, plan, scores)
     records.write(
         root / "experiment.json",
@@ -250,6 +235,8 @@ def _experiment(plan: Plan, rows: list[dict], scores: dict[Score, dict]) -> dict
         "metric_version": METRIC_VERSION,
         "trials": plan.trials,
         "tried": {name: tried for name, tried in plan.tried.items() if name in used},
+        "tables": plan.config.get("tables") or [],
+        "figures": plan.config.get("figures") or [],
         "grid": [[place.dataset, place.features] for place in plan.places],
         "datasets": {name: _dataset(variant) for name, variant in plan.datasets.items()},
         "features": {
@@ -298,7 +285,7 @@ def _method(variant: Variant) -> dict:
         "name": variant.name,
         "label": variant.label,
         "method": variant.plugin.name,
-        "citation": variant.plugin.literals.get("citation"),
+        "citation": variant.plugin.member("citation"),
         "note": variant.note,
         "base": variant.base,
         "trial": variant.trial,
@@ -310,10 +297,12 @@ def _method(variant: Variant) -> dict:
     }
 
 
-def _first_of_each_place(scores: dict[Score, dict]) -> Iterable[tuple[Score, dict]]:
+def _first_of_each_place(scores: dict[Score, dict]) -> list[tuple[Score, dict]]:
     """One score of each place: the metrics that are left out depend on the place alone."""
-    first = {score.place: score for score in reversed(list(scores))}
-    return [(score, scores[score]) for score in scores if first[score.place] == score]
+    first: dict[Place, tuple[Score, dict]] = {}
+    for score, record in scores.items():
+        first.setdefault(score.place, (score, record))
+    return list(first.values())
 
 
 def _failure(row: dict) -> dict:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
 
 import evaluation
-from evaluation.metrics import parse
+from evaluation.histograms import hamming
+from evaluation.metrics import average_precision, chance, parse
+from evaluation.relevance import Relevance
+from evaluation.significance import is_at_chance
+from experiments import scoring
 from harness import imported_codes, schemas, storage
 from harness.errors import BenchmarkError
 from harness.plan import Place
@@ -62,4 +67,26 @@ def score(
 
     names = metrics or [name for name in METRICS if (parse(name)[1] or 1) <= len(database)]
     names = list(dict.fromkeys([*names, LEFT_OUT]))
-    return evaluation.score(codes[query], codes[database], labels[query], labels[database], names)
+    arrays = codes[query], codes[database], labels[query], labels[database]
+    scores = evaluation.score(*arrays, names)
+    _warn_of_chance(dataset, files, *arrays)
+    return scores
+
+
+def _warn_of_chance(
+    dataset: str,
+    files: list[Path],
+    query_codes: np.ndarray,
+    database_codes: np.ndarray,
+    query_labels: np.ndarray,
+    database_labels: np.ndarray,
+) -> None:
+    """Print a line on the standard error if the codes are not better than a random ranking."""
+    evaluated, relevance = Relevance.of(query_labels, database_labels).evaluated()
+    packed = np.packbits(query_codes[evaluated], axis=1), np.packbits(database_codes, axis=1)
+    n, r = hamming(*packed, query_codes.shape[1], relevance)
+    precision, random = average_precision(n, r), chance(n, r)
+    if is_at_chance(precision, random):
+        names = ", ".join(map(str, files))
+        warning = scoring.chance_warning(names, precision.mean(), random.mean(), dataset)
+        print(warning, file=sys.stderr)

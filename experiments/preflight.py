@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import functools
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import unquote
 
+from harness import records
 from harness.errors import BenchmarkError
-from harness.plan import Job, Plan, pretrained_weights
+from harness.plan import (
+    EXPERIMENT_LIST,
+    EXPERIMENTS,
+    Job,
+    Place,
+    Plan,
+    features_job,
+    pretrained_weights,
+)
+from harness.plugins import ROOT
 from harness.stale import State
-from harness.user_data import data_folder, user_file
-from harness.variants import STAGES, USER_FILES, WEIGHTS, Variant
+from harness.user_data import data_folder, file_and_array, user_file
+from harness.variants import STAGES, Variant
 
 
 def missing_files(state: State) -> str:
@@ -23,7 +36,7 @@ def missing_files(state: State) -> str:
     str
         How to run what does not need them; empty if no file is missing.
     """
-    failed = [variant for variant in unprepared(state) if _lacks_files(variant, state.plan)]
+    failed = [variant for variant in unprepared(state) if _lacks_files(variant, state)]
     return _advice(state.plan, failed) if failed else ""
 
 
@@ -51,57 +64,143 @@ def _variant(job: Job, plan: Plan) -> Variant:
 
 def _reads_files(variant: Variant) -> bool:
     if variant.stage == "datasets":
-        return variant.plugin.literals.get("needs_files", True)
-    named = any(variant.params.get(param) for param in (*USER_FILES, WEIGHTS))
-    return named or (variant.stage == "methods" and bool(pretrained_weights(variant)))
+        return variant.plugin.member("needs_files")
+    return bool(variant.user_files or pretrained_weights(variant))
 
 
-def _lacks_files(variant: Variant, plan: Plan) -> bool:
+def _lacks_files(variant: Variant, state: State) -> bool:
     if variant.stage == "datasets":
         return _fails("datasets", variant.name, "--check", "--settings", variant.entry_text)
     if variant.stage == "features":
-        return _fails("features", "check", variant.name, "--settings", variant.entry_text)
+        images = [str(n) for n in _image_counts(variant, state)]
+        options = ("--settings", variant.entry_text, "--images", *images)
+        return _fails("features", "check", variant.name, *options)
     if weights := pretrained_weights(variant):
-        digest = variant.params.get("sha256")
+        digest = variant.weights_digest
         return _fails(
             "harness.imagenet", variant.encoder, weights, *(["--sha256", digest] if digest else [])
         )
-    return _lacks_codes(variant, plan)
+    return _lacks_codes(variant, state.plan)
+
+
+def _image_counts(features: Variant, state: State) -> list[int]:
+    """Numbers of images of the data sets with these features, if they come from a file.
+
+    A data set whose files are missing has none; its own check prints what it lacks.
+    """
+    if "rows" not in features.plugin.consumes:
+        return []
+    places = [place for place in state.plan.places if place.features == features.name]
+    counts = {_image_count(place, state) for place in places}
+    return sorted(count for count in counts if count is not None)
+
+
+def _image_count(place: Place, state: State) -> int | None:
+    """Number of images of a data set: prepared already, or as its own check prints it."""
+    if not state.problem(Job("dataset", (place.dataset,))):
+        return records.read(place.dataset_record)["images"][0]
+    dataset = state.plan.datasets[place.dataset]
+    command = ("datasets", dataset.name, "--check", "--settings", dataset.entry_text)
+    if _fails(*command):
+        return None
+    count = re.search(r": ([\d,]+) images", _checked(*command).stdout)
+    return int(count[1].replace(",", "")) if count else None
 
 
 def _lacks_codes(variant: Variant, plan: Plan) -> bool:
     """Whether a file of codes is missing; prints a line for each."""
-    named = [
-        variant.params[param] for param in USER_FILES if isinstance(variant.params.get(param), str)
-    ]
     data = data_folder(plan.data)
     files = [
-        user_file(
-            path.partition(".mat:")[0] + ".mat" if ".mat:" in path else path,
-            run.bits,
-            run.seed,
-            data,
-        )
+        user_file(file_and_array(path)[0], run.bits, run.seed, data)
         for run in plan.runs
         if run.variant == variant.name
-        for path in named
+        for path in variant.user_files
     ]
     missing = [path for path in dict.fromkeys(files) if not Path(path).is_file()]
+    params = [f"`{param}`" for param in variant.plugin.file_params if variant.params[param]]
     for path in missing:
         print(
             f"methods: {variant.name} needs {path}, which is missing: "
-            "add the file, or change `path`",
+            f"add the file, or change {' or '.join(params)}",
             file=sys.stderr,
         )
     return bool(missing)
 
 
+def check_memory(state: State) -> None:
+    """Compare the size of pixel features with the memory of the machine, before any work.
+
+    Raises
+    ------
+    BenchmarkError
+        If a matrix of all pairs of dimensions, which methods based on PCA compute, cannot fit.
+    """
+    plan, memory = state.plan, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if not any("features" in method.plugin.consumes for method in plan.methods.values()):
+        return
+    for place in plan.places:
+        size = plan.datasets[place.dataset].params.get("size")
+        if plan.features[place.features].plugin.name != "pixels" or not isinstance(size, int):
+            continue
+        dimensions = size * size * 3
+        needed = dimensions**2 * 8
+        if needed > memory and state.problem(features_job(place)):
+            raise BenchmarkError(
+                f"features: {place.features} of {place.dataset} has {dimensions:,} dimensions "
+                f"({size} x {size} x 3): a covariance matrix of them needs {needed / 2**30:,.0f} "
+                f"GiB, and this machine has {memory / 2**30:,.0f} GiB. Choose other features, as "
+                "in `features: [gist]`, or smaller images, as in `set: {size: 32}` of the data set"
+            )
+
+
+def unquoted_path(paths: Iterable[str]) -> str:
+    """Return an error for a path with a space, which Slurm's executor does not quote, or empty."""
+    for path in paths:
+        if any(character.isspace() for character in path):
+            return (
+                f"slurm: found a space in {path}: every submitted job would fail, since the "
+                "executor does not quote paths. Move the project or its environment to a path "
+                "without spaces, and rerun the command"
+            )
+    return ""
+
+
 @functools.cache
+def node_memory() -> int | None:
+    """Return the memory in MB of a node of the cluster's default partition; None if unknown."""
+    try:
+        done = subprocess.run(
+            ["sinfo", "--noheader", "--format", "%P %m"], capture_output=True, text=True
+        )
+    except OSError:
+        return None
+    found = re.findall(r"^(\S+) (\d+)\+?$", done.stdout, re.MULTILINE)
+    default = [int(memory) for partition, memory in found if partition.endswith("*")]
+    return min(default or [int(memory) for _, memory in found], default=None)
+
+
+def refresh_experiment_list() -> None:
+    """Rewrite the list of experiments if it names one whose folder was deleted."""
+    if not EXPERIMENT_LIST.is_file():
+        return
+    page = EXPERIMENT_LIST.read_text(encoding="utf-8", errors="replace")
+    listed = re.findall(r'href="([^".][^"]*/report/index[.]html)"', page)
+    if not all((EXPERIMENTS / unquote(address)).is_file() for address in listed):
+        subprocess.run(
+            [sys.executable, "-m", "report", "--experiments"],
+            stdout=subprocess.DEVNULL,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )
+
+
 def _fails(*command: str) -> bool:
     """Whether a command of the project fails; each runs once."""
-    return (
-        subprocess.run([sys.executable, "-m", *command], stdout=subprocess.DEVNULL).returncode != 0
-    )
+    return _checked(*command).returncode != 0
+
+
+@functools.cache
+def _checked(*command: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", *command], stdout=subprocess.PIPE, text=True)
 
 
 def _advice(plan: Plan, failed: Iterable[Variant]) -> str:
@@ -109,14 +208,11 @@ def _advice(plan: Plan, failed: Iterable[Variant]) -> str:
     message = "nothing was started: the files named above are missing or damaged"
     names = {(variant.stage, variant.name) for variant in failed}
     listed = {stage: list(plan.config[stage]) for stage in STAGES}
-    rest = {
-        stage: [
-            name
-            for name in listed[stage]
-            if (stage, name) not in names and not _all_trials_fail(plan, name, names)
-        ]
-        for stage in STAGES
-    }
+    rest: dict[str, list[str]] = {stage: [] for stage in STAGES}
+    for stage in STAGES:
+        for name in listed[stage]:
+            if (stage, name) not in names and not _all_trials_fail(plan, name, names):
+                rest[stage].append(name)
     if not all(rest[stage] for stage in STAGES if listed[stage]):
         return message
     try:

@@ -7,9 +7,7 @@ without training them), `experiment.json`, and tables and figures of the report.
 
 from __future__ import annotations
 
-import csv
 import gzip
-import io
 import json
 import shutil
 from collections import Counter, defaultdict
@@ -19,10 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from evaluation import METRIC_VERSION
-from experiments import statistics
+from experiments import statistics, tables
 from harness import identity, plugins, records, schemas, storage
 from harness.errors import BenchmarkError
-from harness.plan import Run, Score
+from harness.plan import Place, Run, Score
 
 PUBLISHED = Path("results/published")
 RUNS, EXPERIMENT, TABLE = "runs.jsonl.gz", "experiment.json", "runs.csv"
@@ -141,10 +139,8 @@ def add(results: Path, name: str, shown: list[str]) -> list[str]:
 
 
 def _rows(path: Path) -> list[dict]:
-    if not path.is_file():
-        raise BenchmarkError(f"{path} is missing: {RERUN.lower()}, or name its folder in --results")
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    columns = (*schemas.RUN_KEY, "status", "folder", "codes_sha256")
+    return tables.read(path, columns)
 
 
 def _cell(row: dict) -> str:
@@ -197,17 +193,41 @@ def _current_record(run: Run, row: dict) -> dict:
         raise BenchmarkError(f"{run.folder} has changed since the tables were collected. {RERUN}")
 
     made_of = record["made_of"]
-    sources = {"sources": present_sources(made_of["plugin"])}
-    if problem := identity.difference({"sources": made_of["sources"]}, sources):
+    present = {"sources": present_sources(made_of["plugin"])} | _present_inputs(run, made_of)
+    recorded = {name: made_of.get(name) for name in present}
+    if problem := identity.difference(recorded, present):
         raise BenchmarkError(f"{run.folder} is out of date: {problem}. {RERUN}")
     return record
+
+
+def _present_inputs(run: Run, made_of: dict) -> dict[str, str]:
+    """Digests of the prepared arrays that a result was made of, as far as they are prepared."""
+    place = run.place
+    prepared = {
+        name: digest
+        for name, digest in _dataset_digests(place).items()
+        if name in made_of and digest is not None
+    }
+    records_of_arrays = {"features": place.features_record, "neighbours": place.neighbours_record}
+    for name, path in records_of_arrays.items():
+        if name in made_of and path.is_file():
+            prepared[name] = records.read(path)["sha256"]
+    return prepared
+
+
+def _dataset_digests(place: Place) -> dict[str, str]:
+    if not place.dataset_record.is_file():
+        return {}
+    return records.dataset_digests(records.read(place.dataset_record))
 
 
 def _average_precision(score: Score, codes: dict[Run, str]) -> dict[str, np.ndarray]:
     """The arrays of `Contents.queries` for runs that one job scored."""
     record = records.read(score.record)
+    made_of = record["made_of"]
     sources = {"sources": records.source_digests("experiments", "scoring")}
-    if problem := identity.difference({"sources": record["made_of"]["sources"]}, sources):
+    present = sources | _present_inputs(next(iter(codes)), made_of)
+    if problem := identity.difference({name: made_of.get(name) for name in present}, present):
         raise BenchmarkError(f"{score.folder} is out of date: {problem}. {RERUN}")
     if storage.digest(score.histograms) != record["sha256"][score.histograms.name]:
         raise BenchmarkError(f"{score.histograms} was changed after it was written. {RERUN}")
@@ -217,7 +237,7 @@ def _average_precision(score: Score, codes: dict[Run, str]) -> dict[str, np.ndar
         run = Run(score.dataset, score.features, score.variant, bits, seed)
         if run not in codes:
             continue
-        if record["made_of"]["codes"].get(schemas.run_part(bits, seed)) != codes[run]:
+        if made_of["codes"].get(schemas.run_part(bits, seed)) != codes[run]:
             raise BenchmarkError(f"{score.folder} has scores of other codes of {run.name}. {RERUN}")
         found[schemas.published_queries(score.dataset, score.features)] = queries
         found[run.name] = values.astype(np.float32)
@@ -341,34 +361,22 @@ def _united(old: dict, new: dict, taken: set[str]) -> dict:
 def _part(experiment: dict, taken: set[str]) -> dict:
     """An experiment.json without the data sets, methods, code lengths and seeds of other runs."""
     parts = [name.split("/") for name in taken]  # data set, features, variant, 8bit, seed0
-    datasets, methods = ({part[index] for part in parts} for index in (0, 2))
+    datasets, methods, lengths, seeds = ({part[index] for part in parts} for index in (0, 2, 3, 4))
     places = {f"{part[0]}/{part[1]}" for part in parts}
-    numbers = {
-        "bits": [
-            bits for bits in experiment["bits"] if any(part[3] == f"{bits}bit" for part in parts)
-        ],
-        "seeds": [
-            seed for seed in experiment["seeds"] if any(part[4] == f"seed{seed}" for part in parts)
-        ],
-    }
+
+    omitted = experiment.get("omitted", [])
     lists = {
+        "bits": [bits for bits in experiment["bits"] if f"{bits}bit" in lengths],
+        "seeds": [seed for seed in experiment["seeds"] if f"seed{seed}" in seeds],
         "methods": [method for method in experiment["methods"] if method["name"] in methods],
-        "grid": [place for place in experiment.get("grid", []) if "/".join(place) in places],
-        "omitted": [
-            entry
-            for entry in experiment.get("omitted", [])
-            if f"{entry['dataset']}/{entry['features']}" in places
-        ],
+        "grid": [names for names in experiment.get("grid", []) if "/".join(names) in places],
+        "omitted": [item for item in omitted if f"{item['dataset']}/{item['features']}" in places],
     }
-    tables = {
-        key: {name: value for name, value in (experiment.get(key) or {}).items() if name in names}
-        for key, names in (
-            ("datasets", datasets),
-            ("features", places),
-            ("queries_left_out", places),
-        )
-    }
-    return experiment | numbers | lists | tables
+    described = {}
+    for key, names in (("datasets", datasets), ("features", places), ("queries_left_out", places)):
+        entries = experiment.get(key) or {}
+        described[key] = {name: entries[name] for name in entries if name in names}
+    return experiment | lists | described
 
 
 def _check_comparable(old: Contents, new: Contents, joined: Contents, folder: Path) -> None:
@@ -406,13 +414,8 @@ def _incomparable(folder: Path, what: str) -> BenchmarkError:
 def _write(folder: Path, contents: Contents, files: list[Path]) -> None:
     """Write contents into a folder, and copy tables and figures."""
     rows = [row for row, _ in contents.runs.values()]
-    text = io.StringIO()
-    columns = dict.fromkeys(column for row in rows for column in row)
-    writer = csv.DictWriter(text, list(columns), restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-
-    (folder / TABLE).write_text(text.getvalue(), encoding="utf-8")
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    tables.write_rows(folder / TABLE, columns, rows)
     write_records(folder / RUNS, [record for _, record in contents.runs.values()])
     np.savez_compressed(folder / QUERIES, **contents.queries)
     storage.write_json(folder / EXPERIMENT, contents.experiment)
@@ -454,6 +457,10 @@ def records_of(folder: Path) -> list[dict]:
             raise BenchmarkError(
                 f"{path}: found format {record.get('format', 1)}, expected {records.FORMAT}: "
                 "publish the folder again"
+            )
+        if not records.is_run(record):
+            raise BenchmarkError(
+                f"{path}: a line is not the record of a run: restore the file with git"
             )
     return found
 

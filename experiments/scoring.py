@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import functools
 import time
 import zipfile
@@ -18,18 +17,24 @@ from evaluation import METRIC_VERSION, metrics
 from evaluation.controls import each_query
 from evaluation.histograms import hamming_shared, items_and_relevant
 from evaluation.inspection import chosen, inspect
+from evaluation.neighbours import COUNT, Neighbours, nearest_items
 from evaluation.presets import PRESETS, replay, undefined
 from evaluation.relevance import Relevance
+from evaluation.significance import is_at_chance
+from experiments import tables
 from experiments.errors import USER_ERRORS
 from harness import records, schemas, storage
 from harness.errors import BenchmarkError, one_line
 from harness.plan import Place, Run, Score
+from harness.user_data import CACHE
 from harness.variants import CONTROLS
 
 DENOMINATORS = ("found", "min", "R", "hits")
 CUTS = [(f"map@k[{denominator}]", k) for denominator in DENOMINATORS for k in (1000, 5000)]
 CUTS += [("precision@k", k) for k in (1, 10, 50, 100, 500, 1000, 5000)]
 GRADED_CUTS = [(metric, k) for metric in metrics.GRADED for k in (100, 1000)]
+NEIGHBOUR_CUTS = [(metric, k) for metric in metrics.NEIGHBOURS for k in (100, 1000)]
+ALL_CUTS = CUTS + GRADED_CUTS + NEIGHBOUR_CUTS
 CURVE_RANKS = 40  # log-spaced ranks of the curve of precision and recall
 
 Rows = list[tuple[str, int | None, float]]  # metric, k, value
@@ -82,10 +87,31 @@ def score(target: Score, runs: Iterable[tuple[int, int]]) -> None:
         scored.append(facts)
         run = f"{target.variant}, {bits} bits, seed {seed}"
         print(f"{run}: mAP {rows[0][2]:.4f} in {seconds:.2f} s")
+        if is_at_chance(run_arrays["ap"], inputs.chance):
+            print(chance_warning(run, rows[0][2], inputs.chance.mean(), target.dataset))
 
     made_of = _made_of(target, scored, inputs.plugin)
     facts = dict(zip(("dataset", "features", "variant"), target.key, strict=True))
     _write(target, table, arrays, made_of, facts | _facts(inputs) | {"runs": scored})
+
+
+def chance_warning(codes: str, mean: float, chance: float, dataset: str) -> str:
+    """Return one line on codes whose mean average precision is not above chance.
+
+    Parameters
+    ----------
+    codes : str
+        What was scored.
+    mean, chance : float
+        Mean average precision of the codes, and of a random ranking.
+    dataset : str
+    """
+    folder = Place(dataset, "").dataset_folder
+    return (
+        f"{codes}: mAP {mean:.4f} is within the interval of chance ({chance:.4f}). If the codes "
+        f"come from a file, its rows are probably in another order: expected that of "
+        f"{folder}/images.npy, or of the queries and the database in {folder}/split.npz"
+    )
 
 
 @dataclass(frozen=True)
@@ -101,8 +127,12 @@ class Inputs:
     query, database, train : ndarray of int64
         Image indices of the split. `query` has only the queries with a relevant item.
     relevance : Relevance
+    chance : ndarray of float64
+        Average precision of a random ranking, for each query.
     left_out : int
         Number of queries without a relevant item.
+    neighbours : Neighbours or None
+        The nearest items of `query` by features; None if the database has too few items.
     """
 
     plugin: str
@@ -111,7 +141,9 @@ class Inputs:
     database: np.ndarray
     train: np.ndarray
     relevance: Relevance
+    chance: np.ndarray
     left_out: int
+    neighbours: Neighbours | None
 
 
 def _inputs(place: Place) -> Inputs:
@@ -123,17 +155,73 @@ def _inputs(place: Place) -> Inputs:
     query, database = split["query"], split["database"]
     with _naming(place.dataset_folder):
         evaluated, relevance = Relevance.of(labels[query], labels[database]).evaluated()
-    left_out = len(query) - len(evaluated)
-    split["query"] = query[evaluated]
-    return Inputs(plugin, len(labels), **split, relevance=relevance, left_out=left_out)
+    neighbours = None
+    if len(database) >= COUNT:
+        neighbours = _neighbours(place, len(labels), split).of(evaluated)
+    return Inputs(
+        plugin,
+        len(labels),
+        query[evaluated],
+        database,
+        split["train"],
+        relevance,
+        _chance(relevance, len(database)),
+        len(query) - len(evaluated),
+        neighbours,
+    )
+
+
+def _chance(relevance: Relevance, items: int) -> np.ndarray:
+    """Average precision of a random ranking: all items are in one bucket."""
+    relevant = relevance.totals()[:, None]
+    return metrics.chance(np.full_like(relevant, items), relevant)
+
+
+def _neighbours(place: Place, items: int, split: Arrays) -> Neighbours:
+    """The nearest items of every query, computed once for these features and this split.
+
+    The file is named by everything that decides its content, so it is never out of date.
+    """
+    digests = records.place_digests(place, "features")
+    facts = [
+        digests["features"],
+        digests["split"],
+        records.source_digests("experiments", "scoring"),
+    ]
+    path = CACHE / "query_neighbours" / f"{records.digest_of(facts)}.npz"
+    if path.is_file():
+        return Neighbours(**_arrays(path, "items", "starts", "weights"))
+
+    started = time.perf_counter()
+    source = storage.unchanged(place.features_array, place.features_record)
+    features = _features(source, items)
+    with _naming(source):
+        found = nearest_items(*(features[split[name]] for name in ("query", "database", "train")))
+    with storage.new_file(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, items=found.items, starts=found.starts, weights=found.weights)
+    seconds = time.perf_counter() - started
+    print(f"{place.dataset}, {place.features}: nearest items of the queries in {seconds:.2f} s")
+    return found
+
+
+def _features(source: Path, items: int) -> np.ndarray:
+    with _reading(source):
+        features = np.load(source, mmap_mode="r", allow_pickle=False)
+    if features.ndim != 2 or len(features) != items:
+        raise BenchmarkError(
+            f"{source} has shape {features.shape}: expected a row for each of {items} labels. "
+            "Delete it and rerun the command"
+        )
+    return features
 
 
 def _made_of(target: Score, scored: list[dict], plugin: str) -> dict:
     """What the scores are made of. plugin: of the data set."""
+    digests = records.place_digests(target.place, "features")
     if target.variant in CONTROLS:
-        return records.of_scores({}, plugin, records.place_digests(target.place, "features"))
+        return records.of_scores({}, plugin, digests)
     codes = {schemas.run_part(run["bits"], run["seed"]): run["sha256"] for run in scored}
-    return records.of_scores(codes, plugin, records.place_digests(target.place))
+    return records.of_scores(codes, plugin, digests)
 
 
 def _write(target: Score, table: list[tuple], arrays: Arrays, made_of: dict, facts: dict) -> None:
@@ -157,7 +245,10 @@ def _score_codes(source: Path, bits: int, inputs: Inputs) -> tuple[Rows, Arrays]
     inspected["first"] = inputs.database[inspected["first"]]
 
     lookup = [(metric, None) for metric in metrics.LOOKUP]
-    values = _measure(g, relevance.single) | metrics.measure_all(lookup, n, r)
+    weights = None
+    if inputs.neighbours is not None:
+        weights = inputs.neighbours.by_distance(query_codes, database_codes, bits)
+    values = _measure(g, weights, relevance.single) | metrics.measure_all(lookup, n, r)
     rows = [(*key, value.mean()) for key, value in values.items()]
     rows += list(metrics.ball_curve(n, r))
 
@@ -189,30 +280,37 @@ def _replayed(source: Path, bits: int, inputs: Inputs) -> Rows:
 
 
 def _score_control(control: str, source: Path, inputs: Inputs) -> tuple[Rows, Arrays]:
-    with _reading(source):
-        features = np.load(source, mmap_mode="r", allow_pickle=False)
-    if features.ndim != 2 or len(features) != inputs.items:
-        raise BenchmarkError(
-            f"{source} has shape {features.shape}; expected a row for each of {inputs.items} labels"
-        )
-
+    features = _features(source, inputs.items)
     rows = (features[part] for part in (inputs.query, inputs.database, inputs.train))
-    measure = functools.partial(_measure, single=inputs.relevance.single)
-    queries = each_query(control, *rows, inputs.relevance, measure)
+    neighbours, single = inputs.neighbours, inputs.relevance.single
+    if neighbours is None:
+        queries = each_query(
+            control, *rows, inputs.relevance, lambda g, _: _measure(g, None, single)
+        )
+    else:
+        weights_of = functools.partial(neighbours.weights_of, database=len(inputs.database))
+        measure = functools.partial(_measure, single=single)
+        queries = each_query(control, *rows, inputs.relevance, measure, weights_of)
     values = {key: np.concatenate([query[key] for query in queries]) for key in queries[0]}
     return [(*key, value.mean()) for key, value in values.items()], {"ap": values["map", None]}
 
 
-def _measure(g: np.ndarray, single: bool) -> dict[tuple[str, int | None], np.ndarray]:
+def _measure(
+    g: np.ndarray, weights: np.ndarray | None, single: bool
+) -> dict[tuple[str, int | None], np.ndarray]:
     """(metric, k) -> one value per query (Q,), of what codes and controls share.
 
-    Cuts that exceed the database are left out.
+    Cuts that exceed the database are left out. weights: of the nearest items by features, (Q, B);
+    None for too small a database.
     """
     n, r = items_and_relevant(g)
     size = n[0].sum()
     keys = [(metric, None) for metric in metrics.WHOLE]
     keys += [key for key in CUTS + GRADED_CUTS if not _omission(*key, size, single)]
     values = metrics.measure_all(keys, n, r, g)
+    for metric, k in NEIGHBOUR_CUTS:
+        if weights is not None and not _omission(metric, k, size, single):
+            values[metric, k] = metrics.NEIGHBOURS[metric](n, weights, k)
 
     ranks = np.unique(np.geomspace(1, size, CURVE_RANKS).round().astype(np.int64))
     curve = metrics.rank_curve(n, r, ranks)
@@ -228,7 +326,7 @@ def _omission(metric: str, k: int, size: int, single: bool) -> str:
 
 def _facts(inputs: Inputs) -> dict:
     size, left_out = len(inputs.database), inputs.left_out
-    reasons = {key: _omission(*key, size, inputs.relevance.single) for key in CUTS + GRADED_CUTS}
+    reasons = {key: _omission(*key, size, inputs.relevance.single) for key in ALL_CUTS}
     reasons |= {(name, None): undefined(name, left_out) for name in PRESETS}
     omitted = [
         {"metric": metric, "k": k, "reason": reason}
@@ -246,11 +344,8 @@ def _facts(inputs: Inputs) -> dict:
 
 def _write_table(path: Path, table: list[tuple]) -> None:
     """Write a CSV; floats as the shortest text that gives the same number when it is read."""
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(schemas.SCORES_CSV)
-        for *key, value in table:
-            writer.writerow((*key, value if isinstance(value, int) else float(value)))
+    rows = ((*key, value if isinstance(value, int) else float(value)) for *key, value in table)
+    tables.write(path, schemas.SCORES_CSV, rows)
 
 
 def _array(path: Path) -> np.ndarray:

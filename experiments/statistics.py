@@ -2,32 +2,71 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from evaluation.significance import CONFIDENCE, Cell, estimate, holm
-from harness import schemas, storage
+from evaluation.significance import (
+    POOLED_SEEDS,
+    Estimate,
+    Floats,
+    Variance,
+    estimate,
+    interval,
+    over_queries,
+    over_seeds,
+    over_seeds_pooled,
+)
+from experiments import tables
+from harness import schemas
 from harness.errors import BenchmarkError, one_line
+from harness.families import LEVEL, holm
 from harness.plan import Plan, Score
 from harness.variants import CONTROLS
 
-SEEDS_NEEDED = 3  # of a method with randomness, before a difference is called significant
+# Seeds of a method with randomness before it is tested: fewer suffice if its variance over seeds
+# can be pooled over code lengths.
+TESTED_SEEDS = POOLED_SEEDS
+TESTED_SEEDS_POOLED = 3
+
+CellKey = tuple[str, int]  # variant and bits
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One variant at one code length.
+
+    Parameters
+    ----------
+    of_queries : ndarray of shape (Q,), float64
+        Average precision of each query, the mean over seeds.
+    of_seeds : ndarray of shape (S,), float64
+        Mean average precision of each seed.
+    complete : bool
+        Whether all planned seeds are present.
+    """
+
+    of_queries: Floats
+    of_seeds: Floats
+    complete: bool
+
+    @property
+    def variance_of_seeds(self) -> float:
+        """Sample variance (n - 1) over seeds; 0 with one seed."""
+        return float(self.of_seeds.var(ddof=1)) if len(self.of_seeds) > 1 else 0.0
 
 
 def write(root: Path, plan: Plan, scores: Iterable[Score]) -> None:
     """Write statistics.csv and comparisons.csv into `root`, from the histograms.npz of each score.
 
-    statistics.csv has one row per cell: mean, standard deviation over seeds (n - 1), and the
-    interval over seeds and queries. comparisons.csv has one row per two methods at one code length,
-    the method with the higher mean first: the difference with its interval, the p value of the test
-    (paired over queries), the p value after Holm's correction over the whole file, and whether the
-    difference is `significant`: ``yes`` if p_holm < 0.05, else ``no``, or ``too few seeds``.
+    `harness.schemas` describes the columns. All pairs of methods are in comparisons.csv, and
+    `p_holm` and `significant` are corrected over the whole file: they are exploratory. The report
+    corrects `p` over its declared families, see `harness.families`.
 
     Parameters
     ----------
@@ -41,23 +80,25 @@ def write(root: Path, plan: Plan, scores: Iterable[Score]) -> None:
     BenchmarkError
         For a file that cannot be read, and for two files with different queries.
     """
-    statistics, compared = [], []
+    scores = list(scores)
+    statistics: list[tuple[object, ...]] = []
+    compared: list[tuple[tuple[object, ...], Estimate, bool]] = []
     for place in plan.places:
         cells = _cells(plan, [score for score in scores if score.place == place])
         names = place.dataset, place.features
         statistics += [(*names, *key, *_statistics(cell)) for key, cell in cells.items()]
-        compared += [(*names, *row) for row in _comparisons(plan, cells)]
+        compared += [((*names, *key), *test) for key, *test in _comparisons(plan, cells)]
 
-    corrected = holm([row[-2] for row in compared])
-    comparisons = [
-        (*row, p, _verdict(p, tested))
-        for (*row, tested), p in zip(compared, corrected, strict=True)
-    ]
-    _write_table(root / "statistics.csv", schemas.STATISTICS_CSV, statistics)
-    _write_table(root / "comparisons.csv", schemas.COMPARISONS_CSV, comparisons)
+    corrected = holm([float(difference.p) for _, difference, _ in compared])
+    comparisons = []
+    for (key, difference, tested), p_holm in zip(compared, corrected, strict=True):
+        columns = _comparison_columns(difference, p_holm, tested, len(plan.bits))
+        comparisons.append((*key, *columns))
+    tables.write(root / "statistics.csv", schemas.STATISTICS_CSV, statistics)
+    tables.write(root / "comparisons.csv", schemas.COMPARISONS_CSV, comparisons)
 
 
-def read(path: Path) -> Iterator[tuple[tuple[int, int], np.ndarray, np.ndarray]]:
+def read(path: Path) -> Iterator[tuple[tuple[int, int], np.ndarray, Floats]]:
     """Yield the average precision of every run in a histograms.npz.
 
     Yields
@@ -86,9 +127,10 @@ def read(path: Path) -> Iterator[tuple[tuple[int, int], np.ndarray, np.ndarray]]
         ) from None
 
 
-def _cells(plan: Plan, scores: Iterable[Score]) -> dict[tuple[str, int], Cell]:
-    """(variant, bits) -> cell, of one data set and its features."""
-    runs, queries = {}, None
+def _cells(plan: Plan, scores: Iterable[Score]) -> dict[CellKey, Cell]:
+    """The cells of one data set and its features."""
+    runs: dict[tuple[Score, tuple[int, int]], Floats] = {}
+    queries = None
     for score in scores:
         for run, scored_queries, values in read(score.histograms):
             if queries is not None and not np.array_equal(scored_queries, queries):
@@ -102,10 +144,9 @@ def _cells(plan: Plan, scores: Iterable[Score]) -> dict[tuple[str, int], Cell]:
     cells = {}
     groups = itertools.groupby(sorted(runs), key=lambda key: (key[0], key[1][0]))
     for (score, bits), group in groups:
-        values = np.stack([runs[key] for key in group])
-        planned = _planned_seeds(plan, score, bits)
-        tested = len(values) >= SEEDS_NEEDED or not _seeded(score.variant, plan)
-        cells[score.variant, bits] = Cell(values, len(values) == planned, tested)
+        values = np.stack([runs[key] for key in group])  # (S, Q)
+        complete = len(values) == _planned_seeds(plan, score, bits)
+        cells[score.variant, bits] = Cell(values.mean(axis=0), values.mean(axis=1), complete)
     return cells
 
 
@@ -116,44 +157,74 @@ def _planned_seeds(plan: Plan, score: Score, bits: int) -> int:
     return sum(run.bits == bits for run in plan.runs_of(score))
 
 
-def _seeded(name: str, plan: Plan) -> bool:
-    """Whether a method is random. Codes from files may be, even if there is only one seed."""
-    return name not in CONTROLS and plan.methods[name].seeded
-
-
-def _statistics(cell: Cell) -> tuple:
+def _statistics(cell: Cell) -> tuple[object, ...]:
     """The columns of statistics.csv after those that identify a cell."""
-    seeds, queries = cell.average_precision.shape
-    deviation = float(cell.of_seeds.std(ddof=1)) if seeds > 1 else ""
-    mean = estimate(cell.of_queries, cell.of_seeds)
-    return seeds, queries, mean.value, deviation, *mean.interval(lowest=0)
+    seeds = len(cell.of_seeds)
+    mean = float(cell.of_queries.mean())
+    deviation = cell.variance_of_seeds**0.5 if seeds > 1 else ""
+    variance = over_seeds([cell.variance_of_seeds], [seeds])
+    low, high = interval(mean, over_queries(cell.of_queries), _at(variance, 0))
+    return seeds, len(cell.of_queries), mean, deviation, float(low), float(high)
 
 
-def _comparisons(plan: Plan, cells: dict[tuple[str, int], Cell]) -> Iterator[tuple]:
-    """bits, variant, other, difference, low, high, p, tested; the higher mean first."""
+def _comparisons(
+    plan: Plan, cells: dict[CellKey, Cell]
+) -> Iterator[tuple[tuple[object, ...], Estimate, bool]]:
+    """Bits and two variants, the higher mean first; their difference; whether it is tested."""
+    complete = {key: cell for key, cell in cells.items() if cell.complete}
+    variances = {name: _variances_of_seeds(name, complete) for name in plan.methods}
+    tested = {name: _is_tested(name, plan, complete) for name in plan.methods}
     for bits in plan.bits:
-        present = {name: cells[name, bits] for name in plan.methods if (name, bits) in cells}
-        complete = {name: cell for name, cell in present.items() if cell.complete}
-        ordered = sorted(complete, key=lambda name: -complete[name].of_queries.mean())
-        for name, other in itertools.combinations(ordered, 2):
-            better, worse = complete[name], complete[other]
-            differences = better.of_queries - worse.of_queries
-            mean = estimate(differences, better.of_seeds, worse.of_seeds)
-            tested = better.tested and worse.tested
-            yield bits, name, other, mean.value, *mean.interval(lowest=-1), mean.p, tested
+        present = [name for name in plan.methods if (name, bits) in complete]
+        present.sort(key=lambda name: -complete[name, bits].of_queries.mean())
+        for name, other in itertools.combinations(present, 2):
+            differences = complete[name, bits].of_queries - complete[other, bits].of_queries
+            difference = estimate(
+                differences.mean(),
+                over_queries(differences),
+                variances[name][bits],
+                variances[other][bits],
+            )
+            yield (bits, name, other), difference, tested[name] and tested[other]
+
+
+def _variances_of_seeds(name: str, cells: dict[CellKey, Cell]) -> dict[int, Variance]:
+    """The variance over seeds of the mean of a method, by code length."""
+    of_method = {bits: cell for (variant, bits), cell in cells.items() if variant == name}
+    variances = over_seeds_pooled(
+        [cell.variance_of_seeds for cell in of_method.values()],
+        [len(cell.of_seeds) for cell in of_method.values()],
+    )
+    return {bits: _at(variances, index) for index, bits in enumerate(of_method)}
+
+
+def _at(variance: Variance, index: int) -> Variance:
+    return Variance(variance.values[..., index], variance.freedom[..., index])
+
+
+def _is_tested(name: str, plan: Plan, cells: dict[CellKey, Cell]) -> bool:
+    """Whether a method has enough seeds for a test, or no randomness.
+
+    Codes from files may be random, even if there is only one seed.
+    """
+    if not plan.methods[name].seeded:
+        return True
+    seeds = [len(cell.of_seeds) for (variant, _), cell in cells.items() if variant == name]
+    fewest = min(seeds, default=0)
+    return fewest >= TESTED_SEEDS or (len(seeds) > 1 and fewest >= TESTED_SEEDS_POOLED)
+
+
+def _comparison_columns(
+    difference: Estimate, p_holm: float, tested: bool, lengths: int
+) -> tuple[object, ...]:
+    """The columns of comparisons.csv after those that identify a comparison."""
+    low, high = difference.interval()
+    detectable = difference.detectable(lengths)
+    numbers = (difference.value, low, high, difference.p, p_holm)
+    return *(float(number) for number in numbers), _verdict(p_holm, tested), float(detectable)
 
 
 def _verdict(p: float, tested: bool) -> str:
     if not tested:
         return "too few seeds"
-    return "yes" if p < 1 - CONFIDENCE else "no"
-
-
-def _write_table(path: Path, columns: tuple[str, ...], rows: list[tuple]) -> None:
-    """Write a CSV; floats as the shortest text that gives the same number when it is read."""
-    with (
-        storage.new_file(path) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerows([columns, *rows])
+    return "yes" if p < LEVEL else "no"

@@ -5,7 +5,6 @@ One job runs at a time, on one thread or one GPU.
 
 from __future__ import annotations
 
-import csv
 import json
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import numpy as np
 
 from evaluation.compiling import popcount
 from evaluation.relevance import words
+from experiments import tables
 from harness import provenance, records, schemas, storage
 from harness.errors import BenchmarkError
 from harness.plan import Job, Place, Plan, Run, fields_of
@@ -54,13 +54,7 @@ def write(plan: Plan) -> None:
                 progress.advance()
 
     table, record = plan.outputs(Job("timing"))
-    with (
-        storage.new_file(table) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.DictWriter(file, schemas.TIMING_CSV, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    tables.write_rows(table, schemas.TIMING_CSV, rows)
     records.write(record, made_of, sha256={table.name: storage.digest(table)})
 
 

@@ -1,1 +1,1 @@
-"""Floor 2: one file is one extractor, image -> vector; and the neighbour lists of the training images."""
+"""Features of images: each file is one extractor. Neighbour lists of the training images."""

@@ -1,4 +1,4 @@
-"""`python -m features extract | neighbours`: features of a prepared data set, and neighbour lists of its training images."""
+"""`python -m features`: features of a prepared data set, and neighbours of its training images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_variable] = "1"  # before NumPy: blocks of rows are what runs in parallel
 
 import argparse
-import importlib
+import functools
 import json
 import sys
 import time
@@ -21,12 +21,12 @@ from features._neighbours import nearest
 from harness import gpus, records, storage
 from harness.errors import BenchmarkError, one_line, raised_by
 from harness.plan import Place
-from harness.plugins import Component
+from harness.plugins import Component, checked_facts, load_class
 from harness.progress import Progress
 from harness.user_data import CACHE, data_folder
 from harness.variants import METRICS, Variant, variant_of_text
 
-TIMING_IMAGES = 256  # images whose features `time` computes
+TIMING_IMAGES = 256  # images whose features the command `time` computes
 CHECKPOINT_SECONDS = 1.0  # of work that a killed job loses at most
 
 
@@ -58,6 +58,9 @@ def main() -> None:
         command.add_argument(
             "--data", type=Path, default=data_folder(), help="the user's data folder, only read"
         )
+    search.add_argument(
+        "--images", type=int, nargs="*", default=[], help="number of images of each data set"
+    )
     extraction.add_argument("--threads", type=int, default=1)
     listing.add_argument("--metric", choices=METRICS, default=METRICS[0])
     listing.add_argument("--threads", type=int, default=1)
@@ -76,13 +79,16 @@ def main() -> None:
 
 
 def extract(arguments: argparse.Namespace) -> None:
-    """Write features.npy (n, d) float32 and features.json. An interrupted job resumes at its last block."""
+    """Write features.npy (n, d) float32 and features.json.
+
+    An interrupted job resumes at its last block.
+    """
     place, variant = Place(arguments.dataset, arguments.features), variant_of(arguments)
     images = storage.unchanged(place.images, place.dataset_record)
     made_of = records.of_features(variant, records.place_digests(place), arguments.data)
     n = len(_base.opened(images))
     extractor = ready(variant, place, arguments.data, n, arguments.threads)
-    facts = getattr(extractor, "facts_", {})
+    facts = dict(extractor.facts_)
     partial = CACHE / "checkpoints" / f"{records.digest_of([made_of, facts])}.npy"
     with storage.writing(place.features_folder):
         dimensions = write_features(partial, extractor, variant.plugin, images, n)
@@ -92,36 +98,39 @@ def extract(arguments: argparse.Namespace) -> None:
             "citation": extractor.citation,
             "dimensions": dimensions,
         }
-        described |= {"sha256": storage.digest(partial), **facts}
+        described["sha256"] = storage.digest(partial)
+        described |= checked_facts(variant.plugin, facts, described)
         place.features_folder.mkdir(parents=True, exist_ok=True)
-        partial.replace(place.features_array)
+        storage.move(partial, place.features_array)
     records.write(place.features_record, made_of, **described)
     rows_done(partial).unlink(missing_ok=True)
     print(f"{variant.name}: {n:,} x {dimensions:,}")
 
 
 def ready(variant: Variant, place: Place, data: Path, n: int, threads: int) -> _base.Extractor:
-    """Return the extractor, on a GPU of its own if it uses one, with what it reads open for n images."""
+    """Return the extractor, with its files open for n images, and a GPU leased if it uses one."""
     if variant.uses_gpu:
         gpus.lease()  # before the extractor's module imports torch
     extractor = built(variant)
     extractor.threads = threads
-    extractor.image_names = storage.read_json(place.image_names)["names"]
+    facts = storage.read_json(place.image_names)
+    extractor.grey = facts.get("grey", False)
+    extractor.image_names = [path.rpartition("/")[2] for path in facts["names"]]
+    extractor.match_names = functools.partial(_base.match_names, facts["names"])
     extractor.open(data, n)
     return extractor
 
 
 def time_alone(arguments: argparse.Namespace) -> None:
-    """Print {"seconds": a number} for an image, or null where its features come from a file."""
+    """Print {"seconds": number} per image; null if features come from a file."""
     place, variant = Place(arguments.dataset, arguments.features), variant_of(arguments)
     if "rows" in variant.plugin.consumes:
         print(json.dumps({"seconds": None}))
         return
     images = _base.opened(storage.unchanged(place.images, place.dataset_record))[:TIMING_IMAGES]
     extractor = ready(variant, place, arguments.data, len(images), threads=1)
-    extractor.extract(
-        images[: extractor.block]
-    )  # memory and kernels are there before the clock starts
+    extractor.extract(images[: extractor.block])  # warm-up
+
     started = time.perf_counter()
     for _ in _runtime.extracted(extractor, variant.plugin.consumes, lambda: images, len(images)):
         pass
@@ -129,7 +138,10 @@ def time_alone(arguments: argparse.Namespace) -> None:
 
 
 def check(arguments: argparse.Namespace) -> None:
-    built(variant_of(arguments)).check(arguments.data)
+    extractor = built(variant_of(arguments))
+    extractor.check(arguments.data)
+    for n in arguments.images:
+        extractor.check_rows(arguments.data, n)
     print(f"{arguments.features}: all files found")
 
 
@@ -138,23 +150,28 @@ def variant_of(arguments: argparse.Namespace) -> Variant:
 
 
 def built(variant: Variant) -> _base.Extractor:
-    module = importlib.import_module(f"features.{variant.plugin.name}")
+    extractor = load_class(variant.plugin)(**variant.params)
     records.check_sources("features", variant.plugin.name)
-    return getattr(module, variant.plugin.class_name)(**variant.params)
+    return extractor
 
 
 def rows_done(partial: Path) -> Path:
-    """The file that says how many rows of an unfinished array are written."""
+    """Return the file with the number of rows of an unfinished array that are written."""
     return partial.with_suffix(".json")
 
 
 def write_features(
     partial: Path, extractor: _base.Extractor, part: Component, images: Path, n: int
 ) -> int:
-    """Write the rows that are not there yet into one memory-mapped array; returns its dimensions.
+    """Write the missing rows into one memory-mapped array; return its dimensions.
 
-    Both arrays are opened anew for every block, since all pages touched through a mapping count as memory while it is open. Raises
-    BenchmarkError for rows that are not finite, and for more or fewer of them than images.
+    Both arrays are opened again for every block, since all pages touched through a memory map count
+    as memory while it is open.
+
+    Raises
+    ------
+    BenchmarkError
+        If features are not finite, or not one row for each image.
     """
     partial.parent.mkdir(parents=True, exist_ok=True)
     done = (
@@ -174,7 +191,7 @@ def write_features(
         array = np.lib.format.open_memmap(partial, mode="r+")
         array[rows] = block
         if time.monotonic() - kept >= CHECKPOINT_SECONDS or rows.stop == n:
-            array.flush()  # rows are on the disk before they count as done
+            array.flush()  # rows are stored before they count as done
             storage.write_json(rows_done(partial), {"rows": rows.stop})
             kept = time.monotonic()
         progress.advance(len(block))
@@ -182,7 +199,10 @@ def write_features(
 
 
 def _create(path: Path, shape: tuple[int, int]) -> None:
-    """An array of zeros in a file, float32, whole from its first moment: a job that was left behind may be writing into it."""
+    """Create a file with an array of zeros, float32, atomically.
+
+    A job that was left behind may be writing into it.
+    """
     with storage.new_file(path) as temporary:
         np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
         storage.reserve(temporary)
@@ -191,7 +211,7 @@ def _create(path: Path, shape: tuple[int, int]) -> None:
 def neighbours(arguments: argparse.Namespace) -> None:
     """Write neighbours.npy (n_train, 64) int32 and neighbours.json.
 
-    Neighbours are positions within the training images, nearest first, each image itself at the head.
+    Neighbours are positions within the training images, each image itself first, then the nearest.
     """
     place = Place(arguments.dataset, arguments.features)
     made_of = records.of_neighbours(arguments.metric, records.place_digests(place, "features"))

@@ -9,22 +9,41 @@ import numpy as np
 
 from harness.progress import Progress
 
-LENGTH = 64  # neighbours kept for each image, itself first
+LENGTH = 64  # neighbours of each image, itself first
 SPARE = 32  # more candidates than needed, so that rounding in float32 seldom matters
-ROWS = 128  # images at a time, and fewer where a thread would hold more than
-CELLS = 1 << 23  # approximate nearnesses, 16 bytes each with their order
+ROWS = 128  # images at a time, and fewer if a thread would hold more than CELLS values
+CELLS = 1 << 23  # approximate similarities, 16 bytes each with their order
 AT_ONCE = 1024  # images that one is compared with at a time in float64
-ROUNDING = 1e-5  # bound on the error of a float32 inner product of unit vectors; never reached below 60,000 dimensions
+# Bound on the error of a float32 inner product of unit vectors. It is never reached below 60,000
+# dimensions.
+ROUNDING = 1e-5
 
 
 def nearest(
     features: np.ndarray, length: int = LENGTH, threads: int = 1, metric: str = "centred-cosine"
 ) -> np.ndarray:
-    """Ranked exact neighbour lists, int32 (n, min(length, n)): each image first, then nearest first, equal ones by lower index.
+    """Return exact neighbour lists, ranked.
 
-    features: (n, d) float32; metric: `centred-cosine`, the cosine of features centred on their mean; `cosine`, of features as they
-    are; `l2`, Euclidean. Candidates are found by float32 matrix products and ranked by float64 sums; where float32 could have missed
-    one, the whole row is ranked in float64.
+    Parameters
+    ----------
+    features : ndarray of float32, shape (n, d)
+    length : int
+        Neighbours of each image, itself included.
+    threads : int
+    metric : {"centred-cosine", "cosine", "l2"}
+        Cosine of features centred on their mean, cosine of features as they are, or Euclidean
+        distance.
+
+    Returns
+    -------
+    ndarray of int32, shape (n, min(length, n))
+        Each image first, then the nearest first. Equally near images are in the order of their
+        indices.
+
+    Notes
+    -----
+    Candidates are found by float32 matrix products and ranked by float64 sums. If float32 could
+    have missed one, the whole row is ranked in float64.
     """
     length = min(length, len(features))
     space = _Space.of(features, metric)
@@ -43,11 +62,25 @@ def nearest(
 
 @dataclass(frozen=True)
 class _Space:
-    """Points, how near they are exactly, and nearly: within `rounding`, single x . single y - offset of y, in float32.
+    """Points, and their exact and approximate similarities.
 
-    features: (n, d) float32, of which the points are made when they are asked for; mean: (d,) float64, subtracted, or zeros; norms:
-    (n, 1) float64, divided by, or ones; single: (n, d) float32, the points, about their mean for l2; offset: (n,) float64, half the
-    squared norm of single for l2, else 0.
+    The approximate similarity of x and y is ``single[x] @ single[y] - offset[y]`` in float32, up
+    to `rounding`.
+
+    Parameters
+    ----------
+    features : ndarray of float32, shape (n, d)
+        From which points are computed when they are needed.
+    mean : ndarray of float64, shape (d,)
+        Subtracted from the features, or zeros.
+    norms : ndarray of float64, shape (n, 1)
+        Divisors of the features, or ones.
+    single : ndarray of float32, shape (n, d)
+        The points; for l2, about their mean.
+    offset : ndarray of float64, shape (n,)
+        Half the squared norm of `single` for l2, else 0.
+    rounding : float
+    euclidean : bool
     """
 
     features: np.ndarray
@@ -65,14 +98,12 @@ class _Space:
         single, squares, norms = np.empty((n, d), np.float32), np.empty((n, 1)), np.ones((n, 1))
         for start in range(0, n, ROWS):
             rows = slice(start, start + ROWS)
-            centred = (
-                features[rows] - mean
-            )  # float64; moves no distance, and keeps digits in float32
+            # float64. Centring changes no distance, and leaves more digits to float32.
+            centred = features[rows] - mean
             squares[rows] = np.square(centred).sum(axis=1, keepdims=True)
             if metric != "l2":
-                norms[rows] = np.where(
-                    squares[rows] > 0, np.sqrt(squares[rows]), 1
-                )  # an image at the very mean has cosine 0 to all
+                # An image equal to the mean has cosine 0 to all others.
+                norms[rows] = np.where(squares[rows] > 0, np.sqrt(squares[rows]), 1)
             single[rows] = centred / norms[rows]
         if metric == "l2":
             return cls(
@@ -87,12 +118,15 @@ class _Space:
         return cls(features, mean, norms, single, np.zeros(n), ROUNDING, euclidean=False)
 
     def points(self, rows: int | np.ndarray) -> np.ndarray:
-        """float64 (d,) or (m, d): unit vectors for a cosine, the features themselves for l2."""
+        """Return unit vectors for a cosine, the features for l2: float64 (d,) or (m, d)."""
         return (self.features[rows] - self.mean) / self.norms[rows]
 
     def nearness(self, row: int, others: np.ndarray) -> np.ndarray:
-        """float64: the cosine, or minus half the squared distance; a sum over the last axis adds in one order for every row, so
-        images that are equal are equally near."""
+        """Return the cosine, or minus half the squared distance, float64.
+
+        A sum over the last axis has the same order for every row, so equal images are equally
+        near.
+        """
         parts = [
             self._nearness(self.points(row), self.points(others[at : at + AT_ONCE]))
             for at in range(0, len(others), AT_ONCE)
@@ -106,6 +140,7 @@ class _Space:
 
 
 def _block(space: _Space, start: int, rows: int, length: int) -> np.ndarray:
+    """Return the lists of consecutive rows, int32 (rows, length)."""
     n = len(space.features)
     rows = np.arange(start, min(start + rows, n))
     approximate = space.single[rows] @ space.single.T - space.offset.astype(np.float32)  # (rows, n)
@@ -115,7 +150,7 @@ def _block(space: _Space, start: int, rows: int, length: int) -> np.ndarray:
     lists = np.empty((len(rows), length), dtype=np.int32)
     for at, row in enumerate(rows):
         lists[at], last = _ranked(space, row, candidates[at], length)
-        # Whatever is no candidate has at most the smallest candidate's approximate nearness.
+        # All other images have at most the approximate similarity of the least similar candidate.
         if (
             width < n
             and last + space.offset[row] - approximate[at, candidates[at]].min() <= space.rounding
@@ -127,7 +162,10 @@ def _block(space: _Space, start: int, rows: int, length: int) -> np.ndarray:
 def _ranked(
     space: _Space, row: int, candidates: np.ndarray, length: int
 ) -> tuple[np.ndarray, float]:
-    """The `length` nearest of `candidates` (rising indices), `row` itself first, and the nearness of the last."""
+    """Return the `length` nearest candidates, `row` itself first, and the similarity of the last.
+
+    candidates: increasing indices.
+    """
     others = candidates[candidates != row]
     nearness = space.nearness(row, others)
     order = np.argsort(-nearness, kind="stable")[: length - 1]

@@ -1,15 +1,11 @@
-"""Features of ImageNet networks: what the last layer sees."""
+"""Features of ImageNet networks: the input of their last layer."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from features._base import Extractor
-from features._batches import device, in_batches, resized
+from features._batches import in_batches
 from harness import imagenet
 from harness.errors import BenchmarkError
 from harness.provenance import device_name
@@ -17,17 +13,29 @@ from harness.user_data import CACHE
 
 
 class NetworkExtractor(Extractor):
-    """Images are resized to resize x resize pixels, bilinear and antialiased, whatever their aspect; of these the central crop x crop
-    are kept; RGB in 0..1 minus (0.485, 0.456, 0.406), divided by (0.229, 0.224, 0.225).
+    """The input of the last layer of an ImageNet network.
 
-    network: a name of imagenet.NETWORKS; weights: the file below the data folder, downloaded if it is the official one and not there;
-    sha256: digest of a file that is not the official one.
+    Images are resized to resize x resize pixels, bilinear and antialiased, whatever their aspect
+    is. By default nothing is cropped. RGB in 0..1 is normalised by the mean and the deviation that
+    the weights expect: minus (0.485, 0.456, 0.406), divided by (0.229, 0.224, 0.225), if the class
+    of the extractor does not state others.
+
+    Parameters
+    ----------
+    weights : str or None
+        File of the weights below the data folder. None for the official file, which is downloaded
+        if it is missing.
+    sha256 : str or None
+        Digest of a file that is not the official one.
+    resize, crop : int
+        Pixels of a side after resizing, and of the central part that remains.
     """
 
-    network: str
+    uses_gpu, weights_param, digest_param = True, "weights", "sha256"
 
-    def __init__(self, *, weights: str, sha256: str | None, resize: int, crop: int):
-        self.weights, self.sha256, self.resize, self.crop = weights, sha256, resize, crop
+    def __init__(self, *, weights=None, sha256=None, resize=224, crop=224):
+        self.weights, self.sha256 = weights, sha256
+        self.resize, self.crop = resize, crop
 
     def check(self, data):
         imagenet.checked_file(*self._file(data))
@@ -37,13 +45,13 @@ class NetworkExtractor(Extractor):
             raise BenchmarkError(
                 f"crop is {self.crop}, expected 1 to {self.resize}, the value of resize"
             )
-        loaded, digest = imagenet.load(*self._file(data))
-        self._device = device()
-        self._network = loaded.to(self._device)
-        self._mean, self._deviation = (
-            torch.tensor(values, device=self._device).view(3, 1, 1)
-            for values in (imagenet.MEAN, imagenet.DEVIATION)
+        network, digest = imagenet.load(*self._file(data))
+        self._device = imagenet.device()
+        self._network = network.to(self._device)
+        self.prepared = imagenet.Preprocessing(self.resize, self.crop, self.network).to(
+            self._device
         )
+        mean, deviation = imagenet.normalisation(self.network)
         self.facts_ = {
             "weights_sha256": digest,
             "preprocessing": {
@@ -51,18 +59,14 @@ class NetworkExtractor(Extractor):
                 "interpolation": "bilinear, antialiased",
                 "crop": [self.crop, self.crop],
                 "channels": "RGB in 0..1",
-                "mean": imagenet.MEAN,
-                "deviation": imagenet.DEVIATION,
+                "mean": mean,
+                "deviation": deviation,
             },
             "device": device_name(str(self._device)),
         }
 
-    def _file(self, data: Path) -> tuple[str, Path, Path, str | None]:
-        """The network, the user's file, where a download goes, and the digest: what networks.py wants to know."""
-        return self.network, data / self.weights, Path(CACHE) / "weights", self.sha256
-
-    def penultimate(self, images: np.ndarray) -> np.ndarray:
-        """What the network's last layer sees, (m, d) float32. images: (m, h, w, 3) uint8."""
+    def extract(self, images):
+        """See Extractor.extract."""
         return in_batches(
             lambda batch: self._network.penultimate(self.prepared(batch)),
             images,
@@ -70,8 +74,7 @@ class NetworkExtractor(Extractor):
             self.threads,
         )
 
-    def prepared(self, images: Tensor) -> Tensor:
-        """What the network is given, (m, 3, crop, crop) float32. images: (m, 3, h, w) uint8."""
-        start = (self.resize - self.crop) // 2
-        kept = slice(start, start + self.crop)
-        return (resized(images, self.resize)[:, :, kept, kept] / 255 - self._mean) / self._deviation
+    def _file(self, data: Path) -> tuple[str, Path, Path, str | None]:
+        """The arguments of imagenet.load: network, file, folder of downloads and digest."""
+        path = data / (self.weights or imagenet.official_path(self.network))
+        return self.network, path, Path(CACHE, "weights"), self.sha256

@@ -1,98 +1,116 @@
-"""Features that somebody computed elsewhere."""
+"""Features that another program computed."""
 
 from pathlib import Path
 
 import numpy as np
 
 from features._base import Extractor
-from harness.errors import BenchmarkError, one_line
+from harness.errors import BenchmarkError, reading
 from harness.storage import digest
+from harness.user_data import user_path
 
-NAMED = 5  # images without a row that an error lists; it counts them all
+TYPES = (np.float16, np.float32, np.float64)
+EXPECTED, ADVICE = "a .npy array of numbers", "Save the features with numpy.save."
+IF_MISSING = "Put it there, or change `path` or the data folder."
 
 
 class File(Extractor):
-    """An array (n, d) of float16, float32 or float64 in a `.npy` file, one row an image in the data set's own order.
+    """An array (n, d) of float16, float32 or float64 in a `.npy` file, with a row for each image.
 
-    path: the file below the data folder. names: a text file there that names the image of each row, one a line, by its file name as
-    the data set has it (`cache/datasets/NAME/names.json`): rows may then be in any order, and of more images.
+    Parameters
+    ----------
+    path : str
+        The file, absolute or below the data folder.
+    names : str, optional
+        A text file that names the image of each row, one a line, as in
+        `cache/datasets/NAME/names.json`. Rows may then be in any order, and there may be rows of
+        other images. By default, rows are in the order of the data set.
     """
 
     label, block = "Feature file", 8192
+    file_params = ("path", "names")
 
     def __init__(self, *, path, names=None):
         self.path, self.names = path, names
 
-    def check(self, data):
-        array = _array(data / self.path)
-        if array.ndim != 2 or array.dtype not in (np.float16, np.float32, np.float64):
-            raise BenchmarkError(
-                f"{self.path} holds {array.dtype} of shape {array.shape}, expected float16, 32 or 64 of shape (n, d)"
-            )
-        if self.names and len(lines := _lines(data / self.names)) != len(array):
-            raise BenchmarkError(
-                f"{self.names} has {len(lines):,} lines, expected {len(array):,}, one for each row of {self.path}"
-            )
+    def check(self, data: Path) -> None:
+        """See Extractor.check. Reads the whole file: a job would find NaN only while it runs."""
+        array = self._array(data)
+        for start in range(0, len(array), self.block):
+            block = array[start : start + self.block]
+            self._finite(block, np.arange(start, start + len(block)))
 
-    def open(self, data, n):
-        self.check(data)
-        self._file = data / self.path
-        self.facts_ = {"file_sha256": digest(self._file)}
-        if self.names:
-            self.facts_["names_sha256"] = digest(data / self.names)
-            self._row = self._rows_by_name(_lines(data / self.names), n)
+    def check_rows(self, data: Path, n: int) -> None:
+        """See Extractor.check_rows."""
+        rows, columns = self._array(data).shape
+        if self.names or rows == n:
             return
-        found = len(_array(self._file))
-        if found != n:
+        hint = "it looks transposed: save its transpose" if columns == n else "save all rows"
+        raise BenchmarkError(
+            f"{self.path} has {rows:,} rows, expected one for each of the {n:,} images in their "
+            f"order; {hint}, or set `names`, which matches rows by name"
+        )
+
+    def open(self, data: Path, n: int) -> None:
+        """See Extractor.open."""
+        self.check_rows(data, n)
+        self._file = user_path(data, self.path)
+        self.facts_ = {"file_sha256": digest(self._file)}
+        if not self.names:
+            self._row = np.arange(n)
+            return
+        names = user_path(data, self.names)
+        self.facts_["names_sha256"] = digest(names)
+        self._row = self.match_names(_lines(names), self.names)
+
+    def extract(self, rows: slice) -> np.ndarray:  # type: ignore[override]  # reads no images
+        """See Extractor.extract."""
+        return self._finite(_load(self._file)[self._row[rows]], self._row[rows])
+
+    def _array(self, data: Path) -> np.ndarray:
+        """Return the array, memory-mapped, with the type, shape and names that are expected."""
+        array = _load(user_path(data, self.path))
+        if array.ndim != 2 or array.dtype not in TYPES:
             raise BenchmarkError(
-                f"{self.path} has {found:,} rows, expected one for each of the {n:,} images in their order; `names` matches rows by name"
+                f"{self.path} holds {array.dtype} of shape {array.shape}, expected float16, 32 or "
+                "64 of shape (n, d)"
             )
-        self._row = np.arange(n)
-
-    def extract(self, rows):
-        return _array(self._file)[self._row[rows]].astype(np.float32)
-
-    def _rows_by_name(self, lines: list[str], n: int) -> np.ndarray:
-        """The file's row of each of the n images, (n,) int64."""
-        if len(self.image_names) != n:
+        if self.names and len(lines := _lines(user_path(data, self.names))) != len(array):
             raise BenchmarkError(
-                f"{self.names} cannot be used: the images of this data set have no names; leave `names` out"
+                f"{self.names} has {len(lines):,} lines, expected {len(array):,}, one for each row "
+                f"of {self.path}"
             )
-        row = {name: place for place, name in enumerate(lines)}
-        if len(row) < len(lines):
-            twice = next(name for place, name in enumerate(lines) if row[name] != place)
-            raise BenchmarkError(f"{self.names} names {twice!r} twice, expected every image once")
-        lost = [name for name in self.image_names if name not in row]
-        if lost:
-            named = ", ".join(lost[:NAMED]) + (", ..." if lost[NAMED:] else "")
+        return array
+
+    def _finite(self, block: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Return rows of the file as float32. Raise BenchmarkError for NaN and infinity."""
+        with np.errstate(over="ignore"):
+            single = block.astype(np.float32)
+        finite = np.isfinite(single)
+        if not finite.all():
+            row, column = np.argwhere(~finite)[0]
             raise BenchmarkError(
-                f"{self.names} lacks {len(lost):,} of the {n:,} images: {named}; expected names like {lines[0]!r} for all"
+                f"{self.path}: row {rows[row]}, column {column} is {block[row, column]}, "
+                "expected a finite number of float32. Compute or remove the features of this image"
             )
-        return np.array([row[name] for name in self.image_names])
+        return single
 
 
-def _array(path: Path) -> np.ndarray:
-    try:
+def _load(path: Path) -> np.ndarray:
+    """Return the array of a .npy file, memory-mapped."""
+    with reading(path, EXPECTED, ADVICE, IF_MISSING):
         found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise BenchmarkError(
-            f"feature file {path} is missing: put it there, or change `path` or the data folder"
-        ) from None
-    except Exception as error:  # NumPy raises errors of many kinds for damaged headers
-        raise BenchmarkError(f"{path} is no .npy array of numbers ({one_line(error)})") from None
     if not isinstance(found, np.ndarray):
+        found.close()
         raise BenchmarkError(
-            f"{path} is an archive of {', '.join(found.files)}, expected one array in .npy"
+            f"{path} is an archive of {', '.join(found.files)}, expected one array in .npy. "
+            f"{ADVICE}"
         )
     return found
 
 
 def _lines(path: Path) -> list[str]:
-    try:
+    """Return the lines of a text file."""
+    expected = "a text file in UTF-8 with a file name a line"
+    with reading(path, expected, "Convert it.", "Put it there, or change `names`."):
         return path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise BenchmarkError(f"{path} is missing: put it there, or change `names`") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BenchmarkError(
-            f"{path} cannot be read ({error}): expected a file name a line"
-        ) from None

@@ -1,4 +1,4 @@
-"""GIST: how much of each orientation and scale there is in each part of an image, without any training."""
+"""GIST: the energy of each orientation and scale in each part of an image, without training."""
 
 import math
 
@@ -8,23 +8,38 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from features._base import Extractor
-from features._batches import device, in_batches, resized
+from features._batches import in_batches
 from harness.errors import BenchmarkError
+from harness.imagenet import device, resized
 from harness.provenance import device_name
 
 SCALES, ORIENTATIONS, PARTS = 4, 8, 4  # d = 4 x 8 x 4 x 4 = 512
-CYCLES = 4  # an image, the cut-off of the prefilter
+CYCLES = 4  # per image: cut-off of the prefilter
 PREFILTER_BORDER, BORDER = 5, 32  # pixels mirrored at each edge
-SMALLEST = 32  # pixels a side: mirroring needs as many as the border has
+SMALLEST = 32  # pixels of a side: mirroring needs as many as the border has
 
 
 class GIST(Extractor):
-    """Responses of 32 Gabor filters (4 scales of 8 orientations), averaged over a grid of 4 x 4: d = 512.
+    """Responses of 32 Gabor filters, averaged over a grid of 4 x 4: d = 512.
 
-    The image is the mean of R, G and B, resized to side x side pixels, bilinear and antialiased, whatever its aspect, nothing cropped;
-    intensities are stretched to 0..255, then whitened and divided by the local contrast. Source: Oliva & Torralba, IJCV 2001, section
-    3, with the filters and the prefilter of the authors' program LMgist. Differs from the program: filtering in float32 throughout; an
-    image of one colour has no structure and gives zeros, where the program divides by zero. Published GIST tables seldom say `side`.
+    The filters have 4 scales of 8 orientations. The image is the mean of R, G and B, resized to
+    side x side pixels, bilinear and antialiased. Its aspect ratio changes, and nothing is cropped.
+    Intensities are stretched to 0..255, then whitened and divided by the local contrast.
+
+    Parameters
+    ----------
+    side : int
+        Pixels of a side, a multiple of 4 from 32. Published GIST tables seldom state it.
+
+    Notes
+    -----
+    The filters and the prefilter are those of the authors' program LMgist. Differs from the
+    program: filtering in float32 throughout. An image of one colour has no structure and gives
+    zeros, where the program divides by zero.
+
+    References
+    ----------
+    Oliva & Torralba, Modeling the Shape of the Scene, IJCV 2001, section 3.
     """
 
     label, citation, uses_gpu = "GIST", "oliva2001modeling", True
@@ -55,7 +70,10 @@ class GIST(Extractor):
         return in_batches(self._gist, images, self._device, self.threads)
 
     def _gist(self, images: Tensor) -> Tensor:
-        """(m, 512) float32: filter by filter, fine scales first, each with the parts of its grid row by row. images: (m, 3, h, w)."""
+        """Return (m, 512) float32. images: (m, 3, h, w).
+
+        Filter by filter, fine scales first, each with the parts of its grid row by row.
+        """
         grey = resized(images.float().mean(dim=1, keepdim=True), self.side)[:, 0]  # (m, side, side)
         lowest, highest = grey.amin(dim=(1, 2), keepdim=True), grey.amax(dim=(1, 2), keepdim=True)
         stretched = 255 * (grey - lowest) / (highest - lowest).clamp(min=1e-6)
@@ -69,7 +87,10 @@ class GIST(Extractor):
         return torch.cat(parts, dim=1)
 
     def _whitened(self, grey: Tensor) -> Tensor:
-        """(m, side, side): the logarithm without its low frequencies, divided by its local deviation."""
+        """Return the logarithm without its low frequencies, divided by its local deviation.
+
+        grey: (m, side, side).
+        """
         logarithm = mirrored(torch.log1p(grey), PREFILTER_BORDER)
         high = logarithm - self._smooth(logarithm)
         deviation = self._smooth(high.square()).abs().sqrt()
@@ -82,25 +103,42 @@ class GIST(Extractor):
 
 
 def mirrored(images: Tensor, border: int) -> Tensor:
-    """(m, n + 2 border, n + 2 border): each edge's pixels again in reverse, the outermost too. images: (m, n, n), n >= border."""
+    """Return images with the pixels of each edge repeated in reverse, the outermost included.
+
+    Parameters
+    ----------
+    images : Tensor, shape (m, n, n)
+    border : int
+        At most n.
+
+    Returns
+    -------
+    Tensor, shape (m, n + 2 border, n + 2 border)
+    """
     images = torch.cat([images[:, :border].flip(1), images, images[:, -border:].flip(1)], dim=1)
     return torch.cat([images[:, :, :border].flip(2), images, images[:, :, -border:].flip(2)], dim=2)
 
 
 def frequencies(side: int) -> tuple[Tensor, Tensor]:
-    """Vertical and horizontal frequencies (side, side) float64 in cycles an image, laid out as torch.fft.fft2 does."""
+    """Return vertical and horizontal frequencies, in the layout of torch.fft.fft2.
+
+    Both are (side, side) float64, in cycles per image.
+    """
     cycles = torch.fft.fftfreq(side, 1 / side, dtype=torch.float64)
     return torch.meshgrid(cycles, cycles, indexing="ij")
 
 
 def prefilter(side: int) -> Tensor:
-    """(side, side) float32: the Gaussian low-pass, 1/2 at CYCLES cycles an image."""
+    """Return the Gaussian low-pass, (side, side) float32: 1/2 at CYCLES cycles per image."""
     down, across = frequencies(side)
     return torch.exp(-(down**2 + across**2) * math.log(2) / CYCLES**2).float()
 
 
 def gabor_filters(side: int) -> Tensor:
-    """(32, side, side) float32: transfer functions, polar Gaussians about 0.3 / 1.85^scale cycles a pixel and one of 8 directions."""
+    """Return the transfer functions of the filters, (32, side, side) float32.
+
+    They are polar Gaussians about 0.3 / 1.85^scale cycles per pixel and one of 8 directions.
+    """
     down, across = frequencies(side)
     radius, angle = torch.hypot(down, across), torch.atan2(down, across)
     filters = []

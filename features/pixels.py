@@ -1,4 +1,4 @@
-"""The pixels themselves, for data sets small enough that they say something."""
+"""The pixels themselves, for small images."""
 
 import numpy as np
 
@@ -6,12 +6,14 @@ from features._base import Extractor
 
 
 class Pixels(Extractor):
-    """Pixel intensities in 0..1, flattened row by row: d = h * w * 3."""
+    """Pixel intensities in 0..1, flattened row by row: d = h * w * 3.
+
+    Of a data set that declares its images grey, one channel is taken: d = h * w.
+    """
 
     label = "Pixels"
 
-    def __init__(self):
-        pass
-
-    def extract(self, images):
-        return images.reshape(len(images), -1).astype(np.float32) / np.float32(255)
+    def extract(self, images: np.ndarray) -> np.ndarray:
+        """See Extractor.extract."""
+        channels = images[..., :1] if self.grey else images
+        return channels.reshape(len(images), -1).astype(np.float32) / np.float32(255)

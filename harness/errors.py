@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
+import math
+import os
+import re
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+CORE_FOLDERS = ("harness", "tests")  # their lines are not where a plugin went wrong
+CORE_FILES = ("__main__.py", "_runtime.py")
 
 
 class BenchmarkError(Exception):
@@ -18,19 +27,80 @@ def one_line(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def raised_by(file: str, kept: str | Path | None, smaller: Sequence[str] = ()) -> Iterator[None]:
-    """Whatever a plugin's `file` raises is its author's to read: a BenchmarkError, with the traceback in the file `kept`.
+def reading(
+    file: str | Path, expected: str, advice: str, if_missing: str = "Put it there."
+) -> Iterator[None]:
+    """Convert whatever a library raises for a missing or damaged file into a BenchmarkError.
 
-    Without `kept` it is printed. smaller: the keywords that memory grows with.
+    Libraries raise errors of many types for damaged bytes, since each of their steps fails in its
+    own way. Every Exception is therefore converted: the block contains the call of the library
+    and nothing else.
+
+    Parameters
+    ----------
+    file : str or Path
+        The file, as the message names it.
+    expected : str
+        What the file should be, with its article: ``"a .npy array of numbers"``.
+    advice : str
+        A full sentence that tells the user what to do about a damaged file.
+    if_missing : str
+        The same for a missing file.
     """
     try:
         yield
     except BenchmarkError:
         raise
+    except FileNotFoundError:
+        raise BenchmarkError(f"{file} is missing: expected {expected}. {if_missing}") from None
     except Exception as error:
-        where, advice = _keep_traceback(kept), _device_advice(error, smaller)
-        said = f"{type(error).__name__}: {one_line(error)}" + (f"; {advice}" if advice else "")
-        raise BenchmarkError(f"{file} raised {said}{where}") from None
+        raise BenchmarkError(
+            f"{file} is damaged or not {expected} ({reason(error)}). {advice}"
+        ) from None
+
+
+def reason(error: BaseException) -> str:
+    """Return the message of a library's error on one line, without addresses of objects."""
+    text = re.sub(r" *<[\w. ]+ at 0x[0-9a-fA-F]+>", "", one_line(error)).rstrip(" .")
+    return text or type(error).__name__
+
+
+@contextlib.contextmanager
+def raised_by(file: str, kept: str | Path | None, smaller: Sequence[str] = ()) -> Iterator[None]:
+    """Convert an exception raised by a plugin's `file` into a BenchmarkError, as one line.
+
+    Parameters
+    ----------
+    file : str
+        Path of the plugin, shown in the message.
+    kept : path or None
+        File that the traceback is written to. Without it, the traceback is printed.
+    smaller : sequence of str
+        Parameters that memory grows with.
+    """
+    try:
+        yield
+    except BenchmarkError:
+        raise
+    except (Exception, SystemExit) as error:  # SystemExit would end the job without a message
+        traceback_note, advice = _keep_traceback(kept), _device_advice(error, smaller)
+        message = f"{type(error).__name__}: {one_line(error)}"
+        line = plugin_line(error)
+        message += f" at {line}" if line else ""
+        message += f"; {advice}" if advice else ""
+        raise BenchmarkError(f"{file} raised {message}{traceback_note}") from None
+
+
+def plugin_line(error: BaseException) -> str:
+    """Return FILE:LINE of the innermost call in a plugin or in a module of the user, or empty."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        if not path.is_relative_to(ROOT) or "site-packages" in path.parts:
+            continue
+        place = path.relative_to(ROOT)
+        if place.parts[0] not in CORE_FOLDERS and place.name not in CORE_FILES:
+            return f"{place.as_posix()}:{frame.lineno}"
+    return ""
 
 
 def _keep_traceback(path: str | Path | None) -> str:
@@ -42,51 +112,72 @@ def _keep_traceback(path: str | Path | None) -> str:
     return f" (traceback: {path})"
 
 
-def _device_advice(error: Exception, smaller: Sequence[str]) -> str:
+def _device_advice(error: BaseException, smaller: Sequence[str]) -> str:
     """What helps where a device is too small or lost; empty for any other error.
 
     Errors of torch are known by their names, since many a job does without it.
     """
     kind = type(error).__name__
-    if kind in ("OutOfMemoryError", "MemoryError"):
-        return (
-            f"too little memory: lower {' or '.join(smaller)}"
-            if smaller
-            else "too little memory: run fewer jobs at a time"
-        )
+    if kind == "OutOfMemoryError" or isinstance(error, MemoryError):
+        if smaller:
+            return f"too little memory: lower {' or '.join(smaller)}"
+        if _array_bytes(error) > _memory_bytes():
+            return (
+                "this array is larger than the memory of the machine: use features with fewer "
+                "dimensions, or a smaller `size` of the images"
+            )
+        return "too little memory: run fewer jobs at a time"
     if kind == "AcceleratorError" or "CUDA error" in str(error):
         return "the GPU failed: run the same command again, which goes on where this job was"
     return ""
 
 
-def explain(error: Exception) -> str:
-    """One line for an error in a configuration: the key, what was found, what is allowed.
+def _array_bytes(error: BaseException) -> int:
+    """The size of the array that NumPy could not allocate; 0 if the error states none."""
+    shape, dtype = getattr(error, "shape", None), getattr(error, "dtype", None)
+    if not isinstance(shape, tuple) or dtype is None:
+        return 0
+    return math.prod(shape) * dtype.itemsize
 
-    Snakemake's `validate` prints the whole schema; the jsonschema error that it wraps says where and why.
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def explain(error: Exception) -> str:
+    """Return one line for an error in a configuration: the key, what was found, what is expected.
+
+    Snakemake's `validate` raises an error that prints the whole schema. The error of jsonschema in
+    its context has the key and the rule.
     """
-    invalid = error.__context__
+    invalid: Any = error.__context__
     if not hasattr(invalid, "absolute_path"):
         return one_line(error)
-    key = "".join(
-        f"item {part + 1}: " if isinstance(part, int) else f"{part}: "
-        for part in invalid.absolute_path
-    )
-    if invalid.validator == "additionalProperties":
-        known = sorted(invalid.schema.get("properties", {}))
-        unknown = ", ".join(repr(name) for name in invalid.instance if name not in known)
-        return f"{key}unknown key {unknown}: expected one of {', '.join(known)}"
-    if invalid.validator == "required":
-        return f"{key}{invalid.message}"
-    if invalid.validator == "uniqueItems":
-        twice = next(
-            item for place, item in enumerate(invalid.instance) if item in invalid.instance[:place]
-        )
-        return f"{key}found {twice!r} more than once"
-    return f"{key}found {invalid.instance!r}, expected {_in_words(invalid.validator, invalid.validator_value)}"
+
+    key = "".join(map(_key, invalid.absolute_path))
+    instance = invalid.instance
+    match invalid.validator:
+        case "additionalProperties":
+            known = sorted(invalid.schema.get("properties", {}))
+            unknown = ", ".join(repr(name) for name in instance if name not in known)
+            similar = difflib.get_close_matches(unknown.strip("'"), known, n=1)
+            hint = f"; did you mean {similar[0]!r}?" if similar else ""
+            return f"{key}unknown key {unknown}{hint}: expected one of {', '.join(known)}"
+        case "required":
+            return f"{key}{invalid.message}"
+        case "uniqueItems":
+            repeated = next(item for item in instance if instance.count(item) > 1)
+            return f"{key}found {repeated!r} more than once"
+    expected = _in_words(invalid.validator, invalid.validator_value)
+    return f"{key}found {instance!r}, expected {expected}"
 
 
-def _in_words(rule: str, value: object) -> str:
-    """What a rule of the schema asks for."""
+def _key(part: str | int) -> str:
+    return f"item {part + 1}: " if isinstance(part, int) else f"{part}: "
+
+
+def _in_words(rule: str, value: Any) -> str:
+    """What a rule of the schema expects."""
     match rule:
         case "type":
             return {
@@ -103,6 +194,8 @@ def _in_words(rule: str, value: object) -> str:
             return f"{value} or more"
         case "maximum":
             return f"{value} or less"
+        case "maxLength":
+            return f"at most {value} characters"
         case "minLength":
             return "a text that is not empty"
         case "pattern" if "A-Z" in value:

@@ -1,64 +1,159 @@
-"""One GPU a job: a job locks the file of a free device for as long as it lives, and CUDA shows it no other. Standard library only."""
+"""Leases of GPUs: each job gets a device of its own, and CUDA shows it no other.
+
+A lease is an abstract socket of Linux named after the UUID of the device. It is no file, so neither
+a cleaned folder nor another TMPDIR gives the device away twice. The kernel removes it when the
+process ends, however it ends. Leases hold between all jobs of a machine (more exactly, of a network
+namespace). filelock is not used: if its file is deleted, the next job gets the same lock.
+Standard library only.
+"""
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import os
+import re
+import socket
+import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
-SYSTEM = Path("/dev")
-# Of this machine, whatever the checkout; Slurm may number the devices of each of its jobs from 0, and shows none to two jobs.
-LOCKS = Path(
-    tempfile.gettempdir(),
-    "-".join(filter(None, [f"bgan-bench-gpus-{os.getuid()}", os.environ.get("SLURM_JOB_ID")])),
-)
-_held = []  # open files: they hold the lock, and the kernel closes them when the process ends, however it ends
+from harness.errors import BenchmarkError, one_line
+
+DEVICES = Path("/dev")
+NVIDIA_SMI = ("nvidia-smi", "-L")
+LISTED_DEVICE = re.compile(r"\s*(GPU|MIG) .*\(UUID: ([^)]+)\)")
+
+_leases: dict[str, socket.socket] = {}  # by UUID; of this process
 
 
-def names() -> list[str]:
-    """Devices that jobs may use: those of CUDA_VISIBLE_DEVICES (numbers, UUIDs, MIG names), as Slurm or the user sets it, else all."""
-    count = len(list(SYSTEM.glob("nvidia[0-9]*")))
-    given = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(count))))
-    listed = [name.strip() for name in given.split(",")] if count else []
-    hidden = [
-        place
-        for place, name in enumerate(listed)
-        if name in ("", "NoDevFiles") or name.startswith("-")
-    ]
-    return (
-        listed[: hidden[0]] if hidden else listed
-    )  # as CUDA reads it: up to the first name of no device
+def visible_names() -> list[str]:
+    """Return the devices that jobs may use, as CUDA_VISIBLE_DEVICES names them; all if it is unset.
 
-
-def lease(patient: bool = True) -> str | None:
-    """Make one free device the only one that this process sees, and return its name; None where there is none.
-
-    Where all are taken it waits for one, or, not `patient`, returns None. To be called before CUDA starts, which reads the variable once.
+    A name is an index, a UUID or the name of a part of a device (MIG). As in CUDA, a name of no
+    device hides those after it.
     """
-    told = False
-    while devices := [] if _held else names():
-        for name in devices:
-            LOCKS.mkdir(mode=0o700, exist_ok=True)
-            file = os.open(LOCKS / name.replace("/", "-"), os.O_RDWR | os.O_CREAT, 0o600)
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(file)
-                continue
-            _held.append(file)
-            os.environ |= {"CUDA_VISIBLE_DEVICES": name, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-            return name
-        if not patient:
+    count = len(list(DEVICES.glob("nvidia[0-9]*")))
+    variable = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(count))))
+    names = []
+    for name in variable.split(",") if count else []:
+        if name.strip() in ("", "NoDevFiles") or name.strip().startswith("-"):
+            break
+        names.append(name.strip())
+    return names
+
+
+def lease(wait: bool = True) -> str | None:
+    """Lease one free device and make it the only one that CUDA shows to this process.
+
+    Call it before CUDA starts, which reads CUDA_VISIBLE_DEVICES once.
+
+    Parameters
+    ----------
+    wait : bool
+        Whether to wait if other jobs have leased all devices.
+
+    Returns
+    -------
+    str or None
+        The UUID of the device; None if there is no device, or none is free.
+
+    Raises
+    ------
+    BenchmarkError
+        If the UUIDs of the devices cannot be listed.
+    """
+    if _leases:
+        return next(iter(_leases))
+    uuids = _visible_uuids()
+    announced = False
+    while uuids:
+        for uuid in uuids:
+            if _reserve(uuid):
+                os.environ["CUDA_VISIBLE_DEVICES"] = uuid
+                return uuid
+        if not wait:
             return None
-        if not told:
-            print(
-                f"waiting for a GPU: other jobs have {', '.join(devices)}",
-                file=sys.stderr,
-                flush=True,
-            )
-            told = True
+        if not announced:
+            print(f"waiting for a GPU: other jobs use {', '.join(uuids)}", file=sys.stderr)
+            announced = True
         time.sleep(1)
-    return os.environ["CUDA_VISIBLE_DEVICES"] if _held else None
+    return None
+
+
+def _visible_uuids() -> list[str]:
+    names = visible_names()
+    if not names:
+        return []
+    devices = _listed_devices()
+    if "CUDA_VISIBLE_DEVICES" not in os.environ:
+        return [uuid for device in devices for uuid in device[1:] or device]
+    uuids: list[str] = []
+    for name in names:
+        uuid = _uuid(name, devices)
+        if uuid is None:
+            break  # as in CUDA
+        uuids.append(uuid)
+    return list(dict.fromkeys(uuids))
+
+
+def _listed_devices() -> list[list[str]]:
+    """The UUID of each device, and those of its parts (MIG), in the order of PCI_BUS_ID.
+
+    GPU 0: NVIDIA A100 (UUID: GPU-5c89852c-...)         -> ["GPU-5c89852c-...", "MIG-28d96e1f-..."]
+      MIG 3g.20gb  Device  0: (UUID: MIG-28d96e1f-...)
+    GPU 1: NVIDIA A100 (UUID: GPU-15d96e1f-...)         -> ["GPU-15d96e1f-..."]
+    """
+    try:
+        listed = subprocess.run(NVIDIA_SMI, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise BenchmarkError(
+            f"the UUIDs of the GPUs are unknown: `{' '.join(NVIDIA_SMI)}` failed "
+            f"({one_line(error)}). Install it with the driver, or set CUDA_VISIBLE_DEVICES= to "
+            "run without a GPU"
+        ) from None
+    devices: list[list[str]] = []
+    for kind, uuid in LISTED_DEVICE.findall(listed):
+        if kind == "GPU":
+            devices.append([uuid])
+        else:
+            devices[-1].append(uuid)
+    return devices
+
+
+def _uuid(name: str, devices: list[list[str]]) -> str | None:
+    """The UUID of a device named by its index or by the first characters of its UUID.
+
+    The name of a divided device means its first part, as in CUDA.
+    """
+    if "/" in name:
+        return name  # older drivers name a part MIG-GPU-UUID/3/0, and do not list it
+    if name.isdigit():
+        matching = devices[int(name) :][:1]
+    else:
+        matching = [device for device in devices if device[0].startswith(name)]
+        matching += [[part] for device in devices for part in device[1:] if part.startswith(name)]
+    return (matching[0][1:] or matching[0])[0] if len(matching) == 1 else None
+
+
+def _reserve(uuid: str) -> bool:
+    """Bind the socket of a device. Only one process can."""
+    reserved = socket.socket(socket.AF_UNIX)
+    try:
+        reserved.bind(f"\0bgan-bench-gpu-{uuid}")
+    except OSError as error:
+        reserved.close()
+        if error.errno != errno.EADDRINUSE:
+            raise
+        return False
+    _leases[uuid] = reserved
+    return True
+
+
+def _forget() -> None:
+    """Close the sockets of a forked child: it may outlive the job."""
+    while _leases:
+        _leases.popitem()[1].close()
+
+
+os.register_at_fork(after_in_child=_forget)

@@ -12,6 +12,7 @@ import functools
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from harness import plugins
 from harness.errors import BenchmarkError
@@ -214,10 +215,11 @@ def _scalar(value: object) -> str:
 
 def _joined(values: list[ast.expr]) -> list[ast.expr]:
     """Parts of an f-string, where versions of Python divide the texts in different ways."""
-    parts, text = [], ""
+    parts: list[ast.expr] = []
+    text = ""
     for value in values:
         if isinstance(value, ast.Constant):
-            text += value.value
+            text += str(value.value)
             continue
         if text:
             parts.append(ast.Constant(text))
@@ -259,7 +261,7 @@ def _counted_names(statement: ast.Import | ast.ImportFrom) -> list[ast.alias]:
         return statement.names
     if _in_core(statement.module):
         return []
-    ignored = ANNOTATION_IMPORTS.get(statement.module)
+    ignored = ANNOTATION_IMPORTS.get(statement.module or "")
     return [alias for alias in statement.names if alias.name != ignored]
 
 
@@ -270,8 +272,8 @@ def _renamed(statement: ast.Import | ast.ImportFrom) -> list[ast.alias]:
     return [alias for alias in statement.names if alias.asname not in (None, alias.name)]
 
 
-def _in_core(module: str) -> bool:
-    return module.partition(".")[0] in CORE
+def _in_core(module: str | None) -> bool:
+    return (module or "").partition(".")[0] in CORE
 
 
 def _is_ignored(item: object, in_class: bool) -> bool:
@@ -368,14 +370,14 @@ def difference(recorded: Mapping, expected: Mapping) -> str:
     Returns
     -------
     str
-        For example ``methods/itq.py has changed`` or ``iterations was 50, now 49``; empty if the
+        For example ``methods/itq.py changed`` or ``iterations was 50, now 49``; empty if the
         facts are equal. Expected keys come first, in their order.
     """
     phrase = _difference(_plain(recorded), _plain(expected), ())
     return " ".join(phrase.split())  # a key may be the path of a user file
 
 
-def _plain(fact: object) -> object:
+def _plain(fact: Any) -> Any:
     """A fact without keys whose value is None, and with lists for tuples."""
     if isinstance(fact, Mapping):
         return {key: _plain(value) for key, value in fact.items() if value is not None}
@@ -409,7 +411,7 @@ def _phrase(path: tuple[str, ...], before: object, now: object) -> str:
     if all(kinds) and kinds[0] != kinds[1]:
         return f"{name} was recorded with a digest {kinds[0]}, now {kinds[1]}"
     if all(kinds):
-        return f"{name} has changed"
+        return f"{name} changed"
 
     texts = _short(before), _short(now)
     if texts[0] == texts[1]:

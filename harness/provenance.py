@@ -1,4 +1,4 @@
-"""What made a result: commit, versions, machine, threads, memory, digests. Standard library only."""
+"""What computed a result: commit, versions, machine and memory. Standard library only."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from pathlib import Path
 from harness import gpus
 from harness.plugins import ROOT
 
-PACKAGES = ("numpy", "scipy", "sklearn", "torch", "numba", "pandas", "PIL")  # as they are imported
-
-GPU_TOLERANCE = (
-    0.05  # of a mean average precision, between two trainings on a GPU with the same seed
-)
+# Names under which packages are imported.
+PACKAGES = ("numpy", "scipy", "sklearn", "torch", "numba", "pandas", "PIL")
+# Difference in mean average precision between two trainings on a GPU with the same seed.
+GPU_TOLERANCE = 0.05
 
 
 def record(**facts: object) -> dict:
-    """The facts that every result carries, with `facts` added: date, commit, versions and machine."""
+    """Return `facts` with those of every record: date, commit, versions and machine."""
     return facts | {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
@@ -41,15 +40,16 @@ def record(**facts: object) -> dict:
 
 @functools.cache
 def commit() -> str:
-    """The commit of the checkout, or 'unknown' outside one."""
+    """Return the commit of the checkout, or 'unknown' outside one."""
     return _git("rev-parse", "HEAD") or "unknown"
 
 
 @functools.cache
 def dirty() -> bool:
-    """Whether a tracked file differs from the commit, or the commit lacks a module of the project's folder or of a package in it.
+    """Return whether a tracked file differs from the commit, or the commit lacks a module.
 
-    Other folders are not asked for what is new: they may hold a million images.
+    Modules are those of the project's folder and of its packages. New files elsewhere are not
+    looked for, since a folder may hold a million images.
     """
     packages = [f":(glob){path.parent.name}/**/*.py" for path in ROOT.glob("*/__init__.py")]
     modules = [path.name for path in ROOT.glob("*.py")]
@@ -59,22 +59,21 @@ def dirty() -> bool:
 
 def _git(*arguments: str) -> str:
     try:
-        done = subprocess.run(
-            ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True
-        )
+        command = ["git", "-C", str(ROOT), *arguments]
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return ""
-    return done.stdout.strip()
+    return output.strip()
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that this process has imported."""
+    """Return the versions of the packages that this process has imported."""
     return {name: sys.modules[name].__version__ for name in PACKAGES if name in sys.modules}
 
 
 @functools.cache
 def processor() -> str:
-    """The processor's name, as the system gives it."""
+    """Return the name of the processor as the system states it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -84,8 +83,8 @@ def processor() -> str:
 
 
 def peak_memory_mib() -> float:
-    """Largest resident size of this process so far, in MiB."""
-    # Linux's getrusage starts from the size of the process that started this one.
+    """Return the largest resident size of this process so far, in MiB."""
+    # On Linux, getrusage starts from the size of the parent process.
     with (
         contextlib.suppress(OSError, StopIteration),
         open("/proc/self/status", encoding="utf-8") as file,
@@ -96,20 +95,21 @@ def peak_memory_mib() -> float:
 
 
 def gpu_present() -> bool:
-    """Whether the system has an NVIDIA device that is not hidden, without importing torch."""
-    return bool(gpus.names())
+    """Return whether there is a visible NVIDIA device, without importing torch."""
+    return bool(gpus.visible_names())
 
 
 def repeatability(device: str) -> str:
-    """How a second run of a job repeats its codes on `device`, with the same versions and the same kind of processor.
+    """Return how exactly a second run of a job repeats its codes on `device`.
 
-    Sums on a GPU are in no fixed order: there the mean average precision stays within GPU_TOLERANCE.
+    Versions and kind of processor are the same. A GPU adds numbers in no fixed order, so that the
+    mean average precision stays within GPU_TOLERANCE only.
     """
     return "within tolerance" if device.startswith("cuda") else "bit for bit"
 
 
 def device_name(device: str) -> str:
-    """`cpu`, or the name of the GPU that torch calls `device`."""
+    """Return `cpu`, or the name of the GPU that torch calls `device`."""
     if not device.startswith("cuda"):
         return device
     return sys.modules["torch"].cuda.get_device_name(device)

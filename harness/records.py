@@ -39,12 +39,17 @@ def read(path: Path) -> dict:
 
 def is_run(record: dict) -> bool:
     """Whether a record has the facts that every record of a run has, each of its type."""
-    made_of = record.get("made_of")
+    made_of, machine = record.get("made_of"), record.get("machine")
+    if not isinstance(made_of, dict) or not isinstance(machine, dict):
+        return False
+
     kinds = {"sources": dict, "plugin": str, "params": dict, "run": dict}
+    seconds = (record.get(name, 0) for name in ("fit_seconds", "encode_seconds"))
     return (
-        isinstance(made_of, dict)
-        and all(isinstance(made_of.get(name), kind) for name, kind in kinds.items())
-        and isinstance(record.get("codes_sha256"), str)
+        all(isinstance(made_of.get(name), kind) for name, kind in kinds.items())
+        and isinstance(machine.get("processor"), str)
+        and all(isinstance(record.get(name), str) for name in ("codes_sha256", "device"))
+        and all(isinstance(value, (int, float)) for value in seconds)
     )
 
 
@@ -152,12 +157,13 @@ def of_run(run: Run, variant: Variant, digests: dict[str, str], data: Path) -> d
     consumed = [
         name for name in ("images", "features", "neighbours") if name in variant.plugin.consumes
     ]
-    return _of_plugin(variant) | {
+    arrays = {name: digests.get(name) for name in ("split", *consumed)}
+    facts: dict = {
         "run": fields_of(run),
-        "split": digests.get("split"),
-        **{name: digests.get(name) for name in consumed},
+        **arrays,
         "files": content_digests(data, read_paths(variant, run.bits, run.seed)),
     }
+    return _of_plugin(variant) | facts
 
 
 def of_scores(codes: dict[str, str], dataset: str, digests: dict[str, str]) -> dict:
@@ -177,7 +183,8 @@ def of_scores(codes: dict[str, str], dataset: str, digests: dict[str, str]) -> d
         "dataset": dataset,
         "labels": digests.get("labels"),
         "split": digests.get("split"),
-        **({"codes": codes} if codes else {"features": digests.get("features")}),
+        "features": digests.get("features"),
+        **({"codes": codes} if codes else {}),
     }
 
 

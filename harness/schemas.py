@@ -31,16 +31,24 @@ RUNS_CSV = (
 )
 
 # statistics.csv: one row per variant and code length. `low` and `high` are the ends of the 95 %
-# interval of `map`, `deviation` is over seeds (n - 1, empty with one seed).
+# interval of `map`, over queries and the seeds of this cell alone. `deviation` is over seeds
+# (n - 1, empty with one seed).
 STATISTICS_CSV = (
     *("dataset", "features", "variant", "bits"),
     *("seeds", "queries", "map", "deviation", "low", "high"),
 )
 
 # comparisons.csv: one row per two variants at one code length, the one with the higher mean first.
+# - `low` and `high`: ends of the 95 % interval of `difference`, without correction.
+# - `p`: two-sided p value of the test, without correction. The report corrects it over its
+#   declared families (`harness.families`).
+# - `p_holm`, `significant`: after Holm's correction over all rows of the file. They are
+#   exploratory: another method in the experiment changes them.
+# - `detectable`: smallest true difference that the test detects with power 0.8, at the level 0.05
+#   divided by the number of code lengths, as in a table.
 COMPARISONS_CSV = (
     *("dataset", "features", "bits", "variant", "other"),
-    *("difference", "low", "high", "p", "p_holm", "significant"),
+    *("difference", "low", "high", "p", "p_holm", "significant", "detectable"),
 )
 VERDICTS = {"yes": True, "no": False, "too few seeds": None}  # of the column `significant`
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from harness import identity, records, schemas, storage
 from harness.errors import BenchmarkError, one_line
 from harness.plan import Job, Place, Plan, Run
-from harness.user_data import CACHE, data_folder
+from harness.user_data import CACHE, data_folder, file_digest, save_digests
 from harness.variants import STAGES
 
 MISSING = "is missing"
@@ -76,6 +76,7 @@ class State:
                 records.source_digests(stage, variant.plugin.name)
         for job in self.plan.jobs():
             self.problem(job)
+        save_digests()
 
     def force(self, forced: Callable[[Job], bool]) -> None:
         """Take jobs with current outputs as out of date, and with them all that depend on them.
@@ -172,22 +173,28 @@ class State:
         return identity.difference(recorded, expected) or self._changed(job)
 
     def _changed(self, job: Job) -> str:
-        """Which output is not the file that the record describes. Only newer ones are read."""
+        """Which output is not the file that the record describes. Only newer ones are read.
+
+        A file that was replaced by one with an older time is newer by the time of its last change,
+        which no program can set.
+        """
         record = self.plan.record(job)
         digests = _recorded_digests(self.record(record))
-        written = record.stat().st_mtime_ns
+        written = record.stat()
         paths = {path: digests.get(path.name) for path in self.plan.outputs(job)}
         if job.rule == "report":  # its folders of tables and figures
             paths = {record.parent / name: digest for name, digest in digests.items()}
         for path, expected in paths.items():
             if not path.exists():
                 return f"{path} {MISSING}"
-            if expected is None or path.stat().st_mtime_ns <= written:
+            if expected is None or _is_older(path.stat(), written):
+                continue
+            if file_digest(path) == expected:
                 continue
             if job.rule in ("dataset", "features", "neighbours"):
+                os.utime(path)  # so that it is newer than its record
                 storage.unchanged(path, record)  # raises: recomputing would discard every run
-            elif storage.digest(path) != expected:
-                return f"{path} is not the file that {record.name} describes"
+            return f"{path} is not the file that {record.name} describes"
         return ""
 
     def _read(self, path: Path) -> tuple[dict, str]:
@@ -239,7 +246,7 @@ class State:
             for run in self.plan.runs_of(score)
         }
         plugin = self.plan.datasets[dataset].plugin.name
-        digests = self._place_digests(score.place, *(() if codes else ("features",)))
+        digests = self._place_digests(score.place, "features")
         return records.of_scores(codes, plugin, digests)
 
     def _made_of_collect(self) -> dict:
@@ -259,6 +266,12 @@ class State:
         paths = [self.plan.record(Job(rule)) for rule in ("collect", "timing")]
         read = paths if self.plan.timed else paths[:1]
         return records.of_report({path.name: self._read(path)[1] for path in read})
+
+
+def _is_older(status: os.stat_result, written: os.stat_result) -> bool:
+    """Whether a file was neither modified nor replaced after its record was written."""
+    modified = status.st_mtime_ns > written.st_mtime_ns
+    return not modified and status.st_ctime_ns <= written.st_ctime_ns
 
 
 def _ignore_unknown_files(recorded: dict, expected: dict) -> None:

@@ -17,25 +17,49 @@ from pathlib import Path
 
 from harness import plugins, storage
 from harness.errors import BenchmarkError
-from harness.variants import USER_FILES, Variant
+from harness.variants import Variant
 
 DATA_VARIABLE = "BGAN_BENCH_DATA"
 STARTED_VARIABLE = "BGAN_BENCH_STARTED"  # seconds since the epoch
 CACHE = Path("cache")
 DIGESTS = CACHE / "digests.json"
 SETTLED_SECONDS = 1.0  # since the last change of a file whose digest is saved
+ARCHIVES = "mat|npz|h5|hdf5|pt|pth"  # suffixes of files that may hold several arrays
 # Identified by name, size and modification time, since a folder may hold a million of them.
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 
 
 def data_folder(default: str = "data") -> Path:
     """Return the user's data folder: BGAN_BENCH_DATA if set, else `default`."""
-    return Path(os.environ.get(DATA_VARIABLE) or default)
+    return Path(expanded(os.environ.get(DATA_VARIABLE) or default))
+
+
+def expanded(path: str) -> str:
+    """Return a path with `~` and `$VARIABLE` replaced. An unknown variable stays as it is."""
+    return os.path.expandvars(os.path.expanduser(path))
+
+
+def user_path(data: Path, path: str) -> Path:
+    """Return the path of a user's file or folder: absolute, or below the data folder.
+
+    A name that exists as it is written is not expanded.
+    """
+    written = data / path
+    return written if os.path.lexists(written) else data / expanded(path)
 
 
 def user_file(path: str, bits: object, seed: object, data: Path) -> Path:
     """Return the path of a user file below `data`; {bits} and {seed} stand for those of the run."""
-    return data / path.replace("{bits}", str(bits)).replace("{seed}", str(seed))
+    return user_path(data, path.replace("{bits}", str(bits)).replace("{seed}", str(seed)))
+
+
+def file_and_array(path: str) -> tuple[str, str]:
+    """Return the file and the name of the array that a path FILE:NAME stands for.
+
+    The name is empty for a plain path. Only files that may hold several arrays take a name.
+    """
+    parts = re.fullmatch(rf"(.*?\.(?:{ARCHIVES}))(?::(.*))?", path, re.DOTALL | re.IGNORECASE)
+    return (parts[1], parts[2] or "") if parts else (path, "")
 
 
 def read_paths(variant: Variant, bits: object = "", seed: object = "") -> list[str]:
@@ -44,17 +68,26 @@ def read_paths(variant: Variant, bits: object = "", seed: object = "") -> list[s
     They are those that its parameters name, and of a data set the official layout that its class
     declares in `reads`. Weights are not among them: their digest is known in advance.
     """
-    named = [variant.params[key] for key in USER_FILES if isinstance(variant.params.get(key), str)]
-    files = [re.sub(r"\.mat:.*", ".mat", path) for path in named]  # FILE.mat:VARIABLE
+    files = [file_and_array(path)[0] for path in variant.user_files]
     filled = [path.replace("{bits}", str(bits)).replace("{seed}", str(seed)) for path in files]
-    return list(dict.fromkeys([*filled, *variant.plugin.literals.get("reads", ())]))
+    return list(dict.fromkeys([*filled, *(variant.plugin.member("reads") or ())]))
 
 
 def content_digests(data: Path, paths: Iterable[str]) -> dict[str, str]:
     """Return {path: digest} of the files and folders below `data` that exist."""
-    digests = {path: digest for path in paths if (digest := _content_digest(data / path))}
+    digests = {path: digest for path in paths if (digest := _content_digest(user_path(data, path)))}
     _known_digests().save()
     return digests
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, which is read only if it changed since it was last read."""
+    return _known_digests().digest(path)
+
+
+def save_digests() -> None:
+    """Save the digests of the files that `file_digest` has read."""
+    _known_digests().save()
 
 
 def _content_digest(path: Path) -> str:
@@ -68,12 +101,15 @@ def _folder_digest(folder: Path) -> str:
     lines = hashlib.sha256()
     for path in _files_below(folder):
         name = path.relative_to(folder).as_posix()
-        if path.suffix.lower() in IMAGE_SUFFIXES:
+        if not path.is_file():
+            identity = "no file"  # a link to nothing, or a pipe, which would block its reader
+        elif path.suffix.lower() in IMAGE_SUFFIXES:
             status = path.stat()
             identity = f"{status.st_size} {status.st_mtime_ns}"
         else:
             identity = _known_digests().digest(path)
-        lines.update(f"{name} {identity}\n".encode())
+        # A file name that is not UTF-8 has surrogates.
+        lines.update(f"{name} {identity}\n".encode("utf-8", "surrogateescape"))
     return lines.hexdigest()
 
 
@@ -87,7 +123,7 @@ def _files_below(folder: Path) -> Iterator[Path]:
 class _KnownDigests:
     """The digests of files, cached in DIGESTS by size, modification and change time, and inode."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._entries = self._read()
         self._unsaved: set[str] = set()
 
@@ -108,7 +144,14 @@ class _KnownDigests:
         key = str(path.resolve())
         stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
         if key not in self._entries or self._entries[key]["stamp"] != stamp:
-            self._entries[key] = {"stamp": stamp, "sha256": storage.digest(path)}
+            try:
+                sha256 = storage.digest(path)
+            except OSError as error:
+                raise BenchmarkError(
+                    f"{path} cannot be read ({error.strerror}): expected a file that you may "
+                    "read. Change its permissions, or delete it"
+                ) from None
+            self._entries[key] = {"stamp": stamp, "sha256": sha256}
             self._unsaved.add(key)
         return self._entries[key]["sha256"]
 
@@ -142,7 +185,7 @@ def job_environment(data: str) -> dict[str, str]:
     packages of the same names.
     """
     paths = [str(plugins.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    programs = [str(Path(sys.executable).parent), os.environ["PATH"]]
+    programs = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
     return {
         "PATH": os.pathsep.join(programs),
         "PYTHONPATH": os.pathsep.join(paths),

@@ -15,13 +15,8 @@ from harness import plugins
 from harness.errors import BenchmarkError
 
 STAGES = ("datasets", "features", "methods")
-USER_FILES = ("path", "database_path", "names", "images")  # parameters that name a user file
-TEXT_PARAMS = (
-    *USER_FILES,
-    "sha256",
-)  # expected to be texts, although the default is None or missing
-WEIGHTS = "weights"  # a parameter that names a file whose digest is known in advance
-
+DEFAULT_SUFFIX = " (default)"  # of the label of a row that has a tuned version
+FEATURES = "features"  # the encoder of a method that sees no images
 VALIDATION_SUFFIX = "-validation"
 METRICS = ("centred-cosine", "cosine", "l2")  # of neighbour lists, the default first
 CONTROLS = {"exact-cosine": "Exact cosine", "exact-l2": "Exact Euclidean"}
@@ -56,8 +51,9 @@ class Variant:
         `name`.
     trial : int or None
         Number of the trial of `base`, from 1.
-    tuned : {"", "own", "bgan"}
-        Whose chosen parameters the variant has: those of `base`, or those of BGAN.
+    tuned : str
+        Whose chosen parameters the variant has: "own" for those of `base`, the name of another
+        method for those of that method; empty if no parameters were chosen.
     tuned_on : str
         The data set whose validation labels chose them.
     protocol : str
@@ -95,22 +91,37 @@ class Variant:
     @property
     def stochastic(self) -> bool:
         """Whether seeds differ: the plugin takes one, and files of codes have it in their names."""
-        paths = [str(self.params[key]) for key in ("path", "database_path") if self.params.get(key)]
-        return self.seeded and any("{seed}" in path for path in paths or ["{seed}"])
+        files = self.user_files
+        return self.seeded and (not files or any("{seed}" in path for path in files))
+
+    @property
+    def user_files(self) -> list[str]:
+        """Files and folders below the data folder that the parameters name, weights excluded."""
+        return [path for param in self.plugin.file_params if (path := self.params[param])]
+
+    @property
+    def weights(self) -> str | None:
+        """File of pretrained weights below the data folder; None for the official one or none."""
+        return self.params.get(self.plugin.member("weights_param"))
+
+    @property
+    def weights_digest(self) -> str | None:
+        """SHA-256 of a file of weights that is not the official one."""
+        return self.params.get(self.plugin.member("digest_param"))
 
     @property
     def uses_gpu(self) -> bool:
-        return bool(self.plugin.literals.get("uses_gpu", False))
+        return bool(self.plugin.member("uses_gpu"))
 
     @property
     def encoder(self) -> str:
         """The network through which a method sees the images; "features" if it has none."""
-        return self.params.get("encoder", "features")
+        return self.params.get(self.plugin.member("encoder_param"), FEATURES)
 
     @property
     def reads_features(self) -> bool:
         """Whether codes are computed from the given features, not from images or from a file."""
-        return self.encoder == "features" and "features" in self.plugin.consumes
+        return self.encoder == FEATURES and "features" in self.plugin.consumes
 
     @property
     def entry(self) -> dict:
@@ -236,13 +247,13 @@ class Catalogue:
         if not protocol or base not in plugins.names("datasets"):
             return None
         plugin = plugins.component("datasets", base)
-        protocols = plugin.literals.get("protocols", ())
-        if protocol not in protocols:
+        protocols = plugin.member("protocols")
+        if plugins.PROTOCOL not in plugin.keywords or protocol not in protocols:
             raise BenchmarkError(
                 f"datasets: {name}: protocol {protocol!r} is unknown: "
                 f"expected one of {', '.join(protocols)}"
             )
-        overrides = {"protocol": protocol}
+        overrides = {plugins.PROTOCOL: protocol}
         label = f"{plugin.label} ({protocol})"
         return Variant("datasets", name, plugin, overrides, label, base=base, protocol=protocol)
 
@@ -252,6 +263,11 @@ class Catalogue:
             f"{stage}: {name!r} is unknown{did_you_mean(name, known)}: "
             f"expected one of {', '.join(known)}, or a new file {stage}/{name}.py"
         )
+
+
+def plain_label(label: str) -> str:
+    """Return the label of a method without the words for its default parameters."""
+    return label.removesuffix(DEFAULT_SUFFIX)
 
 
 def did_you_mean(name: str, known: list[str]) -> str:
@@ -296,7 +312,7 @@ def check_param(plugin: plugins.Component, param: str, value: object, where: str
     if param not in plugin.keywords:
         known = [name for name in plugin.keywords if name != "seed"]
         raise BenchmarkError(
-            f"{where}: {plugin.floor}/{plugin.name}.py has no parameter {param!r}"
+            f"{where}: {plugin.stage}/{plugin.name}.py has no parameter {param!r}"
             f"{did_you_mean(param, known)}: expected one of {', '.join(known) or 'none'}"
         )
     if not _is_json(value):
@@ -308,7 +324,7 @@ def check_param(plugin: plugins.Component, param: str, value: object, where: str
     default = plugin.keywords[param]
     if default is ... or default is None:
         optional = default is None and value is None
-        if param in TEXT_PARAMS and not optional and not isinstance(value, str):
+        if param in plugin.text_params and not optional and not isinstance(value, str):
             raise BenchmarkError(
                 f"{where}: found {value!r}, expected a text; put a number in quotes"
             )

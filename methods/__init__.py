@@ -1,1 +1,1 @@
-"""Floor 3: one file is one method, one class. Start a new one from `chance.py`."""
+"""Methods: each file is one method with one class. Start a new one from `chance.py`."""

@@ -8,8 +8,8 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_variable] = "1"  # before NumPy: codes must not depend on how many cores are free
 
 import argparse
+import contextlib
 import gc
-import importlib
 import mmap
 import sys
 import time
@@ -19,21 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import gpus, provenance, records, storage
+from harness import gpus, provenance, records, sealing, storage
 from harness.errors import BenchmarkError, one_line, raised_by
 from harness.identity import sources
 from harness.plan import Run
-from harness.plugins import Component, imported_modules
+from harness.plugins import Component, checked_facts, imported_modules, load_class
 from harness.user_data import CACHE, data_folder, user_file
 from harness.variants import Variant, variant_of_text
-from methods import _runtime
-
-MEMORY_PARAMS = (
-    "batch",
-    "image_size",
-    "width",
-    "encoder_size",
-)  # parameters that memory grows with
+from methods import _checks, _runtime
 
 
 def main() -> None:
@@ -63,56 +56,76 @@ def main() -> None:
             arguments.dataset, arguments.features, arguments.variant, arguments.bits, arguments.seed
         )
         variant = variant_of_text("methods", run.variant, arguments.settings)
-        train_and_encode(run, variant, arguments.traceback, arguments.output)
+        train_and_encode(run, variant, arguments.traceback, arguments.output, seal=True)
     except BenchmarkError as error:
         sys.exit(f"methods: {one_line(error)}")
     gc.freeze()
 
 
 def train_and_encode(
-    run: Run, variant: Variant, traceback_file: str | None, output: str | None = None
+    run: Run,
+    variant: Variant,
+    traceback_file: str | None,
+    output: str | None = None,
+    *,
+    seal: bool = False,
 ) -> None:
     """Write codes.npz, extras.npz and run.json into the run's folder or `output`: all or none.
 
-    A folder that cannot be written is found before the work. extras.npz is empty if the method has no extras.
+    A folder that cannot be written is found before the work. extras.npz is empty if the method has
+    no extras. seal: make labels unreadable for this process, for good.
     """
     arrays = records.place_digests(run.place, *records.consumed_arrays(variant))
     made_of = records.of_run(run, variant, arrays, data_folder())
     checkpoint = None if output else CACHE / "checkpoints" / f"{records.digest_of(made_of)}.pt"
-    with storage.new_folder(output or run.folder) as folder:
-        hasher, codes, coded, measured = learned(variant, run, checkpoint, traceback_file)
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(storage.new_folder(output or run.folder))
+        # Before the job is sealed, since the locks of GPUs are then out of reach.
+        leased = gpus.lease() if variant.uses_gpu else None
+        writable = [path.parent for path in (folder, Path(traceback_file or folder))]
+        sealed = seal and stack.enter_context(sealing.sealed_job(run, variant, writable))
+        hasher, codes, coded, measured = learned(variant, run, checkpoint, traceback_file, sealed)
         np.savez(folder / run.codes.name, codes=codes, bits=np.int64(run.bits))
         np.savez(folder / run.extras.name, **getattr(hasher, "extras_", {}))
         facts = describe(hasher, codes[coded]) | measured
+        facts |= checked_facts(variant.plugin, getattr(hasher, "facts_", {}), facts)
         codes_digest = storage.digest(folder / run.codes.name)
-        records.write(folder / run.record.name, made_of, **facts, codes_sha256=codes_digest)
+        records.write(
+            folder / run.record.name, made_of, **facts, codes_sha256=codes_digest, sealed=sealed
+        )
+    if leased and str(getattr(hasher, "device_", "cpu")) == "cpu":
+        print(
+            f"GPU {leased} is there, but torch cannot use it: trained on the CPU",
+            file=sys.stderr,
+        )
     if checkpoint:
         checkpoint.unlink(missing_ok=True)
 
 
 def learned(
-    variant: Variant, run: Run, checkpoint: Path | None, traceback_file: str | None
+    variant: Variant,
+    run: Run,
+    checkpoint: Path | None,
+    traceback_file: str | None,
+    sealed: bool,
 ) -> tuple:
     """Return the fitted method, and what `learn` returns.
 
     Raises BenchmarkError for whatever the method raises, and if all codes are the same.
     """
     part = variant.plugin
-    leased = gpus.lease() if variant.uses_gpu else None
-    with raised_by(
-        f"methods/{part.name}.py",
-        traceback_file,
-        [name for name in MEMORY_PARAMS if name in part.keywords],
-    ):
+    file, memory_params = f"methods/{part.name}.py", part.member("memory_params")
+    with raised_by(file, traceback_file, memory_params), sealing.explained(file, sealed):
         hasher = build(part, run, variant.params)
         records.check_sources("methods", part.name)
         gc.enable()
         hasher.checkpoint = checkpoint
-        codes, coded, measured = learn(hasher, part, run)
-    if leased and str(getattr(hasher, "device_", "cpu")) == "cpu":
-        print(
-            f"GPU {leased} is there, but torch cannot use it: trained on the CPU", file=sys.stderr
+        again = {"sources": records.source_digests("methods", part.name), "params": variant.params}
+        repetition = _checks.Repetition(
+            partial(build, part, run, variant.params),
+            CACHE / "repeated" / records.digest_of(again),
         )
+        codes, coded, measured = learn(hasher, part, run, repetition)
     if (codes[coded] == codes[coded][0]).all():
         raise BenchmarkError(
             f"methods/{part.name}.py collapsed: all {len(codes[coded]):,} items have the same code; see its settings"
@@ -122,7 +135,7 @@ def learned(
 
 def build(part: Component, run: Run, params: dict):
     """Return the method's object, with the run's seed where it takes one, and the global generators seeded."""
-    method = getattr(importlib.import_module(f"methods.{part.name}"), part.class_name)
+    method = load_class(part)
     seed = run.seed if "seed" in part.keywords else None
     return _runtime.build(method, run.bits, params, seed, torch=uses_torch(part))
 
@@ -137,7 +150,9 @@ def uses_torch(part: Component) -> bool:
     return "torch" in imported | sys.modules.keys()
 
 
-def learn(hasher, part: Component, run: Run) -> tuple[np.ndarray, slice | np.ndarray, dict]:
+def learn(
+    hasher, part: Component, run: Run, repetition: _checks.Repetition
+) -> tuple[np.ndarray, slice | np.ndarray, dict]:
     """Fit on the training rows and encode every row: packed codes uint8 (n, ceil(bits / 8)), the rows that have one, what was measured.
 
     Codes from the user's files may leave out rows that are neither queries nor database, and do not tell the time that they took.
@@ -151,7 +166,7 @@ def learn(hasher, part: Component, run: Run) -> tuple[np.ndarray, slice | np.nda
     }
     split = storage.unchanged(place.split, place.dataset_record)
     train = _runtime.training_rows(
-        np.load(split, allow_pickle=False)["train"], part.literals.get("sample"), run.seed
+        np.load(split, allow_pickle=False)["train"], part.member("sample"), run.seed
     )
     coded = slice(None)
     opened = {
@@ -164,7 +179,7 @@ def learn(hasher, part: Component, run: Run) -> tuple[np.ndarray, slice | np.nda
             imported_codes as imported,
         )  # here, since other methods need no reader of archives
 
-        named = [path for path in (hasher.path, hasher.database_path) if path]
+        named = [path for name in part.file_params if (path := getattr(hasher, name))]
         paths = [user_file(path, bits, run.seed, data_folder()) for path in named]
         places = [np.load(split, allow_pickle=False)[name] for name in ("query", "database")]
         given, coded = imported.of_images(paths, len(_opened(place.features_array)), *places, bits)
@@ -181,6 +196,11 @@ def learn(hasher, part: Component, run: Run) -> tuple[np.ndarray, slice | np.nda
         if "codes" not in opened
         else {}
     )
+    if "codes" not in opened:
+        _checks.check_rows(hasher, opened, codes, bits, part.name)
+        on_gpu = str(getattr(hasher, "device_", "cpu")) != "cpu"  # sums are in no fixed order there
+        if fitted - started < _checks.QUICK_SECONDS and not on_gpu:
+            _checks.check_repeats(repetition, fitted_on, opened, codes, bits, part.name)
     n = len(codes[coded])
     return (
         codes,
@@ -241,7 +261,6 @@ def describe(hasher, codes: np.ndarray) -> dict:
         "threads": 1,
         "items": len(codes),
         "distinct_codes": distinct(codes),
-        **getattr(hasher, "facts_", {}),
     }
 
 

@@ -2,36 +2,97 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    import torch
+
 
 class Hasher:
-    """Learns a map from images to binary codes without labels.
+    """A map from images to binary codes, learned without labels.
 
-    label: name in tables; citation: key in report/references.bib, None for a control; uses_gpu: whether a GPU serves it; sample: where
-    the method is as good for it, how many of the training rows `fit` is given at most, drawn with the seed (run.json: fitted_rows).
+    ``__init__(self, n_bits, *, seed=0, ...)`` only stores its arguments. Its keywords are the
+    parameters of the method, and their defaults stand nowhere else. A method without randomness
+    leaves ``seed`` out and runs once. No keyword may have the name of a member of this class.
 
-    `__init__(self, n_bits, *, seed=0, ...)` only stores; its keywords and their defaults are the method's settings. A method
-    without randomness leaves `seed` out, and then runs once. `fit` and `encode` declare by the names of their arguments what they
-    consume: `features` (n, d) float32, `images` (n, h, w, 3) uint8, and in `fit` alone `neighbours` (n, min(64, n)) int32, ranked
-    nearest training images, each image itself first; in `encode` alone `codes` (n, n_bits) bool, from the file `path` of a user.
-    Arguments are read only. Learned state ends in `_`; a dict `extras_` of arrays (curves, pictures) is kept beside the codes, and a dict
-    `facts_` in run.json: saturated, the share of units past the slope of their activation at the end of training, where it has one;
-    weights_sha256, of the file that a pretrained network came from. `checkpoint` is where long training may keep its state, set by the
-    workflow.
+    The names of the arguments of `fit` and `encode` declare what a method consumes. All arrays are
+    read-only.
+
+    - ``features``: ndarray of float32, shape (n, d)
+    - ``images``: ndarray of uint8, shape (n, h, w, 3)
+    - ``neighbours``, in `fit` only: ndarray of int32, shape (n, min(64, n)), the training images
+      by distance from each one, which comes first itself
+    - ``codes``, in `encode` only: ndarray of bool, shape (m, n_bits), from the user's files
+
+    Learned state ends in ``_``.
+
+    Attributes
+    ----------
+    label : str
+        Name in tables.
+    citation : str or None
+        Key in report/references.bib; None for a control.
+    uses_gpu : bool
+        Whether the method can run on a GPU.
+    sample : int or None
+        Maximum number of training rows passed to `fit`, a random subset. None for all rows.
+    file_params : tuple of str
+        Keywords that name user files below the data folder. Their content is part of the identity
+        of a run, and they are looked for before any work starts. ``{bits}`` and ``{seed}`` in a
+        name stand for those of the run. A method that consumes ``codes`` gets them from these
+        files: of all images, or of the queries and of the database.
+    encoder_param : str or None
+        Keyword that names the network through which the method sees the images; its value is
+        ``"features"`` for a method that sees features only.
+    weights_param, digest_param : str or None
+        Keywords that name the file of pretrained weights below the data folder (None for the
+        official file), and the SHA-256 of a file that is not the official one.
+    memory_params : tuple of str
+        Keywords that memory grows with, which an error for a lack of memory names.
+    checkpoint : Path or None
+        Set by the job: the file in which long training may save its state.
+    device_ : torch.device or str
+        Set by `fit` where it is not the CPU.
+    extras_ : mapping of str to ndarray
+        Set by `fit`: arrays that are stored beside the codes, as curves and pictures.
+    facts_ : mapping of str to object
+        Set by `fit`: values for run.json. Known are ``saturated``, the share of units past the
+        slope of their activation at the end of training, and ``weights_sha256``, the digest of
+        the file of pretrained weights.
     """
 
+    # Literals: they are read from the source of a class without importing it.
     label: str
     citation: str | None = None
     uses_gpu: bool = False
+    sample: int | None = None
+    file_params: tuple[str, ...] = ()
+    encoder_param: str | None = None
+    weights_param: str | None = None
+    digest_param: str | None = None
+    memory_params: tuple[str, ...] = ()
+
+    # Set on an object.
     checkpoint: Path | None = None
+    device_: torch.device | str = "cpu"
+    extras_: Mapping[str, np.ndarray] = MappingProxyType({})
+    facts_: Mapping[str, object] = MappingProxyType({})
 
     def fit(self, features: np.ndarray) -> Hasher:
-        """Learn from the training rows; returns self."""
+        """Learn from the training rows, and return the object itself."""
         raise NotImplementedError
 
     def encode(self, features: np.ndarray) -> np.ndarray:
-        """Codes of m rows, each on its own: bool (m, n_bits), True where the value that is thresholded is >= 0."""
+        """Return the codes of m rows, each computed from its own row.
+
+        Returns
+        -------
+        ndarray of bool, shape (m, n_bits)
+            True where the value that is thresholded is >= 0.
+        """
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""What the DeepBit-style methods share: one linear layer on frozen features, its losses, and how it is trained and cut."""
+"""The layer of the DeepBit-style methods: its losses, its training and its threshold."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from harness.progress import Progress
@@ -15,12 +15,11 @@ from methods._base import Hasher
 from methods._training import check_choices, check_finite, initialised_by, stream_seed
 
 CHOICES = {"threshold": ("global", "per-bit")}
-REPORTED = 500  # steps between two values of the curves
-START = 50.0  # length of a training feature, so that outputs begin with a standard deviation of 0.5, what they are cut at
+CURVE_STEPS = 500  # steps of which a point of the curves is the mean
 
 
 class Stage(NamedTuple):
-    """Batches, how many until the learning rate falls to a tenth, the rate, and the size of a batch."""
+    """A stage of training: batches, batches until the rate falls to a tenth, rate and batch."""
 
     iterations: int
     step: int
@@ -29,22 +28,26 @@ class Stage(NamedTuple):
 
 
 class OneLayer(Hasher):
-    """One linear layer on features (n, d), trained so that its outputs are near 0 or 1, and so that every bit is on half the time.
+    """One linear layer on features, with outputs near 0 or 1 and bits on half the time.
 
-    A method stores n_bits, seed, weight_quantisation, weight_even, momentum, weight_decay, dropout and threshold.
+    A method stores n_bits, seed, start, weight_quantisation, weight_even, momentum, weight_decay,
+    dropout, relu and threshold.
     """
 
     def _first_stage(self, features: np.ndarray, stage: Stage) -> None:
-        """Train a new layer for quantisation and even distribution alone, on batches of the training features drawn at random."""
+        """Train a new layer for quantisation and even distribution, on random batches.
+
+        features: (n, d) of the training images.
+        """
         check_choices(self, CHOICES)
         torch.set_num_threads(1)
         self.mean_ = features.mean(axis=0, dtype=np.float64).astype(np.float32)  # (d,)
-        centred = torch.from_numpy(features - self.mean_)
-        self.scale_ = START / float(centred.square().sum(dim=1).mean().sqrt())
+        centred = torch.from_numpy(features - self.mean_)  # (n, d)
+        self.scale_ = self.start / float(centred.square().sum(dim=1).mean().sqrt())
         inputs = centred * self.scale_
         generator = np.random.default_rng(stream_seed(self.seed, "batches"))
 
-        def losses(step: int) -> dict[str, torch.Tensor]:
+        def losses(step: int) -> dict[str, Tensor]:
             rows = torch.from_numpy(generator.integers(len(inputs), size=stage.batch))
             outputs = self._trained_outputs(inputs[rows])  # (batch, n_bits)
             return {
@@ -52,81 +55,108 @@ class OneLayer(Hasher):
                 "even distribution": even_loss(outputs),
             }
 
+        weights = {
+            "quantisation": self.weight_quantisation,
+            "even distribution": self.weight_even,
+        }
         with initialised_by(self.seed, "layer"):
             self.layer_ = nn.Linear(features.shape[1], self.n_bits)
             nn.init.normal_(self.layer_.weight, std=0.01)
             nn.init.zeros_(self.layer_.bias)
-            weights = {
-                "quantisation": self.weight_quantisation,
-                "even distribution": self.weight_even,
-            }
             curves = self._descend(losses, weights, stage, len(inputs))
         self.extras_ = {"curves": curves, "curve_names": np.array(list(weights))}
 
-    def _trained_outputs(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Outputs (batch, n_bits) as they are in training: after dropout, with a ReLU. inputs: centred and scaled, (batch, d)."""
-        return functional.relu(self.layer_(functional.dropout(inputs, self.dropout)))
+    def _trained_outputs(self, inputs: Tensor) -> Tensor:
+        """Return the outputs (batch, n_bits) in training, after dropout.
+
+        inputs: centred and scaled, (batch, d).
+        """
+        outputs = self.layer_(functional.dropout(inputs, self.dropout))
+        return functional.relu(outputs) if self.relu else outputs
 
     def _descend(
         self,
-        losses: Callable[[int], dict[str, torch.Tensor]],
+        losses: Callable[[int], dict[str, Tensor]],
         weights: dict[str, float],
         stage: Stage,
         n: int,
     ) -> np.ndarray:
-        """Stochastic gradient descent of the layer on the sum of a step's losses times their weights; an epoch has n items.
+        """Train the layer by stochastic gradient descent on the weighted sum of the losses.
 
-        Returns the losses, float32 (points, losses), each point the mean of REPORTED steps.
+        Parameters
+        ----------
+        losses : callable
+            Takes the number of a step, and returns its losses.
+        weights : dict
+            Weight of each loss.
+        stage : Stage
+        n : int
+            Items of an epoch.
+
+        Returns
+        -------
+        ndarray of float32, shape (points, losses)
+            The losses, each point the mean of CURVE_STEPS steps.
         """
         rate = stage.learning_rate
-        groups = [{"params": [self.layer_.weight]}, {"params": [self.layer_.bias], "lr": 2 * rate}]
-        optimiser = torch.optim.SGD(
-            groups, rate, momentum=self.momentum, weight_decay=self.weight_decay
-        )
+        groups = [
+            {"params": [self.layer_.weight], "weight_decay": self.weight_decay},
+            {"params": [self.layer_.bias], "lr": 2 * rate},  # without decay, as released
+        ]
+        optimiser = torch.optim.SGD(groups, rate, momentum=self.momentum)
         schedule = torch.optim.lr_scheduler.StepLR(optimiser, stage.step, gamma=0.1)
         progress = Progress(f"deepbit {self.n_bits} bits", total=stage.iterations, unit="batches")
+
         history = []
         for step in range(stage.iterations):
-            found = losses(step)
-            sum(weights[name] * loss for name, loss in found.items()).backward()
+            values = losses(step)
+            sum(weights[name] * loss for name, loss in values.items()).backward()
             optimiser.step()
             schedule.step()
             optimiser.zero_grad()
-            history.append(torch.stack(list(found.values())).detach())
-            progress.advance(**found)
-            if len(history) % REPORTED == 0:
-                check_finite(found, epoch=len(history) * stage.batch // n)
-        return torch.stack(
-            [points.mean(dim=0) for points in torch.stack(history).split(REPORTED)]
-        ).numpy()
 
-    def _cut(self, features: np.ndarray) -> None:
-        """Fix the threshold, on the training features."""
+            history.append(torch.stack(list(values.values())).detach())
+            progress.advance(**values)
+            if len(history) % CURVE_STEPS == 0:
+                check_finite(values, epoch=len(history) * stage.batch // n)
+
+        points = torch.stack(history).split(CURVE_STEPS)
+        return torch.stack([point.mean(dim=0) for point in points]).numpy()
+
+    def _fix_threshold(self, features: np.ndarray) -> None:
+        """Set the threshold to the mean output of the training features (n, d)."""
         self.layer_ = self.layer_.requires_grad_(False).double()
-        outputs = self._outputs(features)
+        outputs = self._outputs(features)  # (n, n_bits)
         self.threshold_ = outputs.mean(dim=0) if self.threshold == "per-bit" else outputs.mean()
 
     def _codes(self, features: np.ndarray) -> np.ndarray:
         return (self._outputs(features) - self.threshold_).numpy() >= 0
 
-    def _outputs(self, features: np.ndarray) -> torch.Tensor:
-        """The layer's outputs (m, n_bits), without the ReLU that they have in training."""
+    def _outputs(self, features: np.ndarray) -> Tensor:
+        """Return the outputs (m, n_bits) in float64, without dropout and ReLU."""
         return self.layer_(torch.from_numpy(features - self.mean_).double() * self.scale_)
 
 
-def quantisation_loss(outputs: torch.Tensor) -> torch.Tensor:
-    """Half the sum over bits of (1[f > 0.5] - f)^2, mean over the batch. outputs (batch, L)."""
+def quantisation_loss(outputs: Tensor) -> Tensor:
+    """Return half the sum over bits of (1[f > 0.5] - f)^2, mean over the batch.
+
+    outputs: (batch, L).
+    """
     return ((outputs > 0.5).float() - outputs).square().sum() / (2 * len(outputs))
 
 
-def even_loss(outputs: torch.Tensor) -> torch.Tensor:
-    """Half the sum over bits of (mean of 1[f > 0.5] - 0.5)^2, over the batch's size, its gradient that of f. outputs (batch, L)."""
+def even_loss(outputs: Tensor) -> Tensor:
+    """Return half the sum over bits of (mean of 1[f > 0.5] - 0.5)^2, divided by the batch.
+
+    The gradient of the step function is taken to be that of f. outputs: (batch, L).
+    """
     on = outputs + ((outputs > 0.5).float() - outputs).detach()
     return (on.mean(dim=0) - 0.5).square().sum() / (2 * len(outputs))
 
 
-def rotation_loss(
-    outputs: torch.Tensor, rotated: torch.Tensor, weights: torch.Tensor
-) -> torch.Tensor:
-    """Half the mean over the batch of w |f_rotated - f|^2. outputs, rotated (batch, L), weights (batch,)."""
+def rotation_loss(outputs: Tensor, rotated: Tensor, weights: Tensor) -> Tensor:
+    """Return half the mean over the batch of w |f_rotated - f|^2.
+
+    outputs, rotated: (batch, L); weights: (batch,).
+    """
     return (weights * (rotated - outputs).square().sum(dim=1)).sum() / (2 * len(outputs))

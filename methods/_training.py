@@ -1,4 +1,4 @@
-"""What training loops share: the device, separate random streams, batches, and the check that losses stay finite."""
+"""Blocks of the training loops: random streams, batches, optimisers, schedules, checkpoints."""
 
 from __future__ import annotations
 
@@ -13,46 +13,49 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from harness import storage
 from harness.errors import BenchmarkError, one_line
 
 OPTIMISERS = ("adam", "adam-tensorflow", "sgd")
-
-
-def device() -> torch.device:
-    """The GPU where there is one, in TF32 where it can. On the CPU one thread, so that codes never depend on how many cores are free."""
-    if torch.cuda.is_available():
-        torch.set_float32_matmul_precision("high")
-        return torch.device("cuda")
-    torch.set_num_threads(1)
-    return torch.device("cpu")
+SCHEDULES = ("constant", "cosine")
 
 
 def stream_seed(seed: int, name: str) -> int:
-    """The seed of one named random stream of a run: streams are independent, so that unused ones change nothing in the others."""
+    """Return the seed of one named random stream of a run.
+
+    Streams are independent: one that is not used changes nothing in the others.
+    """
     return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:7])
 
 
 @contextlib.contextmanager
 def initialised_by(seed: int, name: str) -> Iterator[None]:
-    """Networks built in this block draw their weights from their own stream, and dropout its zeros."""
+    """Draw weights of networks and zeros of dropout in this block from a stream of their own."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, name))
         yield
 
 
-def stream(seed: int, name: str, place: torch.device) -> torch.Generator:
-    """A random stream of its own, on the device."""
-    return torch.Generator(place).manual_seed(stream_seed(seed, name))
+def stream(seed: int, name: str, device: torch.device) -> torch.Generator:
+    """Return a random stream of its own, on the device."""
+    return torch.Generator(device).manual_seed(stream_seed(seed, name))
 
 
 class Checkpoint:
-    """The state of a training job, kept beside its place every minute, so that a job that was killed goes on where it was.
+    """The state of a training job, saved every minute, from which an interrupted job resumes.
 
-    path: where it is kept, or None to keep nothing; parts: networks and optimisers; noise: the random stream that training draws from.
-    On the CPU a job that goes on gives the same codes, bit for bit, as one that was never killed.
+    On the CPU a resumed job gives the same codes, bit for bit, as an uninterrupted one.
+
+    Parameters
+    ----------
+    path : Path or None
+        The file; None to save nothing.
+    parts : list
+        Networks and optimisers.
+    noise : Generator
+        The random stream that training draws from.
     """
 
     interval = 60.0  # seconds
@@ -61,45 +64,57 @@ class Checkpoint:
         self.path, self.parts, self.noise = path, parts, noise
         self._saved = time.monotonic()
 
-    def resume(self) -> list[torch.Tensor]:
-        """Restore the parts, and return the curves of the batches that are done: none where nothing was kept."""
+    def resume(self) -> list[Tensor]:
+        """Restore the parts, and return the curves of the finished batches.
+
+        The list is empty if nothing was saved.
+        """
         if self.path is None or not self.path.is_file():
             return []
-        kept = self._read()
-        if kept["device"] != self.noise.device.type:
+        saved = self._read()
+        if saved["device"] != self.noise.device.type:
             raise BenchmarkError(
-                f"training began on {kept['device']} and this is {self.noise.device.type}: run it where it began, "
-                f"or delete {self.path} to begin again"
+                f"training began on {saved['device']} and this is {self.noise.device.type}: "
+                f"run it where it began, or delete {self.path} to begin again"
             )
-        for part, state in zip(self.parts, kept["parts"], strict=True):
+        for part, state in zip(self.parts, saved["parts"], strict=True):
             part.load_state_dict(state)
-        self.noise.set_state(kept["noise"].cpu())
-        return list(kept["history"].to(self.noise.device))
+        self.noise.set_state(saved["noise"].cpu())
+        return list(saved["history"].to(self.noise.device))
 
     def _read(self) -> dict:
-        """What was kept. torch.load checks no checksum, so a damaged file would train on to other codes: it is removed instead."""
+        """Return what was saved; delete a damaged file.
+
+        torch.load verifies no checksum, so a damaged file would lead to other codes.
+        """
         try:
             with zipfile.ZipFile(self.path) as archive:
                 damaged = archive.testzip()
-            if damaged is None:
-                return torch.load(
-                    self.path, weights_only=True, map_location="cpu"
-                )  # the parts move what they take
+            if damaged is None:  # the parts move the state to their device
+                return torch.load(self.path, weights_only=True, map_location="cpu")
         except MemoryError:
             raise
-        except Exception as error:  # whatever the two raise for damaged bytes: one that leads to no place in the file is EINVAL
+        except Exception as error:  # the two raise errors of many kinds for damaged bytes
+            # An offset that is not in the file is EINVAL.
             if isinstance(error, OSError) and error.errno != errno.EINVAL:
                 raise
             damaged = one_line(error)
         self.path.unlink()
         raise BenchmarkError(
-            f"{self.path} was damaged ({damaged}) and is removed: the same command trains from the beginning"
+            f"{self.path} was damaged ({damaged}) and is removed: "
+            "the same command trains from the beginning"
         )
 
-    def keep(self, history: list[torch.Tensor], left: int) -> None:
-        """Keep the present state if a minute has passed; `history` has the curves of every batch so far.
+    def keep(self, history: list[Tensor], left: int) -> None:
+        """Save the present state if a minute has passed.
 
-        left: batches to come. With none nothing is kept, so that a job that goes on makes one batch at least, whose curves it names.
+        Parameters
+        ----------
+        history : list of Tensor
+            Curves of every batch so far.
+        left : int
+            Batches to come. Without any, nothing is saved: a resumed job makes at least one batch,
+            from which it gets the names of the curves.
         """
         if self.path is None or not left or time.monotonic() - self._saved < self.interval:
             return
@@ -107,15 +122,15 @@ class Checkpoint:
             "parts": [part.state_dict() for part in self.parts],
             "noise": self.noise.get_state(),
             "history": torch.stack(history),
+            "device": self.noise.device.type,
         }
-        state["device"] = self.noise.device.type
         with storage.new_file(self.path) as temporary:
             torch.save(state, temporary)
         self._saved = time.monotonic()
 
 
 def check_choices(hasher: object, choices: dict[str, tuple[str, ...]]) -> None:
-    """Raise ValueError for a keyword whose value is none of its choices."""
+    """Raise ValueError for a parameter whose value is none of its choices."""
     for name, known in choices.items():
         if getattr(hasher, name) not in known:
             raise ValueError(
@@ -123,28 +138,41 @@ def check_choices(hasher: object, choices: dict[str, tuple[str, ...]]) -> None:
             )
 
 
-def to_tensor(array: np.ndarray, place: torch.device) -> torch.Tensor:
-    """Features (m, d) as they are, uint8 images (m, h, w, 3) as (m, 3, h, w), channels last; in memory if a GPU lacks twice the room."""
-    if place.type == "cuda" and 2 * array.nbytes > torch.cuda.mem_get_info(place)[0]:
-        place = torch.device("cpu")
-    tensor = torch.tensor(array, device=place)
+def to_tensor(array: np.ndarray, device: torch.device) -> Tensor:
+    """Return an array as a tensor on the device, or in memory if a GPU lacks twice the room.
+
+    Parameters
+    ----------
+    array : ndarray
+        Features (m, d), or uint8 images (m, h, w, 3), which become (m, 3, h, w) channels-last.
+    device : torch.device
+    """
+    if device.type == "cuda" and 2 * array.nbytes > torch.cuda.mem_get_info(device)[0]:
+        device = torch.device("cpu")
+    tensor = torch.tensor(array, device=device)
     return tensor.permute(0, 3, 1, 2) if array.ndim == 4 else tensor
 
 
-def rows_of(kept: torch.Tensor, rows: np.ndarray, place: torch.device) -> torch.Tensor:
-    """Rows of a tensor on the device; where it is kept in memory, a batch is copied while the device still works on the last."""
-    return to_device(kept[to_device(torch.from_numpy(rows), kept.device)], place)
+def rows_of(tensor: Tensor, rows: np.ndarray, device: torch.device) -> Tensor:
+    """Return rows of a tensor on the device.
+
+    A batch of a tensor in memory is copied while a GPU still works on the last one.
+    """
+    return to_device(tensor[to_device(torch.from_numpy(rows), tensor.device)], device)
 
 
-def to_device(tensor: torch.Tensor, place: torch.device) -> torch.Tensor:
-    """The tensor on the device; the copy does not wait for what the device still works on."""
-    if tensor.device.type == place.type:
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return the tensor on the device; the copy does not wait for the work of the device."""
+    if tensor.device.type == device.type:
         return tensor
-    return tensor.pin_memory().to(place, non_blocking=True)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def batches(n: int, size: int, epochs: int, seed: int) -> Iterator[tuple[int, np.ndarray]]:
-    """(epoch, rows) of every batch, newly shuffled each epoch; an incomplete last batch is dropped. Raises ValueError if n < size."""
+    """Yield (epoch, rows) of every batch, shuffled anew in each epoch.
+
+    An incomplete last batch is dropped. Raises ValueError if n < size.
+    """
     if n < size:
         raise ValueError(
             f"a batch of {size} is larger than the {n} training images; choose a smaller one"
@@ -156,10 +184,37 @@ def batches(n: int, size: int, epochs: int, seed: int) -> Iterator[tuple[int, np
             yield epoch, order[start : start + size]
 
 
+def learning_rate_at(step: int, steps: int, peak: float, schedule: str) -> float:
+    """Return the learning rate of a step.
+
+    Parameters
+    ----------
+    step, steps : int
+        Number of the step from 0, and of all steps.
+    peak : float
+        The rate of the first step.
+    schedule : {"constant", "cosine"}
+        "cosine" falls to 0 along half a cosine (Loshchilov & Hutter, ICLR 2017, one cycle).
+    """
+    if schedule == "constant":
+        return peak
+    return peak * (1 + math.cos(math.pi * step / steps)) / 2
+
+
+def set_learning_rate(optimisers: list[torch.optim.Optimizer], rate: float) -> None:
+    """Set the learning rate of all parameters."""
+    for optimiser in optimisers:
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+
+
 def optimiser_of(
     network: nn.Module, name: str, learning_rate: float, epsilon: float
 ) -> torch.optim.Optimizer:
-    """Adam, as here or as in TensorFlow, or stochastic gradient descent with momentum 0.9, for all parameters of a network."""
+    """Return one of `OPTIMISERS` for all parameters of a network.
+
+    They are Adam as in PyTorch or in TensorFlow, and gradient descent with a momentum of 0.9.
+    """
     if name == "sgd":
         return torch.optim.SGD(network.parameters(), learning_rate, momentum=0.9)
     if name == "adam-tensorflow":
@@ -168,35 +223,27 @@ def optimiser_of(
 
 
 class TensorFlowAdam(torch.optim.Adam):
-    """Adam with epsilon added to the second moment before its bias is corrected, TensorFlow's "epsilon hat".
+    """Adam with epsilon added to the second moment before its bias is corrected.
 
-    Source: tf.compat.v1.train.AdamOptimizer; Kingma & Ba, ICLR 2015, end of section 2. Early steps with a large epsilon are smaller.
+    This is TensorFlow's "epsilon hat". Early steps with a large epsilon are smaller.
+
+    Source: tf.compat.v1.train.AdamOptimizer; Kingma & Ba, ICLR 2015, end of section 2.
     """
 
     def __init__(self, network: nn.Module, learning_rate: float, epsilon: float):
         self.epsilon = epsilon
-        super().__init__(
-            [{"params": list(network.parameters()), "taken": 0}], learning_rate, fused=True
-        )
+        groups = [{"params": list(network.parameters()), "taken": 0}]
+        super().__init__(groups, learning_rate, fused=True)
 
     def step(self, closure=None):
         for group in self.param_groups:
-            group["taken"] += 1  # a checkpoint keeps it
+            group["taken"] += 1  # part of the state that a checkpoint saves
             group["eps"] = self.epsilon / math.sqrt(1 - group["betas"][1] ** group["taken"])
         return super().step(closure)
 
 
-def accumulate(objective: torch.Tensor, networks: list[nn.Module]) -> None:
-    """Add the gradient of `objective` to the parameters of `networks` and of nothing else."""
-    parameters = [parameter for network in networks for parameter in network.parameters()]
-    gradients = torch.autograd.grad(objective, parameters, retain_graph=True, allow_unused=True)
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        if gradient is not None:
-            parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
-
-
-def check_finite(losses: dict[str, torch.Tensor], epoch: int) -> None:
-    """Raise FloatingPointError, naming the loss, when training has diverged."""
+def check_finite(losses: dict[str, Tensor], epoch: int) -> None:
+    """Raise FloatingPointError, naming the loss, if training has diverged."""
     for name, value in losses.items():
         if not torch.isfinite(value):
             raise FloatingPointError(

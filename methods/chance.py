@@ -1,4 +1,4 @@
-"""The control that knows nothing. Copy this file to start a method of your own."""
+"""The control: random codes. Copy this file to start a method of your own."""
 
 import hashlib
 
@@ -10,7 +10,9 @@ from methods._base import Hasher
 class Chance(Hasher):
     """Random bits: each row's code is a hash of its features, keyed by the seed.
 
-    Source: none, a control.   Differs from the paper: there is none.
+    Source: none, a control.
+
+    Differs from the paper: there is none.
     """
 
     label, citation, uses_gpu = "Chance", None, False

@@ -1,17 +1,29 @@
-"""Codes that were made elsewhere, as a row beside the others."""
+"""Codes from files, as a row of the tables."""
 
 from methods._base import Hasher
 
 
 class Imported(Hasher):
-    """Codes of the images of a data set, from files; nothing is learned here, and no time is taken.
+    """Codes of the images of a data set, from the user's files. Nothing is learned or timed.
 
-    path: every image, in the data set's order; or, with a `database_path`, the queries, that being the database, each in the order of
-    the split: images of neither get zeros. Both lie below the data folder, with {bits} and {seed} where there is a file for each: .npy or
-    .mat, as `codes.read` takes them. Without {seed} there is one run. Source: whoever made the file.   Differs from the paper: not known.
+    Source: the author of the files.
+
+    Differs from the paper: not known.
+
+    Parameters
+    ----------
+    n_bits : int
+    seed : int
+    path : str
+        File of all images in the order of the data set; with `database_path`, of the queries in the
+        order of the split. It is a .npy or .mat file below the data folder. ``{bits}`` and
+        ``{seed}`` stand for those of the run. Without ``{seed}`` there is one run.
+    database_path : str or None
+        File of the database in the order of the split. Other images get zeros.
     """
 
     label, citation, uses_gpu = "Imported codes", None, False
+    file_params = ("path", "database_path")
 
     def __init__(self, n_bits, *, seed=0, path, database_path=None):
         self.n_bits, self.seed, self.path, self.database_path = n_bits, seed, path, database_path

@@ -9,8 +9,9 @@ from methods._pca import principal_axes
 class ITQ(Hasher):
     """PCA, then the rotation closest to binary codes.
 
-    Source: Gong & Lazebnik, CVPR 2011, section 2.2.   Differs from the paper: of more training images than
-    `sample`, so many are drawn.
+    Source: Gong & Lazebnik, CVPR 2011, section 2.2.
+
+    Differs from the paper: at most `sample` training images, a random subset.
     """
 
     label, citation, uses_gpu = "ITQ", "gong2011iterative", False
@@ -24,14 +25,16 @@ class ITQ(Hasher):
     def fit(self, features):
         self.mean_, axes = principal_axes(features, self.n_bits)
         projected = (features - self.mean_) @ axes  # (n, n_bits), V in the paper
+
         gaussian = np.random.default_rng(self.seed).standard_normal((self.n_bits, self.n_bits))
         rotation = np.linalg.svd(gaussian)[0]
         for _ in range(self.iterations):
-            codes = np.where(
-                projected @ rotation >= 0, 1.0, -1.0
-            )  # B = sgn(V R), eq. (3) with R fixed
-            left, _, right = np.linalg.svd(codes.T @ projected)  # S Omega S^'T in the paper
-            rotation = (left @ right).T  # R = S^ S^T, eq. (3) with B fixed
+            # Eq. (3) with R fixed: B = sgn(V R), then with B fixed: R = S^ S^T, where the SVD of
+            # B^T V is S Omega S^'T.
+            codes = np.where(projected @ rotation >= 0, 1.0, -1.0)  # (n, n_bits)
+            left, _, right = np.linalg.svd(codes.T @ projected)
+            rotation = (left @ right).T
+
         self.projection_ = axes @ rotation  # (d, n_bits)
         return self
 

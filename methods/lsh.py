@@ -6,10 +6,15 @@ from methods._base import Hasher
 
 
 class LSH(Hasher):
-    """Signs of Gaussian random projections; two codes agree in a bit with probability 1 - angle / pi.
+    """Signs of Gaussian random projections.
 
-    Source: Charikar, STOC 2002, section 3.   Differs from the paper: the training mean is subtracted first, since features that
-    are all positive lie on one side of most hyperplanes; the mean is that of `sample` training images where there are more.
+    Two codes agree in a bit with probability 1 - angle / pi.
+
+    Source: Charikar, STOC 2002, section 3.
+
+    Differs from the paper: the training mean is subtracted first, since features that are all
+    positive lie on one side of most hyperplanes. It is the mean of at most `sample` training
+    images, a random subset.
     """
 
     label, citation, uses_gpu = "LSH", "charikar2002similarity", False

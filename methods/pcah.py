@@ -7,8 +7,9 @@ from methods._pca import principal_axes
 class PCAH(Hasher):
     """Signs of the leading principal components.
 
-    Source: Wang, Kumar & Chang, CVPR 2010, the unsupervised case of section 3.   Differs from the paper: of more
-    training images than `sample`, so many are drawn.
+    Source: Wang, Kumar & Chang, CVPR 2010, the unsupervised case of section 3.
+
+    Differs from the paper: at most `sample` training images, a random subset.
     """
 
     label, citation, uses_gpu = "PCAH", "wang2010semi", False

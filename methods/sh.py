@@ -7,10 +7,14 @@ from methods._pca import principal_axes
 
 
 class SH(Hasher):
-    """Signs of the smoothest one-dimensional Laplacian eigenfunctions along the principal axes, taken as uniformly distributed.
+    """Signs of the smoothest Laplacian eigenfunctions along the principal axes.
 
-    Source: Weiss, Torralba & Fergus, NIPS 2008, section 3 and the authors' code, where every eigenfunction but the constant
-    varies along one axis only.   Differs from the paper: of more training images than `sample`, so many are drawn.
+    The data are taken as uniformly distributed along each axis.
+
+    Source: Weiss, Torralba & Fergus, NIPS 2008, section 3, and the authors' code, where every
+    eigenfunction but the constant varies along one axis only.
+
+    Differs from the paper: at most `sample` training images, a random subset.
     """
 
     label, citation, uses_gpu = "SH", "weiss2008spectral", False
@@ -21,19 +25,19 @@ class SH(Hasher):
 
     def fit(self, features):
         self.mean_, self.axes_ = principal_axes(features, min(self.n_bits, features.shape[1]))
-        projected = (features - self.mean_) @ self.axes_
+        projected = (features - self.mean_) @ self.axes_  # (n, axes)
         self.low_ = projected.min(axis=0)
         ranges = projected.max(axis=0) - self.low_  # (axes,)
+
+        # Candidates: cosines along each axis, none along one on which all images coincide.
         tried = np.ceil((self.n_bits + 1) * ranges / ranges.max()).astype(int) - 1
-        modes = np.maximum(
-            tried, 0
-        )  # cosines along each axis: none along one that all images are at one place of
+        modes = np.maximum(tried, 0)  # (axes,)
         axis = np.repeat(np.arange(len(ranges)), modes)
         mode = np.concatenate([np.arange(1, count + 1) for count in modes])
         frequency = mode * np.pi / ranges[axis]
-        smoothest = np.argsort(frequency**2, kind="stable")[
-            : self.n_bits
-        ]  # eigenvalues grow with the squared frequency
+
+        # Eigenvalues grow with the squared frequency.
+        smoothest = np.argsort(frequency**2, kind="stable")[: self.n_bits]
         self.axis_, self.frequency_ = axis[smoothest], frequency[smoothest]  # (n_bits,) each
         return self
 

@@ -1,4 +1,4 @@
-"""The collected results of one experiment, read once and grouped once: every table and figure looks up, none filters."""
+"""The collected results of one experiment, indexed so that tables and figures only look up."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import json
 import math
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -13,32 +14,84 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from harness import records, schemas, storage
+from harness import families, records, schemas, storage
 from harness.errors import BenchmarkError
+from harness.plan import COLLECTED_TABLES
+from report.plain_text import plain, plain_values
+from report.tables.table_specs import NUMBER_FACTS
 
-EXPERIMENT_KEYS = ("partial", "name", "sha256", "date", "commit", "dirty", "bits", "seeds", "grid", "datasets", "features", "methods",
-                   "controls")  # fmt: skip
-CURVES = (
-    "pr_"  # metrics of this prefix are curves over k: a few hundred values a run, wanted as arrays
-)
+# Keys of experiment.json, and their types.
+EXPERIMENT_KEYS = {
+    "partial": bool,
+    "name": str,
+    "sha256": dict,
+    "date": str,
+    "commit": str,
+    "dirty": bool,
+    "bits": list,
+    "seeds": list,
+    "grid": list,
+    "datasets": dict,
+    "features": dict,
+    "methods": list,
+    "controls": list,
+}
+# Keys of the entries of these lists and dictionaries.
+ENTRY_KEYS = {
+    "datasets": ("label", "plugin", "base"),
+    "features": ("label", "dimensions", "note"),
+    "methods": (
+        *("name", "label", "method", "citation", "note", "base", "trial", "tuned", "tuned_on"),
+        *("stochastic", "keywords"),
+    ),
+    "controls": ("name", "label"),
+}
+# Columns of runs.csv that have a JSON object or nothing.
+JSON_COLUMNS = ("keywords", "versions")
+STATES = ("done", "failed", "interrupted", "missing")
+# Metrics with this prefix are curves over k: a few hundred values a run, stored as arrays.
+CURVES = "pr_"
 
 
 class Pair(NamedTuple):
-    """A data set and the features that its images are ranked by: what one panel of a table shows."""
+    """A data set and the features that rank its images: what one panel of a table shows."""
 
     dataset: str
     features: str
 
     @property
     def file_part(self) -> str:
-        """The pair in a file's name. No name holds two hyphens in a row (config/schema.yaml), so that no two pairs share a file."""
+        """The pair in the name of a file.
+
+        No name has two hyphens in a row (config/schema.yaml), so no two pairs share a file.
+        """
         return f"{self.dataset}--{self.features}"
 
 
-class Curve(NamedTuple):
-    """A metric over k, the ranks or the radii (m,) int64: mean and standard deviation (n - 1) over the seeds done, (m,) float64.
+class Comparison(NamedTuple):
+    """The test of two methods at one code length.
 
-    The deviation is nan where one seed is done.
+    Attributes
+    ----------
+    p : float or None
+        Without correction; None if there are fewer seeds than a test needs.
+    detectable : float
+        Smallest true difference that the test detects with power 0.8.
+    """
+
+    p: float | None
+    detectable: float
+
+
+class Curve(NamedTuple):
+    """A metric over k: mean and standard deviation (n - 1) over the seeds that are done.
+
+    Attributes
+    ----------
+    k : ndarray, shape (m,), int64
+        Ranks or radii.
+    mean, deviation : ndarray, shape (m,), float64
+        The deviation of one seed is nan.
     """
 
     k: np.ndarray
@@ -50,13 +103,22 @@ class Curve(NamedTuple):
 class Results:
     """What `collect` wrote, indexed.
 
-    experiment: results/experiment.json; runs: (dataset, features, variant, bits) -> the runs asked for, one a seed;
-    scores: (dataset, features, variant, bits, metric, k or None) -> {seed: value};
-    curves: (dataset, features, variant, bits, metric) -> Curve;
-    intervals: (dataset, features, variant, bits) -> ends of the interval of the mean average precision;
-    comparisons: (dataset, features, bits, higher variant, lower variant) -> whether it is significantly higher, None where that was not
-    tested for want of seeds;
-    timing: (dataset, features, variant, bits) -> what was measured with nothing beside, texts, where the experiment asks for it.
+    Attributes
+    ----------
+    experiment : dict
+        Content of experiment.json.
+    runs : dict
+        (dataset, features, variant, bits) -> the planned runs, one for each seed.
+    scores : dict
+        (dataset, features, variant, bits, metric, k or None) -> {seed: value}.
+    curves : dict
+        (dataset, features, variant, bits, metric) -> Curve.
+    intervals : dict
+        (dataset, features, variant, bits) -> ends of the interval of the mean average precision.
+    comparisons : dict
+        (dataset, features, bits, higher variant, lower variant) -> Comparison.
+    timing : dict
+        (dataset, features, variant, bits) -> row of timing.csv; empty if nothing was timed.
     """
 
     experiment: dict
@@ -64,7 +126,7 @@ class Results:
     scores: dict[tuple, dict[int, float]]
     curves: dict[tuple, Curve]
     intervals: dict[tuple, tuple[float, float]]
-    comparisons: dict[tuple, bool | None]
+    comparisons: dict[tuple, Comparison]
     timing: dict[tuple, dict[str, str]]
 
     @property
@@ -79,226 +141,349 @@ class Results:
     def controls(self) -> list[dict]:
         return self.experiment["controls"]
 
+    @property
+    def labels(self) -> dict[str, str]:
+        """{name: label} of every method."""
+        return {method["name"]: method["label"] for method in self.methods}
+
     def all_runs(self) -> list[dict]:
         return [run for group in self.runs.values() for run in group]
 
     def plugin_of(self, dataset: str) -> str:
-        """Name of the file in datasets/ that a data set comes from."""
+        """Return the name of the file in datasets/ that a data set comes from."""
         return self.experiment["datasets"][dataset]["plugin"]
 
     def label(self, pair: Pair) -> str:
+        """Return the label of a data set and its features, for example ``Digits, Pixels``."""
         features = self.experiment["features"]["/".join(pair)]["label"]
         return f"{self.experiment['datasets'][pair.dataset]['label']}, {features}"
 
+    def is_best(
+        self, pair: Pair, bits: int | None, name: str, other: str, columns: int
+    ) -> bool | None:
+        """Return whether the best method of a column is significantly above another one.
+
+        Parameters
+        ----------
+        pair : Pair
+        bits : int or None
+        name, other : str
+            The method with the highest mean, and another one.
+        columns : int
+            Number of code lengths of the table, see `harness.families`.
+
+        Returns
+        -------
+        bool or None
+            None if the two methods were not tested.
+        """
+        comparison = self.comparisons.get((*pair, bits, name, other))
+        if comparison is None or comparison.p is None:
+            return None
+        return families.is_best(comparison.p, columns)
+
     def chance(self, pair: Pair, metric: str) -> float | None:
-        """What a random ranking has: `map_chance`, or the precision at any rank, `relevant_share`; None where no run is scored."""
-        entries = [
-            *((method["name"], bits) for method in self.methods for bits in self.experiment["bits"])
-        ]
-        entries += [(control["name"], 0) for control in self.controls]
-        for variant, bits in entries:
+        """Return the value of a random ranking.
+
+        Parameters
+        ----------
+        pair : Pair
+        metric : {"map_chance", "relevant_share"}
+            The second is the precision of a random ranking at any rank.
+
+        Returns
+        -------
+        float or None
+            None if no run is scored.
+        """
+        keys = [(control["name"], 0) for control in self.controls]
+        for method in self.methods:
+            keys += [(method["name"], bits) for bits in self.experiment["bits"]]
+        for variant, bits in keys:
             for value in self.scores.get((*pair, variant, bits, metric, None), {}).values():
                 return value
         return None
 
     def omission(self, pair: Pair, metric: str, k: int | None) -> str | None:
-        """Why a metric was left out for a data set and its features, or None where it was not."""
+        """Return why a metric is omitted for a data set and its features; None if it is not."""
         for entry in self.experiment.get("omitted", []):
-            if (entry["dataset"], entry["features"], entry["metric"], entry["k"] or None) == (
-                *pair,
-                metric,
-                k,
-            ):
+            is_of_pair = (entry["dataset"], entry["features"]) == pair
+            if is_of_pair and (entry["metric"], entry["k"] or None) == (metric, k):
                 return entry["reason"]
         return None
 
 
 def read(folder: Path) -> Results:
-    """Read metrics.csv, runs.csv, statistics.csv, comparisons.csv, experiment.json and, of what was timed, timing.csv of a results folder.
+    """Read the files that `python -m experiments collect` writes, and timing.csv if there is one.
 
-    Raises BenchmarkError where a file is absent or not what `python -m experiments collect` writes.
+    Raises
+    ------
+    BenchmarkError
+        If a file is missing, was changed, or is not what `collect` writes.
     """
     experiment = _read_experiment(folder / "experiment.json")
-    _check_digests(folder / "experiment.json", experiment)
+    _check_digests(folder / "experiment.json", experiment, COLLECTED_TABLES)
     metrics = _read_metrics(folder / "metrics.csv")
-    curve = metrics["metric"].str.startswith(CURVES)
+    is_curve = metrics["metric"].str.startswith(CURVES)
+    timed = experiment.get("timed") and not experiment["partial"]
     return Results(
-        experiment,
-        _read_runs(folder / "runs.csv"),
-        _index_scores(metrics[~curve]),
-        _index_curves(metrics[curve]),
-        _read_intervals(folder / "statistics.csv"),
-        _read_comparisons(folder / "comparisons.csv"),
-        _read_timing(folder) if experiment.get("timed") and not experiment["partial"] else {},
+        experiment=experiment,
+        runs=_read_runs(folder / "runs.csv"),
+        scores=_index_scores(metrics[~is_curve]),
+        curves=_index_curves(metrics[is_curve]),
+        intervals=_read_intervals(folder / "statistics.csv"),
+        comparisons=_read_comparisons(folder / "comparisons.csv"),
+        timing=_read_timing(folder) if timed else {},
     )
+
+
+# ------------------------------------------------------------------ experiment.json
 
 
 def _read_experiment(path: Path) -> dict:
     try:
         experiment = json.loads(_existing(path).read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise _broken(path, f"is not valid JSON: {error}") from None
     if not isinstance(experiment, dict):
         raise _broken(path, "is not a JSON object")
     records.checked_format(experiment, path)
-    missing = [key for key in EXPERIMENT_KEYS if key not in experiment]
-    if missing:
-        raise _broken(path, f"lacks {', '.join(missing)}")
-    _tell_apart(
-        [(entry["name"], entry) for entry in experiment["methods"] + experiment["controls"]]
-    )
-    _tell_apart([*experiment["datasets"].items()])
-    for dataset in experiment["datasets"]:
-        _tell_apart(
-            [
-                (key, entry)
-                for key, entry in experiment["features"].items()
-                if key.startswith(f"{dataset}/")
-            ]
-        )
+    experiment = plain_values(experiment)
+    _check_keys(path, experiment)
+    _check_entries(path, experiment)
+    _distinguish_labels(experiment)
     return experiment
 
 
-def _check_digests(path: Path, record: dict) -> None:
-    """Raise BenchmarkError if a table is not the file that its record, the content of `path`, describes."""
-    for name, expected in record["sha256"].items():
+def _check_keys(path: Path, experiment: dict) -> None:
+    """Raise BenchmarkError if a key is missing or has another type than `collect` writes."""
+    missing = [key for key in EXPERIMENT_KEYS if key not in experiment]
+    if missing:
+        raise _broken(path, f"has no key {', '.join(missing)}")
+    for key, kind in EXPERIMENT_KEYS.items():
+        if not isinstance(experiment[key], kind):
+            raise _broken(path, f"has {experiment[key]!r} as {key}, expected {kind.__name__}")
+    for key in ("bits", "seeds"):
+        if not all(isinstance(number, int) for number in experiment[key]):
+            raise _broken(path, f"has {experiment[key]} as {key}, expected whole numbers")
+
+
+def _check_entries(path: Path, experiment: dict) -> None:
+    """Raise BenchmarkError if a method, control, data set or features lack a key."""
+    for key, names in ENTRY_KEYS.items():
+        entries = experiment[key]
+        for entry in entries.values() if isinstance(entries, dict) else entries:
+            absent = [name for name in names if not isinstance(entry, dict) or name not in entry]
+            if absent:
+                raise _broken(path, f"has an entry of {key} without {', '.join(absent)}")
+
+    for pair in experiment["grid"]:
+        valid = isinstance(pair, list) and len(pair) == 2 and all(isinstance(n, str) for n in pair)
+        known = valid and pair[0] in experiment["datasets"]
+        if not known or "/".join(pair) not in experiment["features"]:
+            raise _broken(path, f"has {pair!r} in grid, expected a data set and its features")
+
+
+def _distinguish_labels(experiment: dict) -> None:
+    """Add the names to labels that are shared: a variant without a label has its plugin's."""
+    _add_names([(entry["name"], entry) for entry in experiment["methods"] + experiment["controls"]])
+    _add_names([*experiment["datasets"].items()])
+    features = defaultdict(list)
+    for key, entry in experiment["features"].items():
+        dataset, _, name = key.partition("/")
+        features[dataset].append((name, entry))
+    for entries in features.values():
+        _add_names(entries)
+
+
+def _add_names(entries: list[tuple[str, dict]]) -> None:
+    counts = Counter(entry["label"] for _, entry in entries)
+    for name, entry in entries:
+        if counts[entry["label"]] > 1:
+            entry["label"] += f" ({name})"
+
+
+def _check_digests(path: Path, record: dict, names: Iterable[str]) -> None:
+    """Raise BenchmarkError if a table is not the file that its record at `path` describes."""
+    digests = record.get("sha256")
+    for name in names:
         table = _existing(path.with_name(name))
-        if storage.digest(table) != expected:
+        if not isinstance(digests, dict) or storage.digest(table) != digests.get(name):
             raise _broken(
                 table,
                 f"was changed after it was written: its SHA-256 is not the one in {path.name}",
             )
 
 
-def _tell_apart(named: list[tuple[str, dict]]) -> None:
-    """Add their names to the labels of entries that share one: a variant without a label has that of its plugin."""
-    shared = Counter(entry["label"] for _, entry in named)
-    for name, entry in named:
-        if shared[entry["label"]] > 1:
-            entry["label"] += f" ({name.rpartition('/')[2]})"
+# -------------------------------------------------------------------------- tables
 
 
 def _read_metrics(path: Path) -> pd.DataFrame:
-    text = dict.fromkeys(("dataset", "features", "variant", "metric", "value"), str)
+    texts = dict.fromkeys(("dataset", "features", "variant", "metric", "value"), str)
     try:
-        # A variant may be called "NA" or "null": only the numeric columns have empty cells.
+        # A variant may be called "NA" or "null": only numeric columns have empty cells.
         metrics = pd.read_csv(
-            _existing(path), dtype=text, keep_default_na=False, na_values={"k": [""]}
+            _existing(path), dtype=texts, keep_default_na=False, na_values={"k": [""]}
         )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise _broken(path, f"is no table: {error}") from None
-    _check_columns(path, schemas.METRICS_CSV, metrics.columns)
+        _check_columns(path, schemas.METRICS_CSV, metrics.columns)
+        metrics = metrics.astype({"bits": "int64", "seed": "int64", "k": "float64"})
+    except (ValueError, TypeError, OverflowError) as error:  # pandas' own errors are ValueErrors
+        raise _broken(path, f"is not a valid table: {error}") from None
+
     values = metrics["value"].map(_float).astype("float64")
-    wrong = ~np.isfinite(values)
-    if wrong.any():
-        row = metrics[wrong].iloc[0]
+    invalid = ~np.isfinite(values)
+    if invalid.any():
+        row = metrics[invalid].iloc[0]
         raise _broken(
             path,
-            f"has the value {row['value']!r} for {row['metric']} of {row['variant']}, expected a finite number",
+            f"has the value {row['value']!r} for {row['metric']} of {row['variant']}, expected a "
+            "finite number",
         )
     keys = [name for name in schemas.METRICS_CSV if name != "value"]
-    if metrics.duplicated(keys).any():
-        row = metrics[metrics.duplicated(keys)].iloc[0]
-        raise _broken(
-            path,
-            f"has two values for {row['metric']} of {row['variant']}, {row['bits']} bits, seed {row['seed']}",
-        )
-    return metrics.assign(value=values, k=metrics["k"].astype("float64"))
+    repeated = metrics.duplicated(keys)
+    if repeated.any():
+        row = metrics[repeated].iloc[0]
+        cell = f"{row['metric']} of {row['variant']}, {row['bits']} bits, seed {row['seed']}"
+        raise _broken(path, f"has two values for {cell}")
+    return metrics.assign(value=values)
 
 
-def _float(text: str) -> float:
-    """Python's own exact reading, the inverse of repr; nan for what is no number."""
+def _float(text: object) -> float:
+    """Return what Python reads exactly, the inverse of repr; nan for any other text."""
     try:
         return float(text)
-    except ValueError:
+    except (TypeError, ValueError):
         return math.nan
 
 
-def _read_rows(path: Path, columns: tuple[str, ...]) -> list[dict]:
-    with _existing(path).open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        _check_columns(path, columns, reader.fieldnames or ())
-        return list(reader)
+def _read_rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
+    try:
+        with _existing(path).open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file, strict=True)
+            _check_columns(path, columns, reader.fieldnames or ())
+            rows = []
+            for row in reader:
+                if None in row or None in row.values():
+                    raise _broken(path, f"has another number of cells in line {reader.line_num}")
+                rows.append(row)
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise _broken(path, f"is not a valid table: {error}") from None
+    return rows
+
+
+def _whole_number(path: Path, row: dict[str, str], column: str) -> int:
+    try:
+        return int(row[column])
+    except ValueError:
+        raise _broken(path, f"has {row[column]!r} as {column}, expected a whole number") from None
 
 
 def _read_intervals(path: Path) -> dict[tuple, tuple[float, float]]:
-    places = {}
+    intervals = {}
     for row in _read_rows(path, schemas.STATISTICS_CSV):
         ends = (_float(row["low"]), _float(row["high"]))
         if not np.isfinite(ends).all():
             raise _broken(
                 path,
-                f"has the interval {row['low']} to {row['high']} for {row['variant']}, expected finite numbers",
+                f"has the interval {row['low']} to {row['high']} for {row['variant']}, expected "
+                "finite numbers",
             )
-        places[row["dataset"], row["features"], row["variant"], int(row["bits"])] = ends
-    return places
+        bits = _whole_number(path, row, "bits")
+        intervals[row["dataset"], row["features"], row["variant"], bits] = ends
+    return intervals
 
 
-def _read_comparisons(path: Path) -> dict[tuple, bool | None]:
-    compared = {}
+def _read_comparisons(path: Path) -> dict[tuple, Comparison]:
+    comparisons = {}
     for row in _read_rows(path, schemas.COMPARISONS_CSV):
         if row["significant"] not in schemas.VERDICTS:
+            expected = ", ".join(schemas.VERDICTS)
             raise _broken(
-                path,
-                f"has {row['significant']!r} as `significant`, expected one of {', '.join(schemas.VERDICTS)}",
+                path, f"has {row['significant']!r} as `significant`, expected one of {expected}"
             )
-        key = (row["dataset"], row["features"], int(row["bits"]), row["variant"], row["other"])
-        compared[key] = schemas.VERDICTS[row["significant"]]
-    return compared
+        bits = _whole_number(path, row, "bits")
+        key = (row["dataset"], row["features"], bits, row["variant"], row["other"])
+        p, detectable = _float(row["p"]), _float(row["detectable"])
+        if math.isnan(p) or math.isnan(detectable):
+            names = f"{row['variant']} and {row['other']}"
+            raise _broken(path, f"has no number as `p` or `detectable` of {names}")
+        is_tested = schemas.VERDICTS[row["significant"]] is not None
+        comparisons[key] = Comparison(p if is_tested else None, detectable)
+    return comparisons
 
 
 def _read_timing(folder: Path) -> dict[tuple, dict[str, str]]:
-    record = folder / "timing.json"
-    _check_digests(record, records.read(_existing(record)))
-    rows = _read_rows(folder / "timing.csv", schemas.TIMING_CSV)
-    return {
-        (*(row[name] for name in schemas.TIMING_CSV[:3]), int(row["bits"])): row for row in rows
-    }
+    path, record = folder / "timing.csv", folder / "timing.json"
+    _check_digests(record, records.read(_existing(record)), ["timing.csv"])
+    timing = {}
+    for row in _read_rows(path, schemas.TIMING_CSV):
+        bits = _whole_number(path, row, "bits")
+        timing[row["dataset"], row["features"], row["variant"], bits] = plain_values(row)
+    return timing
 
 
 def _read_runs(path: Path) -> dict[tuple, list[dict]]:
     runs = defaultdict(list)
     for row in _read_rows(path, schemas.RUNS_CSV):
-        run = row | {"bits": int(row["bits"]), "seed": int(row["seed"])}
+        run = {name: plain(text) for name, text in row.items()}
+        run["bits"] = _whole_number(path, row, "bits")
+        run["seed"] = _whole_number(path, row, "seed")
+        _check_run(path, run)
         runs[run["dataset"], run["features"], run["variant"], run["bits"]].append(run)
     return dict(runs)
 
 
+def _check_run(path: Path, run: dict) -> None:
+    """Raise BenchmarkError if a cell of runs.csv is not what its column has."""
+    if run["status"] not in STATES:
+        raise _broken(path, f"has the status {run['status']!r}, expected {', '.join(STATES)}")
+    for column in NUMBER_FACTS:
+        if run[column] and not math.isfinite(_float(run[column])):
+            raise _broken(path, f"has {run[column]!r} as {column}, expected a number or nothing")
+    for column in JSON_COLUMNS:
+        try:
+            value = json.loads(run[column] or "{}")
+        except ValueError:
+            value = None
+        if not isinstance(value, dict):
+            raise _broken(path, f"has {run[column]!r} as {column}, expected a JSON object")
+
+
 def _index_scores(metrics: pd.DataFrame) -> dict[tuple, dict[int, float]]:
     scores = defaultdict(dict)
-    for dataset, features, variant, bits, seed, metric, k, value in metrics[
-        list(schemas.METRICS_CSV)
-    ].itertuples(index=False):
-        scores[dataset, features, variant, bits, metric, None if np.isnan(k) else int(k)][seed] = (
-            value
-        )
+    rows = metrics[list(schemas.METRICS_CSV)].itertuples(index=False)
+    for dataset, features, variant, bits, seed, metric, k, value in rows:
+        cut = None if np.isnan(k) else int(k)
+        scores[dataset, features, variant, bits, metric, cut][seed] = value
     return dict(scores)
 
 
 def _index_curves(metrics: pd.DataFrame) -> dict[tuple, Curve]:
     keys = ["dataset", "features", "variant", "bits", "metric"]
-    means = metrics.groupby([*keys, "k"], sort=True)["value"].agg(["mean", "std"]).reset_index()
-    return {
-        key: Curve(group["k"].to_numpy(dtype=np.int64), group["mean"].to_numpy(), group["std"].to_numpy())
-        for key, group in means.groupby(keys, sort=False)
-    }  # fmt: skip
+    points = metrics.groupby([*keys, "k"], sort=True)["value"].agg(["mean", "std"]).reset_index()
+    curves = {}
+    for key, group in points.groupby(keys, sort=False):
+        k = group["k"].to_numpy(dtype=np.int64)
+        curves[key] = Curve(k, group["mean"].to_numpy(), group["std"].to_numpy())
+    return curves
 
 
 def _existing(path: Path) -> Path:
     if not path.is_file():
         raise BenchmarkError(
-            f"{path} does not exist: run `snakemake`, which writes it, or name its folder with --results"
+            f"{path} does not exist: run `snakemake`, which writes it, or name its folder with "
+            "--results"
         )
     return path
 
 
-def _check_columns(path: Path, expected: tuple[str, ...], found: object) -> None:
-    missing = [name for name in expected if name not in found]
+def _check_columns(path: Path, expected: tuple[str, ...], columns: Iterable[str]) -> None:
+    missing = [name for name in expected if name not in list(columns)]
     if missing:
         raise _broken(path, f"lacks the columns {', '.join(missing)}")
 
 
-def _broken(path: Path, what: str) -> BenchmarkError:
+def _broken(path: Path, problem: str) -> BenchmarkError:
     return BenchmarkError(
-        f"{path} {what}: delete it and rerun the `snakemake` command, which writes it"
+        f"{path} {problem}: delete it and rerun the `snakemake` command, which writes it"
     )

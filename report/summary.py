@@ -4,25 +4,41 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from report.results import Pair, Results
 from report.tables.cells import method_cell
-from report.tables.claims import NONE_RUN, listed, verdicts
+from report.tables.claims import NONE_RUN, NOT_TESTED, Verdict, listed, verdicts
 from report.tables.table import Cell, Column
 from report.tables.table_specs import Value
 
 TITLE = "Unsupervised image hashing: results"
-NAMED = 4  # up to so many methods are named in a sentence, more are counted; the list of each code length names all
+NAMED = 4  # up to this number, methods are named in a sentence; more are counted
+MAP = Value(metric="map")
+UNDONE = ("failed", "interrupted", "missing")
 
 
 @dataclass(frozen=True)
 class Best:
-    """The methods of highest printed mAP at one code length, and what is amiss.
+    """The methods with the highest printed mAP at one code length.
 
-    dagger: significantly higher than every other; undecided: methods below that no test tells from the best, untested: those that were
-    not tested for want of seeds; collapsed: which of the methods, and in how many seeds; absent: methods without a complete cell.
+    Attributes
+    ----------
+    bits : int
+    labels : list of str
+        Labels of these methods.
+    cell : Cell
+    dagger : bool
+        Whether the one best method is significantly higher than every other.
+    undecided : list of str
+        Methods that no test distinguishes from the best.
+    untested : list of str
+        Methods that were not tested against the best, since there are too few seeds.
+    collapsed : list of str
+        The best methods that nearly collapsed, and in how many seeds.
+    incomplete : list of str
+        Methods without a complete cell.
     """
 
     bits: int
@@ -32,180 +48,237 @@ class Best:
     undecided: list[str]
     untested: list[str]
     collapsed: list[str]
-    absent: list[str]
+    incomplete: list[str]
+
+
+# ----------------------------------------------------------------------------- counts
 
 
 def what_ran(results: Results) -> str:
-    """How much was asked for, and how many of those runs are done, failed and missing."""
+    """Return how much was planned, and how many of the runs are done, failed and missing."""
     experiment = results.experiment
-    counts = Counter(run["status"] for run in results.all_runs())
-    states = ", ".join(
-        f"{counts[state]:,} {state}"
-        for state in ("done", "failed", "missing")
-        if counts[state] or state == "done"
-    )
     lengths = ", ".join(map(str, experiment["bits"]))
-    asked = [
+    datasets = "; ".join(results.label(pair) for pair in results.pairs)
+    planned = [
         _count(len(results.methods), "method"),
         f"{_count(len(experiment['bits']), 'code length')} ({lengths} bits)",
         _count(len(experiment["seeds"]), "seed"),
-        f"{_count(len(experiment['datasets']), 'data set')} ({'; '.join(results.label(pair) for pair in results.pairs)})",
+        f"{_count(len(experiment['datasets']), 'data set')} ({datasets})",
     ]
-    return f"{', '.join(asked)}. Of {_count(len(results.all_runs()), 'run')}: {states}."
+
+    counts = Counter(run["status"] for run in results.all_runs())
+    problems = [state for state in UNDONE if counts[state]]
+    states = [f"{counts[state]:,} {state}" for state in ("done", *problems)]
+    total = _count(len(results.all_runs()), "run")
+    return f"{', '.join(planned)}. Of {total}: {', '.join(states)}."
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+# ----------------------------------------------------------------------- best methods
+
+
 def best_methods(results: Results) -> list[tuple[Pair, list[Best]]]:
-    """For each data set and features, the best method by mean mAP at each code length that has a complete cell."""
-    found = [
-        (pair, [_best(results, pair, bits) for bits in results.experiment["bits"]])
-        for pair in results.pairs
-    ]
-    return [(pair, [best for best in bests if best]) for pair, bests in found]
+    """Return the best methods by mean mAP at each code length, for each data set and features.
+
+    Code lengths without a complete cell are left out.
+    """
+    bests = []
+    for pair in results.pairs:
+        by_length = (_best(results, pair, bits) for bits in results.experiment["bits"])
+        bests.append((pair, [best for best in by_length if best]))
+    return bests
 
 
 def _best(results: Results, pair: Pair, bits: int) -> Best | None:
-    column = Column(Value(metric="map"), bits, None, "")
-    labels = {method["name"]: method["label"] for method in results.methods}
+    labels = results.labels
+    column = Column(MAP, bits, None, "")
     cells = {name: method_cell(results, (*pair, name), bits, column) for name in labels}
     complete = {name: cell for name, cell in cells.items() if cell.state == "complete"}
     if not complete:
         return None
+
     top = max(complete, key=lambda name: complete[name].number)
     best = [name for name, cell in complete.items() if cell.text == complete[top].text]
-    verdicts = {
-        name: results.comparisons.get((*pair, bits, top, name))
-        for name in complete
-        if name not in best
-    }
+    higher = {}  # whether the best is significantly higher; None if it was not tested
+    for name in complete:
+        if name not in best:
+            higher[name] = results.is_best(pair, bits, top, name, len(results.experiment["bits"]))
+
+    collapsed = [name for name in best if complete[name].collapse]
     return Best(
         bits=bits,
         labels=[labels[name] for name in best],
         cell=complete[top],
-        dagger=len(best) == 1 and bool(verdicts) and all(verdicts.values()),
-        undecided=[labels[name] for name, verdict in verdicts.items() if verdict is False],
-        untested=[labels[name] for name, verdict in verdicts.items() if verdict is None],
-        collapsed=[
-            f"{labels[name]}: {complete[name].collapse.words}"
-            for name in best
-            if complete[name].collapse
-        ],
-        absent=[labels[name] for name in cells if name not in complete],
+        dagger=len(best) == 1 and bool(higher) and all(higher.values()),
+        undecided=[labels[name] for name, outcome in higher.items() if outcome is False],
+        untested=[labels[name] for name, outcome in higher.items() if outcome is None],
+        collapsed=[f"{labels[name]}: {complete[name].collapse.words}" for name in collapsed],
+        incomplete=[labels[name] for name in cells if name not in complete],
     )
 
 
 def winners(results: Results) -> list[str]:
-    """Who has the highest mAP where, whether that is significant, and how it stands to rankings by the features themselves."""
-    said = []
+    """Return which methods have the highest mAP, and how they compare with the others."""
+    sentences = []
     for pair, bests in best_methods(results):
-        place = results.label(pair)
-        for (who, absent), group in itertools.groupby(
-            bests, key=lambda best: (best.labels, best.absent)
-        ):
-            alike = list(group)
-            printed = [best.cell.text for best in alike]
-            span = printed[0] if len(set(printed)) == 1 else f"{min(printed)} to {max(printed)}"
-            have = "has" if len(who) == 1 else "have"
-            lacking = f"; not complete: {_named(absent)}" if absent else ""
-            said.append(
-                f"{place}: {listed(who)} {have} the highest mAP at {_lengths(alike)} ({span}){_significance(alike)}{lacking}."
-            )
-        said += _beside_features(results, pair, bests)
-    return said
+        groups = itertools.groupby(bests, key=lambda best: (best.labels, best.incomplete))
+        for _, group in groups:
+            sentences.append(f"{results.label(pair)}: {_winner_sentence(list(group))}")
+        sentences += _features_sentence(results, pair, bests)
+    return sentences
+
+
+def _winner_sentence(bests: list[Best]) -> str:
+    """Return a sentence on code lengths with the same best and the same incomplete methods."""
+    labels, incomplete = bests[0].labels, bests[0].incomplete
+    verb = "has" if len(labels) == 1 else "have"
+    values = [best.cell.text for best in bests]
+    lowest, highest = min(values), max(values)
+    span = lowest if lowest == highest else f"{lowest} to {highest}"
+
+    sentence = f"{listed(labels)} {verb} the highest mAP at {_lengths(bests)} ({span})"
+    sentence += _significance(bests)
+    if incomplete:
+        sentence += f"; not complete: {_named(incomplete)}"
+    return f"{sentence}."
+
+
+def _significance(bests: list[Best]) -> str:
+    """Return how the best methods compare with the others, as the end of a sentence.
+
+    Code lengths with the same outcome share a clause.
+    """
+    others = "every other method"
+    if bests[0].incomplete:
+        others += " whose seeds are all done"
+    if all(best.dagger for best in bests):
+        at_each = " at each" if len(bests) > 1 else ""
+        return f", significantly higher than {others}{at_each}"
+
+    lengths_by_clause: dict[str, list[Best]] = {}
+    for best in bests:
+        clause = " and ".join(_outcomes(best, others))
+        if clause:
+            lengths_by_clause.setdefault(clause, []).append(best)
+
+    clauses = []
+    for clause, group in lengths_by_clause.items():
+        is_everywhere = len(group) == len(bests)
+        clauses.append(clause if is_everywhere else f"{clause} at {_lengths(group)}")
+    return "".join(f"; {clause}" for clause in clauses)
+
+
+def _outcomes(best: Best, others: str) -> Iterator[str]:
+    if best.dagger:
+        yield f"significantly higher than {others}"
+    if best.undecided:
+        yield f"not distinguishable from {_named(best.undecided)}"
+    if best.untested:
+        yield f"not tested against {_named(best.untested)} ({NOT_TESTED})"
 
 
 def _lengths(bests: list[Best]) -> str:
     return f"{listed([best.bits for best in bests])} bits"
 
 
-def _significance(bests: list[Best]) -> str:
-    """Over which others the highest is significantly so; the same at all of these code lengths, or length by length."""
-    others = "every other method" + (" that has all its seeds" if bests[0].absent else "")
-    if all(best.dagger for best in bests):
-        return f", significantly higher than {others}" + (" at each" if len(bests) > 1 else "")
-    told = []
-    groups = {}
-    for best in bests:
-        groups.setdefault((best.dagger, *map(tuple, (best.undecided, best.untested))), []).append(
-            best
-        )
-    for (dagger, undecided, untested), alike in groups.items():
-        words = [f"significantly higher than {others}"] if dagger else []
-        words += [f"not distinguishable from {_named(undecided)}"] if undecided else []
-        words += [f"not tested against {_named(untested)}, for want of seeds"] if untested else []
-        told += (
-            [f"{' and '.join(words)}{f' at {_lengths(alike)}' if len(alike) < len(bests) else ''}"]
-            if words
-            else []
-        )
-    return f"; {'; '.join(told)}" if told else ""
-
-
 def _named(labels: Sequence[str]) -> str:
     return listed(list(labels)) if len(labels) <= NAMED else f"{len(labels)} other methods"
 
 
-def _beside_features(results: Results, pair: Pair, bests: list[Best]) -> list[str]:
-    """How the best methods stand to the rankings by the features themselves, and to chance."""
-    said = []
+def _features_sentence(results: Results, pair: Pair, bests: list[Best]) -> list[str]:
+    """Return how the best methods compare with rankings by the features themselves."""
+    texts = []
     for control in results.controls:
         values = list(results.scores.get((*pair, control["name"], 0, "map", None), {}).values())
         if values and bests:
-            level = Value(metric="map").printed(sum(values) / len(values))
+            level = MAP.printed(sum(values) / len(values))
             above = sum(float(best.cell.text) > float(level) for best in bests)
-            said.append(
-                f"{level} ({control['label']}; the best method is above it at {above} of {_count(len(bests), 'code length')})"
+            lengths = _count(len(bests), "code length")
+            texts.append(
+                f"{level} ({control['label']}; the best method is above it at {above} of {lengths})"
             )
-    if not said:
+    if not texts:
         return []
-    chance = Value(metric="map").printed(results.chance(pair, "map_chance"))
-    return [
-        f"{results.label(pair)}: ranking by the features themselves has {listed(said)}; chance has {chance}."
-    ]
+    chance = MAP.printed(results.chance(pair, "map_chance"))
+    ranking = f"{results.label(pair)}: ranking by the features themselves has {listed(texts)}"
+    return [f"{ranking}; chance has {chance}."]
+
+
+# --------------------------------------------------------------------------- problems
 
 
 def problems(results: Results) -> list[str]:
-    """What failed, is missing or nearly collapsed, each named; one sentence if nothing did."""
-    labels = {method["name"]: method["label"] for method in results.methods}
-    places = {"failed": {}, "missing": {}, "near-collapsed": {}}
+    """Return what failed, is missing or nearly collapsed; one sentence if nothing did."""
+    states = (*UNDONE, "near-collapsed")
+    lengths: dict[str, dict[str, list[str]]] = {state: {} for state in states}
     for (*pair, variant, bits), runs in results.runs.items():
-        cell = method_cell(
-            results, (*pair, variant), bits, Column(Value(metric="map"), bits, None, "")
-        )
-        counts = {
-            state: sum(run["status"] == state for run in runs) for state in ("failed", "missing")
-        }
-        counts["near-collapsed"] = cell.collapse.count if cell.collapse else 0
-        for state, count in counts.items():
+        where = f"{results.labels[variant]} on {results.label(Pair(*pair))}"
+        for state, count in _states(results, (*pair, variant), bits, runs).items():
             if count:
-                where = f"{labels[variant]} on {results.label(Pair(*pair))}"
-                places[state].setdefault(where, []).append(
-                    f"{bits} bits ({count} of {len(runs)})" if len(runs) > 1 else f"{bits} bits"
-                )
-    told = {
-        state: "; ".join(f"{where}, {listed(at)}" for where, at in found.items())
-        for state, found in places.items()
-        if found
-    }
-    said = [f"{state.capitalize()}: {words}." for state, words in told.items()]
-    return said or ["Nothing failed, is missing or nearly collapsed."]
+                seeds = f" ({count} of {len(runs)})" if len(runs) > 1 else ""
+                lengths[state].setdefault(where, []).append(f"{bits} bits{seeds}")
+
+    sentences = []
+    for state, bits_by_method in lengths.items():
+        texts = [f"{where}, {listed(bits)}" for where, bits in bits_by_method.items()]
+        if texts:
+            sentences.append(f"{state.capitalize()}: {'; '.join(texts)}.")
+    sentences += _at_chance(results)
+    return sentences or ["No run failed, is missing or nearly collapsed."]
+
+
+def _at_chance(results: Results) -> list[str]:
+    """Return a sentence on codes from files that are not better than a random ranking."""
+    cells = []
+    for (*pair, variant, bits), runs in results.runs.items():
+        low, _ = results.intervals.get((*pair, variant, bits), (1.0, 1.0))
+        chance = results.chance(Pair(*pair), "map_chance")
+        from_file = not any(run["fit_seconds"] for run in runs)
+        if from_file and chance is not None and low <= chance:
+            cells.append(f"{results.labels[variant]} on {results.label(Pair(*pair))}, {bits} bits")
+    if not cells:
+        return []
+    advice = "Check that the rows of the file are in the order of the images"
+    return [f"At chance level: {'; '.join(cells)}. {advice}."]
+
+
+def _states(results: Results, key: tuple, bits: int, runs: list[dict]) -> dict[str, int]:
+    """Return how many runs of a cell failed, are missing, and nearly collapsed."""
+    collapse = method_cell(results, key, bits, Column(MAP, bits, None, "")).collapse
+    statuses = [run["status"] for run in runs]
+    counts = {state: statuses.count(state) for state in UNDONE}
+    return counts | {"near-collapsed": collapse.count if collapse else 0}
+
+
+# ------------------------------------------------------------------------- all of it
 
 
 def sentences(results: Results) -> list[str]:
-    """The whole summary in plain words."""
-    said = [what_ran(results), *winners(results), *problems(results)]
+    """Return the whole summary in plain words."""
+    texts = [what_ran(results), *winners(results), *problems(results)]
     judged = verdicts(results)
-    for pair, found in judged:
-        for verdict in found:
-            told = [
-                f"{results.label(pair)}. {verdict.question} {verdict.words.capitalize()}, {verdict.scope}. Claim: {verdict.claim}"
-            ]
-            told += [*verdict.sentences, f"Rule: {verdict.rule}."]
-            told += [f"Not run: {', '.join(verdict.lacking)}."] if verdict.lacking else []
-            said.append(
-                " ".join([*told, *(f"Near-collapsed: {row}." for row in verdict.collapsed)])
-            )
-    return said if judged else [*said, NONE_RUN]
+    for pair, judgements in judged:
+        label = results.label(pair)
+        texts += [f"{label}. {_verdict_sentences(verdict)}" for verdict in judgements]
+    return texts if judged else [*texts, NONE_RUN]
+
+
+def _verdict_sentences(verdict: Verdict) -> str:
+    texts = [verdict.question]
+    if verdict.words:
+        decided = f", decided on {verdict.decided_on}" if verdict.decided_on else ""
+        texts.append(f"{verdict.words.capitalize()}{decided}.")
+    texts.append(f"Claim: {verdict.claim}" if verdict.words else verdict.claim)
+    texts += verdict.sentences
+    if verdict.released:
+        texts.append(f"For comparison: {' '.join(verdict.released_sentences)}")
+    if verdict.rule:
+        texts.append(f"Rule: {verdict.rule}.")
+    if verdict.missing:
+        texts.append(f"Not run: {', '.join(verdict.missing)}.")
+    if verdict.collapsed:
+        texts.append(f"Near-collapsed: {', '.join(verdict.collapsed)}.")
+    return " ".join(texts)

@@ -118,7 +118,7 @@ def test_a_docstring_needs_no_attestation(project):
 def test_equal_codes_attest_every_run_of_the_method(project):
     before = project.records()
     project.rewrite()
-    assert "has changed" in project.python("-c", PROBLEMS).stdout
+    assert " changed" in project.python("-c", PROBLEMS).stdout
     status, output = project.attest()
     assert status == 0, output
 
@@ -185,6 +185,14 @@ def test_a_new_parameter_gets_its_default(project):
     assert project.python("-c", PROBLEMS).stdout.strip() == "['', '']"
 
 
+def test_a_changed_default_is_named(project):
+    """The codes of the recorded parameters are equal, but the workflow uses the new default."""
+    project.rewrite("seed=0, iterations=50", "seed=0, iterations=49")
+    status, output = project.attest()
+    assert status == 0, output
+    assert "default changed (iterations was 50, now 49): the workflow runs itq again" in output
+
+
 def another_rotation(project):
     project.rewrite("range(self.iterations)", "range(self.iterations - 49)")
 
@@ -231,7 +239,7 @@ def a_network_on_another_processor(project):
         (another_rotation, "codes"),
         (a_parameter_less, "iterations"),
         (uncommitted_change, "uncommitted"),
-        (other_features, "features has changed"),
+        (other_features, "features changed"),
         (no_features, "cache/features/digits/pixels/features.json"),
         (a_method_that_raises, "broken"),
         (a_gpu, "NVIDIA H200"),

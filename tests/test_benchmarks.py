@@ -38,9 +38,9 @@ def test_it_runs_and_says_what_it_could_not_time(monkeypatch, capsys):
     training.main()
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(",")[0] for line in lines[2:4]] == ["features", "squeezenet1_1"]
-    assert "24 px, 8 a batch, float32: " in lines[3]
+    assert "24 px, 8 per batch, float32: " in lines[3]
     assert lines[3].endswith("% of the peak in training")
-    assert lines[4].startswith("no GPU here: bfloat16 and the released way")
+    assert lines[4].startswith("found no GPU: bfloat16 and the released way")
 
 
 def test_the_released_way_is_without_tf32_in_encoding_too_and_others_after_it_are_not(monkeypatch):

@@ -1,5 +1,7 @@
 """BGAN's losses against their formulas, its objectives against each other, and training that overfits."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from harness.storage import digest
 from harness.user_data import DATA_VARIABLE
 from methods import _nets as nets
 from methods._nets import PRETRAINED, Pretrained, app, straight_through
-from methods._training import Checkpoint, optimiser_of
+from methods._training import Checkpoint, learning_rate_at, optimiser_of
 from methods.bgan import BGAN, adversarial_loss, neighbourhood_loss, quantisation_loss
 
 
@@ -30,6 +32,7 @@ def neighbours(images):
 
 
 SMALL = {"epochs": 5, "batch": 20, "k1": 5, "k2": 8}
+ONE_EPOCH = {"epochs": 1, "betas": [1.0]}
 
 
 NOTHING = {
@@ -125,6 +128,8 @@ def test_the_adversary_beside_the_neighbourhood_changes_nothing(images, neighbou
         {"ties": "index"},
         {"k1": 4},
         {"k2": 5},
+        {"schedule": "constant"},
+        {"batch_norm": "hidden"},
         {"activation": "app"},
         {"activation": "ste"},
         {"activation": "two-step"},
@@ -144,6 +149,152 @@ def test_the_adversary_beside_the_neighbourhood_changes_nothing(images, neighbou
 )
 def test_every_other_choice_changes_the_codes(images, neighbours, whole, change):
     assert (codes_of(images, neighbours, **change) != whole).any()
+
+
+# The parameters of the released generator and discriminator at 32 bits and 64 pixels, layer by
+# layer: linear layers have weights and a bias, convolutions a scale and a shift too.
+GENERATOR = [32 * 16384 + 16384, 25 * 256 * 256 + 768, 25 * 256 * 128 + 384]
+GENERATOR += [25 * 128 * 32 + 96, 32 * 3 + 9]
+DISCRIMINATOR = [25 * 3 * 32 + 96, 25 * 32 * 128 + 384, 25 * 128 * 256 + 768, 25 * 256 * 256 + 768]
+DISCRIMINATOR += [16384 * 1024 + 1024, 1024 + 1]
+
+
+def parameters_by_layer(network):
+    """Parameters of each linear layer or convolution, with those of its normalisation."""
+    counts = []
+    for module in network.modules():
+        own = sum(parameter.numel() for parameter in module.parameters(recurse=False))
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            counts[-1] += own
+        elif own:
+            counts.append(own)
+    return counts
+
+
+def test_the_released_networks_have_their_published_parameters():
+    with torch.device("meta"):
+        generator = nets.Generator(32, 64, 1.0, "released")
+        discriminator = nets.Discriminator(64, 1.0, "released")
+    assert parameters_by_layer(generator) == GENERATOR
+    assert parameters_by_layer(discriminator) == DISCRIMINATOR
+    assert (sum(GENERATOR), sum(DISCRIMINATOR)) == (3_102_025, 19_343_681)
+
+
+@pytest.mark.parametrize("batch_norm", nets.BATCH_NORMS)
+def test_batch_normalisation_is_on_the_layers_stated(batch_norm):
+    """Released: on every convolution, the generator's last one included, and on no linear layer."""
+    released = batch_norm == "released"
+    generator = nets.Generator(8, 16, 0.125, batch_norm)
+    discriminator = nets.Discriminator(16, 0.125, batch_norm)
+    for network in (generator, discriminator):
+        kinds = [module for module in network.modules() if not list(module.children())]
+        for layer, following in itertools.pairwise(kinds):
+            normalised = isinstance(following, torch.nn.modules.batchnorm._BatchNorm)
+            if isinstance(layer, torch.nn.Linear):
+                assert normalised == (not released)
+            elif isinstance(layer, (torch.nn.Conv2d, torch.nn.ConvTranspose2d)):
+                last = layer.out_channels == 3
+                assert normalised == (released or not last)
+    if released:
+        assert {module.eps for module in generator.modules() if hasattr(module, "eps")} == {1e-3}
+
+
+def test_the_learning_rate_falls_along_half_a_cosine():
+    rates = [learning_rate_at(step, 4, 2.0, "cosine") for step in range(4)]
+    assert rates == pytest.approx([2.0, 1 + 0.5**0.5, 1.0, 1 - 0.5**0.5])
+    assert {learning_rate_at(step, 4, 2.0, "constant") for step in range(4)} == {2.0}
+
+
+def test_each_step_has_the_learning_rate_of_the_schedule(images, neighbours, monkeypatch):
+    seen = []
+    step = BGAN._step
+    monkeypatch.setattr(
+        BGAN,
+        "_step",
+        lambda self, *rest: (
+            seen.append({group["lr"] for found in self.optimisers_ for group in found.param_groups})
+            or step(self, *rest)
+        ),
+    )
+    fitted(images, neighbours)
+    assert seen == [{learning_rate_at(number, 25, 3e-4, "cosine")} for number in range(25)]
+
+
+def objectives(hasher, inputs, pixels, targets, beta):
+    """The objective of each network as its definition, from a forward pass of its own."""
+    represented, _ = hasher._represent(inputs)
+    codes = nets.ACTIVATIONS[hasher.activation](represented, beta)
+    content = adversary = of_discriminator = torch.zeros(())
+    if hasher.generator_ is not None:
+        rebuilt = hasher.generator_(codes)
+        real = torch.nn.functional.interpolate(pixels.float(), (hasher.size_,) * 2) / 255
+        content = hasher.weight_pixel * (rebuilt - real).square().mean()
+    if hasher.discriminator_ is not None:
+        (real_logits, real_features), (logits, features) = map(
+            hasher.discriminator_, (real, rebuilt)
+        )
+        difference = (features - real_features.detach()).square().mean()
+        content = content + hasher.weight_perceptual * difference
+        if hasher.discriminator_sees != "reconstructions":
+            sampled, _ = hasher.discriminator_(hasher.generator_(hasher._noise(len(codes))))
+            noise = hasher.discriminator_sees == "noise"
+            logits = sampled if noise else torch.cat([logits, sampled])
+        adversary = -hasher.weight_adversarial * torch.log(torch.sigmoid(logits)).mean()
+        if hasher.weight_adversarial:
+            of_discriminator = adversarial_loss(real_logits, logits)
+    of_encoder = hasher.weight_neighbourhood * neighbourhood_loss(codes, targets) + content
+    if hasher.adversarial_to_encoder:
+        of_encoder = of_encoder + adversary
+    return [of_encoder, content + adversary, of_discriminator]
+
+
+@pytest.mark.parametrize(
+    "keywords",
+    [
+        {},
+        {"adversarial_to_encoder": True},
+        {"discriminator_sees": "noise"},
+        {"discriminator_sees": "both", "adversarial_to_encoder": True},
+        {"weight_adversarial": 0.0},
+        {"weight_perceptual": 0.0, "weight_adversarial": 0.0},
+        {"weight_pixel": 0.0, "weight_perceptual": 0.0},
+        {"weight_neighbourhood": 0.0},
+        {"weight_pixel": 0.0, "weight_perceptual": 0.0, "weight_adversarial": 0.0},
+    ],
+    ids=str,
+)
+def test_gradients_are_those_of_each_networks_objective(images, neighbours, keywords):
+    """Although the graph is cut at the images and passed as seldom as possible."""
+    hasher = fitted(images, neighbours, **ONE_EPOCH | keywords)
+    for network in hasher.networks_:
+        network.train()
+    pixels = torch.from_numpy(images[:20]).permute(0, 3, 1, 2).contiguous()
+    targets = torch.from_numpy(np.random.default_rng(0).choice([-1.0, 1.0], (20, 20))).float()
+    noise = hasher.noise_.get_state()
+    hasher._differentiate(pixels, pixels, targets, 2.0)
+    hasher.noise_.set_state(noise)
+    wanted = objectives(hasher, pixels, pixels, targets, 2.0)
+    for network, objective in zip(
+        (hasher.encoder_, hasher.generator_, hasher.discriminator_), wanted, strict=True
+    ):
+        parameters = [] if network is None else list(network.parameters())
+        if not objective.requires_grad:
+            assert all(parameter.grad is None for parameter in parameters)
+            continue
+        expected = torch.autograd.grad(objective, parameters, retain_graph=True, allow_unused=True)
+        for parameter, gradient in zip(parameters, expected, strict=True):
+            found = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            right = torch.zeros_like(parameter) if gradient is None else gradient
+            assert torch.allclose(found, right, rtol=1e-3, atol=1e-6)
+
+
+def test_no_network_is_built_that_no_loss_uses(images, neighbours):
+    keywords = ONE_EPOCH | NOTHING
+    alone = fitted(images, neighbours, **keywords | {"weight_neighbourhood": 1.0})
+    rebuilding = fitted(images, neighbours, **keywords | {"weight_pixel": 1.0})
+    assert (len(alone.networks_), len(rebuilding.networks_)) == (1, 2)
+    assert "rebuilt" not in alone.extras_
+    assert "rebuilt" in rebuilding.extras_
 
 
 @pytest.fixture(scope="module")
@@ -367,7 +518,7 @@ def test_generated_images_have_a_side_that_can_be_doubled_three_times(
     images, neighbours, pixels, keywords, side
 ):
     resized = np.kron(images[:, :4, :4], np.ones((1, pixels // 4, pixels // 4, 1), np.uint8))
-    hasher = BGAN(8, **SMALL | {"epochs": 1, "width": 0.02} | keywords).fit(
+    hasher = BGAN(8, **SMALL | ONE_EPOCH | {"width": 0.02} | keywords).fit(
         resized, flat(resized), neighbours
     )
     assert {hasher.extras_[name].shape[1:] for name in ("originals", "rebuilt", "sampled")} == {
@@ -377,15 +528,16 @@ def test_generated_images_have_a_side_that_can_be_doubled_three_times(
 
 def test_fewer_images_than_pictures_are_all_shown(images, neighbours):
     few = nearest(flat(images[:10]))
-    hasher = BGAN(8, epochs=1, batch=5, k1=2, k2=3).fit(images[:10], flat(images[:10]), few)
+    hasher = BGAN(8, **ONE_EPOCH, batch=5, k1=2, k2=3).fit(images[:10], flat(images[:10]), few)
     assert len(hasher.extras_["rebuilt"]) == 10
 
 
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
-        ({"epochs": 0}, "epochs is 0 and betas .*: expected at least one of each"),
-        ({"betas": []}, "expected at least one of each"),
+        ({"epochs": 0}, "betas has 5 values and epochs is 0: expected at least one value, and an"),
+        ({"epochs": 4}, "betas has 5 values and epochs is 4: expected at least one value, and an"),
+        ({"betas": []}, "betas has 0 values and epochs is 5: expected at least one value, and an"),
         (
             {"adversarial_to_encoder": True, "discriminator_sees": "noise"},
             "adversarial_to_encoder changes nothing",
@@ -399,7 +551,7 @@ def test_keywords_that_say_nothing_are_refused(images, neighbours, keywords, mes
 
 @pytest.mark.parametrize("activation", nets.ACTIVATIONS)
 def test_only_an_activation_with_an_end_to_its_slope_saturates(images, neighbours, activation):
-    hasher = fitted(images, neighbours, activation=activation, epochs=1)
+    hasher = fitted(images, neighbours, activation=activation, **ONE_EPOCH)
     assert (
         ("saturated" in hasher.facts_)
         == ("saturated" in hasher.extras_["curve_names"])
@@ -434,5 +586,5 @@ def test_global_random_state_is_untouched(images, neighbours):
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    codes_of(images, neighbours, epochs=1)
+    codes_of(images, neighbours, **ONE_EPOCH)
     assert (torch.rand(3) == expected).all()

@@ -166,7 +166,7 @@ def test_runs_sort_by_their_numbers(opened):
 def test_a_field_filters_the_rows_of_all_tables(opened):
     page = opened()
     everything = page.locator("table.results tbody tr:not(.panel):visible").count()
-    field = page.get_by_label("Show methods named")
+    field = page.get_by_label("Filter methods by name")
     field.press_sequentially("iTq")
     shown = page.locator("table.results tbody tr:not(.panel):visible th")
     assert {text.partition(" [")[0] for text in shown.all_inner_texts()} >= {"ITQ"}
@@ -332,7 +332,7 @@ def test_a_number_opens_its_runs(opened, metrics, results):
             strict=True,
         )
     )
-    assert facts["Settings"] == "iterations=50"
+    assert facts["Parameters"] == "iterations=50"
     assert facts["Versions"] == "python 3.11.7, torch 2.13.0"
     assert (facts["Device"], facts["Commit"], facts["Codes (SHA-256)"]) == (
         "cpu, repeats bit for bit",

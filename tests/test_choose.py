@@ -9,7 +9,7 @@ import yaml
 
 from experiments import collect
 from experiments.choose import choose
-from harness import records
+from harness import records, storage
 from harness.errors import BenchmarkError
 from harness.plan import Plan
 from harness.plugins import ROOT
@@ -56,7 +56,7 @@ def test_a_trial_of_a_keyword_that_is_none_is_told():
 def test_trials_of_no_method_are_told(name):
     with pytest.raises(
         BenchmarkError,
-        match=f"trials: '{name}' is unknown: expected one of bgan, .*, or a new file",
+        match=f"trials: '{name}' is unknown: expected one of .*, or a new file",
     ):
         Plan.load(loaded(trials=TRIALS | {name: [{}, {}]}))
 
@@ -64,11 +64,12 @@ def test_trials_of_no_method_are_told(name):
 def test_every_row_of_the_shipped_tuning_has_the_same_number_of_trials():
     shipped = yaml.safe_load((ROOT / "config/tuning.yaml").read_text())
     ablations = yaml.safe_load((ROOT / "config/ablations.yaml").read_text())["methods"]
-    assert {len(trials) for trials in shipped["trials"].values()} == {3}
+    assert len({len(trials) for trials in shipped["trials"].values()}) == 1
     never = {
         "chance",
         "bgan-untrained",
         "bgan-released",
+        "bgan-constant-rate",
     }  # and A alone and N + A, the untrained encoder and N to the bit
     assert set(ablations) - set(shipped["methods"]) == never | {"bgan-a", "bgan-na"}
     assert all(name.endswith("-validation") for name in shipped["datasets"])
@@ -99,7 +100,15 @@ def results(folder, maps, dataset="digits-validation", failed=()):
             for run in runs
             if run[2] not in failed
         )
+    describe(folder)
     return folder
+
+
+def describe(folder):
+    """Write the digests of the tables into experiment.json."""
+    path = folder / "experiment.json"
+    digests = {name: storage.digest(folder / name) for name in ("runs.csv", "metrics.csv")}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"sha256": digests}))
 
 
 MAPS = {
@@ -247,3 +256,36 @@ def test_two_choices_for_one_data_set_are_refused(tmp_path):
 def test_every_trial_failed_is_said(tmp_path):
     with pytest.raises(BenchmarkError, match="bgan: every trial failed"):
         chosen(tmp_path, failed={"bgan.trial1", "bgan.trial2", "bgan.trial3"})
+
+
+@pytest.mark.parametrize("name", ["runs.csv", "metrics.csv"])
+def test_a_table_that_was_changed_is_refused(tmp_path, name):
+    folder = results(tmp_path / "results", MAPS)
+    with open(folder / name, "a") as file:
+        file.write("\n")
+    with pytest.raises(BenchmarkError, match=f"{name} is not the table that .*experiment.json"):
+        choose(folder, tmp_path / "tuned")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("runs.csv", b"", "has no column 'dataset'"),
+        ("runs.csv", b"dataset,features\n", "has no column 'variant'"),
+        ("runs.csv", b"caf\xe9\n", "is no CSV file in UTF-8"),
+        ("metrics.csv", b"dataset,features,variant,bits,seed,metric,k,value\na,b,c", "row 2"),
+        ("metrics.csv", b"dataset,features,variant,bits,seed,metric,k,value\n", "has no map of"),
+        ("experiment.json", b"{}", "has format 1"),
+        ("experiment.json", b'{"format": 2}', "has no key 'trials'"),
+        ("experiment.json", b"[", "is damaged"),
+    ],
+)
+def test_a_damaged_file_is_one_line(tmp_path, name, content, message):
+    folder = results(tmp_path / "results", MAPS)
+    (folder / name).write_bytes(content)
+    if name.endswith(".csv"):
+        describe(folder)
+    with pytest.raises(BenchmarkError, match=message) as failure:
+        choose(folder, tmp_path / "tuned")
+    assert name in str(failure.value)
+    assert "\n" not in str(failure.value)

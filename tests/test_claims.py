@@ -5,11 +5,12 @@ import json
 
 import pytest
 import yaml
-from builders import DIGITS, SEEDS, built, describe, described, tuned, write_results
+from builders import DIGITS, SEEDS, Page, built, describe, described, tuned, write_results
 
 from harness import plugins, records, schemas, storage
 from harness.errors import BenchmarkError
 from harness.plugins import ROOT
+from report import __main__ as command
 from report import results, summary
 from report.tables import claims, table_specs
 
@@ -64,7 +65,7 @@ def verdict(found, name="rq1"):
         (
             BGAN | {"bgan-nc": 0.6},
             ALL_LOWER | {("bgan-nc", "bgan"): "yes"},
-            "holds in places only (4 of 6 comparisons in favour, 2 against)",
+            "holds in some comparisons only (4 of 6 comparisons in favour, 2 against)",
             "partly",
         ),
         (
@@ -73,11 +74,11 @@ def verdict(found, name="rq1"):
             "does not hold (0 of 6 comparisons in favour, 6 against)",
             "fails",
         ),
-        (BGAN, dict.fromkeys(ALL_LOWER, "too few seeds"), "cannot be said", "open"),
+        (BGAN, dict.fromkeys(ALL_LOWER, "too few seeds"), "undecided", "open"),
         (
             BGAN,
             {("bgan", "bgan-nc"): "too few seeds"},
-            "cannot be said",
+            "undecided",
             "open",
         ),  # and four not distinguishable
     ],
@@ -87,20 +88,20 @@ def test_a_verdict_counts_what_is_significant_either_way(
 ):
     shown = verdict(experiment(tmp_path, levels, significant))
     assert (shown.words, shown.kind) == (words, kind)
-    assert shown.scope == "on these runs, not a replication"
+    assert shown.decided_on == "BGAN"
 
 
-def test_a_claim_whose_rows_were_not_run_says_which(tmp_path):
+def test_a_claim_states_which_of_its_rows_were_not_run(tmp_path):
     found = experiment(
         tmp_path,
         {"bgan": 0.5, "itq": 0.4, "lsh": 0.3},
         {("bgan", "itq"): "yes", ("bgan", "lsh"): "yes"},
     )
-    assert verdict(found).words == "cannot be said"
-    assert verdict(found).lacking == ["bgan-nc", "bgan-n", "bgan-ca"]
+    assert verdict(found).words == "undecided"
+    assert verdict(found).missing == ["bgan-nc", "bgan-n", "bgan-ca"]
     compared = verdict(found, "rq3")
-    assert (compared.words, compared.kind) == ("holds (of the rows compared)", "holds")
-    assert compared.lacking == [
+    assert (compared.words, compared.kind) == ("holds (for the rows that were compared)", "holds")
+    assert compared.missing == [
         "sh",
         "pcah",
         "deepbit",
@@ -108,7 +109,7 @@ def test_a_claim_whose_rows_were_not_run_says_which(tmp_path):
         "deepbit-squeezenet1_1",
     ]
     assert compared.sentences == [
-        "BGAN against LSH and ITQ, fixed settings: at 16 and 32 bits better."
+        "BGAN against LSH and ITQ, default settings: at 16 and 32 bits better."
     ]
 
 
@@ -117,13 +118,13 @@ def test_an_incomplete_or_failed_cell_keeps_a_claim_from_holding(tmp_path):
     shown = verdict(found)
     assert shown.words == "holds in part (5 of 6 comparisons in favour, 0 against)"
     assert (
-        "BGAN against N + C, fixed settings: at 16 bits better; at 32 bits not complete."
+        "BGAN against N + C, default settings: at 16 bits better; at 32 bits not complete."
         in shown.sentences
     )
 
 
 def test_rows_with_chosen_settings_are_preferred_and_never_mixed_with_fixed_ones(tmp_path):
-    """Tuned against tuned, else BGAN's tuning for both, else fixed against fixed; what only one side has is not compared."""
+    """Tuned against tuned, else the tuning of the first for both, else fixed against fixed; what only one side has is not compared."""
     levels = BGAN | {
         "bgan.tuned-digits": 0.7,
         "bgan-nc.tuned-digits": 0.8,
@@ -136,8 +137,8 @@ def test_rows_with_chosen_settings_are_preferred_and_never_mixed_with_fixed_ones
     shown = verdict(experiment(tmp_path, levels, significant))
     assert [(found.row, found.other, found.settings) for found in shown.comparisons] == [
         ("BGANtuned-digits", "N + Ctuned-digits", "tuned"),
-        ("BGANtuned-digits", "Nas-bgan-digits", "BGAN's tuning"),
-        ("BGAN", "C + A", "fixed settings"),
+        ("BGANtuned-digits", "Nas-bgan-digits", "with the settings tuned for the first"),
+        ("BGAN", "C + A", "default settings"),
     ]
     assert [list(found.outcomes) for found in shown.comparisons] == [
         ["worse"],
@@ -148,7 +149,7 @@ def test_rows_with_chosen_settings_are_preferred_and_never_mixed_with_fixed_ones
         shown.sentences[0] == "BGANtuned-digits against N + Ctuned-digits: at 16 and 32 bits worse."
     )  # "(tuned)" is in real labels
     assert shown.sentences[1].startswith(
-        "BGANtuned-digits against Nas-bgan-digits, BGAN's tuning: at 16"
+        "BGANtuned-digits against Nas-bgan-digits, with the settings tuned for the first: at 16"
     )
     on_vgg = {"bgan": 0.5, "bgan-nc": 0.4, "bgan.vgg19": 0.3, "bgan-nc.vgg19": 0.6}
     (compared,) = verdict(
@@ -160,9 +161,9 @@ def test_rows_with_chosen_settings_are_preferred_and_never_mixed_with_fixed_ones
         ["worse"],
     )
     alone = verdict(experiment(tmp_path, {"bgan.tuned-digits": 0.7, "bgan-nc": 0.1}, {}))
-    assert alone.words == "cannot be said"
-    assert alone.lacking == ["bgan-n", "bgan-ca", "bgan-nc with settings of the same kind"]
-    assert verdict(experiment(tmp_path, {"bgan-features": 0.5, "lsh": 0.4}, {})).lacking == ["bgan"]
+    assert alone.words == "undecided"
+    assert alone.missing == ["bgan-n", "bgan-ca", "bgan-nc with the same kind of settings"]
+    assert verdict(experiment(tmp_path, {"bgan-features": 0.5, "lsh": 0.4}, {})).missing == ["bgan"]
 
 
 def test_a_row_that_a_claim_names_is_compared_whatever_its_encoder_is(tmp_path):
@@ -172,7 +173,7 @@ def test_a_row_that_a_claim_names_is_compared_whatever_its_encoder_is(tmp_path):
     assert (compared.row, compared.other, compared.settings) == (
         "BGANvgg19",
         "ITQ",
-        "fixed settings",
+        "default settings",
     )
     assert list(compared.outcomes) == ["better"]
 
@@ -189,7 +190,11 @@ def test_relations_are_read_from_fields_and_never_from_names(tmp_path):
         "yours": tuned("bgan-nc", "cifar10"),
     }  # chosen on another data set
     (compared,) = verdict(experiment(tmp_path, levels, {}, rows=elsewhere)).comparisons
-    assert (compared.row, compared.other, compared.settings) == ("BGAN", "N + C", "fixed settings")
+    assert (compared.row, compared.other, compared.settings) == (
+        "BGAN",
+        "N + C",
+        "default settings",
+    )
     (compared,) = verdict(
         experiment(tmp_path, levels, {}, rows={"mine": {"base": "bgan"}})
     ).comparisons
@@ -200,7 +205,7 @@ def test_claims_of_rows_that_were_not_run_are_one_sentence(tmp_path):
     found = experiment(tmp_path, {"itq": 0.5, "lsh": 0.4}, {})
     assert claims.verdicts(found) == []
     assert summary.sentences(found)[-1] == claims.NONE_RUN
-    assert not any("cannot be said" in sentence for sentence in summary.sentences(found))
+    assert not any("undecided" in sentence for sentence in summary.sentences(found))
 
 
 def test_near_collapsed_rows_are_named_in_the_claims_that_rest_on_them(tmp_path):
@@ -231,31 +236,30 @@ def timed(folder, microseconds, extracted="1.5"):
     return results.read(folder)
 
 
-def test_times_are_compared_where_they_were_taken_alone(tmp_path):
-    """Made-up times: at 16 bits BGAN is a third faster than ITQ, at 32 bits by less than a tenth, which says nothing."""
+def test_the_question_of_efficiency_has_a_table_and_no_verdict(tmp_path):
     folder = tmp_path / "results"
-    experiment(folder, {"bgan": 0.5, "itq": 0.4}, {})
-    assert verdict(results.read(folder), "rq4").words == "cannot be said"
-    assert verdict(results.read(folder), "rq4").lacking == [
-        'times taken alone (key "timed" of the configuration)'
-    ]
-    shown = verdict(
-        timed(folder, {("bgan", 16): 4.5, ("itq", 16): 7.5, ("bgan", 32): 8.0, ("itq", 32): 8.5}),
-        "rq4",
-    )
-    assert shown.words == "holds in part (1 of 2 comparisons in favour, 0 against)"
-    assert shown.sentences == [
-        "BGAN against ITQ, fixed settings: at 16 bits better; at 32 bits not distinguishable."
-    ]
-    shown = verdict(timed(folder, {("bgan", 32): 4.5, ("itq", 32): 7.5}), "rq4")
-    assert shown.sentences == [
-        "BGAN against ITQ, fixed settings: at 32 bits better."
-    ]  # 16 bits were not timed
-    assert shown.rule.startswith(
-        "lower image microseconds than each of lsh, sh, pcah, itq, deepbit, "
-    )
-    shown = verdict(timed(folder, {("bgan", 16): 4.5, ("itq", 16): 7.5}, extracted=""), "rq4")
-    assert shown.words == "cannot be said"  # what these features take is not known
+    shown = verdict(experiment(folder, {"bgan": 0.5, "itq": 0.4}, {}), "rq4")
+    assert (shown.words, shown.kind, shown.table) == ("", "open", "efficiency")
+    command.write(folder, folder / "report")
+    assert "#table-efficiency" not in Page(folder / "report/index.html").links
+    assert "Times are not measured" in " ".join(Page(folder / "report/index.html").text)
+    timed(folder, {("bgan", 16): 4.5, ("itq", 16): 7.5})
+    command.write(folder, folder / "report")
+    assert "#table-efficiency" in Page(folder / "report/index.html").links
+
+
+def test_the_released_code_is_shown_and_decides_nothing(tmp_path):
+    """BGAN (tuned) is better than all, and the released code worse than all."""
+    levels = {f"{name}.tuned-digits": level for name, level in BGAN.items()}
+    levels |= {"bgan-released": 0.1}
+    significant = {("bgan.tuned-digits", name): "yes" for name in levels}
+    significant |= {(name, "bgan-released"): "yes" for name in levels}
+    found = experiment(tmp_path, levels, significant)
+    shown = verdict(found)
+    assert (shown.words, shown.decided_on) == ("holds", "BGANtuned-digits")
+    assert [list(compared.outcomes) for compared in shown.released] == [["worse"]] * 3
+    text = next(sentence for sentence in summary.sentences(found) if "RQ1" in sentence)
+    assert "For comparison: bgan-released against" in text
 
 
 def test_a_method_without_settings_is_compared_with_tuned_rows(tmp_path):
@@ -264,46 +268,36 @@ def test_a_method_without_settings_is_compared_with_tuned_rows(tmp_path):
     shown = verdict(
         experiment(tmp_path, levels, significant, rows={"lsh": {"keywords": {}}}), "rq3"
     )
-    assert shown.words == "holds (of the rows compared)"
+    assert shown.words == "holds (for the rows that were compared)"
     assert [found.other for found in shown.comparisons] == [
         "LSH",
         "ITQtuned-digits",
     ]  # PCAH, here with settings, has none chosen
-    assert "pcah with settings of the same kind" in shown.lacking
+    assert "pcah with the same kind of settings" in shown.missing
 
 
 def test_every_row_of_a_rule_is_a_method_or_a_variant():
     variants = yaml.safe_load((ROOT / "config/variants.yaml").read_text(encoding="utf-8"))
     known = {*plugins.names("methods"), *variants["variants"]["methods"]}
     for claim in table_specs.read_claims():
-        assert claim.row[0] in known
-        assert set(claim.against) <= known
+        assert not claim.row or claim.row[0] in known
+        assert {*claim.against, *claim.released} <= known
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"test": "obvious"}, "found 'obvious', expected apart, or significant"),
-        ({"metric": "as-bgan"}, "found 'significant', expected apart"),
-        ({"metric": None}, "expected either a metric or a fact"),
-        ({"better": "lower"}, "better: found 'lower'"),
+        ({"table": "efficiency"}, "expected either table, or row and against"),
+        ({"row": None}, "expected either table, or row and against"),
+        ({"against": []}, "expected either table, or row and against"),
         ({"colour": "red"}, "unknown key 'colour'"),
-        ({"row": None}, "row must be given"),
+        ({"question": None}, "question is missing"),
     ],
 )
-def test_a_wrong_rule_is_one_clear_error(tmp_path, changes, message):
-    rule = {
-        "name": "x",
-        "question": "q",
-        "claim": "c",
-        "row": ["bgan"],
-        "against": ["itq"],
-        "metric": "map",
-        "test": "significant",
-    } | changes
-    text = json.dumps(
-        {"tables": [], "claims": [{key: value for key, value in rule.items() if value is not None}]}
-    )
+def test_an_invalid_rule_is_one_clear_error(tmp_path, changes, message):
+    rule = {"name": "x", "question": "q", "claim": "c", "row": ["bgan"], "against": ["itq"]}
+    rule = {key: value for key, value in (rule | changes).items() if value is not None}
+    text = json.dumps({"tables": [], "claims": [rule]})
     (tmp_path / "tables.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(BenchmarkError, match=message):
         table_specs.read_claims(tmp_path / "tables.yaml")
@@ -312,7 +306,7 @@ def test_a_wrong_rule_is_one_clear_error(tmp_path, changes, message):
 # The summary
 
 
-def test_winners_are_told_in_groups_of_code_lengths(tmp_path):
+def test_code_lengths_with_one_winner_share_a_sentence(tmp_path):
     levels = {"bgan": 0.7, "itq": 0.5, "lsh": 0.4}
 
     def told(name, significant, means=None):
@@ -341,7 +335,7 @@ def test_winners_are_told_in_groups_of_code_lengths(tmp_path):
     )
     untested = dict.fromkeys(both, "too few seeds")
     assert told("untested", untested)[0].endswith(
-        "; not tested against ITQ and LSH, for want of seeds."
+        "; not tested against ITQ and LSH (too few seeds)."
     )
     changing = told(
         "changing",
@@ -366,14 +360,14 @@ def test_a_winner_is_of_the_complete_methods_and_the_others_are_named(tmp_path):
     found = experiment(
         tmp_path, levels, {("itq", "lsh"): "yes", ("bgan", "itq"): "yes"}, broken=broken
     )
-    higher = "significantly higher than every other method that has all its seeds; not complete:"
+    higher = "significantly higher than every other method whose seeds are all done; not complete:"
     assert summary.winners(found)[:2] == [
         f"Digits, Pixels: ITQ has the highest mAP at 16 bits (0.500), {higher} BGAN.",
         f"Digits, Pixels: BGAN has the highest mAP at 32 bits (0.700), {higher} LSH.",
     ]
     assert (
-        "every other method of its column that has all its seeds, by a t-test on average precision"
-        in built(tmp_path)["map"].caption
+        "every other method of its column whose seeds are all done, by a t-test on average precision"
+        in built(tmp_path)["map"].explanation
     )
 
 
@@ -386,7 +380,7 @@ def test_rankings_by_the_features_are_of_the_data_set_that_is_named(tmp_path):
 def test_what_went_wrong_is_named(tmp_path):
     levels = {"bgan": 0.5, "itq": 0.4}
     assert summary.problems(experiment(tmp_path / "well", levels, {})) == [
-        "Nothing failed, is missing or nearly collapsed."
+        "No run failed, is missing or nearly collapsed."
     ]
     broken = {("itq", 16, 0): "failed", ("itq", 32, 0): "failed", ("itq", 32, 2): "missing"}
     told = summary.problems(

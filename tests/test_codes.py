@@ -117,7 +117,7 @@ def zeroed():
         (CODES[:0], "has 0 rows, expected 60"),
         (np.ones((60, 12)), "all 60 codes are the same"),
         (np.array([["a"]]), "holds <U1"),
-        (np.array([[{}]], dtype=object), "is no .npy array of numbers"),
+        (np.array([[{}]], dtype=object), "not a .npy array of numbers"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path, array, message):
@@ -156,7 +156,7 @@ def test_nobody_is_advised_to_unpickle(tmp_path):
     (tmp_path / "codes.npy").write_text("0 1 1 0\n" * 60)
     with pytest.raises(
         BenchmarkError,
-        match=r"codes\.npy is no \.npy array of numbers or booleans: write it with numpy\.save$",
+        match=r"not a \.npy array of numbers .*NumPy's format.* Save the codes with numpy\.save\.$",
     ):
         imported_codes.whole(tmp_path / "codes.npy", 60)
 
@@ -166,7 +166,7 @@ def test_files_that_cannot_be_read(tmp_path, name):
     with pytest.raises(BenchmarkError, match=f"{name} is missing"):
         imported_codes.whole(tmp_path / name, 60)
     (tmp_path / name).write_bytes(b"nothing of the kind")
-    with pytest.raises(BenchmarkError, match=rf"{name} is no (\.npy|MATLAB)"):
+    with pytest.raises(BenchmarkError, match=rf"{name} is damaged or not a (\.npy|MATLAB)"):
         imported_codes.whole(tmp_path / name, 60)
 
 

@@ -35,7 +35,7 @@ def plain_distances(control, queries, database, train):
     )
 
 
-def average_precision(g):
+def average_precision(g, _):
     return metrics.average_precision(*items_and_relevant(g))
 
 
@@ -48,7 +48,7 @@ def test_buckets_are_those_of_a_sort_in_which_equal_rows_are_ties(control):
         database,
         train,
         Relevance.of(query_labels, database_labels),
-        items_and_relevant,
+        lambda g, _: items_and_relevant(g),
     )
     unique, copy_of = np.unique(database, axis=0, return_inverse=True)
     distances = plain_distances(control, queries, unique, train)
@@ -91,7 +91,7 @@ def test_a_vector_at_the_centre_has_cosine_zero():
         database,
         train,
         relevance,
-        items_and_relevant,
+        lambda g, _: items_and_relevant(g),
     )
     assert n.tolist() == [[1, 2, 1]]
     assert r.tolist() == [[0, 1, 0]]
@@ -104,7 +104,7 @@ def test_several_labels_are_counted_by_how_many_are_shared():
     )
     relevance = Relevance.of(np.array([[1, 1, 0]], bool), labels)
     [g] = controls.each_query(
-        "exact-l2", np.zeros((1, 1), np.float32), database, database, relevance, lambda g: g[0]
+        "exact-l2", np.zeros((1, 1), np.float32), database, database, relevance, lambda g, _: g[0]
     )
     assert g.tolist() == [
         [1, 0, 1],

@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import importlib
 import json
 import os
 import pickle
@@ -24,18 +23,26 @@ from harness.errors import BenchmarkError
 from harness.plugins import ROOT
 from harness.user_data import DATA_VARIABLE
 
-DATA = Path(os.environ.get(DATA_VARIABLE, "data"))
+DATA = Path(os.environ.get(DATA_VARIABLE, "data")).absolute()
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """An empty current folder, where a test may leave the downloads that it tried."""
+    monkeypatch.chdir(tmp_path)
 
 
 read_once = functools.cache(cifar10.read_batches)
 
 
-def collection(name, **settings):
+def collection_of(name, **settings):
     part = plugins.component("datasets", name)
+    return plugins.load_class(part)(**settings).load(DATA, Path("no-cache"))
+
+
+def collection(name, **settings):
     try:
-        return getattr(importlib.import_module(f"datasets.{name}"), part.class_name)(
-            **settings
-        ).load(DATA, Path("no-cache"))
+        return collection_of(name, **settings)
     except BenchmarkError as error:
         pytest.skip(f"no data: {error}")
 
@@ -396,13 +403,43 @@ def test_a_batch_that_calls_a_function_calls_nothing(tmp_path):
 def test_an_archive_without_the_batches_is_named(tmp_path, monkeypatch):
     with tarfile.open(tmp_path / cifar10.ARCHIVE, "w:gz") as archive:
         archive.add(__file__, f"{cifar10.FOLDER}/../../data_batch_1")
-    md5 = storage.digest(tmp_path / cifar10.ARCHIVE, "md5")
-    monkeypatch.setattr(cifar10, "PUBLISHED_ARCHIVE", downloads.Published(cifar10.ARCHIVE_URL, md5))
+    published = downloads.Published(cifar10.ARCHIVE_URL, storage.digest(tmp_path / cifar10.ARCHIVE))
+    monkeypatch.setattr(cifar10, "PUBLISHED_ARCHIVE", published)
     with pytest.raises(BenchmarkError, match="holds no cifar-10-batches-py/data_batch_1"):
         cifar10.read_batches(tmp_path, tmp_path)
 
 
 def test_without_data_and_network_one_line_says_what_to_do(tmp_path):
-    expected = r"could not download cifar-10-python.tar.gz \(offline\): download https://.* \(MD5 c58f.*\) yourself and put it at"
+    expected = r"could not download cifar-10-python.tar.gz \(offline\)\. Download https://.* \(SHA-256 6d95.*\) yourself and put it at"
     with pytest.raises(BenchmarkError, match=expected):
         cifar10.read_batches(tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize("name", plugins.names("datasets"))
+def test_every_data_set_takes_fewer_training_images(name):
+    part = plugins.component("datasets", name)
+    assert part.keywords["training_images"] is None
+    if ... in part.keywords.values():
+        return  # tests/test_corpus.py builds one
+    here = {"mirflickr": {"subset": True}, "nuswide": {"images": False}}.get(name, {})
+    whole, fewer = collection(name, **here), collection(name, **here, training_images=7)
+    _base.check(fewer, name)
+    assert set(fewer.train) < set(whole.train)
+    assert len(fewer.train) == 7
+    assert (fewer.database == whole.database).all()
+    assert (fewer.query == whole.query).all()
+    with pytest.raises(BenchmarkError, match="training_images is 0, expected 1 to"):
+        _base.fewer_training_images(whole, 0, name)
+
+
+def test_rows_that_are_left_out_leave_a_sound_split():
+    whole = digits()
+    lost = np.array([0, 5, 1796, *whole.query[:2]])
+    rest = np.delete(np.arange(1797), lost)
+    found = _base.without_rows(whole, lost, whole.images[rest])
+    _base.check(found, "digits")
+    assert (found.labels == whole.labels[rest]).all()
+    for part in _base.PARTS:
+        rows = getattr(whole, part)
+        assert (rest[getattr(found, part)] == np.setdiff1d(rows, lost)).all()
+    assert "5 of 1,797 images cannot be read and are left out: 2" in found.rules[-1][0]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from builders import loaded
 from PIL import Image
 
 from features.squeezenet1_1_pool import SqueezeNet11Pool
@@ -10,7 +11,8 @@ from harness import imagenet
 from harness.errors import BenchmarkError
 from harness.storage import digest
 from harness.user_data import DATA_VARIABLE
-from methods._deepbit import even_loss, quantisation_loss, rotation_loss
+from harness.variants import Catalogue
+from methods._deepbit import Stage, even_loss, quantisation_loss, rotation_loss
 from methods.deepbit import DeepBit
 from methods.deepbit_rotation import ANGLES, NEARNESS, DeepBitRotation, rotated
 
@@ -88,6 +90,38 @@ def test_codes_are_cut_at_one_threshold_or_at_one_a_bit():
     assert (codes["global"] != codes["per-bit"]).any()
     with pytest.raises(ValueError, match="threshold is 'median': expected one of global, per-bit"):
         DeepBit(8, threshold="median").fit(features)
+
+
+def test_weight_decay_is_of_the_weights_and_not_of_the_bias():
+    hasher = DeepBit(4, weight_decay=0.5)
+    hasher.layer_ = torch.nn.Linear(3, 4)
+    weight, bias = (parameter.detach().clone() for parameter in hasher.layer_.parameters())
+    hasher._descend(
+        lambda step: {"nothing": 0 * hasher.layer_(torch.ones(2, 3)).sum()},
+        {"nothing": 1.0},
+        Stage(iterations=1, step=1, learning_rate=0.1, batch=2),
+        n=2,
+    )
+    assert torch.equal(hasher.layer_.bias, bias)
+    assert torch.allclose(hasher.layer_.weight, 0.95 * weight)
+
+
+def test_gradients_that_cancel_leave_a_random_projection():
+    """The row deepbit-released: weight decay scales all outputs, and the threshold with them."""
+    entry = Catalogue(loaded()["variants"]).resolve("methods", "deepbit-released").overrides
+    features = features_of()
+    codes = DeepBit(8, **entry).fit(features).encode(features)
+    trained = DeepBit(8, **entry | {"iterations": 500, "step": 250}).fit(features)
+    outputs = (features - features.mean(axis=0)) @ trained.layer_.weight.numpy().T
+    assert (trained.encode(features) == codes).mean() > 0.999
+    assert (codes == (outputs >= outputs.mean())).mean() > 0.999
+
+
+@pytest.mark.parametrize("change", [{"start": 10.0}, {"relu": False}], ids=str)
+def test_start_and_relu_change_the_codes(change):
+    features, quick = features_of(), {"iterations": 500, "step": 250}
+    codes = [DeepBit(8, **quick | given).fit(features).encode(features) for given in ({}, change)]
+    assert (codes[0] != codes[1]).any()
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Downloads of data and weights from a server on this machine: resumed, retried, waited for, refused; what an offline user reads."""
+"""Downloads from a server on this machine: resumed, retried, verified, refused; errors offline."""
 
 import hashlib
 import http.server
@@ -12,38 +12,37 @@ import numpy as np
 import pytest
 import torch
 
+from datasets import cifar10, fashion_mnist, mnist
 from features.squeezenet1_1_pool import SqueezeNet11Pool
 from harness import downloads, imagenet
 from harness.downloads import Published, fetch
 from harness.errors import BenchmarkError
 
 CONTENT = bytes(range(256)) * 2000
-MD5 = hashlib.md5(CONTENT).hexdigest()
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 @pytest.fixture
 def server(monkeypatch):
-    """The address of a server, the ranges that it was asked for, faults that it is to meet, and what it sends, in ranges as asked.
+    """Address of a server, ranges of the requests, faults to simulate, and the content.
 
-    Faults are met first, one a request: an HTTP status, or the number of bytes after which it breaks off.
+    Each request takes one fault: an HTTP status, or the number of bytes after which the server
+    closes the connection.
     """
     monkeypatch.setattr(downloads.time, "sleep", lambda seconds: None)
-    asked, faults, content = [], [], bytearray(CONTENT)
+    ranges, faults, content = [], [], bytearray(CONTENT)
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            asked.append(self.headers.get("Range"))
+            ranges.append(self.headers.get("Range"))
             fault = faults.pop(0) if faults else None
             start = int((self.headers.get("Range") or "bytes=0-").split("=")[1].rstrip("-"))
-            status = (
-                fault
-                if fault and fault < 1000
-                else 416
-                if start >= len(content)
-                else 206
-                if start
-                else 200
-            )
+            if fault and fault < 1000:
+                status = fault
+            elif start >= len(content):
+                status = 416
+            else:
+                status = 206 if start else 200
             self.send_response(status)
             if status >= 400:
                 self.send_header("Content-Length", "0")
@@ -58,21 +57,21 @@ def server(monkeypatch):
 
     running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=running.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{running.server_port}/file", asked, faults, content
+    yield f"http://127.0.0.1:{running.server_port}/file", ranges, faults, content
     running.shutdown()
     running.server_close()
 
 
-def fetched(server, folder, md5=MD5):
-    return fetch(Published(server[0], md5), folder / "file", put=folder / "data")
+def fetched(server, folder, sha256=SHA256):
+    return fetch(Published(server[0], sha256), folder / "file", manual_path=folder / "data")
 
 
 def test_a_server_that_never_ends_does_not_fill_the_disk(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(downloads, "BLOCK", 1 << 10)
-    monkeypatch.setattr(downloads, "MOST", 10_000)
+    monkeypatch.setattr(downloads, "BLOCK_BYTES", 1 << 10)
+    monkeypatch.setattr(downloads, "LARGEST_BYTES", 10_000)
     with pytest.raises(
         BenchmarkError,
-        match=r"/file gives more than 10,000 bytes: download .* yourself and put it at",
+        match=r"/file is not the expected file: found more than 10,000 bytes\. Download ",
     ):
         fetched(server, tmp_path)
     assert not list(tmp_path.iterdir())
@@ -84,7 +83,7 @@ def test_a_broken_transfer_is_resumed(server, tmp_path):
     assert server[1] == [None, "bytes=100000-"]
     assert os.listdir(tmp_path) == ["file"]
     fetched(server, tmp_path)
-    assert len(server[1]) == 2, "a whole copy is not asked for again"
+    assert len(server[1]) == 2, "a complete copy is not downloaded again"
 
 
 def test_a_server_that_is_busy_is_asked_again(server, tmp_path):
@@ -92,7 +91,7 @@ def test_a_server_that_is_busy_is_asked_again(server, tmp_path):
     assert fetched(server, tmp_path).read_bytes() == CONTENT
 
 
-def test_what_is_left_of_another_file_is_thrown_away(server, tmp_path):
+def test_a_part_that_is_longer_than_the_file_is_discarded(server, tmp_path):
     (tmp_path / "file.part").write_bytes(b"x" * (len(CONTENT) + 1))
     assert fetched(server, tmp_path).read_bytes() == CONTENT
 
@@ -107,7 +106,7 @@ def test_a_missing_page_is_not_asked_again(server, tmp_path):
     server[2].append(404)
     with pytest.raises(
         BenchmarkError,
-        match=rf"could not download file \(HTTP Error 404.*\): download {server[0]} \(MD5 {MD5}\) .* put it at",
+        match=rf"\(HTTP Error 404.*\)\. Download {server[0]} \(SHA-256 {SHA256}\) .* put it at",
     ):
         fetched(server, tmp_path)
     assert len(server[1]) == 1
@@ -117,16 +116,16 @@ def test_a_missing_page_is_not_asked_again(server, tmp_path):
 def test_a_wrong_digest_leaves_nothing(server, tmp_path):
     with pytest.raises(
         BenchmarkError,
-        match=rf"gave a file with MD5 {MD5}: download http\S+ \(MD5 0{{32}}\) yourself",
+        match=rf"found a file with SHA-256 {SHA256}\. Download http\S+ \(SHA-256 0{{64}}\)",
     ):
-        fetched(server, tmp_path, md5="0" * 32)
+        fetched(server, tmp_path, sha256="0" * 64)
     assert os.listdir(tmp_path) == []
 
 
 def test_jobs_that_want_the_same_file_download_it_once(server, tmp_path):
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda _: fetched(server, tmp_path), range(8)))
-    assert {path.read_bytes() for path in found} == {CONTENT}
+        paths = list(pool.map(lambda _: fetched(server, tmp_path), range(8)))
+    assert {path.read_bytes() for path in paths} == {CONTENT}
     assert len(server[1]) == 1
     assert os.listdir(tmp_path) == ["file"]
 
@@ -140,7 +139,7 @@ def weights(tmp_path_factory):
 
 
 class TestOfficialWeights:
-    """The official file is the one whose SHA-256 begins as its name ends."""
+    """The official file is verified by its whole SHA-256."""
 
     @pytest.fixture
     def extractor(self, server, weights, tmp_path, monkeypatch):
@@ -149,15 +148,19 @@ class TestOfficialWeights:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(imagenet, "URL", server[0].removesuffix("file"))
         monkeypatch.setitem(imagenet.OFFICIAL, "squeezenet1_1", name)
+        sha256 = hashlib.sha256(weights).hexdigest()
+        monkeypatch.setitem(imagenet.OFFICIAL_SHA256, "squeezenet1_1", sha256)
         return SqueezeNet11Pool(weights=f"weights/{name}")
 
-    def said(self, extractor):
-        """The one line for a file that cannot be had, and nothing left behind."""
+    def message(self, extractor):
+        """The error of a download that fails and leaves no file."""
         with pytest.raises(BenchmarkError) as caught:
             extractor.check(Path("data"))
         assert not [path for path in Path("cache").rglob("*") if path.is_file()]
         name = Path(extractor.weights).name
-        advice = rf"download http://127.*/{name} \(SHA-256 \w{{8}}\.\.\.\) yourself and put it at data/weights/{name}"
+        advice = (
+            rf"Download http://127.*/{name} \(SHA-256 \w{{64}}\) .* put it at data/weights/{name}"
+        )
         assert re.search(advice, str(caught.value))
         assert "\n" not in str(caught.value)
         return str(caught.value)
@@ -173,15 +176,15 @@ class TestOfficialWeights:
     def test_another_file_than_the_official_is_refused(self, server, extractor):
         server[3][-1] ^= 1
         assert (
-            f"gave a file with SHA-256 {hashlib.sha256(server[3]).hexdigest()}: download"
-            in self.said(extractor)
+            f"found a file with SHA-256 {hashlib.sha256(server[3]).hexdigest()}. Download"
+            in self.message(extractor)
         )
 
     def test_a_file_that_is_cut_short_is_refused(self, server, extractor):
         del server[3][-1000:]
-        assert "gave a file with SHA-256" in self.said(extractor)
+        assert "found a file with SHA-256" in self.message(extractor)
 
-    def test_a_connection_that_always_breaks_is_said(self, server, extractor):
+    def test_a_connection_that_always_breaks_is_an_error(self, server, extractor):
         server[2].extend([2000] * downloads.ATTEMPTS)
         with pytest.raises(
             BenchmarkError,
@@ -191,13 +194,28 @@ class TestOfficialWeights:
         assert len(server[1]) == downloads.ATTEMPTS
         extractor.check(Path("data"))
         assert server[1][-1] == f"bytes={2000 * downloads.ATTEMPTS}-", (
-            "what came is kept, and gone on from"
+            "the stored bytes are not downloaded again"
         )
 
     def test_no_server_is_one_line(self, extractor, monkeypatch):
         monkeypatch.setattr(imagenet, "URL", "http://127.0.0.1:9/")
-        assert "Connection refused" in self.said(extractor)
+        assert "Connection refused" in self.message(extractor)
 
     def test_a_page_instead_of_the_file_is_refused(self, server, extractor):
         server[2].append(404)
-        assert "HTTP Error 404" in self.said(extractor)
+        assert "HTTP Error 404" in self.message(extractor)
+
+
+def test_every_download_has_a_whole_sha256_and_an_https_address():
+    """torchvision publishes the first eight digits of its files in their names."""
+    for name, sha256 in imagenet.OFFICIAL_SHA256.items():
+        assert sha256.startswith(re.search(r"-(\w{8})\.pth", imagenet.OFFICIAL[name])[1])
+    assert imagenet.OFFICIAL_SHA256.keys() == imagenet.OFFICIAL.keys() == imagenet.NETWORKS.keys()
+
+    digests = [*imagenet.OFFICIAL_SHA256.values(), cifar10.PUBLISHED_ARCHIVE.sha256]
+    digests += [*mnist.SHA256.values(), *fashion_mnist.SHA256.values()]
+    assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in digests)
+    assert len(set(digests)) == len(digests)
+
+    urls = [imagenet.URL, cifar10.PUBLISHED_ARCHIVE.url, mnist.URL, fashion_mnist.URL]
+    assert all(url.startswith("https://") for url in urls)

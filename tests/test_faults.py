@@ -23,7 +23,7 @@ from builders import Copy
 import methods.__main__ as training
 from evaluation import score
 from harness import provenance
-from harness.errors import BenchmarkError
+from harness.errors import BenchmarkError, raised_by
 from harness.plan import Run
 from harness.plugins import ROOT
 from harness.variants import Catalogue
@@ -63,15 +63,11 @@ def line(frame, event, argument):
     return line
 
 
-def count():
-    with open(os.path.join(os.environ["FAULT_COUNTS"], f"{job}.{os.getpid()}"), "w") as file:
-        file.write(str(passed))
-
-
 if job in os.environ.get("FAULT_JOBS", "").split():
     sys.settrace(lambda frame, event, argument: line if frame.f_code.co_filename in watched else None)
-    if not at:
-        atexit.register(count)
+    if not at:  # opened now, since a training job is sealed later
+        counts = open(os.path.join(os.environ["FAULT_COUNTS"], f"{job}.{os.getpid()}"), "w")
+        atexit.register(lambda: print(passed, file=counts, flush=True))
 """
 
 
@@ -138,7 +134,7 @@ class Victim(Copy):
         found = {}
         for path in (self.folder / "counts").iterdir():
             job = path.name.partition(".")[0]
-            found[job] = max(found.get(job, 0), int(path.read_text()))
+            found[job] = max(found.get(job, 0), int(path.read_text() or 0))
         return found
 
     def pending(self):
@@ -444,20 +440,26 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(place, written):
 
 
 @pytest.fixture
-def mounted(place):
-    """A function that puts a file system of its own at a place of the folder."""
+def mounted(place, mounted_at):
+    """A function that mounts a file system below the folder."""
+    return lambda name, options: mounted_at(place / name, options)
+
+
+@pytest.fixture
+def mounted_at():
+    """A function that mounts a file system at a path."""
     mounts = []
 
-    def mount(name, options):
-        (place / name).mkdir(parents=True, exist_ok=True)
+    def mount(path, options):
+        path.mkdir(parents=True, exist_ok=True)
         done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", place / name],
+            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", path],
             capture_output=True,
             text=True,
         )
         if done.returncode:
             pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
-        mounts.append(place / name)
+        mounts.append(path)
 
     yield mount
     for path in mounts:
@@ -486,6 +488,51 @@ def test_a_run_whose_disk_is_full_or_read_only(place, mounted, options, reason):
         f"cannot write results/runs/digits/pixels/itq/64bit/seed0 .*{reason}",
     )
     assert not files(place / "results")
+
+
+def test_a_cache_on_two_file_systems(place, mounted):
+    """Features are written below cache/checkpoints and moved."""
+    shutil.rmtree(place / "cache/features")
+    mounted("cache/checkpoints", "size=8m")
+    done = command(place, "features", "extract", "digits", "pixels")
+    assert done.returncode == 0, done.stderr
+    assert (place / "cache/features/digits/pixels/features.npy").is_file()
+    assert not files(place / "cache/checkpoints")
+    assert not list(place.rglob("*.part*"))
+
+
+@pytest.mark.parametrize(
+    ("linked", "job"),
+    [
+        ("cache/features/digits/pixels", ("features", "extract", "digits", "pixels")),
+        ("cache/datasets/digits", ("datasets", "digits")),
+        ("results/runs/digits/pixels/itq/64bit/seed0", ITQ),
+        ("results/runs", ITQ),
+    ],
+)
+def test_a_folder_that_is_a_link_stays_one(place, linked, job):
+    """A user moves results to a larger disk, and leaves a link."""
+    large = place / "large disk"
+    large.mkdir()
+    (place / linked).parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(place / linked, ignore_errors=True)
+    (place / linked).symlink_to(large)
+    done = command(place, *job)
+    assert done.returncode == 0, done.stderr
+    assert (place / linked).is_symlink()
+    assert (place / linked).resolve() == large.resolve()
+    assert files(large)
+    assert not [path for path in place.rglob("*.part*") if path.name != "partial"]
+
+
+def test_a_full_disk_of_logs_fails_no_job(copy, mounted_at):
+    shutil.rmtree(copy.folder / "logs")
+    mounted_at(copy.folder / "logs", "size=16k")
+    (copy.folder / "logs/full").write_bytes(bytes(12 * 1024))
+    copy.write("more.yaml", "methods: [chance]\nbits: [9]\nseeds: [0]\ncontrols: []\n")
+    done = copy.snakemake("collect", config="more.yaml")
+    assert done.returncode == 0, done.stderr
+    assert (copy.folder / "results/experiments/more/metrics.csv").is_file()
 
 
 def test_a_folder_that_cannot_be_written_is_found_before_the_training(prepared, place, monkeypatch):
@@ -538,6 +585,15 @@ def test_a_gpu_that_is_too_small_or_lost(place, monkeypatch, capsys, error, mess
     assert not files(place / "results")
 
 
+def test_an_array_that_is_larger_than_the_machine_has_no_advice_on_other_jobs():
+    with (
+        pytest.raises(BenchmarkError, match="larger than the memory of the machine") as raised,
+        raised_by("methods/itq.py", None),
+    ):
+        np.empty((2**24, 2**24))
+    assert "fewer jobs" not in str(raised.value)
+
+
 def test_a_gpu_that_torch_cannot_use_is_said(place, monkeypatch, capsys):
     monkeypatch.chdir(place)
     monkeypatch.setattr(training.gpus, "lease", lambda: "3")
@@ -575,7 +631,7 @@ def test_a_changed_byte_of_the_cache_is_found_before_it_is_used(place, name):
     one_line(
         done,
         "methods",
-        f"{path.relative_to(place)} was changed after it was written .*delete it and rerun the command with {path.relative_to(place)}",
+        f"{path.relative_to(place)} was changed after it was written.*Delete it and rerun the command with {path.relative_to(place)}",
     )
 
 

@@ -113,7 +113,7 @@ def test_a_table_as_csv_has_the_numbers_and_the_words_of_its_cells(tmp_path):
     assert "\N{EN DASH}" in found["map-tie-order"][1]
 
 
-def test_a_mean_over_fewer_seeds_says_so_in_the_csv(tmp_path):
+def test_a_mean_over_fewer_seeds_states_them_in_the_csv(tmp_path):
     folder = write_results(
         tmp_path, map_of=lambda name, bits, seed: 0.5, broken={("itq", 16, 0): "missing"}
     )
@@ -192,7 +192,7 @@ def test_chance_is_its_average_precision_or_its_precision(tmp_path, drawn):
 
 def test_the_caption_of_the_overview_names_what_is_drawn(tmp_path):
     whole = plots.overview(results.read(write_results(tmp_path / "whole"))).caption
-    assert "bars are one standard deviation over seeds" in whole
+    assert "Bars are one standard deviation over seeds" in whole
     assert (
         "rankings by real-valued features, which are not upper bounds, and the chance level"
         in whole
@@ -202,11 +202,11 @@ def test_the_caption_of_the_overview_names_what_is_drawn(tmp_path):
     ).caption
     assert (
         bare
-        == "Mean average precision over all ranks (expected over ties) against the code length. Straight line: the chance level."
+        == "Mean average precision over all ranks (expected over ties) against code length. The straight line is the chance level."
     )
 
 
-def test_rows_of_one_label_are_told_apart(tmp_path):
+def test_rows_with_one_label_are_distinguished(tmp_path):
     """A variant without a label has that of its plugin; a legend has one entry a label."""
     methods = [("itq", "ITQ", 0.4, True), ("itq-500", "ITQ", 0.3, True), ("lsh", "LSH", 0.2, True)]
     found = results.read(write_results(tmp_path, methods=methods))

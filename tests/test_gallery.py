@@ -60,7 +60,7 @@ def built(folder):
 def section(shown):
     """The HTML of the page's part on retrieved images and codes."""
     return (
-        html._environment()
+        html.environment()
         .get_template("gallery.html.j2")
         .render(gallery=shown, gallery_shown=gallery.METHODS)
     )
@@ -155,7 +155,7 @@ def test_thumbnails_stay_within_their_budget(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("spoil", "reason"),
-    [("prepared", "prepared without images"), ("absent", "the images are not at cache/datasets")],
+    [("prepared", "prepared without images"), ("absent", "images.npy does not exist")],
 )
 def test_a_data_set_without_images_says_so(tmp_path, monkeypatch, spoil, reason):
     monkeypatch.chdir(tmp_path)
@@ -164,9 +164,9 @@ def test_a_data_set_without_images_says_so(tmp_path, monkeypatch, spoil, reason)
         Path("cache/datasets/digits/images.npy").unlink()
     (shown,) = built(folder)
     assert shown.sprite is None
-    assert reason in shown.lacking
+    assert reason in shown.no_images
     text = " ".join("".join(Page(section([shown])).text).split())
-    assert f"Digits, Pixels: no pictures, {shown.lacking}." in text
+    assert f"Digits, Pixels: no images, since {shown.no_images}." in text
 
 
 def test_scores_without_such_arrays_have_no_section(plain, tmp_path, monkeypatch):
@@ -197,7 +197,7 @@ def test_a_damaged_file_is_one_error(tmp_path, monkeypatch):
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(
         BenchmarkError,
-        match=r"histograms\.npz cannot be read .*; delete it, and its job scores again",
+        match=r"histograms\.npz cannot be read .*: delete it and rerun the command",
     ):
         built(folder)
 
@@ -331,7 +331,9 @@ def test_statistics_have_a_card_a_method_with_exact_values(report, opened):
         .text_content()
     )
     relevant, others = (100 * share[15] for share in found["pairs"])
-    assert title == f"distance 15: {relevant:.1f} % of relevant pairs, {others:.1f} % of the others"
+    assert (
+        title == f"distance 15: {relevant:.1f} % of relevant pairs, {others:.1f} % of other pairs"
+    )
 
 
 def test_a_method_that_the_legend_hides_is_hidden_here_too(opened):

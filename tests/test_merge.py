@@ -35,12 +35,21 @@ def write_run(results, run=RUN, fill=1, **changes):
         "files": {},
     }
     digest = storage.digest(folder / "codes.npz")
-    records.write(folder / "run.json", made_of | changes, codes_sha256=digest)
+    records.write(folder / "run.json", made_of | changes, codes_sha256=digest, device="cpu")
     return folder
 
 
 def change(path, **changes):
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize(
+    "facts", [{"machine": None}, {"machine": {}}, {"fit_seconds": "long"}, {"device": 1}]
+)
+def test_a_record_with_facts_of_another_type_is_refused(other, here, facts, capsys):
+    change(write_run(other) / "run.json", **facts)
+    assert not merge.merge(other)
+    assert "refused: run.json is not the record of a run" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -53,7 +62,7 @@ def change(path, **changes):
         {"sources": {}, "plugin": "itq", "run": {}},
     ],
 )
-def test_a_record_without_the_facts_of_a_run_is_refused_on_both_sides(other, here, made_of, capsys):
+def test_a_record_without_what_it_is_made_of_is_refused_on_both_sides(other, here, made_of, capsys):
     damaged = write_run(other)
     change(damaged / "run.json", made_of=made_of)
     assert not merge.merge(other)

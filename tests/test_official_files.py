@@ -14,7 +14,13 @@ from harness import downloads, storage
 from harness.errors import BenchmarkError
 from harness.user_data import DATA_VARIABLE
 
-DATA = Path(os.environ.get(DATA_VARIABLE, "data"))
+DATA = Path(os.environ.get(DATA_VARIABLE, "data")).absolute()
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """An empty current folder, where a test may leave the downloads that it tried."""
+    monkeypatch.chdir(tmp_path)
 
 
 def real(folder):
@@ -425,7 +431,7 @@ class TestIdx:
 
     @pytest.fixture(params=[True, False], ids=["gz", "unpacked"])
     def digits(self, request, tmp_path, monkeypatch):
-        generator, arrays, md5 = np.random.default_rng(0), {}, {}
+        generator, arrays, sha256 = np.random.default_rng(0), {}, {}
         for name, (_, shape) in _idx.CONTENTS.items():
             arrays[name] = (
                 generator.integers(0, 256, shape, np.uint8)
@@ -437,8 +443,8 @@ class TestIdx:
             path.write_bytes(
                 gzip.compress(idx(arrays[name])) if request.param else idx(arrays[name])
             )
-            md5[f"{name}.gz"] = storage.digest(path, "md5")
-        monkeypatch.setattr(mnist, "MD5", md5)
+            sha256[f"{name}.gz"] = storage.digest(path)
+        monkeypatch.setattr(mnist, "SHA256", sha256)
         return tmp_path, arrays
 
     def test_files_are_read_as_they_lie(self, digits):
@@ -449,6 +455,31 @@ class TestIdx:
         assert (found.images[7, ..., 2] == arrays["t10k-images-idx3-ubyte"][1]).all()
         assert found.labels.tolist() == [0, 1, 0, 1, 0, 1, 0, 1, 0, 1]
         assert found.query.tolist() == [6, 7, 8, 9]
+
+    @pytest.mark.parametrize(
+        "layout",
+        [
+            "MNIST/raw/{}",
+            "mnist/MNIST/raw/{}",
+            "mnist/{}/{}",
+            "mnist/{dot}",
+            "mnist/{}/{dot}",
+        ],
+    )
+    def test_files_are_found_where_other_programs_put_them(self, digits, layout):
+        data, arrays = digits
+        for path in list((data / "mnist").iterdir()):
+            name = path.name.removesuffix(".gz")
+            target = layout.format(name, name, dot=name.replace("-idx", ".idx"))
+            content = path.read_bytes()
+            path.unlink()
+            target = data / (target + path.name[len(name) :])
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        found = mnist.MNIST(training_images=3).load(data, Path("no-cache"))
+        _base.check(found, "mnist")
+        assert (found.images[7, ..., 2] == arrays["t10k-images-idx3-ubyte"][1]).all()
+        assert (len(found.train), len(found.database)) == (3, 6)
 
     def test_a_changed_file_is_refused(self, digits):
         data, _ = digits
@@ -477,17 +508,17 @@ class TestIdx:
     def test_a_gzip_bomb_is_read_no_further_than_needed(self):
         packed = gzip.compress(bytes(5_000_000))
         assert len(_idx.unpack(packed, "t10k-labels-idx1-ubyte", "x")) == 16 + 4 + 1
-        with pytest.raises(BenchmarkError, match="no whole gzip file"):
+        with pytest.raises(BenchmarkError, match="damaged or not a gzip file"):
             _idx.unpack(gzip.compress(bytes(10))[:-9], "t10k-labels-idx1-ubyte", "x")
 
     def test_offline_each_file_is_named_with_its_address(self, tmp_path, monkeypatch):
         monkeypatch.setattr(
             downloads, "_download", lambda url, part: (_ for _ in ()).throw(OSError("offline"))
         )
-        expected = r"download http.*fashion-mnist.*train-images-idx3-ubyte.gz \(MD5 8d4f.*\) yourself and put it at .*fashion_mnist/"
+        expected = r"Download https.*fashion-mnist.*train-images-idx3-ubyte.gz \(SHA-256 3aed.*\) yourself and put it at .*fashion_mnist/"
         with pytest.raises(BenchmarkError, match=expected) as caught:
             fashion_mnist.FashionMNIST().load(tmp_path, tmp_path / "cache")
-        assert all(f"/{name}" in str(caught.value) for name in fashion_mnist.MD5)
+        assert all(f"/{name}" in str(caught.value) for name in fashion_mnist.SHA256)
 
 
 def test_flags_are_the_same_fast_and_slow():

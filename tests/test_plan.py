@@ -173,7 +173,7 @@ class TestErrors:
         [
             (
                 {"methods": ["itk"]},
-                r"methods: 'itk' is unknown; did you mean 'itq'\?: expected one of bgan, .*, or a new file methods/itk.py",
+                r"methods: 'itk' is unknown; did you mean 'itq'\?: expected one of .*, or a new file methods/itk.py",
             ),
             (
                 {"datasets": ["digit"]},
@@ -223,6 +223,7 @@ class TestErrors:
                 "methods: item 1: found 'ITQ', expected a name of lower-case letters and digits, joined by single - _ or .",
             ),
             ({"methods": ["itq", "lsh", "itq"]}, "methods: found 'itq' more than once"),
+            ({"methods": ["a" * 101]}, "methods: item 1: found 'a"),
             ({"bits": []}, "bits: found [], expected at least 1 item"),
             ({"bits": [12, 2000]}, "bits: item 2: found 2000, expected 1024 or less"),
             ({"bits": [0]}, "bits: item 1: found 0, expected 1 or more"),
@@ -243,7 +244,7 @@ class TestErrors:
             ),
             (
                 {"variants": {"methods": {"x": {"of": "itq", "tuned": True}}}},
-                "variants: methods: x: tuned: found True, expected own or bgan",
+                "variants: methods: x: tuned: found True, expected a text",
             ),
             (
                 {"name": "a b"},
@@ -380,6 +381,12 @@ class TestExperiments:
         assert plan.collected[0] == root / "metrics.csv"
         assert {score.folder.relative_to(root).parts[0] for score in plan.scores} == {"scores"}
         assert {run.folder.parts[:2] for run in plan.runs} == {("results", "runs")}
+
+    def test_a_name_that_is_too_long_for_a_folder(self):
+        with pytest.raises(BenchmarkError, match=r"of 300 characters .* at most 100"):
+            Plan.load(loaded(), ["a" * 300 + ".yaml"])
+        plan = Plan.load(loaded(), ["a" * 100 + ".yaml"])
+        assert plan.name == "a" * 100
 
     @pytest.mark.parametrize(
         "file", ["a b.yaml", "-a.yaml", "a'b.yaml", "$(a).yaml", "a\n.yaml", "ä.yaml", "..yaml"]

@@ -1,10 +1,14 @@
 """How the file of a plugin is read without importing it, and which files decide its results."""
 
+import importlib
+from pathlib import Path
+
 import pytest
 
-from harness import identity, plugins
+from harness import identity, plugins, user_data
 from harness.errors import BenchmarkError
 from harness.plugins import ROOT
+from harness.variants import Catalogue
 
 
 @pytest.fixture
@@ -45,15 +49,17 @@ def test_attributes_of_a_plugin_are_read_with_annotations_and_without(plugin):
         ("label = 3", "label must be a text"),
         ("label, citation = f'{1}', 'song2018binary'", "label must be a text"),
         ("label = 'Mine'; citation = 7", "citation must be a text or None"),
+        ("label = 'Mine'; file_params = ['path']", "file_params must be a tuple of texts"),
+        ("label = 'Mine'; memory_params = (1,)", "memory_params must be a tuple of texts"),
         ("label = 'Mine'; uses_gpu = bool(1)", "uses_gpu must be True or False"),
-        ("label = 'Mine'; sample = 1e5", "sample must be a whole number"),
+        ("label = 'Mine'; sample = 1e5", "sample must be a whole number or None"),
     ],
 )
 def test_declared_attributes_are_checked(plugin, attributes, message):
     plugin("", attributes)
     with pytest.raises(
         BenchmarkError,
-        match=rf"^methods/mine.py: class Mine: {message}, written out: it is read without importing",
+        match=rf"^methods/mine.py: class Mine: {message}, written as a literal: it is read without importing",
     ):
         plugins.component("methods", "mine")
 
@@ -65,7 +71,7 @@ def test_declared_attributes_are_checked(plugin, attributes, message):
             "methods",
             "__init__(self)",
             "__init__(self, n_bits, seed=0, width=1)",
-            "write \\* before seed in __init__: settings",
+            "write \\* before seed in __init__: parameters",
         ),
         (
             "features",
@@ -107,7 +113,7 @@ def test_declared_attributes_are_checked(plugin, attributes, message):
             "methods",
             "fit(self)",
             "fit(self, features, *, epochs=3)",
-            "remove the \\* before epochs in fit: settings are keywords",
+            "remove the \\* before epochs in fit: parameters are keywords",
         ),
         (
             "features",
@@ -125,13 +131,13 @@ def test_declared_attributes_are_checked(plugin, attributes, message):
             "methods",
             "encode(self)",
             "encode(self, features, neighbours)",
-            "encode asks for 'neighbours', which are of the training",
+            "encode consumes 'neighbours', which are of the training",
         ),
         (
             "methods",
             "class Mine:",
             "class Other:\n    pass\n\nclass Mine:",
-            "one public class; found Other, Mine: begin the names",
+            "one public class: found Other, Mine. Begin the names",
         ),
     ],
 )
@@ -141,6 +147,127 @@ def test_error_for_a_plugin_of_another_form(plugin, floor, old, new, message):
     path.write_text(path.read_text().replace(old, new))
     with pytest.raises(BenchmarkError, match=rf"^{floor}/mine.py.*{message}"):
         plugins.component(floor, "mine")
+
+
+CONTRACTS = {"datasets": "Dataset", "features": "Extractor", "methods": "Hasher"}
+
+
+@pytest.mark.parametrize("stage", CONTRACTS)
+def test_the_members_that_are_read_from_sources_are_those_of_the_contract(stage):
+    contract = getattr(importlib.import_module(f"{stage}._base"), CONTRACTS[stage])
+    public = {*vars(contract), *contract.__annotations__}
+    known = {*plugins.MEMBERS[stage], *plugins.ATTRIBUTES[stage], *plugins.WORK[stage]}
+    assert {name for name in public if not name.startswith("_")} == known
+    for name, (_, default) in plugins.MEMBERS[stage].items():
+        assert name == "label" or getattr(contract, name) == default, name
+
+
+def edited(stage, old, new):
+    path = plugins.ROOT / stage / "mine.py"
+    path.write_text(path.read_text().replace(old, new))
+
+
+@pytest.mark.parametrize("stage", CONTRACTS)
+def test_a_keyword_with_the_name_of_a_member_of_the_contract_is_an_error(plugin, stage):
+    reserved = [*plugins.MEMBERS[stage], *plugins.ATTRIBUTES[stage], *plugins.WORK[stage]]
+    positional = "self, n_bits" if stage == "methods" else "self"
+    for name in reserved:
+        plugin("", "label = 'Mine'", stage)
+        edited(stage, "__init__(self)", f"__init__({positional}, *, {name}=1)")
+        with pytest.raises(BenchmarkError, match=rf"^{stage}/mine.py.* keyword '{name}' .*rename"):
+            plugins.component(stage, "mine")
+
+
+INNOCENT = ["path", "database_path", "names", "images", "sha256", "weights", "encoder"]
+
+
+@pytest.mark.parametrize("stage", ["features", "methods"])
+def test_a_keyword_has_a_role_only_if_the_class_declares_it(plugin, stage):
+    """A number of a newcomer may be called `path`, and no file of that name is looked for."""
+    arguments = ", ".join(f"{name}=3" for name in INNOCENT)
+    positional = "self, n_bits" if stage == "methods" else "self"
+    plugin("", "label = 'Mine'", stage)
+    edited(stage, "__init__(self)", f"__init__({positional}, *, seed=0, {arguments})")
+    entry = {"of": "mine", "set": dict.fromkeys(INNOCENT, 4)}
+    variant = Catalogue({stage: {"mine": entry}}).resolve(stage, "mine")
+    assert user_data.read_paths(variant) == []
+    assert (variant.user_files, variant.weights, variant.weights_digest) == ([], None, None)
+    assert (variant.encoder, variant.stochastic) == ("features", True)
+
+
+def test_declared_keywords_name_files_weights_and_the_encoder(plugin):
+    attributes = [
+        "label, file_params, memory_params = 'Mine', ('one', 'two'), ('three',)",
+        "weights_param, digest_param, encoder_param = 'four', 'five', 'six'",
+    ]
+    plugin("", "\n    ".join(attributes))
+    keywords = "one='{seed}.npy', two=None, three=3, four='w.pth', five='00', six='vgg16'"
+    edited("methods", "__init__(self)", f"__init__(self, n_bits, *, seed=0, {keywords})")
+    variant = Catalogue().resolve("methods", "mine")
+    assert user_data.read_paths(variant, seed=7) == ["7.npy"]
+    assert (variant.weights, variant.weights_digest, variant.encoder) == ("w.pth", "00", "vgg16")
+    assert variant.plugin.member("memory_params") == ("three",)
+
+
+def test_a_fact_with_the_name_of_one_of_the_record_is_an_error(plugin):
+    plugin("", "label = 'Mine'")
+    found = plugins.component("methods", "mine")
+    assert plugins.checked_facts(found, {"saturated": 0.5}, {"device": "cpu"}) == {"saturated": 0.5}
+    with pytest.raises(BenchmarkError, match=r"^methods/mine.py: facts_ holds 'device', .*rename"):
+        plugins.checked_facts(found, {"device": "mine"}, {"device": "cpu"})
+
+
+@pytest.mark.parametrize("name", plugins.PARAM_MEMBERS)
+def test_a_role_of_a_keyword_that_does_not_exist_is_an_error(plugin, name):
+    value = "('paht',)" if name.endswith("params") else "'paht'"
+    plugin("", f"label, {name} = 'Mine', {value}")
+    with pytest.raises(BenchmarkError, match=rf"{name} names 'paht', which is not a keyword of"):
+        plugins.component("methods", "mine")
+
+
+def test_protocols_need_a_keyword(plugin):
+    plugin("", "label, protocols = 'Mine', ('a', 'b')", "datasets")
+    with pytest.raises(BenchmarkError, match=r"several protocols: expected the keyword 'protocol'"):
+        plugins.component("datasets", "mine")
+
+
+@pytest.mark.parametrize(
+    ("imports", "base"),
+    [
+        ("from methods._part import Part", "Part"),
+        ("from ._part import Part as Base", "Base"),
+        ("from own.parts import Part", "Part"),
+    ],
+)
+def test_inherited_members_and_functions_count(plugin, imports, base):
+    """Those of the class come first; a base may inherit from another module."""
+    for file in ("methods/_part.py", "own/parts.py"):
+        Path(plugins.ROOT / file).parent.mkdir(exist_ok=True)
+        Path(plugins.ROOT / file).write_text(
+            "from methods._deep import Deep\n\nclass Part(Deep):\n"
+            "    label, sample = 'Part', 5\n    def fit(self, images): pass\n"
+        )
+    (plugins.ROOT / "methods/_deep.py").write_text(
+        "class Deep:\n    uses_gpu, sample = True, 4\n"
+        "    def __init__(self, n_bits, *, width=2): pass\n"
+        "    def encode(self, features): pass\n"
+    )
+    (plugins.ROOT / "methods/mine.py").write_text(
+        f"{imports}\n\nclass Mine({base}):\n    label = 'Mine'\n"
+    )
+    found = plugins.component("methods", "mine")
+    assert (found.label, found.member("sample"), found.member("uses_gpu")) == ("Mine", 5, True)
+    assert (found.keywords, found.consumes) == ({"width": 2}, ("features", "images"))
+
+
+@pytest.mark.parametrize("stage", ["datasets", "features"])
+def test_an_empty_init_may_be_left_out_but_not_the_work(plugin, stage):
+    plugin("", "label = 'Mine'", stage)
+    edited(stage, "    def __init__(self):\n        pass\n", "")
+    assert plugins.component(stage, "mine").keywords == {}
+    edited(stage, "def ", "def _")
+    with pytest.raises(BenchmarkError, match=f"needs a function {plugins.WORK[stage][0]}"):
+        plugins.component(stage, "mine")
 
 
 @pytest.mark.parametrize(

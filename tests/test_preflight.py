@@ -1,12 +1,15 @@
 """What a command prints before any work if files of the user are missing."""
 
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from builders import loaded
 
 from experiments import preflight
 from harness import records, storage
+from harness.errors import BenchmarkError
 from harness.plan import Plan
 from harness.plugins import ROOT
 from harness.stale import State
@@ -140,3 +143,100 @@ def test_a_method_whose_trials_all_lack_their_files_is_not_among_the_rest(monkey
     found = state(methods=["itq", "bgan"], trials=trials)
     monkeypatch.setattr(preflight, "_fails", lambda *command: True)
     assert preflight.missing_files(found).endswith("add --config 'methods=[itq]' to the command")
+
+
+@pytest.mark.parametrize(("rows", "message"), [(1797, ""), (1796, "rows.npy has 1,796 rows")])
+def test_a_feature_file_is_compared_with_the_data_set_before_any_work(
+    rows, message, tmp_path, monkeypatch, capfd
+):
+    np.save(tmp_path / "rows.npy", np.zeros((rows, 3), np.float32))
+    monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    preflight._checked.cache_clear()
+    own = {"own": {"of": "file", "set": {"path": "rows.npy"}}}
+    found = state(features=["own"], variants={"features": own})
+    assert bool(preflight.missing_files(found)) == bool(message)
+    assert message in capfd.readouterr().err
+
+
+def image_folder(**settings):
+    return {"datasets": {"mine": {"of": "image_folder", "set": {"path": "photos", **settings}}}}
+
+
+class TestMemory:
+    """Pixels of large images: a covariance matrix of 196,608 dimensions needs 288 GiB."""
+
+    @pytest.fixture(autouse=True)
+    def machine(self, monkeypatch):
+        """A machine of 64 GiB."""
+        sizes = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2**24}
+        monkeypatch.setattr(preflight.os, "sysconf", sizes.__getitem__)
+
+    def test_features_that_cannot_fit_are_refused_with_a_way_out(self):
+        with pytest.raises(BenchmarkError, match=r"196,608 .* 288 GiB, .* 64 GiB") as refused:
+            preflight.check_memory(state(datasets=["mine"], variants=image_folder()))
+        assert "features: [gist]" in str(refused.value)
+        assert "set: {size: 32}" in str(refused.value)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"features": ["gist"]},
+            {"methods": []},
+            {"variants": image_folder(size=32)},
+            {"datasets": ["digits"]},
+        ],
+    )
+    def test_others_are_not(self, changes):
+        preflight.check_memory(
+            state(**({"datasets": ["mine"], "variants": image_folder()} | changes))
+        )
+
+
+@pytest.mark.parametrize(
+    ("paths", "named"),
+    [
+        (["/a/b", "/a/python"], None),
+        (["/a/my thesis", "/a/python"], "/a/my thesis"),
+        (["/a/b", "/a/my python/bin/python"], "/a/my python/bin/python"),
+        (["/a/tab\tb"], "/a/tab"),
+    ],
+)
+def test_paths_that_slurm_cannot_run_are_named(paths, named):
+    problem = preflight.unquoted_path(paths)
+    assert (named in problem) if named else not problem
+
+
+@pytest.mark.parametrize(
+    ("printed", "memory"),
+    [
+        ("cpu* 16000\ngpu 64000\n", 16000),
+        ("cpu* 16000+\ncpu* 8000\n", 8000),
+        ("cpu 32000\ngpu 64000\n", 32000),
+        ("nothing of the kind\n", None),
+        ("", None),
+    ],
+)
+def test_the_memory_of_a_node(tmp_path, monkeypatch, printed, memory):
+    program = tmp_path / "sinfo"
+    program.write_text(f"#!/bin/sh\ncat <<'END'\n{printed}END\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    preflight.node_memory.cache_clear()
+    assert preflight.node_memory() == memory
+    preflight.node_memory.cache_clear()
+
+
+def test_a_deleted_experiment_leaves_the_list_of_experiments(copy, monkeypatch):
+    page = copy.folder / "results/experiments/index.html"
+    monkeypatch.chdir(copy.folder)
+    before = page.read_text()
+    assert "tiny/report/index.html" in before
+    preflight.refresh_experiment_list()
+    assert page.read_text() == before
+    shutil.rmtree("results/experiments/tiny")
+    preflight.refresh_experiment_list()
+    assert "tiny/report/index.html" not in page.read_text()
+    page.unlink()
+    preflight.refresh_experiment_list()
+    assert not page.exists()

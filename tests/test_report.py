@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import sys
-from dataclasses import replace
 from decimal import ROUND_HALF_EVEN, Decimal
 from urllib.parse import unquote
 
@@ -102,7 +101,7 @@ def test_controls_are_set_apart_and_never_best(tmp_path):
     assert all(
         cells(table, "bgan")[place].best for place in (0, 1)
     )  # although the control is higher
-    assert "not upper bounds" in table.caption
+    assert "not upper bounds" in table.explanation
 
 
 def test_cells_without_all_their_runs_say_so(tmp_path):
@@ -130,11 +129,13 @@ def test_cells_without_all_their_runs_say_so(tmp_path):
     assert [cells(table, name)[0].text for name in ("bgan", "pcah")] == ["failed 1/3", "missing"]
     assert cells(table, "lsh")[1].text == "failed 3/3"
     assert cells(table, "lsh")[1].detail == "ValueError: loss is not finite at step 40"
-    assert "2/3 beside a mean: over the 2 of 3 seeds that are done; never in bold." in table.caption
+    assert (
+        "2/3 beside a mean: over the 2 of 3 seeds that are done; never bold." in table.explanation
+    )
     five = built(
         write_results(tmp_path / "five", seeds=range(5), broken={("itq", 16, 2): "missing"})
     )["map"]
-    assert "4/5 beside a mean: over the 4 of 5 seeds that are done" in five.caption
+    assert "4/5 beside a mean: over the 4 of 5 seeds that are done" in five.explanation
 
 
 def test_a_near_collapse_stays_in_the_mean_and_is_marked(tmp_path):
@@ -159,19 +160,19 @@ def test_a_near_collapse_stays_in_the_mean_and_is_marked(tmp_path):
     assert [cell.collapse.mark for cell in (lsh, pcah)] == ["c 3/3", "c"]
     assert bgan.collapse is None
     assert (
-        "c 3/3: near-collapse in 3 of 3 seeds, fewer distinct codes than 5 % of the items or of all codes; still in the mean."
-        in found["map"].caption
+        "c 3/3: near-collapse in 3 of 3 seeds, fewer distinct codes than 5 % of the items or of all codes."
+        in found["map"].explanation
     )
     for name in ("map-tie-order", "map-at-1000", "precision-at-k--digits--pixels"):
         assert cells(found[name], "itq")[0].collapse.mark == "c 1/2"
     for name in ("costs", "code-health"):
         assert cells(found[name], "itq")[0].collapse is None
-        assert "near-collapse" not in found[name].caption
+        assert "near-collapse" not in found[name].explanation
     source = latex.render(found["map"], [])
     assert r"0.905{\scriptsize$\,\pm\,$0.007}\textsuperscript{2/3,\,c\,1/2} &" in source
     assert r"PCAH & 0.300\textsuperscript{c} & " in source
     shown = (
-        html._environment()
+        html.environment()
         .get_template("table.html.j2")
         .module.cell(cells(found["map-at-1000"], "itq")[0], "number", {})
     )
@@ -255,7 +256,7 @@ def test_significant_digits_are_as_many_as_asked_or_the_whole_number(number, sig
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=10))
 def test_summary_is_numpys_mean_and_deviation(numbers):
-    cell = cells_of_tables._summary([numbers], Value(metric="map"))
+    cell = cells_of_tables._mean_cell([numbers], Value(metric="map"))
     assert cell.number == pytest.approx(np.mean(numbers), abs=1e-12)
     assert cell.spread == pytest.approx(np.std(numbers, ddof=1), abs=1e-7)
 
@@ -289,7 +290,7 @@ def test_ranges_facts_and_groups(tmp_path):
     ]
 
 
-def test_a_column_that_says_the_same_of_every_row_is_a_sentence(tmp_path):
+def test_a_column_that_is_equal_in_every_row_is_a_sentence(tmp_path):
     folder = write_results(tmp_path)
     alike = built(folder)["costs"]
     assert [column.label for column in alike.columns] == [
@@ -310,15 +311,14 @@ def test_a_fact_that_runs_csv_lacks_is_left_out_or_an_error(tmp_path):
     found = results.read(write_results(tmp_path))
     value = Value(fact="query_microseconds", label="Query", optional=True)
     entry = table_specs.TableSpec(
-        "timed", "", "", [Value(fact="fit_seconds", label="Fit"), value], columns="values"
+        "timed", "", [Value(fact="fit_seconds", label="Fit"), value], columns="values"
     )
     (table,) = build_tables(found, [entry])
     assert [column.label for column in table.columns] == ["Fit"]
-    assert "Digits, Pixels, Query: left out, no run has it." in table.notes
-    with pytest.raises(
-        BenchmarkError, match=r"fact 'query_microseconds' is no column of runs\.csv"
-    ):
-        build_tables(found, [replace(entry, values=[replace(value, optional=False)])])
+    assert "Digits, Pixels, Query: omitted, no run has it." in table.notes
+    required = {"name": "timed", "title": "t", "values": [{"fact": "query_microseconds"}]}
+    with pytest.raises(BenchmarkError, match="fact: unknown name 'query_microseconds'"):
+        table_specs.check({"tables": [required]})
 
 
 def test_a_dagger_is_of_the_one_best_that_beats_every_complete_cell(tmp_path):
@@ -340,15 +340,15 @@ def test_a_dagger_is_of_the_one_best_that_beats_every_complete_cell(tmp_path):
     ] * 3 + [[True] * 2]
     assert (
         "Holm's correction over all 12 comparisons of two methods at one code length"
-        in shown.caption
+        in shown.explanation
     )
     source = latex.render(shown, [])
     assert r"BGAN & \textbf{0.400}{\scriptsize$\,\pm\,$0.000}\textsuperscript{\dag{}} & " in source
     for verdict in ("no", "too few seeds"):
         shown = table(verdict, over_all | {("bgan", "lsh"): verdict})
         assert not any(cell.dagger for cell in cells(shown, "bgan"))
-        assert "No \N{DAGGER}: no method" in shown.caption
-        assert ("fewer than 3 seeds" in shown.caption) == (verdict == "too few seeds")
+        assert "No \N{DAGGER}: no method" in shown.explanation
+        assert ("not tested" in shown.explanation) == (verdict == "too few seeds")
     lacking = table(
         "lacking", over_all | {("bgan", "lsh"): "no"}, broken={("lsh", 32, 0): "missing"}
     )
@@ -369,32 +369,32 @@ def test_a_dagger_does_not_hang_on_how_a_table_prints_the_metric(tmp_path, colum
     )
     value = Value(metric="map", label="mAP", decimals=4, deviation=False)
     (table,) = build_tables(
-        found, [table_specs.TableSpec("own", "", "", [value], columns=columns, best=True)]
+        found, [table_specs.TableSpec("own", "", [value], columns=columns, best=True)]
     )
     assert all(
         cell.dagger for panel in range(len(table.panels)) for cell in cells(table, "bgan", panel)
     )
-    assert "\N{DAGGER}: higher than every other method" in table.caption
+    assert "\N{DAGGER}: significantly higher than every other method" in table.explanation
 
 
 def test_intervals_stand_below_the_means_of_methods_and_controls(tmp_path):
     shown = built(write_results(tmp_path, map_of=lambda name, bits, seed: 0.5))["map"]
     assert [cell.interval for cell in cells(shown, "itq")] == ["[0.480, 0.520]"] * 2
     lines = latex.render(shown, []).splitlines()
-    assert r" & {\scriptsize{[}0.480, 0.520{]}} & {\scriptsize{[}0.480, 0.520{]}} \\" in lines
-    assert r" & \multicolumn{2}{c}{{\scriptsize{[}0.600, 0.640{]}}} \\" in lines
-    assert "the variance over queries and that over seeds (queries alone" in shown.caption
+    assert r" & {\scriptsize {[}0.480, 0.520{]}} & {\scriptsize {[}0.480, 0.520{]}} \\" in lines
+    assert r" & \multicolumn{2}{c}{{\scriptsize {[}0.600, 0.640{]}}} \\" in lines
+    assert "the variance over queries and over seeds (over queries only" in shown.explanation
     assert not any(cell.interval for cell in cells(built(tmp_path)["map-tie-order"], "itq"))
 
 
 # Omissions, captions, summary
 
 
-def test_an_omitted_cut_loses_its_column_or_its_panel_and_is_said(tmp_path):
+def test_an_omitted_cut_loses_its_column_or_its_panel_and_is_stated(tmp_path):
     found = built(write_results(tmp_path, grid=(DIGITS, ("cifar10", "gist"))))
     assert [panel.label for panel in found["map-at-5000"].panels] == ["Cifar10, Gist"]
     assert (
-        "Digits, Pixels, k = 5,000: left out, the database is too small."
+        "Digits, Pixels, k = 5,000: omitted, the database is too small."
         in found["map-at-5000"].notes
     )
     assert [column.k for column in found["precision-at-k--digits--pixels"].columns] == [
@@ -418,16 +418,16 @@ def test_a_metric_that_no_data_set_has_makes_no_file(plain):
     text = (plain / "index.html").read_text(encoding="utf-8")
     left_out = text.partition('<section id="tables-left-out"')[2].partition("</section>")[0]
     assert (
-        "<li>Mean average precision at 5,000, divided by the hits found: Digits, Pixels, k = 5,000: left out, the database is"
+        "<li>Mean average precision at 5,000, divided by the hits found: Digits, Pixels, k = 5,000: omitted, the database is"
         in left_out
     )
     assert "#table-map-at-5000" not in text, "nor do the contents lead to it"
 
 
-def test_what_is_left_out_for_one_reason_is_said_once(tmp_path):
+def test_omissions_with_one_reason_share_a_sentence(tmp_path):
     table = built(write_results(tmp_path))["graded"]
     what = "NDCG@100; NDCG@1,000; NDCG@1,000, gain s; ACG@100; ACG@1,000"
-    assert table.notes == [f"Digits, Pixels, {what}: left out, items have one label each."]
+    assert table.notes == [f"Digits, Pixels, {what}: omitted, items have one label each."]
     assert not table.panels
 
 
@@ -435,20 +435,20 @@ def test_captions_name_definition_protocol_and_provenance(tmp_path):
     table = built(write_results(tmp_path, dirty=True, queries_left_out={"digits/pixels": 2}))[
         "map-at-1000"
     ]
-    assert table.caption.startswith(
-        "mAP@1,000[found]: average precision over the first 1,000 ranks divided by the number of relevant"
+    assert table.explanation.startswith(
+        "mAP@1,000[found]: average precision over the first 1,000 ranks, divided by the number of relevant"
     )
-    assert "standard deviation (n \N{MINUS SIGN} 1) over 3 seeds" in table.caption
+    assert "standard deviation (n \N{MINUS SIGN} 1) over 3 seeds" in table.explanation
     assert table.protocol == [
         "Digits, Pixels: protocol default, 300 queries, database of 1,497, 1,497 training images, share of relevant items 0.100, "
-        "2 queries without a relevant item left out. Rules of ours: 30 queries a class."
+        "2 queries without a relevant item omitted. Rules of ours: 30 queries a class."
     ]
     assert table.notes == [
         "Commit 0123456789ab (modified), 2026-01-02. Features: Pixels (192 dimensions)."
     ]
 
 
-def test_a_protocol_is_said_once_of_all_features_of_a_data_set(tmp_path):
+def test_all_features_of_a_data_set_share_its_protocol(tmp_path):
     pairs = [
         results.Pair(dataset, features)
         for dataset in ("digits", "cifar10")
@@ -460,7 +460,7 @@ def test_a_protocol_is_said_once_of_all_features_of_a_data_set(tmp_path):
     assert digits.count("protocol default") == 1
 
 
-def test_summary_counts_runs_and_says_what_was_tested(tmp_path):
+def test_summary_counts_runs_and_states_what_was_tested(tmp_path):
     values = {"lsh": [0.1] * 3, "pcah": [0.44], "itq": [0.4, 0.45, 0.5], "bgan": [0.5, 0.55, 0.6]}
     broken = {("lsh", 32, 0): "failed", ("lsh", 32, 1): "missing"}
     verdicts = {("bgan", "pcah"): "yes", ("bgan", "lsh"): "too few seeds"}
@@ -483,13 +483,12 @@ def test_summary_counts_runs_and_says_what_was_tested(tmp_path):
         (False, ["ITQ"], ["LSH"]),
         (False, ["ITQ"], []),
     ]
-    assert [best.absent for best in bests] == [[], ["LSH"]]
+    assert [best.incomplete for best in bests] == [[], ["LSH"]]
 
 
 def test_declarations_select_filter_and_order(tmp_path):
     entry = table_specs.TableSpec(
         "map",
-        "",
         "",
         [Value(metric="map")],
         best=True,
@@ -514,7 +513,7 @@ def test_declarations_select_filter_and_order(tmp_path):
     ],
 )
 def test_a_selection_that_leaves_nothing_to_compare_makes_no_table(tmp_path, selected, shown):
-    entry = table_specs.TableSpec("map", "", "", [Value(metric="map")], select=selected)
+    entry = table_specs.TableSpec("map", "", [Value(metric="map")], select=selected)
     assert len(build_tables(results.read(write_results(tmp_path)), [entry])) == shown
 
 
@@ -566,11 +565,11 @@ def test_rows_with_settings_chosen_on_validation_labels_stand_beside_the_others_
     assert [row.name for row in found["loss-components"].panels[0].rows] == order
     assert (
         "(tuned): the best of 2 or 3 settings by mean mAP over code lengths on validation labels"
-        in found["loss-components"].caption
+        in found["loss-components"].explanation
     )
-    assert "Other rows: fixed settings" in found["map"].caption
-    assert "other features" not in found["map"].caption
-    assert "fixed settings" not in found["costs"].caption
+    assert "Other rows: default settings" in found["map"].explanation
+    assert "other features" not in found["map"].explanation
+    assert "default settings" not in found["costs"].explanation
     assert [cell.text for cell in cells(found["settings-digits"], "bgan")] == [
         "0.600",
         "0.700",
@@ -578,24 +577,24 @@ def test_rows_with_settings_chosen_on_validation_labels_stand_beside_the_others_
     ]
     assert [cell.best for cell in cells(found["settings-digits"], "itq")] == [True, False, False]
     assert (
-        "BGAN: setting 1: as it is; setting 2: learning_rate 0.003; setting 3: epochs 5."
+        "BGAN: setting 1: defaults; setting 2: learning_rate 0.003; setting 3: epochs 5."
         in found["settings-digits"].notes
     )
     assert (
         found["settings-digits"]
         .notes[-1]
-        .endswith("features pixels. Commit abababababab, Commit cdcdcdcdcdcd.")
+        .endswith("features pixels. Commit abababababab, cdcdcdcdcdcd.")
     )
     assert r"\textbf{0.700}" in latex.render(found["settings-digits"], [])
     describe(folder, described(folder) | {"tried": {"digits": TRIED | {"features": "gist"}}})
-    assert "Chosen on other features: gist for digits." in built(folder)["map"].caption
+    assert "Chosen on other features: gist for digits." in built(folder)["map"].explanation
 
 
 def test_settings_that_no_row_has_are_no_table(tmp_path):
     assert "settings-digits" not in built(write_results(tmp_path, tried={"digits": TRIED}))
 
 
-def test_conventions_stand_beside_each_other_and_say_what_they_reorder(tmp_path):
+def test_conventions_state_what_they_reorder(tmp_path):
     """as-trec is made to fall with mAP here, so that it turns every pair round; all others rise with it."""
     table = built(write_results(tmp_path))["conventions"]
     assert [panel.bits for panel in table.panels] == [16, 32]
@@ -606,15 +605,15 @@ def test_conventions_stand_beside_each_other_and_say_what_they_reorder(tmp_path)
         [1.2, 0.9, 0.1, 1.1, 1], abs=0.005
     )
     orders = [note for note in table.notes if "pairs of methods" in note]
-    alike = "Digits, Pixels, 16 bits; Digits, Pixels, 32 bits"
+    panels = "Digits, Pixels, 16 bits; Digits, Pixels, 32 bits"
     assert (
         orders[0]
-        == f"{alike}: of 6 pairs of methods ordered by mAP, in another order under trec_eval: 6 pairs."
+        == f"{panels}: of 6 pairs of methods ordered by mAP, these have another order under trec_eval: 6 pairs."
     )
     assert len(orders) == 1
 
 
-def test_a_convention_that_no_data_set_has_is_left_out_and_said(tmp_path):
+def test_a_convention_that_no_data_set_has_is_omitted_and_stated(tmp_path):
     omitted = {
         "dataset": "digits",
         "features": "pixels",
@@ -624,9 +623,9 @@ def test_a_convention_that_no_data_set_has_is_left_out_and_said(tmp_path):
     }
     table = built(write_results(tmp_path, methods=METHODS[:2], omitted=[omitted]))["conventions"]
     assert "BGAN" not in [column.label for column in table.columns]
-    assert "Digits, Pixels, BGAN: left out, 3 queries have no relevant item." in table.notes
+    assert "Digits, Pixels, BGAN: omitted, 3 queries have no relevant item." in table.notes
     assert any(
-        note.endswith("in another order under trec_eval: LSH and PCAH.") for note in table.notes
+        note.endswith("another order under trec_eval: LSH and PCAH.") for note in table.notes
     )
 
 
@@ -642,32 +641,54 @@ def test_every_selected_method_is_a_variant():
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ("{name: a b, title: t, caption: c, values: []}", "small letters"),
-        ("{name: a, title: t, caption: c, values: [], colour: red}", "unknown key 'colour'"),
-        ("{name: a, title: t, values: []}", "caption must be given"),
-        ("{name: a, title: t, caption: c, values: [{label: x}]}", "either a metric or a fact"),
+        ("{name: a b, title: t, values: [{metric: map}]}", "lower-case letters"),
+        ("{name: a, title: t, values: [], colour: red}", "unknown key 'colour'"),
+        ("{name: a, title: t, values: [], colums: k}", "did you mean columns"),
+        ("{name: a, values: []}", "title is missing"),
+        ("{name: a, title: t, values: []}", "at least one"),
+        ("{name: a, title: t, values: map}", "values: found 'map', expected a list"),
+        ("{name: a, title: 3, values: [{metric: map}]}", "title: found 3, expected a text"),
+        ("{name: a, title: t, values: [map]}", "found 'map', expected keys"),
+        ("map", "tables: entry 1: found 'map', expected keys"),
+        ("{name: a, title: t, values: [{label: x}]}", "either a metric or a fact"),
+        ("{name: a, title: t, values: [{metric: mpa}]}", "did you mean map"),
+        ("{name: a, title: t, values: [{fact: fit_second}]}", "did you mean fit_seconds"),
         (
-            "{name: a, title: t, caption: c, values: [], columns: seeds}",
-            "expected bits, k or values",
+            "{name: a, title: t, values: [{metric: map}], columns: seeds}",
+            "expected bits, k, values",
+        ),
+        ("{name: a, title: t, values: [{metric: precision@k}]}", "k: found None for precision@k"),
+        ("{name: a, title: t, values: [{metric: precision@k}], k: 7}", "expected one of 1, 10"),
+        (
+            "{name: a, title: t, values: [{metric: map}], k: 10}",
+            "k: found 10 for map, which has no",
         ),
         (
-            "{name: a, title: t, caption: c, values: [{metric: map_best, interval: true}]}",
+            "{name: a, title: t, values: [{metric: precision@k}], columns: k, k: 10}",
+            "expected a list",
+        ),
+        ("{name: a, title: t, values: [{metric: map}], select: {methods: itq}}", "select: found"),
+        (
+            "{name: a, title: t, values: [{metric: map_best, interval: true}]}",
             "an interval of map_best, expected one of map",
         ),
         (
-            "{name: a, title: t, caption: c, values: [{metric: map, to: map_best}], best: true}",
+            "{name: a, title: t, values: [{metric: map, to: map_best}], best: true}",
             "best: found a range, expected single numbers",
         ),
         (
-            "{name: a, title: t, caption: c, values: [{metric: map}, {metric: map_best}], controls: true}",
-            "expected one value beside controls",
+            "{name: a, title: t, values: [{metric: map}, {metric: map_best}], controls: true}",
+            "expected one value with controls",
         ),
     ],
 )
-def test_a_wrong_declaration_is_one_clear_error(tmp_path, entry, message):
+def test_an_invalid_specification_is_one_clear_error(tmp_path, entry, message):
+    """In tables.yaml, and under the key `tables` of a configuration."""
     (tmp_path / "tables.yaml").write_text(f"tables:\n- {entry}\n", encoding="utf-8")
     with pytest.raises(BenchmarkError, match=message):
-        table_specs.read(tmp_path / "tables.yaml")
+        table_specs.read(path=tmp_path / "tables.yaml")
+    with pytest.raises(BenchmarkError, match=message):
+        table_specs.check({"tables": [yaml.safe_load(entry)]})
 
 
 # The page
@@ -763,7 +784,7 @@ def test_partial_is_marked_everywhere(tmp_path, undrawn):
     folder = write_results(tmp_path / "results", broken={("itq", 16, 0): "missing"})
     command.write(folder, folder / "report", partial=True)
     page = Page(folder / "report/index.html")
-    assert " 19 of 20 runs are done; cells without all their seeds say so." in page.text
+    assert " 19 of 20 runs are done. Cells without all their seeds are marked." in page.text
     assert "#failures" not in page.links  # nothing failed, so there is no such section
     texts = [path.read_text(encoding="utf-8") for path in (folder / "report/tables").glob("*.tex")]
     assert texts
@@ -785,7 +806,7 @@ def test_an_experiment_of_which_nothing_was_made(tmp_path):
     command.write(folder, folder / "report", partial=True)
     text = " ".join(Page(folder / "report/index.html").text)
     assert "Of 20 runs: 0 done, 20 missing." in text
-    assert "the data set was not prepared" in text
+    assert "the data set is not prepared" in text
     assert "No run is scored" in text
 
 
@@ -858,7 +879,7 @@ def test_training_is_shown_on_the_page(complete):
     } <= set(page.ids)
     text = " ".join("".join(page.text).split())
     assert "Training of LSH: Digits, Pixels" in text
-    assert "What was followed in training, 32 bits, seed 0: mean of each epoch." in text
+    assert "Quantities recorded during training, mean of each epoch (32 bits, seed 0)." in text
     assert (
         text.count(
             "training images; rebuilt from their binary codes; from random codes. 32 bits, seed 0"
@@ -1038,7 +1059,7 @@ def _replaced(path, old, new):
         ),
         (
             lambda folder: _replaced(folder / "experiment.json", '"grid"', '"pairs"'),
-            "experiment.json lacks grid",
+            "experiment.json has no key grid",
         ),
         (
             lambda folder: _replaced(folder / "experiment.json", "{", ""),
@@ -1050,7 +1071,7 @@ def _replaced(path, old, new):
         ),
         (
             lambda folder: write_extras(folder, "bgan", curve_names=None),
-            "extras.npz holds curves float32 (20, 2) and curve_names",
+            "extras.npz has curves float32 (20, 2) and curve_names",
         ),
         (
             lambda folder: write_extras(
@@ -1080,11 +1101,11 @@ def _replaced(path, old, new):
         ),
         (
             lambda folder: write_extras(folder, "bgan") and _cut(folder),
-            "cannot be read (File is not a zip file); remove the folder of",
+            "cannot be read (File is not a zip file): delete the folder of",
         ),
         (
             lambda folder: (folder / "report").mkdir() or (folder / "report/thesis.doc").touch(),
-            "holds thesis.doc",
+            "has thesis.doc",
         ),
     ],
 )

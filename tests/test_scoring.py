@@ -130,6 +130,7 @@ def test_cuts_beyond_the_database_are_left_out_and_recorded(project):
     expected |= {
         (metric, k) for metric in ("ndcg@k", "ndcg_linear@k", "acg@k") for k in (100, 1000)
     }  # one label an item
+    expected |= {("neighbour_recall@k", 1000)}
     assert omitted == expected | {("as-bgan", None)}
     assert not {(metric, k) for _, _, metric, k in table} & {
         (metric, str(k)) for metric, k in expected
@@ -293,7 +294,7 @@ def test_labels_and_features_that_do_not_fit(project):
     describe()
     with pytest.raises(
         BenchmarkError,
-        match=r"features.npy has shape \(298, 7\); expected a row for each of 300 labels",
+        match=r"features.npy has shape \(298, 7\): expected a row for each of 300 labels",
     ):
         score("exact-l2", [(0, 0)])
     np.save("cache/datasets/toy/labels.npy", np.arange(ITEMS))
@@ -337,3 +338,58 @@ def test_import_loads_nothing_heavy():
         ).returncode
         == 0
     )
+
+
+def test_neighbour_recall_is_that_of_brute_force(project):
+    """The first query is left out. Its classmates are none, so it is in no mean."""
+    table = read_table(score())
+    features = np.load("cache/features/toy/pixels/features.npy").astype(np.float64)
+    features -= features[QUERIES::2].mean(axis=0)
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    codes, recalls = codes_of(12, 0), []
+    for query in range(1, QUERIES):
+        near = np.argsort(-features[QUERIES:] @ features[query])[:100]
+        distances = (codes[QUERIES:] != codes[query]).sum(axis=1)
+        limit = np.sort(distances)[99]
+        inside, tied = distances < limit, distances == limit
+        found = inside[near].sum() + tied[near].sum() * (100 - inside.sum()) / tied.sum()
+        recalls.append(found / 100)
+    assert table[12, 0, "neighbour_recall@k", "100"] == pytest.approx(np.mean(recalls))
+
+
+def test_a_ranking_by_features_finds_all_neighbours(project):
+    table = read_table(score("exact-cosine", [(0, 0)]))
+    assert table[0, 0, "neighbour_recall@k", "100"] == 1
+
+
+def test_the_nearest_items_are_computed_once_for_the_same_features(project, monkeypatch):
+    counted, nearest_items = [], scoring.nearest_items
+
+    def counting(*arrays):
+        counted.append(arrays)
+        return nearest_items(*arrays)
+
+    monkeypatch.setattr(scoring, "nearest_items", counting)
+    first = read_table(score())
+    assert read_table(score()) == first
+    score("exact-cosine", [(0, 0)])
+    assert len(counted) == 1
+
+    features = Path("cache/features/toy/pixels/features.npy")
+    np.save(features, np.load(features)[::-1])
+    describe()
+    changed = read_table(score())
+    assert len(counted) == 2
+    key = (12, 0, "neighbour_recall@k", "100")
+    assert changed[key] != first[key]
+
+
+def test_codes_in_another_order_are_at_chance(project, capsys):
+    score()
+    assert "chance" not in capsys.readouterr().out
+    shuffled = np.random.default_rng(0).permutation(np.packbits(codes_of(12, 0), axis=1))
+    write_codes(12, 0, shuffled)
+    score(runs=[(12, 0)])
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "chance" in line)
+    assert line.startswith("itq, 12 bits, seed 0: mAP 0.")
+    assert "cache/datasets/toy/images.npy" in line

@@ -38,7 +38,7 @@ LIMIT = 900  # seconds
 PRETENDED = {
     "sbatch": 'cat > /dev/null; echo "$@" >> submitted.txt; exit 1',  # refused: nothing after it can go on
     "squeue": "exit 0",
-    "sinfo": "echo 'cpu*'",
+    "sinfo": 'case "$*" in *%m*) echo "cpu* 16000";; *) echo "cpu*";; esac',
     "scontrol": "echo 'MinJobAge = 300 sec'",
 }
 
@@ -61,7 +61,7 @@ def submitted(copy, tmp_path):
         (tmp_path / "bin" / name).chmod(0o755)
     environment = os.environ | {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
 
-    def submit(grid, retries):
+    def submit(grid, retries, hooks=False):
         copy.write("grid.json", json.dumps(grid))
         command = [
             sys.executable,
@@ -73,9 +73,12 @@ def submitted(copy, tmp_path):
             "grid.json",
             "--retries",
             retries,
-            "--no-hooks",
+            *([] if hooks else ["--no-hooks"]),
         ]
-        subprocess.run(command, cwd=copy.folder, env=environment, capture_output=True, check=False)
+        done = subprocess.run(
+            command, cwd=copy.folder, env=environment, capture_output=True, text=True
+        )
+        submit.printed = done.stderr
         return (copy.folder / "submitted.txt").read_text().splitlines()
 
     return submit
@@ -107,6 +110,27 @@ def test_a_trained_method_asks_for_a_gpu_and_another_attempt_for_more(submitted)
     ]
     assert asked == [("4000", "720"), ("8000", "1440")]
     assert all(call.partition(" -t ")[2].count("--gpus=1 ") == 1 for call in calls)
+
+
+def test_another_attempt_of_a_group_asks_for_no_more_than_a_node_has(submitted):
+    calls = submitted(
+        {"methods": ["itq"], "bits": [8, 12], "seeds": [0, 1], "controls": []}, retries="2"
+    )
+    asked = [int(call.partition(" --mem ")[2].split()[0]) for call in calls]
+    assert len(asked) == 3
+    assert max(asked) == 16000
+
+
+def test_a_space_in_the_path_is_one_line_before_anything_is_submitted(submitted, copy):
+    spaced = copy.folder.with_name("my thesis")
+    copy.folder.rename(spaced)
+    copy.folder = spaced
+    grid = {"methods": ["itq"], "bits": [8], "seeds": [0], "controls": []}
+    with pytest.raises(FileNotFoundError, match=r"submitted\.txt"):
+        submitted(grid, retries="0", hooks=True)
+    assert (
+        submitted.printed.strip().splitlines()[-1].startswith(f"slurm: found a space in {spaced}")
+    )
 
 
 @pytest.mark.slurm

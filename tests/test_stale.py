@@ -70,7 +70,7 @@ def forget():
     for function in (
         records.source_digests,
         records.report_digests,
-        plugins._parse,
+        plugins._tree_of,
         plugins._imported_modules,
     ):
         function.cache_clear()
@@ -215,6 +215,8 @@ def test_results_are_current_when_the_workflow_has_ended(project):
 
 def test_a_comparison_reads_each_record_once_and_no_array(project, monkeypatch):
     """However many runs there are, and although most depend on the same data set and features."""
+    monkeypatch.setattr(user_data, "SETTLED_SECONDS", -1)
+    project.stale()  # reads once what is newer than its record: all files of a copy
     counts = Counter()
     read_bytes = Path.read_bytes
     monkeypatch.setattr(
@@ -321,7 +323,7 @@ class TestSources:
         set_time(project.path(name), when)
         jobs, reasons = project.stale()
         assert jobs == expected
-        assert all(f"{name} has changed" in reason for reason in reasons), reasons
+        assert all(f"{name} changed" in reason for reason in reasons), reasons
         assert bool(reasons) == bool(expected)
 
     def test_the_reader_of_codes_recomputes_imported_codes(self, project):
@@ -329,7 +331,7 @@ class TestSources:
         assert project.stale() == (set(), [])
         jobs, reasons = project.stale("own.yaml")
         assert jobs == encodes("imported") | scores("imported") | END
-        assert reasons == ["1 encode job (harness/imported_codes.py has changed)"]
+        assert reasons == ["1 encode job (harness/imported_codes.py changed)"]
 
     def test_a_renamed_shared_module_counts(self, project):
         project.path("methods/_axes.py").write_bytes(
@@ -357,7 +359,7 @@ class TestSources:
         own_project.append("experiments/timing.py")
         jobs, reasons = own_project.stale(timed=[8])
         assert jobs == END | {("timing", "")}
-        assert "1 timing job (experiments/timing.py has changed)" in reasons
+        assert "1 timing job (experiments/timing.py changed)" in reasons
 
 
 class TestConfiguration:
@@ -380,13 +382,13 @@ class TestConfiguration:
                 "methods",
                 {"itq": {"of": "itq", "set": {"iterations": 50}}},
                 END,
-                "1 collect job (plan has changed)",
+                "1 collect job (plan changed)",
             ),
             (
                 "methods",
                 {"itq": {"of": "itq", "label": "Mine", "note": "A note."}},
                 END,
-                "1 collect job (plan has changed)",
+                "1 collect job (plan changed)",
             ),
         ],
     )
@@ -468,6 +470,21 @@ class TestOutputs:
             f"1 encode job ({RUNS}/itq/8bit/seed1/codes.npz is not the file that run.json describes)"
         ]
 
+    def test_codes_that_were_replaced_by_older_ones_are_recomputed(self, project):
+        """As `cp -p` and `rsync --times` replace them."""
+        path = project.path(f"{RUNS}/itq/8bit/seed1/codes.npz")
+        stored = dict(np.load(path))
+        np.savez(path, **stored | {"codes": ~stored["codes"]})
+        os.utime(path, (10.0**9,) * 2)
+        assert project.stale()[0] == encodes("itq") | scores("itq") | END
+
+    def test_an_array_of_the_cache_that_was_replaced_by_an_older_one_is_refused(self, project):
+        path = project.path(f"{FEATURES}/features.npy")
+        np.save(path, -np.load(path))
+        os.utime(path, (10.0**9,) * 2)
+        with pytest.raises(BenchmarkError, match=r"features\.npy was changed after it was written"):
+            project.stale()
+
     @pytest.mark.parametrize(
         ("name", "expected"),
         [
@@ -523,7 +540,7 @@ class TestOutputs:
         project.edit_json(record, sha256=digests)
         jobs, reasons = project.stale()
         assert jobs == scores(*METHODS) | CONTROLS | END
-        assert reasons == ["6 score jobs (labels has changed)"]
+        assert reasons == ["6 score jobs (labels changed)"]
 
 
 class TestRecords:
@@ -614,13 +631,13 @@ class TestUserFiles:
         np.save(project.path("given/mine.npy"), np.zeros((1797, 16)))
         jobs, reasons = project.stale("own.yaml")
         assert jobs == self.MINE
-        assert reasons == ["1 features job (mine.npy has changed)"]
+        assert reasons == ["1 features job (mine.npy changed)"]
 
     def test_replaced_codes_recompute_their_run(self, project):
         np.save(project.path("given/codes-8.npy"), np.zeros((1797, 8), bool))
         jobs, reasons = project.stale("own.yaml")
         assert jobs == encodes("imported") | scores("imported") | END
-        assert reasons == ["1 encode job (codes-8.npy has changed)"]
+        assert reasons == ["1 encode job (codes-8.npy changed)"]
 
     def test_a_replaced_file_of_the_same_size_and_time_counts(self, project):
         path = project.path("given/mine.npy")
@@ -640,7 +657,7 @@ class TestUserFiles:
         assert project.stale("own.yaml") == expected
         np.save(tmp_path / "other/mine.npy", np.zeros((1797, 16)))
         jobs, reasons = project.stale("own.yaml")
-        assert (jobs, reasons) == (self.MINE, ["1 features job (mine.npy has changed)"])
+        assert (jobs, reasons) == (self.MINE, ["1 features job (mine.npy changed)"])
 
     def test_missing_files_of_finished_results_do_not_matter(self, project, tmp_path):
         assert project.stale("own.yaml", data=str(tmp_path / "missing")) == project.stale(
@@ -683,7 +700,7 @@ class TestUserFiles:
         )
         assert State(plan).problem(job) == ""
         change(layout)
-        assert State(plan).problem(job) == ("mirflickr25k has changed" if counts else "")
+        assert State(plan).problem(job) == ("mirflickr25k changed" if counts else "")
 
 
 class TestSnakemake:
@@ -702,7 +719,7 @@ class TestSnakemake:
             set_time(own_project.folder / name, when)
         started = time.time()
         assert own_project.reruns() == encodes("pcah", "itq") | scores("pcah", "itq") | END
-        assert "out of date: 6 encode jobs (methods/_pca.py has changed)\n" in own_project.printed
+        assert "out of date: 6 encode jobs (methods/_pca.py changed)\n" in own_project.printed
         stamp, record = (
             own_project.folder / "cache/stamp",
             own_project.folder / f"{RUNS}/itq/8bit/seed0/run.json",
@@ -908,12 +925,12 @@ class TestTables:
             (
                 "methods/itq.py",
                 f"{RUNS}/itq/8bit/seed0/run.json",
-                "methods/itq.py has changed (and 4 more)",
+                "methods/itq.py changed (and 4 more)",
             ),
             (
                 "evaluation/metrics.py",
                 f"{SCORES}/exact-cosine/score.json",
-                "evaluation/metrics.py has changed (and 5 more)",
+                "evaluation/metrics.py changed (and 5 more)",
             ),
         ],
     )
@@ -941,11 +958,11 @@ class TestTables:
         shown, messages = self.partial(own_project, **few)
         assert shown == {"pcah", "exact-l2"}
         assert messages["pcah"] == ""
-        assert "features/_neighbours.py has changed" in messages["bgan-brief"]
+        assert "features/_neighbours.py changed" in messages["bgan-brief"]
         own_project.append("features/pixels.py")
         shown, messages = self.partial(own_project, **few)
         assert shown == set()
-        assert all("features/pixels.py has changed" in message for message in messages.values())
+        assert all("features/pixels.py changed" in message for message in messages.values())
 
     def test_a_run_trained_by_hand_is_current(self, own_project):
         """Without the option --settings, a run has the default parameters, as in a plan."""

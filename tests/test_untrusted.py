@@ -11,7 +11,8 @@ import jsonschema
 import numpy as np
 import pytest
 import yaml
-from builders import TINY, damaged, loaded, rows_of
+from builders import TINY, loaded, rows_of
+from damage import damaged
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.io import savemat
@@ -179,7 +180,7 @@ class TestCodes:
                 file, {"descr": "<f4", "fortran_order": False, "shape": shape}
             )
             file.write(bytes(64))
-        with pytest.raises(BenchmarkError, match=r"huge.npy is no"):
+        with pytest.raises(BenchmarkError, match=r"huge.npy is damaged or not"):
             read(tmp_path / "huge.npy")
 
     def test_a_matlab_variable_that_is_no_such_codes_is_refused_before_it_unfolds(self, tmp_path):
@@ -207,7 +208,7 @@ class TestCodes:
         )
         assert (imported_codes.whole(tmp_path / "bomb.mat:A", 20) == CODES).all()
         with pytest.raises(
-            BenchmarkError, match=r"bomb.mat: B unfolds to more than \(20, 12\) numbers take"
+            BenchmarkError, match=r"bomb.mat is damaged .*a variable unfolds to more than the"
         ):
             imported_codes.whole(tmp_path / "bomb.mat:B", 20)
 
@@ -233,9 +234,9 @@ class TestCodes:
                 return (tmp_path / "called").touch, ()
 
         np.save(tmp_path / "codes.npy", np.array([Harmful()], dtype=object))
-        with pytest.raises(BenchmarkError, match=r"codes.npy is no .npy array"):
+        with pytest.raises(BenchmarkError, match=r"codes.npy is damaged or not a .npy array"):
             imported_codes.whole(tmp_path / "codes.npy", 1)
-        with pytest.raises(BenchmarkError, match=r"codes.npy is no"):
+        with pytest.raises(BenchmarkError, match=r"codes.npy is damaged or not"):
             opened(tmp_path / "codes.npy")
         assert not (tmp_path / "called").exists()
 

@@ -185,3 +185,42 @@ def test_the_order_of_a_folder_does_not_count(folder):
     assert content_digests(folder / "one", ["given"]) == content_digests(
         folder / "other", ["given"]
     )
+
+
+def test_home_and_variables_are_expanded_but_not_names_that_exist(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("SCRATCH", str(tmp_path / "scratch"))
+    data = tmp_path / "data"
+    (data / "$SCRATCH").mkdir(parents=True)
+    assert user_data.user_path(data, "~/photos") == tmp_path / "home/photos"
+    assert user_data.user_path(data, "${SCRATCH}/a.npy") == tmp_path / "scratch/a.npy"
+    assert user_data.user_path(data, "$SCRATCH") == data / "$SCRATCH"
+    assert user_data.user_path(data, "a/$UNKNOWN") == data / "a/$UNKNOWN"
+    monkeypatch.setenv("BGAN_BENCH_DATA", "~/data")
+    assert user_data.data_folder() == tmp_path / "home/data"
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("a/b.mat", ("a/b.mat", "")),
+        ("a/b.MAT:B", ("a/b.MAT", "B")),
+        ("b.h5:group/B", ("b.h5", "group/B")),
+        ("b.npz:B", ("b.npz", "B")),
+        ("b.pt:state.B", ("b.pt", "state.B")),
+        ("b.npy:B", ("b.npy:B", "")),
+        ("a.mat/b.npy", ("a.mat/b.npy", "")),
+        ("$(touch a)\nb-8.npy", ("$(touch a)\nb-8.npy", "")),
+    ],
+)
+def test_an_array_of_a_file_is_named_after_a_colon(path, expected):
+    assert user_data.file_and_array(path) == expected
+
+
+def test_a_folder_may_hold_what_is_no_file(folder):
+    """A link to nothing, a pipe, which would block its reader, and a name that is not UTF-8."""
+    (folder / "photos").mkdir()
+    (folder / "photos/link.png").symlink_to("nowhere")
+    os.mkfifo(folder / "photos/pipe")
+    (folder / "photos" / os.fsdecode(b"caf\xe9.png")).write_bytes(b"x")
+    assert user_data.content_digests(folder, ["photos"])["photos"]

@@ -39,7 +39,7 @@ def resolved(stage, name, entry):
             "found None, expected a value like the default 50",
         ),
         ({"of": "itk"}, "variants: methods: mine: 'itk' is unknown"),
-        ({"of": "mine"}, "variants: methods: mine: 'mine' is unknown: expected one of bgan"),
+        ({"of": "mine"}, "variants: methods: mine: 'mine' is unknown: expected one of agh"),
         (
             {"of": "bgan-k10-k15"},
             r"'bgan-k10-k15' is a variant itself: start from \{of: bgan, set: \{k1: 10, k2: 15\}\} and add your own",

@@ -2,6 +2,9 @@
 
 import os
 import re
+import subprocess
+import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -67,6 +70,61 @@ def test_snakemakes_own_report_has_nothing_that_is_out_of_date(copy):
     assert done.returncode == 1
     assert done.stderr.endswith("Rerun the command without --report first\n")
     assert not (copy.folder / "report.zip").exists()
+
+
+def test_snakemakes_own_report_has_the_tables_of_its_experiment(copy):
+    """Though another experiment was reported last."""
+    copy.write("other.yaml", "methods: [pcah]\nbits: [12]\nseeds: [0]\ncontrols: []\n")
+    copy.run(config="other.yaml")
+    copy.run("--report", "report.zip")
+    with zipfile.ZipFile(copy.folder / "report.zip") as archive:
+        tables = [archive.read(name).decode() for name in archive.namelist() if "map.csv" in name]
+    shown = (copy.folder / TABLES / "report/tables/map.csv").read_text()
+    other = (copy.folder / "results/experiments/other/report/tables/map.csv").read_text()
+    assert shown != other
+    assert tables == [shown]
+
+
+def test_an_environment_without_a_path_and_files_from_the_future(copy):
+    """A zip from another time zone, or the clock of a file server that is ahead."""
+    copy.write("methods/parity.py", PARITY)
+    copy.write("more.yaml", "methods: [parity]\nbits: [8]\nseeds: [0]\ncontrols: []\n")
+    tomorrow = time.time() + 86_400
+    for name in ("methods/parity.py", "methods/_runtime.py", "more.yaml", "Snakefile"):
+        os.utime(copy.folder / name, (tomorrow,) * 2)
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "collect"]
+    command += ["--configfile", "more.yaml"]
+    environment = {"PYTHONSAFEPATH": "1"}
+    for _ in range(2):
+        done = subprocess.run(
+            command, cwd=copy.folder, capture_output=True, text=True, env=environment
+        )
+        assert done.returncode == 0, done.stderr
+    assert (copy.folder / "results/runs/digits/pixels/parity/8bit/seed0/codes.npz").is_file()
+    assert "Nothing to be done" in done.stderr
+
+
+def test_a_brace_in_the_path_of_the_project_is_one_line(finished, tmp_path):
+    copy = Copy(tmp_path / "bgan{x}", finished)
+    done = copy.snakemake()
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith(f"snakemake: the path {copy.folder} has a brace")
+
+
+def test_partial_tables_are_removed_when_the_report_is_complete(copy):
+    copy.write("methods/wavering.py", PARITY.replace("class Parity", "class Wavering"))
+    copy.replace("methods/wavering.py", "return self\n", "raise ValueError\n")
+    copy.write("wavering.yaml", "methods: [wavering, pcah]\nbits: [8]\nseeds: [0]\n")
+    assert copy.snakemake(config="wavering.yaml").returncode
+    partial = copy.folder / "results/experiments/wavering/partial"
+    rows = rows_of(partial / "metrics.csv")
+    scored = copy.folder / "results/experiments/wavering/scores/digits/pixels"
+    expected = {path.parent.name for path in scored.glob("*/score.json")}
+    assert {row["variant"] for row in rows} == expected == {"pcah", "exact-cosine", "exact-l2"}
+    copy.replace("methods/wavering.py", "raise ValueError\n", "return self\n")
+    copy.run(config="wavering.yaml")
+    assert not partial.exists()
 
 
 def test_partial_tables_are_made_at_any_time_and_a_job_at_work_has_not_failed(copy):
@@ -142,7 +200,7 @@ FAILING = PARITY.replace("class Parity", "class Failing")
             "raising",
             "return self\n",
             "print('much')\n        raise ValueError('no such\\nluck')\n",
-            "methods/raising.py raised ValueError: no such luck (traceback: logs/runs/",
+            "methods/raising.py raised ValueError: no such luck at methods/raising.py:",
         ),
         (
             "floating",
@@ -157,7 +215,7 @@ def test_a_method_that_fails_is_shown_and_the_others_are_finished(copy, name, ol
     copy.write("failing.yaml", TINY.replace("itq, bgan-brief", f"itq, bgan-brief, {name}"))
     done = copy.snakemake(config="failing.yaml")
     assert done.returncode != 0
-    assert f"logs/runs/digits/pixels/{name}/8bit/seed0.log: {message}" in done.stderr
+    assert f"failed: {name}, 8 bits, seed 0: {message}" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     assert "much" not in done.stdout + done.stderr, "what a method prints stays in its log"
     assert not [
@@ -304,7 +362,7 @@ def test_codes_made_elsewhere_are_a_row(copy):
         ("bits: 12", "config: bits: found 12, expected a list"),
         (
             "methods: [itk]",
-            "config: methods: 'itk' is unknown; did you mean 'itq'?: expected one of bgan, chance",
+            "config: methods: 'itk' is unknown; did you mean 'itq'?: expected one of agh, bgan, chance",
         ),
         (
             "methods: [citing]",

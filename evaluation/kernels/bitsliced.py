@@ -49,9 +49,9 @@ from ..relevance import THREADS, Relevance, shares
 
 LANES = 8  # words of a vector: one register with AVX-512, several on other processors
 WORDS = 64  # words of a plane in a block, 4,096 items: planes and counters of 48 bits fit in L1
-ADDED = 16  # planes that are added at a time
+ADDED_PLANES = 16  # planes that are added at a time
 TOGETHER = 32  # queries that are compared with a block before the next block is read
-KEPT = 6  # counters that `_add` updates: sums up to 63
+LOW_COUNTERS = 6  # counters that `_add` updates: sums up to 63
 EVERY = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 TERNARY = "llvm.x86.avx512.pternlog.q.512"  # any function of three bits, by its table of 8 results
@@ -83,8 +83,8 @@ def count_levels(
     ndarray of int64, shape (Q, bits + 1, levels)
         The counts.
     """
-    added = -(-bits // ADDED) * ADDED  # planes: bits, and planes of zeros
-    counters = max(KEPT, -(-bits.bit_length() // 3) * 3)
+    added = -(-bits // ADDED_PLANES) * ADDED_PLANES  # planes: bits, and planes of zeros
+    counters = max(LOW_COUNTERS, -(-bits.bit_length() // 3) * 3)
     query_labels, item_labels, label_bits = relevance.label_words()
     flips = flips_of(queries, added)  # (Q, added)
     label_flips = flips_of(query_labels, label_bits)  # (Q, label_bits)
@@ -342,12 +342,12 @@ def _flipped(planes, flips, plane, word):
 
 @compiled("(uint64[:, ::1], int64, int64, uint64[:, ::1], int64, uint64[::1], uint64[::1])")
 def _add(planes, block, first, flips, query, sums, over):
-    """Add ADDED planes to the first KEPT counters of `sums`. Write the carry to the plane `over`.
+    """Add ADDED_PLANES planes to the first LOW_COUNTERS of `sums`. Write the carry to `over`.
 
     planes (blocks, bits * WORDS); flips (C, bits); sums (counters * WORDS,); over (WORDS,).
     """
-    p = planes[block, first * WORDS : (first + ADDED) * WORDS]
-    f = flips[query, first : first + ADDED]
+    p = planes[block, first * WORDS : (first + ADDED_PLANES) * WORDS]
+    f = flips[query, first : first + ADDED_PLANES]
     for w in range(0, WORDS, LANES):
         ones, twos = load(sums, w), load(sums, WORDS + w)
         fours, eights = load(sums, 2 * WORDS + w), load(sums, 3 * WORDS + w)
@@ -381,23 +381,29 @@ def _add(planes, block, first, flips, query, sums, over):
 
 @compiled("(uint64[::1], uint64[::1])")
 def _add_carry(over, sums):
-    """Add the plane `over` to the counters of `sums` after the first KEPT."""
+    """Add the plane `over` to the counters of `sums` after the first LOW_COUNTERS."""
     for w in range(0, WORDS, LANES):
         carry = load(over, w)
-        for place in range(KEPT * WORDS + w, len(sums), WORDS):
-            plane = load(sums, place)
-            store(sums, place, plane ^ carry)
+        for position in range(LOW_COUNTERS * WORDS + w, len(sums), WORDS):
+            plane = load(sums, position)
+            store(sums, position, plane ^ carry)
             carry = carry & plane
 
 
 @compiled("int64(uint64[::1], int64, uint64[::1], int64, int64)")
-def _split(sums, place, masks, which, target):
+def _split(sums, counter, masks, mask_index, target):
     """Split a mask by three counters into eight masks, stored from mask `target` on.
 
-    Bit i of the result is set if mask i of the eight has any item. sums (counters * WORDS,);
-    masks (masks * WORDS,).
+    A counter is one binary digit of the distances of all items of a block. Mask i of the eight has
+    the items whose three digits, `counter` the lowest, are the number i:
+
+        mask          a   b   c        a: digit of 1, b: digit of 2, c: digit of 4
+        m5 = 1 + 4    1   0   1        high = mask & c;  high0 = high without b;  m5 = high0 & a
+
+    Bit i of the result is set if mask i has any item. sums (counters * WORDS,); masks
+    (masks * WORDS,).
     """
-    s, m, t = place * WORDS, which * WORDS, target * WORDS
+    s, m, t = counter * WORDS, mask_index * WORDS, target * WORDS
     any0 = any1 = any2 = any3 = any4 = any5 = any6 = any7 = filled(np.uint64(0))
     for w in range(0, WORDS, LANES):
         a, b, c = load(sums, s + w), load(sums, s + WORDS + w), load(sums, s + 2 * WORDS + w)
@@ -422,7 +428,7 @@ def _split(sums, place, masks, which, target):
 
 
 @compiled("(uint64[::1], uint64[::1], int64, uint64[::1], int64)")
-def _count_eight(sums, masks, which, counts, row):
+def _count_eight(sums, masks, mask_index, counts, row):
     """Count the items of a mask in each intersection with the three lowest counters.
 
     The counts are added to the vectors of `counts` from `row` on. Vector i counts the items whose
@@ -435,7 +441,7 @@ def _count_eight(sums, masks, which, counts, row):
 
     for w in range(0, WORDS, LANES):
         a, b, c = load(sums, w), load(sums, WORDS + w), load(sums, 2 * WORDS + w)
-        mask = load(masks, which * WORDS + w)
+        mask = load(masks, mask_index * WORDS + w)
         with_a, with_b = mask & a, mask & b
         with_both = with_a & b
         n0, n1 = n0 + popcounts(mask), n1 + popcounts(with_a)
@@ -454,24 +460,24 @@ def _count_eight(sums, masks, which, counts, row):
 
 
 @compiled("(uint64[::1], int64, uint64[::1], int64, uint64[::1], int64)")
-def _count_mask(sums, place, masks, which, counts, row):
-    """Count the items of a mask by distance. They have equal counters from ``place + 3`` on."""
-    target = len(masks) // WORDS - 8 * (place // 3)
-    occupied = _split(sums, place, masks, which, target)
+def _count_mask(sums, counter, masks, mask_index, counts, row):
+    """Count the items of a mask by distance. They have equal counters from ``counter + 3`` on."""
+    target = len(masks) // WORDS - 8 * (counter // 3)
+    occupied = _split(sums, counter, masks, mask_index, target)
     for part in range(8):
         if occupied >> part & 1:
-            first = row + (part << place) * LANES
-            if place == 3:
+            first = row + (part << counter) * LANES
+            if counter == 3:
                 _count_eight(sums, masks, target + part, counts, first)
             else:
-                _count_mask(sums, place - 3, masks, target + part, counts, first)
+                _count_mask(sums, counter - 3, masks, target + part, counts, first)
 
 
 @compiled("boolean(uint64[::1], int64)")
-def _any(masks, which):
+def _any(masks, mask_index):
     """Return whether a mask has any item."""
     union = filled(np.uint64(0))
-    for w in range(which * WORDS, (which + 1) * WORDS, LANES):
+    for w in range(mask_index * WORDS, (mask_index + 1) * WORDS, LANES):
         union = union | load(masks, w)
     return some(union) != 0
 
@@ -547,7 +553,7 @@ def _count(planes, flips, label_planes, label_flips, single, counters, counts):
         for block in range(len(planes)):
             for query in range(start, stop):
                 sums[:] = 0
-                for first in range(0, flips.shape[1], ADDED):
+                for first in range(0, flips.shape[1], ADDED_PLANES):
                     _add(planes, block, first, flips, query, sums, over)
                     _add_carry(over, sums)
 

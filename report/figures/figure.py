@@ -19,6 +19,9 @@ POINTS = 72  # an inch in an SVG
 SVG_COLOURS = (
     "<style>:root{color:#1f2328}@media(prefers-color-scheme:dark){:root{color:#e6edf3}}</style>"
 )
+SVG_METADATA = {"Date": None, "Creator": None, "Type": None, "Format": None}
+PDF_METADATA = {"CreationDate": None, "Creator": None, "Producer": None}
+NO_DEVIATION = "-"  # of a point with one run, in the texts of a panel
 GROUP = re.compile(r"<g[ >]|</g>")
 
 
@@ -70,6 +73,10 @@ class Figure:
         Methods and controls in the figure.
     panels : list of dict
         Positions of the panels, and their points (see `_panel`).
+    note : str
+        Sentences below the caption.
+    latex : bool
+        Whether title, caption and note are LaTeX source.
     """
 
     name: str
@@ -80,6 +87,8 @@ class Figure:
     pdf: bytes
     names: list[str] = field(default_factory=list)
     panels: list[dict] = field(default_factory=list)
+    note: str = ""
+    latex: bool = False
 
 
 def finished(
@@ -90,49 +99,56 @@ def finished(
     traces: list[Trace] = (),
     labels: list[str] = (),
 ) -> Figure:
-    """Return a canvas in its three forms. `labels` are the entries of the legend, as given to `canvas_of`."""
-    series = {}
+    """Return a canvas in its three forms.
+
+    Parameters
+    ----------
+    canvas : matplotlib Figure
+    name, title, caption : str
+    traces : list of Trace
+    labels : list of str
+        Labels of the legend, as given to `canvas_of`.
+    """
+    names_by_id = _number_artists(traces)
+    svg = _svg(canvas, name)
+    legend_height = POINTS * LEGEND_ROW_INCHES * legend_rows(labels, canvas.get_figwidth())
+
+    traces_by_axis: dict[Axes, list[Trace]] = {axis: [] for axis in canvas.axes}
     for trace in traces:
-        for artist in trace.artists:
-            artist.set_gid(f"series_{len(series)}")
-            series[artist.get_gid()] = trace.name
-    whole = _svg(canvas, name)
+        traces_by_axis[trace.axis].append(trace)
+    panels = [_panel(axis, group) for axis, group in traces_by_axis.items()] if traces else []
+
     return Figure(
         name=name,
         title=title,
         caption=caption,
-        inline=_inline(
-            whole,
-            name,
-            series,
-            POINTS * LEGEND_ROW_INCHES * legend_rows(labels, canvas.get_figwidth()),
-        ),
-        svg=whole.replace(">", f">{SVG_COLOURS}", 1) + "\n",
+        inline=_inline(svg, name, names_by_id, legend_height),
+        svg=svg.replace(">", f">{SVG_COLOURS}", 1) + "\n",
         pdf=_pdf(canvas),
         names=list(dict.fromkeys(trace.name for trace in traces)),
-        panels=[
-            _panel(axis, [trace for trace in traces if trace.axis is axis]) for axis in canvas.axes
-        ]
-        if traces
-        else [],
+        panels=panels,
     )
 
 
+def _number_artists(traces: list[Trace]) -> dict[str, str]:
+    """Give every artist an id in the SVG, and return {id: name of its method}."""
+    names_by_id = {}
+    for trace in traces:
+        for artist in trace.artists:
+            artist.set_gid(f"series_{len(names_by_id)}")
+            names_by_id[artist.get_gid()] = trace.name
+    return names_by_id
+
+
 def _panel(axis: Axes, traces: list[Trace]) -> dict:
-    """A panel as the page's script reads it: left, top, right and bottom in the SVG, limits of both axes, and the points of each line."""
+    """Return a panel as the page's script reads it: its position, limits, and the points."""
     width, height = (POINTS * inches for inches in axis.figure.get_size_inches())
-    box = axis.get_position()
+    position = axis.get_position()
+    left, right = position.x0 * width, position.x1 * width
+    top, bottom = (1 - position.y1) * height, (1 - position.y0) * height
     return {
         "title": axis.get_title(),
-        "box": [
-            round(number, 1)
-            for number in (
-                box.x0 * width,
-                (1 - box.y1) * height,
-                box.x1 * width,
-                (1 - box.y0) * height,
-            )
-        ],
+        "box": [round(number, 1) for number in (left, top, right, bottom)],
         "limits": [*axis.get_xlim(), *axis.get_ylim()],
         "logarithmic": [axis.get_xscale() == "log", axis.get_yscale() == "log"],
         "x": axis.get_xlabel(),
@@ -141,60 +157,60 @@ def _panel(axis: Axes, traces: list[Trace]) -> dict:
 
 
 def _series(trace: Trace) -> dict[str, str]:
-    texts = {key: " ".join(getattr(trace, key)) for key in ("x", "y", "deviation", "at")} | {
-        "what": trace.what
-    }
-    return {"name": trace.name, "quantity": trace.quantity} | {
-        key: text for key, text in texts.items() if text
-    }
+    texts = {key: " ".join(getattr(trace, key)) for key in ("x", "y", "deviation", "at")}
+    texts["what"] = trace.what
+    given = {key: text for key, text in texts.items() if text}
+    return {"name": trace.name, "quantity": trace.quantity} | given
 
 
 def _svg(canvas: Canvas, name: str) -> str:
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": name}):
-        canvas.savefig(
-            buffer,
-            format="svg",
-            transparent=True,
-            metadata={"Date": None, "Creator": None, "Type": None, "Format": None},
-        )
+        canvas.savefig(buffer, format="svg", transparent=True, metadata=SVG_METADATA)
     text = buffer.getvalue()
     text = text[text.index("<svg") :].strip().replace(INK, "currentColor")
     # Ids are unique in a file only, and the page holds many.
     return re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
 
 
-def _inline(svg: str, name: str, series: dict[str, str], legend_height: float) -> str:
-    """The drawing for the page: lines marked with the names of their methods, the page's font, coordinates to a hundredth, no legend."""
+def _inline(svg: str, name: str, names_by_id: dict[str, str], legend_height: float) -> str:
+    """Return the SVG for the page.
+
+    It has no legend, the font of the page, the names of the methods at their lines, and
+    coordinates to a hundredth.
+    """
     start = svg.find(f'<g id="{name}-legend_1">')
     if start >= 0:
         svg = svg[:start] + svg[_end_of_group(svg, start) :]
+
     width, height = map(float, re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg).groups())
-    size = f'width="{width:g}pt" height="{height - legend_height:g}pt" viewBox="0 0 {width:g} {height - legend_height:g}"'
+    height -= legend_height
+    size = f'width="{width:g}pt" height="{height:g}pt" viewBox="0 0 {width:g} {height:g}"'
     svg = re.sub(r'width="[^"]*" height="[^"]*" viewBox="[^"]*"', size, svg, count=1)
+
     svg = re.sub(
         rf'id="{name}-(series_\d+)"',
-        lambda found: f'data-series="{html.escape(series[found[1]])}"',
+        lambda match: f'data-series="{html.escape(names_by_id[match[1]])}"',
         svg,
     )
     svg = re.sub(r"font-family: [^;]*; ", "", svg)
     return re.sub(
-        r' (d|x|y|transform)="[^"]*"', lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]), svg
+        r' (d|x|y|transform)="[^"]*"',
+        lambda match: re.sub(r"(\.\d\d)\d+", r"\1", match[0]),
+        svg,
     )
 
 
 def _end_of_group(svg: str, start: int) -> int:
     depth = 0
-    for found in GROUP.finditer(svg, start):
-        depth += -1 if found[0] == "</g>" else 1
+    for match in GROUP.finditer(svg, start):
+        depth += -1 if match[0] == "</g>" else 1
         if depth == 0:
-            return found.end()
+            return match.end()
     raise ValueError("the SVG ends within a group")
 
 
 def _pdf(canvas: Canvas) -> bytes:
     buffer = io.BytesIO()
-    canvas.savefig(
-        buffer, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None}
-    )
+    canvas.savefig(buffer, format="pdf", metadata=PDF_METADATA)
     return buffer.getvalue()

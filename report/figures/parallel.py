@@ -27,5 +27,5 @@ def _inherit(jobs: list[Callable[[], object]]) -> None:
     _inherited[:] = jobs
 
 
-def _run(place: int) -> object:
-    return _inherited[place]()
+def _run(index: int) -> object:
+    return _inherited[index]()

@@ -1,41 +1,33 @@
-"""The style of all figures: colours, markers, axes and legend, readable on a light and on a dark page."""
+"""The style of all figures: colours, markers, axes and legend, for a light and a dark page."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.markers import MarkerStyle
 
+from report.latex_text import printable
 from report.results import Results
 
-# Okabe and Ito's colours, the light ones darkened: each has a contrast of at least 3 to white and to the dark page.
+# Okabe and Ito's colours, the light ones darkened: each has a contrast of at least 3 to white and
+# to the dark page.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#a8790a", "#3f9bb0", "#7d6fd0")
-MARKERS = (
-    "o",
-    "s",
-    "^",
-    "D",
-    "v",
-    "P",
-    "X",
-    "<",
-    ">",
-)  # nine to seven colours: 63 methods before a pair repeats
+# Nine markers and seven colours: 63 methods before a combination repeats.
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 CONTROL_DASHES = ("--", "-.")
 INK = "#010203"  # stands for the colour of the surrounding text, in the written SVG
 COLUMNS = 4
 CHANCE = "Chance level"
-CHANCE_NAME = "chance level"  # beside names of methods, which have no space
-PANEL_INCHES, FEW_PANELS_INCHES = (2.3, 2.1), {1: (6.4, 2.7), 2: (3.6, 2.5)}
-PANEL_GAP, LABEL_INCHES, MARGIN_INCHES, TITLE_INCHES, AXIS_INCHES = (
-    0.25,
-    0.6,
-    0.15,
-    0.3,
-    0.45,
-)  # around the panels
+CHANCE_NAME = "chance level"  # a space keeps it apart from the names of methods
+PANEL_INCHES = (2.3, 2.1)
+FEW_PANELS_INCHES = {1: (6.4, 2.7), 2: (3.6, 2.5)}
+# Distances around the panels.
+PANEL_GAP, LABEL_INCHES, MARGIN_INCHES, TITLE_INCHES, AXIS_INCHES = 0.25, 0.6, 0.15, 0.3, 0.45
 LEGEND_ROW_INCHES = 0.2
 LEGEND_CHARACTERS = 40  # of a label; the page shows all of it
 STYLE = {
@@ -55,25 +47,44 @@ STYLE = {
     "lines.linewidth": 1.3,
     "lines.markersize": 4,
     "legend.frameon": False,
-    **dict.fromkeys(
-        (
-            "text.color",
-            "axes.edgecolor",
-            "axes.labelcolor",
-            "axes.titlecolor",
-            "xtick.color",
-            "ytick.color",
-        ),
-        INK,
-    ),
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
 }
+
+
+@contextlib.contextmanager
+def report_style() -> Iterator[None]:
+    """Draw with Matplotlib's defaults and the style of the report, whatever the user configured."""
+    with matplotlib.rc_context():
+        matplotlib.rcParams.update(_defaults() | STYLE)
+        yield
+
+
+def _defaults() -> dict:
+    """Return Matplotlib's own parameters; its `rcdefaults` would leave some out."""
+    return {key: value for key, value in matplotlib.rcParamsDefault.items() if key != "backend"}
 
 
 @dataclass(frozen=True)
 class Key:
-    """An entry of the page's legend: the colour, marker (an SVG path of about unit size) and dashes of a line in every plot."""
+    """An entry of the page's legend: how a line looks in every plot.
 
-    place: int
+    Attributes
+    ----------
+    index : int
+    name, label : str
+    colour : str
+    marker : str
+        SVG path of about unit size; empty for a straight line.
+    dashes : str
+        Value of `stroke-dasharray`.
+    """
+
+    index: int
     name: str
     label: str
     colour: str
@@ -82,94 +93,115 @@ class Key:
 
 
 def legend(results: Results) -> list[Key]:
-    """Methods, controls and chance, in the order of every legend."""
-    looks = [
-        (method, look(place)["color"], _outline(look(place)["marker"]), "")
-        for place, method in enumerate(results.methods)
-    ]
-    looks += [
-        (control, "currentColor", "", ("5 2", "6 2 1 2")[place % 2])
-        for place, control in enumerate(results.controls)
-    ]
-    looks.append(({"name": CHANCE_NAME, "label": CHANCE}, "currentColor", "", "1 2"))
-    return [
-        Key(place, entry["name"], entry["label"], *rest)
-        for place, (entry, *rest) in enumerate(looks)
-    ]
+    """Return methods, controls and chance, in the order of every legend."""
+    keys = []
+    for index, method in enumerate(results.methods):
+        style = look(index)
+        marker = _outline(style["marker"])
+        keys.append(Key(index, method["name"], method["label"], style["color"], marker))
+
+    dashes = ("5 2", "6 2 1 2")
+    for index, control in enumerate(results.controls):
+        name, label = control["name"], control["label"]
+        keys.append(Key(len(keys), name, label, "currentColor", dashes=dashes[index % 2]))
+
+    return [*keys, Key(len(keys), CHANCE_NAME, CHANCE, "currentColor", dashes="1 2")]
 
 
-def look(place: int) -> dict:
-    """Colour and marker of the method at this place of the configuration."""
-    return {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
+def look(index: int) -> dict:
+    """Return colour and marker of the method at this index of the configuration."""
+    return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
 
 
-def control_look(place: int) -> dict:
-    return {"color": INK, "linestyle": CONTROL_DASHES[place % 2], "linewidth": 0.9}
+def control_look(index: int) -> dict:
+    """Return the line style of the control at this index of the configuration."""
+    return {"color": INK, "linestyle": CONTROL_DASHES[index % 2], "linewidth": 0.9}
 
 
 def _outline(marker: str) -> str:
-    """A marker as the path of an SVG, y downwards."""
+    """Return a marker as the path of an SVG, whose y points downwards."""
     style = MarkerStyle(marker)
     path = style.get_path().transformed(style.get_transform())
-    letters = {
-        path.MOVETO: "M",
-        path.LINETO: "L",
-        path.CURVE3: "Q",
-        path.CURVE4: "C",
-        path.CLOSEPOLY: "Z",
-    }
-    parts = []
+    letters = {path.MOVETO: "M", path.LINETO: "L", path.CURVE3: "Q", path.CURVE4: "C"}
+    commands = []
     for vertices, code in path.iter_segments(simplify=False):
-        numbers = " ".join(
-            f"{-number if place % 2 else number:.3g}" for place, number in enumerate(vertices)
-        )
-        parts.append("Z" if code == path.CLOSEPOLY else letters[code] + numbers)
-    return "".join(parts)
+        if code == path.CLOSEPOLY:
+            commands.append("Z")
+            continue
+        signs = [1, -1] * (len(vertices) // 2)  # x stays, y turns
+        numbers = [f"{s * number:.3g}" for s, number in zip(signs, vertices, strict=True)]
+        commands.append(letters[code] + " ".join(numbers))
+    return "".join(commands)
 
 
-def canvas_of(panels: int, legend: list[str], y_label: str = "") -> tuple[Canvas, list[Axes]]:
-    """Axes in rows of at most COLUMNS above room for a legend of these labels, placed in inches: a layout engine would draw everything
-    three times. Where there is a `y_label`, all share one y axis, which each row names.
+def canvas_of(panels: int, labels: list[str], y_label: str = "") -> tuple[Canvas, list[Axes]]:
+    """Return a canvas with axes in rows of at most COLUMNS, above room for a legend.
+
+    Positions are computed in inches: a layout engine would draw everything three times.
+
+    Parameters
+    ----------
+    panels : int
+    labels : list of str
+        Labels of the legend.
+    y_label : str
+        If given, all panels share one y axis, and the first panel of each row has this label.
     """
     rows = -(-panels // COLUMNS)
     columns = -(-panels // rows)
     panel = FEW_PANELS_INCHES.get(panels, PANEL_INCHES)
     gap = PANEL_GAP if y_label else LABEL_INCHES
+
     width = LABEL_INCHES + columns * panel[0] + (columns - 1) * gap + MARGIN_INCHES
-    height = (
-        rows * (TITLE_INCHES + panel[1] + AXIS_INCHES)
-        + legend_rows(legend, width) * LEGEND_ROW_INCHES
-    )
+    row_height = TITLE_INCHES + panel[1] + AXIS_INCHES
+    height = rows * row_height + legend_rows(labels, width) * LEGEND_ROW_INCHES
+
     canvas = Canvas(figsize=(width, height))
     axes = []
-    for place in range(panels):
-        row, column = divmod(place, columns)
+    for index in range(panels):
+        row, column = divmod(index, columns)
         left = LABEL_INCHES + column * (panel[0] + gap)
         bottom = height - (row + 1) * (TITLE_INCHES + panel[1]) - row * AXIS_INCHES
         box = (left / width, bottom / height, panel[0] / width, panel[1] / height)
-        axes.append(canvas.add_axes(box, sharey=axes[0] if y_label and axes else None))
+        shared = axes[0] if y_label and axes else None
+        axis = canvas.add_axes(box, sharey=shared)
         if y_label and column:
-            axes[-1].tick_params(labelleft=False)
+            axis.tick_params(labelleft=False)
         else:
-            axes[-1].set_ylabel(y_label)
+            axis.set_ylabel(y_label)
+        axes.append(axis)
     return canvas, axes
 
 
+def printed_label(entry: dict) -> str:
+    """Return the label of a method or control, or its name if a figure cannot print the label.
+
+    Figures and LaTeX tables follow the same rule, `latex_text.printable`, so that a paper calls a
+    method by one name. The page shows every label.
+    """
+    return entry["label"] if printable(entry["label"]) else entry["name"]
+
+
+def printed_place(results: Results, pair: tuple[str, str]) -> str:
+    """Return the label of a data set and features, or their names, as `printed_label` does."""
+    label = results.label(pair)
+    return label if printable(label) else ", ".join(pair)
+
+
 def shortened(label: str, characters: int = LEGEND_CHARACTERS) -> str:
-    """A label of so many characters at most, without its middle: names often differ at their ends."""
+    """Return a label without its middle if it is too long: names often differ at their ends."""
+    if len(label) <= characters:
+        return label
     tail = characters // 3
-    return (
-        label
-        if len(label) <= characters
-        else f"{label[: characters - tail - 1]}\N{HORIZONTAL ELLIPSIS}{label[-tail:]}"
-    )
+    return f"{label[: characters - tail - 1]}\N{HORIZONTAL ELLIPSIS}{label[-tail:]}"
 
 
 def legend_columns(labels: list[str], width: float) -> int:
-    """How many entries fit into a row of the legend of a canvas `width` inches wide."""
+    """Return how many entries fit into a row of the legend of a canvas `width` inches wide."""
     longest = max((len(shortened(label)) for label in labels), default=0)
     return max(1, int(width / (0.5 + 0.08 * longest)))
 
 
 def legend_rows(labels: list[str], width: float) -> int:
+    """Return how many rows the legend has."""
     return -(-len(labels) // legend_columns(labels, width))

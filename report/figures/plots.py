@@ -3,305 +3,348 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import LogLocator, NullLocator
 
-from report.figures.figure import Figure, Trace, finished
+from report.figures.figure import NO_DEVIATION, Figure, Trace, finished
 from report.figures.parallel import in_parallel
 from report.figures.plot_style import (
     CHANCE,
     CHANCE_NAME,
     INK,
-    STYLE,
     canvas_of,
     control_look,
     legend_columns,
     look,
+    printed_label,
+    printed_place,
+    report_style,
     shortened,
 )
 from report.results import Pair, Results
 from report.tables.cells import method_cell
 from report.tables.table import Cell, Column
-from report.tables.table_specs import Value
+from report.tables.table_specs import FigureSpec, Value, read_figures, selected
 
 Points = dict[str, list[str] | str]  # x, y, deviation, at and what of a Trace
 Numbers = tuple[np.ndarray, np.ndarray, Points]  # x and y of a line, and its points
 
 
 def draw(results: Results, processes: int = 1) -> list[Figure]:
-    """Every figure that the results have data for."""
+    """Return every figure that the results have data for.
+
+    Parameters
+    ----------
+    results : Results
+    processes : int
+        Number of processes that draw.
+
+    Returns
+    -------
+    list of Figure
+        The overview first, then those of each data set and features, then those that the
+        configuration asks for.
+    """
     jobs = [partial(overview, results)]
     for pair in results.pairs:
-        jobs += [
-            partial(kind, results, pair) for kind in (precision_at_k, by_rank, by_radius, times)
-        ]
-    with matplotlib.rc_context(STYLE):
+        kinds = (precision_at_k, by_rank, by_radius, times)
+        jobs += [partial(kind, results, pair) for kind in kinds]
+    specs = read_figures(results.experiment.get("figures") or [])
+    jobs += [partial(own_figure, results, spec) for spec in specs]
+
+    with report_style():
         return [figure for figure in in_parallel(jobs, processes) if figure]
 
 
 def overview(results: Results) -> Figure | None:
-    """mAP against bits, a panel for each data set and features."""
+    """Draw mAP against bits, with a panel for each data set and features."""
     canvas, axes = canvas_of(len(results.pairs), _legend_labels(results), "mAP over all ranks")
-    lengths = results.experiment["bits"]
-    traces, lowered = [], []
+    traces, incomplete = [], []
     for axis, pair in zip(axes, results.pairs, strict=True):
-        found, lacking = _lengths(axis, results, pair, Value(metric="map"), "mAP")
-        traces += found
-        lowered += lacking
-        for place, control in enumerate(results.controls):
-            for value in results.scores.get((*pair, control["name"], 0, "map", None), {}).values():
-                traces.append(_level(axis, control, value, lengths, **control_look(place)))
-        traces += _chance_line(axis, results, pair, "map_chance", lengths)
-        axis.set_title(results.label(pair), y=1.0)
-    axes[0].set_ylim(bottom=0)  # of all panels, and of none before the last has its lines
-    bars = (
-        "; bars are one standard deviation over seeds"
-        if any(trace.deviation for trace in traces)
-        else ""
-    )
-    lines = (
-        "s: rankings by real-valued features, which are not upper bounds, and"
-        if results.controls
-        else ":"
-    )
-    caption = f"Mean average precision over all ranks (expected over ties) against the code length{bars}. Straight line{lines} the chance level."
-    return _finish(
-        results,
-        canvas,
-        traces,
-        "overview",
-        "Mean average precision against code length",
-        caption + _lowered(lowered),
-    )
+        lines, points = _lines(axis, results, pair, results.methods, Value(metric="map"), "mAP")
+        traces += lines + _control_lines(axis, results, pair, "mAP")
+        traces += _chance_line(axis, results, pair, "map_chance", results.experiment["bits"])
+        incomplete += points
+        axis.set_title(printed_place(results, pair), y=1.0)
+    axes[0].set_ylim(bottom=0)  # the axes share their limits, which the last line completes
+
+    sentences = ["Mean average precision over all ranks (expected over ties) against code length"]
+    if any(trace.deviation for trace in traces):
+        sentences.append("Bars are one standard deviation over seeds")
+    if results.controls:
+        sentences.append(
+            "Straight lines are rankings by real-valued features, which are not upper bounds, and "
+            "the chance level"
+        )
+    else:
+        sentences.append("The straight line is the chance level")
+    caption = ". ".join(sentences) + "." + _incomplete_sentence(incomplete)
+    title = "Mean average precision against code length"
+    return _finish(results, canvas, traces, ("overview", title, caption))
 
 
 def precision_at_k(results: Results, pair: Pair) -> Figure | None:
-    def curve(key: tuple) -> Numbers | None:
-        found = sorted(
-            (cut[5], list(values.values())) for cut, values in cuts.items() if cut[:4] == key
-        )
-        k = np.array([k for k, _ in found])
-        means = np.array([np.mean(values) for _, values in found])
-        spreads = [np.std(values, ddof=1) if len(values) > 1 else np.nan for _, values in found]
-        return (k, means, _points(k, means, spreads)) if found else None
+    """Draw precision at k against k, with a panel for each code length."""
+    cuts: dict[tuple, dict[int, list[float]]] = {}
+    for (*key, metric, k), values in results.scores.items():
+        if tuple(key[:2]) == pair and metric == "precision@k":
+            cuts.setdefault(tuple(key), {})[k] = list(values.values())
 
-    cuts = {
-        key: values
-        for key, values in results.scores.items()
-        if key[:2] == pair and key[4] == "precision@k"
-    }
+    def curve(key: tuple) -> Numbers | None:
+        if key not in cuts:
+            return None
+        series = dict(sorted(cuts[key].items()))
+        k = np.array(list(series))
+        means = np.array([np.mean(values) for values in series.values()])
+        deviations = [_deviation(values) for values in series.values()]
+        return k, means, _points(k, means, deviations)
+
     caption = "Expected precision at k, mean over queries and over the seeds that are done."
-    return _curves(
-        results,
-        pair,
-        ("precision-at-k", "Precision at k", caption),
-        curve,
-        ("k", "Precision@k"),
-        logarithmic=True,
-    )
+    words = ("precision-at-k", "Precision at k", caption)
+    return _curves(results, pair, words, curve, ("k", "Precision@k"), logarithmic=True)
+
+
+def _deviation(values: list[float]) -> float:
+    return float(np.std(values, ddof=1)) if len(values) > 1 else np.nan
 
 
 def by_rank(results: Results, pair: Pair) -> Figure | None:
+    """Draw precision against recall at ranks from 1 to the whole database."""
     caption = (
-        "Expected precision and recall at ranks from 1 to the whole database, mean over queries and over the seeds that are done: "
-        "the curve to compare with papers."
+        "Expected precision and recall at ranks from 1 to the whole database, mean over queries "
+        "and over the seeds that are done. Papers usually show this curve."
     )
-    described = ("precision-recall-by-rank", "Precision and recall by rank", caption)
-    return _curves(
-        results,
-        pair,
-        described,
-        _recall_precision(results, "pr_rank", "rank"),
-        ("Recall", "Precision"),
-    )
+    words = ("precision-recall-by-rank", "Precision and recall by rank", caption)
+    curve = _recall_precision(results, "pr_rank", "rank")
+    return _curves(results, pair, words, curve, ("Recall", "Precision"))
 
 
 def by_radius(results: Results, pair: Pair) -> Figure | None:
+    """Draw precision against recall within each Hamming radius."""
     caption = (
-        "Precision and recall of the items within a Hamming radius, one point a radius; a query with no item within it counts "
-        "precision 0 and recall 0. Mean over queries and over the seeds that are done."
+        "Precision and recall of the items within a Hamming radius, one point per radius. A query "
+        "without an item within the radius counts as precision 0 and recall 0. Mean over queries "
+        "and over the seeds that are done."
     )
-    described = ("precision-recall-by-radius", "Precision and recall by Hamming radius", caption)
-    return _curves(
-        results,
-        pair,
-        described,
-        _recall_precision(results, "pr", "radius"),
-        ("Recall", "Precision"),
-    )
+    words = ("precision-recall-by-radius", "Precision and recall by Hamming radius", caption)
+    curve = _recall_precision(results, "pr", "radius")
+    return _curves(results, pair, words, curve, ("Recall", "Precision"))
 
 
 def times(results: Results, pair: Pair) -> Figure | None:
-    """Seconds to fit and microseconds to encode an image, against bits, on logarithmic scales."""
-    canvas, axes = canvas_of(2, _legend_labels(results))
-    traces, lowered = [], []
-    for axis, fact, label in zip(
-        axes,
-        ("fit_seconds", "encode_microseconds"),
-        ("Fit (s)", "Encode (µs per image)"),
-        strict=True,
-    ):
-        found, lowered = _lengths(axis, results, pair, Value(fact=fact, deviation=False), label)
-        traces += found
+    """Draw seconds to fit and microseconds to encode an image, against bits, logarithmically."""
+    quantities = {"fit_seconds": "Fit (s)", "encode_microseconds": "Encode (µs per image)"}
+    canvas, axes = canvas_of(len(quantities), _legend_labels(results))
+    traces, incomplete = [], []
+    for axis, (fact, label) in zip(axes, quantities.items(), strict=True):
+        value = Value(fact=fact, deviation=False)
+        lines, incomplete = _lines(axis, results, pair, results.methods, value, label)
+        traces += lines
         axis.set_yscale("log")
         _plain_ticks(axis.yaxis)
         axis.set_title(label, y=1.0)
-    caption = "Wall time against the code length, mean over the seeds that are done; logarithmic."
-    name = f"time--{pair.file_part}"
-    return _finish(
-        results,
-        canvas,
-        traces,
-        name,
-        f"Time to fit and to encode: {results.label(pair)}",
-        caption + _lowered(lowered),
+
+    caption = (
+        "Wall time against code length, mean over the seeds that are done, on a logarithmic scale."
+        + _incomplete_sentence(incomplete)
     )
+    name = f"time--{pair.file_part}"
+    title = f"Time to fit and to encode: {results.label(pair)}"
+    return _finish(results, canvas, traces, (name, title, caption))
+
+
+def own_figure(results: Results, spec: FigureSpec) -> Figure | None:
+    """Draw a figure of the key `figures` of the configuration: one value against code length."""
+    datasets = selected(spec.select, "datasets", list(results.experiment["datasets"]))
+    pairs = [pair for pair in results.pairs if pair.dataset in datasets]
+    names = selected(spec.select, "methods", [method["name"] for method in results.methods])
+    methods = [method for method in results.methods if method["name"] in names]
+    lengths = selected(spec.select, "bits", results.experiment["bits"])
+    if not pairs or not methods or not lengths:
+        return None
+
+    label = spec.label or spec.metric or spec.fact
+    canvas, axes = canvas_of(len(pairs), _legend_labels(results), label)
+    value = Value(metric=spec.metric, fact=spec.fact, k=spec.k)
+    traces, incomplete = [], []
+    for axis, pair in zip(axes, pairs, strict=True):
+        lines, points = _lines(axis, results, pair, methods, value, label, lengths)
+        traces += lines
+        incomplete += points
+        axis.set_title(printed_place(results, pair), y=1.0)
+        if spec.logarithmic:
+            axis.set_yscale("log")
+            _plain_ticks(axis.yaxis)
+
+    note = spec.note + _incomplete_sentence(incomplete)
+    figure = _finish(results, canvas, traces, (spec.name, spec.title, spec.caption))
+    return figure and replace(figure, note=note.strip(), latex=spec.latex)
 
 
 def _legend_labels(results: Results) -> list[str]:
-    return [*(entry["label"] for entry in results.methods + results.controls), CHANCE]
+    return [*(printed_label(entry) for entry in results.methods + results.controls), CHANCE]
 
 
-def _lengths(
-    axis: Axes, results: Results, pair: Pair, value: Value, quantity: str
+def _lines(
+    axis: Axes,
+    results: Results,
+    pair: Pair,
+    methods: list[dict],
+    value: Value,
+    quantity: str,
+    lengths: list[int] | None = None,
 ) -> tuple[list[Trace], list[str]]:
-    """One line a method over the code lengths, with bars of one deviation; and what is wrong with points that lack seeds."""
-    lengths = results.experiment["bits"]
-    traces, lowered = [], []
-    for place, method in enumerate(results.methods):
-        cells = [
-            method_cell(results, (*pair, method["name"]), bits, Column(value, bits, None, ""))
-            for bits in lengths
-        ]
-        lowered += [
-            _lowered_point(results, pair, method, bits, cell)
-            for bits, cell in zip(lengths, cells, strict=True)
-            if cell.state not in ("complete", "omitted")
-        ]
+    """Draw a line over the code lengths for each method, with bars of one standard deviation.
+
+    Returns the lines, and a text on each point whose seeds are not all done.
+    """
+    lengths = lengths or results.experiment["bits"]
+    traces, incomplete = [], []
+    for index, method in enumerate(results.methods):
+        if method not in methods:
+            continue  # the index decides the colour, which is the same in every plot
+        key = (*pair, method["name"])
+        columns = [Column(value, bits, value.k, "") for bits in lengths]
+        cells = [method_cell(results, key, column.bits, column) for column in columns]
+        for bits, cell in zip(lengths, cells, strict=True):
+            if cell.state not in ("complete", "omitted"):
+                state = f"{cell.seeds} seeds" if cell.seeds else cell.text
+                point = f"{method['label']}, {bits} bits, on {results.label(pair)}"
+                incomplete.append(f"{point}: {state}")
         if any(cell.number is not None for cell in cells):
-            means = [
-                np.nan if cell.number is None else cell.number for cell in cells
-            ]  # a gap in the line
-            spreads = (
-                [cell.spread for cell in cells]
-                if value.deviation and any(cell.spread for cell in cells)
-                else None
-            )
-            artists = axis.errorbar(
-                lengths, means, yerr=spreads, capsize=2, label=method["label"], **look(place)
-            ).get_children()
-            shown = [
-                (bits, cell)
-                for bits, cell in zip(lengths, cells, strict=True)
-                if cell.number is not None
-            ]
-            points = _points(
-                [bits for bits, _ in shown],
-                [cell.number for _, cell in shown],
-                [cell.spread if cell.spread or cell.deviation else np.nan for _, cell in shown],
-                "{:.4f}" if value.metric else "{:.3g}",
-            )
+            artists = _error_bars(axis, lengths, cells, value, printed_label(method), index)
+            points = _points_of_cells(lengths, cells, "{:.4f}" if value.metric else "{:.3g}")
             traces.append(Trace(method["name"], axis, artists, quantity, **points))
     axis.set_xticks(lengths)
     axis.set_xlabel("bits")
-    return traces, lowered
+    return traces, incomplete
+
+
+def _error_bars(
+    axis: Axes, lengths: list[int], cells: list[Cell], value: Value, label: str, index: int
+) -> list:
+    """Draw one line; a missing cell leaves a gap."""
+    means = [np.nan if cell.number is None else cell.number for cell in cells]
+    spreads = [cell.spread for cell in cells]
+    bars = spreads if value.deviation and any(spreads) else None
+    line = axis.errorbar(lengths, means, yerr=bars, capsize=2, label=label, **look(index))
+    return line.get_children()
+
+
+def _points_of_cells(lengths: list[int], cells: list[Cell], number_format: str) -> Points:
+    pairs = zip(lengths, cells, strict=True)
+    complete = [(bits, cell) for bits, cell in pairs if cell.number is not None]
+    spreads = [cell.spread if cell.spread or cell.deviation else np.nan for _, cell in complete]
+    bits = [bits for bits, _ in complete]
+    return _points(bits, [cell.number for _, cell in complete], spreads, number_format)
 
 
 def _points(
-    x: list | np.ndarray, y: list | np.ndarray, spreads: list | np.ndarray, printed: str = "{:.4f}"
+    x: list | np.ndarray,
+    y: list | np.ndarray,
+    spreads: list | np.ndarray,
+    number_format: str = "{:.4f}",
 ) -> Points:
-    """Points as text, a deviation of nan as "-": one run has none."""
-    deviations = ["-" if np.isnan(spread) else printed.format(spread) for spread in spreads]
+    """Return points as text."""
+    deviations = [
+        NO_DEVIATION if np.isnan(spread) else number_format.format(spread) for spread in spreads
+    ]
     return {
-        "x": [
-            f"{number:.4f}" if isinstance(number, float) else str(number)
-            for number in np.asarray(x).tolist()
-        ],
-        "y": [printed.format(number) for number in y],
-        "deviation": deviations if set(deviations) != {"-"} else [],
+        "x": [_coordinate(number) for number in np.asarray(x).tolist()],
+        "y": [number_format.format(number) for number in y],
+        "deviation": deviations if set(deviations) != {NO_DEVIATION} else [],
     }
 
 
-def _lowered_point(results: Results, pair: Pair, method: dict, bits: int, cell: Cell) -> str:
-    return f"{method['label']}, {bits} bits, on {results.label(pair)}: {cell.seeds + ' seeds' if cell.seeds else cell.text}"
+def _coordinate(number: int | float) -> str:
+    return f"{number:.4f}" if isinstance(number, float) else str(number)
 
 
-def _lowered(points: list[str]) -> str:
+def _incomplete_sentence(points: list[str]) -> str:
     return f" Not complete: {'; '.join(points)}." if points else ""
 
 
 def _curves(
     results: Results,
     pair: Pair,
-    described: tuple[str, str, str],
+    words: tuple[str, str, str],
     curve: Callable[[tuple], Numbers | None],
     axis_labels: tuple[str, str],
     logarithmic: bool = False,
 ) -> Figure | None:
-    """A panel a code length, a line a method; `curve` gives the numbers for a key (dataset, features, variant, bits)."""
+    """Draw a panel for each code length, with a line for each method and control.
+
+    Parameters
+    ----------
+    results : Results
+    pair : Pair
+    words : tuple of str
+        Name, title and caption.
+    curve : callable
+        Returns the numbers of a key (dataset, features, variant, bits), or None.
+    axis_labels : tuple of str
+    logarithmic : bool
+        Of x.
+    """
     lengths = results.experiment["bits"]
     canvas, axes = canvas_of(len(lengths), _legend_labels(results), axis_labels[1])
-    looks = [
-        (entry, None, look(place) | {"markevery": 0.2})
-        for place, entry in enumerate(results.methods)
-    ]
-    looks += [(entry, 0, control_look(place)) for place, entry in enumerate(results.controls)]
+
+    styles = []
+    for index, method in enumerate(results.methods):
+        styles.append((method, look(index) | {"markevery": 0.2}))
+    for index, control in enumerate(results.controls):
+        styles.append((control, control_look(index)))
+
     traces = []
     for axis, bits in zip(axes, lengths, strict=True):
-        for entry, no_bits, style in looks:
-            found = curve((*pair, entry["name"], bits if no_bits is None else no_bits))
-            if found:
-                x, y, points = found
-                traces.append(
-                    Trace(
-                        entry["name"],
-                        axis,
-                        axis.plot(x, y, label=entry["label"], **style),
-                        axis_labels[1],
-                        **points,
-                    )
-                )
+        for entry, style in styles:
+            length = 0 if entry in results.controls else bits
+            numbers = curve((*pair, entry["name"], length))
+            if numbers:
+                x, y, points = numbers
+                artists = axis.plot(x, y, label=printed_label(entry), **style)
+                traces.append(Trace(entry["name"], axis, artists, axis_labels[1], **points))
         traces += _chance_line(axis, results, pair, "relevant_share")
-        _dress(axis, f"{bits} bits", axis_labels, logarithmic)
-    name, title, caption = described
-    return _finish(
-        results,
-        canvas,
-        traces,
-        f"{name}--{pair.file_part}",
-        f"{title}: {results.label(pair)}",
-        caption,
-    )
+        _label_axes(axis, f"{bits} bits", axis_labels, logarithmic)
+
+    name, title, caption = words
+    name, title = f"{name}--{pair.file_part}", f"{title}: {results.label(pair)}"
+    return _finish(results, canvas, traces, (name, title, caption))
 
 
 def _recall_precision(
     results: Results, family: str, what: str
 ) -> Callable[[tuple], Numbers | None]:
-    """Curves of a family of metrics, whose points are at ranks or radii: `what`."""
+    """Return the function that gives the curve of a family of metrics.
+
+    Parameters
+    ----------
+    results : Results
+    family : {"pr", "pr_rank"}
+    what : {"radius", "rank"}
+        What the points of the curve are at.
+    """
 
     def curve(key: tuple) -> Numbers | None:
-        recall, precision = (
-            results.curves.get((*key, f"{family}_{name}")) for name in ("recall", "precision")
-        )
-        if not (recall and precision):
+        recall = results.curves.get((*key, f"{family}_recall"))
+        precision = results.curves.get((*key, f"{family}_precision"))
+        if not recall or not precision:
             return None
         points = _points(recall.mean, precision.mean, precision.deviation)
-        return (
-            recall.mean,
-            precision.mean,
-            points | {"at": [str(k) for k in recall.k.tolist()], "what": what},
-        )
+        points["at"] = [str(k) for k in recall.k.tolist()]
+        points["what"] = what
+        return recall.mean, precision.mean, points
 
     return curve
 
 
-def _dress(axis: Axes, title: str, labels: tuple[str, str], logarithmic: bool) -> None:
+def _label_axes(axis: Axes, title: str, labels: tuple[str, str], logarithmic: bool) -> None:
     axis.set_title(title, y=1.0)
     axis.set_xlabel(labels[0])
     axis.set_ylim(0, 1)
@@ -314,7 +357,7 @@ def _dress(axis: Axes, title: str, labels: tuple[str, str], logarithmic: bool) -
 
 
 def _plain_ticks(axis: Axis) -> None:
-    """Numbers instead of powers of ten, and 2 and 5 among them where there are few decades."""
+    """Print numbers instead of powers of ten, and 2 and 5 among them if there are few decades."""
     low, high = axis.get_view_interval()
     axis.set_major_locator(LogLocator(subs=(1,) if high > 100 * low else (1, 2, 5)))
     axis.set_major_formatter(_plain)
@@ -322,48 +365,61 @@ def _plain_ticks(axis: Axis) -> None:
 
 
 def _plain(value: float, _: int) -> str:
-    return f"{value:,g}"
+    """Return a number without an exponent."""
+    return f"{value:,.9f}".rstrip("0").rstrip(".")
+
+
+def _control_lines(axis: Axes, results: Results, pair: Pair, quantity: str) -> list[Trace]:
+    """Draw the mAP of each control as a straight line."""
+    traces = []
+    for index, control in enumerate(results.controls):
+        scores = results.scores.get((*pair, control["name"], 0, "map", None), {})
+        for value in scores.values():
+            lengths, style = results.experiment["bits"], control_look(index)
+            traces.append(_straight_line(axis, control, value, lengths, quantity, style))
+    return traces
 
 
 def _chance_line(
     axis: Axes, results: Results, pair: Pair, metric: str, lengths: list[int] = ()
 ) -> list[Trace]:
     chance = results.chance(pair, metric)
-    look = {"color": INK, "linestyle": ":", "linewidth": 0.9}
-    return (
-        []
-        if chance is None
-        else [_level(axis, {"name": CHANCE_NAME, "label": CHANCE}, chance, lengths, **look)]
-    )
+    if chance is None:
+        return []
+    entry = {"name": CHANCE_NAME, "label": CHANCE}
+    style = {"color": INK, "linestyle": ":", "linewidth": 0.9}
+    return [_straight_line(axis, entry, chance, lengths, "mAP", style)]
 
 
-def _level(axis: Axes, entry: dict, value: float, lengths: list[int], **style: object) -> Trace:
-    """A straight line; the page says its value at the code lengths."""
-    line = axis.axhline(value, label=entry["label"], **style)
-    return Trace(entry["name"], axis, [line], "mAP", **_points(lengths, [value] * len(lengths), []))
+def _straight_line(
+    axis: Axes, entry: dict, value: float, lengths: list[int], quantity: str, style: dict
+) -> Trace:
+    """Draw a horizontal line; its tooltips are at the code lengths."""
+    line = axis.axhline(value, label=printed_label(entry), **style)
+    points = _points(lengths, [value] * len(lengths), [])
+    return Trace(entry["name"], axis, [line], quantity, **points)
 
 
 def _finish(
-    results: Results, canvas: Canvas, traces: list[Trace], name: str, title: str, caption: str
+    results: Results, canvas: Canvas, traces: list[Trace], words: tuple[str, str, str]
 ) -> Figure | None:
-    """One legend for all panels; None where nothing was drawn."""
+    """Add one legend for all panels. Return None if nothing was drawn."""
     if not traces:
         return None
-    drawn = {
-        label: handle
-        for axis in canvas.axes
-        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
-    }
+    handles = {}
+    for axis in canvas.axes:
+        lines, names = axis.get_legend_handles_labels()
+        handles |= dict(zip(names, lines, strict=True))
+
     labels = _legend_labels(results)
-    shown = [label for label in dict.fromkeys(labels) if label in drawn]
-    columns = legend_columns(labels, canvas.get_figwidth())
-    texts = [shortened(label) for label in shown]
+    entries = [label for label in dict.fromkeys(labels) if label in handles]
     canvas.legend(
-        [drawn[label] for label in shown],
-        texts,
+        [handles[label] for label in entries],
+        [shortened(label) for label in entries],
         loc="lower center",
-        ncols=columns,
+        ncols=legend_columns(labels, canvas.get_figwidth()),
         columnspacing=1.2,
         borderaxespad=0.1,
     )
+    name, title, caption = words
     return finished(canvas, name, title, caption, traces, labels)

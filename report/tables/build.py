@@ -3,190 +3,233 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
+from harness.errors import BenchmarkError
 from report.results import Pair, Results
-from report.tables import captions, published_values, tuning_table
-from report.tables.cells import TEXT_FACTS, TIMED, control_cell, method_cell
-from report.tables.table import Column, Panel, Row, Table
-from report.tables.table_specs import TableSpec, read
+from report.tables import captions, gradient_table, paper_tables, published_values, tuning_table
+from report.tables.cells import SHARED_FACTS, TIMED, control_cell, method_cell
+from report.tables.table import Cell, Column, Panel, Row, Table
+from report.tables.table_specs import TableSpec, read, selected
 
 
-def build_tables(results: Results, entries: list[TableSpec] | None = None) -> list[Table]:
-    """Return every specified table, filled from the results; one whose metric was left out everywhere has no panels and says why."""
-    shown = [entry for entry in entries or read() if _concerns(results, entry)]
-    specified = [
-        _table(results, entry, pairs) for entry in shown for pairs in _files(results, entry)
-    ]
-    return specified + tuning_table.build(results) + published_values.build(results)
+def build_tables(results: Results, specs: list[TableSpec] | None = None) -> list[Table]:
+    """Return every table of a report.
+
+    Parameters
+    ----------
+    results : Results
+    specs : list of TableSpec, optional
+        Those of tables.yaml and of the configuration, unless given.
+
+    Returns
+    -------
+    list of Table
+        A table whose metric is omitted for every data set has no panels, and states why.
+
+    Raises
+    ------
+    BenchmarkError
+        If two tables have one name.
+    """
+    if specs is None:
+        specs = read(results.experiment.get("tables") or [])
+    tables = []
+    for spec in specs:
+        if _concerns(results, spec):
+            tables += [_table(results, spec, pairs) for pairs in _files(results, spec)]
+    for module in (gradient_table, tuning_table, paper_tables, published_values):
+        tables += module.build(results)
+    _check_names(tables)
+    return tables
 
 
-def _concerns(results: Results, entry: TableSpec) -> bool:
-    """Whether the experiment has what a table selects; of several methods it takes two, since one alone compares nothing."""
-    experiment = results.experiment
-    if _timed(entry) and not results.timing:
+def _check_names(tables: list[Table]) -> None:
+    names = set()
+    for table in tables:
+        if table.name in names:
+            raise BenchmarkError(
+                f"tables: found two tables with the name {table.name}: rename the one of the "
+                "configuration"
+            )
+        names.add(table.name)
+
+
+def _concerns(results: Results, spec: TableSpec) -> bool:
+    """Return whether the experiment has what a table selects.
+
+    Of several methods it takes two, since one alone compares nothing.
+    """
+    if _is_timed(spec) and not results.timing:
         return False
-    methods = {method["base"] for method in results.methods}
-    present = {"methods": methods, "bits": experiment["bits"], "datasets": experiment["datasets"]}
-    return all(
-        sum(name in present[what] for name in names)
-        >= min(2 if what == "methods" else 1, len(names))
-        for what, names in entry.select.items()
-    )
+    experiment = results.experiment
+    available = {
+        "methods": {method["base"] for method in results.methods} | set(results.labels),
+        "bits": set(experiment["bits"]),
+        "datasets": set(experiment["datasets"]),
+    }
+    for what, names in spec.select.items():
+        required = min(2 if what == "methods" else 1, len(names))
+        if len(available[what].intersection(names)) < required:
+            return False
+    return True
 
 
-def _timed(entry: TableSpec) -> bool:
-    return any(value.fact in TIMED for value in entry.values)
+def _is_timed(spec: TableSpec) -> bool:
+    return any(value.fact in TIMED for value in spec.values)
 
 
-def _files(results: Results, entry: TableSpec) -> list[list[Pair]]:
-    datasets = _selected(entry, "datasets", list(results.experiment["datasets"]))
-    pairs = [pair for dataset in datasets for pair in results.pairs if pair.dataset == dataset]
-    return [[pair] for pair in pairs] if entry.split else [pairs]
+def _files(results: Results, spec: TableSpec) -> list[list[Pair]]:
+    """Return the data sets and features of each file of a table."""
+    pairs = []
+    for dataset in selected(spec.select, "datasets", list(results.experiment["datasets"])):
+        pairs += [pair for pair in results.pairs if pair.dataset == dataset]
+    return [[pair] for pair in pairs] if spec.split else [pairs]
 
 
-def _table(results: Results, entry: TableSpec, pairs: list[Pair]) -> Table:
-    lengths = (
-        results.experiment["timed"]
-        if _timed(entry)
-        else _selected(entry, "bits", results.experiment["bits"])
-    )
-    columns, notes = _columns(results, entry, pairs, lengths)
-    panels = [
-        _panel(results, entry, pair, bits, columns)
-        for pair in pairs
-        for bits in ([None] if entry.columns == "bits" else lengths)
-        if any(_omission(results, pair, column) is None for column in columns)
-    ]
-    columns, panels, said = (
-        _said_once(columns, panels) if entry.columns == "values" else (columns, panels, [])
-    )
-    shown = [pair for pair in pairs if any(panel.pair == pair for panel in panels)]
-    suffix = f"--{pairs[0].file_part}" if entry.split else ""
+def _table(results: Results, spec: TableSpec, pairs: list[Pair]) -> Table:
+    if _is_timed(spec):
+        lengths = results.experiment["timed"]
+    else:
+        lengths = selected(spec.select, "bits", results.experiment["bits"])
+    columns, omissions = _columns(results, spec, pairs, lengths)
+    panels = _panels(results, spec, pairs, lengths, columns)
+
+    shared = []
+    if spec.columns == "values":
+        columns, panels, shared = _without_shared_columns(columns, panels)
+    pairs_with_panels = list(dict.fromkeys(panel.pair for panel in panels))
+
+    notes = [*shared, *omissions]
+    if spec.order:
+        notes += captions.orders(panels, columns)
+    notes += captions.mixtures(results, panels, columns)
+    if pairs_with_panels:
+        notes.append(captions.provenance(results, pairs_with_panels))
+
+    title, name = spec.title, spec.name
+    if spec.split:
+        title += f": {results.label(pairs[0])}"
+        name += f"--{pairs[0].file_part}"
     return Table(
-        name=entry.name + suffix,
-        title=entry.title + (f": {results.label(pairs[0])}" if entry.split else ""),
-        caption=" ".join(
-            [entry.caption.format(k=entry.k), *captions.conventions(results, entry, panels)]
-        ),
-        protocol=captions.protocols(results, shown, entry),
-        notes=[
-            *said,
-            *notes,
-            *(captions.orders(panels, columns) if entry.order else []),
-            *captions.mixtures(results, panels, columns),
-            *([captions.provenance(results, shown)] if shown else []),
-        ],
-        groups=_groups(columns) if entry.columns != "values" else [],
+        name=name,
+        title=title,
+        caption=spec.caption or f"{title}.",
+        note=captions.filled(spec),
+        groups=_groups(columns) if spec.columns != "values" else [],
         columns=columns,
         panels=panels,
-        cites=entry.cites,
+        conventions=list(captions.conventions(results, spec, panels)),
+        protocol=captions.protocols(results, pairs_with_panels, spec),
+        notes=notes,
+        cites=spec.cites,
+        latex=spec.latex,
     )
 
 
-def _selected(entry: TableSpec, what: str, everything: list) -> list:
-    """What a table selects of everything, in its order."""
-    return (
-        everything
-        if what not in entry.select
-        else [item for item in entry.select[what] if item in everything]
-    )
+def _panels(
+    results: Results,
+    spec: TableSpec,
+    pairs: list[Pair],
+    lengths: list[int],
+    columns: list[Column],
+) -> list[Panel]:
+    panels = []
+    for pair in pairs:
+        if all(_omission(results, pair, column) for column in columns):
+            continue
+        panel_lengths = [None] if spec.columns == "bits" else lengths
+        panels += [_panel(results, spec, pair, bits, columns) for bits in panel_lengths]
+    return panels
 
 
-def _selected_methods(entry: TableSpec, results: Results) -> list[str]:
-    """Names of the methods that a table selects, each followed by its trials and tuned versions."""
-    if "methods" not in entry.select:
-        return [method["name"] for method in results.methods]
-    names = [
-        method["name"]
-        for selected in entry.select["methods"]
-        for method in results.methods
-        if selected in (method["name"], method["base"])
-    ]
-    return list(dict.fromkeys(names))
+# -------------------------------------------------------------------------- columns
 
 
 def _columns(
-    results: Results, entry: TableSpec, pairs: list[Pair], lengths: list[int]
+    results: Results, spec: TableSpec, pairs: list[Pair], lengths: list[int]
 ) -> tuple[list[Column], list[str]]:
-    """The columns that some pair has, and a sentence for each reason why a pair has not all."""
-    if entry.columns == "k":
-        asked = [Column(value, None, k, f"k = {k:,}") for value in entry.values for k in entry.k]
-    elif entry.columns == "values":
-        asked = [Column(value, None, value.k, value.label) for value in entry.values]
-    else:
-        asked = [
-            Column(value, bits, entry.k, value.label if bits is None else f"{bits} bits")
-            for value in entry.values
-            for bits in ([None] if value.per == "row" else lengths)
-        ]
-    notes = []
+    """Return the columns that some pair has, and a sentence on each omission."""
+    planned = _planned_columns(spec, lengths)
+    sentences = []
     for pair in pairs:
-        left_out: dict[str, list[str]] = {}
-        for column in asked:
-            if reason := _omission(results, pair, column):
-                what = (
-                    f"k = {column.k:,}"
-                    if column.k and entry.columns != "values"
-                    else column.value.label
-                )
-                left_out.setdefault(reason, []).append(what)
-        notes += [
-            f"{results.label(pair)}, {'; '.join(dict.fromkeys(whats))}: left out, {reason}."
-            for reason, whats in left_out.items()
-        ]
-    # A column stays for the sake of one pair; a table that nobody has keeps its columns, and has no panels.
-    kept = [
-        column
-        for column in asked
-        if any(_omission(results, pair, column) is None for pair in pairs)
-    ]
-    return kept or asked, notes
+        labels_by_reason: dict[str, list[str]] = {}
+        for column in planned:
+            reason = _omission(results, pair, column)
+            if reason:
+                is_cut = column.k and spec.columns != "values"
+                label = f"k = {column.k:,}" if is_cut else column.value.label
+                labels_by_reason.setdefault(reason, []).append(label)
+        for reason, labels in labels_by_reason.items():
+            what = "; ".join(dict.fromkeys(labels))
+            sentences.append(f"{results.label(pair)}, {what}: omitted, {reason}.")
+
+    def is_available(column: Column) -> bool:
+        return any(_omission(results, pair, column) is None for pair in pairs)
+
+    available = list(filter(is_available, planned))
+    # A table that no data set has keeps its columns, and has no panels.
+    return available or planned, sentences
 
 
-def _said_once(
-    columns: list[Column], panels: list[Panel]
-) -> tuple[list[Column], list[Panel], list[str]]:
-    """The table without columns of text that say the same of every row, a sentence for each of these; one column stays."""
-    rows = [row for panel in panels for row in panel.rows + panel.controls]
-    texts = [
-        {row.cells[place].text for row in rows if row.cells[place].state == "complete"}
-        for place in range(len(columns))
-    ]
-    alike = [
-        column.value.fact in TEXT_FACTS and len(found) == 1
-        for column, found in zip(columns, texts, strict=True)
-    ]
-    if not any(alike) or all(alike):
-        return columns, panels, []
-
-    def without(items: list) -> list:
-        return [item for item, same in zip(items, alike, strict=True) if not same]
-
-    def cut(found: list[Row]) -> list[Row]:
-        return [replace(row, cells=without(row.cells)) for row in found]
-
-    panels = [
-        replace(panel, rows=cut(panel.rows), controls=cut(panel.controls)) for panel in panels
-    ]
-    sentences = [
-        f"{column.label}: {min(found)}."
-        for column, found, same in zip(columns, texts, alike, strict=True)
-        if same
-    ]
-    return without(columns), panels, sentences
+def _planned_columns(spec: TableSpec, lengths: list[int]) -> list[Column]:
+    columns = []
+    for value in spec.values:
+        if spec.columns == "k":
+            columns += [Column(value, None, k, f"k = {k:,}") for k in spec.k]
+        elif spec.columns == "values":
+            label = value.label or value.metric or value.fact
+            columns.append(Column(value, None, value.k, label))
+        elif value.per == "row":
+            columns.append(Column(value, None, spec.k, value.label))
+        else:
+            columns += [Column(value, bits, spec.k, f"{bits} bits") for bits in lengths]
+    return columns
 
 
 def _omission(results: Results, pair: Pair, column: Column) -> str | None:
+    """Return why a column is omitted for a data set and features; None if it is not."""
     if column.value.metric:
         return results.omission(pair, column.value.metric, column.k)
-    runs = [run for key, group in results.runs.items() if key[:2] == pair for run in group]
-    unknown = column.value.optional and not any(run.get(column.value.fact) for run in runs)
-    return "no run has it" if unknown else None
+    if not column.value.optional:
+        return None
+    for key, runs in results.runs.items():
+        if key[:2] == pair and any(run.get(column.value.fact) for run in runs):
+            return None
+    return "no run has it"
+
+
+def _without_shared_columns(
+    columns: list[Column], panels: list[Panel]
+) -> tuple[list[Column], list[Panel], list[str]]:
+    """Replace each column of text that is equal in every row with a sentence."""
+    rows = [row for panel in panels for row in panel.rows + panel.controls]
+    sentences, remaining = [], []
+    for index, column in enumerate(columns):
+        cells = [row.cells[index] for row in rows]
+        texts = {cell.text for cell in cells if cell.state == "complete"}
+        if column.value.fact in SHARED_FACTS and len(texts) == 1:
+            sentences.append(f"{column.label}: {min(texts)}.")
+        else:
+            remaining.append(index)
+    if not sentences or not remaining:
+        return columns, panels, []
+
+    def reduced(row: Row) -> Row:
+        return replace(row, cells=[row.cells[index] for index in remaining])
+
+    reduced_panels = []
+    for panel in panels:
+        panel_rows, controls = map(reduced, panel.rows), map(reduced, panel.controls)
+        reduced_panels.append(replace(panel, rows=list(panel_rows), controls=list(controls)))
+    return [columns[index] for index in remaining], reduced_panels, sentences
 
 
 def _groups(columns: list[Column]) -> list[tuple[str, int]]:
-    groups = []
+    """Return the headings of several columns, and how many columns each has."""
+    groups: list[tuple[str, int]] = []
     for column in columns:
         label = "" if column.value.per == "row" else column.value.label
         if groups and label and groups[-1][0] == label:
@@ -196,93 +239,111 @@ def _groups(columns: list[Column]) -> list[tuple[str, int]]:
     return groups if any(label for label, _ in groups) else []
 
 
+# ----------------------------------------------------------------------------- rows
+
+
 def _panel(
-    results: Results, entry: TableSpec, pair: Pair, bits: int | None, columns: list[Column]
+    results: Results, spec: TableSpec, pair: Pair, bits: int | None, columns: list[Column]
 ) -> Panel:
-    names = {method["name"]: method for method in results.methods}
-    methods = [names[name] for name in _selected_methods(entry, results)]
-    rows = [
-        Row(
-            method["name"],
-            method["label"],
-            [
-                method_cell(
-                    results,
-                    (*pair, method["name"]),
-                    bits if column.bits is None else column.bits,
-                    column,
-                )
-                for column in columns
-            ],
-            method.get("note", ""),
-        )
-        for method in methods
-    ]
-    return Panel(
-        label=results.label(pair) + (f", {bits} bits" if bits is not None else ""),
-        pair=pair,
-        bits=bits,
-        rows=_with_daggers(results, pair, bits, columns, _with_best(rows)) if entry.best else rows,
-        controls=[
-            _control_row(results, pair, control, entry, columns) for control in results.controls
-        ]
-        if entry.controls
-        else [],
-    )
+    rows = []
+    for method in _selected_methods(results, spec):
+        key = (*pair, method["name"])
+        cells = []
+        for column in columns:
+            length = bits if column.bits is None else column.bits
+            cells.append(method_cell(results, key, length, column))
+        rows.append(Row(method["name"], method["label"], cells, method.get("note", "")))
+    if spec.best:
+        rows = _with_daggers(results, pair, bits, columns, _with_best(rows))
+
+    controls = []
+    if spec.controls:
+        controls = [_control_row(results, pair, item, spec, columns) for item in results.controls]
+    label = results.label(pair) + ("" if bits is None else f", {bits} bits")
+    return Panel(label, pair, bits, rows, controls)
+
+
+def _selected_methods(results: Results, spec: TableSpec) -> list[dict]:
+    """Return the methods that a table selects, each followed by its trials and tuned versions."""
+    if "methods" not in spec.select:
+        return results.methods
+    methods = {}
+    for name in spec.select["methods"]:
+        for method in results.methods:
+            if name in (method["name"], method["base"]):
+                methods.setdefault(method["name"], method)
+    return list(methods.values())
 
 
 def _control_row(
-    results: Results, pair: Pair, control: dict, entry: TableSpec, columns: list[Column]
+    results: Results, pair: Pair, control: dict, spec: TableSpec, columns: list[Column]
 ) -> Row:
-    """A ranking by real-valued features has no code length: one cell spans the columns of all of them."""
-    wanted = columns[:1] if entry.columns == "bits" else columns
-    cells = [
-        replace(
-            control_cell(results, pair, control["name"], column), span=len(columns) // len(wanted)
-        )
-        for column in wanted
-    ]
-    return Row(control["name"], control["label"], cells)
+    """Return a ranking by real-valued features: one cell spans the columns of all lengths."""
+    name = control["name"]
+    if spec.columns == "bits":
+        cell = control_cell(results, pair, name, columns[0])
+        cells = [replace(cell, span=len(columns))]
+    else:
+        cells = [control_cell(results, pair, name, column) for column in columns]
+    return Row(name, control["label"], cells)
 
 
 def _with_best(rows: list[Row]) -> list[Row]:
-    """Mark the highest printed number of each column, ties all; a mean over fewer seeds than the others competes with none.
+    """Mark the highest printed number of each column, and all that are equal to it.
 
-    One row alone is the best of nothing.
+    A mean over fewer seeds than the others does not compete, and a single row is not marked.
     """
     if len(rows) < 2:
         return rows
-    marked = [list(row.cells) for row in rows]
-    for place, cells in enumerate(zip(*marked, strict=True)):
-        printed = [
-            float(cell.text.replace(",", "")) if cell.state == "complete" else -math.inf
-            for cell in cells
-        ]
-        for row, number in zip(marked, printed, strict=True):
-            if number == max(printed) > -math.inf:
-                row[place] = replace(row[place], best=True)
-    return [replace(row, cells=cells) for row, cells in zip(rows, marked, strict=True)]
+    columns = zip(*(row.cells for row in rows), strict=True)
+    return _with_columns(rows, [_with_best_cells(cells) for cells in columns])
+
+
+def _with_best_cells(cells: tuple[Cell, ...]) -> list[Cell]:
+    numbers = []
+    for cell in cells:
+        is_number = cell.state == "complete"
+        numbers.append(float(cell.text.replace(",", "")) if is_number else -math.inf)
+    highest = max(numbers)
+    return [
+        replace(cell, best=True) if number == highest > -math.inf else cell
+        for cell, number in zip(cells, numbers, strict=True)
+    ]
 
 
 def _with_daggers(
     results: Results, pair: Pair, bits: int | None, columns: list[Column], rows: list[Row]
 ) -> list[Row]:
-    """Mark the one best mean average precision of a column if it is significantly higher than that of every other complete cell."""
-    marked = [list(row.cells) for row in rows]
-    for place, column in enumerate(columns):
-        complete = {
-            row.name: row.cells[place] for row in rows if row.cells[place].state == "complete"
-        }
-        best = [name for name, cell in complete.items() if cell.best]
-        if column.value.metric != "map" or len(best) != 1 or len(complete) < 2:
-            continue
-        others = [name for name in complete if name != best[0]]
-        if all(
-            results.comparisons.get((*pair, bits or column.bits, best[0], other))
-            for other in others
-        ):
-            cells = next(
-                cells for row, cells in zip(rows, marked, strict=True) if row.name == best[0]
-            )
-            cells[place] = replace(cells[place], dagger=True)
-    return [replace(row, cells=cells) for row, cells in zip(rows, marked, strict=True)]
+    """Mark the best mean average precision of a column if it is significantly the highest."""
+    lengths = {column.bits for column in columns} if bits is None else results.experiment["bits"]
+    marked = []
+    for index, column in enumerate(columns):
+        cells = [row.cells[index] for row in rows]
+        if column.value.metric == "map":
+            is_best = partial(results.is_best, pair, bits or column.bits, columns=len(lengths))
+            cells = list(_with_dagger(is_best, rows, cells))
+        marked.append(cells)
+    return _with_columns(rows, marked)
+
+
+def _with_dagger(
+    is_best: Callable[[str, str], bool | None], rows: list[Row], cells: list[Cell]
+) -> Iterator[Cell]:
+    """Yield the cells of one column; is_best: whether one row is significantly above another."""
+    complete = {}
+    for row, cell in zip(rows, cells, strict=True):
+        if cell.state == "complete":
+            complete[row.name] = cell
+    best = [name for name, cell in complete.items() if cell.best]
+    others = [name for name, cell in complete.items() if not cell.best]
+    is_significant = (
+        len(best) == 1 and bool(others) and all(is_best(best[0], other) for other in others)
+    )
+    for cell in cells:
+        yield replace(cell, dagger=is_significant and cell.best)
+
+
+def _with_columns(rows: list[Row], columns: list[list[Cell]]) -> list[Row]:
+    """Return the rows with the cells of these columns."""
+    cells_of_rows = zip(*columns, strict=True)
+    return [replace(row, cells=list(cells)) for row, cells in zip(rows, cells_of_rows, strict=True)]

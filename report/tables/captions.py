@@ -1,4 +1,4 @@
-"""Captions and notes of tables: conventions, protocols and provenance."""
+"""Sentences below a table: how to read its cells, protocols and provenance."""
 
 from __future__ import annotations
 
@@ -6,217 +6,277 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator
 
+from harness.schemas import VERDICTS
 from report.results import Pair, Results
 from report.tables.table import DAGGER, NEAR_COLLAPSE, Cell, Column, Panel, Row
 from report.tables.table_specs import TableSpec
 
-NAMED = 3  # up to so many pairs of methods are named, more are counted
+NAMED = 3  # up to this number, pairs of methods and cells are named; more are counted
+OWN = "own"  # of a row whose settings were tuned for the row itself
+NOT_TESTED = next(words for words, verdict in VERDICTS.items() if verdict is None)
 
 
-def conventions(results: Results, entry: TableSpec, panels: list[Panel]) -> Iterator[str]:
-    """The sentences of a caption that say how its cells are to be read; each only where the table has such a cell."""
+def filled(spec: TableSpec) -> str:
+    """Return the note of a table with its cut filled in."""
+    return spec.note.replace("{k}", f"{spec.k:,}") if isinstance(spec.k, int) else spec.note
+
+
+# ---------------------------------------------------------------- how to read the cells
+
+
+def conventions(results: Results, spec: TableSpec, panels: list[Panel]) -> Iterator[str]:
+    """Yield how cells are to be read; each sentence only if the table has such a cell."""
     cells = [cell for panel in panels for row in panel.rows for cell in row.cells]
+    has_metric = any(value.metric for value in spec.values)
+
     seeds = len(results.experiment["seeds"])
     if any(cell.deviation for cell in cells):
-        yield f"Mean ± standard deviation (n \N{MINUS SIGN} 1) over {seeds} seeds; a method without randomness runs once, with none."
-    elif cells and seeds > 1 and any(value.metric for value in entry.values):
-        yield f"Mean over {seeds} seeds; a method without randomness runs once."
-    yield from _settings(results, entry, panels)
-    if any(cell.best for cell in cells):
-        yield "Best in bold, by the printed digits; ties all."
-    if any(cell.dagger for cell in cells):
-        all_others = "every other method of its column"
-        all_others += (
-            " that has all its seeds"
-            if any(cell.state not in ("complete", "omitted") for cell in cells)
-            else ""
-        )
         yield (
-            f"{DAGGER}: higher than {all_others}, by a t-test on average precision, paired over the queries, whose variance is that over "
-            f"queries and that over seeds (p < 0.05, two-sided, Holm's correction over all {len(results.comparisons):,} comparisons of two "
-            "methods at one code length of this experiment)."
+            f"Mean ± standard deviation (n \N{MINUS SIGN} 1) over {seeds} seeds. A method without "
+            "randomness runs once and has no deviation."
         )
-    elif any(cell.best and value.metric == "map" for value in entry.values for cell in cells):
-        yield f"No {DAGGER}: no method is significantly higher than all others of its column{_for_want_of_seeds(results)}."
+    elif cells and seeds > 1 and has_metric:
+        yield f"Mean over {seeds} seeds. A method without randomness runs once."
+
+    if has_metric:
+        yield from _settings(results, panels)
+    if any(cell.best for cell in cells):
+        yield "The best printed value of a column is bold, and so are all values equal to it."
+        if any(value.metric == "map" for value in spec.values):
+            yield _significance(results, cells)
+            yield from _detectable(results, panels)
     if any(cell.interval for cell in cells):
         yield (
-            "In brackets: the 95 % interval of the mean, by Student's t with the variance over queries and that over seeds (queries alone "
-            "where there is one run). The split is fixed: the interval says nothing of other splits."
+            "In brackets: the 95 % interval of the mean, from the variance over queries and over "
+            "seeds (over queries only if there is one run). It holds for this "
+            "split of the data, not for others."
         )
     if any(panel.controls for panel in panels):
-        yield "Below the rule: rankings by real-valued features; not upper bounds."
+        yield "Below the rule: rankings by real-valued features, which are not upper bounds."
     yield from marks(cells)
 
 
-def marks(cells: list[Cell]) -> Iterator[str]:
-    """What stands beside a mean that lacks seeds, or that a collapse is in."""
-    if lowered := [cell.seeds for cell in cells if cell.seeds]:
-        yield f"{lowered[0]} beside a mean: over the {lowered[0].replace('/', ' of ')} seeds that are done; never in bold."
-    if collapses := [cell.collapse for cell in cells if cell.collapse]:
-        example = max(
-            collapses, key=lambda collapse: collapse.runs
-        )  # one that counts seeds explains those that do not
-        share = f"{100 * NEAR_COLLAPSE:g} % of the items or of all codes"
-        yield f"{example.mark}: {example.words}, fewer distinct codes than {share}; still in the mean."
+def _significance(results: Results, cells: list[Cell]) -> str:
+    if any(cell.dagger for cell in cells):
+        others = "every other method of its column"
+        if any(cell.state not in ("complete", "omitted") for cell in cells):
+            others += " whose seeds are all done"
+        return (
+            f"{DAGGER}: significantly higher than {others}, by a t-test on average precision that "
+            "is paired over the queries and whose variance is that over queries and over seeds "
+            "(two-sided, p < 0.05 divided by the number of code lengths of the table; the closest "
+            "method decides)."
+        )
+    sentence = f"No {DAGGER}: no method is significantly higher than all others of its column"
+    if any(comparison.p is None for comparison in results.comparisons.values()):
+        return f"{sentence}; some comparisons are not tested ({NOT_TESTED})."
+    return f"{sentence}."
 
 
-def _for_want_of_seeds(results: Results) -> str:
-    return (
-        "; methods with randomness are not tested with fewer than 3 seeds"
-        if None in results.comparisons.values()
-        else ""
-    )
-
-
-def _settings(results: Results, entry: TableSpec, panels: list[Panel]) -> Iterator[str]:
-    """Whether rows have settings that were chosen with labels, those of the validation queries."""
-    shown = {row.name for panel in panels for row in panel.rows}
-    kinds = {method.get("tuned", "") for method in results.methods if method["name"] in shown}
-    if not any(value.metric for value in entry.values) or not kinds - {""}:
+def _detectable(results: Results, panels: list[Panel]) -> Iterator[str]:
+    """Yield the smallest differences between the best row and another one that a test detects."""
+    smallest = []
+    for panel in panels:
+        names = {row.name for row in panel.rows}
+        best = {row.name for row in panel.rows if any(cell.best for cell in row.cells)}
+        for (*pair, _, name, other), comparison in results.comparisons.items():
+            is_shown = tuple(pair) == panel.pair and {name, other} <= names
+            if is_shown and {name, other} & best:
+                smallest.append(comparison.detectable)
+    if not smallest:
         return
-    tried = results.experiment["tried"]
-    counts = sorted(
-        {
-            len(method["trials"])
-            for dataset in tried.values()
-            for method in dataset["methods"].values()
-        }
-    )
+
+    low, high = f"{min(smallest):.3f}", f"{max(smallest):.3f}"
+    span = low if low == high else f"{low} to {high}, by the two methods and the code length"
     yield (
-        f"(tuned): the best of {' or '.join(map(str, counts))} settings by mean mAP over code lengths on validation labels, queries and"
-        " database both from the training part, one other seed; then trained on the whole of it."
+        f"Smallest difference from the best method that this test detects with power 0.8: {span}."
     )
-    if "bgan" in kinds:
-        yield "(BGAN's tuning): the setting so chosen for BGAN, where another was chosen for the row itself."
-    pairs = {panel.pair for panel in panels}
-    elsewhere = [
-        name
-        for name in tried
-        if any(pair.dataset == name and pair.features != tried[name]["features"] for pair in pairs)
-    ]
+
+
+def marks(cells: list[Cell]) -> Iterator[str]:
+    """Yield what the marks beside a mean stand for: missing seeds and near-collapses."""
+    seeds = next((cell.seeds for cell in cells if cell.seeds), "")
+    if seeds:
+        words = seeds.replace("/", " of ")
+        yield f"{seeds} beside a mean: over the {words} seeds that are done; never bold."
+    collapses = [cell.collapse for cell in cells if cell.collapse]
+    if collapses:
+        # A mark that counts seeds explains those that do not.
+        example = max(collapses, key=lambda collapse: collapse.runs)
+        share = f"{100 * NEAR_COLLAPSE:g} % of the items or of all codes"
+        yield (
+            f"{example.mark}: {example.words}, fewer distinct codes than {share}. These runs are "
+            "in the mean."
+        )
+
+
+def _settings(results: Results, panels: list[Panel]) -> Iterator[str]:
+    """Yield which rows have settings that were chosen with the labels of validation queries."""
+    names = {row.name for panel in panels for row in panel.rows}
+    kinds = {method.get("tuned", "") for method in results.methods if method["name"] in names}
+    if not kinds - {""}:
+        return
+
+    tried = results.experiment.get("tried", {})
+    counts = set()
+    for dataset in tried.values():
+        counts.update(len(method["trials"]) for method in dataset["methods"].values())
+    settings = " or ".join(str(count) for count in sorted(counts))
+    yield (
+        f"(tuned): the best of {settings} settings by mean mAP over code lengths on validation "
+        "labels, with queries and database from the training part and one other seed; then trained "
+        "on the whole training part."
+    )
+    for base in sorted(kinds - {"", OWN}):
+        label = results.labels.get(base, base)
+        yield (
+            f"({label}'s tuning): the setting chosen for {label}, if another one was chosen for "
+            "the row itself."
+        )
+
+    elsewhere = {}
+    for pair in dict.fromkeys(panel.pair for panel in panels):
+        chosen_on = tried.get(pair.dataset, {}).get("features", pair.features)
+        if chosen_on != pair.features:
+            elsewhere[pair.dataset] = f"{chosen_on} for {pair.dataset}"
     if elsewhere:
-        chosen = ", ".join(f"{tried[name]['features']} for {name}" for name in elsewhere)
-        yield f"Chosen on other features: {chosen}."
-    yield "Other rows: fixed settings, the same for all data sets."
+        yield f"Chosen on other features: {', '.join(elsewhere.values())}."
+    yield "Other rows: default settings, the same for all data sets."
 
 
-def protocols(results: Results, pairs: list[Pair], entry: TableSpec) -> list[str]:
-    """A sentence on each data set, said once of all its features."""
-    said = {}
+# -------------------------------------------------------------------------- protocols
+
+
+def protocols(results: Results, pairs: list[Pair], spec: TableSpec) -> list[str]:
+    """Return a sentence for each data set; features with the same sentence share it."""
+    has_metric = any(value.metric for value in spec.values)
+    labels_by_sentence: dict[str, list[str]] = {}
     for pair in pairs:
-        said.setdefault(_protocol(results, pair, entry), []).append(results.label(pair))
-    return [f"{'; '.join(labels)}: {told}" for told, labels in said.items()]
+        sentence = _protocol(results, pair, has_metric)
+        labels_by_sentence.setdefault(sentence, []).append(results.label(pair))
+    return [f"{'; '.join(labels)}: {text}" for text, labels in labels_by_sentence.items()]
 
 
-def _protocol(results: Results, pair: Pair, entry: TableSpec) -> str:
-    """One sentence on a data set: protocol, sizes, which rules are ours; for metrics what is relevant, and queries left out."""
+def _protocol(results: Results, pair: Pair, has_metric: bool) -> str:
+    """Return protocol, sizes and rules of a data set; with a metric also what is relevant."""
     dataset = results.experiment["datasets"][pair.dataset]
     if "sizes" not in dataset:
-        return "the data set was not prepared."
+        return "the data set is not prepared."
     sizes = dataset["sizes"]
-    parts = [
+    facts = [
         f"protocol {dataset['protocol']}",
         f"{sizes['query']:,} queries",
         f"database of {sizes['database']:,}",
+        f"{sizes['train']:,} training images",
     ]
-    parts.append(f"{sizes['train']:,} training images")
-    if any(value.metric for value in entry.values):
-        parts += [_relevant(results, pair), _left_out(results, pair)]
+    if has_metric:
+        facts += [_relevant(results, pair), _omitted_queries(results, pair)]
+
     ours = [rule["rule"].rstrip(".") for rule in dataset["rules"] if rule["source"] == "ours"]
     rules = f"Rules of ours: {'; '.join(ours)}." if ours else "All rules as published."
-    return f"{', '.join(parts)}. {rules}"
+    return f"{', '.join(facts)}. {rules}"
 
 
 def _relevant(results: Results, pair: Pair) -> str:
     share = results.chance(pair, "relevant_share")
-    return (
-        "share of relevant items not known, no run is scored"
-        if share is None
-        else f"share of relevant items {share:.3f}"
-    )
+    if share is None:
+        return "share of relevant items unknown, since no run is scored"
+    return f"share of relevant items {share:.3f}"
 
 
-def _left_out(results: Results, pair: Pair) -> str:
+def _omitted_queries(results: Results, pair: Pair) -> str:
     count = results.experiment.get("queries_left_out", {}).get("/".join(pair), 0)
-    return (
-        f"{count:,} {'query' if count == 1 else 'queries'} without a relevant item left out"
-        if count
-        else "no query left out"
-    )
+    if not count:
+        return "all queries used"
+    noun = "query" if count == 1 else "queries"
+    return f"{count:,} {noun} without a relevant item omitted"
 
 
-def orders(panels: list[Panel], columns: list[Column]) -> Iterator[str]:
-    """Which pairs of methods the first column puts in one order and another column in the other; one sentence for panels alike."""
-    said = {}
+# ------------------------------------------------------------------ orders of methods
+
+
+def orders(panels: list[Panel], columns: list[Column]) -> list[str]:
+    """Return which pairs of methods the first column and another column order differently."""
+    panels_by_sentence: dict[str, list[str]] = {}
     for panel in panels:
-        pairs = list(itertools.combinations([row for row in panel.rows if _shown(row.cells[0])], 2))
-        swapped = {
-            column.label: [pair for pair in pairs if _swapped(*pair, place)]
-            for place, column in enumerate(columns)
-        }
-        listed = [f"{label}: {_named(found)}" for label, found in swapped.items() if found]
-        if pairs:
-            told = (
-                f"in another order under {'; '.join(listed)}"
-                if listed
-                else "in the same order under every convention"
-            )
-            said.setdefault(
-                f"of {len(pairs)} pairs of methods ordered by {columns[0].label}, {told}.", []
-            ).append(panel.label)
-    return (f"{'; '.join(labels)}: {told}" for told, labels in said.items())
+        rows = [row for row in panel.rows if row.cells[0].state == "complete"]
+        pairs = list(itertools.combinations(rows, 2))
+        if not pairs:
+            continue
+        sentence = _order_sentence(pairs, columns)
+        panels_by_sentence.setdefault(sentence, []).append(panel.label)
+    return [f"{'; '.join(labels)}: {text}" for text, labels in panels_by_sentence.items()]
 
 
-def _swapped(one: Row, other: Row, place: int) -> bool:
-    differences = [
-        _number(one.cells[at]) - _number(other.cells[at])
-        for at in (0, place)
-        if _shown(one.cells[at], other.cells[at])
-    ]
-    return len(differences) == 2 and differences[0] * differences[1] < 0
+def _order_sentence(pairs: list[tuple[Row, Row]], columns: list[Column]) -> str:
+    differences = []
+    for index, column in enumerate(columns):
+        swapped = [pair for pair in pairs if _is_swapped(*pair, index)]
+        if swapped:
+            differences.append(f"{column.label}: {_named_pairs(swapped)}")
+    start = f"of {len(pairs)} pairs of methods ordered by {columns[0].label}"
+    if not differences:
+        return f"{start}, all have the same order under every convention."
+    return f"{start}, these have another order under {'; '.join(differences)}."
 
 
-def _shown(*cells: Cell) -> bool:
-    return all(cell.state == "complete" for cell in cells)
+def _is_swapped(one: Row, other: Row, index: int) -> bool:
+    """Return whether two rows are in opposite orders in the first column and in another one.
+
+    Numbers are compared as printed: what cannot be seen is no difference.
+    """
+    differences = []
+    for column in (0, index):
+        cells = one.cells[column], other.cells[column]
+        if any(cell.state != "complete" for cell in cells):
+            return False
+        first, second = (float(cell.text.replace(",", "")) for cell in cells)
+        differences.append(first - second)
+    return differences[0] * differences[1] < 0
 
 
-def _number(cell: Cell) -> float:
-    return float(cell.text.replace(",", ""))  # as printed: what cannot be seen is no difference
-
-
-def _named(pairs: list[tuple[Row, Row]]) -> str:
+def _named_pairs(pairs: list[tuple[Row, Row]]) -> str:
     if len(pairs) > NAMED:
         return f"{len(pairs)} pairs"
     return ", ".join(f"{one.label} and {other.label}" for one, other in pairs)
 
 
+# ------------------------------------------------------------------------ provenance
+
+
 def mixtures(results: Results, panels: list[Panel], columns: list[Column]) -> Iterator[str]:
-    """State which cells have seeds that were run with different versions or on different processors, in one sentence."""
-    cells = {}
+    """Yield which cells have seeds that were run with other versions or on other processors."""
+    cells_by_difference: dict[str, dict[tuple, str]] = {}
     for panel, column in itertools.product(panels, columns):
         bits = panel.bits if column.bits is None else column.bits
         for row in panel.rows:
             runs = results.runs.get((*panel.pair, row.name, bits), [])
-            for difference in _differences([run for run in runs if run["status"] == "done"]):
-                cell = f"{row.label}, {bits} bits, {results.label(panel.pair)}"
-                cells.setdefault(difference, {})[panel.pair, row.name, bits] = cell
-    if cells:
-        listed = [
-            f"{difference} ({_few(list(found.values()), 'cells')})"
-            for difference, found in cells.items()
-        ]
-        yield f"Seeds of one cell were run with different versions or on different processors: {'; '.join(listed)}."
+            done = [run for run in runs if run["status"] == "done"]
+            cell = f"{row.label}, {bits} bits, {results.label(panel.pair)}"
+            for difference in _differences(done):
+                cells = cells_by_difference.setdefault(difference, {})
+                cells[panel.pair, row.name, bits] = cell
+
+    texts = []
+    for difference, cells in cells_by_difference.items():
+        named = "; ".join(cells.values()) if len(cells) <= NAMED else f"{len(cells)} cells"
+        texts.append(f"{difference} ({named})")
+    if texts:
+        yield (
+            "Seeds of one cell were run with different versions or on different processors: "
+            f"{'; '.join(texts)}."
+        )
 
 
 def _differences(runs: list[dict]) -> Iterator[str]:
-    """How the runs of one cell differ; of versions, only those of packages that several runs imported."""
-    versions = {}
+    """Yield how the runs of one cell differ; of versions, only if several runs have the package."""
+    versions: dict[str, dict[str, None]] = {}
     for run in runs:
         for package, version in json.loads(run["versions"] or "{}").items():
             versions.setdefault(package, {})[version] = None
-    for package, found in versions.items():
-        if len(found) > 1:
-            yield f"{package} {_alternatives(found)}"
+    for package, numbers in versions.items():
+        if len(numbers) > 1:
+            yield f"{package} {_alternatives(numbers)}"
 
     processors = dict.fromkeys(run["processor"] for run in runs)
     if len(processors) > 1:
@@ -228,27 +288,27 @@ def _alternatives(texts: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}"
 
 
-def _few(texts: list[str], noun: str) -> str:
-    return "; ".join(texts) if len(texts) <= NAMED else f"{len(texts)} {noun}"
-
-
 def provenance(results: Results, pairs: list[Pair]) -> str:
+    """Return the commit and the date of the results, and the features of these data sets."""
     experiment = results.experiment
     commit = experiment["commit"][:12] + (" (modified)" if experiment["dirty"] else "")
-    noted = dict.fromkeys(_features_note(experiment["features"]["/".join(pair)]) for pair in pairs)
-    states = [run["status"] for run in results.all_runs()]
-    partial = (
-        f"Partial: {states.count('done'):,} of {len(states):,} runs are done. "
-        if experiment["partial"]
-        else ""
+    sentences = [f"Commit {commit}, {experiment['date'][:10]}."]
+
+    if experiment["partial"]:
+        states = [run["status"] for run in results.all_runs()]
+        done = f"{states.count('done'):,} of {len(states):,}"
+        sentences.insert(0, f"Partial: {done} runs are done.")
+
+    features = dict.fromkeys(
+        _features_sentence(experiment["features"]["/".join(pair)]) for pair in pairs
     )
-    return f"{partial}Commit {commit}, {experiment['date'][:10]}." + (
-        f" Features: {'; '.join(noted)}." if noted else ""
-    )
+    if features:
+        sentences.append(f"Features: {'; '.join(features)}.")
+    return " ".join(sentences)
 
 
-def _features_note(features: dict) -> str:
-    dimensions = (
-        f"{features['dimensions']:,} dimensions" if features["dimensions"] else "not prepared"
-    )
-    return f"{features['label']} ({'; '.join(filter(None, [dimensions, features['note'].rstrip('.')]))})"
+def _features_sentence(features: dict) -> str:
+    dimensions = features["dimensions"]
+    size = f"{dimensions:,} dimensions" if dimensions else "not prepared"
+    facts = filter(None, [size, features["note"].rstrip(".")])
+    return f"{features['label']} ({'; '.join(facts)})"

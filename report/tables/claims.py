@@ -3,33 +3,48 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from harness.families import LEVEL, holm
+from harness.schemas import VERDICTS
 from report.results import Pair, Results
-from report.tables import published_values
-from report.tables.cells import TIMED, method_cell, run_values
+from report.tables.cells import method_cell
 from report.tables.table import Column
 from report.tables.table_specs import Claim, Value, read_claims
 
-FOR, AGAINST, UNDECIDED, UNTESTED, ABSENT = (
-    "better",
-    "worse",
-    "not distinguishable",
-    "not tested for want of seeds",
-    "not complete",
-)
+NOT_TESTED = next(words for words, verdict in VERDICTS.items() if verdict is None)
+
+# The outcomes of a comparison at one code length.
+BETTER = "better"
+WORSE = "worse"
+UNDECIDED = "not distinguishable"
+UNTESTED = f"not tested ({NOT_TESTED})"
+INCOMPLETE = "not complete"
+
+# The settings that both rows of a comparison have.
 TUNED = "tuned"
-VGG19 = "vgg19"  # the paper's encoder: rows on it are compared with each other
-NONE_RUN = "The paper's claims are of BGAN, and no row of it that they name was run: nothing is said of them."
-TESTS = {
-    "significant": "significantly, by the test of the daggers",
-    "apart": "every run of the one better than every run of the other",
-}
+SHARED = "with the settings tuned for the first"
+DEFAULT = "default settings"
+
+NONE_RUN = (
+    "The claims of the paper are not evaluated: none of the rows that they require was run "
+    "(report/tables.yaml)."
+)
+MAP = Value(metric="map")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One row against another at each code length compared: outcomes as {what: code lengths}; settings: tuned, BGAN's tuning, or fixed."""
+    """One row compared with another.
+
+    Attributes
+    ----------
+    row, other : str
+        Labels.
+    settings : {TUNED, SHARED, DEFAULT}
+    outcomes : dict
+        {outcome: code lengths}.
+    """
 
     row: str
     other: str
@@ -39,247 +54,301 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the runs of one data set and features say of a claim.
+    """What the runs of one data set and features state about a claim.
 
-    words: the verdict; scope: whether they are a replication; rule: how it was found; comparisons: what it rests on; lacking: rows of the
-    rule that were not run, or not with settings of one kind; collapsed: near-collapsed rows among those compared.
+    Attributes
+    ----------
+    question, claim : str
+    words : str
+        The verdict; empty if the question has a table and no verdict.
+    decided_on : str
+        Labels of the rows that decide; empty if no row was compared.
+    rule : str
+    comparisons : list of Comparison
+        What the verdict rests on.
+    released : list of Comparison
+        The rows of the released code, compared with the same rows.
+    missing : list of str
+        Rows of the rule that were not run, or not with the same kind of settings.
+    collapsed : list of str
+        Near-collapsed rows among those compared.
+    table : str
+        Name of the table that treats the question.
     """
 
     question: str
     claim: str
-    words: str
-    scope: str
-    rule: str
-    comparisons: list[Comparison]
-    lacking: list[str]
-    collapsed: list[str]
+    words: str = ""
+    decided_on: str = ""
+    rule: str = ""
+    comparisons: list[Comparison] = ()
+    released: list[Comparison] = ()
+    missing: list[str] = ()
+    collapsed: list[str] = ()
+    table: str = ""
 
     @property
     def kind(self) -> str:
         """The verdict in one word, for its colour."""
-        words = {
+        kinds = {
+            "": "open",
             "holds": "holds",
             "does not hold": "fails",
             "finds no support": "fails",
-            "cannot be said": "open",
+            "undecided": "open",
         }
-        return words.get(self.words.partition(" (")[0], "partly")
+        return kinds.get(self.words.partition(" (")[0], "partly")
 
     @property
     def sentences(self) -> list[str]:
-        """What was compared and what came of it; comparisons alike in one sentence."""
-        alike = {}
-        for found in self.comparisons:
-            settings = (
-                "" if found.settings == TUNED else f", {found.settings}"
-            )  # a tuned row's label says so
-            alike.setdefault((found.row, settings, _told(found.outcomes)), []).append(found.other)
-        return [
-            f"{row} against {listed(others)}{settings}: {told}."
-            for (row, settings, told), others in alike.items()
-        ]
+        """The comparisons that decide; those with the same outcomes share a sentence."""
+        return _sentences(self.comparisons)
+
+    @property
+    def released_sentences(self) -> list[str]:
+        """The comparisons of the released code."""
+        return _sentences(self.released)
 
 
 def verdicts(results: Results) -> list[tuple[Pair, list[Verdict]]]:
-    """For each data set and features, a verdict on each claim of tables.yaml; nothing where what the claims are of was not run."""
+    """Return a verdict on each claim, for each data set and features.
+
+    The list is empty if no row that the claims are about was run.
+    """
     claims = read_claims()
-    if not any(_run(results) & set(claim.row) for claim in claims):
+    if not any(_names_run(results) & set(claim.row) for claim in claims):
         return []
-    return [(pair, [_verdict(results, pair, claim) for claim in claims]) for pair in results.pairs]
+    return [(pair, _verdicts_of(results, pair, claims)) for pair in results.pairs]
+
+
+def _verdicts_of(results: Results, pair: Pair, claims: list[Claim]) -> list[Verdict]:
+    return [_verdict(results, pair, claim) for claim in claims]
+
+
+def listed(items: list) -> str:
+    """Return items in words, for example ``12, 24 and 48``."""
+    *first, last = map(str, items)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+# ------------------------------------------------------------------------- the verdict
 
 
 def _verdict(results: Results, pair: Pair, claim: Claim) -> Verdict:
-    pairings = [
-        _settings(results, pair, claim.row, other)
-        for other in claim.against
-        if _lengths(results, claim)
-    ]
-    compared = [found for found in pairings if found]
-    comparisons = [_comparison(results, pair, claim, *found) for found in compared]
-    lacking = _lacking(results, pair, claim)
-    same = bool(compared) and all(
-        published_values.replicated(results, pair, row, claim.metric) for row, _, _ in compared
-    )
+    if claim.table:
+        return Verdict(claim.question, claim.claim, table=claim.table)
+
+    pairings = _pairings(results, pair, claim)
+    compared = [names for names in pairings.values() if names]
+    corrected = _corrected(results, pair, compared)
+    comparisons = [_comparison(results, pair, corrected, *names) for names in compared]
+    missing = _missing(results, claim, pairings)
+    labels = dict.fromkeys(comparison.row for comparison in comparisons)
     return Verdict(
         question=claim.question,
         claim=claim.claim,
-        words=_words(comparisons, bool(lacking)),
-        scope="on the terms of the published figures"
-        if same
-        else "on these runs, not a replication",
+        words=_words(comparisons, bool(missing)),
+        decided_on=listed(list(labels)) if labels else "",
         rule=_rule(claim),
         comparisons=comparisons,
-        lacking=lacking,
-        collapsed=_collapsed(
-            results,
-            pair,
-            dict.fromkeys(name for row, other, _ in compared for name in (row, other)),
-        ),
+        released=_released(results, pair, claim, pairings),
+        missing=missing,
+        collapsed=_collapsed(results, pair, pairings),
     )
 
 
 def _rule(claim: Claim) -> str:
-    measured = (
-        "mean average precision"
-        if claim.metric == "map"
-        else claim.metric or claim.fact.replace("_", " ")
-    )
-    margin = f" by more than {100 * claim.margin:g} %" if claim.margin else ""
-    lengths = "every code length that was timed" if claim.fact in TIMED else "every code length"
-    return f"{claim.better} {measured} than each of {', '.join(claim.against)} at {lengths}, {TESTS[claim.test]}{margin}"
-
-
-def _settings(
-    results: Results, pair: Pair, rows: list[str], other: str
-) -> tuple[str, str, str] | None:
-    """The two rows to compare, and whose settings both have; None where no two of a kind were run.
-
-    A row without any parameters, as LSH, is of every kind.
-    """
-    # The words for it, whose parameters the two rows have, and the encoder of both.
-    kinds = [
-        (TUNED, ("own", "own"), None),
-        ("BGAN's tuning", ("own", "bgan"), None),
-        ("fixed settings", ("", ""), VGG19),
-        ("fixed settings", ("", ""), None),
-    ]
-    for words, (of_row, of_other), encoder in kinds:
-        compared = _row(results, pair, other, of_other, encoder)
-        for row in rows:
-            found = _row(results, pair, row, of_row, encoder)
-            if found and compared:
-                return found, compared, words
-    return None
-
-
-def _row(results: Results, pair: Pair, base: str, tuned: str, encoder: str | None) -> str | None:
-    """Name of the row that is `base` with parameters of one kind, or with fixed ones on `encoder`.
-
-    Without an encoder the row with fixed parameters is the one of that name, whatever its encoder is.
-    """
-    for method in results.methods:
-        if method["name"] == base and (not tuned or not method["keywords"]) and encoder is None:
-            return base
-        related = method["base"] == base and method["trial"] is None
-        same_kind = (method["tuned"], method["tuned_on"]) == (tuned, pair.dataset if tuned else "")
-        if related and same_kind and (tuned or _on(method, encoder)):
-            return method["name"]
-    return None
-
-
-def _on(method: dict, encoder: str | None) -> bool:
-    return encoder is not None and method["keywords"].get("encoder") == encoder
-
-
-def _lengths(results: Results, claim: Claim) -> list[int]:
-    """The code lengths at which two rows are compared: all, or those that were timed."""
     return (
-        results.experiment["timed" if claim.fact in TIMED else "bits"]
-        if results.timing or claim.fact not in TIMED
-        else []
+        "The mean average precision has to be significantly higher than that of each of "
+        f"{', '.join(claim.against)} at every code length (p < 0.05 after Holm's correction over "
+        "the comparisons of the claim)"
     )
 
 
-def _lacking(results: Results, pair: Pair, claim: Claim) -> list[str]:
-    if not _lengths(results, claim):
-        return ['times taken alone (key "timed" of the configuration)']
-    run = _run(results)
-    if not run & set(claim.row):
+def _words(comparisons: list[Comparison], is_partial: bool) -> str:
+    """Return the verdict of all comparisons at all code lengths.
+
+    is_partial: whether rows of the rule were not compared.
+    """
+    counts = Counter()
+    for comparison in comparisons:
+        counts.update({what: len(bits) for what, bits in comparison.outcomes.items()})
+    better, worse, total = counts[BETTER], counts[WORSE], counts.total()
+    if not better and not worse:
+        is_tested = counts[UNDECIDED] and not counts[UNTESTED] and not counts[INCOMPLETE]
+        if not is_tested:
+            return "undecided"
+    if better == total:
+        return "holds (for the rows that were compared)" if is_partial else "holds"
+
+    tally = f"({better} of {total} comparisons in favour, {worse} against)"
+    if better and worse:
+        return f"holds in some comparisons only {tally}"
+    if better:
+        return f"holds in part {tally}"
+    return f"does not hold {tally}" if worse else f"finds no support {tally}"
+
+
+# ---------------------------------------------------------------- the rows to compare
+
+
+def _pairings(results: Results, pair: Pair, claim: Claim) -> dict[str, tuple | None]:
+    """Return {name in `against`: (row, other, settings)}; None if there are no such two rows."""
+    return {other: _pairing(results, pair, claim, other) for other in claim.against}
+
+
+def _pairing(results: Results, pair: Pair, claim: Claim, other: str) -> tuple[str, str, str] | None:
+    """Return the two rows to compare, and the settings that both have.
+
+    Settings of one kind are compared: tuned with tuned, else the settings tuned for the first row
+    with both, else default settings with default settings (both on the encoder of the claim, if
+    both were run on it).
+    """
+    kinds = [(TUNED, ""), (SHARED, ""), (DEFAULT, claim.encoder), (DEFAULT, "")]
+    for settings, encoder in kinds:
+        opponent = _row(results, pair, other, settings, encoder)
+        # The first row is tuned for itself also where the other one shares its settings.
+        own = TUNED if settings == SHARED else settings
+        for base in claim.row:
+            row = _row(results, pair, base, own, encoder)
+            if row and opponent:
+                return row, opponent, settings
+    return None
+
+
+def _row(results: Results, pair: Pair, base: str, settings: str, encoder: str) -> str | None:
+    """Return the row `base` with settings of one kind; None if it was not run.
+
+    A row without parameters, such as LSH, is of every kind.
+    """
+    plain = [method for method in results.methods if method["name"] == base]
+    variants = [method for method in results.methods if method["base"] == base]
+    variants = [method for method in variants if method["trial"] is None]
+    if settings != DEFAULT:
+        candidates = [method for method in plain if not method["keywords"]]
+        candidates += [method for method in variants if _is_tuned(method, pair, settings)]
+    elif encoder:
+        default = [method for method in variants if not method["tuned"]]
+        candidates = [m for m in default if m["keywords"].get("encoder") == encoder]
+    else:
+        candidates = plain
+    return candidates[0]["name"] if candidates else None
+
+
+def _is_tuned(method: dict, pair: Pair, settings: str) -> bool:
+    if not method["tuned"] or method["tuned_on"] != pair.dataset:
+        return False
+    is_own = method["tuned"] == "own"
+    return is_own if settings == TUNED else not is_own
+
+
+def _missing(results: Results, claim: Claim, pairings: dict[str, tuple | None]) -> list[str]:
+    names = _names_run(results)
+    if not names & set(claim.row):
         return [" or ".join(claim.row)]
-    unlike = [
-        other
-        for other in claim.against
-        if other in run and not _settings(results, pair, claim.row, other)
-    ]
-    return [
-        *(other for other in claim.against if other not in run),
-        *(f"{other} with settings of the same kind" for other in unlike),
-    ]
+    missing = [other for other in claim.against if other not in names]
+    for other, names_compared in pairings.items():
+        if other in names and not names_compared:
+            missing.append(f"{other} with the same kind of settings")
+    return missing
 
 
-def _run(results: Results) -> set[str]:
-    """The rows of the experiment, a row with other settings by its plain name too."""
-    return {name for method in results.methods for name in (method["name"], method["base"])}
+def _names_run(results: Results) -> set[str]:
+    """Return the names of the rows, and the name that each stands for in tables."""
+    return {method["name"] for method in results.methods} | {
+        method["base"] for method in results.methods
+    }
+
+
+def _released(
+    results: Results, pair: Pair, claim: Claim, pairings: dict[str, tuple | None]
+) -> list[Comparison]:
+    """Compare the row of the released code with the rows that the verdict compares."""
+    released = next((name for name in claim.released if name in results.labels), None)
+    if released is None:
+        return []
+    others = [names[1] for names in pairings.values() if names and names[1] != released]
+    compared = [(released, other, DEFAULT) for other in others]
+    corrected = _corrected(results, pair, compared)
+    comparisons = [_comparison(results, pair, corrected, *names) for names in compared]
+    return [replace(comparison, settings="") for comparison in comparisons]
+
+
+# --------------------------------------------------------------------- the comparisons
+
+
+# p values of two rows at one code length, by (bits, row with the higher mean, other row).
+PValues = dict[tuple[int, str, str], float]
+
+
+def _corrected(results: Results, pair: Pair, compared: list[tuple[str, str, str]]) -> PValues:
+    """Return the p values after Holm's correction over these comparisons."""
+    p_values = {}
+    for bits in results.experiment["bits"]:
+        for row, other, _ in compared:
+            for key in ((bits, row, other), (bits, other, row)):
+                comparison = results.comparisons.get((*pair, *key))
+                if comparison is not None and comparison.p is not None:
+                    p_values[key] = comparison.p
+    return dict(zip(p_values, holm(list(p_values.values())), strict=True))
 
 
 def _comparison(
-    results: Results, pair: Pair, claim: Claim, row: str, other: str, settings: str
+    results: Results, pair: Pair, corrected: PValues, row: str, other: str, settings: str
 ) -> Comparison:
-    labels = {method["name"]: method["label"] for method in results.methods}
-    outcomes = {}
-    for bits in _lengths(results, claim):
-        outcomes.setdefault(_outcome(results, pair, claim, row, other, bits), []).append(bits)
-    return Comparison(labels[row], labels[other], settings, outcomes)
+    outcomes: dict[str, list[int]] = {}
+    for bits in results.experiment["bits"]:
+        outcome = _outcome(results, (*pair, bits), corrected, row, other)
+        outcomes.setdefault(outcome, []).append(bits)
+    return Comparison(results.labels[row], results.labels[other], settings, outcomes)
 
 
-def _outcome(results: Results, pair: Pair, claim: Claim, row: str, other: str, bits: int) -> str:
-    value = Value(metric=claim.metric, fact=claim.fact)
-    column = Column(value, bits, None, "")
-    if any(
-        method_cell(results, (*pair, name), bits, column).state != "complete"
-        for name in (row, other)
-    ):
-        return ABSENT
-    if claim.test == "apart":
-        one, another = (run_values(results, (*pair, name), bits, column) for name in (row, other))
-        one, another = (one, another) if claim.better == "higher" else (another, one)
-        apart = 1 + claim.margin
-        return (
-            FOR
-            if min(one) > apart * max(another)
-            else AGAINST
-            if apart * max(one) < min(another)
-            else UNDECIDED
-        )
-    above, below = (
-        results.comparisons.get((*pair, bits, *names)) for names in ((row, other), (other, row))
-    )
-    tested = (
-        (*pair, bits, row, other)
-        if (*pair, bits, row, other) in results.comparisons
-        else (*pair, bits, other, row)
-    )
-    if results.comparisons.get(tested) is None:
+def _outcome(
+    results: Results, key: tuple[str, str, int], corrected: PValues, row: str, other: str
+) -> str:
+    """Return how two rows compare at one code length; key: (dataset, features, bits)."""
+    dataset, features, bits = key
+    for name in (row, other):
+        cell = method_cell(results, (dataset, features, name), bits, Column(MAP, bits, None, ""))
+        if cell.state != "complete":
+            return INCOMPLETE
+
+    # The row with the higher mean comes first in comparisons.csv.
+    above, below = corrected.get((bits, row, other)), corrected.get((bits, other, row))
+    if above is None and below is None:
         return UNTESTED
-    return FOR if above else AGAINST if below else UNDECIDED
+    if above is not None and above < LEVEL:
+        return BETTER
+    return WORSE if below is not None and below < LEVEL else UNDECIDED
 
 
-def _words(comparisons: list[Comparison], lacking: bool) -> str:
-    """The verdict: what all comparisons at all code lengths together say; lacking: whether rows of the rule were not compared."""
-    counts = Counter(dict.fromkeys((FOR, AGAINST, UNDECIDED, UNTESTED, ABSENT), 0))
-    for comparison in comparisons:
-        counts.update({what: len(lengths) for what, lengths in comparison.outcomes.items()})
-    if not counts[FOR] + counts[AGAINST] and (
-        counts[UNTESTED] or counts[ABSENT] or not counts[UNDECIDED]
-    ):
-        return "cannot be said"
-    if counts[FOR] == counts.total():
-        return "holds (of the rows compared)" if lacking else "holds"
-    decided = f"{counts[FOR]} of {counts.total()} comparisons in favour, {counts[AGAINST]} against"
-    if counts[FOR] and not counts[AGAINST]:
-        return f"holds in part ({decided})"
-    if counts[FOR]:
-        return f"holds in places only ({decided})"
-    return f"does not hold ({decided})" if counts[AGAINST] else f"finds no support ({decided})"
+def _collapsed(results: Results, pair: Pair, pairings: dict[str, tuple | None]) -> list[str]:
+    names = {}
+    for compared in filter(None, pairings.values()):
+        names |= dict.fromkeys(compared[:2])
 
-
-def _collapsed(results: Results, pair: Pair, names: dict[str, None]) -> list[str]:
-    labels = {method["name"]: method["label"] for method in results.methods}
-    found = []
+    collapsed = []
     for name in names:
         for bits in results.experiment["bits"]:
-            collapse = method_cell(
-                results, (*pair, name), bits, Column(Value(metric="map"), bits, None, "")
-            ).collapse
-            if collapse:
-                found.append(f"{labels[name]} at {bits} bits ({collapse.words})")
-    return found
+            cell = method_cell(results, (*pair, name), bits, Column(MAP, bits, None, ""))
+            if cell.collapse:
+                label = results.labels[name]
+                collapsed.append(f"{label} at {bits} bits ({cell.collapse.words})")
+    return collapsed
 
 
-def _told(outcomes: dict[str, list[int]]) -> str:
-    return "; ".join(f"at {listed(lengths)} bits {what}" for what, lengths in outcomes.items())
+def _sentences(comparisons: list[Comparison]) -> list[str]:
+    others: dict[tuple, list[str]] = {}
+    for comparison in comparisons:
+        # The label of a tuned row states its settings.
+        settings = "" if comparison.settings in (TUNED, "") else f", {comparison.settings}"
+        key = (comparison.row, settings, _outcomes_in_words(comparison.outcomes))
+        others.setdefault(key, []).append(comparison.other)
+    return [
+        f"{row} against {listed(labels)}{settings}: {words}."
+        for (row, settings, words), labels in others.items()
+    ]
 
 
-def listed(items: list) -> str:
-    """Items in words, as in 12, 24 and 48."""
-    return " and ".join(filter(None, [", ".join(map(str, items[:-1])), str(items[-1])]))
+def _outcomes_in_words(outcomes: dict[str, list[int]]) -> str:
+    return "; ".join(f"at {listed(bits)} bits {outcome}" for outcome, bits in outcomes.items())

@@ -1,4 +1,4 @@
-"""Compare published values with measured ones if every term of both is known and the same."""
+"""Compare published values with measured ones if every term of both is known and equal."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import csv
 import math
 import re
 import statistics
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path, PurePath
 
-from harness.errors import BenchmarkError
+from harness.errors import BenchmarkError, reading
 from report.results import Pair, Results
 from report.tables import captions
 from report.tables.cells import method_cell
@@ -18,41 +19,43 @@ from report.tables.table_specs import Value
 
 PUBLISHED_VALUES = Path(__file__).parents[1] / "published_values.csv"
 COLUMNS = (
-    *(
-        "dataset",
-        "protocol",
-        "queries",
-        "database",
-        "training",
-        "metric",
-        "preset",
-        "method",
-        "against",
-        "features",
-        "encoder",
-    ),
-    *("weights", "pixels", "bits", "value", "to", "qualifier", "run", "status", "source", "note"),
+    *("dataset", "protocol", "queries", "database", "training", "metric", "preset", "method"),
+    *("against", "features", "encoder", "weights", "pixels", "bits", "value", "to", "qualifier"),
+    *("run", "status", "source", "note"),
+)
+TEXT_COLUMNS = (
+    *("dataset", "metric", "method", "features", "qualifier", "run", "status", "source", "note"),
 )
 STATUSES = ("confirmed", "second-hand", "re-run by a third party", "withdrawn")
+WITHDRAWN = "withdrawn"
 QUALIFIERS = ("", "about", "above")
 METRIC = re.compile(r"(map|precision)(@\d+)?(\[found\])?")
-CAPTION = (
-    "Figures as published, by protocol and metric; a blank is not known. One is compared with a measured figure, with the difference"
-    " measured less published, only where protocol, metric with its preset, encoder, its weights, input size and training images are"
-    " known of both and the same; all others stand apart, with no difference and no verdict. The order of ties is not known of any"
-    " published figure. @k without a bracket: what it is divided by is not known. ± is the standard deviation (n \N{MINUS SIGN} 1) over"
-    " the runs that a source lists."
+NOTE = (
+    "Values as published, by protocol and metric; a blank is not known to us. A published value "
+    "is compared with a measured one, and the difference (measured minus published) is shown, only "
+    "if protocol, metric with its preset, encoder, its weights, input size and training images are "
+    "known of both and equal. All others are listed without a difference and without a verdict. "
+    "The order of ties is not known of any published value. @k without a bracket: the denominator "
+    "is not known. ± is the standard deviation (n \N{MINUS SIGN} 1) over the runs of one source."
 )
-VALUE = Value(metric="map")
-MEASURED = Value(
-    metric="as-bgan"
-)  # what measured rows under their own name hold, where a click asks for the runs behind a number
+MAP = Value(metric="map")
 BLANK = Cell("", "omitted")
+
+Source = tuple[str, str, str]  # address, status and note
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What a figure rests on; empty or 0 where that is not known. encoder: as "vgg19 trained" or "vgg19_fc7 frozen"."""
+    """What a value rests on; empty or 0 if it is not known.
+
+    Attributes
+    ----------
+    protocol, metric : str
+    encoder : str
+        For example ``vgg19 trained`` or ``vgg19_fc7 frozen``.
+    weights : str
+    input_size, training_images : int
+    """
 
     protocol: str
     metric: str
@@ -62,20 +65,40 @@ class Terms:
     training_images: int
 
     def differing(self, other: Terms) -> list[str]:
-        """Names of the terms that differ, or that are not known of both."""
-        both = {
-            term.name.replace("_", " "): (getattr(self, term.name), getattr(other, term.name))
-            for term in fields(self)
-        }
-        return [name for name, (one, another) in both.items() if one != another or not one]
+        """Return the names of the terms that differ, or that are not known of both."""
+        names = []
+        for term in fields(self):
+            value = getattr(self, term.name)
+            if not value or value != getattr(other, term.name):
+                names.append(term.name.replace("_", " "))
+        return names
 
 
 @dataclass(frozen=True)
 class PublishedValue:
-    """One published figure, or what is said of it: value is a share, not percent; to: the end of a range; qualifier: about or above.
+    """One published value.
 
-    sizes are queries, database and training images, 0 where not known; bits None where not said; against: the variants that it is set
-    against; run: its number among several of one source.
+    Attributes
+    ----------
+    dataset : str
+        Name of the file in datasets/.
+    sizes : tuple of int
+        Queries, database and training images; 0 if not known.
+    metric : str
+    terms : Terms
+    method, features : str
+    against : tuple of str
+        Names of the variants that it is compared with.
+    bits : int or None
+        None if the source does not state it.
+    value : float
+        A share, not percent.
+    to : float or None
+        End of a range.
+    qualifier : {"", "about", "above"}
+    run : str
+        Number among several runs of one source.
+    status, source, note : str
     """
 
     dataset: str
@@ -98,324 +121,354 @@ class PublishedValue:
     def exact(self) -> bool:
         return not self.qualifier and self.to is None
 
+    @property
+    def origin(self) -> Source:
+        """Where the value is from: values with the same origin have one number in a table."""
+        return self.source, self.status, self.note
+
+
+# ------------------------------------------------------------------------- reading
+
 
 def read(path: Path = PUBLISHED_VALUES) -> list[PublishedValue]:
     """Return every value of published_values.csv.
 
-    Raises BenchmarkError, with the line, for a value without a source, with an unknown status, or given twice.
+    Raises
+    ------
+    BenchmarkError
+        With the line, for a value without a source, with an unknown status, or given twice.
     """
-    with path.open(newline="", encoding="utf-8") as file:
+    with (
+        reading(path, "a CSV table in UTF-8", "Undo the last change of it."),
+        path.open(newline="", encoding="utf-8") as file,
+    ):
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != COLUMNS:
             raise BenchmarkError(
                 f"{path.name} has the columns {reader.fieldnames}, expected {', '.join(COLUMNS)}"
             )
-        figures = [_published_value(row, f"{path.name}, line {reader.line_num}") for row in reader]
-    places = [
-        (f.dataset, f.sizes, f.metric, f.method, f.features, f.bits, f.run, f.source)
-        for f in figures
-    ]
-    twice = [place for place in places if places.count(place) > 1]
-    if twice:
-        raise BenchmarkError(
-            f"{path.name} has two figures of {twice[0][3]}, {twice[0][5]} bits, from {twice[0][-1]}: give each a `run`"
-        )
-    return figures
+        values = [_published_value(row, f"{path.name}, line {reader.line_num}") for row in reader]
+    _check_unique(path, values)
+    return values
+
+
+def _check_unique(path: Path, values: list[PublishedValue]) -> None:
+    keys = set()
+    for value in values:
+        key = (value.dataset, value.sizes, value.metric, value.method, value.features)
+        key += (value.bits, value.run, value.source)
+        if key in keys:
+            raise BenchmarkError(
+                f"{path.name} has two values of {value.method}, {value.bits} bits, from "
+                f"{value.source}: give each a `run`"
+            )
+        keys.add(key)
 
 
 def _published_value(row: dict[str, str], where: str) -> PublishedValue:
     if row["status"] not in STATUSES or not row["source"]:
         raise BenchmarkError(
-            f"{where}: expected a source, and a status of {', '.join(STATUSES)}; found {row['status']!r}"
+            f"{where}: expected a source, and a status of {', '.join(STATUSES)}; found "
+            f"{row['status']!r}"
         )
     if not METRIC.fullmatch(row["metric"]):
         raise BenchmarkError(
-            f"{where}: metric {row['metric']!r}, expected map, map@1000, map@1000[found] or precision@1000"
+            f"{where}: metric {row['metric']!r}, expected map, map@1000, map@1000[found] or "
+            "precision@1000"
         )
     if row["qualifier"] not in QUALIFIERS:
         raise BenchmarkError(
             f"{where}: qualifier {row['qualifier']!r}, expected nothing, about or above"
         )
     try:
-        value, to = float(row["value"]), float(row["to"]) if row["to"] else None
+        value = float(row["value"])
+        to = float(row["to"]) if row["to"] else None
         sizes = tuple(int(row[key] or 0) for key in ("queries", "database", "training"))
-        bits, pixels = (int(row[key]) if row[key] else None for key in ("bits", "pixels"))
+        bits = int(row["bits"]) if row["bits"] else None
+        pixels = int(row["pixels"] or 0)
     except ValueError as error:
         raise BenchmarkError(f"{where}: {error}") from None
     if not 0 <= value <= (1 if to is None else to) <= 1:
         raise BenchmarkError(f"{where}: value {value}, expected a share between 0 and 1")
-    terms = Terms(
-        row["protocol"], row["preset"], row["encoder"], row["weights"], pixels or 0, sizes[2]
+
+    protocol, preset, encoder, weights = (
+        row[key] for key in ("protocol", "preset", "encoder", "weights")
     )
-    texts = {
-        key: row[key]
-        for key in (
-            "dataset",
-            "metric",
-            "method",
-            "features",
-            "qualifier",
-            "run",
-            "status",
-            "source",
-            "note",
-        )
-    }
     return PublishedValue(
         sizes=sizes,
-        terms=terms,
+        terms=Terms(protocol, preset, encoder, weights, pixels, sizes[2]),
         against=tuple(row["against"].split()),
         bits=bits,
         value=value,
         to=to,
-        **texts,
+        **{key: row[key] for key in TEXT_COLUMNS},
     )
+
+
+# -------------------------------------------------------------------------- comparing
 
 
 def measured_terms(results: Results, pair: Pair, method: dict, metric: str) -> Terms:
-    """The terms of what a method of the experiment was given and is measured by."""
-    keywords, features = method["keywords"], results.experiment["features"]["/".join(pair)]
+    """Return the terms of what a method was given, and is measured by."""
+    keywords = method["keywords"]
     sizes = results.experiment["datasets"][pair.dataset].get("sizes", {})
     encoder = keywords.get("encoder", "features")
     if encoder == "features":
+        features = results.experiment["features"]["/".join(pair)]
         given = features.get("keywords", {})
-        made = (f"{features.get('of', '')} frozen", given.get("weights"), given.get("crop"))
+        encoder = f"{features.get('of', '')} frozen"
+        weights, size = given.get("weights", ""), given.get("crop")
+        weights = "official" if weights is None else weights
     else:
-        made = (
-            f"{encoder} trained",
-            keywords.get("weights") or "official",
-            keywords.get("encoder_size"),
-        )
-    return Terms(
-        pair.dataset,
-        metric,
-        made[0],
-        PurePath(made[1] or "").stem,
-        made[2] or 0,
-        sizes.get("train", 0),
-    )
+        encoder = f"{encoder} trained"
+        weights, size = keywords.get("weights") or "official", keywords.get("encoder_size")
+    stem = PurePath(weights or "").stem
+    return Terms(pair.dataset, metric, encoder, stem, size or 0, sizes.get("train", 0))
 
 
-def differences(results: Results, pair: Pair, method: dict, figure: PublishedValue) -> list[str]:
-    """Why a measured figure of `method` is not compared with a published one; empty where it is."""
-    withdrawn = ["withdrawn"] if figure.status == "withdrawn" else []
-    return withdrawn + measured_terms(results, pair, method, figure.terms.metric).differing(
-        figure.terms
-    )
+def differences(results: Results, pair: Pair, method: dict, value: PublishedValue) -> list[str]:
+    """Return why a measured value of `method` is not compared with a published one."""
+    terms = measured_terms(results, pair, method, value.terms.metric).differing(value.terms)
+    return [WITHDRAWN, *terms] if value.status == WITHDRAWN else terms
 
 
-def set_against(results: Results, figure: PublishedValue) -> list[dict]:
-    """The methods of the experiment that a published figure is compared with, tuned or not."""
-    return [
-        method
-        for method in results.methods
-        if (method["base"] if method["tuned"] else method["name"]) in figure.against
-    ]
+def compared_methods(results: Results, value: PublishedValue) -> list[dict]:
+    """Return the methods of the experiment that a published value names, tuned or not."""
+    methods = []
+    for method in results.methods:
+        name = method["base"] if method["tuned"] else method["name"]
+        if name in value.against:
+            methods.append(method)
+    return methods
 
 
-def replicated(results: Results, pair: Pair, name: str, metric: str) -> bool:
-    """Whether the row of this name, measured by `metric`, is made on the terms of a figure that was published of its method."""
-    method = next(method for method in results.methods if method["name"] == name)
-    figures = [
-        figure
-        for figure in read()
-        if figure.terms.metric == metric and figure.dataset == results.plugin_of(pair.dataset)
-    ]
-    return any(
-        method in set_against(results, figure) and not differences(results, pair, method, figure)
-        for figure in figures
-    )
+# -------------------------------------------------------------------------- the table
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """What all panels of one table share."""
+
+    results: Results
+    pairs: list[Pair]
+    values: list[PublishedValue]
+    lengths: list[int | None]
+    sources: list[Source]
+    metric: str  # of the columns
+
+    def number(self, value: PublishedValue) -> int:
+        """Return the number of the source of a value."""
+        return self.sources.index(value.origin) + 1
 
 
 def build(results: Results) -> list[Table]:
-    """A table for each data set of the experiment that has published figures."""
-    figures = read()
+    """Return a table for each data set of the experiment that has published values."""
+    values = read()
     names = dict.fromkeys(results.plugin_of(pair.dataset) for pair in results.pairs)
-    grouped = {name: [figure for figure in figures if figure.dataset == name] for name in names}
-    return [_table(results, name, found) for name, found in grouped.items() if found]
+    tables = []
+    for name in names:
+        values_of_dataset = [value for value in values if value.dataset == name]
+        if values_of_dataset:
+            tables.append(_table(results, name, values_of_dataset))
+    return tables
 
 
-def _table(results: Results, name: str, figures: list[PublishedValue]) -> Table:
-    pairs = [pair for pair in results.pairs if results.plugin_of(pair.dataset) == name]
-    lengths = sorted(
-        {figure.bits for figure in figures}, key=lambda bits: math.inf if bits is None else bits
+def _table(results: Results, name: str, values: list[PublishedValue]) -> Table:
+    lengths = {value.bits for value in values}
+    presets = [value.terms.metric for value in values if value.terms.metric]
+    layout = _Layout(
+        results,
+        pairs=[pair for pair in results.pairs if results.plugin_of(pair.dataset) == name],
+        values=values,
+        lengths=sorted(lengths, key=lambda bits: math.inf if bits is None else bits),
+        sources=list(dict.fromkeys(value.origin for value in values)),
+        metric=presets[0] if presets else MAP.metric,
     )
-    sources = list(dict.fromkeys((figure.source, figure.status, figure.note) for figure in figures))
-    published = dict.fromkeys((figure.sizes, figure.metric) for figure in figures)
-    panels = [
-        Panel(
-            _protocol(*key),
-            pairs[0],
-            None,
-            _rows(
-                results, pairs, [f for f in figures if (f.sizes, f.metric) == key], lengths, sources
-            ),
-            [],
-        )
-        for key in published
-    ]
-    panels += _measured_panels(results, pairs, figures, lengths)
+    panels = []
+    for sizes, metric in dict.fromkeys((value.sizes, value.metric) for value in values):
+        rows = _rows(layout, [v for v in values if (v.sizes, v.metric) == (sizes, metric)])
+        panels.append(Panel(_protocol(sizes, metric), layout.pairs[0], None, rows, []))
+    panels += _measured_panels(layout)
+
+    columns = []
+    for bits in layout.lengths:
+        label = "not stated" if bits is None else f"{bits}"
+        columns.append(Column(Value(metric=layout.metric), bits, None, label))
+
+    experiment = results.experiment
+    sources = [_source(number, *source) for number, source in enumerate(layout.sources, 1)]
+    measured = f"Measured: commit {experiment['commit'][:12]}, {experiment['date'][:10]}."
+    cells = [cell for panel in panels for row in panel.rows for cell in row.cells]
+    dataset = experiment["datasets"][layout.pairs[0].dataset]["label"]
+    title = f"Reported and measured values: {dataset}"
     return Table(
         name=f"reported-{name}",
-        title=f"Reported beside measured: {results.experiment['datasets'][pairs[0].dataset]['label']}",
-        caption=CAPTION,
-        protocol=[],
-        notes=[
-            *(_source(place, *source) for place, source in enumerate(sources, 1)),
-            *_apart(results, pairs, figures, sources),
-            *captions.marks([cell for panel in panels for row in panel.rows for cell in row.cells]),
-            f"Measured: commit {results.experiment['commit'][:12]}, {results.experiment['date'][:10]}.",
-        ],
-        groups=[("Bits", len(lengths))],
-        columns=[
-            Column(MEASURED, bits, None, "not said" if bits is None else f"{bits}")
-            for bits in lengths
-        ],
+        title=title,
+        caption=f"{title}.",
+        note=NOTE,
+        groups=[("Bits", len(columns))],
+        columns=columns,
         panels=panels,
-        cites=[],
+        notes=[*sources, *_not_compared(layout), *captions.marks(cells), measured],
     )
 
 
-def _source(place: int, source: str, status: str, note: str) -> str:
-    return f"[{place}] {status}{': ' + note if note else ''}. {source}."
+def _source(number: int, source: str, status: str, note: str) -> str:
+    description = f"{status}: {note}" if note else status
+    return f"[{number}] {description}. {source}."
 
 
-def _apart(
-    results: Results, pairs: list[Pair], figures: list[PublishedValue], sources: list[tuple]
-) -> list[str]:
-    """One sentence for each measured method that published figures are set against: why they are not compared."""
-    said = {}
-    for pair in pairs:
-        for figure in figures:
-            for method in set_against(results, figure):
-                if reasons := differences(results, pair, method, figure):
-                    place = sources.index((figure.source, figure.status, figure.note)) + 1
-                    said.setdefault(
-                        (method["label"], results.label(pair), ", ".join(reasons)),
-                        dict.fromkeys([place]),
-                    ).setdefault(place)
-    return [
-        f"{label} ({where}) is not compared with {', '.join(f'[{place}]' for place in places)}: different or not known: {reasons}."
-        for (label, where, reasons), places in said.items()
-    ]
+def _not_compared(layout: _Layout) -> list[str]:
+    """Return why published values that name a measured method are not compared with it.
+
+    The sources of one method that have the same reasons share a sentence.
+    """
+    numbers: dict[tuple[str, str, str], dict[int, None]] = {}
+    for pair in layout.pairs:
+        where = layout.results.label(pair)
+        for value in layout.values:
+            for method in compared_methods(layout.results, value):
+                reasons = differences(layout.results, pair, method, value)
+                if reasons:
+                    key = (method["label"], where, ", ".join(reasons))
+                    numbers.setdefault(key, {})[layout.number(value)] = None
+
+    sentences = []
+    for (label, where, reasons), sources in numbers.items():
+        listed = ", ".join(f"[{number}]" for number in sources)
+        sentences.append(
+            f"{label} ({where}) is not compared with {listed}: different or not known: {reasons}."
+        )
+    return sentences
 
 
 def _protocol(sizes: tuple[int, int, int], metric: str) -> str:
-    words = [
-        f"{size:,} {what}"
-        for size, what in zip(sizes, ("queries", "in the database", "training images"), strict=True)
-        if size
-    ]
+    words = []
+    for size, noun in zip(sizes, ("queries", "in the database", "training images"), strict=True):
+        if size:
+            words.append(f"{size:,} {noun}")
     return f"{metric.replace('map', 'mAP')}; {', '.join(words) or 'protocol not known'}"
 
 
-def _rows(
-    results: Results,
-    pairs: list[Pair],
-    figures: list[PublishedValue],
-    lengths: list,
-    sources: list[tuple],
-) -> list[Row]:
-    """A row for each method, features and source, and below it what was measured on the same terms, and the difference."""
-    grouped = {}
-    for figure in figures:
-        place = sources.index((figure.source, figure.status, figure.note)) + 1
-        label = ", ".join(filter(None, [figure.method, figure.features]))
-        grouped.setdefault(f"{label} [{place}]", []).append(figure)
+def _rows(layout: _Layout, values: list[PublishedValue]) -> list[Row]:
+    """Return a row for each method, features and source.
+
+    What was measured on the same terms, and the difference, are below it.
+    """
+    groups: dict[str, list[PublishedValue]] = {}
+    for value in values:
+        words = ", ".join(filter(None, [value.method, value.features]))
+        groups.setdefault(f"{words} [{layout.number(value)}]", []).append(value)
+
     rows = []
-    for label, found in grouped.items():
-        cells = {
-            bits: _cell([figure for figure in found if figure.bits == bits]) for bits in lengths
-        }
+    for label, group in groups.items():
+        cells = {}
+        for bits in layout.lengths:
+            cells[bits] = reported_cell([value for value in group if value.bits == bits])
         rows.append(Row(f"reported {len(rows)}", label, [*cells.values()]))
-        for pair in pairs:
-            for method in set_against(results, found[0]):
-                if not differences(results, pair, method, found[0]):
-                    rows += _compared(results, pair, method, found[0].terms.metric, found, cells)
+        rows += _measured_rows(layout, group, cells)
     return rows
 
 
-def _cell(figures: list[PublishedValue]) -> Cell:
-    """One published figure as it is, or several runs of one source by mean and deviation."""
-    if not figures:
-        return BLANK
-    if len(figures) > 1:
-        values = [figure.value for figure in figures]
-        mean, spread = math.fsum(values) / len(values), statistics.stdev(values)
-        return Cell(
-            VALUE.printed(mean), number=mean, spread=spread, deviation=VALUE.printed(spread)
-        )
-    (figure,) = figures
-    end = "" if figure.to is None else "\N{EN DASH}" + VALUE.printed(figure.to)
-    return Cell(
-        f"{figure.qualifier} {VALUE.printed(figure.value)}{end}".strip(), number=figure.value
-    )
+def _measured_rows(layout: _Layout, group: list[PublishedValue], cells: dict) -> list[Row]:
+    rows = []
+    metric = group[0].terms.metric
+    for pair in layout.pairs:
+        for method in compared_methods(layout.results, group[0]):
+            if not differences(layout.results, pair, method, group[0]):
+                rows += _compared_rows(layout, pair, method, metric, group, cells)
+    return rows
 
 
-def _compared(
-    results: Results,
+def _compared_rows(
+    layout: _Layout,
     pair: Pair,
     method: dict,
     metric: str,
-    figures: list[PublishedValue],
-    cells: dict,
+    group: list[PublishedValue],
+    cells: dict[int | None, Cell],
 ) -> list[Row]:
-    """What was measured of a method on a figure's terms, and measured less published where the published is exact."""
-    exact = {figure.bits for figure in figures if figure.exact}
-    measured = {bits: _measured(results, (*pair, method["name"]), metric, bits) for bits in cells}
-    less = {
-        bits: Cell(_signed(measured[bits].number - cells[bits].number))
-        if bits in exact and measured[bits].state == "complete"
-        else BLANK
-        for bits in cells
-    }
+    """Return what was measured, and the difference if the published value is exact."""
+    key = (*pair, method["name"])
+    measured = {bits: measured_cell(layout.results, key, metric, bits) for bits in cells}
     if not any(cell.state == "complete" for cell in measured.values()):
         return []
+
+    exact = {value.bits for value in group if value.exact}
+    difference = dict.fromkeys(cells, BLANK)
+    for bits in exact:
+        if measured[bits].state == "complete":
+            difference[bits] = Cell(_signed(measured[bits].number - cells[bits].number))
+
+    name = _row_name(layout, method["name"], metric)
     label = f"{method['label']}, measured by {metric}"
     return [
-        Row(_row_name(method["name"], metric), label, [*measured.values()]),
-        Row(f"{method['name']} difference", "difference", [*less.values()]),
+        Row(name, label, [*measured.values()]),
+        Row(f"{method['name']} difference", "difference", [*difference.values()]),
     ]
 
 
-def _signed(difference: float) -> str:
-    """With its sign, which nothing has none of."""
-    rounded = round(difference, VALUE.decimals)
-    return f"{rounded:+.3f}".replace("-", "\N{MINUS SIGN}") if rounded else VALUE.printed(0)
+def reported_cell(values: list[PublishedValue]) -> Cell:
+    """Return the cell of the values of one source at one code length."""
+    if not values:
+        return BLANK
+    if len(values) > 1:
+        numbers = [value.value for value in values]
+        mean, spread = math.fsum(numbers) / len(numbers), statistics.stdev(numbers)
+        return Cell(MAP.printed(mean), number=mean, spread=spread, deviation=MAP.printed(spread))
+    (value,) = values
+    end = "" if value.to is None else "\N{EN DASH}" + MAP.printed(value.to)
+    text = f"{value.qualifier} {MAP.printed(value.value)}{end}".strip()
+    return Cell(text, number=value.value)
 
 
-def _row_name(name: str, metric: str) -> str:
-    return name if metric == MEASURED.metric else f"{name} by {metric}"
-
-
-def _measured(results: Results, key: tuple[str, str, str], metric: str, bits: int | None) -> Cell:
+def measured_cell(
+    results: Results, key: tuple[str, str, str], metric: str, bits: int | None
+) -> Cell:
+    """Return the mean of a method by a preset; blank for a length that was not run."""
     if bits not in results.experiment["bits"]:
         return BLANK
     return method_cell(results, key, bits, Column(Value(metric=metric), bits, None, ""))
 
 
-def _measured_panels(
-    results: Results, pairs: list[Pair], figures: list[PublishedValue], lengths: list
-) -> list[Panel]:
-    """What was measured of the methods that published figures are set against, apart, by each preset of those."""
+def _signed(difference: float) -> str:
+    """Return a difference with its sign; zero has none."""
+    rounded = round(difference, MAP.decimals)
+    if not rounded:
+        return MAP.printed(0)
+    return f"{rounded:+.3f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _row_name(layout: _Layout, name: str, metric: str) -> str:
+    """Return the name of a row; the page opens the runs behind a number by the plain name."""
+    return name if metric == layout.metric else f"{name} by {metric}"
+
+
+def _measured_panels(layout: _Layout) -> list[Panel]:
+    """Return, for each preset, what was measured of the methods that published values name."""
     panels = []
-    for preset in dict.fromkeys(
-        figure.terms.metric for figure in figures if figure.terms.metric and figure.against
-    ):
-        against = [method["name"] for figure in figures for method in set_against(results, figure)]
-        named = [method["name"] for method in results.methods if method["name"] in against]
-        for pair in pairs:
-            labels = {method["name"]: method["label"] for method in results.methods}
-            rows = [
-                Row(
-                    _row_name(name, preset),
-                    labels[name],
-                    [_measured(results, (*pair, name), preset, bits) for bits in lengths],
-                )
-                for name in named
-            ]
+    for metric in _presets(layout.values):
+        methods = _named_methods(layout)
+        for pair in layout.pairs:
+            rows = []
+            for method in methods:
+                key = (*pair, method["name"])
+                cells = [measured_cell(layout.results, key, metric, n) for n in layout.lengths]
+                name = _row_name(layout, method["name"], metric)
+                rows.append(Row(name, method["label"], cells))
             if any(cell.state == "complete" for row in rows for cell in row.cells):
-                panels.append(
-                    Panel(f"Measured here by {preset}: {results.label(pair)}", pair, None, rows, [])
-                )
+                label = f"Measured here by {metric}: {layout.results.label(pair)}"
+                panels.append(Panel(label, pair, None, rows, []))
     return panels
+
+
+def _presets(values: Iterable[PublishedValue]) -> list[str]:
+    presets = [value.terms.metric for value in values if value.terms.metric and value.against]
+    return list(dict.fromkeys(presets))
+
+
+def _named_methods(layout: _Layout) -> list[dict]:
+    names = set()
+    for value in layout.values:
+        names.update(method["name"] for method in compared_methods(layout.results, value))
+    return [method for method in layout.results.methods if method["name"] in names]

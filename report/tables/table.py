@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from report.results import Pair
 from report.tables.table_specs import Value
 
+# Share of the possible distinct codes: the metrics of a run with fewer mean little.
+NEAR_COLLAPSE = 0.05
+DAGGER = "\N{DAGGER}"
+
 
 @dataclass(frozen=True)
 class Column:
-    """One column of numbers: a value at a code length and a cut; bits is None where the panel or the whole row says it."""
+    """One column of numbers.
+
+    Attributes
+    ----------
+    value : Value
+    bits : int or None
+        Code length; None if the panel states it, or if the value is of all lengths.
+    k : int or None
+        Cut of the metric.
+    label : str
+    """
 
     value: Value
     bits: int | None
@@ -18,36 +32,52 @@ class Column:
     label: str
 
 
-NEAR_COLLAPSE = 0.05  # of the distinct codes that there could be: a run with fewer is done, and its metrics say little
-
-
-DAGGER = "\N{DAGGER}"
-
-
 @dataclass(frozen=True)
 class Collapse:
-    """How many of the `runs` behind a cell, those that are done, are near-collapses."""
+    """How many of the done runs behind a cell are near-collapses."""
 
     count: int
     runs: int
 
     @property
     def mark(self) -> str:
+        """What a cell shows, for example ``c 1/3``."""
         return f"c {self.count}/{self.runs}" if self.runs > 1 else "c"
 
     @property
     def words(self) -> str:
-        return "near-collapse" + (f" in {self.count} of {self.runs} seeds" if self.runs > 1 else "")
+        seeds = f" in {self.count} of {self.runs} seeds" if self.runs > 1 else ""
+        return f"near-collapse{seeds}"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What is printed at one place.
+    """One cell of a table.
 
-    state: complete, incomplete (some seeds are not done), failed, missing, unscored or omitted; number and spread: the mean and
-    the standard deviation (n - 1) behind the text, where there are any; seeds: "2/3" in an incomplete cell; collapse: of a metric,
-    where a run that is in the mean collapsed; interval: "[0.612, 0.655]" where the table shows one; dagger: the value is best, and
-    significantly higher than that of every other method of the column.
+    Attributes
+    ----------
+    text : str
+    state : str
+        complete, incomplete (some seeds are not done), failed, missing, unscored or omitted.
+    deviation : str
+        Standard deviation (n - 1) as printed.
+    seeds : str
+        "2/3" in an incomplete cell.
+    collapse : Collapse or None
+        Of a metric, if a run behind the mean collapsed.
+    detail : str
+        Shown when the pointer rests on the cell.
+    number, spread : float
+        Mean and standard deviation behind the text, if there are any.
+    best : bool
+    interval : str
+        "[0.612, 0.655]", below the mean.
+    status : str
+        Status of a reported value, below it.
+    dagger : bool
+        The value is best, and significantly higher than all others of its column.
+    span : int
+        Number of columns.
     """
 
     text: str
@@ -60,12 +90,20 @@ class Cell:
     spread: float = 0.0
     best: bool = False
     interval: str = ""
+    status: str = ""
     dagger: bool = False
     span: int = 1
+
+    @property
+    def below(self) -> str:
+        """The small line below the number."""
+        return self.interval or self.status
 
 
 @dataclass(frozen=True)
 class Row:
+    """One row: the name of a method or control, its label and its cells."""
+
     name: str
     label: str
     cells: list[Cell]
@@ -74,7 +112,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Panel:
-    """The rows of one data set and features, and of one code length where the columns are cuts."""
+    """The rows of one data set and features, and of one code length if the columns are cuts."""
 
     label: str
     pair: Pair
@@ -82,17 +120,58 @@ class Panel:
     rows: list[Row]
     controls: list[Row]
 
+    @property
+    def place_label(self) -> str:
+        """The label without the code length."""
+        return self.label.removesuffix(f", {self.bits} bits")
+
 
 @dataclass(frozen=True)
 class Table:
-    """A table without its typography: groups heads spans of columns, protocol and notes are sentences below it."""
+    """A table without its typography.
+
+    Attributes
+    ----------
+    name, title : str
+        Of its files and label; heading on the page.
+    caption : str
+        Text of LaTeX's caption.
+    note : str
+        Definition of what is shown, the first sentences below the table.
+    conventions : list of str
+        How cells are read.
+    protocol, notes : list of str
+        Protocol of each data set; everything else below the table.
+    groups : list of (str, int)
+        Headings of several columns, and their number.
+    columns : list of Column
+    panels : list of Panel
+        Empty if no data set has the values.
+    cites : list of str
+        Keys of references.bib that the note rests on.
+    latex : bool
+        Whether caption and note are LaTeX source.
+    """
 
     name: str
     title: str
     caption: str
-    protocol: list[str]
-    notes: list[str]
+    note: str
     groups: list[tuple[str, int]]
     columns: list[Column]
     panels: list[Panel]
-    cites: list[str]
+    conventions: list[str] = field(default_factory=list)
+    protocol: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    cites: list[str] = field(default_factory=list)
+    latex: bool = False
+
+    @property
+    def explanation(self) -> str:
+        """The definition and how cells are read, as one text."""
+        return " ".join([self.note, *self.conventions]).strip()
+
+    @property
+    def rows(self) -> list[Row]:
+        """The rows of all panels, controls included."""
+        return [row for panel in self.panels for row in panel.rows + panel.controls]

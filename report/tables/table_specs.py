@@ -1,10 +1,16 @@
-"""Read and validate tables.yaml: the specifications of the tables and the claims of the paper."""
+"""Read and validate the specifications of tables, figures and claims.
+
+They are in report/tables.yaml and in the keys `tables` and `figures` of a configuration. Only the
+standard library and PyYAML are imported, so the workflow validates them before any job starts.
+"""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
 
 import yaml
@@ -12,6 +18,38 @@ import yaml
 from harness.errors import BenchmarkError
 
 TABLES_FILE = Path(__file__).parents[1] / "tables.yaml"
+NAME = re.compile(r"[a-z0-9-]+")
+COLUMNS = ("bits", "k", "values")
+SELECTIONS = ("methods", "bits", "datasets")
+# Metrics of metrics.csv, besides the presets, whose names start with PRESET; and their cuts.
+WHOLE_METRICS = (
+    *("map", "map_worst", "map_best", "map_chance", "relevant_share"),
+    *("precision_r2", "recall_r2", "empty_r2"),
+)
+PRESET = "as-"
+CUTS = {
+    "map@k[found]": (1000, 5000),
+    "map@k[min]": (1000, 5000),
+    "map@k[R]": (1000, 5000),
+    "map@k[hits]": (1000, 5000),
+    "precision@k": (1, 10, 50, 100, 500, 1000, 5000),
+    "ndcg@k": (100, 1000),
+    "neighbour_recall@k": (100, 1000),
+    "ndcg_linear@k": (100, 1000),
+    "acg@k": (100, 1000),
+}
+# Columns of runs.csv with numbers and texts, facts computed from them, and those of timing.csv.
+NUMBER_FACTS = (
+    *("fit_seconds", "encode_seconds", "peak_memory_mib", "items", "distinct_codes"),
+    *("bit_balance", "saturated"),
+)
+TEXT_FACTS = ("device", "threads")
+DERIVED_FACTS = ("encode_microseconds", "distinct_share", "code_bytes")
+TIMED_FACTS = (
+    *("alone_fit_seconds", "alone_encode_microseconds", "image_microseconds"),
+    *("search_microseconds", "kept_bytes", "alone_device"),
+)
+FACTS = (*NUMBER_FACTS, *TEXT_FACTS, *DERIVED_FACTS, *TIMED_FACTS)
 
 
 @dataclass(frozen=True)
@@ -32,7 +70,7 @@ class Value:
     optional: bool = False
 
     def printed(self, number: float) -> str:
-        """Rounded to `decimals`, or to `significant` digits down to a thousandth."""
+        """Round to `decimals`, or to `significant` digits, of which a thousandth is the last."""
         decimals = self.decimals
         if self.significant and 0 < number < 0.001:
             return "<0.001"
@@ -43,12 +81,14 @@ class Value:
 
 @dataclass(frozen=True)
 class TableSpec:
-    """One entry of tables.yaml."""
+    """One table; the keys are explained in tables.yaml."""
 
     name: str
     title: str
-    caption: str
     values: list[Value]
+    caption: str = ""
+    note: str = ""
+    latex: bool = False
     columns: str = "bits"
     k: int | list[int] | None = None
     best: bool = False
@@ -60,95 +100,325 @@ class TableSpec:
 
 
 @dataclass(frozen=True)
+class FigureSpec:
+    """One figure of a configuration; the keys are explained in tables.yaml."""
+
+    name: str
+    title: str
+    metric: str = ""
+    fact: str = ""
+    k: int | None = None
+    label: str = ""
+    caption: str = ""
+    note: str = ""
+    latex: bool = False
+    logarithmic: bool = False
+    select: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Claim:
-    """One claim of the paper, and the rule by which a verdict on it is computed; the keys are explained in tables.yaml."""
+    """One research question of the paper; the keys are explained in tables.yaml."""
 
     name: str
     question: str
     claim: str
-    row: list[str]
-    against: list[str]
-    test: str
-    metric: str = ""
-    fact: str = ""
-    better: str = "higher"
-    margin: float = 0.0
+    row: list[str] = field(default_factory=list)
+    against: list[str] = field(default_factory=list)
+    released: list[str] = field(default_factory=list)
+    encoder: str = ""
+    table: str = ""
 
 
-def read(path: Path = TABLES_FILE) -> list[TableSpec]:
-    """The tables of tables.yaml. Raises BenchmarkError for a key that no table has, or a name that is no file name."""
-    entries = yaml.safe_load(path.read_text(encoding="utf-8"))["tables"]
-    return [
-        _table_spec(entry, f"{path.name}: {entry.get('name', 'an entry without a name')}")
-        for entry in entries
-    ]
+@dataclass(frozen=True)
+class PaperTable:
+    """The paper's comparison on one data set; the keys are explained in tables.yaml."""
+
+    dataset: str
+    label: str
+    metric: str
+    protocol: str
+    not_measured: str
+
+
+@dataclass(frozen=True)
+class Paper:
+    """The layout of the paper's comparison."""
+
+    row: str
+    source: str
+    bits: list[int]
+    tables: list[PaperTable]
+
+
+# ------------------------------------------------------------------------- reading
+
+
+def read(own: object = (), path: Path = TABLES_FILE) -> list[TableSpec]:
+    """Return the tables of a report.
+
+    Parameters
+    ----------
+    own : list of dict
+        The key `tables` of the configuration. A table with the name of one in tables.yaml replaces
+        it; others follow.
+    path : Path
+
+    Raises
+    ------
+    BenchmarkError
+        If an entry has an unknown key, a value of another type, or a name that is no file name.
+    """
+    specs = {}
+    for index, entry in enumerate(_file(path)["tables"], 1):
+        spec = _table_spec(entry, f"{path.name}: tables: {_name(entry, index)}")
+        specs[spec.name] = spec
+    names = set()
+    for index, entry in enumerate(_listed(own, "tables"), 1):
+        spec = _table_spec(entry, f"tables: {_name(entry, index)}")
+        _check_unique(spec.name, names, "tables")
+        specs[spec.name] = spec
+    return list(specs.values())
+
+
+def read_figures(own: object = ()) -> list[FigureSpec]:
+    """Return the figures of the key `figures` of the configuration.
+
+    Raises
+    ------
+    BenchmarkError
+        As `read` does.
+    """
+    names, specs = set(), []
+    for index, entry in enumerate(_listed(own, "figures"), 1):
+        spec = _figure_spec(entry, f"figures: {_name(entry, index)}")
+        _check_unique(spec.name, names, "figures")
+        specs.append(spec)
+    return specs
 
 
 def read_claims(path: Path = TABLES_FILE) -> list[Claim]:
-    """The claims of tables.yaml. Raises BenchmarkError for a key that no claim has, or a rule that cannot be applied."""
-    entries = yaml.safe_load(path.read_text(encoding="utf-8")).get("claims", [])
-    return [
-        _claim(entry, f"{path.name}: claims: {entry.get('name', 'one without a name')}")
-        for entry in entries
-    ]
+    """Return the claims of tables.yaml.
+
+    Raises
+    ------
+    BenchmarkError
+        If an entry has an unknown key, or names no rows to compare.
+    """
+    claims = []
+    for index, entry in enumerate(_file(path).get("claims", []), 1):
+        where = f"{path.name}: claims: {_name(entry, index)}"
+        _check_keys(entry, Claim, ("name", "question", "claim"), where)
+        if bool(entry.get("table")) == bool(entry.get("row") and entry.get("against")):
+            raise BenchmarkError(f"{where}: expected either table, or row and against")
+        claims.append(Claim(**entry))
+    return claims
 
 
-def _claim(entry: dict, where: str) -> Claim:
-    _check_keys(entry, Claim, ("name", "question", "claim", "row", "against", "test"), where)
-    if ("metric" in entry) == ("fact" in entry):
+def read_paper(path: Path = TABLES_FILE) -> Paper:
+    """Return the layout of the paper's comparison, of the key `paper` of tables.yaml."""
+    entry = _file(path)["paper"]
+    _check_keys(entry, Paper, tuple(item.name for item in fields(Paper)), f"{path.name}: paper")
+    tables = [PaperTable(**table) for table in entry["tables"]]
+    return Paper(**entry | {"tables": tables})
+
+
+def check(config: Mapping) -> None:
+    """Raise BenchmarkError if the keys `tables` and `figures` of a configuration are not valid.
+
+    The names that they select are not verified: a table may select a method that another
+    configuration adds.
+    """
+    read(config.get("tables") or [])
+    read_figures(config.get("figures") or [])
+
+
+def selected(select: Mapping, what: str, everything: list) -> list:
+    """Return what a table or figure selects of everything, in the order of the selection."""
+    if what not in select:
+        return everything
+    return [item for item in select[what] if item in everything]
+
+
+# -------------------------------------------------------------------------- entries
+
+
+def _file(path: Path) -> dict:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def _listed(entries: object, key: str) -> list:
+    if not isinstance(entries, list | tuple):
+        raise BenchmarkError(f"{key}: found {entries!r}, expected a list of entries")
+    return list(entries)
+
+
+def _name(entry: object, index: int) -> str:
+    """Return how messages call an entry."""
+    name = entry.get("name") if isinstance(entry, Mapping) else None
+    return name if isinstance(name, str) else f"entry {index}"
+
+
+def _check_unique(name: str, names: set[str], key: str) -> None:
+    if name in names:
+        raise BenchmarkError(f"{key}: found {name!r} more than once: rename one of the entries")
+    names.add(name)
+
+
+def _table_spec(entry: object, where: str) -> TableSpec:
+    _check_keys(entry, TableSpec, ("name", "title", "values"), where)
+    _check_types(entry, TableSpec, where)
+    _check_name(entry["name"], where)
+    _check_select(entry.get("select", {}), where)
+    if not entry["values"]:
+        raise BenchmarkError(f"{where}: values: found no entry, expected at least one")
+
+    values = [_value(value, f"{where}: values") for value in entry["values"]]
+    spec = TableSpec(**entry | {"values": values})
+    if spec.best and any(value.to for value in values):
+        raise BenchmarkError(f"{where}: best: found a range, expected single numbers")
+    _check_columns(spec, where)
+    for value in values:
+        for k in _cuts(spec, value):
+            _check_cut(value.metric, k, where)
+    return spec
+
+
+def _cuts(spec: TableSpec, value: Value) -> list[int | None]:
+    """Return the cuts at which a table shows a value."""
+    if spec.columns == "k":
+        return spec.k
+    return [value.k] if spec.columns == "values" else [spec.k]
+
+
+def _value(entry: object, where: str) -> Value:
+    _check_keys(entry, Value, (), where)
+    _check_types(entry, Value, where)
+    value = Value(**entry)
+    if bool(value.metric) == bool(value.fact):
+        raise BenchmarkError(f"{where}: found {entry}, expected either a metric or a fact")
+    if value.interval and value.metric != "map":
+        raise BenchmarkError(f"{where}: found an interval of {value.metric}, expected one of map")
+    _check_known(value, where)
+    return value
+
+
+def _check_known(value: Value | FigureSpec, where: str) -> None:
+    """Raise BenchmarkError for a metric or fact that no run has. Optional facts may be unknown."""
+    if value.fact:
+        optional = isinstance(value, Value) and value.optional
+        if value.fact not in FACTS and not optional:
+            raise BenchmarkError(f"{where}: fact: {_unknown(value.fact, FACTS)}")
+        return
+    metrics = (*WHOLE_METRICS, *CUTS)
+    for metric in filter(None, (value.metric, getattr(value, "to", ""))):
+        if metric not in metrics and not metric.startswith(PRESET):
+            raise BenchmarkError(f"{where}: metric: {_unknown(metric, metrics)}")
+
+
+def _unknown(name: str, known: tuple[str, ...]) -> str:
+    close = get_close_matches(name, known, n=1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    return f"unknown name {name!r}{hint}, expected one of {', '.join(known)}"
+
+
+def _check_cut(metric: str, k: int | None, where: str) -> None:
+    """Raise BenchmarkError for a cut that is not computed, or of a metric over all ranks."""
+    if metric in CUTS and k not in CUTS[metric]:
+        cuts = ", ".join(map(str, CUTS[metric]))
+        raise BenchmarkError(f"{where}: k: found {k!r} for {metric}, expected one of {cuts}")
+    if metric and metric not in CUTS and k is not None:
+        raise BenchmarkError(f"{where}: k: found {k} for {metric}, which has no cut: remove k")
+
+
+def _check_columns(spec: TableSpec, where: str) -> None:
+    if spec.columns not in COLUMNS:
+        expected = ", ".join(COLUMNS)
+        raise BenchmarkError(f"{where}: columns: found {spec.columns!r}, expected {expected}")
+    if spec.columns == "k" and not isinstance(spec.k, list):
+        raise BenchmarkError(f"{where}: k: found {spec.k!r}, expected a list, with columns: k")
+    if spec.columns != "k" and isinstance(spec.k, list):
+        raise BenchmarkError(f"{where}: k: found a list, expected one number, or columns: k")
+    # A control has one cell below all code lengths.
+    if spec.columns == "bits" and spec.controls and len(spec.values) > 1:
+        raise BenchmarkError(
+            f"{where}: values: found {len(spec.values)}, expected one value with controls. Use "
+            "columns: values, or remove controls"
+        )
+
+
+def _figure_spec(entry: object, where: str) -> FigureSpec:
+    _check_keys(entry, FigureSpec, ("name", "title"), where)
+    _check_types(entry, FigureSpec, where)
+    _check_name(entry["name"], where)
+    _check_select(entry.get("select", {}), where)
+    spec = FigureSpec(**entry)
+    if bool(spec.metric) == bool(spec.fact):
         raise BenchmarkError(f"{where}: expected either a metric or a fact")
-    if entry["test"] not in ("significant", "apart") or (
-        entry["test"] == "significant" and entry.get("metric") != "map"
-    ):
-        raise BenchmarkError(
-            f"{where}: test: found {entry['test']!r}, expected apart, or significant of the metric map"
-        )
-    if entry.get("better", "higher") not in ("higher", "lower") or (
-        entry["test"] == "significant" and entry.get("better") == "lower"
-    ):
-        raise BenchmarkError(
-            f"{where}: better: found {entry['better']!r}, expected higher, or lower of a test apart"
-        )
-    return Claim(**entry)
+    _check_known(spec, where)
+    _check_cut(spec.metric, spec.k, where)
+    return spec
 
 
-def _table_spec(entry: dict, where: str) -> TableSpec:
-    _check_keys(entry, TableSpec, ("name", "title", "caption", "values"), where)
-    if not re.fullmatch(r"[a-z0-9-]+", entry["name"]):
-        raise BenchmarkError(
-            f"{where}: a name has small letters, digits and hyphens only, since it names a file and a LaTeX label"
-        )
-    for value in entry["values"]:
-        _check_keys(value, Value, (), f"{where}: values")
-        if ("metric" in value) == ("fact" in value):
-            raise BenchmarkError(
-                f"{where}: values: found {value}, expected either a metric or a fact"
-            )
-        if value.get("interval") and value.get("metric") != "map":
-            raise BenchmarkError(
-                f"{where}: values: found an interval of {value.get('metric')}, expected one of map alone"
-            )
-        if entry.get("best") and "to" in value:
-            raise BenchmarkError(f"{where}: best: found a range, expected single numbers")
-    columns = entry.get("columns", "bits")
-    if columns not in ("bits", "k", "values"):
-        raise BenchmarkError(f"{where}: columns: found {columns!r}, expected bits, k or values")
-    if (
-        columns == "bits" and entry.get("controls") and len(entry["values"]) > 1
-    ):  # a control has one cell under all code lengths
-        raise BenchmarkError(
-            f"{where}: values: found {len(entry['values'])}, expected one value beside controls, or columns: values"
-        )
-    return TableSpec(**entry | {"values": [Value(**value) for value in entry["values"]]})
-
-
-def _check_keys(entry: dict, kind: type, required: tuple[str, ...], where: str) -> None:
+def _check_keys(entry: object, kind: type, required: tuple[str, ...], where: str) -> None:
+    if not isinstance(entry, Mapping):
+        raise BenchmarkError(f"{where}: found {entry!r}, expected keys with values")
     known = [item.name for item in fields(kind)]
     unknown = [key for key in entry if key not in known]
     if unknown:
+        close = get_close_matches(str(unknown[0]), known, n=1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
         raise BenchmarkError(
-            f"{where}: unknown key {unknown[0]!r}, expected one of {', '.join(known)}"
+            f"{where}: unknown key {unknown[0]!r}{hint}, expected one of {', '.join(known)}"
         )
     missing = [key for key in required if key not in entry]
     if missing:
-        raise BenchmarkError(f"{where}: {missing[0]} must be given")
+        raise BenchmarkError(f"{where}: {missing[0]} is missing")
+
+
+# Annotations of the fields, the types that YAML may give them, and what a message calls these.
+TYPES = {
+    "str": (str, "a text"),
+    "bool": (bool, "true or false"),
+    "int": (int, "a whole number"),
+    "float": (int | float, "a number"),
+    "int | None": (int, "a whole number"),
+    "int | list[int] | None": (int | list, "a whole number or a list of them"),
+    "dict": (dict, "keys with values"),
+    "list[str]": (list, "a list"),
+    "list[Value]": (list, "a list of values"),
+}
+
+
+def _check_types(entry: Mapping, kind: type, where: str) -> None:
+    for item in fields(kind):
+        if item.name not in entry:
+            continue
+        expected, words = TYPES[item.type]
+        value = entry[item.name]
+        is_stray_bool = isinstance(value, bool) and expected is not bool
+        if not isinstance(value, expected) or is_stray_bool:
+            raise BenchmarkError(f"{where}: {item.name}: found {value!r}, expected {words}")
+        if item.name == "k" and not _positive(value if isinstance(value, list) else [value]):
+            raise BenchmarkError(f"{where}: k: found {value!r}, expected numbers above 0")
+
+
+def _positive(numbers: list) -> bool:
+    return all(isinstance(number, int) and number > 0 for number in numbers)
+
+
+def _check_name(name: str, where: str) -> None:
+    if not NAME.fullmatch(name):
+        raise BenchmarkError(
+            f"{where}: name: found {name!r}, expected lower-case letters, digits and hyphens, "
+            "since it names a file and a LaTeX label"
+        )
+
+
+def _check_select(select: Mapping, where: str) -> None:
+    for what, names in select.items():
+        if what not in SELECTIONS or not isinstance(names, list):
+            raise BenchmarkError(
+                f"{where}: select: found {what}: {names!r}, expected a list of "
+                f"{' or of '.join(SELECTIONS)}"
+            )

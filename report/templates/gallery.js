@@ -1,10 +1,10 @@
-// Retrieved images and the statistics of codes: draws what the pickers choose from the data and the one picture of each data set.
+// Retrieved images and statistics of the codes: draws what the menus choose, from the data and the one picture of each data set.
 {
   const make = (tag, attributes = {}, ...children) => {
-    const made = document.createElementNS(/^(svg|path|rect|line|text|title)$/.test(tag) ? "http://www.w3.org/2000/svg" : "http://www.w3.org/1999/xhtml", tag);
-    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-    made.append(...children);
-    return made;
+    const node = document.createElementNS(/^(svg|path|rect|line|text|title)$/.test(tag) ? "http://www.w3.org/2000/svg" : "http://www.w3.org/1999/xhtml", tag);
+    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+    node.append(...children);
+    return node;
   };
   const section = document.getElementById("gallery");
   const galleries = [...section.querySelectorAll(".gallery-data")].map((script) => ({
@@ -12,32 +12,32 @@
     sprite: document.getElementById(script.dataset.sprite),
   }));
   const picks = (what) => [...document.querySelectorAll(`select[data-picks="${what}"]`)];
-  // A method that the plots' legend hides is hidden here too; the legend's own script follows data-series.
-  const followed = (name) => {
+  // A method that the legend of the plots hides is hidden here too: page.js toggles all elements with data-series.
+  const toggled = (name) => {
     const button = document.querySelector(`.legend button[data-name="${CSS.escape(name)}"]`);
     return { "data-series": name, class: button?.ariaPressed === "false" ? "off" : "" };
   };
   const picked = { dataset: 0, bits: 0, query: 0 };
 
-  /** A thumbnail as a canvas, small images enlarged by a whole factor. */
-  function thumbnail(sprite, place, side, label) {
+  /** Return a thumbnail as a canvas; small images are enlarged by a whole factor. */
+  function thumbnail(sprite, position, side, label) {
     const { width, height, across, down } = sprite.dataset;
     const factor = Math.max(1, Math.floor(side / Math.max(width, height)));
     const canvas = make("canvas", { width: width * factor, height: height * factor, role: "img", "aria-label": label });
     const context = canvas.getContext("2d");
     context.imageSmoothingEnabled = false;
     const perRow = sprite.naturalWidth / across;
-    context.drawImage(sprite, (place % perRow) * across, Math.floor(place / perRow) * down, width, height, 0, 0, canvas.width, canvas.height);
+    context.drawImage(sprite, (position % perRow) * across, Math.floor(position / perRow) * down, width, height, 0, 0, canvas.width, canvas.height);
     return canvas;
   }
-  const picture = (sprite, place, side, label) => (sprite ? [thumbnail(sprite, place, side, label)] : []);
+  const picture = (sprite, position, side, label) => (sprite ? [thumbnail(sprite, position, side, label)] : []);
 
   function queries({ queries: shown, images, sprite }) {
     section.querySelector(".queries").replaceChildren(
-      ...shown.map((place, at) => {
-        const name = `Query: image ${images[place]}`;
-        const button = make("button", { type: "button", "aria-pressed": at === picked.query, "aria-label": name, title: name }, ...picture(sprite, place, 40, ""));
-        if (!sprite) button.append(images[place]);
+      ...shown.map((position, at) => {
+        const name = `Query: image ${images[position]}`;
+        const button = make("button", { type: "button", "aria-pressed": at === picked.query, "aria-label": name, title: name }, ...picture(sprite, position, 40, ""));
+        if (!sprite) button.append(images[position]);
         button.firstElementChild?.setAttribute("aria-hidden", "true");
         button.addEventListener("click", () => pick({ query: at }));
         return button;
@@ -45,34 +45,34 @@
     );
   }
 
-  function item(found, at, { images, sprite }) {
-    const place = found.items[picked.query][at];
-    const right = found.relevant[picked.query][at] === 1;
-    const distance = found.distances[picked.query][at];
-    const words = `image ${images[place]}, ${right ? "relevant" : "not relevant"}, distance ${distance}`;
+  function item(data, at, { images, sprite }) {
+    const position = data.items[picked.query][at];
+    const right = data.relevant[picked.query][at] === 1;
+    const distance = data.distances[picked.query][at];
+    const words = `image ${images[position]}, ${right ? "relevant" : "not relevant"}, distance ${distance}`;
     const mark = make("span", { class: `mark ${right ? "right" : "wrong"}` }, right ? "✓" : "✗", make("small", {}, ` ${distance}`));
-    return make("td", { class: `item${right ? " right" : ""}`, title: words }, ...picture(sprite, place, 64, words), mark);
+    return make("td", { class: `item${right ? " right" : ""}`, title: words }, ...picture(sprite, position, 64, words), mark);
   }
 
   function retrieved(shown) {
     const { methods, images, sprite } = shown;
     const query = shown.queries[picked.query];
     const ranks = Array.from({ length: 10 }, (_, at) => make("th", { scope: "col" }, String(at + 1)));
-    const head = make("tr", {}, make("td", { class: "query" }, ...picture(sprite, query, 64, `Query, image ${images[query]}`)), ...ranks, make("th", { scope: "col" }, "as far, not shown"));
+    const head = make("tr", {}, make("td", { class: "query" }, ...picture(sprite, query, 64, `Query, image ${images[query]}`)), ...ranks, make("th", { scope: "col" }, "same distance, not shown"));
     const rows = methods.map(({ name, label, lengths }) => {
-      const found = lengths[picked.bits];
-      if (!found) return make("tr", followed(name), make("th", { scope: "row" }, label), make("td", { colspan: 11 }, "no run of this length is done"));
-      const right = found.relevant[picked.query].reduce((sum, one) => sum + one, 0);
-      const items = found.items[picked.query].map((_, at) => item(found, at, shown));
-      const tied = found.tied[picked.query];
+      const data = lengths[picked.bits];
+      if (!data) return make("tr", toggled(name), make("th", { scope: "row" }, label), make("td", { colspan: 11 }, "no run with this code length is done"));
+      const right = data.relevant[picked.query].reduce((sum, one) => sum + one, 0);
+      const items = data.items[picked.query].map((_, at) => item(data, at, shown));
+      const tied = data.tied[picked.query];
       const heading = make("th", { scope: "row" }, label, make("small", {}, `${right} of ${items.length}`));
-      return make("tr", followed(name), heading, ...items, make("td", {}, tied ? `+ ${tied.toLocaleString("en")}` : ""));
+      return make("tr", toggled(name), heading, ...items, make("td", {}, tied ? `+ ${tied.toLocaleString("en")}` : ""));
     });
     section.querySelector(".retrieved").replaceChildren(make("thead", {}, head), make("tbody", {}, ...rows));
     section.querySelector(".status").textContent = `Query: image ${images[query]} (${picked.query + 1} of ${shown.queries.length}), ${picked.bits} bits.`;
   }
 
-  /** Steps of shares, one a distance, as a filled path in a box of 100 by 60. */
+  /** Return shares, one per distance, as a filled path of steps in a box of 100 by 60. */
   const steps = (shares, most) =>
     `M0 60${shares.map((share, at) => `V${(60 - (54 * share) / most).toFixed(2)}H${((100 * (at + 1)) / shares.length).toFixed(2)}`).join("")}V60Z`;
 
@@ -82,7 +82,7 @@
     svg.append(make("path", { class: "others", d: steps(others, most) }), make("path", { class: "relevant", d: steps(relevant, most) }), make("line", { x1: 0, x2: 100, y1: 60, y2: 60 }));
     others.forEach((share, at) => {
       const hit = make("rect", { x: (100 * at) / others.length, y: 0, width: 100 / others.length, height: 60, fill: "transparent" });
-      hit.append(make("title", {}, `distance ${at}: ${(100 * relevant[at]).toFixed(1)} % of relevant pairs, ${(100 * share).toFixed(1)} % of the others`));
+      hit.append(make("title", {}, `distance ${at}: ${(100 * relevant[at]).toFixed(1)} % of relevant pairs, ${(100 * share).toFixed(1)} % of other pairs`));
       svg.append(hit);
     });
     return svg;
@@ -104,7 +104,7 @@
 
   const POLES = { "-1": [178, 24, 43], 1: [33, 102, 172] };
 
-  /** A square for every two bits, from red (-1) over white to blue (+1); the diagonal is left grey. */
+  /** Return a square for every two bits, from red (-1) over white to blue (+1); the diagonal is grey. */
   function correlation({ side, correlation: text }, label) {
     const values = Int8Array.from(atob(text), (letter) => letter.charCodeAt(0)); // above the diagonal, row by row
     const canvas = make("canvas", { width: side, height: side, role: "img", "aria-label": `${label}: correlation of every two bits` });
@@ -126,12 +126,12 @@
   function cards({ methods }) {
     document.querySelector(".code-cards").replaceChildren(
       ...methods.flatMap(({ name, label, lengths }) => {
-        const found = lengths[picked.bits];
-        if (!found) return [];
-        const away = found.ones.reduce((sum, share) => sum + Math.abs(share - 50), 0) / found.ones.length;
-        const [mean, most] = found.correlated;
-        const told = `Bits are ${away.toFixed(1)} points from half on average; two of them correlate by ${mean.toFixed(2)} in magnitude on average, ${most.toFixed(2)} at most.`;
-        return [make("li", followed(name), make("h3", {}, label), charted(distances(found, label), `distance 0 to ${picked.bits}`), correlation(found, label), charted(balance(found, label), `bits 1 to ${picked.bits}`), make("p", {}, told))];
+        const data = lengths[picked.bits];
+        if (!data) return [];
+        const away = data.ones.reduce((sum, share) => sum + Math.abs(share - 50), 0) / data.ones.length;
+        const [mean, most] = data.correlated;
+        const summary = `Bits are ${away.toFixed(1)} points from half on average; two of them correlate by ${mean.toFixed(2)} in magnitude on average, ${most.toFixed(2)} at most.`;
+        return [make("li", toggled(name), make("h3", {}, label), charted(distances(data, label), `distance 0 to ${picked.bits}`), correlation(data, label), charted(balance(data, label), `bits 1 to ${picked.bits}`), make("p", {}, summary))];
       }),
     );
   }

@@ -1,37 +1,37 @@
-// The page without this script is whole: it adds sorting, searching, toggling, the values of points, and what made a number.
+// The page is complete without this script, which adds sorting, filtering, toggling, tooltips and the runs behind a number.
 "use strict";
 
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 
-/** An element with attributes (an absent one is undefined) and children. */
+/** Return an element with attributes and children. An attribute that is undefined is omitted. */
 function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) if (value !== undefined) made.setAttribute(name, value);
-  made.append(...children);
-  return made;
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) if (value !== undefined) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
 }
 
-// Contents: where they have room beside the text they are open, and mark what is read.
+// Contents: on a wide screen they are open and mark the section that is read.
 const contents = document.querySelector("nav");
-const beside = matchMedia("screen and (min-width: 80rem)");
+const wide = matchMedia("screen and (min-width: 80rem)");
 const entries = new Map(all("a", contents).map((link) => [link.hash.slice(1), link]));
 const read = new Set();
 
-const openContents = () => (contents.querySelector("details").open = beside.matches);
-beside.addEventListener("change", openContents);
+const openContents = () => (contents.querySelector("details").open = wide.matches);
+wide.addEventListener("change", openContents);
 openContents();
 
 const reader = new IntersectionObserver((changes) => {
   for (const { target, isIntersecting } of changes) isIntersecting ? read.add(target.id) : read.delete(target.id);
   const here = [...entries.keys()].findLast((id) => read.has(id));
   for (const [id, link] of entries) id === here ? link.setAttribute("aria-current", "location") : link.removeAttribute("aria-current");
-  if (here && beside.matches) contents.scrollTop = entries.get(here).offsetTop - contents.clientHeight / 2;
+  if (here && wide.matches) contents.scrollTop = entries.get(here).offsetTop - contents.clientHeight / 2;
 }, { rootMargin: "-10% 0px -85% 0px" });
 for (const id of entries.keys()) reader.observe(document.getElementById(id));
 
-// Search: a field shows the rows, of its selector, that hold every word typed.
+// Filter: a field shows the rows of its selector that contain every typed word.
 for (const field of all("input[data-searches]")) {
-  const said = document.getElementById(field.getAttribute("aria-describedby"));
+  const status = document.getElementById(field.getAttribute("aria-describedby"));
   field.addEventListener("input", () => {
     const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
     const rows = all(field.dataset.searches);
@@ -40,28 +40,28 @@ for (const field of all("input[data-searches]")) {
       body.classList.toggle("none-found", [...body.rows].every((row) => row.hidden || row.matches(".panel")));
     }
     all("table.results").forEach((table) => reach(table));
-    said.textContent = words.length ? `${rows.filter((row) => !row.hidden).length} of ${rows.length} rows` : "";
+    status.textContent = words.length ? `${rows.filter((row) => !row.hidden).length} of ${rows.length} rows` : "";
   });
 }
 
-// Sort: a heading orders the rows of each part of its table, then the other way, then as they were. Cells without a value stay last.
-const value = (row, place) => {
-  const cell = row.cells[place];
+// Sort: a heading sorts the rows of each part of its table: in one order, the other one, then the original one. Cells without a value are last.
+const value = (row, column) => {
+  const cell = row.cells[column];
   if (!cell || cell.matches(".failed, .missing, .unscored, .omitted")) return null;
   const text = (cell.dataset.value ?? cell.textContent).trim();
   const number = Number(text.replaceAll(",", ""));
   return text === "" ? null : Number.isNaN(number) ? text.toLowerCase() : number;
 };
 
-function sort(table, place, direction) {
+function sort(table, column, direction) {
   for (const body of table.tBodies) {
     const rows = [...body.rows].filter((row) => !row.matches(".panel"));
-    rows.forEach((row, at) => (row.dataset.place ??= at));
+    rows.forEach((row, index) => (row.dataset.position ??= index));
     const sign = direction === "ascending" ? 1 : -1;
     const compared = (one, other) => {
-      const [a, b] = direction ? [value(one, place), value(other, place)] : [null, null];
+      const [a, b] = direction ? [value(one, column), value(other, column)] : [null, null];
       if (a !== b && a !== null && b !== null) return typeof a === typeof b ? (a < b ? -sign : sign) : typeof a === "number" ? -1 : 1;
-      return (a === null) - (b === null) || one.dataset.place - other.dataset.place;
+      return (a === null) - (b === null) || one.dataset.position - other.dataset.position;
     };
     body.append(...rows.sort(compared));
   }
@@ -69,21 +69,21 @@ function sort(table, place, direction) {
 
 for (const table of all("table[data-sorts]")) {
   const headings = [...table.tHead.rows].at(-1).cells;
-  [...headings].forEach((heading, place) => {
+  [...headings].forEach((heading, column) => {
     const button = element("button", { type: "button", class: "sort" }, ...heading.childNodes);
     heading.append(button);
     button.addEventListener("click", () => {
-      const numeric = [...table.tBodies].some((body) => [...body.rows].some((row) => typeof value(row, place) === "number"));
+      const numeric = [...table.tBodies].some((body) => [...body.rows].some((row) => typeof value(row, column) === "number"));
       const order = numeric ? ["descending", "ascending"] : ["ascending", "descending"];
       const next = order[order.indexOf(heading.ariaSort) + 1];
       for (const other of headings) other.removeAttribute("aria-sort");
       if (next) heading.ariaSort = next;
-      sort(table, place, next);
+      sort(table, column, next);
     });
   });
 }
 
-// Legend: each entry toggles its method in all plots. What is hidden stands in the address, unless a link of the page takes its place.
+// Legend: each entry toggles its method in all plots. The address lists the hidden methods until a link of the page replaces it.
 const hidden = new Set();
 
 function showToggled() {
@@ -99,7 +99,7 @@ function toggle(names, off) {
 }
 
 function readAddress() {
-  const names = new URLSearchParams(location.hash.slice(1)).get("hide"); // unlike decodeURIComponent it takes any text
+  const names = new URLSearchParams(location.hash.slice(1)).get("hide"); // unlike decodeURIComponent, it accepts any text
   if (names === null) return;
   hidden.clear();
   for (const name of names.split(",")) hidden.add(name);
@@ -123,38 +123,38 @@ for (const legend of all(".legend")) {
 addEventListener("hashchange", readAddress);
 readAddress();
 
-// Plots: the point nearest to the pointer says its values; arrow keys go from point to point.
-const REACH = 24; // of the pointer, in units of the drawing
+// Tooltips: the values of the point nearest to the pointer; arrow keys move from point to point.
+const REACH = 24; // how far from a point the pointer may be, in units of the drawing
 const tip = document.body.appendChild(element("div", { id: "tip", role: "status" }));
-let marked = null; // the ring around the point that the tip is about
+let marked = null; // the ring around the point of the tip
 const labels = new Map(all(".legend button[data-name]").map((button) => [button.dataset.name, button.textContent.trim()]));
 
 const share = (number, low, high, logarithmic) =>
   logarithmic ? Math.log(number / low) / Math.log(high / low) : (number - low) / (high - low);
 
-/** Put the tip beside its ring, where it stays while the page scrolls: a plot that has the focus is scrolled into view after the key. */
-function settle() {
+/** Position the tip next to its ring, also while the page scrolls: a focused plot is scrolled into view after a key is pressed. */
+function positionTip() {
   if (!marked?.isConnected) return;
   const [mark, size] = [marked.getBoundingClientRect(), tip.getBoundingClientRect()];
   const [across, down] = [mark.right + 6, mark.top - size.height - 6];
   tip.style.left = `${Math.max(4, across + size.width > innerWidth - 4 ? mark.left - size.width - 6 : across)}px`;
   tip.style.top = `${down < 4 ? mark.bottom + 6 : down}px`;
 }
-addEventListener("scroll", settle, { passive: true, capture: true });
+addEventListener("scroll", positionTip, { passive: true, capture: true });
 
-/** The lines of a plot, each a list of points with their place in the drawing and their words. */
+/** Return the lines of a plot, each a list of points with their position in the drawing and their words. */
 function linesOf(panels) {
   return panels.flatMap(({ title, box: [left, top, right, bottom], limits, logarithmic, x: axis, series }, panel) =>
     series.map(({ name, quantity, x, y, deviation, at, what }) => {
-      const [ys, deviations, places] = [y, deviation, at].map((text) => text?.split(" "));
-      return x.split(" ").map((number, place) => ({
+      const [ys, deviations, ranks] = [y, deviation, at].map((text) => text?.split(" "));
+      return x.split(" ").map((number, index) => ({
         name,
         panel,
         left: left + (right - left) * share(Number(number), limits[0], limits[1], logarithmic[0]),
-        top: bottom - (bottom - top) * share(Number(ys[place]), limits[2], limits[3], logarithmic[1]),
+        top: bottom - (bottom - top) * share(Number(ys[index]), limits[2], limits[3], logarithmic[1]),
         words: [
-          `${quantity} ${ys[place]}${deviations && deviations[place] !== "-" ? ` ± ${deviations[place]}` : ""}`,
-          `${axis === "bits" ? `${number} bits` : `${axis} ${number}`}${places ? `, ${what} ${places[place]}` : ""}`,
+          `${quantity} ${ys[index]}${deviations && deviations[index] !== "-" ? ` ± ${deviations[index]}` : ""}`,
+          `${axis === "bits" ? `${number} bits` : `${axis} ${number}`}${ranks ? `, ${what} ${ranks[index]}` : ""}`,
           title,
         ],
       }));
@@ -167,30 +167,30 @@ for (const drawing of all(".drawing[data-panels]")) {
   const ring = document.createElementNS("http://www.w3.org/2000/svg", "circle");
   ring.setAttribute("class", "ring");
   ring.setAttribute("r", 5);
-  let found = null; // the lines, when they are first asked for
-  let [line, place] = [-1, 0];
+  let cached = null; // the lines, computed when they are first needed
+  let [line, index] = [-1, 0];
 
-  const lines = () => (found ??= linesOf(JSON.parse(drawing.dataset.panels)));
-  const point = () => lines()[line]?.[place];
-  const shown = (at) => lines()[at] && !hidden.has(lines()[at][0].name);
+  const lines = () => (cached ??= linesOf(JSON.parse(drawing.dataset.panels)));
+  const point = () => lines()[line]?.[index];
+  const isShown = (at) => lines()[at] && !hidden.has(lines()[at][0].name);
 
-  function quiet() {
-    [line, place] = [-1, 0];
+  function clearTip() {
+    [line, index] = [-1, 0];
     ring.remove();
     tip.classList.remove("shown");
-    for (const group of all("[data-series]", svg)) group.classList.remove("quiet");
+    for (const group of all("[data-series]", svg)) group.classList.remove("faded");
   }
 
-  function say() {
+  function showTip() {
     const { name, left, top, words } = point();
     ring.setAttribute("cx", left);
     ring.setAttribute("cy", top);
     svg.append(ring);
-    for (const group of all("[data-series]", svg)) group.classList.toggle("quiet", group.dataset.series !== name);
+    for (const group of all("[data-series]", svg)) group.classList.toggle("faded", group.dataset.series !== name);
     tip.replaceChildren(element("strong", {}, labels.get(name)), ...words.map((text) => element("span", {}, text)));
     tip.classList.add("shown");
     marked = ring;
-    settle();
+    positionTip();
   }
 
   function follow(event) {
@@ -200,62 +200,62 @@ for (const drawing of all(".drawing[data-panels]")) {
     let nearest = REACH;
     let best = null;
     lines().forEach((points, at) => {
-      if (!shown(at)) return;
-      points.forEach(({ left, top }, index) => {
+      if (!isShown(at)) return;
+      points.forEach(({ left, top }, position) => {
         const distance = Math.hypot(left - x, top - y);
-        if (distance < nearest) [nearest, best] = [distance, [at, index]];
+        if (distance < nearest) [nearest, best] = [distance, [at, position]];
       });
     });
-    if (!best) return quiet();
-    if (best[0] === line && best[1] === place) return;
-    [line, place] = best;
-    say();
+    if (!best) return clearTip();
+    if (best[0] === line && best[1] === index) return;
+    [line, index] = best;
+    showTip();
   }
 
-  /** To the next line that is shown: of the same method in another panel, or of another method in this one. */
+  /** Return the next visible line: of the same method in another panel, or of another method in this one. */
   function step(by, same) {
     const from = point();
     for (let at = line + by; at >= 0 && at < lines().length; at += by) {
       const first = lines()[at][0];
-      if (shown(at) && (same ? first.name === from.name : first.panel === from.panel)) return at;
+      if (isShown(at) && (same ? first.name === from.name : first.panel === from.panel)) return at;
     }
     return line;
   }
 
   function press(event) {
     const moves = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] };
-    if (event.key === "Escape") return quiet();
+    if (event.key === "Escape") return clearTip();
     if (!(event.key in moves)) return;
     event.preventDefault();
     const [along, across] = moves[event.key];
     if (!point()) {
-      line = lines().findIndex((_, at) => shown(at));
-    } else if (along && lines()[line][place + along]) {
-      place += along;
+      line = lines().findIndex((_, at) => isShown(at));
+    } else if (along && lines()[line][index + along]) {
+      index += along;
     } else {
       const next = step(along || across, Boolean(along));
-      if (along && next !== line) place = along > 0 ? 0 : lines()[next].length - 1;
+      if (along && next !== line) index = along > 0 ? 0 : lines()[next].length - 1;
       line = next;
     }
     if (line < 0) return;
-    place = Math.min(place, lines()[line].length - 1);
-    say();
+    index = Math.min(index, lines()[line].length - 1);
+    showTip();
   }
 
   drawing.setAttribute("role", "application");
   drawing.setAttribute("aria-describedby", "plot-keys");
   drawing.addEventListener("pointermove", follow);
   drawing.addEventListener("pointerdown", follow);
-  drawing.addEventListener("pointerleave", quiet);
-  drawing.addEventListener("blur", quiet);
+  drawing.addEventListener("pointerleave", clearTip);
+  drawing.addEventListener("blur", clearTip);
   drawing.addEventListener("keydown", press);
 }
 
-// Provenance: a number opens the runs behind it. They are read from the table of runs, so that the page says each thing once.
+// Provenance: a number opens the runs behind it. They are read from the table of runs, so that the page has each fact once.
 const panel = document.getElementById("provenance");
 const factNames = all("#runs-table thead th").slice(1).map((heading) => heading.textContent.trim());
 
-/** What a cell stands under: its column, unless it spans several, and the group of its column. */
+/** Return the headings of a cell: its column, unless it spans several, and the group of its column. */
 function headingsOf(cell) {
   const rows = [...cell.closest("table").tHead.rows];
   const columns = rows.pop().cells;
@@ -271,14 +271,14 @@ const panelLabel = (body) => body.querySelector(".panel th")?.textContent ?? pan
 
 const copied = (cell) => [...cell.cloneNode(true).childNodes];
 
-/** Names and cells of the facts of some runs, apart: `shared` are the same for all, `differing` are not. */
+/** Return names and cells of the facts of some runs: `shared` are equal in all, `differing` are not. */
 function factsOf(runs) {
   const facts = factNames.map((name, at) => ({ name, cells: runs.map((run) => run.cells[at + 1]) }));
   const same = ({ cells }) => cells.every((cell) => cell.textContent === cells[0].textContent);
   return { shared: facts.filter((fact) => runs.length && same(fact)), differing: facts.filter((fact) => !same(fact)) };
 }
 
-/** A row a run: a link to its run.json, its value behind the mean where it has one, and what differs between the runs. */
+/** Return a table with one row per run: a link to its run.json, its value if there is one, and what differs between the runs. */
 function runsTable(runs, values, differing, ofAllLengths) {
   const names = ["Run", ...(values.size ? ["Value"] : []), ...differing.map(({ name }) => name)];
   const head = element("tr", {}, ...names.map((name) => element("th", { scope: "col" }, name)));
@@ -295,8 +295,8 @@ function runsTable(runs, values, differing, ofAllLengths) {
 }
 
 function factsList(shared) {
-  const said = shared.filter(({ cells }) => cells[0].textContent.trim());
-  const entries = said.flatMap(({ name, cells }) => [element("dt", {}, name), element("dd", {}, ...copied(cells[0]))]);
+  const present = shared.filter(({ cells }) => cells[0].textContent.trim());
+  const entries = present.flatMap(({ name, cells }) => [element("dt", {}, name), element("dd", {}, ...copied(cells[0]))]);
   return element("dl", { class: "facts" }, ...entries);
 }
 
@@ -319,14 +319,14 @@ function openProvenance(cell) {
     element("p", { class: "aside" }, `${title}. ${panelLabel(cell.closest("tbody"))}.`),
     element("p", { class: "shown-value" }, cell.innerText.replace(/\s+/g, " ")),
     ...(runs.length ? [runsTable(runs, values, differing, names.length < 4), factsList(shared)] : []),
-    element("h3", {}, "To make it again"),
+    element("h3", {}, "How to recompute it"),
     element("pre", { tabindex: 0 }, element("code", {}, commandOf(runs, names))),
     element("p", { class: "aside" }, panel.dataset.advice),
   );
   panel.showModal();
 }
 
-/** One cell of a table that is shown takes the tab key; arrow keys reach the others. */
+/** The tab key reaches one cell of a table, and the arrow keys reach the others. */
 function reach(table, chosen) {
   const buttons = all("tr:not([hidden]) .origin-of", table);
   for (const button of all(".origin-of[tabindex='0']", table)) button.tabIndex = -1;

@@ -5,61 +5,103 @@ from __future__ import annotations
 import csv
 import io
 
-from report.figures.figure import Figure
+from report.figures.figure import NO_DEVIATION, Figure
 from report.tables.table import Cell, Column, Row, Table
+
+# A spreadsheet takes a text that begins with one of these for a formula.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+FIGURE_COLUMNS = ("panel", "method", "x is", "x", "y is", "y", "deviation", "rank or radius")
 
 
 def of_table(table: Table) -> str:
-    """A line a row of the table; what is more than a number, or none, stands as it is printed (`failed 1/3`). A deviation follows its mean,
-    and the seeds that are done where some are not.
+    """Return a table as CSV, one line per row.
+
+    A cell that is more than a number is written as printed, for example ``failed 1/3``. Columns of
+    deviations and of seeds follow the column of a mean that has any.
     """
-    groups = [label for label, span in table.groups for _ in range(span)] or [""] * len(
-        table.columns
-    )
     rows = [(panel, row) for panel in table.panels for row in [*panel.rows, *panel.controls]]
-    header, lines = ["Panel", "Method"], [[panel.label, row.label] for panel, row in rows]
-    for place, (group, column) in enumerate(zip(groups, table.columns, strict=True)):
+    header = ["Panel", "Method"]
+    lines = [[panel.label, row.label] for panel, row in rows]
+    for index, column in enumerate(table.columns):
+        group = _group(table, index)
         name = f"{group}: {column.label}" if group else column.label
-        found = [_texts(_cells(row)[place], column) for _, row in rows]
-        for at, what in enumerate(("", ", deviation", ", seeds")):
-            texts = [said[at] for said in found]
-            if not what or any(texts):
-                header.append(name + what)
+        cells = [_cells(row)[index] for _, row in rows]
+        parts = {
+            name: [_number_text(cell, column) for cell in cells],
+            f"{name}, deviation": [_deviation_text(cell, column) for cell in cells],
+            f"{name}, seeds": [cell.seeds for cell in cells],
+            f"{name}, status": [cell.status for cell in cells],
+        }
+        for heading, texts in parts.items():
+            if heading == name or any(texts):
+                header.append(heading)
                 for line, text in zip(lines, texts, strict=True):
                     line.append(text)
     return _csv(header, lines)
 
 
 def of_figure(figure: Figure) -> str:
-    """A line a point, as the page says it: the number of digits of its tables and one more."""
+    """Return the points of a figure as CSV, with one more digit than its tables print."""
     lines = []
     for panel in figure.panels:
         for series in panel["series"]:
-            points = [
-                series[key].split() if key in series else None
-                for key in ("x", "y", "deviation", "at")
-            ]
-            columns = [texts or [""] * len(points[0]) for texts in points]
-            lines += [
-                [panel["title"], series["name"], panel["x"], x, series["quantity"], *rest]
-                for x, *rest in zip(*columns, strict=True)
-            ]
-    return _csv(["panel", "method", "x is", "x", "y is", "y", "deviation", "rank or radius"], lines)
+            xs, ys = series["x"].split(), series["y"].split()
+            deviations = series.get("deviation", "").split() or [""] * len(xs)
+            ranks = series.get("at", "").split() or [""] * len(xs)
+            for x, y, deviation, rank in zip(xs, ys, deviations, ranks, strict=True):
+                spread = "" if deviation == NO_DEVIATION else deviation
+                point = [panel["x"], x, series["quantity"], y, spread, rank]
+                lines.append([panel["title"], series["name"], *point])
+    return _csv(list(FIGURE_COLUMNS), lines)
+
+
+def neutral(text: str) -> str:
+    """Return a text that no spreadsheet takes for a formula; a number stays as it is."""
+    if not text.startswith(FORMULA_STARTS) or _is_number(text):
+        return text
+    return f"'{text}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _group(table: Table, index: int) -> str:
+    """Return the heading above a column and others, if there is one."""
+    labels = []
+    for label, span in table.groups:
+        labels += [label] * span
+    return labels[index] if labels else ""
 
 
 def _cells(row: Row) -> list[Cell]:
-    """A cell for each column: one that spans several is repeated."""
-    return [cell for cell in row.cells for _ in range(cell.span)]
+    """Return a cell for each column: one that spans several columns is repeated."""
+    cells = []
+    for cell in row.cells:
+        cells += [cell] * cell.span
+    return cells
 
 
-def _texts(cell: Cell, column: Column) -> tuple[str, str, str]:
-    """Value, deviation and seeds."""
-    if cell.number is None or cell.text != column.value.printed(cell.number):
-        return cell.text, "", cell.seeds
-    return repr(cell.number), repr(cell.spread) if cell.deviation or cell.spread else "", cell.seeds
+def _is_plain_number(cell: Cell, column: Column) -> bool:
+    return cell.number is not None and cell.text == column.value.printed(cell.number)
+
+
+def _number_text(cell: Cell, column: Column) -> str:
+    return repr(cell.number) if _is_plain_number(cell, column) else cell.text
+
+
+def _deviation_text(cell: Cell, column: Column) -> str:
+    has_deviation = _is_plain_number(cell, column) and (cell.deviation or cell.spread)
+    return repr(cell.spread) if has_deviation else ""
 
 
 def _csv(header: list[str], lines: list[list[str]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *lines])
-    return text.getvalue()
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    for line in [header, *lines]:
+        writer.writerow([neutral(text) for text in line])
+    return file.getvalue()

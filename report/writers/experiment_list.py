@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import quote
 
-import jinja2
-
 from harness import records, storage
-
-TEMPLATES = Path(__file__).parents[1] / "templates"
+from report.plain_text import plain_values
+from report.writers.html import TEMPLATES, environment
 
 
 def write(folder: Path) -> None:
@@ -22,15 +20,8 @@ def write(folder: Path) -> None:
     """
     reports = sorted(folder.glob("*/report/index.html"))
     rows = [_row(folder, report) for report in reports]
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
-    page = environment.get_template("experiments.html.j2").render(rows=rows, style=style)
+    page = environment().get_template("experiments.html.j2").render(rows=rows, style=style)
     with storage.new_file(folder / "index.html") as temporary:
         temporary.write_text(page.lstrip(), encoding="utf-8")
     noun = "experiment" if len(rows) == 1 else "experiments"
@@ -39,7 +30,7 @@ def write(folder: Path) -> None:
 
 def _row(folder: Path, report: Path) -> dict:
     """What the list shows of one experiment."""
-    experiment = records.read(report.parents[1] / "experiment.json")
+    experiment = plain_values(records.read(report.parents[1] / "experiment.json"))
     lengths = [str(bits) for bits in experiment["bits"]]
     return {
         "name": report.parents[1].name,

@@ -35,54 +35,77 @@ def render(
     source: Path,
     output: Path,
 ) -> str:
-    """Return the HTML of the page. `source` is the folder of the results, `output` the folder of the page."""
-    return _environment().get_template("page.html.j2").render(
-        results=results,
-        experiment=results.experiment,
-        summary=summary.what_ran(results),
-        best=summary.best_methods(results),
-        winners=summary.winners(results),
-        problems=summary.problems(results),
-        verdicts=claims.verdicts(results),
-        none_run=claims.NONE_RUN,
-        gallery=galleries,
-        gallery_shown=METHODS,
-        tables=tables,
-        overview=next((figure for figure in figures if figure.name == "overview"), None),
-        figures=[figure for figure in figures if figure.name != "overview"],
-        legend=legend(results),
-        origin=partial(_origin, results),
-        command=_command(results),
-        trainings=trainings,
-        trainings_shown=methods_shown(results),
-        references=references,
-        numbers={reference.key: place for place, reference in enumerate(references, 1)},
-        citations={method["name"]: method["citation"] for method in results.methods if method["citation"]},
-        runs=[_described(run, output) for run in results.all_runs()],
-        root=_address(output, source),
-    ).lstrip()  # fmt: skip
+    """Return the HTML of the page.
+
+    Parameters
+    ----------
+    results : Results
+    tables, figures, trainings, galleries, references : list
+        What the page shows.
+    source, output : Path
+        Folders of the results and of the page.
+    """
+    citations = {}
+    for method in results.methods:
+        if method["citation"]:
+            citations[method["name"]] = method["citation"]
+
+    page = (
+        environment()
+        .get_template("page.html.j2")
+        .render(
+            results=results,
+            experiment=results.experiment,
+            title=summary.TITLE,
+            summary=summary.what_ran(results),
+            best=summary.best_methods(results),
+            winners=summary.winners(results),
+            problems=summary.problems(results),
+            verdicts=claims.verdicts(results),
+            none_run=claims.NONE_RUN,
+            not_tested=claims.NOT_TESTED,
+            gallery=galleries,
+            gallery_shown=METHODS,
+            tables=tables,
+            overview=next((figure for figure in figures if figure.name == "overview"), None),
+            figures=[figure for figure in figures if figure.name != "overview"],
+            legend=legend(results),
+            origin=partial(_origin, results),
+            command=_command(results),
+            trainings=trainings,
+            trainings_shown=methods_shown(results),
+            references=references,
+            numbers={reference.key: number for number, reference in enumerate(references, 1)},
+            citations=citations,
+            runs=[_run_facts(run, output) for run in results.all_runs()],
+            root=_address(output, source),
+        )
+    )
+    return page.lstrip()
 
 
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
+def environment() -> jinja2.Environment:
+    """Return the templates of the page."""
+    templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.globals["source"] = lambda name: (TEMPLATES / name).read_text(encoding="utf-8")
-    environment.filters["parameters"] = _parameters
-    environment.filters["number"] = _number
-    return environment
+    templates.globals["source"] = lambda name: (TEMPLATES / name).read_text(encoding="utf-8")
+    templates.filters["parameters"] = _parameters
+    templates.filters["number"] = _number
+    return templates
 
 
-def _described(run: dict, output: Path) -> dict:
-    keywords, versions = (json.loads(run[key] or "{}") for key in ("keywords", "versions"))
+def _run_facts(run: dict, output: Path) -> dict:
+    """Return what the table of runs shows of a run."""
+    keywords = json.loads(run["keywords"] or "{}")
+    versions = json.loads(run["versions"] or "{}")
+    key = ("dataset", "features", "variant", "bits", "seed")
     return run | {
-        "name": "/".join(
-            str(run[key]) for key in ("dataset", "features", "variant", "bits", "seed")
-        ),
+        "name": "/".join(str(run[part]) for part in key),
         "parameters": _parameters(keywords),
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
         "modified": run["dirty"].lower() == "true",
@@ -91,57 +114,59 @@ def _described(run: dict, output: Path) -> dict:
 
 
 def _origin(results: Results, panel: Panel, row: Row, column: Column, cell: Cell) -> dict[str, str]:
-    """Attributes of a cell that was computed from runs: which ones, DATASET/FEATURES/METHOD/BITS without bits where a row is of all
-    lengths, and the value of each seed behind a mean. None of a cell that says something else.
+    """Return the attributes of a cell that was computed from runs; none for other cells.
+
+    `data-run` is DATASET/FEATURES/METHOD/BITS, without bits if the cell is of all lengths.
+    `data-values` has the value of each seed behind a mean.
     """
+    is_control = row.name in [control["name"] for control in results.controls]
     bits = panel.bits if column.bits is None else column.bits
-    control = row.name in [control["name"] for control in results.controls]
-    known = control or results.runs.get(
-        (*panel.pair, row.name, bits or results.experiment["bits"][0])
-    )
-    if (
-        not known
-        or cell.state == "omitted"
-        or (bits is None and not control and column.value.per != "row")
-    ):
+    is_of_all_lengths = bits is None and column.value.per == "row"
+    if cell.state == "omitted" or not (is_control or bits or is_of_all_lengths):
         return {}
-    length = 0 if control else bits
-    values = results.scores.get((*panel.pair, row.name, length, column.value.metric, column.k), {})
-    named = " ".join(
-        f"{seed}:{value * column.value.scale:.6f}" for seed, value in sorted(values.items())
-    )
-    parts = [*panel.pair, row.name, *([] if length is None else [str(length)])]
-    return {"data-run": "/".join(parts)} | (
-        {"data-values": named} if named and not column.value.to else {}
-    )
+    length = bits or results.experiment["bits"][0]
+    if not is_control and not results.runs.get((*panel.pair, row.name, length)):
+        return {}
+
+    if is_control:
+        bits = 0
+    parts = [*panel.pair, row.name] + ([] if bits is None else [str(bits)])
+    attributes = {"data-run": "/".join(parts)}
+
+    scores = results.scores.get((*panel.pair, row.name, bits, column.value.metric, column.k), {})
+    if scores and not column.value.to:
+        scaled = {seed: score * column.value.scale for seed, score in sorted(scores.items())}
+        attributes["data-values"] = " ".join(f"{seed}:{n:.6f}" for seed, n in scaled.items())
+    return attributes
 
 
 def _command(results: Results) -> str:
-    """What makes the scores of a row again, with {commit}, {dataset}, {features} and {variant} to fill in."""
+    """Return the command that recomputes the scores of a row, with placeholders.
+
+    They are {commit}, {dataset}, {features} and {variant}.
+    """
     files = results.experiment.get("configfiles", [])
-    given = f" --configfile {shlex.join(files)}" if files else ""
+    option = f" --configfile {shlex.join(files)}" if files else ""
     root = EXPERIMENTS / results.experiment["name"] if results.experiment["name"] else RESULTS
     scores = Score(root, "{dataset}", "{features}", "{variant}")
-    return f"git checkout {{commit}}\nsnakemake --cores all {scores.metrics}{given}"
+    return f"git checkout {{commit}}\nsnakemake --cores all {scores.metrics}{option}"
 
 
 def _parameters(keywords: dict) -> str:
-    return ", ".join(
-        f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in keywords.items()
-    )
+    texts = []
+    for name, value in keywords.items():
+        texts.append(f"{name}={json.dumps(value, ensure_ascii=False)}")
+    return ", ".join(texts)
 
 
 def _number(text: str) -> str:
-    """A figure of runs.csv to three significant digits; empty stays empty."""
-    return (
-        f"{float(text):.3g}"
-        if text and float(text) < 1000
-        else f"{float(text):,.0f}"
-        if text
-        else ""
-    )
+    """Return a number of runs.csv with three significant digits; empty stays empty."""
+    if not text:
+        return ""
+    number = float(text)
+    return f"{number:.3g}" if number < 1000 else f"{number:,.0f}"
 
 
 def _address(start: Path, end: Path) -> str:
-    """Relative address of one folder seen from another, fit for a link."""
+    """Return the relative address of one folder from another, as a link needs it."""
     return quote(Path(os.path.relpath(end, start)).as_posix())

@@ -8,39 +8,82 @@ from pathlib import Path
 import jinja2
 
 from report.figures.figure import Figure
+from report.latex_text import Source, breakable, escape, printable
 from report.tables.table import Cell, Panel, Row, Table
-from report.writers.latex_layout import Layout, Size, broken, layout, marks, notes, parts
-from report.writers.latex_text import Source, breakable, escape, printable
+from report.writers.latex_layout import (
+    Layout,
+    Size,
+    is_broken,
+    layout,
+    marks,
+    parts,
+    sentences,
+)
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 
 
 def render(table: Table, references: list[str]) -> str:
-    """A table as one float, or several where it is longer than a page or wider than the text; `references` are the keys it cites."""
-    table = _named(table)
+    """Return a table as one float, or several if it is longer or wider than a page.
+
+    Parameters
+    ----------
+    table : Table
+    references : list of str
+        Keys of references.bib that it cites.
+    """
+    table = _with_printable_labels(table)
     chosen = layout(table)
+    size = rf"{chosen.size.command}\setlength{{\tabcolsep}}{{{chosen.size.gap}pt}}"
+    caption = _source_or_escaped(table.caption, table.latex)
     return (
         _environment()
         .get_template("table.tex.j2")
         .render(
-            table=table,
-            name=Source(table.name),  # a label is no text: escaped, its underscores would break it
+            caption=caption,
+            continued=Source(f"{caption.removesuffix('.')} (continued)."),
+            name=Source(table.name),  # a label is no text: escaped underscores would break it
+            file=Source(f"{table.name}.tex"),
             environment=Source(chosen.environment),
             references=Source(" ".join(dict.fromkeys(references))),
-            size=Source(rf"{chosen.size.command}\setlength{{\tabcolsep}}{{{chosen.size.gap}pt}}"),
-            notes=Source(r" ".join(escape(sentence) for sentence in notes(table))),
+            size=Source(size),
+            notes=Source(" ".join(escape(sentence) for sentence in sentences(table))),
             parts=[_part(part, chosen) for part in parts(table, chosen)],
         )
     )
 
 
-def _named(table: Table) -> Table:
-    """Rows whose label pdflatex cannot print have their name in its place."""
+def _source_or_escaped(text: str, is_latex: bool) -> Source:
+    return Source(text) if is_latex else escape(text)
+
+
+def _with_printable_labels(table: Table) -> Table:
+    """Replace labels that pdflatex cannot print with names, as figures do."""
+    names = {}  # of the data sets and features whose labels cannot be printed
     panels = []
     for panel in table.panels:
-        rows = [row if printable(row.label) else replace(row, label=row.name) for row in panel.rows]
-        panels.append(replace(panel, rows=rows))
-    return replace(table, panels=panels)
+        if not printable(panel.label):
+            names[panel.place_label] = ", ".join(panel.pair)
+        label = _renamed(panel.label, names)
+        rows, controls = map(_printable_rows, (panel.rows, panel.controls))
+        panels.append(replace(panel, label=label, rows=rows, controls=controls))
+    return replace(
+        table,
+        caption=_renamed(table.caption, names),
+        protocol=[_renamed(sentence, names) for sentence in table.protocol],
+        notes=[_renamed(sentence, names) for sentence in table.notes],
+        panels=panels,
+    )
+
+
+def _renamed(text: str, names: dict[str, str]) -> str:
+    for label, name in names.items():
+        text = text.replace(label, name)
+    return text
+
+
+def _printable_rows(rows: list[Row]) -> list[Row]:
+    return [row if printable(row.label) else replace(row, label=row.name) for row in rows]
 
 
 def render_report(
@@ -49,25 +92,47 @@ def render_report(
     tables: list[Table],
     figures: list[Figure],
     references: list[str],
-    made: str,
+    provenance: str,
 ) -> str:
-    """A document of all `tables` and `figures` of the report's folder, its sentences and its references; pdflatex and bibtex make it."""
+    """Return a document with all tables and figures of the folder of the report.
+
+    pdflatex and bibtex compile it.
+
+    Parameters
+    ----------
+    title : str
+    summary : list of str
+        Sentences.
+    tables : list of Table
+    figures : list of Figure
+    references : list of str
+        Keys of references.bib.
+    provenance : str
+    """
+    entries = []
+    for figure in figures:
+        texts = [f"{figure.title}.", figure.caption, figure.note]
+        words = [_source_or_escaped(text, figure.latex) for text in texts if text]
+        entries.append((Source(figure.name), Source(" ".join(words))))
     return (
         _environment()
         .get_template("report.tex.j2")
         .render(
             title=title,
-            made=made,
+            provenance=provenance,
             summary=summary,
             tables=[Source(table.name) for table in tables],
-            figures=[(Source(figure.name), figure.title, figure.caption) for figure in figures],
+            figures=entries,
             references=Source(",".join(dict.fromkeys(references))),
         )
     )
 
 
 def _environment() -> jinja2.Environment:
-    marks = {"block": r"\BLOCK{", "variable": r"\VAR{", "comment": r"\COMMENT{"}
+    """Return the templates, whose delimiters are LaTeX commands and whose values are escaped."""
+    starts = {"block": r"\BLOCK{", "variable": r"\VAR{", "comment": r"\COMMENT{"}
+    delimiters = {f"{kind}_start_string": start for kind, start in starts.items()}
+    delimiters |= {f"{kind}_end_string": "}" for kind in starts}
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         trim_blocks=True,
@@ -75,30 +140,27 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
         finalize=escape,
-        **{f"{kind}_start_string": mark for kind, mark in marks.items()},
-        **{f"{kind}_end_string": "}" for kind in marks},
+        **delimiters,
     )
 
 
-def _part(table: Table, chosen: Layout) -> dict[str, Source]:
-    """One tabular: its columns, its header and its panels."""
+def _part(table: Table, chosen: Layout) -> dict[str, object]:
+    """Return one tabular: its columns, its header and its panels."""
+    alignment = "".join("l" if column.value.per == "row" else "c" for column in table.columns)
     return {
-        "columns": Source(
-            "l" + "".join("l" if column.value.per == "row" else "c" for column in table.columns)
-        ),
+        "columns": Source(f"l{alignment}"),
         "header": header(table),
         "panels": [body(len(table.columns), panel, chosen) for panel in table.panels],
     }
 
 
 def header(table: Table) -> Source:
+    """Return the lines above the first panel."""
     lines = []
     if table.groups:
-        lines += [
-            _line([Source(), *(_spanning(escape(label), span) for label, span in table.groups)]),
-            _group_rules(table),
-        ]
-    lines.append(_line([escape("Method"), *(escape(column.label) for column in table.columns)]))
+        groups = [_spanning(escape(label), span) for label, span in table.groups]
+        lines += [_line(["", *groups]), _group_rules(table)]
+    lines.append(_line(["Method", *(escape(column.label) for column in table.columns)]))
     return Source("\n".join(line for line in lines if line))
 
 
@@ -112,35 +174,36 @@ def _group_rules(table: Table) -> str:
 
 
 def body(columns: int, panel: Panel, chosen: Layout) -> Source:
-    """The lines of one panel: its heading over all columns, the methods, and below a rule the controls."""
+    """Return the lines of one panel: its heading, the methods, and below a rule the controls."""
     lines = [rf"\multicolumn{{{columns + 1}}}{{l}}{{\textit{{{escape(panel.label)}}}}} \\"]
     lines += [_row(row, chosen) for row in panel.rows]
     if panel.controls:
-        lines += [
-            rf"\cmidrule(lr){{1-{columns + 1}}}",
-            *(_row(row, chosen) for row in panel.controls),
-        ]
+        lines.append(rf"\cmidrule(lr){{1-{columns + 1}}}")
+        lines += [_row(row, chosen) for row in panel.controls]
     return Source("\n".join(lines))
 
 
 def _row(row: Row, chosen: Layout) -> str:
-    label = escape(row.label)
-    if broken(row.label, chosen):
-        label = breakable(
-            row.label, chosen.size.points, chosen.label - chosen.size.points
-        )  # later lines are set in by an em
-        label = rf"\parbox[t]{{{chosen.label}pt}}{{\raggedright\hangindent=1em {label}\strut}}"
-    lines = [
-        _line([label, *(_spanning(_cell(cell, chosen.size), cell.span) for cell in row.cells)])
-    ]
-    if any(cell.interval for cell in row.cells):
+    """Return the line of a row, and below it a line of intervals or statuses if it has any."""
+    cells = [_spanning(_cell(cell, chosen.size), cell.span) for cell in row.cells]
+    lines = [_line([_label(row.label, chosen), *cells])]
+    if any(cell.below for cell in row.cells):
         small = chosen.size.small
-        intervals = [
-            _spanning(rf"{{{small}{escape(cell.interval)}}}" if cell.interval else "", cell.span)
-            for cell in row.cells
-        ]
-        lines += [_line(["", *intervals]), r"\addlinespace[2pt]"]
+        below = []
+        for cell in row.cells:
+            text = rf"{{{small} {escape(cell.below)}}}" if cell.below else ""
+            below.append(_spanning(text, cell.span))
+        lines += [_line(["", *below]), r"\addlinespace[2pt]"]
     return "\n".join(lines)
+
+
+def _label(label: str, chosen: Layout) -> str:
+    """Return the label of a row, in a box if it is wider than its column."""
+    if not is_broken(label, chosen):
+        return escape(label)
+    points = chosen.size.points
+    text = breakable(label, points, chosen.label - points)  # later lines are indented by an em
+    return rf"\parbox[t]{{{chosen.label}pt}}{{\raggedright\hangindent=1em {text}\strut}}"
 
 
 def _line(cells: list[str]) -> str:
@@ -159,7 +222,6 @@ def _cell(cell: Cell, size: Size) -> str:
         text = rf"\textit{{{text}}}"
     if cell.deviation:
         text += rf"{{{size.small}$\,\pm\,${escape(cell.deviation)}}}"
-    raised = escape(marks(cell)).replace(
-        " ", r"\,"
-    )  # seven cuts with marks are as wide as the text
+    # Narrow spaces: seven columns with marks are as wide as the text of a page.
+    raised = escape(marks(cell)).replace(" ", r"\,")
     return text + (rf"\textsuperscript{{{raised}}}" if raised else "")

@@ -5,21 +5,34 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from report.latex_text import Source, width
 from report.tables.table import DAGGER, Cell, Panel, Row, Table
-from report.writers.latex_text import width
 
-COLUMN, TEXT = (
-    226,
-    343,
-)  # points: a column and the text of the article class, the narrowest that a table may meet
-LABEL = 112  # points: a longer label is broken into lines, where its table would not fit otherwise
+# Points of a column and of the text of the article class, the narrowest that a table may meet.
+COLUMN, TEXT = 226, 343
+LABEL = 112  # points: a longer label is broken into lines if its table does not fit otherwise
 HEIGHT = 480  # points of a page that the panels of a table and its notes may take
+BOLD = 1.16  # how much wider bold digits are
+MARK_POINTS = 5  # size of the type of marks
+NOTE_POINTS, NOTE_LINE = 7, 8  # size of the type of the notes, and height of its lines
 CONTINUED = " (continued)"
 
 
 @dataclass(frozen=True)
 class Size:
-    """Type of a table: its command and that of deviations, both in points, half the gap between columns, and the height of a line."""
+    """The type of a table.
+
+    Attributes
+    ----------
+    command, small : str
+        LaTeX commands of numbers and of deviations.
+    points, small_points : int
+        Their sizes.
+    gap : int
+        Half the distance between columns, in points.
+    line : float
+        Height of a line in points.
+    """
 
     command: str
     small: str
@@ -38,7 +51,18 @@ SMALL, FOOTNOTE, SCRIPT = SIZES = (
 
 @dataclass(frozen=True)
 class Layout:
-    """How a table is set: in one column of two or across both, its type, the width of broken labels (None: none is), columns a part."""
+    """How a table is typeset.
+
+    Attributes
+    ----------
+    wide : bool
+        Whether it spans both columns of a page.
+    size : Size
+    label : int or None
+        Width of broken labels in points; None if no label is broken.
+    columns : int
+        Columns of each part.
+    """
 
     wide: bool
     size: Size
@@ -55,191 +79,208 @@ class Layout:
 
 
 def layout(table: Table) -> Layout:
-    """The first that fits whole of: a column, the text, the text with labels broken into lines, and that with fewer columns a part.
+    """Return the first layout in which the whole table fits.
 
-    A table that is too long for any is set as the first that is wide enough, and cut.
+    They are tried in this order: one column; the text; the text with broken labels; and that with
+    fewer columns in each part. A table that is too long for any of them gets the first that is wide
+    enough, and is cut.
     """
-    every = max(1, len(table.columns))
-    tried = [Layout(False, size, None, every) for size in (SMALL, FOOTNOTE)]
-    tried += [Layout(True, size, label, every) for label in (None, LABEL) for size in SIZES]
-    group = max(
-        [span for _, span in table.groups], default=every
-    )  # a part has whole groups where it can, or about as many as another
-    fewer = [count for count in range(every - 1, 0, -1) if count % group == 0] + [
-        -(-every // parts) for parts in range(2, every + 1)
-    ]
-    tried += [Layout(True, SCRIPT, LABEL, count) for count in fewer]
-    fitting = [choice for choice in tried if _fits(table, choice)] or tried[-1:]
-    return next((choice for choice in fitting if len(parts(table, choice)) == 1), fitting[0])
+    columns = max(1, len(table.columns))
+    layouts = [Layout(False, size, None, columns) for size in (SMALL, FOOTNOTE)]
+    for label in (None, LABEL):
+        layouts += [Layout(True, size, label, columns) for size in SIZES]
+    for count in _smaller_parts(table, columns):
+        layouts.append(Layout(True, SCRIPT, LABEL, count))
+
+    fitting = [choice for choice in layouts if _fits(table, choice)] or layouts[-1:]
+    whole = (choice for choice in fitting if len(parts(table, choice)) == 1)
+    return next(whole, fitting[0])
+
+
+def _smaller_parts(table: Table, columns: int) -> list[int]:
+    """Return the numbers of columns that a part may have: whole groups first, then equal parts."""
+    group = max((span for _, span in table.groups), default=columns)
+    whole_groups = [count for count in range(columns - 1, 0, -1) if count % group == 0]
+    equal_parts = [-(-columns // number) for number in range(2, columns + 1)]
+    return whole_groups + equal_parts
+
+
+# ---------------------------------------------------------------------------- widths
 
 
 def _fits(table: Table, chosen: Layout) -> bool:
-    return all(_width(part, chosen) <= chosen.width for part in _blocks(table, chosen))
+    return all(_width(block, chosen) <= chosen.width for block in _blocks(table, chosen))
 
 
 def _width(table: Table, chosen: Layout) -> float:
-    """Width of a table in points, estimated from above."""
-    rows = [row for panel in table.panels for row in panel.rows + panel.controls]
-    labels = max((width(row.label, chosen.size.points) for row in rows), default=0)
-    widths = [width(column.label, chosen.size.points) for column in table.columns]
-    for row in rows:
-        for place, cell in _places(row):
+    """Return the width of a table in points, estimated from above."""
+    size = chosen.size
+    label = max((width(row.label, size.points) for row in table.rows), default=0)
+    if chosen.label is not None:
+        label = min(label, chosen.label)
+
+    widths = [width(column.label, size.points) for column in table.columns]
+    for row in table.rows:
+        for left, cell in _positions(row):
             if cell.span == 1:
-                widths[place] = max(widths[place], _cell_width(cell, chosen.size))
-    between = 2 * chosen.size.gap * (len(widths) + 1)
-    printed = (
-        min(labels, chosen.label or labels)
-        + sum(widths)
-        + between
-        + _missing_for_groups(table, widths, chosen.size)
-    )
-    return max(
-        [
-            printed,
-            *(
-                width(panel.label, chosen.size.points) + 2 * chosen.size.gap
-                for panel in table.panels
-            ),
-        ]
-    )
+                widths[left] = max(widths[left], _cell_width(cell, size))
+
+    gaps = 2 * size.gap * (len(widths) + 1)
+    tabular = label + sum(widths) + gaps + _extra_for_groups(table, widths, size)
+    headings = [width(panel.label, size.points) + 2 * size.gap for panel in table.panels]
+    return max([tabular, *headings])
 
 
-def _missing_for_groups(table: Table, widths: list[float], size: Size) -> float:
-    """What the headings above several columns are wider than these."""
-    missing, left = 0.0, 0
+def _extra_for_groups(table: Table, widths: list[float], size: Size) -> float:
+    """Return by how much headings of several columns are wider than these columns."""
+    extra, left = 0.0, 0
     for label, span in table.groups:
         below = sum(widths[left : left + span]) + 2 * size.gap * (span - 1)
-        missing, left = missing + max(0.0, width(label, size.points) - below), left + span
-    return missing
+        extra += max(0.0, width(label, size.points) - below)
+        left += span
+    return extra
 
 
 def _cell_width(cell: Cell, size: Size) -> float:
-    """Deviation, marks and interval are set smaller; bold is wider."""
-    printed = width(cell.text, size.points) * (1.16 if cell.best else 1)
-    printed += width(f"+{cell.deviation}", size.small_points) + 2 if cell.deviation else 0
-    printed += width(marks(cell), 5)
-    return max(printed, width(cell.interval, size.small_points))
+    number = width(cell.text, size.points) * (BOLD if cell.best else 1)
+    if cell.deviation:
+        number += width(f"+{cell.deviation}", size.small_points) + 2
+    number += width(marks(cell), MARK_POINTS)
+    return max(number, width(cell.below, size.small_points))
 
 
-def _places(row: Row) -> list[tuple[int, Cell]]:
-    """Each cell of a row with the column where it starts."""
-    placed, left = [], 0
+def _positions(row: Row) -> list[tuple[int, Cell]]:
+    """Return each cell of a row with the column where it starts."""
+    positions, left = [], 0
     for cell in row.cells:
-        placed.append((left, cell))
+        positions.append((left, cell))
         left += cell.span
-    return placed
+    return positions
+
+
+# ----------------------------------------------------------------------------- parts
 
 
 def parts(table: Table, chosen: Layout) -> list[Table]:
-    """The table, or the parts that it is cut into, each a float: by columns, then by rows."""
+    """Return the parts of a table, each a float: it is cut by columns first, then by rows."""
+    pages = []
     blocks = _blocks(table, chosen)
-    return [part for block in blocks for part in _pages(block, chosen, block is blocks[-1])]
+    for block in blocks:
+        pages += _pages(block, chosen, block is blocks[-1])
+    return pages
 
 
 def _blocks(table: Table, chosen: Layout) -> list[Table]:
-    """The table, or where it has more columns than a part takes, one with the first of them, and so on; it has no blank rows."""
+    """Return the table in blocks of as many columns as a part takes, without blank rows."""
     if chosen.columns >= len(table.columns):
         return [table]
-    starts = range(0, len(table.columns), chosen.columns)
-    return [
-        _with_columns(table, start, min(start + chosen.columns, len(table.columns)))
-        for start in starts
-    ]
+    blocks = []
+    for start in range(0, len(table.columns), chosen.columns):
+        end = min(start + chosen.columns, len(table.columns))
+        blocks.append(_with_columns(table, start, end))
+    return blocks
 
 
 def _with_columns(table: Table, start: int, end: int) -> Table:
-    def cut(row: Row) -> Row:
-        kept = [
-            replace(cell, span=min(end, left + cell.span) - max(start, left))
-            for left, cell in _places(row)
-        ]
-        return replace(row, cells=[cell for cell in kept if cell.span > 0])
+    """Return the columns from `start` to `end`, without rows and panels that are blank there."""
+    panels = []
+    for panel in table.panels:
+        rows = _cut_rows(panel.rows, start, end)
+        controls = _cut_rows(panel.controls, start, end)
+        if rows:
+            panels.append(replace(panel, rows=rows, controls=controls))
 
     groups, left = [], 0
     for label, span in table.groups:
-        groups.append((label, min(end, left + span) - max(start, left)))
+        visible = min(end, left + span) - max(start, left)
+        if visible > 0:
+            groups.append((label, visible))
         left += span
-
-    def said(rows: list[Row]) -> list[Row]:
-        return [row for row in map(cut, rows) if any(cell.text for cell in row.cells)]
-
-    panels = [
-        replace(panel, rows=said(panel.rows), controls=said(panel.controls))
-        for panel in table.panels
-    ]
-    return replace(
-        table,
-        columns=table.columns[start:end],
-        groups=[group for group in groups if group[1] > 0],
-        panels=[panel for panel in panels if panel.rows],
-    )
+    return replace(table, columns=table.columns[start:end], groups=groups, panels=panels)
 
 
-def _pages(table: Table, chosen: Layout, last: bool) -> list[Table]:
-    """The table, or parts of it that fit a page each, the `last` of all with the notes: whole panels where they do, else some rows."""
-    below = 8 * math.ceil(sum(width(sentence, 7) + 3 for sentence in notes(table)) / chosen.width)
-    page, page_with_notes = (
-        HEIGHT / chosen.size.line,
-        max(12.0, (HEIGHT - below) / chosen.size.line),
-    )
-    pieces = [piece for panel in table.panels for piece in _pieces(panel, page_with_notes, chosen)]
-    pages, taken = [[]], 0.0
-    for panel in pieces:
-        if pages[-1] and taken + _lines(panel, chosen) > page:
-            pages.append([])
-            taken = 0.0
-        pages[-1].append(panel)
-        taken += _lines(panel, chosen)
-    if last and len(pages[-1]) > 1 and taken > page_with_notes:
+def _cut_rows(rows: list[Row], start: int, end: int) -> list[Row]:
+    cut = []
+    for row in rows:
+        cells = []
+        for left, cell in _positions(row):
+            visible = min(end, left + cell.span) - max(start, left)
+            if visible > 0:
+                cells.append(replace(cell, span=visible))
+        if any(cell.text for cell in cells):
+            cut.append(replace(row, cells=cells))
+    return cut
+
+
+def _pages(table: Table, chosen: Layout, is_last: bool) -> list[Table]:
+    """Return parts of the table that fit a page each, if possible with whole panels.
+
+    is_last: whether the notes are below the last of them.
+    """
+    text = sum(width(sentence, NOTE_POINTS) + 3 for sentence in sentences(table))
+    notes_height = NOTE_LINE * math.ceil(text / chosen.width)
+    page = HEIGHT / chosen.size.line
+    page_with_notes = max(12.0, (HEIGHT - notes_height) / chosen.size.line)
+
+    pages: list[list[Panel]] = [[]]
+    lines = 0.0
+    for panel in table.panels:
+        for piece in _pieces(panel, page_with_notes, chosen):
+            if pages[-1] and lines + _lines(piece, chosen) > page:
+                pages.append([])
+                lines = 0.0
+            pages[-1].append(piece)
+            lines += _lines(piece, chosen)
+    if is_last and len(pages[-1]) > 1 and lines > page_with_notes:
         pages.append([pages[-1].pop()])
     return [replace(table, panels=panels) for panels in pages]
 
 
 def _pieces(panel: Panel, most: float, chosen: Layout) -> list[Panel]:
-    """The panel, or where it takes more than so many lines, as many of its rows as fit, and so on."""
+    """Return the panel in pieces of at most so many lines."""
     if _lines(panel, chosen) <= most or len(panel.rows) < 2:
         return [panel]
-    fitting = len(panel.rows) - 1
-    while (
-        fitting > 1
-        and _lines(replace(panel, rows=panel.rows[:fitting], controls=[]), chosen) > most
-    ):
-        fitting -= 1
+    count = len(panel.rows) - 1
+    while count > 1 and _lines(_first_rows(panel, count), chosen) > most:
+        count -= 1
     heading = panel.label.removesuffix(CONTINUED) + CONTINUED
-    rest = replace(panel, label=heading, rows=panel.rows[fitting:])
-    return [replace(panel, rows=panel.rows[:fitting], controls=[]), *_pieces(rest, most, chosen)]
+    rest = replace(panel, label=heading, rows=panel.rows[count:])
+    return [_first_rows(panel, count), *_pieces(rest, most, chosen)]
+
+
+def _first_rows(panel: Panel, count: int) -> Panel:
+    return replace(panel, rows=panel.rows[:count], controls=[])
 
 
 def _lines(panel: Panel, chosen: Layout) -> float:
-    """Lines that a panel takes, its heading and rules included."""
+    """Return how many lines a panel takes, its heading and rules included."""
     lines = 2.5
     for row in panel.rows + panel.controls:
-        lines += (
-            math.ceil(1.1 * width(row.label, chosen.size.points) / chosen.label)
-            if broken(row.label, chosen)
-            else 1
-        )
-        lines += 1.3 if any(cell.interval for cell in row.cells) else 0
+        if is_broken(row.label, chosen):
+            lines += math.ceil(1.1 * width(row.label, chosen.size.points) / chosen.label)
+        else:
+            lines += 1
+        if any(cell.below for cell in row.cells):
+            lines += 1.3
     return lines
 
 
-def broken(label: str, chosen: Layout) -> bool:
+def is_broken(label: str, chosen: Layout) -> bool:
+    """Return whether a label is broken into lines."""
     return chosen.label is not None and width(label, chosen.size.points) > chosen.label
 
 
-def notes(table: Table) -> list[str]:
-    """What stands below a table: the definition of its metric, how its cells are read, the protocol, and what made it."""
-    return [table.caption, *table.protocol, *table.notes]
+# ----------------------------------------------------------------------------- words
+
+
+def sentences(table: Table) -> list[str]:
+    """Return what is below a table: definition, how to read cells, protocol and provenance."""
+    note = Source(table.note) if table.latex else table.note
+    return [text for text in (note, *table.conventions, *table.protocol, *table.notes) if text]
 
 
 def marks(cell: Cell) -> str:
-    return ", ".join(
-        filter(
-            None,
-            [
-                DAGGER if cell.dagger else "",
-                cell.seeds,
-                cell.collapse.mark if cell.collapse else "",
-            ],
-        )
-    )
+    """Return the raised marks of a cell."""
+    dagger = DAGGER if cell.dagger else ""
+    collapse = cell.collapse.mark if cell.collapse else ""
+    return ", ".join(filter(None, [dagger, cell.seeds, collapse]))

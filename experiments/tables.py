@@ -1,0 +1,105 @@
+"""Read the CSV files of experiments, and write them so that a spreadsheet evaluates no text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from harness import storage
+from harness.errors import BenchmarkError, one_line
+
+FORMULA = ("=", "+", "-", "@")  # a spreadsheet evaluates a cell that begins with one of these
+PROTECTION = "'"  # a spreadsheet shows such a cell as text
+CONTROL_CATEGORIES = ("Cc", "Cs", "Zl", "Zp")  # of Unicode
+INVISIBLE = (
+    "\ufeff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # byte order mark, directions
+)
+
+
+def write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV file; floats as the shortest text that gives the same number when it is read.
+
+    Parameters
+    ----------
+    path : Path
+    columns : sequence of str
+    rows : iterable of sequence of object
+        One value for each column. Texts are written as `safe_text` gives them.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([_cell(value) for value in row])
+    with storage.new_file(path) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8")
+
+
+def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
+    """Write a CSV file from rows by column; a value that is missing or None is an empty cell."""
+    write(path, columns, (list(map(row.get, columns)) for row in rows))
+
+
+def read(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Return the rows of a CSV file.
+
+    Raises
+    ------
+    BenchmarkError
+        If the file is missing, is not UTF-8, was cut, or lacks one of `columns`.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file, strict=True)
+            rows = list(reader)
+            found = reader.fieldnames or ()
+    except FileNotFoundError:
+        raise BenchmarkError(
+            f"{path} is missing: rerun the command of the experiment, or name its folder in "
+            "--results"
+        ) from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise _damaged(path, f"is no CSV file in UTF-8 ({one_line(error)})") from None
+
+    missing = [column for column in columns if column not in found]
+    if missing:
+        raise _damaged(path, f"has no column {missing[0]!r}: expected {', '.join(columns)}")
+    for line, row in enumerate(rows, 2):
+        if None in row or None in row.values():
+            raise _damaged(path, f"is cut: row {line} has not {len(found)} cells")
+    return rows
+
+
+def _damaged(path: Path, problem: str) -> BenchmarkError:
+    return BenchmarkError(f"{path} {problem}. Delete it and rerun the command of the experiment")
+
+
+def safe_text(text: str) -> str:
+    """Return a text without control characters that no spreadsheet evaluates.
+
+    An apostrophe is put before a text that a spreadsheet would evaluate as a formula. A number
+    stays a number, also if it is negative.
+    """
+    printable = "".join(" " if _is_control(character) else character for character in text)
+    if printable.lstrip().startswith(FORMULA) and not _is_number(printable):
+        return PROTECTION + printable
+    return printable
+
+
+def _cell(value: object) -> object:
+    return safe_text(value) if isinstance(value, str) else value
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) in CONTROL_CATEGORIES or character in INVISIBLE
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
