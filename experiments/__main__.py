@@ -201,17 +201,15 @@ def compare(arguments: argparse.Namespace) -> bool:
     from experiments import compare as job
     from experiments import publish
 
-    folder = publish.PUBLISHED / arguments.published.name
-    place = job.place_of(folder, arguments.dataset, arguments.features)
-    methods, query = job.published(folder, place)
-    if Path(arguments.codes[0]).is_dir():
-        known = [method.label for method in methods]
-        results = Path(arguments.codes[0])
-        own = job.of_experiment(results, arguments.method, place, query, known)
-    else:
-        job.check_split(folder, place)
-        own = job.of_files(arguments.codes, place, query, arguments.bits, arguments.label)
-    lines = job.compare(own, methods)
+    lines, own, place = job.against(
+        arguments.codes,
+        publish.PUBLISHED / arguments.published.name,
+        dataset=arguments.dataset,
+        features=arguments.features,
+        method=arguments.method,
+        bits=arguments.bits,
+        label=arguments.label,
+    )
     print(job.text(lines, place, own))
     if arguments.latex:
         from report.latex_text import escape

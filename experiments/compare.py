@@ -114,6 +114,56 @@ class Line:
         return "better" if self.difference[0] > 0 else "worse"
 
 
+def against(
+    codes: Sequence[str],
+    folder: Path,
+    *,
+    dataset: str | None = None,
+    features: str | None = None,
+    method: str | None = None,
+    bits: int | None = None,
+    label: str = "Mine",
+) -> tuple[list[Line], Method, Place]:
+    """Compare codes, or a method of an experiment, with the methods of a published folder.
+
+    Parameters
+    ----------
+    codes : sequence of str
+        One file with a code of every image, or two, of the queries and of the database, see
+        `of_files`; or a folder of results.
+    folder : Path
+        A published folder.
+    dataset, features : str, optional
+        Of the published runs. Required if there are several.
+    method : str, optional
+        Of a folder of results, see `of_experiment`.
+    bits : int, optional
+        Length of packed codes.
+    label : str
+        Of codes in files.
+
+    Returns
+    -------
+    lines : list of Line
+    own : Method
+    place : Place
+
+    Raises
+    ------
+    BenchmarkError
+        If the two cannot be compared.
+    """
+    place = place_of(folder, dataset, features)
+    methods, query = published(folder, place)
+    if Path(codes[0]).is_dir():
+        known = [known_method.label for known_method in methods]
+        own = of_experiment(Path(codes[0]), method, place, query, known)
+    else:
+        check_split(folder, place)
+        own = of_files(codes, place, query, bits, label)
+    return compare(own, methods), own, place
+
+
 def compare(own: Method, published: Iterable[Method]) -> list[Line]:
     """Return a line for the own codes at each code length, and for each published method.
 
