@@ -1,10 +1,12 @@
 """What a command prints before any work if files of the user are missing."""
 
+import re
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from builders import loaded
 
 from experiments import preflight
@@ -100,6 +102,16 @@ def test_files_of_methods_are_looked_for_once_each(capfd, monkeypatch):
             if "itq" not in job.key:
                 write_outputs(found.plan, job)
     assert unprepared(State(found.plan)) == []
+
+
+def test_the_advice_keeps_the_code_lengths_of_a_method(capfd, monkeypatch):
+    mine = {"mine": {"of": "imported", "set": {"path": "mine-{bits}.npy"}}}
+    methods = [{"name": "itq", "bits": [12], "timed": [12]}, {"name": "mine", "bits": [12]}]
+    found = state(methods=methods, variants={"methods": mine})
+    advice = preflight.missing_files(found)
+    given = re.search(r"--config '(.*?)' to the command", advice)[1]
+    key, _, value = given.partition("=")
+    assert {key: yaml.safe_load(value)} == {"methods": methods[:1]}
 
 
 def test_official_weights_that_no_parameter_names_are_looked_for_too(monkeypatch):
