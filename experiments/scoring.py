@@ -344,7 +344,8 @@ def _facts(inputs: Inputs) -> dict:
 def _write_table(path: Path, table: list[tuple]) -> None:
     """Write a CSV; floats as the shortest text that gives the same number when it is read."""
     rows = ((*key, value if isinstance(value, int) else float(value)) for *key, value in table)
-    tables.write(path, schemas.SCORES_CSV, rows)
+    # The folder is a temporary one, so the file needs none of its own.
+    path.write_text(tables.text_of(schemas.SCORES_CSV, rows), encoding="utf-8")
 
 
 def _array(path: Path) -> np.ndarray:

@@ -29,13 +29,18 @@ def write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     rows : iterable of sequence of object
         One value for each column. Texts are written as `safe_text` gives them.
     """
+    with storage.new_file(path) as temporary:
+        temporary.write_text(text_of(columns, rows), encoding="utf-8")
+
+
+def text_of(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return the text of the CSV file that `write` writes."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     for row in rows:
         writer.writerow([_cell(value) for value in row])
-    with storage.new_file(path) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8")
+    return text.getvalue()
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
