@@ -1,6 +1,7 @@
-"""Convolutional networks for ImageNet under their official parameter names, and the one loader of weights, which checks every file.
+"""Convolutional networks for ImageNet, with the official parameter names and verified weights.
 
-`forward` gives class scores (n, 1000); `penultimate` what the last layer sees, the usual features. Needs torch and the ground alone.
+`forward` returns the class scores, shape (n, 1000). `penultimate` returns the input of the last
+layer, which is the usual feature. This module needs torch and the core of the project only.
 """
 
 from __future__ import annotations
@@ -122,7 +123,10 @@ class VGG(nn.Module):
 
 
 class AlexNet(nn.Module):
-    """The single-column network. Source: Krizhevsky, One weird trick for parallelizing convolutional neural networks, 2014."""
+    """The single-column network.
+
+    Source: Krizhevsky, One weird trick for parallelizing convolutional neural networks, 2014.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -141,7 +145,10 @@ class AlexNet(nn.Module):
         )
 
     def penultimate(self, images: Tensor) -> Tensor:
-        """fc7 after its ReLU, (n, 4096). images: (n, 3, h, w), normalised, at least 63 pixels a side."""
+        """Return fc7 after its ReLU, shape (n, 4096).
+
+        images: (n, 3, h, w), normalised; h and w are at least 63.
+        """
         maps = self.avgpool(self.features(images))  # (n, 256, 6, 6)
         return self.classifier[:-1](maps.flatten(1))
 
@@ -150,7 +157,10 @@ class AlexNet(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1 x 1, 3 x 3 and 1 x 1 convolutions beside a shortcut. Source: He et al., CVPR 2016, figure 5; the stride is in the 3 x 3."""
+    """Convolutions of 1 x 1, 3 x 3 and 1 x 1 with a shortcut; the stride is in the 3 x 3.
+
+    Source: He et al., CVPR 2016, figure 5.
+    """
 
     def __init__(self, channels: int, width: int, stride: int):
         super().__init__()
@@ -211,7 +221,10 @@ class ResNet50(nn.Module):
 
 
 class Fire(nn.Module):
-    """1 x 1 convolutions that squeeze, then 1 x 1 and 3 x 3 that expand. Source: Iandola et al., arXiv 1602.07360, figure 1."""
+    """Convolutions of 1 x 1 that squeeze, then of 1 x 1 and 3 x 3 that expand.
+
+    Source: Iandola et al., arXiv 1602.07360, figure 1.
+    """
 
     def __init__(self, channels: int, squeezed: int, expanded: int):
         super().__init__()
@@ -226,7 +239,10 @@ class Fire(nn.Module):
 
 
 class SqueezeNet(nn.Module):
-    """Version 1.1. Source: Iandola et al., arXiv 1602.07360, and the authors' release of version 1.1."""
+    """SqueezeNet 1.1.
+
+    Source: Iandola et al., arXiv 1602.07360, and the authors' release of version 1.1.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -246,7 +262,10 @@ class SqueezeNet(nn.Module):
         )
 
     def penultimate(self, images: Tensor) -> Tensor:
-        """The mean of the last maps before the classifier, (n, 512). images: (n, 3, h, w), normalised, at least 17 pixels a side."""
+        """Return the mean of the last maps before the classifier, shape (n, 512).
+
+        images: (n, 3, h, w), normalised; h and w are at least 17.
+        """
         return self.features(images).mean(dim=(2, 3))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -283,25 +302,62 @@ def official_path(name: str) -> Path:
 
 
 def load(name: str, path: Path, cache: Path, sha256: str | None = None) -> tuple[nn.Module, str]:
-    """The network `name` of NETWORKS in evaluation mode, with weights from a checked file, and the SHA-256 of that file.
+    """Return a network in evaluation mode with verified weights, and the SHA-256 of its file.
 
-    A file is unpickled as tensors alone, after its digest was found right. Raises BenchmarkError as `checked_file`, and for a file that
-    does not hold the parameters of the network.
+    The file is read as tensors only, after its digest was verified.
+
+    Parameters
+    ----------
+    name : str
+        A key of NETWORKS.
+    path, cache, sha256
+        See `checked_file`.
+
+    Returns
+    -------
+    network : nn.Module
+    sha256 : str
+
+    Raises
+    ------
+    BenchmarkError
+        As `checked_file`; also if the file does not contain the parameters of the network.
     """
     path, found = checked_file(name, path, cache, sha256)
     return _filled(name, _read(path), path).eval(), found
 
 
 def checked_file(name: str, path: Path, cache: Path, sha256: str | None = None) -> tuple[Path, str]:
-    """Where the weights of the network `name` of NETWORKS are, and their SHA-256, found right.
+    """Return the path of the weights of a network and their verified SHA-256.
 
-    path: where the user's file is; sha256: its digest, which only the official file, known by its name, may leave out. The official
-    file is downloaded below `cache` where there is none. Raises BenchmarkError for a file that is missing or has another digest.
+    The official file is downloaded below `cache` if it is missing.
+
+    Parameters
+    ----------
+    name : str
+        A key of NETWORKS.
+    path : Path
+        File of the user.
+    cache : Path
+        Folder for downloads.
+    sha256 : str, optional
+        Expected digest; required unless `path` has the name of the official file.
+
+    Returns
+    -------
+    path : Path
+    sha256 : str
+
+    Raises
+    ------
+    BenchmarkError
+        If the file is missing or has another digest.
     """
     official = path.name == OFFICIAL[name]
     if sha256 is None and not official:
         raise BenchmarkError(
-            f"weights {path} are not the official {OFFICIAL[name]}: give the SHA-256 of your file as `sha256`"
+            f"weights {path} are not the official {OFFICIAL[name]}: give the SHA-256 of your file "
+            "as `sha256`"
         )
     advice = (
         f"get {URL}{OFFICIAL[name]}"
@@ -333,7 +389,8 @@ def _read(path: Path) -> dict[str, Tensor]:
         isinstance(value, Tensor) for value in state.values()
     ):
         raise BenchmarkError(
-            f"weights {path} hold {type(state).__name__}, expected a dictionary of parameter names and tensors"
+            f"weights {path} hold {type(state).__name__}, expected a dictionary of parameter names "
+            "and tensors"
         )
     return state
 
@@ -344,7 +401,10 @@ PREFIXES = ("module.", "_orig_mod.", "model.")
 
 
 def _unwrapped(state: object, path: Path) -> object:
-    """The parameters in a checkpoint under the network's own names. One line states what is removed."""
+    """Return the parameters of a checkpoint with the names that the network uses.
+
+    One line on stderr states what is removed.
+    """
     removed = []
     while isinstance(state, dict):
         wrapper = next((key for key in WRAPPERS if isinstance(state.get(key), dict)), None)
@@ -368,7 +428,7 @@ def _all_start_with(prefix: str, state: dict) -> bool:
 def _without_unfitting_classifier(
     network: nn.Module, state: dict[str, Tensor], path: Path
 ) -> dict[str, Tensor]:
-    """Leave the last layer out of the network and of the parameters if those of the file do not fit.
+    """Remove the last layer of the network and of the parameters if the two do not fit.
 
     Features do not need it. Class scores of such a network raise NotImplementedError.
     """
@@ -403,7 +463,8 @@ def _filled(name: str, state: dict[str, Tensor], path: Path) -> nn.Module:
         if key not in state or state[key].shape != own.shape:
             found = f"of shape {tuple(state[key].shape)}" if key in state else "missing"
             raise BenchmarkError(
-                f"weights {path}: {key} is {found}, expected shape {tuple(own.shape)}: are they of {name}?"
+                f"weights {path}: {key} is {found}, expected shape {tuple(own.shape)}: "
+                f"are they of {name}?"
             )
     unknown = sorted(set(state) - set(network.state_dict()))
     if unknown:

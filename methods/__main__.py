@@ -1,4 +1,4 @@
-"""`python -m methods`: train one method on the training images of one data set, and encode all images. Labels are no argument."""
+"""`python -m methods`: train one method on one data set, without labels, and encode all images."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def main() -> None:
     )
     parser.add_argument(
         "--output",
-        help="folder to write instead of the run's own; nothing is kept of a training that is killed",
+        help="folder to write instead of the run's own; a killed training stores nothing there",
     )
     parser.add_argument(
         "--traceback",
@@ -50,7 +50,7 @@ def main() -> None:
         help="where the traceback of a method that raises goes; default: the terminal",
     )
     arguments = parser.parse_args()
-    gc.disable()  # importing torch, and leaving a process that did, would collect garbage for a second in every run
+    gc.disable()  # collecting garbage while torch is imported costs a second in every run
     try:
         run = Run(
             arguments.dataset, arguments.features, arguments.variant, arguments.bits, arguments.seed
@@ -128,13 +128,17 @@ def learned(
         codes, coded, measured = learn(hasher, part, run, repetition)
     if (codes[coded] == codes[coded][0]).all():
         raise BenchmarkError(
-            f"methods/{part.name}.py collapsed: all {len(codes[coded]):,} items have the same code; see its settings"
+            f"methods/{part.name}.py collapsed: all {len(codes[coded]):,} items have the same "
+            "code. Change its parameters"
         )
     return hasher, codes, coded, measured
 
 
 def build(part: Component, run: Run, params: dict):
-    """Return the method's object, with the run's seed where it takes one, and the global generators seeded."""
+    """Return the method's object, built with the run's seed if it takes one.
+
+    The global random generators are seeded too.
+    """
     method = load_class(part)
     seed = run.seed if "seed" in part.keywords else None
     return _runtime.build(method, run.bits, params, seed, torch=uses_torch(part))
@@ -153,10 +157,20 @@ def uses_torch(part: Component) -> bool:
 def learn(
     hasher, part: Component, run: Run, repetition: _checks.Repetition
 ) -> tuple[np.ndarray, slice | np.ndarray, dict]:
-    """Fit on the training rows and encode every row: packed codes uint8 (n, ceil(bits / 8)), the rows that have one, what was measured.
+    """Fit on the training rows and encode every row.
 
-    Codes from the user's files may leave out rows that are neither queries nor database, and do not tell the time that they took.
-    Files are opened anew for every block of rows, since all pages touched through a mapping count as memory while it is open.
+    Imported codes may omit rows that are neither queries nor database, and have no times.
+    Files are opened again for every block of rows: all pages that were read through a memory map
+    count as memory while it is open.
+
+    Returns
+    -------
+    codes : ndarray of uint8, shape (n, ceil(bits / 8))
+        Packed.
+    coded : slice or ndarray
+        The rows that have a code.
+    measured : dict
+        Facts for the record of the run.
     """
     place, bits = run.place, run.bits
     arrays = {
@@ -213,8 +227,17 @@ def learn(
 def encoded(
     hasher, opened: dict[str, Callable[[], np.ndarray]], bits: int, name: str
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Packed codes uint8 (n, ceil(bits / 8)) of every row of the arrays that the method reads, how many have each bit on, (bits,), and
-    the seconds that `encode` took; reading the files is in none of them."""
+    """Encode every row of the arrays that the method reads.
+
+    Returns
+    -------
+    codes : ndarray of uint8, shape (n, ceil(bits / 8))
+        Packed.
+    ones : ndarray of int64, shape (bits,)
+        How many codes have each bit set.
+    seconds : float
+        The time of `encode`, without the time of reading the files.
+    """
     ones, seconds = np.zeros(bits, np.int64), 0.0
 
     def encode(**rows: np.ndarray) -> np.ndarray:
@@ -234,7 +257,7 @@ def encoded(
 
 
 def _read_pages(rows: np.ndarray) -> None:
-    """Read every page of rows in a mapped file: after a long training the system may have dropped them."""
+    """Read every page of mapped rows, which the system may have dropped in a long training."""
     rows.reshape(-1).view(np.uint8)[:: mmap.PAGESIZE].max()
 
 
@@ -247,7 +270,8 @@ def checked(codes: np.ndarray, rows: int, bits: int, name: str) -> np.ndarray:
     kind = f"{codes.dtype} {codes.shape}" if isinstance(codes, np.ndarray) else type(codes).__name__
     if kind != f"bool {(rows, bits)}":
         raise BenchmarkError(
-            f"methods/{name}.py: encode returned {kind}, expected bool {(rows, bits)}, as `values >= 0` gives"
+            f"methods/{name}.py: encode returned {kind}, expected bool {(rows, bits)}. "
+            "Return `values >= 0`"
         )
     return codes
 

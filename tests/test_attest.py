@@ -1,4 +1,4 @@
-"""`python -m experiments attest`: a recomputed run proves that rewritten sources give equal codes."""
+"""`python -m experiments attest`: a recomputed run proves that changed sources give equal codes."""
 
 import gzip
 import json
@@ -78,7 +78,10 @@ class Project(Copy):
         path.write_text(json.dumps(self.record(seed) | changes))
 
     def present_sources(self):
-        program = "import json; from harness import records; print(json.dumps(records.source_digests('methods', 'itq')))"
+        program = (
+            "import json; from harness import records; "
+            "print(json.dumps(records.source_digests('methods', 'itq')))"
+        )
         return json.loads(self.python("-c", program).stdout)
 
 

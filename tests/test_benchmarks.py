@@ -1,4 +1,4 @@
-"""The benchmarks: the work that is counted, that they run on small sizes, and that each figure is of what it says."""
+"""The benchmarks: the operation counts, small runs, and the quantity that each figure shows."""
 
 import sys
 
@@ -14,7 +14,10 @@ from methods.bgan import BGAN
 
 
 def test_vgg19s_work_is_that_of_its_layers():
-    """Twice the products of each layer forward, and again for the gradients of its weights and of its inputs, which the images need not."""
+    """Return twice the products of each layer, and again for the gradients of weights and inputs.
+
+    The images need no gradient.
+    """
     widths = [64] * 2 + [128] * 2 + [256] * 4 + [512] * 8
     sides = [224] * 2 + [112] * 2 + [56] * 4 + [28] * 4 + [14] * 4
     products = [

@@ -1,4 +1,4 @@
-"""BGAN's losses against their formulas, its objectives against each other, and training that overfits."""
+"""BGAN's losses against their formulas, its objectives, and training that overfits."""
 
 import itertools
 
@@ -100,7 +100,7 @@ def test_adversarial_loss_is_its_formula():
 
 
 def test_the_adversary_alone_leaves_the_encoder_untrained(images, neighbours):
-    """{A} is the untrained encoder, bit for bit: switching the generator off leaves the encoder's random stream alone."""
+    """{A} is the untrained encoder: without a generator, its random stream is the same."""
     assert (
         codes_of(images, neighbours, **NOTHING | {"weight_adversarial": 1.0})
         == codes_of(images, neighbours, **NOTHING)
@@ -310,7 +310,7 @@ def test_an_unknown_choice_is_told_what_is_known(images, neighbours):
 
 
 def test_it_can_overfit_a_hundred_images(images):
-    """A neighbourhood of five random groups has nothing to do with the images: only learning them by heart reproduces it."""
+    """Five random groups are independent of the images, so only overfitting reproduces them."""
     group = np.random.default_rng(0).permutation(100) % 5
     settings = NOTHING | {"weight_neighbourhood": 10.0, "epochs": 60, "k1": 19, "k2": 20}
     codes = codes_of(images, nearest(np.eye(5, dtype=np.float32)[group]), **settings)
@@ -346,7 +346,7 @@ def test_a_batch_larger_than_the_training_images_is_said(images, neighbours):
 def test_training_that_was_stopped_goes_on_to_the_same_codes(
     images, neighbours, tmp_path, monkeypatch, small_vgg, keywords
 ):
-    """Stopped in the middle of an epoch, at the 13th of 25 batches, and begun again by another object."""
+    """Training stops at batch 13 of 25 of an epoch and is resumed by another object."""
     keywords = small_vgg | keywords
     expected = codes_of(images, neighbours, **keywords)
     monkeypatch.setattr(Checkpoint, "interval", 0.0)
@@ -411,7 +411,10 @@ class SmallVGG(torch.nn.Module):
 
 @pytest.fixture
 def small_vgg(tmp_path, monkeypatch):
-    """Keywords that name its weights; it stands in for VGG-19, whose official layout the tests of networks hold."""
+    """Return parameters that name a file of weights in place of VGG-19.
+
+    The tests of networks verify the official layout of VGG-19.
+    """
     torch.manual_seed(0)
     torch.save(SmallVGG().state_dict(), tmp_path / "mine.pth")
     monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
@@ -561,7 +564,7 @@ def test_only_an_activation_with_an_end_to_its_slope_saturates(images, neighbour
 
 @pytest.mark.parametrize("epsilon", [1e-8, 1.0])
 def test_adam_as_in_tensorflow_is_its_formula(epsilon):
-    """tf.compat.v1.train.AdamOptimizer: x -= rate sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + epsilon)."""
+    """Adam of tf.compat.v1: x -= rate sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + epsilon)."""
     generator = np.random.default_rng(0)
     network = torch.nn.Linear(3, 2, bias=False)
     optimiser = optimiser_of(network, "adam-tensorflow", 0.1, epsilon)

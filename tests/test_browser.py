@@ -31,7 +31,10 @@ BROKEN = {
 
 @pytest.fixture(scope="module")
 def results(build_once):
-    """Results of two data sets with incomplete, failed and missing cells, and a method whose label is markup; their report is written."""
+    """A report of two data sets with incomplete, failed and missing cells.
+
+    The label of one method is markup.
+    """
 
     def write(folder):
         write_results(
@@ -48,7 +51,7 @@ def results(build_once):
 
 @pytest.fixture(scope="module")
 def metrics(results):
-    """(data set, features, variant, bits, metric, k or 0) -> the values of its seeds, as metrics.csv has them."""
+    """(data set, features, variant, bits, metric, k or 0) -> values of its seeds in metrics.csv."""
     table = pd.read_csv(results / "metrics.csv").fillna({"k": 0})
     keys = ["dataset", "features", "variant", "bits", "metric", "k"]
     return {key: group["value"].to_numpy() for key, group in table.groupby(keys)}
@@ -56,7 +59,7 @@ def metrics(results):
 
 @pytest.fixture
 def opened(browser, results):
-    """Opens the page; at the end no opened page has said anything, loaded anything or run what a label says."""
+    """Open the page; at the end, no page has logged or loaded anything or executed a label."""
     contexts, said, asked = [], [], []
 
     def open_page(address="", **options):
@@ -214,7 +217,8 @@ def test_a_method_has_one_colour_in_all_plots(opened):
     page = opened()
     colours = page.eval_on_selector_all(
         "[data-series] path[style*='stroke']",
-        "found => found.map(path => [path.closest('[data-series]').dataset.series, path.style.stroke])",
+        "paths => paths.map("
+        "path => [path.closest('[data-series]').dataset.series, path.style.stroke])",
     )
     found = {name: {colour for other, colour in colours if other == name} for name, _ in colours}
     assert {"lsh", "pcah", "itq", "bgan", "odd"} <= set(found)
@@ -223,7 +227,7 @@ def test_a_method_has_one_colour_in_all_plots(opened):
 
 
 def test_the_pointer_reads_every_marker_and_the_values_are_those_of_the_metrics(opened, metrics):
-    """The markers are where matplotlib put them, and the words come from the script: both have to agree with metrics.csv."""
+    """Matplotlib places the markers and the script writes the text: both match metrics.csv."""
     page = opened(viewport={"width": 1400, "height": 900})
     page.locator("#figure-overview").scroll_into_view_if_needed()
     for panel, (pair, name) in enumerate(
@@ -287,7 +291,8 @@ def test_what_a_point_says_stays_beside_it_while_the_page_scrolls(opened):
     drawing.press("ArrowRight")
     words, before = page.locator("#tip").inner_text(), page.locator("#tip").bounding_box()
     page.evaluate(
-        "new Promise(done => { addEventListener('scroll', () => requestAnimationFrame(done)); scrollBy(0, 40) })"
+        "new Promise(done => { "
+        "addEventListener('scroll', () => requestAnimationFrame(done)); scrollBy(0, 40) })"
     )
     after = page.locator("#tip").bounding_box()
     assert page.locator("#tip").is_visible()
@@ -456,7 +461,8 @@ def test_the_page_is_whole_without_its_script(opened):
 
 
 def test_it_is_painted_and_small(opened, results):
-    painted = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"  # which may be after the page was loaded
+    # The paint may come after the page was loaded.
+    painted = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
     assert opened().wait_for_function(painted, polling=50).json_value() > 0
     assert (results / "report/index.html").stat().st_size < 5e6
 

@@ -76,7 +76,10 @@ def test_every_row_of_the_shipped_tuning_has_the_same_number_of_trials():
 
 
 def results(folder, maps, dataset="digits-validation", failed=()):
-    """What `collect` writes of an experiment with trials; maps: {variant: [mAP of 12 bits, of 24 bits]}."""
+    """Write what `collect` writes of an experiment with trials.
+
+    maps: {variant: [mAP of 12 bits, of 24 bits]}.
+    """
     plan = Plan.load(loaded(methods=["bgan", "bgan-n"], datasets=[dataset]))
     facts = {"format": records.FORMAT, "commit": "ab" * 20, "date": "2026-01-02T03:04:05+00:00"}
     facts |= {"bits": [12, 24], "seeds": [100], "trials": TRIALS}
@@ -206,7 +209,8 @@ def test_methods_that_were_not_tried_now_keep_what_was_chosen_before_on_the_same
     before(tmp_path, {"tried": {"digits": tried}, "variants": {"methods": entries}})
     found = chosen(tmp_path)
     assert found["tried"]["digits"]["methods"]["itq"] == OF_ITQ
-    assert {name: method["commit"][:2] for name, method in found["tried"]["digits"]["methods"].items()} == {
+    methods = found["tried"]["digits"]["methods"]
+    assert {name: method["commit"][:2] for name, method in methods.items()} == {
         "itq": "cd", "bgan": "ab", "bgan-n": "ab",
     }  # fmt: skip
     assert found["variants"]["methods"]["itq.tuned-digits"]["set"] == {"iterations": 9}
@@ -217,7 +221,10 @@ def test_settings_chosen_on_other_terms_are_not_mixed(tmp_path):
     tried = {"features": "gist", "bits": [12, 24], "seeds": [100], "methods": {"itq": OF_ITQ}}
     path = before(tmp_path, {"tried": {"digits": tried}, "variants": {"methods": {}}})
     content = path.read_text()
-    message = r"digits\.json has parameters of itq chosen with features gist, found features pixels now: try all"
+    message = (
+        r"digits\.json has parameters of itq chosen with features gist, "
+        r"found features pixels now: try all"
+    )
     with pytest.raises(BenchmarkError, match=message):
         chosen(tmp_path)
     assert path.read_text() == content

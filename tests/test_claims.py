@@ -1,4 +1,4 @@
-"""Verdicts on the paper's claims, and the summary in plain words, against experiments whose outcome is known."""
+"""Verdicts on the paper's claims, and the summary, for experiments whose outcome is known."""
 
 import csv
 import json
@@ -124,7 +124,10 @@ def test_an_incomplete_or_failed_cell_keeps_a_claim_from_holding(tmp_path):
 
 
 def test_rows_with_chosen_settings_are_preferred_and_never_mixed_with_fixed_ones(tmp_path):
-    """Tuned against tuned, else the tuning of the first for both, else fixed against fixed; what only one side has is not compared."""
+    """Tuned rows are compared first, then rows tuned for the first method, then default rows.
+
+    A row that only one side has is not compared.
+    """
     levels = BGAN | {
         "bgan.tuned-digits": 0.7,
         "bgan-nc.tuned-digits": 0.8,
@@ -322,11 +325,12 @@ def test_code_lengths_with_one_winner_share_a_sentence(tmp_path):
     both = {("bgan", "itq"): "yes", ("bgan", "lsh"): "yes"}
     first, second = told("clear", both)
     assert (
-        first
-        == "Digits, Pixels: BGAN has the highest mAP at 16 and 32 bits (0.700), significantly higher than every other method at each."
+        first == "Digits, Pixels: BGAN has the highest mAP at 16 and 32 bits (0.700), "
+        "significantly higher than every other method at each."
     )
     assert second.startswith(
-        "Digits, Pixels: ranking by the features themselves has 0.620 (Exact cosine; the best method is above it at 2 of 2 code lengths)"
+        "Digits, Pixels: ranking by the features themselves has 0.620 "
+        "(Exact cosine; the best method is above it at 2 of 2 code lengths)"
     )
     assert told("open", {("bgan", "lsh"): "yes"})[0].endswith("; not distinguishable from ITQ.")
     many = {"bgan": 0.7} | {f"m{place}": 0.1 for place in range(5)}
@@ -366,8 +370,8 @@ def test_a_winner_is_of_the_complete_methods_and_the_others_are_named(tmp_path):
         f"Digits, Pixels: BGAN has the highest mAP at 32 bits (0.700), {higher} LSH.",
     ]
     assert (
-        "every other method of its column whose seeds are all done, by a t-test on average precision"
-        in built(tmp_path)["map"].explanation
+        "every other method of its column whose seeds are all done, by a t-test on average "
+        "precision" in built(tmp_path)["map"].explanation
     )
 
 

@@ -1,4 +1,4 @@
-"""The contract over every data set, the split's invariants, and CIFAR-10's own reader on hostile and damaged files."""
+"""The contract of every data set, the invariants of splits, and the reader of CIFAR-10."""
 
 import functools
 import hashlib
@@ -61,7 +61,7 @@ def offline(monkeypatch):
 
 
 def every_protocol():
-    """(data set, settings) of every protocol of every data set that is not the user's own, as the data of this machine allow."""
+    """(data set, params) of every protocol of the published data sets that this machine has."""
     for name in plugins.names("datasets"):
         part = plugins.component("datasets", name)
         if ... in part.keywords.values():
@@ -250,7 +250,8 @@ def test_what_a_data_set_raises_is_one_line(few, tmp_path, check):
     done = run(tmp_path, "few", *check)
     assert done.returncode == 1
     assert re.fullmatch(
-        r"datasets: datasets/few\.py raised TypeError: .* \(traceback: logs/datasets/few\.log\.traceback\)\n",
+        r"datasets: datasets/few\.py raised TypeError: .* "
+        r"\(traceback: logs/datasets/few\.log\.traceback\)\n",
         done.stderr,
     )
     assert "few.py" in (tmp_path / "logs/datasets/few.log.traceback").read_text()
@@ -410,7 +411,10 @@ def test_an_archive_without_the_batches_is_named(tmp_path, monkeypatch):
 
 
 def test_without_data_and_network_one_line_says_what_to_do(tmp_path):
-    expected = r"could not download cifar-10-python.tar.gz \(offline\)\. Download https://.* \(SHA-256 6d95.*\) yourself and put it at"
+    expected = (
+        r"could not download cifar-10-python.tar.gz \(offline\)\. "
+        r"Download https://.* \(SHA-256 6d95.*\) yourself and put it at"
+    )
     with pytest.raises(BenchmarkError, match=expected):
         cifar10.read_batches(tmp_path, tmp_path)
 

@@ -1,4 +1,7 @@
-"""Kill -9 at any moment, full disks, damaged files, a lost GPU: the next command finishes the rest, and nothing wrong is accepted."""
+"""SIGKILL at any moment, full disks, damaged files, a lost GPU: the next command recovers.
+
+No invalid result is accepted.
+"""
 
 import contextlib
 import csv
@@ -42,14 +45,20 @@ variants:
   methods:
     bgan-brief: {of: bgan, set: {epochs: 1, width: 0.03125}}
 """
-# Python reads this at the start of every job. It counts the lines that the job passes of the files that write results, and kills the
-# whole workflow, as a power cut would, before one of them.
+# Python imports this at the start of every job. It counts the executed lines of the files that
+# write results. It kills the whole workflow, as a power failure would, before one of them.
 SITE = """
 import atexit, os, signal, sys
 
 command, at, passed = sys.orig_argv, int(os.environ.get("FAULT_LINE", 0)), 0
 job = command[command.index("-m") + 1] if "-m" in command else ""
-shared = ("harness/storage.py", "harness/records.py", "experiments/scoring.py", "experiments/collect.py", "experiments/statistics.py")
+shared = (
+    "harness/storage.py",
+    "harness/records.py",
+    "experiments/scoring.py",
+    "experiments/collect.py",
+    "experiments/statistics.py",
+)
 files = (f"{job}/__main__.py", f"{job}/_training.py", *shared)
 watched = {os.path.join(os.getcwd(), name) for name in files}
 
@@ -64,7 +73,7 @@ def line(frame, event, argument):
 
 
 if job in os.environ.get("FAULT_JOBS", "").split():
-    sys.settrace(lambda frame, event, argument: line if frame.f_code.co_filename in watched else None)
+    sys.settrace(lambda frame, *_: line if frame.f_code.co_filename in watched else None)
     if not at:  # opened now, since a training job is sealed later
         counts = open(os.path.join(os.environ["FAULT_COUNTS"], f"{job}.{os.getpid()}"), "w")
         atexit.register(lambda: print(passed, file=counts, flush=True))
@@ -72,7 +81,10 @@ if job in os.environ.get("FAULT_JOBS", "").split():
 
 
 class Victim(Copy):
-    """A copy of the project that is killed, up to `target`. Trainings keep their state five times a second instead of every minute."""
+    """A copy of the project that is killed, up to `target`.
+
+    Trainings save checkpoints five times a second instead of every minute.
+    """
 
     def __init__(self, folder: Path, target: str, bits: list[int], seeds: list[int]):
         super().__init__(folder)
@@ -85,7 +97,7 @@ class Victim(Copy):
         self.groups = []
 
     def start(self, *arguments, jobs=(), line=0):
-        """Snakemake in a process group of its own; `jobs` count their lines, or stop everything at one."""
+        """Start Snakemake in a process group; `jobs` count lines or kill everything at one."""
         environment = {
             key: value
             for key, value in os.environ.items()
@@ -162,7 +174,7 @@ class Victim(Copy):
             time.sleep(0.1)
 
     def results(self):
-        """Everything that is to be the same however often it was interrupted, without times, memory and dates."""
+        """Everything that does not depend on interruptions, without times, memory and dates."""
         kept = (
             "results/**/codes.npz",
             "results/**/histograms.npz",
@@ -200,7 +212,7 @@ def members(group):
 
 
 def without_date(path):
-    """The bytes of a file; captions say the day on which results were collected, which a kill before midnight changes."""
+    """Return the bytes of a file without the date of collection, which captions state."""
     written = path.read_bytes()
     return (
         re.sub(rb"\b20\d\d-\d\d-\d\d\b", b"DATE", written)
@@ -231,7 +243,7 @@ def without_times(path):
 
 
 def without_numbers(page):
-    """The page's text. Its numbers are those of the tables, which are compared as files; figures and the harness are left out."""
+    """Return the text of the page without figures; its numbers are compared as tables."""
     text = re.sub(
         r"<svg.*?</svg>|<[^>]*>[^<>]*the harness[^<]*", "", page, flags=re.DOTALL | re.IGNORECASE
     )
@@ -239,7 +251,10 @@ def without_numbers(page):
 
 
 def kill(victim, kind, generator, lines):
-    """Start the workflow and kill some of it with SIGKILL at a random moment: whether it came to that before it was done."""
+    """Start the workflow and send SIGKILL to some of it at a random moment.
+
+    Return whether it was killed before it was done.
+    """
     if kind == "line":  # as often below a hundred lines as above, since the short jobs pass few
         job = generator.choice([job for job in victim.pending() if job in lines][:2])
         return (
@@ -282,7 +297,7 @@ def jobs_of(group):
 
 
 def kills(victim, undisturbed, seed, count, kinds):
-    """`count` kills one after another; whenever the work is done, it is compared with that of a workflow that nobody killed."""
+    """Kill `count` times; compare every completed workflow with one that nobody killed."""
     generator, lines, done = random.Random(seed), undisturbed.lines(), []
     while len(done) < count:
         if not victim.pending():
@@ -293,7 +308,8 @@ def kills(victim, undisturbed, seed, count, kinds):
             done.append(kind)
     finish_and_compare(victim, undisturbed, seed)
     print(
-        f"seed {seed}: {len(done)} kills, {', '.join(f'{done.count(kind)} {kind}' for kind in kinds)}",
+        f"seed {seed}: {len(done)} kills, "
+        f"{', '.join(f'{done.count(kind)} {kind}' for kind in kinds)}",
         flush=True,
     )
 
@@ -338,7 +354,7 @@ def test_ten_kills_and_the_results_are_the_same(tmp_path):
 
 @pytest.mark.faults
 def test_two_hundred_kills_and_the_results_are_the_same(request, tmp_path):
-    """Chains of 25 kills each, every fourth up to the report. FAULTS_SEED begins with a chain that failed."""
+    """Chains of 25 kills, every fourth up to the report. FAULTS_SEED repeats a failed chain."""
     if request.config.getoption("markexpr") != "faults":
         pytest.skip("200 kills take half an hour: make test-faults")
     undisturbed = Victim(tmp_path / "undisturbed", "all", bits=[8, 12], seeds=[0, 1])
@@ -422,7 +438,7 @@ def files(folder):
 
 @pytest.mark.parametrize("written", WRITERS)
 def test_a_full_disk_is_one_line_and_leaves_what_was_there(place, written):
-    """A file that may not grow stands for a disk that is full: both are an error of the same write."""
+    """A file with a size limit replaces a full disk: both are an error of the same write."""
     if written.startswith("results/scores"):
         assert command(place, *WRITERS[written]).returncode == 0, "its loops are compiled, and kept"
     before = files(place)
@@ -467,7 +483,7 @@ def mounted_at():
 
 
 def test_features_on_a_disk_that_is_full_in_truth(place, mounted):
-    """They are written through a mapping, where a full disk would end the process without a word."""
+    """They are written through a memory map: on a full disk, SIGBUS would kill the process."""
     mounted("cache/checkpoints", "size=64k")
     done = command(place, "features", "extract", "digits", "pixels")
     one_line(
@@ -557,7 +573,8 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_training(prepared, 
         ),
         (
             MemoryError("no 3 GiB"),
-            "MemoryError: no 3 GiB; too little memory: lower batch or image_size or width or encoder_size$",
+            "MemoryError: no 3 GiB; too little memory: "
+            "lower batch or image_size or width or encoder_size$",
         ),
         (
             torch.AcceleratorError("CUDA error: unknown"),
@@ -614,7 +631,7 @@ def test_a_collapse_is_said_without_curves_that_are_not_kept(place, monkeypatch)
     )
     with pytest.raises(
         BenchmarkError,
-        match=r"bgan\.py collapsed: all 1,797 items have the same code; see its settings$",
+        match=r"bgan\.py collapsed: all 1,797 items have the same code. Change its parameters$",
     ):
         training.train_and_encode(
             Run("digits", "pixels", "bgan", 8, 0), Catalogue().resolve("methods", "bgan"), None
@@ -631,7 +648,8 @@ def test_a_changed_byte_of_the_cache_is_found_before_it_is_used(place, name):
     one_line(
         done,
         "methods",
-        f"{path.relative_to(place)} was changed after it was written.*Delete it and rerun the command with {path.relative_to(place)}",
+        f"{path.relative_to(place)} was changed after it was written.*"
+        f"Delete it and rerun the command with {path.relative_to(place)}",
     )
 
 
@@ -680,7 +698,8 @@ class TestCheckpoints:
             (tmp_path / "state.pt").write_bytes(whole[:length])
             with pytest.raises(
                 BenchmarkError,
-                match=r"state.pt was damaged .* and is removed: the same command trains from the beginning",
+                match=r"state.pt was damaged .* and is removed: "
+                r"the same command trains from the beginning",
             ):
                 checkpoint.resume()
             assert not (tmp_path / "state.pt").exists()
@@ -703,13 +722,14 @@ class TestCheckpoints:
         torch.save(state | {"device": "cuda"}, tmp_path / "state.pt")
         with pytest.raises(
             BenchmarkError,
-            match=r"training began on cuda and this is cpu: run it where it began, or delete .*state.pt",
+            match=r"training began on cuda and this is cpu: "
+            r"run it where it began, or delete .*state.pt",
         ):
             checkpoint.resume()
 
 
 class TestRepeating:
-    """What `repeats` in run.json promises; that BGAN too repeats on a CPU is a test of the whole workflow."""
+    """`repeats` in run.json is correct; a test of the whole workflow repeats BGAN on a CPU."""
 
     def codes(self, folder, method, keywords):
         settings = json.dumps({"of": method, "set": keywords})

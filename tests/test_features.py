@@ -1,4 +1,4 @@
-"""Extractors' contract, feature files as people have them, and neighbour lists against brute force."""
+"""Contract of extractors, feature files of users, and neighbour lists against brute force."""
 
 import argparse
 import functools
@@ -296,7 +296,7 @@ def test_neighbours_do_not_depend_on_threads_or_blocks(monkeypatch):
 
 
 def test_candidates_missed_by_rounding_are_found(monkeypatch):
-    """Hundreds of images nearer together than float32 can tell: the whole row is ranked in float64."""
+    """Float32 cannot distinguish hundreds of images, so the whole row is ranked in float64."""
     generator = np.random.default_rng(3)
     features = (1 + generator.normal(size=(400, 8)) * 1e-4).astype(np.float32)
     features = np.concatenate([features, -features]).astype(np.float32)

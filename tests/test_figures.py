@@ -20,7 +20,8 @@ GRID = [
 REPORT = """
 import os
 forks = []
-os.register_at_fork(after_in_parent=lambda: forks.append(None))  # not called for programs that are started, as git
+# Programs that are started, for example git, do not call it.
+os.register_at_fork(after_in_parent=lambda: forks.append(None))
 from report.__main__ import main
 main()
 print(len(forks))
@@ -201,8 +202,8 @@ def test_the_caption_of_the_overview_names_what_is_drawn(tmp_path):
         results.read(write_results(tmp_path / "bare", seeds=(0,), controls=[]))
     ).caption
     assert (
-        bare
-        == "Mean average precision over all ranks (expected over ties) against code length. The straight line is the chance level."
+        bare == "Mean average precision over all ranks (expected over ties) against code length. "
+        "The straight line is the chance level."
     )
 
 

@@ -25,7 +25,10 @@ QUERIES, DATABASE = 30, 200
 def experiment(
     root, *, side=8, methods=METHODS, bits=(16, 32), grid=(DIGITS,), images=True, **options
 ):
-    """Results with images, and histograms.npz of every method as the scoring job writes it; the working directory has to be `root`."""
+    """Write results with images, and histograms.npz of every method as the scoring job does.
+
+    `root` must be the working directory.
+    """
     folder = write_results(root / "results", methods=methods, bits=bits, grid=grid, **options)
     random = np.random.default_rng(0)
     labels = random.integers(0, 3, QUERIES + DATABASE)
@@ -259,7 +262,8 @@ def opened(report, browser):
 def marks(opened):
     """What is printed below the items: label of the method -> [(right, distance)]."""
     marks_of_row = """(row) => [...row.querySelectorAll(".item")].map((cell) =>
-        [cell.querySelector(".mark").firstChild.textContent, Number(cell.querySelector("small").textContent)])"""
+        [cell.querySelector(".mark").firstChild.textContent,
+         Number(cell.querySelector("small").textContent)])"""
     rows = opened.locator(".retrieved tbody tr")
     return {
         row.locator("th").evaluate("(cell) => cell.firstChild.textContent"): row.evaluate(
@@ -310,7 +314,8 @@ def test_a_thumbnail_shows_the_pixels_of_its_image(report, opened):
     data = report[1][0].data
     item = data["images"][data["methods"][1]["lengths"][bits]["items"][2][4]]
     image = np.load(report[0].parent / "cache/datasets/digits/images.npy")[item]
-    read = """(canvas) => [canvas.width, ...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data]"""
+    read = """(canvas) => [canvas.width, ...canvas.getContext("2d")
+        .getImageData(0, 0, canvas.width, canvas.height).data]"""
     width, *read_pixels = (
         opened.locator(".retrieved tbody tr").nth(1).locator("canvas").nth(4).evaluate(read)
     )
@@ -337,7 +342,7 @@ def test_statistics_have_a_card_a_method_with_exact_values(report, opened):
 
 
 def test_a_method_that_the_legend_hides_is_hidden_here_too(opened):
-    """The entry of a legend is made here, since the fixture draws no plots; the page's own script is asked to hide what it names."""
+    """Build a legend entry by hand, since the fixture draws no plots, and hide its series."""
     opened.evaluate("""() => {
         const legend = document.body.appendChild(document.createElement("ul"));
         legend.className = "legend";

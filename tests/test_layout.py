@@ -51,7 +51,7 @@ def test_the_core_needs_the_standard_library_only(path):
     assert top_modules(path) <= {"harness"} | HEAVY.get(path.stem, set()) | sys.stdlib_module_names
 
 
-# Each package of the report, the third-party packages that it may import, and the modules of the report.
+# For each package of the report: the third-party packages and the modules that it may import.
 REPORT = {
     "tables": ({"yaml"}, {"plain_text", "results", "tables"}),
     "figures": ({"numpy", "matplotlib"}, {"latex_text", "results", "tables", "figures"}),

@@ -75,8 +75,8 @@ def test_a_record_without_what_it_is_made_of_is_refused_on_both_sides(other, her
     write_run(other)
     assert not merge.merge(other)
     assert (
-        "refused: results/runs/digits/pixels/itq/8bit/seed0/run.json is not the record of a run: delete"
-        in capsys.readouterr().out
+        "refused: results/runs/digits/pixels/itq/8bit/seed0/run.json is not the record of a run: "
+        "delete" in capsys.readouterr().out
     )
     with pytest.raises(BenchmarkError, match=r"run\.json is not the record of a run: delete "):
         RunRecords(here)

@@ -1,4 +1,4 @@
-"""Metrics against their plain definitions on rankings: every order of the ties, shuffles, and scikit-learn where there are no ties."""
+"""Metrics against their definitions: every order of ties, shuffles, and scikit-learn."""
 
 import itertools
 import math
@@ -37,7 +37,7 @@ def plain(ranking, k, metric):
 
 
 def plain_graded(ranking, k, metric):
-    """One graded metric of one ranking, a sequence of numbers of shared labels, by its definition."""
+    """One graded metric of one ranking, a sequence of numbers of shared labels, by definition."""
 
     def cumulated(gains):
         return sum(gain / math.log2(1 + rank) for rank, gain in enumerate(gains[:k], start=1))
@@ -111,7 +111,7 @@ def test_graded_metrics_are_the_mean_over_all_orders_of_ties(buckets, data):
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(1, 5), st.booleans())
 def test_score_is_the_mean_over_all_orders_of_the_database(seed, bits, items, multi):
-    """From bool codes and labels to the mean over queries: a stable sort of each permutation of the database."""
+    """The mean over queries of bool codes and labels, by a stable sort of each permutation."""
     rng = np.random.default_rng(seed)
     codes = rng.random((3 + items, bits)) < 0.5
     labels = rng.random((3 + items, 4)) < 0.4 if multi else rng.integers(0, 3, 3 + items)
@@ -231,7 +231,7 @@ def test_equals_rational_arithmetic():
     [(20_000, 2_000, 5_000), (59_000, 30_000, 5_000), (59_000, 58_000, 58_500)],
 )
 def test_found_sums_over_the_hypergeometric_distribution(items, relevant, k):
-    """One bucket cut at k: given h hits, their mean precision is that of a random order of k items with h hits."""
+    """One bucket cut at k: h hits have the mean precision of a random order of k items."""
     hits = np.arange(0, k + 1)
     reciprocals = math.fsum(1 / rank for rank in range(1, k + 1))
     slope = (hits - 1) / (k - 1)
@@ -242,7 +242,10 @@ def test_found_sums_over_the_hypergeometric_distribution(items, relevant, k):
 
 
 def test_random_codes_score_the_chance_level():
-    """A random ranking has precision R / N at every rank, and average precision (R - 1) / (N - 1) * (1 - H / N) + H / N, H harmonic."""
+    """A random ranking has precision R / N at every rank.
+
+    Its average precision is (R - 1) / (N - 1) * (1 - H / N) + H / N, with H harmonic.
+    """
     rng = np.random.default_rng(0)
     codes, labels = rng.random((1_100, 64)) < 0.5, rng.permutation(np.repeat(np.arange(10), 110))
     labels[100:] = rng.permutation(np.repeat(np.arange(10), 100))
@@ -311,7 +314,10 @@ def test_the_number_of_threads_changes_no_bit_of_any_metric(monkeypatch):
 
 
 def test_lookup_in_a_ball_of_radius_two_as_worked_by_hand():
-    """Three queries: 3 of 6 items in the ball relevant, of 4 in all; an empty ball; a code of one bit, whose ball is everything."""
+    """Three queries: 3 of 6 items in the ball are relevant, of 4 in all; an empty ball; one bit.
+
+    A code of one bit has all items within its ball.
+    """
     n, r = np.array([[1, 2, 3, 4], [0, 0, 0, 10]]), np.array([[0, 1, 2, 1], [0, 0, 0, 5]])
     assert metrics.lookup_precision(n, r).tolist() == [3 / 6, 0]
     assert metrics.lookup_recall(n, r).tolist() == [3 / 4, 0]
@@ -324,7 +330,7 @@ def test_lookup_in_a_ball_of_radius_two_as_worked_by_hand():
     [(2_000, 200, 50), (3_000, 1_500, 1_200), (20_000, 30, 7), (400, 400, 13)],
 )
 def test_first_hits_sum_over_the_place_of_each(items, relevant, k):
-    """One bucket: how many others come before the j-th relevant item has the negative hypergeometric distribution."""
+    """One bucket: the rank of the j-th relevant item is negative hypergeometric."""
     others = np.arange(items - relevant + 1)
     means = [
         nhypergeom(items, items - relevant, j).pmf(others) @ (j / (others + j))
@@ -339,8 +345,10 @@ def test_curve_over_balls_as_worked_by_hand():
     curve = {(metric, radius): value for metric, radius, value in metrics.ball_curve(n, r)}
     assert curve == pytest.approx({
         ("pr_precision", 0): 0, ("pr_recall", 0): 0, ("pr_empty", 0): 1,
-        ("pr_precision", 1): 1 / 4, ("pr_recall", 1): 1 / 6, ("pr_empty", 1): 1 / 2, ("pr_precision_nonempty", 1): 1 / 2,
-        ("pr_precision", 2): 1 / 2, ("pr_recall", 2): 1, ("pr_empty", 2): 0, ("pr_precision_nonempty", 2): 1 / 2,
+        ("pr_precision", 1): 1 / 4, ("pr_recall", 1): 1 / 6, ("pr_empty", 1): 1 / 2,
+        ("pr_precision_nonempty", 1): 1 / 2,
+        ("pr_precision", 2): 1 / 2, ("pr_recall", 2): 1, ("pr_empty", 2): 0,
+        ("pr_precision_nonempty", 2): 1 / 2,
     })  # fmt: skip
 
 

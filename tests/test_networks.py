@@ -1,4 +1,4 @@
-"""Networks against their published sizes and layouts, the loader against files that are missing, altered, foreign or hostile."""
+"""Networks against their published layouts; missing, altered, foreign and hostile weights."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from harness.plugins import ROOT
 from harness.storage import digest
 from harness.variants import Catalogue
 
-# Parameters as the pages of the official weights give them, tensors of the official files, and dimensions of the usual features.
+# Published numbers of parameters, of tensors in the official file, and of feature dimensions.
 PUBLISHED = {
     "vgg16": (138_357_544, 32, 4096),
     "vgg19": (143_667_240, 38, 4096),
@@ -159,7 +159,8 @@ def test_a_converted_file_loads_with_its_own_digest_and_only_with_it(tmp_path, s
     assert torch.equal(network(images), squeezenet(images))
     with pytest.raises(
         BenchmarkError,
-        match=r"not the official squeezenet1_1-b8a52dc0\.pth: give the SHA-256 of your file as `sha256`",
+        match=r"not the official squeezenet1_1-b8a52dc0\.pth: "
+        r"give the SHA-256 of your file as `sha256`",
     ):
         load(path)
     for wrong in ("", sha256[:8], "0" * 64):
@@ -187,7 +188,8 @@ def test_the_official_file_is_verified_by_its_whole_digest(tmp_path, squeezenet,
 def test_a_missing_converted_file_is_one_line(tmp_path):
     with pytest.raises(
         BenchmarkError,
-        match=r"weights .*mine\.pth are missing: put your file there, or get https://.*b8a52dc0\.pth and",
+        match=r"weights .*mine\.pth are missing: "
+        r"put your file there, or get https://.*b8a52dc0\.pth and",
     ):
         load(tmp_path / "mine.pth", "0" * 64)
 

@@ -1,4 +1,4 @@
-"""MIRFlickr-25K, NUS-WIDE and the idx files: the published numbers from the real files, tiny official layouts, damaged files."""
+"""MIRFlickr-25K, NUS-WIDE and idx files: published counts, small layouts and damaged files."""
 
 import gzip
 import os
@@ -191,12 +191,16 @@ class TestMIRFlickr:
         (flickr / "mirflickr/im3.jpg").unlink()
         with pytest.raises(
             BenchmarkError,
-            match=r"^24,961 of 25,000 images are missing: .*im3.jpg, .*im41.jpg.*http.*`subset: true`",
+            match=r"^24,961 of 25,000 images are missing: .*im3.jpg, .*im41.jpg.*http.*"
+            r"`subset: true`",
         ):
             mirflickr.MIRFlickr().load(flickr.parent, Path("no-cache"))
 
     def test_nothing_there_says_what_to_get_and_where_to_put_it(self, tmp_path):
-        expected = r"_v080, .*/mirflickr are missing: .*get mirflickr25k.zip and .*_v080.zip from http.* into .*mirflickr25k"
+        expected = (
+            r"_v080, .*/mirflickr are missing: .*get mirflickr25k.zip and .*_v080.zip from http.* "
+            r"into .*mirflickr25k"
+        )
         with pytest.raises(BenchmarkError, match=expected):
             mirflickr.MIRFlickr().load(tmp_path, Path("no-cache"))
 
@@ -244,7 +248,10 @@ ROWS = 30
 
 @pytest.fixture
 def wide(tmp_path, monkeypatch):
-    """The official layout of NUS-WIDE with 30 images, 18 in the first half, 3 concepts of which the 2 most frequent are asked for."""
+    """The official layout of NUS-WIDE with 30 images, 18 in the first half, and 3 concepts.
+
+    The protocol selects the 2 most frequent concepts.
+    """
     counts = {"sky": 12, "lake": 9, "zebra": 4}
     monkeypatch.setattr(nuswide, "ROWS", ROWS)
     monkeypatch.setattr(nuswide, "TRAINING_ROWS", 18)
@@ -336,7 +343,8 @@ class TestNUSWIDE:
         found = nuswide.official_images(wide, "advice")
         with pytest.raises(
             BenchmarkError,
-            match=r"^2 of 30 images are missing: .*0003_1.jpg, .*0007_1.jpg; .*`leave_out_missing: true`",
+            match=r"^2 of 30 images are missing: .*0003_1.jpg, .*0007_1.jpg; .*"
+            r"`leave_out_missing: true`",
         ):
             nuswide.NUSWIDE()._image_files(*found)
         images, present, said = nuswide.NUSWIDE(leave_out_missing=True)._image_files(*found)
@@ -350,7 +358,10 @@ class TestNUSWIDE:
             match=r"Flickr is missing: .*images/0001_2124494179.jpg.*, or set `images: false`",
         ):
             nuswide.NUSWIDE().load(tmp_path, Path("no-cache"))
-        all_of_it = r"Groundtruth, .*ConceptsList, .*ImageList, .*Flickr are missing: .*get what is missing from https://.*put it into"
+        all_of_it = (
+            r"Groundtruth, .*ConceptsList, .*ImageList, .*Flickr are missing: "
+            r".*get what is missing from https://.*put it into"
+        )
         with pytest.raises(BenchmarkError, match=all_of_it):
             nuswide.NUSWIDE().load(tmp_path / "empty", Path("no-cache"))
         with pytest.raises(
@@ -499,7 +510,8 @@ class TestIdx:
         for content in (idx(np.zeros((4, 1), np.uint8)), idx(np.zeros(5, np.uint8)), b""):
             with pytest.raises(
                 BenchmarkError,
-                match=r"has .* bytes that begin with .*, expected 12 that begin with 0000080100000004",
+                match=r"has .* bytes that begin with .*, "
+                r"expected 12 that begin with 0000080100000004",
             ):
                 _idx.parse(content, name, name)
         with pytest.raises(BenchmarkError, match="holds the label 10, expected 0 to 9"):
@@ -515,7 +527,10 @@ class TestIdx:
         monkeypatch.setattr(
             downloads, "_download", lambda url, part: (_ for _ in ()).throw(OSError("offline"))
         )
-        expected = r"Download https.*fashion-mnist.*train-images-idx3-ubyte.gz \(SHA-256 3aed.*\) yourself and put it at .*fashion_mnist/"
+        expected = (
+            r"Download https.*fashion-mnist.*train-images-idx3-ubyte.gz \(SHA-256 3aed.*\) "
+            r"yourself and put it at .*fashion_mnist/"
+        )
         with pytest.raises(BenchmarkError, match=expected) as caught:
             fashion_mnist.FashionMNIST().load(tmp_path, tmp_path / "cache")
         assert all(f"/{name}" in str(caught.value) for name in fashion_mnist.SHA256)

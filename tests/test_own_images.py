@@ -1,4 +1,4 @@
-"""Images of a user's own in folders and lists; what damaged or hostile files come to: one line each, nothing half-written."""
+"""Images of users in folders and lists: each damaged or hostile file is one line of error."""
 
 import hashlib
 import io
@@ -74,7 +74,8 @@ class TestFolder:
     def test_too_few_images_name_the_keyword(self, animals):
         with pytest.raises(
             BenchmarkError,
-            match=r"animals/cat has 6 images, expected more than 100: set queries_per_class, here 5 at most",
+            match=r"animals/cat has 6 images, expected more than 100: "
+            r"set queries_per_class, here 5 at most",
         ):
             image_folder.ImageFolder(path="animals").load(animals, animals)
 
@@ -95,7 +96,8 @@ class TestFolder:
             ({"queries_per_class": 0}, "queries_per_class is 0, expected a whole number from 1"),
             (
                 {"training_images": -1},
-                "training_images is -1, expected 1 to 8, the training images of the protocol, or null",
+                "training_images is -1, expected 1 to 8, the training images of the protocol, "
+                "or null",
             ),
             ({"training_images": 9}, "training_images is 9, expected 1 to 8"),
             ({"training_images": "all"}, "training_images is 'all', expected 1 to 8"),
@@ -126,7 +128,8 @@ class TestFolder:
         (animals / "animals/emu").symlink_to(animals / "animals/cat", target_is_directory=True)
         with pytest.raises(
             BenchmarkError,
-            match=r"animals/emu is neither a file nor a folder but a link .*: expected images themselves",
+            match=r"animals/emu is neither a file nor a folder but a link .*: "
+            r"expected images themselves",
         ):
             folder_of(animals)
         (animals / "animals/emu").unlink()

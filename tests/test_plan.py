@@ -173,11 +173,13 @@ class TestErrors:
         [
             (
                 {"methods": ["itk"]},
-                r"methods: 'itk' is unknown; did you mean 'itq'\?: expected one of .*, or a new file methods/itk.py",
+                r"methods: 'itk' is unknown; did you mean 'itq'\?: expected one of .*, "
+                r"or a new file methods/itk.py",
             ),
             (
                 {"datasets": ["digit"]},
-                r"datasets: 'digit' is unknown; did you mean 'digits'\?: expected one of cifar10, digits",
+                r"datasets: 'digit' is unknown; did you mean 'digits'\?: "
+                r"expected one of cifar10, digits",
             ),
             (
                 {"datasets": ["cifar10-deepbits"]},
@@ -220,7 +222,8 @@ class TestErrors:
             ({"methods": "itq"}, "methods: found 'itq', expected a list"),
             (
                 {"methods": ["ITQ"]},
-                "methods: item 1: found 'ITQ', expected a name of lower-case letters and digits, joined by single - _ or .",
+                "methods: item 1: found 'ITQ', expected a name of lower-case letters and digits, "
+                "joined by single - _ or .",
             ),
             ({"methods": ["itq", "lsh", "itq"]}, "methods: found 'itq' more than once"),
             ({"methods": ["a" * 101]}, "methods: item 1: found 'a"),
@@ -248,7 +251,8 @@ class TestErrors:
             ),
             (
                 {"name": "a b"},
-                "name: found 'a b', expected a name of letters, digits and _ . + -, the first one a letter or a digit",
+                "name: found 'a b', expected a name of letters, digits and _ . + -, "
+                "the first one a letter or a digit",
             ),
         ],
     )
@@ -404,7 +408,8 @@ class TestExperiments:
     def test_no_experiment_has_the_name_of_the_list_of_all(self, key, file):
         with pytest.raises(
             BenchmarkError,
-            match=r"^the experiment would be named 'index.html', .*: set the key `name` to another name$",
+            match=r"^the experiment would be named 'index.html', .*: "
+            r"set the key `name` to another name$",
         ):
             Plan.load(loaded() | {"name": key}, [file])
 
@@ -485,7 +490,10 @@ class TestTuned:
             Plan.load(loaded(methods=["itq.tuned"]))
 
 
-REFUSED = "experiments: --plan plan.json is not a plan, or was changed: use a file of cache/plans, which snakemake writes"
+REFUSED = (
+    "experiments: --plan plan.json is not a plan, or was changed: "
+    "use a file of cache/plans, which snakemake writes"
+)
 
 
 class TestSaving:

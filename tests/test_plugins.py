@@ -59,7 +59,8 @@ def test_declared_attributes_are_checked(plugin, attributes, message):
     plugin("", attributes)
     with pytest.raises(
         BenchmarkError,
-        match=rf"^methods/mine.py: class Mine: {message}, written as a literal: it is read without importing",
+        match=rf"^methods/mine.py: class Mine: {message}, "
+        r"written as a literal: it is read without importing",
     ):
         plugins.component("methods", "mine")
 

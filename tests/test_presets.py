@@ -1,4 +1,4 @@
-"""Presets against the formulas of the codes that they replay, under a stable sort of a whole row of distances."""
+"""Presets against the formulas of the programs that they replay, by a stable sort."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,10 @@ CUTS = {
 
 
 def rankings(query_codes, database_codes, relevant, sort="stable"):
-    """Relevance (N,) of each query's ranking, 1 and 0; codes of +1 and -1, the distance from their product as the peers have it."""
+    """Relevance (N,), 1 or 0, of each query's ranking, by the distance of their programs.
+
+    Codes are +1 and -1, and the distance follows from their product.
+    """
     query_codes, database_codes = (2.0 * codes - 1 for codes in (query_codes, database_codes))
     for code, row in zip(query_codes, relevant, strict=True):
         yield row[np.argsort(0.5 * (code.size - database_codes @ code), kind=sort)].astype(int)

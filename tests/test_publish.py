@@ -1,4 +1,4 @@
-"""results/published/: the README lists what is out of date, and records belong to their tables and to the history."""
+"""results/published/: the README lists outdated results, and records match tables and history."""
 
 import csv
 import json
@@ -136,9 +136,10 @@ def test_the_readme_says_how_each_was_made(folder):
 
 
 def higher_than_all(folder):
-    """The methods that are significantly higher than all others, as the daggers say: {(data set, features, bits): method}.
+    """Return the methods that are significantly higher than all others, from the daggers.
 
-    From the average precision of every query alone, which is what a published folder keeps so that any test can be made without training.
+    {(data set, features, bits): method}, from the average precision of every query alone. A
+    published folder stores it, so that every test can be repeated without training.
     """
     cells = defaultdict(dict)
     with np.load(folder / publish.QUERIES) as stored:
@@ -198,7 +199,9 @@ def test_the_daggers_follow_from_what_is_kept_of_every_query(folder):
     labels = {method["name"]: method["label"] for method in experiment["methods"]}
     expected = set()
     for (dataset, features, bits), method in higher_than_all(folder).items():
-        panel = f"{experiment['datasets'][dataset]['label']}, {experiment['features'][f'{dataset}/{features}']['label']}"
+        dataset_label = experiment["datasets"][dataset]["label"]
+        features_label = experiment["features"][f"{dataset}/{features}"]["label"]
+        panel = f"{dataset_label}, {features_label}"
         expected.add((panel, labels[method], f"{bits} bits"))
     assert daggers(folder) == expected
 
@@ -244,7 +247,10 @@ class Finished:
     def write(
         self, variants=("itq",), seeds=(0, 1), failed=(), split="a1", fill="c0", queries=(7, 9)
     ):
-        """Write all files. failed: (variant, seed) of runs that are not done; fill: begins the digests of codes."""
+        """Write all files.
+
+        failed: (variant, seed) of runs that are not done; fill: first digits of all code digests.
+        """
         runs = [Run("digits", "pixels", variant, 8, seed) for variant in variants for seed in seeds]
         done = [run for run in runs if (run.variant, run.seed) not in failed]
         codes = {run: f"{fill}{run.variant}{run.seed}" for run in done}

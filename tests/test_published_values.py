@@ -65,7 +65,7 @@ def differences_shown(found):
 
 
 def test_a_measured_figure_on_the_same_terms_is_compared(tmp_path):
-    """Synthetic runs: mean 0.51 at every length; the paper has 0.401, 0.531 and 0.558, the re-runs 0.442 and 0.461."""
+    """Runs with mAP 0.51; the paper has 0.401, 0.531 and 0.558, the re-runs 0.442 and 0.461."""
     (table,) = published_values.build(experiment(tmp_path))
     lengths = [column.label for column in table.columns]
     panel = next(
@@ -114,7 +114,7 @@ def test_one_term_that_differs_leaves_a_figure_apart(tmp_path, changes, term):
 
 
 def test_another_metric_or_preset_leaves_a_figure_apart(tmp_path):
-    """What the paper is set against is as-bgan: without it there is nothing to compare, whatever the map is."""
+    """The paper is compared with as-bgan: without it there is no comparison, whatever the mAP."""
     found = experiment(tmp_path, preset="as-other")
     assert not differences_shown(found)
     figure = published_values.read()[0]
@@ -124,7 +124,7 @@ def test_another_metric_or_preset_leaves_a_figure_apart(tmp_path):
 
 
 def test_a_cell_opens_the_values_of_the_preset_that_it_shows(tmp_path):
-    """The same rows stand in a panel of each preset: what a click says has to be the number that was clicked."""
+    """A panel of each preset has the same rows: a click describes the clicked number."""
     found = experiment(tmp_path)
     (table,) = published_values.build(found)
     measured = [panel for panel in table.panels if panel.label.startswith("Measured here by")]

@@ -160,8 +160,8 @@ def test_a_near_collapse_stays_in_the_mean_and_is_marked(tmp_path):
     assert [cell.collapse.mark for cell in (lsh, pcah)] == ["c 3/3", "c"]
     assert bgan.collapse is None
     assert (
-        "c 3/3: near-collapse in 3 of 3 seeds, fewer distinct codes than 5 % of the items or of all codes."
-        in found["map"].explanation
+        "c 3/3: near-collapse in 3 of 3 seeds, fewer distinct codes than 5 % of the items or "
+        "of all codes." in found["map"].explanation
     )
     for name in ("map-tie-order", "map-at-1000", "precision-at-k--digits--pixels"):
         assert cells(found[name], "itq")[0].collapse.mark == "c 1/2"
@@ -177,8 +177,8 @@ def test_a_near_collapse_stays_in_the_mean_and_is_marked(tmp_path):
         .module.cell(cells(found["map-at-1000"], "itq")[0], "number", {})
     )
     assert (
-        '<span class="seeds">2/3</span> <sup><abbr title="near-collapse in 1 of 2 seeds">c 1/2</abbr></sup></td>'
-        in shown
+        '<span class="seeds">2/3</span> '
+        '<sup><abbr title="near-collapse in 1 of 2 seeds">c 1/2</abbr></sup></td>' in shown
     )
 
 
@@ -187,7 +187,7 @@ def test_a_near_collapse_stays_in_the_mean_and_is_marked(tmp_path):
     [(12, 2185, False), (12, 204, True), (48, 2999, True), (48, 3000, False)],
 )
 def test_a_near_collapse_is_of_the_codes_that_there_could_be(bits, distinct, collapsed):
-    """60,000 items: twelve bits have 4,096 codes, of which 5 % are 204.8; of the items they are 3,000."""
+    """12 bits have 4,096 codes: 5 % of the codes is 204.8; 5 % of 60,000 items is 3,000."""
     run = {"bits": bits, "items": "60000", "distinct_codes": str(distinct)}
     assert bool(cells_of_tables._collapse([run])) == collapsed
 
@@ -418,8 +418,8 @@ def test_a_metric_that_no_data_set_has_makes_no_file(plain):
     text = (plain / "index.html").read_text(encoding="utf-8")
     left_out = text.partition('<section id="tables-left-out"')[2].partition("</section>")[0]
     assert (
-        "<li>Mean average precision at 5,000, divided by the hits found: Digits, Pixels, k = 5,000: omitted, the database is"
-        in left_out
+        "<li>Mean average precision at 5,000, divided by the hits found: "
+        "Digits, Pixels, k = 5,000: omitted, the database is" in left_out
     )
     assert "#table-map-at-5000" not in text, "nor do the contents lead to it"
 
@@ -436,11 +436,13 @@ def test_captions_name_definition_protocol_and_provenance(tmp_path):
         "map-at-1000"
     ]
     assert table.explanation.startswith(
-        "mAP@1,000[found]: average precision over the first 1,000 ranks, divided by the number of relevant"
+        "mAP@1,000[found]: average precision over the first 1,000 ranks, "
+        "divided by the number of relevant"
     )
     assert "standard deviation (n \N{MINUS SIGN} 1) over 3 seeds" in table.explanation
     assert table.protocol == [
-        "Digits, Pixels: protocol default, 300 queries, database of 1,497, 1,497 training images, share of relevant items 0.100, "
+        "Digits, Pixels: protocol default, 300 queries, database of 1,497, "
+        "1,497 training images, share of relevant items 0.100, "
         "2 queries without a relevant item omitted. Rules of ours: 30 queries a class."
     ]
     assert table.notes == [
@@ -473,7 +475,8 @@ def test_summary_counts_runs_and_states_what_was_tested(tmp_path):
         )
     )
     assert summary.what_ran(found) == (
-        "4 methods, 2 code lengths (16, 32 bits), 3 seeds, 1 data set (Digits, Pixels). Of 20 runs: 18 done, 1 failed, 1 missing."
+        "4 methods, 2 code lengths (16, 32 bits), 3 seeds, 1 data set (Digits, Pixels). "
+        "Of 20 runs: 18 done, 1 failed, 1 missing."
     )
     ((_, bests),) = summary.best_methods(found)
     assert [(best.labels, printed(best.cell)) for best in bests] == [
@@ -540,7 +543,8 @@ TRIED = {
     "features": "pixels", "bits": [16, 32], "seeds": [100],
     "methods": {
         "bgan": {"of": "bgan", "label": "BGAN", "chosen": 1, "commit": "ab" * 20,
-                 "trials": [{"set": {}, "map": 0.6}, {"set": {"learning_rate": 0.003}, "map": 0.7}, {"set": {"epochs": 5}, "map": None}]},
+                 "trials": [{"set": {}, "map": 0.6}, {"set": {"learning_rate": 0.003}, "map": 0.7},
+                            {"set": {"epochs": 5}, "map": None}]},
         "itq": {"of": "itq", "label": "ITQ", "chosen": 0, "commit": "cd" * 20,
                 "trials": [{"set": {}, "map": 0.5}, {"set": {"iterations": 5}, "map": 0.4}]},
     },
@@ -595,7 +599,7 @@ def test_settings_that_no_row_has_are_no_table(tmp_path):
 
 
 def test_conventions_state_what_they_reorder(tmp_path):
-    """as-trec is made to fall with mAP here, so that it turns every pair round; all others rise with it."""
+    """as-trec falls with mAP here, so it reverses every pair; all other presets rise with mAP."""
     table = built(write_results(tmp_path))["conventions"]
     assert [panel.bits for panel in table.panels] == [16, 32]
     assert [column.label for column in table.columns][:3] == ["mAP", "[found]", "[min]"]
@@ -607,8 +611,8 @@ def test_conventions_state_what_they_reorder(tmp_path):
     orders = [note for note in table.notes if "pairs of methods" in note]
     panels = "Digits, Pixels, 16 bits; Digits, Pixels, 32 bits"
     assert (
-        orders[0]
-        == f"{panels}: of 6 pairs of methods ordered by mAP, these have another order under trec_eval: 6 pairs."
+        orders[0] == f"{panels}: of 6 pairs of methods ordered by mAP, "
+        "these have another order under trec_eval: 6 pairs."
     )
     assert len(orders) == 1
 
@@ -715,15 +719,18 @@ def test_the_page_says_what_went_wrong(complete):
     assert "ValueError: loss is not finite at step 40" in text
     assert "logs/runs/digits/pixels/itq/32bit/seed1.log" in text
     assert (
-        "Not complete: ITQ, 32 bits, on Digits, Pixels: 2/3 seeds; BGAN, 32 bits, on Digits, Pixels: failed 1/3"
-        in text
+        "Not complete: ITQ, 32 bits, on Digits, Pixels: 2/3 seeds; "
+        "BGAN, 32 bits, on Digits, Pixels: failed 1/3" in text
     )
 
 
 def test_references_are_text_on_the_page(tmp_path):
     """What BibTeX entries usually hold; a DOI is an address and stays as it is."""
     title = r"title = {100\% of {G}\"odel \& {\'E}va's $\ell_1$~norms, pages 1--2},"
-    entry = f'@article{{mine2026,\n  author = {{G{{\\"o}}del, Kurt}},\n  {title}\n  doi = {{10.1/a~b--c_$d}},\n}}\n'
+    author = '{G{\\"o}del, Kurt}'
+    entry = (
+        f"@article{{mine2026,\n  author = {author},\n  {title}\n  doi = {{10.1/a~b--c_$d}},\n}}\n"
+    )
     (tmp_path / "references.bib").write_text(entry)
     found = references.read(tmp_path / "references.bib")["mine2026"]
     assert (found.authors, found.title) == (
@@ -1128,7 +1135,8 @@ def test_a_table_that_was_changed_after_it_was_written_is_refused(tmp_path, name
         file.write("\n")
     with pytest.raises(
         BenchmarkError,
-        match=rf"{name} was changed after it was written: .*: delete it and rerun the `snakemake` command",
+        match=rf"{name} was changed after it was written: .*: "
+        r"delete it and rerun the `snakemake` command",
     ):
         results.read(folder)
 

@@ -1,4 +1,4 @@
-"""Hostile and odd inputs of the report: the shell's plot settings, text of others, and broken files."""
+"""Hostile inputs of the report: the shell's plot settings, foreign text and damaged files."""
 
 import csv
 import io

@@ -51,7 +51,10 @@ def describe(of="toy"):
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A data set of 300 items in 5 classes, the first query of a class of its own, with features and codes; the working directory."""
+    """A data set of 300 items in 5 classes with features and codes, in the working directory.
+
+    The first query has a class of its own.
+    """
     monkeypatch.chdir(tmp_path)
     data, features = Path("cache/datasets/toy"), Path("cache/features/toy/pixels")
     data.mkdir(parents=True)
@@ -139,7 +142,7 @@ def test_cuts_beyond_the_database_are_left_out_and_recorded(project):
 
 
 def test_a_preset_cuts_as_for_the_data_set_that_a_variant_is_of(project):
-    """DeepHash-pytorch leaves out the last item, but on NUS-WIDE cuts at 5,000, which all items of this database are within."""
+    """DeepHash-pytorch omits the last item, but on NUS-WIDE cuts at 5,000, beyond this database."""
     codes, labels = codes_of(12, 0), np.arange(ITEMS) % 5
     packed, rows = np.packbits(codes, axis=1), slice(1, QUERIES)
     relevance = Relevance.of(labels[rows], labels[QUERIES:])
@@ -154,7 +157,7 @@ def test_a_preset_cuts_as_for_the_data_set_that_a_variant_is_of(project):
 
 
 def test_a_preset_that_leaves_out_every_query_of_a_run_has_no_value_there(project, monkeypatch):
-    """Codes that are all the same rank by the order of the database, whose first ranks hold none of the queries' classes here."""
+    """Equal codes rank by the order of the database, whose first ranks have no relevant item."""
     monkeypatch.setitem(PRESETS, "as-hashnet", replace(PRESETS["as-hashnet"], cut=2))
     labels = np.arange(ITEMS) % 5
     labels[QUERIES : QUERIES + 2] = 99
@@ -334,7 +337,8 @@ def test_import_loads_nothing_heavy():
     assert (
         run(
             "-c",
-            "import evaluation, sys; sys.exit(any(name in sys.modules for name in ('numba', 'torch', 'numpy')))",
+            "import evaluation, sys; "
+            "sys.exit(any(name in sys.modules for name in ('numba', 'torch', 'numpy')))",
         ).returncode
         == 0
     )

@@ -1,4 +1,4 @@
-"""The shipped profile on a real Slurm, one node lost on the way; and what is submitted for a grid of thousands of runs."""
+"""The shipped profile on a real Slurm that loses a node, and the jobs of thousands of runs."""
 
 import csv
 import importlib.util
@@ -36,7 +36,7 @@ LIMIT = 900  # seconds
 
 
 PRETENDED = {
-    "sbatch": 'cat > /dev/null; echo "$@" >> submitted.txt; exit 1',  # refused: nothing after it can go on
+    "sbatch": 'cat > /dev/null; echo "$@" >> submitted.txt; exit 1',  # no later job can start
     "squeue": "exit 0",
     "sinfo": 'case "$*" in *%m*) echo "cpu* 16000";; *) echo "cpu*";; esac',
     "scontrol": "echo 'MinJobAge = 300 sec'",
@@ -47,13 +47,14 @@ PRETENDED = {
 def plugin():
     if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
         pytest.skip(
-            "no snakemake-executor-plugin-slurm: pip install -c constraints.txt -r requirements-slurm.txt"
+            "no snakemake-executor-plugin-slurm: "
+            "pip install -c constraints.txt -r requirements-slurm.txt"
         )
 
 
 @pytest.fixture
 def submitted(copy, tmp_path):
-    """What a cluster that refuses every job is asked for, by a configuration: the arguments of each call of sbatch."""
+    """Return the arguments of each call of sbatch for a configuration; every job is refused."""
     shutil.rmtree(copy.folder / "results")
     (tmp_path / "bin").mkdir()
     for name, text in PRETENDED.items():

@@ -1,4 +1,4 @@
-"""statistics.csv and comparisons.csv, written from the average precision in histograms made by hand."""
+"""statistics.csv and comparisons.csv, from the average precision in artificial histograms."""
 
 import csv
 from pathlib import Path
@@ -53,7 +53,7 @@ def rows_of(path: Path):
 
 
 def level(mean, seeds, spread=0.0, queries=100):
-    """Average precision (seeds, queries) that differs over queries, and by `spread` from seed to seed."""
+    """Average precision (seeds, queries): differs over queries, by `spread` over seeds."""
     return (
         mean
         + np.linspace(-0.1, 0.1, queries)

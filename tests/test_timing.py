@@ -1,4 +1,4 @@
-"""Times that are taken alone: what is searched for is found, and the job runs when nothing else does."""
+"""Measured times: the right operation is timed, and the job runs on an otherwise idle machine."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What comes from strangers: whatever a configuration or a file holds, it is read as data, refused in one line, or both."""
+"""Untrusted configurations and files are read as data, rejected with one line, or both."""
 
 import datetime
 import json
@@ -29,7 +29,10 @@ from harness.variants import Catalogue, variant_of_text
 QUICK = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-HOSTILE = "$(touch HACKED) `touch HACKED` '; touch HACKED; \" && touch HACKED \n touch HACKED # {input} {{x}} {seeds} \\"
+HOSTILE = (
+    "$(touch HACKED) `touch HACKED` '; touch HACKED; \" && touch HACKED \n touch HACKED "
+    "# {input} {{x}} {seeds} \\"
+)
 SCHEMA = yaml.safe_load((ROOT / "config/schema.yaml").read_text())
 
 
@@ -188,7 +191,8 @@ class TestCodes:
         assert (tmp_path / "bomb.mat").stat().st_size < 50_000
         with pytest.raises(
             BenchmarkError,
-            match=r"bomb.mat holds B of shape \(5000, 5000\), expected at most 20 rows of 1,024 bits",
+            match=r"bomb.mat holds B of shape \(5000, 5000\), "
+            r"expected at most 20 rows of 1,024 bits",
         ):
             imported_codes.whole(tmp_path / "bomb.mat", 20)
 
@@ -294,7 +298,7 @@ def test_no_record_of_anything_is_current(copy_of_records, record, name):
 
 @pytest.fixture
 def copy_of_records(finished, tmp_path, monkeypatch):
-    """The plan of a finished project, whose results are in the current folder, and some of its records by name."""
+    """The plan of a finished project, whose results are in the current folder, and records."""
     for folder in ("cache", "results"):
         shutil.copytree(finished / folder, tmp_path / folder)
     monkeypatch.chdir(tmp_path)

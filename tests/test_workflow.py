@@ -1,4 +1,7 @@
-"""The whole workflow on a copy of the project: what runs, and what a failure leaves behind. See test_stale.py for reruns."""
+"""The whole workflow on a copy of the project, with and without failures.
+
+test_stale.py tests which jobs rerun.
+"""
 
 import os
 import re
@@ -254,7 +257,8 @@ def test_another_working_directory_is_one_line(copy, tmp_path):
     done = copy.snakemake("--dry-run", "--directory", str(tmp_path), config=None)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
-        f"snakemake: found the folder {tmp_path}, expected that of the project. Run `cd {copy.folder}` and rerun the command"
+        f"snakemake: found the folder {tmp_path}, expected that of the project. "
+        f"Run `cd {copy.folder}` and rerun the command"
     )
 
 
@@ -275,7 +279,8 @@ def test_what_is_missing_is_said_all_at_once_before_any_work(copy):
     )
     copy.write(
         "more.yaml",
-        "data: given\ndatasets: [digits, nuswide-21, mirflickr-24]\nfeatures: [there, gone]\nmethods: []\ncontrols: [exact-l2]\n"
+        "data: given\ndatasets: [digits, nuswide-21, mirflickr-24]\nfeatures: [there, gone]\n"
+        "methods: []\ncontrols: [exact-l2]\n"
         f"variants: {{features: {{{entries}}}}}\n",
     )
     prepared = sorted(path.name for path in (copy.folder / "cache/datasets").iterdir())
@@ -302,7 +307,7 @@ def test_what_is_missing_is_said_all_at_once_before_any_work(copy):
 
 
 def test_what_failed_when_it_was_recomputed_is_computed_by_the_next_command(copy):
-    """Snakemake has removed the codes, and the tables are newer than everything that they were collected from."""
+    """Snakemake has removed the codes, and the tables are newer than their inputs."""
     copy.write("methods/wavering.py", PARITY.replace("class Parity", "class Wavering"))
     copy.write("wavering.yaml", "methods: [wavering]\nbits: [8]\ncontrols: []\n")
     copy.run(config="wavering.yaml")
@@ -321,7 +326,10 @@ def test_codes_made_elsewhere_are_a_row(copy):
         for part in ("query", "database"):
             np.save(copy.folder / f"given/{part}.npy", codes[split[part]])
     entry = '{of: imported, set: {path: "mine-{bits}.npy"}, label: Mine}'
-    apart = "{of: imported, set: {path: query.npy, database_path: database.npy}, label: Mine of two files}"
+    apart = (
+        "{of: imported, set: {path: query.npy, database_path: database.npy}, "
+        "label: Mine of two files}"
+    )
     variants = f"variants: {{methods: {{mine: {entry}, apart: {apart}}}}}"
     copy.write("own.yaml", f"data: given\nmethods: [chance, mine, apart]\nbits: [12]\n{variants}\n")
     copy.run(config="own.yaml")
@@ -351,8 +359,8 @@ def test_codes_made_elsewhere_are_a_row(copy):
     failed = copy.snakemake(config="own.yaml")
     assert failed.returncode
     assert (
-        "given/mine-12.npy has 5 rows, expected 1,797, one for each image of the data set in its order"
-        in failed.stderr
+        "given/mine-12.npy has 5 rows, expected 1,797, one for each image of the data set in its "
+        "order" in failed.stderr
     )
 
 
@@ -362,11 +370,13 @@ def test_codes_made_elsewhere_are_a_row(copy):
         ("bits: 12", "config: bits: found 12, expected a list"),
         (
             "methods: [itk]",
-            "config: methods: 'itk' is unknown; did you mean 'itq'?: expected one of agh, bgan, chance",
+            "config: methods: 'itk' is unknown; did you mean 'itq'?: "
+            "expected one of agh, bgan, chance",
         ),
         (
             "methods: [citing]",
-            "config: methods/citing.py cites 'me2026', which is not in report/references.bib: add the entry, or set",
+            "config: methods/citing.py cites 'me2026', which is not in report/references.bib: "
+            "add the entry, or set",
         ),
     ],
 )
@@ -407,7 +417,7 @@ def test_codes_are_kept_packed(finished):
 
 @pytest.mark.data
 def test_cifar10_from_the_official_batches_and_a_feature_file(tmp_path):
-    """From a folder of official batches to metrics, with features of our own making: 60,000 rows."""
+    """From a folder of official batches to metrics, with 60,000 rows of our own features."""
     data = Path(os.environ.get("BGAN_BENCH_DATA", ROOT / "data"))
     if not (data / "cifar-10-batches-py").is_dir():
         pytest.skip(f"no cifar-10-batches-py in {data}; set BGAN_BENCH_DATA")
@@ -420,7 +430,8 @@ def test_cifar10_from_the_official_batches_and_a_feature_file(tmp_path):
     copied = Copy(tmp_path / "bgan-bench")
     copied.write(
         "cifar.yaml",
-        f"data: {folder}\ndatasets: [cifar10]\nfeatures: [mine]\nmethods: [lsh]\nbits: [12]\nseeds: [0]\ncontrols: []\n"
+        f"data: {folder}\ndatasets: [cifar10]\nfeatures: [mine]\nmethods: [lsh]\nbits: [12]\n"
+        "seeds: [0]\ncontrols: []\n"
         "variants: {features: {mine: {of: file, set: {path: mine.npy}}}}\n",
     )
     copied.run(config="cifar.yaml")
