@@ -138,7 +138,8 @@ def compare_dry_runs(copy: Path) -> None:
     # Alternately, so that other load slows both. Processor seconds depend less on it.
     measured = [(run(copy, own), run(copy, literal)) for _ in range(REPEATS)]
     for index, clock in enumerate(("seconds", "processor seconds")):
-        ours, least = (min(pair[which][index] for pair in measured) for which in (0, 1))
+        ours = min(times[index] for times, _ in measured)
+        least = min(times[index] for _, times in measured)
         ratio = f"ratio {ours / least:.2f}, at most {LIMIT}"
         print(f"dry run: {ours:.1f} {clock}; with literal rules {least:.1f}; {ratio}")
 

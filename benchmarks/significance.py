@@ -47,7 +47,7 @@ from harness.families import LEVEL
 QUERIES = 1000
 # Standard deviations of average precision over queries: shared by all methods, of one method, and
 # of one run. The first does not enter a difference, since queries are paired.
-SHARED, OF_METHOD, OF_RUN = 0.3, 0.1, 0.15
+COMMON_DEVIATION, OF_METHOD, OF_RUN = 0.3, 0.1, 0.15
 PUBLISHED = (0.035, 0.024, 0.014, 0.016)  # over six seeds of BGAN at four lengths, by a third party
 SIZES = ((2, 4), (8, 4), (8, 6))
 SEEDS = (3, 4, 5)
@@ -98,8 +98,10 @@ def main() -> None:
         print(f"\n{seeds} seeds, {methods} methods, {lengths} code lengths")
         print(f"{'standard deviation of seeds':28}", *(f"{name:>8}" for name in HEADINGS))
         for case in CASES:
-            found = rates(case, methods, lengths, seeds, arguments.experiments, rule=arguments.rule)
-            print(f"{case:28}", *(f"{rate:8.3f}" for rate in astuple(found)), flush=True)
+            case_rates = rates(
+                case, methods, lengths, seeds, arguments.experiments, rule=arguments.rule
+            )
+            print(f"{case:28}", *(f"{rate:8.3f}" for rate in astuple(case_rates)), flush=True)
 
 
 def rates(
@@ -178,7 +180,7 @@ def _simulate(
 
     variances = OF_METHOD**2 + OF_RUN**2 / counts[:, None]
     over_queries = variances / QUERIES * _chi_squared(random, shape)
-    shared = SHARED / np.sqrt(QUERIES) * random.normal(size=(experiments, 1, lengths))
+    shared = COMMON_DEVIATION / np.sqrt(QUERIES) * random.normal(size=(experiments, 1, lengths))
     return Simulated(means, shared, over_queries, of_seeds, counts)
 
 
@@ -240,10 +242,10 @@ def _outcomes(simulated: Simulated, rule: str) -> dict[str, Floats]:
     against_best = np.take_along_axis(p, best[None, None], axis=0)[0]  # (M, E, L)
     rivals = np.where(np.arange(methods)[:, None, None] == best, 0, against_best)
     decisive = rivals.max(axis=0)  # (E, L)
-    powers = {
-        name: np.stack([_power(tests[0, other], shift, claim) for other in range(1, methods)])
-        for name, shift in (("power_003", 0.03), ("power_005", 0.05), ("power_010", 0.1))
-    }
+    powers = {}
+    for name, shift in (("power_003", 0.03), ("power_005", 0.05), ("power_010", 0.1)):
+        power = [_power(tests[0, other], shift, claim) for other in range(1, methods)]
+        powers[name] = np.stack(power)
     return {
         "claim": _rejected(claim.min(axis=(0, 2)), (methods - 1) * lengths),
         "rows": _rejected(against_best.min(axis=(0, 2)), (methods - 1) * lengths),
@@ -278,7 +280,7 @@ def _power(test: Estimate, shift: float, claim: Floats) -> Floats:
 
 def _covered(simulated: Simulated, rule: str) -> Floats:
     """Whether the interval of each cell contains its mean, (E, M, L)."""
-    queries = simulated.over_queries + SHARED**2 / QUERIES
+    queries = simulated.over_queries + COMMON_DEVIATION**2 / QUERIES
     of_queries = Variance(queries, np.full(queries.shape, QUERIES - 1.0))
     of_seeds = over_seeds(simulated.of_seeds, simulated.seeds[:, None])
     errors = simulated.means + simulated.shared

@@ -112,12 +112,12 @@ def speed(
     images = generator.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8)
     features = generator.standard_normal((n, 4096), dtype=np.float32)
     neighbours = ((np.arange(n)[:, None] + np.arange(4)) % n).astype(np.int32)
-    keywords = {}
+    params = {}
     if encoder in PRETRAINED:
-        keywords = {"encoder_size": SIZES[encoder], "precision": precision}
-        keywords |= random_weights(encoder)
+        params = {"encoder_size": SIZES[encoder], "precision": precision}
+        params |= random_weights(encoder)
 
-    hasher = BGAN(32, encoder=encoder, batch=batch, epochs=1, k1=2, k2=3, **keywords)
+    hasher = BGAN(32, encoder=encoder, batch=batch, epochs=1, k1=2, k2=3, **params)
 
     ends, step = [], hasher._step
 

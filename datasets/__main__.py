@@ -22,7 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m datasets", description=__doc__)
     parser.add_argument("name", help="name in the results: a data set, or dataset-protocol")
     parser.add_argument(
-        "--settings",
+        "--entry",
         default=None,
         help='JSON {"of": plugin, "set": parameters}; default: what NAME stands for',
     )
@@ -40,7 +40,7 @@ def main() -> None:
         "ignore", module="PIL"
     )  # of flaws that are harmless or, in its next step, an error
     try:
-        variant = variant_of_text("datasets", arguments.name, arguments.settings)
+        variant = variant_of_text("datasets", arguments.name, arguments.entry)
         with raised_by(
             f"datasets/{variant.plugin.name}.py", f"logs/datasets/{arguments.name}.log.traceback"
         ):

@@ -299,9 +299,9 @@ def _array_problems(collection: Collection, n: int) -> Iterator[str]:
 
 
 def _split_problems(collection: Collection) -> Iterator[str]:
-    found = tuple(len(getattr(collection, part)) for part in PARTS)
-    if collection.sizes not in (None, found):
-        yield f"query, database and training images are {found}, expected {collection.sizes}"
+    sizes = tuple(len(getattr(collection, part)) for part in PARTS)
+    if collection.sizes not in (None, sizes):
+        yield f"query, database and training images are {sizes}, expected {collection.sizes}"
     both = np.intersect1d(collection.query, collection.database)
     if len(both):
         yield f"{len(both)} queries are in the database too, first row {both[0]}"

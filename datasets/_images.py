@@ -18,10 +18,10 @@ from harness.progress import Progress
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 MAX_PIXELS = 50_000_000  # of one image: a small file can unfold to gigabytes
-NAMED = 5  # damaged or missing files that an error lists; it counts them all
+MAX_NAMES = 5  # damaged or missing files that an error lists; it counts them all
 ROWS = 64  # images that a thread takes at a time
 SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N")
-EXPECTED = f"an image ({', '.join(FORMATS)})"
+IMAGE_TEXT = f"an image ({', '.join(FORMATS)})"
 ADVICE = "Replace it, or set `leave_out_unreadable: true`."
 
 
@@ -75,7 +75,7 @@ class ImageFiles:
         """Return an image, (size, size, 3) uint8. Raise BenchmarkError for a damaged file."""
         name = self.names[row]
         content = self.files.read(name)
-        with reading(self.files.shown(name), EXPECTED, ADVICE):
+        with reading(self.files.shown(name), IMAGE_TEXT, ADVICE):
             return decode(content, self.size, self.grey)
 
 

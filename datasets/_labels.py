@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from datasets._files import Files
-from datasets._images import NAMED
+from datasets._images import MAX_NAMES
 from harness.errors import BenchmarkError
 
 # More bytes than a line of one number has. As objects, the lines of a longer file could fill the
@@ -28,8 +28,8 @@ def missing_images(files: Files, names: Sequence[str], present: np.ndarray) -> s
     present: (n,) bool.
     """
     missing = np.flatnonzero(~present)
-    named = ", ".join(files.shown(names[row]) for row in missing[:NAMED])
-    more = ", ..." if missing[NAMED:].size else ""
+    named = ", ".join(files.shown(names[row]) for row in missing[:MAX_NAMES])
+    more = ", ..." if missing[MAX_NAMES:].size else ""
     return f"{len(missing):,} of {len(names):,} images are missing: {named}{more}"
 
 
@@ -184,8 +184,8 @@ def _path_and_labels(line: str, where: str) -> tuple[str, tuple[str, ...]]:
         flags += 1
     count = flags or int(bool(words) and _is_class_number(words[-1]))
     if not count or (after and count < len(words)):
-        found = repr(words[-1][:40]) if words else "no label"
-        raise BenchmarkError(f"{where}: found {found} after the path, expected {FORM}")
+        word = repr(words[-1][:40]) if words else "no label"
+        raise BenchmarkError(f"{where}: found {word} after the path, expected {FORM}")
     path = quoted if after else line.rsplit(None, count)[0]
     return path, tuple(words[-count:])
 

@@ -34,7 +34,7 @@ RELEVANT = (
     *("baby", "bird", "car", "clouds", "dog", "female", "flower", "male", "night", "people"),
     *("portrait", "river", "sea", "tree"),
 )
-LABELLED = 24_581  # images with at least one concept
+LABELLED_IMAGES = 24_581  # images with at least one concept
 
 
 class MIRFlickr(Dataset):
@@ -138,11 +138,11 @@ def read_concepts(files: Files, protocol: str) -> np.ndarray:
     for column, concept in enumerate(concepts):
         name = f"{concept}.txt"
         labels[read_numbers(files.read(name), files.shown(name)) - 1, column] = True
-    found = int(labels.any(axis=1).sum())
-    if found != LABELLED:
+    labelled = int(labels.any(axis=1).sum())
+    if labelled != LABELLED_IMAGES:
         raise BenchmarkError(
-            f"{files.shown('')}: {found:,} images carry a concept, expected {LABELLED:,}: get it "
-            f"again from {SITE}"
+            f"{files.shown('')}: {labelled:,} images carry a concept, expected "
+            f"{LABELLED_IMAGES:,}: get it again from {SITE}"
         )
     return labels
 

@@ -30,15 +30,15 @@ IMAGES_ADVICE = (
 ROWS, TRAINING_ROWS, TEST_ROWS = 269_648, 161_789, 107_859
 CONCEPTS, CONCEPT_NAMES = 81, "Concepts81.txt"
 # Images with at least one of the most frequent concepts.
-LABELLED = {"10": 186_577, "21": 195_834, "81": 209_347}
+LABELLED_IMAGES = {"10": 186_577, "21": 195_834, "81": 209_347}
 SIZES = {  # query, database and training images
     "21": (2_100, 193_734, 10_500),
     "10": (1_000, 185_577, 5_000),
-    "81": (5_000, LABELLED["81"] - 5_000, 10_000),
+    "81": (5_000, LABELLED_IMAGES["81"] - 5_000, 10_000),
 }
 # The published Labels_lake_Train.txt has this at line 78373. A 0 there makes its images those of
 # AllLabels, as for every other concept.
-KNOWN_WRONG = {"Labels_lake_Train.txt": {78_373: (b"-1130179", False)}}
+PUBLISHED_ERRORS = {"Labels_lake_Train.txt": {78_373: (b"-1130179", False)}}
 NOT_THE_PAPERS = ("not the paper's: its NUS-WIDE protocol is not published", OURS)
 
 
@@ -232,10 +232,10 @@ def read_concepts(folder: Path, protocol: str, advice: str) -> tuple[np.ndarray,
     chosen = sorted(concepts, key=lambda concept: (-count[concept], concept))[: int(protocol)]
     labels = np.stack([columns[concept] for concept in chosen], axis=1)
     labelled = int(labels.any(axis=1).sum())
-    if labelled != LABELLED[protocol]:
+    if labelled != LABELLED_IMAGES[protocol]:
         raise BenchmarkError(
             f"{files.shown('AllLabels')}: {labelled:,} images carry a concept, expected "
-            f"{LABELLED[protocol]:,}; {advice}"
+            f"{LABELLED_IMAGES[protocol]:,}; {advice}"
         )
     which = (
         f"all {CONCEPTS} concepts"
@@ -275,7 +275,7 @@ def _halves(files: Files, count: dict[str, int]) -> tuple:
             path = f"TrainTestLabels/{name}"
             if not files.has(path):
                 return ()
-            content, known = files.read(path), KNOWN_WRONG.get(name)
+            content, known = files.read(path), PUBLISHED_ERRORS.get(name)
             of_halves += int(read_flags(content, rows, files.shown(path), known).sum())
             for line, (text, value) in (known or {}).items():
                 if text in content:

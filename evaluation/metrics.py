@@ -31,8 +31,8 @@ from .errors import EvaluationError
 from .relevance import THREADS, shares
 
 BALL = 3  # distances 0, 1 and 2: the ball of radius 2
-SHARED = 2**16  # buckets of all queries below which threads cost more time than they save
-VANISHED = 1e-20  # probability relative to the mode below which a tail is zero in float64
+THREAD_BUCKETS = 2**16  # buckets of all queries below which threads cost more time than they save
+TAIL_CUTOFF = 1e-20  # probability relative to the mode below which a tail is zero in float64
 
 
 def average_precision(n: np.ndarray, r: np.ndarray) -> np.ndarray:
@@ -299,7 +299,7 @@ def measure(
 
 
 def measure_all(
-    asked: Iterable[tuple[str, int | None]],
+    keys: Iterable[tuple[str, int | None]],
     n: np.ndarray,
     r: np.ndarray,
     g: np.ndarray | None = None,
@@ -322,18 +322,18 @@ def measure_all(
     dict of (str, int or None) to ndarray of float64, shape (Q,)
         Values of each metric and cut.
     """
-    asked = list(dict.fromkeys(asked))
+    keys = list(dict.fromkeys(keys))
     _checked(n, r)
-    if n.size < SHARED:
-        return {key: measure(*key, n, r, g) for key in asked}
+    if n.size < THREAD_BUCKETS:
+        return {key: measure(*key, n, r, g) for key in keys}
 
     def measure_share(share: slice) -> list[np.ndarray]:
         levels = None if g is None else g[share]
-        return [measure(*key, n[share], r[share], levels) for key in asked]
+        return [measure(*key, n[share], r[share], levels) for key in keys]
 
     with ThreadPoolExecutor(THREADS) as pool:
         values = zip(*pool.map(measure_share, shares(len(n))), strict=True)
-        return dict(zip(asked, map(np.concatenate, values), strict=True))
+        return dict(zip(keys, map(np.concatenate, values), strict=True))
 
 
 def rank_curve(
@@ -495,7 +495,7 @@ def _per_hit(before, hits, total, n, r, m, harmonic):
     weights, mean = 0.0, 0.0
 
     drawn, weight = mode, 1.0  # relevant items among the m, and their relative probability
-    while drawn <= most and weight > VANISHED:
+    while drawn <= most and weight > TAIL_CUTOFF:
         precisions = total + _bucket(before, hits, m, drawn, m, harmonic)
         weights += weight
         mean += weight * precisions / max(hits + drawn, 1)
@@ -503,7 +503,7 @@ def _per_hit(before, hits, total, n, r, m, harmonic):
         drawn += 1
 
     drawn, weight = mode - 1, 1.0
-    while drawn >= fewest and weight > VANISHED:
+    while drawn >= fewest and weight > TAIL_CUTOFF:
         precisions = total + _bucket(before, hits, m, drawn, m, harmonic)
         weight /= _odds(drawn, n, r, m)
         weights += weight
@@ -556,7 +556,7 @@ def _first_of_bucket(before, hits, n, r, h, harmonic):
     weights, mean = 0.0, 0.0
 
     rank, weight = mode, 1.0  # rank of the h-th hit, and its relative probability
-    while rank <= n - r + h and weight > VANISHED:
+    while rank <= n - r + h and weight > TAIL_CUTOFF:
         earlier = _bucket(before, hits, rank - 1, h - 1, rank - 1, harmonic)
         weights += weight
         mean += weight * (earlier + (hits + h) / (before + rank))
@@ -564,7 +564,7 @@ def _first_of_bucket(before, hits, n, r, h, harmonic):
         rank += 1
 
     rank, weight = mode - 1, 1.0
-    while rank >= h and weight > VANISHED:
+    while rank >= h and weight > TAIL_CUTOFF:
         earlier = _bucket(before, hits, rank - 1, h - 1, rank - 1, harmonic)
         weight /= _later(rank, h, n, r)
         weights += weight

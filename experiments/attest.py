@@ -136,21 +136,23 @@ def attest(folders: list[Path], each_variant: bool = False) -> bool:
     opened = [_opened(folder) for folder in folders]
 
     complete, proofs = True, {}
-    for found in opened:
-        groups = _outdated_groups(found.records, each_variant)
+    for folder_records in opened:
+        run_records = folder_records.records
+        groups = _outdated_groups(run_records, each_variant)
         if not groups:
-            _print(f"{found.folder}: the sources of all {len(found.records)} runs are current")
+            count = len(run_records)
+            _print(f"{folder_records.folder}: the sources of all {count} runs are current")
         for method, group in groups:
-            name = f"{found.folder}: {method}"
+            name = f"{folder_records.folder}: {method}"
             try:
-                proof = _proof(group, found, proofs)
+                proof = _proof(group, folder_records, proofs)
             except BenchmarkError as error:
                 complete = False
                 _print(f"{name}: not attested: {one_line(error)}")
                 continue
             for record in group:
                 _append(record, proof)
-            found.save(group)
+            folder_records.save(group)
             _print(f"{name}: attested {len(group)} runs by {proof.run}")
             for line in _changed_defaults(group):
                 _print(f"{name}: {line}")
@@ -177,21 +179,21 @@ def _check_checkout() -> None:
 def _opened(folder: Path) -> Records:
     if (folder / publish.RUNS).is_file():
         return PublishedRecords(folder)
-    found = RunRecords(folder) if (folder / "runs").is_dir() else None
-    if found is None or not found.records:
+    run_records = RunRecords(folder) if (folder / "runs").is_dir() else None
+    if run_records is None or not run_records.records:
         raise BenchmarkError(
             f"{folder} has no records of runs: expected {publish.PUBLISHED}/NAME or {RESULTS}"
         )
-    return found
+    return run_records
 
 
-def _outdated_groups(found: list[dict], each_variant: bool) -> list[tuple[str, list[dict]]]:
+def _outdated_groups(run_records: list[dict], each_variant: bool) -> list[tuple[str, list[dict]]]:
     """Name and records of each group that one proof attests.
 
     The records of a group have the same method, the same earlier sources and the same device.
     """
     groups = defaultdict(list)
-    for record in found:
+    for record in run_records:
         made_of = record["made_of"]
         if made_of["sources"] != publish.present_sources(made_of["plugin"]):
             name = made_of["run"]["variant"] if each_variant else made_of["plugin"]
@@ -242,7 +244,7 @@ def _append(record: dict, proof: Proof) -> None:
 # ------------------------------------------------------------------------------- proofs
 
 
-def _proof(group: list[dict], found: Records, proofs: dict[str, Proof]) -> Proof:
+def _proof(group: list[dict], folder_records: Records, proofs: dict[str, Proof]) -> Proof:
     """Recompute the cheapest run of a group. Raises BenchmarkError if its codes are not equal."""
     _check_parameters(group)
     record = min(_repeatable(group), key=_seconds)
@@ -251,7 +253,7 @@ def _proof(group: list[dict], found: Records, proofs: dict[str, Proof]) -> Proof
         return proofs[key]
 
     variant = _variant(record)
-    _check_prepared(run, variant, found)
+    _check_prepared(run, variant, folder_records)
     data = data_folder()
     digests = records.place_digests(run.place, *records.consumed_arrays(variant))
     present = records.of_run(run, variant, digests, data)
@@ -265,20 +267,21 @@ def _proof(group: list[dict], found: Records, proofs: dict[str, Proof]) -> Proof
             "Prepare it as it was, or measure the runs again"
         )
 
-    _print(f"{found.folder}: {run.name}: recomputing, {duration(_seconds(record))} before")
+    shown = f"{folder_records.folder}: {run.name}"
+    _print(f"{shown}: recomputing, {duration(_seconds(record))} before")
     started = time.monotonic()
-    made = _recomputed(run, variant)
-    if made["made_of"] != present or made["commit"] != provenance.commit():
+    recomputed = _recomputed(run, variant)
+    if recomputed["made_of"] != present or recomputed["commit"] != provenance.commit():
         raise BenchmarkError("the checkout or the cache changed meanwhile: rerun the command")
-    if made["codes_sha256"] != record["codes_sha256"]:
+    if recomputed["codes_sha256"] != record["codes_sha256"]:
         raise BenchmarkError(
-            f"{run.name}: found codes {made['codes_sha256'][:12]}, expected "
+            f"{run.name}: found codes {recomputed['codes_sha256'][:12]}, expected "
             f"{record['codes_sha256'][:12]}: the results of the method have changed. "
             "Measure its runs again"
         )
-    _print(f"{found.folder}: {run.name}: equal codes, {duration(time.monotonic() - started)} now")
+    _print(f"{shown}: equal codes, {duration(time.monotonic() - started)} now")
     params = present["params"]
-    proofs[key] = Proof(run.name, present["sources"], made["codes_sha256"], params)
+    proofs[key] = Proof(run.name, present["sources"], recomputed["codes_sha256"], params)
     return proofs[key]
 
 
@@ -342,7 +345,7 @@ def _has_networks(plugin: str) -> bool:
     return any(module.partition(".")[0] == "torch" for module in modules)
 
 
-def _check_prepared(run: Run, variant: Variant, found: Records) -> None:
+def _check_prepared(run: Run, variant: Variant, folder_records: Records) -> None:
     """Raise BenchmarkError, with the command to run, if the cache lacks what a run reads."""
     place, consumes = run.place, variant.plugin.consumes
     needed = [place.dataset_record]
@@ -355,18 +358,18 @@ def _check_prepared(run: Run, variant: Variant, found: Records) -> None:
     if missing:
         raise BenchmarkError(
             f"{missing[0]} is missing: "
-            f"prepare it with `{found.targets_command()} {' '.join(missing)}`"
+            f"prepare it with `{folder_records.targets_command()} {' '.join(missing)}`"
         )
 
 
 def _recomputed(run: Run, variant: Variant) -> dict:
     """The record of a run that the present sources make in a temporary folder."""
-    place = [run.dataset, run.features, run.variant, str(run.bits), str(run.seed)]
+    names = [run.dataset, run.features, run.variant, str(run.bits), str(run.seed)]
     environment = os.environ | job_environment(str(data_folder())) | {"CUDA_VISIBLE_DEVICES": ""}
     with tempfile.TemporaryDirectory(prefix="bgan-bench-") as temporary:
         output = Path(temporary, "run")
-        options = ["--settings", variant.entry_text, "--output", str(output)]
-        command = [sys.executable, "-m", "methods", *place, *options]
+        options = ["--entry", variant.entry_text, "--output", str(output)]
+        command = [sys.executable, "-m", "methods", *names, *options]
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         if done.returncode:
             lines = (done.stderr.strip() or done.stdout.strip()).splitlines()

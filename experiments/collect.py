@@ -184,8 +184,8 @@ def _row(
 def _measured(record: dict) -> dict:
     """The columns of runs.csv that a run.json fills."""
     versions = {"python": record["python"]} | record["versions"]
-    made_with = {"versions": json.dumps(versions), "processor": record["machine"]["processor"]}
-    return {key: record.get(key) for key in schemas.RECORD_COLUMNS} | made_with
+    environment = {"versions": json.dumps(versions), "processor": record["machine"]["processor"]}
+    return {key: record.get(key) for key in schemas.RECORD_COLUMNS} | environment
 
 
 def _write(
@@ -247,7 +247,7 @@ def _experiment(plan: Plan, rows: list[dict], scores: dict[Score, dict]) -> dict
         "controls": [{"name": name, "label": CONTROLS[name]} for name in plan.controls],
         "omitted": [
             {"dataset": score.dataset, "features": score.features, **omitted}
-            for score, record in _first_of_each_place(scores)
+            for score, record in _first_scores(scores)
             for omitted in record["omitted"]
         ],
         "queries_left_out": {
@@ -276,8 +276,8 @@ def _dataset(variant: Variant) -> dict:
 def _features(place: Place, variant: Variant) -> dict:
     record = _described(place.features_record, variant.label)
     dimensions = {"dimensions": record.get("dimensions")}
-    keywords = {"of": variant.plugin.name, "keywords": variant.params}
-    return {"label": variant.label, "note": variant.note} | dimensions | keywords
+    entry = {"of": variant.plugin.name, "keywords": variant.params}
+    return {"label": variant.label, "note": variant.note} | dimensions | entry
 
 
 def _method(variant: Variant) -> dict:
@@ -297,7 +297,7 @@ def _method(variant: Variant) -> dict:
     }
 
 
-def _first_of_each_place(scores: dict[Score, dict]) -> list[tuple[Score, dict]]:
+def _first_scores(scores: dict[Score, dict]) -> list[tuple[Score, dict]]:
     """One score of each place: the metrics that are left out depend on the place alone."""
     first: dict[Place, tuple[Score, dict]] = {}
     for score, record in scores.items():

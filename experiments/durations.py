@@ -42,9 +42,9 @@ class Estimate:
     def left(self, cores: int) -> tuple[float, int]:
         """Return the seconds that the remaining runs need, and how many of them are not known."""
         seconds = self._recorded | self._measured
-        known = [seconds[_key(run)] for run in self._left if _key(run) in seconds]
-        total = sum(sum(found) / len(found) for found in known)
-        return total / max(1, min(cores, len(self._left))), len(self._left) - len(known)
+        run_times = [seconds[_key(run)] for run in self._left if _key(run) in seconds]
+        total = sum(sum(times) / len(times) for times in run_times)
+        return total / max(1, min(cores, len(self._left))), len(self._left) - len(run_times)
 
 
 def _key(run: Run) -> tuple:
@@ -53,23 +53,23 @@ def _key(run: Run) -> tuple:
 
 def recorded_seconds(plan: Plan) -> dict[tuple, list[float]]:
     """Return {(data set, features, variant): seconds of its runs} of the plan's finished runs."""
-    found = defaultdict(list)
+    seconds = defaultdict(list)
     for run in plan.runs:
         with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
             record = json.loads(run.record.read_bytes())
-            found[_key(run)].append(_seconds(record))
-    return dict(found)
+            seconds[_key(run)].append(_seconds(record))
+    return dict(seconds)
 
 
 def published_seconds() -> dict[tuple, list[float]]:
     """Return the same of the published runs."""
-    found = defaultdict(list)
+    seconds = defaultdict(list)
     for path in sorted(PUBLISHED.glob("*/runs.csv")):
         with contextlib.suppress(OSError, ValueError, KeyError), open(path, newline="") as file:
             for row in csv.DictReader(file):
                 key = (row["dataset"], row["features"], row["variant"])
-                found[key].append(_seconds(row))
-    return dict(found)
+                seconds[key].append(_seconds(row))
+    return dict(seconds)
 
 
 def _seconds(record: dict) -> float:

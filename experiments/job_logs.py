@@ -13,7 +13,7 @@ from harness.plan import Plan
 # Names of the commands. The message of a failed job begins with one of them.
 COMMANDS = ("datasets", "features", "methods", "evaluation", "experiments", "report")
 STATUS_LINE = re.compile(r"exit status (\d+)")  # the rules of the Snakefile add it to a log
-STOPPED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 TAIL_BYTES = 65_536
 
 
@@ -77,7 +77,7 @@ def last_lines(log: Path) -> list[str]:
 
 
 def _killed(number: int, memory_params: Iterable[str], shown: str) -> Ending:
-    if number in STOPPED:
+    if number in STOP_SIGNALS:
         return Ending("interrupted", f"interrupted (signal {number}){shown}")
     if number != signal.SIGKILL:
         name = signal.strsignal(number) or "unknown"

@@ -70,10 +70,10 @@ def _reads_files(variant: Variant) -> bool:
 
 def _lacks_files(variant: Variant, state: State) -> bool:
     if variant.stage == "datasets":
-        return _fails("datasets", variant.name, "--check", "--settings", variant.entry_text)
+        return _fails("datasets", variant.name, "--check", "--entry", variant.entry_text)
     if variant.stage == "features":
         images = [str(n) for n in _image_counts(variant, state)]
-        options = ("--settings", variant.entry_text, "--images", *images)
+        options = ("--entry", variant.entry_text, "--images", *images)
         return _fails("features", "check", variant.name, *options)
     if weights := pretrained_weights(variant):
         digest = variant.weights_digest
@@ -100,7 +100,7 @@ def _image_count(place: Place, state: State) -> int | None:
     if not state.problem(Job("dataset", (place.dataset,))):
         return records.read(place.dataset_record)["images"][0]
     dataset = state.plan.datasets[place.dataset]
-    command = ("datasets", dataset.name, "--check", "--settings", dataset.entry_text)
+    command = ("datasets", dataset.name, "--check", "--entry", dataset.entry_text)
     if _fails(*command):
         return None
     count = re.search(r": ([\d,]+) images", _checked(*command).stdout)
@@ -174,9 +174,9 @@ def node_memory() -> int | None:
         )
     except OSError:
         return None
-    found = re.findall(r"^(\S+) (\d+)\+?$", done.stdout, re.MULTILINE)
-    default = [int(memory) for partition, memory in found if partition.endswith("*")]
-    return min(default or [int(memory) for _, memory in found], default=None)
+    partitions = re.findall(r"^(\S+) (\d+)\+?$", done.stdout, re.MULTILINE)
+    default = [int(memory) for partition, memory in partitions if partition.endswith("*")]
+    return min(default or [int(memory) for _, memory in partitions], default=None)
 
 
 def refresh_experiment_list() -> None:

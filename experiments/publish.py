@@ -232,20 +232,20 @@ def _average_precision(score: Score, codes: dict[Run, str]) -> dict[str, np.ndar
     if storage.digest(score.histograms) != record["sha256"][score.histograms.name]:
         raise BenchmarkError(f"{score.histograms} was changed after it was written. {RERUN}")
 
-    found = {}
+    arrays = {}
     for (bits, seed), queries, values in statistics.read(score.histograms):
         run = Run(score.dataset, score.features, score.variant, bits, seed)
         if run not in codes:
             continue
         if made_of["codes"].get(schemas.run_part(bits, seed)) != codes[run]:
             raise BenchmarkError(f"{score.folder} has scores of other codes of {run.name}. {RERUN}")
-        found[schemas.published_queries(score.dataset, score.features)] = queries
-        found[run.name] = values.astype(np.float32)
+        arrays[schemas.published_queries(score.dataset, score.features)] = queries
+        arrays[run.name] = values.astype(np.float32)
 
-    missing = [run.name for run in codes if run.name not in found]
+    missing = [run.name for run in codes if run.name not in arrays]
     if missing:
         raise BenchmarkError(f"{score.histograms} has no scores of {missing[0]}. {RERUN}")
-    return found
+    return arrays
 
 
 def _report_files(results: Path, shown: list[str]) -> list[Path]:
@@ -318,8 +318,8 @@ def _joined(old: Contents, new: Contents) -> tuple[Contents, list[str]]:
 
     order = [name for names in cells.values() for name in names]
     source = {name: new if name in taken else old for name in order}
-    places = sorted({f"{name.rsplit('/', 3)[0]}/query" for name in order})
-    queries = {name: {**new.queries, **old.queries}[name] for name in places}
+    pairs = sorted({f"{name.rsplit('/', 3)[0]}/query" for name in order})
+    queries = {name: {**new.queries, **old.queries}[name] for name in pairs}
     joined = Contents(
         {name: source[name].runs[name] for name in order},
         queries | {name: source[name].queries[name] for name in order},
@@ -341,7 +341,7 @@ def _united(old: dict, new: dict, taken: set[str]) -> dict:
 
     The digests of the collected tables are removed, since no job wrote the joined ones.
     """
-    now = _part(new, taken)
+    now = _restricted(new, taken)
     united = {key: value for key, value in old.items() if key not in ("made_of", "sha256")}
     for key in LISTS:
         present = united.get(key) or []
@@ -358,22 +358,27 @@ def _united(old: dict, new: dict, taken: set[str]) -> dict:
     return united
 
 
-def _part(experiment: dict, taken: set[str]) -> dict:
+def _restricted(experiment: dict, taken: set[str]) -> dict:
     """An experiment.json without the data sets, methods, code lengths and seeds of other runs."""
-    parts = [name.split("/") for name in taken]  # data set, features, variant, 8bit, seed0
-    datasets, methods, lengths, seeds = ({part[index] for part in parts} for index in (0, 2, 3, 4))
-    places = {f"{part[0]}/{part[1]}" for part in parts}
+    datasets, pairs, methods, lengths, seeds = set(), set(), set(), set(), set()
+    for name in taken:
+        dataset, features, variant, length, seed = name.split("/")  # length: 8bit, seed: seed0
+        datasets.add(dataset)
+        pairs.add(f"{dataset}/{features}")
+        methods.add(variant)
+        lengths.add(length)
+        seeds.add(seed)
 
     omitted = experiment.get("omitted", [])
     lists = {
         "bits": [bits for bits in experiment["bits"] if f"{bits}bit" in lengths],
         "seeds": [seed for seed in experiment["seeds"] if f"seed{seed}" in seeds],
         "methods": [method for method in experiment["methods"] if method["name"] in methods],
-        "grid": [names for names in experiment.get("grid", []) if "/".join(names) in places],
-        "omitted": [item for item in omitted if f"{item['dataset']}/{item['features']}" in places],
+        "grid": [names for names in experiment.get("grid", []) if "/".join(names) in pairs],
+        "omitted": [item for item in omitted if f"{item['dataset']}/{item['features']}" in pairs],
     }
     described = {}
-    for key, names in (("datasets", datasets), ("features", places), ("queries_left_out", places)):
+    for key, names in (("datasets", datasets), ("features", pairs), ("queries_left_out", pairs)):
         entries = experiment.get(key) or {}
         described[key] = {name: entries[name] for name in entries if name in names}
     return experiment | lists | described
@@ -423,9 +428,9 @@ def _write(folder: Path, contents: Contents, files: list[Path]) -> None:
         shutil.copyfile(path, folder / path.name)
 
 
-def write_records(path: Path, found: list[dict]) -> None:
+def write_records(path: Path, run_records: list[dict]) -> None:
     """Write records, one JSON text per line; equal records give equal bytes."""
-    lines = [json.dumps(record, sort_keys=True) + "\n" for record in found]
+    lines = [json.dumps(record, sort_keys=True) + "\n" for record in run_records]
     path.write_bytes(gzip.compress("".join(lines).encode(), mtime=0))
 
 
@@ -449,10 +454,10 @@ def records_of(folder: Path) -> list[dict]:
     """
     path = folder / RUNS
     try:
-        found = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+        run_records = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
     except (OSError, EOFError, ValueError) as error:
         raise BenchmarkError(f"{path} cannot be read ({error}): restore it with git") from None
-    for record in found:
+    for record in run_records:
         if record.get("format") != records.FORMAT:
             raise BenchmarkError(
                 f"{path}: found format {record.get('format', 1)}, expected {records.FORMAT}: "
@@ -462,7 +467,7 @@ def records_of(folder: Path) -> list[dict]:
             raise BenchmarkError(
                 f"{path}: a line is not the record of a run: restore the file with git"
             )
-    return found
+    return run_records
 
 
 def outdated(folder: Path) -> list[str]:
@@ -471,8 +476,8 @@ def outdated(folder: Path) -> list[str]:
     The reasons are sources whose meaning differs from the recorded one, with how many runs have
     them, and the version of the metrics.
     """
-    found, counts = records_of(folder), Counter()
-    for record in found:
+    run_records, counts = records_of(folder), Counter()
+    for record in run_records:
         recorded = record["made_of"]["sources"]
         present = present_sources(record["made_of"]["plugin"])
         for path in recorded.keys() | present.keys():
@@ -481,7 +486,7 @@ def outdated(folder: Path) -> list[str]:
             counts.update([phrase] if phrase else [])
 
     reasons = [
-        f"{phrase}: {count} of {len(found)} runs" for phrase, count in sorted(counts.items())
+        f"{phrase}: {count} of {len(run_records)} runs" for phrase, count in sorted(counts.items())
     ]
     version = storage.read_json(folder / EXPERIMENT)["metric_version"]
     if version != METRIC_VERSION:

@@ -196,12 +196,13 @@ def _neighbours(place: Place, items: int, split: Arrays) -> Neighbours:
     source = storage.unchanged(place.features_array, place.features_record)
     features = _features(source, items)
     with _naming(source):
-        found = nearest_items(*(features[split[name]] for name in ("query", "database", "train")))
+        arrays = [features[split[name]] for name in ("query", "database", "train")]
+        neighbours = nearest_items(*arrays)
     with storage.new_file(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, items=found.items, starts=found.starts, weights=found.weights)
+        np.savez(file, items=neighbours.items, starts=neighbours.starts, weights=neighbours.weights)
     seconds = time.perf_counter() - started
     print(f"{place.dataset}, {place.features}: nearest items of the queries in {seconds:.2f} s")
-    return found
+    return neighbours
 
 
 def _features(source: Path, items: int) -> np.ndarray:
@@ -291,7 +292,10 @@ def _score_control(control: str, source: Path, inputs: Inputs) -> tuple[Rows, Ar
         weights_of = functools.partial(neighbours.weights_of, database=len(inputs.database))
         measure = functools.partial(_measure, single=single)
         queries = each_query(control, *rows, inputs.relevance, measure, weights_of)
-    values = {key: np.concatenate([query[key] for query in queries]) for key in queries[0]}
+    values = {}
+    for key in queries[0]:
+        values[key] = np.concatenate([query[key] for query in queries])
+
     return [(*key, value.mean()) for key, value in values.items()], {"ap": values["map", None]}
 
 

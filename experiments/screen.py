@@ -33,7 +33,7 @@ KILL_SECONDS = 1.0  # between an interrupt and the end of jobs that ignore it
 PRINTED_BEST = 3  # places whose best method the summary states
 
 # Lines of Snakemake that describe its own work.
-HIDDEN = (
+HIDDEN_MESSAGES = (
     *("Building DAG of jobs", "Using shell: ", "Group jobs: ", "Conda environments: "),
     *("Singularity containers: ", "Config file ", "Workflow has started", "Provided "),
     *("Exiting because a job execution failed", "WorkflowError:\nAt least one job did not"),
@@ -317,7 +317,7 @@ class Filter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether a record is shown."""
-        if event_name(record) in HIDDEN_EVENTS or str(record.msg).startswith(HIDDEN):
+        if event_name(record) in HIDDEN_EVENTS or str(record.msg).startswith(HIDDEN_MESSAGES):
             return False
         if self.screen is None:
             return event_name(record) not in ("workflow_started", "resources_info")
@@ -344,8 +344,8 @@ def best(plan: Plan) -> list[str]:
     lines = []
     for place in plan.places[:PRINTED_BEST]:
         scored = {
-            key: sum(found) / len(found)
-            for key, found in values.items()
+            key: sum(maps) / len(maps)
+            for key, maps in values.items()
             if key[:2] == (place.dataset, place.features)
         }
         if scored:

@@ -21,7 +21,7 @@ from features._neighbours import nearest
 from harness import gpus, records, storage
 from harness.errors import BenchmarkError, one_line, raised_by
 from harness.plan import Place
-from harness.plugins import Component, checked_facts, load_class
+from harness.plugins import Plugin, checked_facts, load_class
 from harness.progress import Progress
 from harness.user_data import CACHE, data_folder
 from harness.variants import METRICS, Variant, variant_of_text
@@ -52,7 +52,7 @@ def main() -> None:
         command.add_argument("features", help="name of the features in the results")
     for command in (extraction, timing, search):
         command.add_argument(
-            "--settings",
+            "--entry",
             help='JSON {"of": plugin, "set": parameters}; default: the plugin FEATURES',
         )
         command.add_argument(
@@ -66,13 +66,13 @@ def main() -> None:
     listing.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     try:
-        maker = variant_of(arguments).plugin.name if "settings" in arguments else "_neighbours"
-        kept = Path(
+        maker = variant_of(arguments).plugin.name if "entry" in arguments else "_neighbours"
+        traceback_path = Path(
             "logs/features",
             vars(arguments).get("dataset", ""),
             f"{arguments.features}.log.traceback",
         )
-        with raised_by(f"features/{maker}.py", kept):
+        with raised_by(f"features/{maker}.py", traceback_path):
             arguments.job(arguments)
     except BenchmarkError as error:
         sys.exit(f"features: {one_line(error)}")
@@ -146,7 +146,7 @@ def check(arguments: argparse.Namespace) -> None:
 
 
 def variant_of(arguments: argparse.Namespace) -> Variant:
-    return variant_of_text("features", arguments.features, arguments.settings)
+    return variant_of_text("features", arguments.features, arguments.entry)
 
 
 def built(variant: Variant) -> _base.Extractor:
@@ -161,7 +161,7 @@ def rows_done(partial: Path) -> Path:
 
 
 def write_features(
-    partial: Path, extractor: _base.Extractor, part: Component, images: Path, n: int
+    partial: Path, extractor: _base.Extractor, plugin: Plugin, images: Path, n: int
 ) -> int:
     """Write the missing rows into one memory-mapped array; return its dimensions.
 
@@ -180,20 +180,21 @@ def write_features(
         else 0
     )
     dimensions = _base.opened(partial).shape[1] if done else None
-    progress, kept = Progress(part.name, total=n, unit="images", done=done), -CHECKPOINT_SECONDS
+    progress = Progress(plugin.name, total=n, unit="images", done=done)
+    saved_at = -CHECKPOINT_SECONDS
     for rows, block in _runtime.extracted(
-        extractor, part.consumes, lambda: _base.opened(images), n, done
+        extractor, plugin.consumes, lambda: _base.opened(images), n, done
     ):
-        _base.check_block(block, rows, dimensions, part.name)
+        _base.check_block(block, rows, dimensions, plugin.name)
         dimensions = block.shape[1]
         if not partial.is_file():
             _create(partial, (n, dimensions))
         array = np.lib.format.open_memmap(partial, mode="r+")
         array[rows] = block
-        if time.monotonic() - kept >= CHECKPOINT_SECONDS or rows.stop == n:
+        if time.monotonic() - saved_at >= CHECKPOINT_SECONDS or rows.stop == n:
             array.flush()  # rows are stored before they count as done
             storage.write_json(rows_done(partial), {"rows": rows.stop})
-            kept = time.monotonic()
+            saved_at = time.monotonic()
         progress.advance(len(block))
     return dimensions
 

@@ -99,14 +99,14 @@ class File(Extractor):
 def _load(path: Path) -> np.ndarray:
     """Return the array of a .npy file, memory-mapped."""
     with reading(path, EXPECTED, ADVICE, IF_MISSING):
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-    if not isinstance(found, np.ndarray):
-        found.close()
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if not isinstance(array, np.ndarray):
+        array.close()
         raise BenchmarkError(
-            f"{path} is an archive of {', '.join(found.files)}, expected one array in .npy. "
+            f"{path} is an archive of {', '.join(array.files)}, expected one array in .npy. "
             f"{ADVICE}"
         )
-    return found
+    return array
 
 
 def _lines(path: Path) -> list[str]:

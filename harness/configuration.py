@@ -27,7 +27,7 @@ UNAMBIGUOUS = {
     "null": re.compile(r"|~|null", re.IGNORECASE),
     "timestamp": re.compile(r"(?!)"),  # never
 }
-EXPECTED = {
+EXPECTED_KINDS = {
     "int": "a decimal number without leading zeros, or a text in quotes",
     "float": "a decimal number, or a text in quotes",
     "bool": "true or false, or a text in quotes",
@@ -105,7 +105,7 @@ def _problem(node: yaml.Node) -> str:
     if not plain or kind not in UNAMBIGUOUS or UNAMBIGUOUS[kind].fullmatch(node.value):
         return ""
     value = "a date" if kind == "timestamp" else yaml.load(node.value, Loader=LOADER)
-    return f"found {node.value}, which YAML reads as {value}: expected {EXPECTED[kind]}"
+    return f"found {node.value}, which YAML reads as {value}: expected {EXPECTED_KINDS[kind]}"
 
 
 def main() -> None:

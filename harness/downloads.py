@@ -93,13 +93,13 @@ def _complete(part: Path, published: Published, advice: str) -> None:
 
     if part.stat().st_size > LARGEST_BYTES:
         part.unlink()
-        found = f"more than {LARGEST_BYTES:,} bytes"
+        content = f"more than {LARGEST_BYTES:,} bytes"
     elif (digest := storage.digest(part)) != published.sha256:
         part.unlink()
-        found = f"a file with SHA-256 {digest}"
+        content = f"a file with SHA-256 {digest}"
     else:
         return
-    raise BenchmarkError(f"{published.url} is not the expected file: found {found}. {advice}")
+    raise BenchmarkError(f"{published.url} is not the expected file: found {content}. {advice}")
 
 
 def _download(url: str, part: Path) -> None:

@@ -66,16 +66,18 @@ def reason(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def raised_by(file: str, kept: str | Path | None, smaller: Sequence[str] = ()) -> Iterator[None]:
+def raised_by(
+    file: str, traceback_path: str | Path | None, memory_params: Sequence[str] = ()
+) -> Iterator[None]:
     """Convert an exception raised by a plugin's `file` into a BenchmarkError, as one line.
 
     Parameters
     ----------
     file : str
         Path of the plugin, shown in the message.
-    kept : path or None
+    traceback_path : path or None
         File that the traceback is written to. Without it, the traceback is printed.
-    smaller : sequence of str
+    memory_params : sequence of str
         Parameters that memory grows with.
     """
     try:
@@ -83,7 +85,8 @@ def raised_by(file: str, kept: str | Path | None, smaller: Sequence[str] = ()) -
     except BenchmarkError:
         raise
     except (Exception, SystemExit) as error:  # SystemExit would end the job without a message
-        traceback_note, advice = _keep_traceback(kept), _device_advice(error, smaller)
+        traceback_note = _save_traceback(traceback_path)
+        advice = _device_advice(error, memory_params)
         message = f"{type(error).__name__}: {one_line(error)}"
         line = plugin_line(error)
         message += f" at {line}" if line else ""
@@ -97,13 +100,13 @@ def plugin_line(error: BaseException) -> str:
         path = Path(frame.filename)
         if not path.is_relative_to(ROOT) or "site-packages" in path.parts:
             continue
-        place = path.relative_to(ROOT)
-        if place.parts[0] not in CORE_FOLDERS and place.name not in CORE_FILES:
-            return f"{place.as_posix()}:{frame.lineno}"
+        relative = path.relative_to(ROOT)
+        if relative.parts[0] not in CORE_FOLDERS and relative.name not in CORE_FILES:
+            return f"{relative.as_posix()}:{frame.lineno}"
     return ""
 
 
-def _keep_traceback(path: str | Path | None) -> str:
+def _save_traceback(path: str | Path | None) -> str:
     if path is None:
         traceback.print_exc()
         return ""

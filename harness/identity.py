@@ -119,8 +119,8 @@ def digests(paths: Iterable[str | Path]) -> dict[str, str]:
     dict of str to str
         Path relative to the project's root (with ``/``) to `source_digest`, sorted by path.
     """
-    found = {_name(path): source_digest(path) for path in map(Path, paths)}
-    return dict(sorted(found.items()))
+    digests = {_name(path): source_digest(path) for path in map(Path, paths)}
+    return dict(sorted(digests.items()))
 
 
 def _name(path: Path) -> str:
@@ -313,13 +313,13 @@ def sources(stage: str, name: str) -> list[Path]:
     BenchmarkError
         If one of the files cannot be parsed.
     """
-    pending, found = [plugins.ROOT / stage / f"{name}.py", *_implied_sources(stage, name)], set()
+    pending, paths = [plugins.ROOT / stage / f"{name}.py", *_implied_sources(stage, name)], set()
     while pending:
         path = pending.pop()
-        if path not in found:
-            found.add(path)
+        if path not in paths:
+            paths.add(path)
             pending += _imported_files(path, stage)
-    return sorted(found)
+    return sorted(paths)
 
 
 def _implied_sources(stage: str, name: str) -> list[Path]:
@@ -327,7 +327,7 @@ def _implied_sources(stage: str, name: str) -> list[Path]:
     runtime = plugins.ROOT / stage / "_runtime.py"
     files = [runtime] if runtime.is_file() else []
     if stage == "methods" and name in plugins.names(stage):
-        consumed = plugins.component(stage, name).consumes
+        consumed = plugins.read_plugin(stage, name).consumes
         files += [plugins.ROOT / "harness/imported_codes.py"] if "codes" in consumed else []
     return files
 
@@ -349,8 +349,8 @@ def _imported_files(path: Path, stage: str) -> list[Path]:
         # Every import from a stage runs the stage's __init__, but few need it.
         shortest = 2 if parts[0] in included and len(parts) > 1 else 1
         for length in range(shortest, len(parts) + 1):
-            place = plugins.ROOT.joinpath(*parts[:length])
-            files += [place.with_suffix(".py"), place / "__init__.py"]
+            module_path = plugins.ROOT.joinpath(*parts[:length])
+            files += [module_path.with_suffix(".py"), module_path / "__init__.py"]
     return [file for file in files if file.is_file()]
 
 

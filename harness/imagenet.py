@@ -323,8 +323,8 @@ def load(name: str, path: Path, cache: Path, sha256: str | None = None) -> tuple
     BenchmarkError
         As `checked_file`; also if the file does not contain the parameters of the network.
     """
-    path, found = checked_file(name, path, cache, sha256)
-    return _filled(name, _read(path), path).eval(), found
+    path, file_sha256 = checked_file(name, path, cache, sha256)
+    return _filled(name, _read(path), path).eval(), file_sha256
 
 
 def checked_file(name: str, path: Path, cache: Path, sha256: str | None = None) -> tuple[Path, str]:
@@ -371,10 +371,12 @@ def checked_file(name: str, path: Path, cache: Path, sha256: str | None = None) 
         published = Published(URL + path.name, OFFICIAL_SHA256[name])
         path = fetch(published, cache / path.name, manual_path=path)
     expected = OFFICIAL_SHA256[name] if sha256 is None else sha256
-    found = digest(path)
-    if found != expected.lower():
-        raise BenchmarkError(f"weights {path} have SHA-256 {found}, expected {expected}: {advice}")
-    return path, found
+    file_sha256 = digest(path)
+    if file_sha256 != expected.lower():
+        raise BenchmarkError(
+            f"weights {path} have SHA-256 {file_sha256}, expected {expected}: {advice}"
+        )
+    return path, file_sha256
 
 
 def _read(path: Path) -> dict[str, Tensor]:
@@ -441,9 +443,9 @@ def _without_unfitting_classifier(
     layer = next(iter(classifier)).rpartition(".")[0]
     network.set_submodule(layer, nn.Module())
     bias = state.get(f"{layer}.bias")
-    found = "no classifier" if bias is None else f"a classifier of {bias.numel()} classes"
+    layer_text = "no classifier" if bias is None else f"a classifier of {bias.numel()} classes"
     print(
-        f"weights {path}: found {found}, expected {CLASSES} classes. "
+        f"weights {path}: found {layer_text}, expected {CLASSES} classes. "
         "It is left out, since features do not need it",
         file=sys.stderr,
     )
@@ -457,13 +459,12 @@ def _filled(name: str, state: dict[str, Tensor], path: Path) -> nn.Module:
     state = _without_unfitting_classifier(network, state, path)
     for key, own in network.state_dict().items():
         if key.endswith("num_batches_tracked"):
-            state.setdefault(
-                key, torch.tensor(0)
-            )  # older files have none, and nothing here counts batches
+            # Older files have none, and nothing here counts batches.
+            state.setdefault(key, torch.tensor(0))
         if key not in state or state[key].shape != own.shape:
-            found = f"of shape {tuple(state[key].shape)}" if key in state else "missing"
+            shape_text = f"of shape {tuple(state[key].shape)}" if key in state else "missing"
             raise BenchmarkError(
-                f"weights {path}: {key} is {found}, expected shape {tuple(own.shape)}: "
+                f"weights {path}: {key} is {shape_text}, expected shape {tuple(own.shape)}: "
                 f"are they of {name}?"
             )
     unknown = sorted(set(state) - set(network.state_dict()))
@@ -491,7 +492,7 @@ def main() -> None:
     parser.add_argument("--sha256", help="of a file that is not the official one")
     arguments = parser.parse_args()
     try:
-        path, found = checked_file(
+        path, file_sha256 = checked_file(
             arguments.network,
             data_folder() / arguments.weights,
             Path(CACHE, "weights"),
@@ -499,7 +500,7 @@ def main() -> None:
         )
     except BenchmarkError as error:
         sys.exit(f"imagenet: {one_line(error)}")
-    print(f"{path}: SHA-256 {found}")
+    print(f"{path}: SHA-256 {file_sha256}")
 
 
 if __name__ == "__main__":

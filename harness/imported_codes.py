@@ -328,9 +328,9 @@ def _matlab(path: Path, name: str, rows: int) -> np.ndarray:
     expected, advice = "a MATLAB file", f"Save it again with `save`. {SAVE_AS_NPY}"
     variables: dict[str, tuple] = {}
     with reading(path, expected, advice):
-        for position, (found, shape, kind) in enumerate(whosmat(path)):
+        for position, (key, shape, kind) in enumerate(whosmat(path)):
             # SciPy reads the first of two variables with the same name.
-            variables.setdefault(found, (position, shape, kind))
+            variables.setdefault(key, (position, shape, kind))
 
     name = _chosen(path, name, variables)
     position, shape, kind = variables[name]
@@ -338,8 +338,8 @@ def _matlab(path: Path, name: str, rows: int) -> np.ndarray:
     with reading(path, expected, advice):
         elements = SPARSE_ELEMENTS if kind == SPARSE else DENSE_ELEMENTS
         _check_elements(path, position, elements, SLACK + 16 * math.prod(shape))
-        found = loadmat(path, variable_names=[name], mat_dtype=True)[name]
-        return _dense(found) if kind == SPARSE else found.astype(MATLAB_CLASSES[kind])
+        key = loadmat(path, variable_names=[name], mat_dtype=True)[name]
+        return _dense(key) if kind == SPARSE else key.astype(MATLAB_CLASSES[kind])
 
 
 def _check_matlab(path: Path, name: str, shape: tuple, kind: str, rows: int) -> None:
@@ -383,9 +383,9 @@ def _check_elements(path: Path, position: int, expected: int, most: int) -> None
     if len(content) > most:
         raise ValueError(f"a variable unfolds to more than the {most:,} bytes that its shape takes")
     (flags,) = struct.unpack_from(f"{order}I", content, 8)
-    found = sum(1 for _ in _elements(content, order))
-    if flags & COMPLEX or found != expected:
-        raise ValueError(f"{found} elements and flags {flags:#x}, expected {expected} real ones")
+    count = sum(1 for _ in _elements(content, order))
+    if flags & COMPLEX or count != expected:
+        raise ValueError(f"{count} elements and flags {flags:#x}, expected {expected} real ones")
 
 
 def _elements(content: bytes, order: str) -> Iterator[int]:
@@ -448,17 +448,17 @@ def _hdf5(path: Path, name: str, rows: int) -> np.ndarray:
     with reading(path, "an HDF5 file", SAVE_AS_NPY), h5py.File(path, "r") as file:
         arrays: dict[str, Any] = {}
 
-        def collect(found: str, item: Any) -> None:
-            if not found.startswith("#"):  # MATLAB's own groups, #refs# and #subsystem#
-                arrays[found] = item
+        def collect(key: str, item: Any) -> None:
+            if not key.startswith("#"):  # MATLAB's own groups, #refs# and #subsystem#
+                arrays[key] = item
 
         file.visititems(collect)
-        sparse = {found for found, item in arrays.items() if "MATLAB_sparse" in item.attrs}
-        inside = tuple(f"{found}/" for found in sparse)
+        sparse = {key for key, item in arrays.items() if "MATLAB_sparse" in item.attrs}
+        inside = tuple(f"{key}/" for key in sparse)
         names = [
-            found
-            for found, item in arrays.items()
-            if found in sparse or (isinstance(item, h5py.Dataset) and not found.startswith(inside))
+            key
+            for key, item in arrays.items()
+            if key in sparse or (isinstance(item, h5py.Dataset) and not key.startswith(inside))
         ]
         name = _chosen(path, name, names)
         read_item = _sparse_of_hdf5 if name in sparse else _dense_of_hdf5
@@ -521,19 +521,19 @@ def _torch(path: Path, name: str, rows: int) -> np.ndarray:
 
     expected = "a file of tensors that torch.save wrote"
     with reading(path, expected, SAVE_AS_NPY):
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        tensor = torch.load(path, map_location="cpu", weights_only=True)
 
-    if isinstance(found, Mapping):
-        tensors = {str(key): value for key, value in found.items() if torch.is_tensor(value)}
-        found = tensors[_chosen(path, name, tensors)]
-    if not torch.is_tensor(found) or found.layout != torch.strided or found.is_quantized:
+    if isinstance(tensor, Mapping):
+        tensors = {str(key): value for key, value in tensor.items() if torch.is_tensor(value)}
+        tensor = tensors[_chosen(path, name, tensors)]
+    if not torch.is_tensor(tensor) or tensor.layout != torch.strided or tensor.is_quantized:
         raise BenchmarkError(
-            f"{path} holds {type(found).__name__}, expected a dense tensor. {SAVE_AS_NPY}"
+            f"{path} holds {type(tensor).__name__}, expected a dense tensor. {SAVE_AS_NPY}"
         )
-    _check_size(path, name or "a tensor", tuple(found.shape), rows)
+    _check_size(path, name or "a tensor", tuple(tensor.shape), rows)
     with reading(path, expected, SAVE_AS_NPY):
         # NumPy has no bfloat16.
-        return (found.float() if found.is_floating_point() else found).numpy(force=True)
+        return (tensor.float() if tensor.is_floating_point() else tensor).numpy(force=True)
 
 
 # ---------------------------------------------------------------- names

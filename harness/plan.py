@@ -33,7 +33,7 @@ from harness.variants import (
 RESULTS = Path("results")
 EXPERIMENTS = RESULTS / "experiments"
 EXPERIMENT_LIST = EXPERIMENTS / "index.html"
-TUNED = Path("config/tuned")  # DATASET.json: parameters chosen on validation labels
+TUNED_FOLDER = Path("config/tuned")  # DATASET.json: parameters chosen on validation labels
 DEFAULT_CONFIG = Path("config/config.yaml")
 MAX_NAME = 100  # characters: names are joined in names of files, which have 255
 COLLECTED_TABLES = ("metrics.csv", "runs.csv", "statistics.csv", "comparisons.csv")
@@ -261,10 +261,11 @@ class Plan:
 
         listed = {stage: config[stage] for stage in STAGES}
         listed["methods"] = _with_trials(config, catalogue)
-        variants = {
-            stage: MappingProxyType({name: catalogue.resolve(stage, name) for name in names})
-            for stage, names in listed.items()
-        }
+        variants = {}
+        for stage, names in listed.items():
+            resolved = {name: catalogue.resolve(stage, name) for name in names}
+            variants[stage] = MappingProxyType(resolved)
+
         places = _places(variants["datasets"], variants["features"])
         for place in places:
             _check_images(place, variants)
@@ -310,10 +311,10 @@ class Plan:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of what the plan runs and of how tables show it, wherever its data are."""
-        rows = {
-            stage: [_described(variant) for variant in getattr(self, stage).values()]
-            for stage in ("datasets", "features", "methods")
-        }
+        rows = {}
+        for stage in ("datasets", "features", "methods"):
+            rows[stage] = [_described(variant) for variant in getattr(self, stage).values()]
+
         shown = {key: self.config[key] for key in ("tables", "figures") if self.config.get(key)}
         content = (
             rows
@@ -433,14 +434,14 @@ class Plan:
     ) -> list[Input]:
         """Labels are no input: every method is unsupervised."""
         place, consumes = Place(dataset, features), self.methods[variant].plugin.consumes
-        found = _from(dataset_job(place), place.split, place.dataset_record)
+        inputs = _from(dataset_job(place), place.split, place.dataset_record)
         if "images" in consumes:
-            found += _from(dataset_job(place), place.images)
+            inputs += _from(dataset_job(place), place.images)
         if "features" in consumes or "codes" in consumes:  # codes: for the number of images
-            found += _from(features_job(place), place.features_array, place.features_record)
+            inputs += _from(features_job(place), place.features_array, place.features_record)
         if "neighbours" in consumes:
-            found += _from(neighbours_job(place), place.neighbours_array, place.neighbours_record)
-        return found
+            inputs += _from(neighbours_job(place), place.neighbours_array, place.neighbours_record)
+        return inputs
 
     def _outputs_of_encode(
         self, dataset: str, features: str, variant: str, bits: int, seed: int
@@ -450,12 +451,12 @@ class Plan:
 
     def _inputs_of_score(self, dataset: str, features: str, variant: str) -> list[Input]:
         place = Place(dataset, features)
-        found = _from(dataset_job(place), place.labels, place.split, place.dataset_record)
-        found += _from(features_job(place), place.features_array, place.features_record)
+        inputs = _from(dataset_job(place), place.labels, place.split, place.dataset_record)
+        inputs += _from(features_job(place), place.features_array, place.features_record)
         if variant in CONTROLS:
-            return found
+            return inputs
         runs = self.runs_of(self.score(place, variant))
-        return found + [
+        return inputs + [
             Input(path, encode_job(run)) for run in runs for path in (run.codes, run.record)
         ]
 
@@ -490,14 +491,14 @@ class Plan:
         return [self.root / "timing.csv", self.root / "timing.json"]
 
     def _inputs_of_report(self) -> list[Input]:
-        found = _from(Job("collect"), *self.collected)
+        inputs = _from(Job("collect"), *self.collected)
         if self.timed:
-            found += _from(Job("timing"), *self._outputs_of_timing())
-        found += [Input(score.histograms, Job("score", score.key)) for score in self.scores]
-        found += [Input(run.extras, encode_job(run)) for run in self.runs]
+            inputs += _from(Job("timing"), *self._outputs_of_timing())
+        inputs += [Input(score.histograms, Job("score", score.key)) for score in self.scores]
+        inputs += [Input(run.extras, encode_job(run)) for run in self.runs]
         images = [Place(dataset, "").images for dataset in self.datasets]
         jobs = [Job("dataset", (dataset,)) for dataset in self.datasets]
-        return found + [Input(path, job) for path, job in zip(images, jobs, strict=True)]
+        return inputs + [Input(path, job) for path, job in zip(images, jobs, strict=True)]
 
     def _outputs_of_report(self) -> list[Path]:
         folder = self.root / "report"
@@ -509,11 +510,11 @@ class Plan:
         ]
 
     def _arrays(self) -> list[Input]:
-        found = []
+        inputs = []
         for place in self.places:
-            found += _from(dataset_job(place), place.images, place.split, place.dataset_record)
-            found += _from(features_job(place), place.features_array, place.features_record)
-        return list(dict.fromkeys(found))
+            inputs += _from(dataset_job(place), place.images, place.split, place.dataset_record)
+            inputs += _from(features_job(place), place.features_array, place.features_record)
+        return list(dict.fromkeys(inputs))
 
     # ------------------------------------------------------------------- rows
 
@@ -609,12 +610,11 @@ def _experiment_name(config: dict, configfiles: Iterable[str]) -> str:
 
 def _with_whole_numbers(config: dict) -> dict:
     """Convert the texts that `snakemake --config 'bits=[16, 32]'` gives to whole numbers."""
-    listed = {
-        key: [_whole_number(item) for item in config[key]]
-        for key in ("bits", "seeds", "timed")
-        if isinstance(config.get(key), list)
-    }
-    return config | listed
+    lists = {}
+    for key in ("bits", "seeds", "timed"):
+        if isinstance(config.get(key), list):
+            lists[key] = [_whole_number(item) for item in config[key]]
+    return config | lists
 
 
 def _whole_number(item: object) -> object:
@@ -627,18 +627,18 @@ def _whole_number(item: object) -> object:
 def _tuned(config: dict) -> dict[str, dict]:
     """The chosen parameters of each data set of the configuration: {data set: configuration}."""
     catalogue = Catalogue(config.get("variants") or {})
-    found = {}
+    configurations = {}
     for name in config["datasets"]:
         variant = catalogue.resolve("datasets", name)
         dataset = variant.base if variant.validation else name
-        path = plugins.ROOT / TUNED / f"{dataset}.json"
+        path = plugins.ROOT / TUNED_FOLDER / f"{dataset}.json"
         if path.is_file():
             chosen = storage.read_json(path)
-            found[dataset] = {
+            configurations[dataset] = {
                 "variants": chosen.get("variants") or {},
                 "tried": (chosen.get("tried") or {}).get(dataset, {}),
             }
-    return found
+    return configurations
 
 
 def _merged_variants(tuned: dict[str, dict], variants: dict) -> dict:
@@ -659,7 +659,7 @@ def _with_trials(config: dict, catalogue: Catalogue) -> list[str]:
     trials = config.get("trials") or {}
     for name in trials:
         try:
-            plugins.component("methods", name)
+            plugins.read_plugin("methods", name)
         except BenchmarkError as error:
             raise BenchmarkError(f"trials: {error}") from None
 

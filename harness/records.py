@@ -59,12 +59,12 @@ class FormatError(BenchmarkError):
 
 def checked_format(record: dict, path: Path) -> dict:
     """Return the record. Raises FormatError if this version writes another format."""
-    found = record.get("format", 1)
-    if found != FORMAT:
-        other = "an earlier" if found == 1 else "another"
+    record_format = record.get("format", 1)
+    if record_format != FORMAT:
+        other = "an earlier" if record_format == 1 else "another"
         raise FormatError(
-            f"{path} has format {found}, expected {FORMAT}: {other} version of bgan-bench wrote "
-            "it. Move results and cache to another folder, and rerun the command"
+            f"{path} has format {record_format}, expected {FORMAT}: {other} version of "
+            "bgan-bench wrote it. Move results and cache to another folder, and rerun the command"
         )
     return record
 

@@ -100,9 +100,9 @@ def read_files(run: Run, variant: Variant) -> list[Path]:
 
 def hidden_folders() -> list[Path]:
     """Return the folders in which a sealed job can open only what a rule names."""
-    root = plugins.ROOT
     names = (CACHE, RESULTS, "logs", ".git", ".snakemake")
-    return [path.resolve() for path in (data_folder(), *(root / name for name in names))]
+    folders = [plugins.ROOT / name for name in names]
+    return [path.resolve() for path in (data_folder(), *folders)]
 
 
 def bundled_data() -> list[Path]:

@@ -64,7 +64,7 @@ class Variant:
 
     stage: str
     name: str
-    plugin: plugins.Component
+    plugin: plugins.Plugin
     overrides: dict
     label: str
     note: str = ""
@@ -80,13 +80,13 @@ class Variant:
     @property
     def params(self) -> dict:
         """Every parameter with its value, without the seed: defaults, then overrides."""
-        resolved = self.plugin.keywords | self.overrides
+        resolved = self.plugin.defaults | self.overrides
         return {name: value for name, value in resolved.items() if name != "seed"}
 
     @property
     def seeded(self) -> bool:
         """Whether the plugin takes a seed."""
-        return "seed" in self.plugin.keywords
+        return "seed" in self.plugin.defaults
 
     @property
     def stochastic(self) -> bool:
@@ -131,7 +131,7 @@ class Variant:
 
     @property
     def entry_text(self) -> str:
-        """`entry` as JSON, the value of a job's option `--settings`."""
+        """`entry` as JSON, the value of a job's option `--entry`."""
         return json.dumps(self.entry, sort_keys=True)
 
     def fits(self, dataset: Variant) -> bool:
@@ -192,7 +192,7 @@ class Catalogue:
         self._check_entry(stage, entry, where)
 
         try:
-            plugin = plugins.component(stage, entry["of"])
+            plugin = plugins.read_plugin(stage, entry["of"])
         except BenchmarkError as error:
             raise BenchmarkError(f"{where}: {error}") from None
         overrides = entry.get("set") or {}
@@ -246,9 +246,9 @@ class Catalogue:
         base, _, protocol = name.partition("-")
         if not protocol or base not in plugins.names("datasets"):
             return None
-        plugin = plugins.component("datasets", base)
+        plugin = plugins.read_plugin("datasets", base)
         protocols = plugin.member("protocols")
-        if plugins.PROTOCOL not in plugin.keywords or protocol not in protocols:
+        if plugins.PROTOCOL not in plugin.defaults or protocol not in protocols:
             raise BenchmarkError(
                 f"datasets: {name}: protocol {protocol!r} is unknown: "
                 f"expected one of {', '.join(protocols)}"
@@ -277,7 +277,7 @@ def did_you_mean(name: str, known: list[str]) -> str:
 
 
 def variant_of_text(stage: str, name: str, text: str | None) -> Variant:
-    """Return the variant that a job's option `--settings` describes; without one, that of `name`.
+    """Return the variant that a job's option `--entry` describes; without one, that of `name`.
 
     Raises
     ------
@@ -289,9 +289,7 @@ def variant_of_text(stage: str, name: str, text: str | None) -> Variant:
     try:
         entry = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BenchmarkError(
-            f"--settings is not valid JSON: {' '.join(str(error).split())}"
-        ) from None
+        raise BenchmarkError(f"--entry is not valid JSON: {' '.join(str(error).split())}") from None
 
     well_formed = (
         isinstance(entry, dict)
@@ -300,17 +298,17 @@ def variant_of_text(stage: str, name: str, text: str | None) -> Variant:
     )
     if not well_formed:
         raise BenchmarkError(
-            f'--settings: found {text}, expected {{"of": "PLUGIN", "set": {{"PARAMETER": VALUE}}}}'
+            f'--entry: found {text}, expected {{"of": "PLUGIN", "set": {{"PARAMETER": VALUE}}}}'
         )
     return Catalogue({stage: {name: entry}}).resolve(stage, name)
 
 
-def check_param(plugin: plugins.Component, param: str, value: object, where: str) -> None:
+def check_param(plugin: plugins.Plugin, param: str, value: object, where: str) -> None:
     """Raise BenchmarkError for an unknown parameter, or a value of another type."""
     if param == "seed":
         raise BenchmarkError(f"{where}: seeds are set by the key 'seeds', the same for all methods")
-    if param not in plugin.keywords:
-        known = [name for name in plugin.keywords if name != "seed"]
+    if param not in plugin.defaults:
+        known = [name for name in plugin.defaults if name != "seed"]
         raise BenchmarkError(
             f"{where}: {plugin.stage}/{plugin.name}.py has no parameter {param!r}"
             f"{did_you_mean(param, known)}: expected one of {', '.join(known) or 'none'}"
@@ -321,7 +319,7 @@ def check_param(plugin: plugins.Component, param: str, value: object, where: str
             "such values; put texts in quotes"
         )
 
-    default = plugin.keywords[param]
+    default = plugin.defaults[param]
     if default is ... or default is None:
         optional = default is None and value is None
         if param in plugin.text_params and not optional and not isinstance(value, str):
@@ -336,8 +334,8 @@ def check_param(plugin: plugins.Component, param: str, value: object, where: str
         )
 
 
-def _check_required(plugin: plugins.Component, overrides: dict, where: str) -> None:
-    missing = [name for name, value in (plugin.keywords | overrides).items() if value is ...]
+def _check_required(plugin: plugins.Plugin, overrides: dict, where: str) -> None:
+    missing = [name for name, value in (plugin.defaults | overrides).items() if value is ...]
     if missing:
         raise BenchmarkError(
             f"{where}: {', '.join(missing)} must be set, as in "

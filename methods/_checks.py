@@ -13,7 +13,7 @@ from methods import _runtime
 
 LIMIT = 0.001  # share of bits that rounding may change
 FEWEST, MOST = 32, 512  # rows that are encoded again: one in a hundred, within these limits
-SUSPECTED = 4096  # rows that decide if more than LIMIT of the few bits differ
+SUSPECT_ROWS = 4096  # rows that decide if more than LIMIT of the few bits differ
 BATCH = 64  # rows that are encoded again at a time
 QUICK_SECONDS = 2.0  # of a training that is repeated
 
@@ -45,7 +45,7 @@ def check_rows(hasher, opened: _runtime.Opened, codes: np.ndarray, bits: int, na
         File of the method, without ``.py``.
     """
     n = len(codes)
-    for count in (min(max(FEWEST, n // 100), MOST), SUSPECTED):
+    for count in (min(max(FEWEST, n // 100), MOST), SUSPECT_ROWS):
         share = differing_share(hasher, opened, codes, bits, count)
         if share <= LIMIT:
             return

@@ -24,7 +24,7 @@ CHOICES = {
 }
 ENCODED_IMAGES = 512  # at a time, by a small encoder; a pretrained one takes a batch of training
 # Activations whose slope ends, and the magnitude above which a unit hardly learns any more.
-SLOPED, SATURATED = ("tanh", "app"), 0.99
+SATURATING_ACTIVATIONS, SATURATION = ("tanh", "app"), 0.99
 PICTURES = 16  # training images stored with the run, with what the generator makes of their codes
 
 
@@ -290,8 +290,8 @@ class BGAN(Hasher):
             optimiser.zero_grad(set_to_none=True)
 
         losses["bits on"] = (codes >= 0).float().mean()
-        if self.activation in SLOPED:
-            losses["saturated"] = (codes.abs() > SATURATED).float().mean()
+        if self.activation in SATURATING_ACTIVATIONS:
+            losses["saturated"] = (codes.abs() > SATURATION).float().mean()
         return {name: loss.detach() for name, loss in losses.items()}
 
     # Each network has an objective of its own: N are the losses of the codes, C of the content,
@@ -459,6 +459,6 @@ def set_gradients(
     gradients = torch.autograd.grad(
         tensors, parameters, weights, retain_graph=True, allow_unused=True
     )
-    for parameter, found in zip(parameters, gradients, strict=True):
-        if found is not None:
-            parameter.grad = found if parameter.grad is None else parameter.grad + found
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        if gradient is not None:
+            parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient

@@ -14,9 +14,9 @@ from report.tables.table import Cell, Column
 from report.tables.table_specs import Value
 
 TITLE = "Unsupervised image hashing: results"
-NAMED = 4  # up to this number, methods are named in a sentence; more are counted
+MAX_NAMES = 4  # up to this number, methods are named in a sentence; more are counted
 MAP = Value(metric="map")
-UNDONE = ("failed", "interrupted", "missing")
+PROBLEM_STATES = ("failed", "interrupted", "missing")
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def what_ran(results: Results) -> str:
     ]
 
     counts = Counter(run["status"] for run in results.all_runs())
-    problems = [state for state in UNDONE if counts[state]]
+    problems = [state for state in PROBLEM_STATES if counts[state]]
     states = [f"{counts[state]:,} {state}" for state in ("done", *problems)]
     total = _count(len(results.all_runs()), "run")
     return f"{', '.join(planned)}. Of {total}: {', '.join(states)}."
@@ -185,7 +185,7 @@ def _lengths(bests: list[Best]) -> str:
 
 
 def _named(labels: Sequence[str]) -> str:
-    return listed(list(labels)) if len(labels) <= NAMED else f"{len(labels)} other methods"
+    return listed(list(labels)) if len(labels) <= MAX_NAMES else f"{len(labels)} other methods"
 
 
 def _features_sentence(results: Results, pair: Pair, bests: list[Best]) -> list[str]:
@@ -212,7 +212,7 @@ def _features_sentence(results: Results, pair: Pair, bests: list[Best]) -> list[
 
 def problems(results: Results) -> list[str]:
     """Return what failed, is missing or nearly collapsed; one sentence if nothing did."""
-    states = (*UNDONE, "near-collapsed")
+    states = (*PROBLEM_STATES, "near-collapsed")
     lengths: dict[str, dict[str, list[str]]] = {state: {} for state in states}
     for (*pair, variant, bits), runs in results.runs.items():
         where = f"{results.labels[variant]} on {results.label(Pair(*pair))}"
@@ -249,7 +249,7 @@ def _states(results: Results, key: tuple, bits: int, runs: list[dict]) -> dict[s
     """Return how many runs of a cell failed, are missing, and nearly collapsed."""
     collapse = method_cell(results, key, bits, Column(MAP, bits, None, "")).collapse
     statuses = [run["status"] for run in runs]
-    counts = {state: statuses.count(state) for state in UNDONE}
+    counts = {state: statuses.count(state) for state in PROBLEM_STATES}
     return counts | {"near-collapsed": collapse.count if collapse else 0}
 
 

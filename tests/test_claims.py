@@ -138,7 +138,7 @@ def test_rows_with_chosen_settings_are_preferred_and_never_mixed_with_fixed_ones
         ("bgan.tuned-digits", "bgan-n.as-bgan-digits"): "yes",
     }
     shown = verdict(experiment(tmp_path, levels, significant))
-    assert [(found.row, found.other, found.settings) for found in shown.comparisons] == [
+    assert [(found.row, found.other, found.tuning) for found in shown.comparisons] == [
         ("BGANtuned-digits", "N + Ctuned-digits", "tuned"),
         ("BGANtuned-digits", "Nas-bgan-digits", "with the settings tuned for the first"),
         ("BGAN", "C + A", "default settings"),
@@ -173,7 +173,7 @@ def test_a_row_that_a_claim_names_is_compared_whatever_its_encoder_is(tmp_path):
     """The paper's grid: BGAN trains VGG-19, and the other methods have no encoder of their own."""
     found = experiment(tmp_path, {"bgan.vgg19": 0.5, "itq": 0.4}, {("bgan.vgg19", "itq"): "yes"})
     (compared,) = verdict(found, "rq3").comparisons
-    assert (compared.row, compared.other, compared.settings) == (
+    assert (compared.row, compared.other, compared.tuning) == (
         "BGANvgg19",
         "ITQ",
         "default settings",
@@ -187,13 +187,13 @@ def test_relations_are_read_from_fields_and_never_from_names(tmp_path):
     (compared,) = verdict(
         experiment(tmp_path, levels, {("mine", "yours"): "yes"}, rows=rows)
     ).comparisons
-    assert (compared.row, compared.other, compared.settings) == ("mine", "yours", "tuned")
+    assert (compared.row, compared.other, compared.tuning) == ("mine", "yours", "tuned")
     elsewhere = {
         "mine": tuned("bgan", "cifar10"),
         "yours": tuned("bgan-nc", "cifar10"),
     }  # chosen on another data set
     (compared,) = verdict(experiment(tmp_path, levels, {}, rows=elsewhere)).comparisons
-    assert (compared.row, compared.other, compared.settings) == (
+    assert (compared.row, compared.other, compared.tuning) == (
         "BGAN",
         "N + C",
         "default settings",

@@ -36,7 +36,7 @@ read_once = functools.cache(cifar10.read_batches)
 
 
 def collection_of(name, **settings):
-    part = plugins.component("datasets", name)
+    part = plugins.read_plugin("datasets", name)
     return plugins.load_class(part)(**settings).load(DATA, Path("no-cache"))
 
 
@@ -63,8 +63,8 @@ def offline(monkeypatch):
 def every_protocol():
     """(data set, params) of every protocol of the published data sets that this machine has."""
     for name in plugins.names("datasets"):
-        part = plugins.component("datasets", name)
-        if ... in part.keywords.values():
+        part = plugins.read_plugin("datasets", name)
+        if ... in part.defaults.values():
             continue  # tests/test_own_images.py builds one
         here = {"mirflickr": {"subset": True}, "nuswide": {"images": False}}.get(name, {})
         for protocol in part.literals.get("protocols", (None,)):
@@ -311,7 +311,7 @@ def test_a_read_only_cache_is_one_line_and_a_read_only_data_folder_is_enough(
         Image.fromarray(np.full((9, 9, 3), number, np.uint8)).save(data / f"a/{number}.png")
     asked = [
         "mine",
-        "--settings",
+        "--entry",
         json.dumps({"of": "image_list", "set": {"path": "."}}),
         "--data",
         "data",
@@ -421,9 +421,9 @@ def test_without_data_and_network_one_line_says_what_to_do(tmp_path):
 
 @pytest.mark.parametrize("name", plugins.names("datasets"))
 def test_every_data_set_takes_fewer_training_images(name):
-    part = plugins.component("datasets", name)
-    assert part.keywords["training_images"] is None
-    if ... in part.keywords.values():
+    part = plugins.read_plugin("datasets", name)
+    assert part.defaults["training_images"] is None
+    if ... in part.defaults.values():
         return  # tests/test_corpus.py builds one
     here = {"mirflickr": {"subset": True}, "nuswide": {"images": False}}.get(name, {})
     whole, fewer = collection(name, **here), collection(name, **here, training_images=7)

@@ -734,7 +734,7 @@ class TestRepeating:
     def codes(self, folder, method, keywords):
         settings = json.dumps({"of": method, "set": keywords})
         done = command(
-            folder, "methods", "digits", "pixels", method, "12", "0", "--settings", settings
+            folder, "methods", "digits", "pixels", method, "12", "0", "--entry", settings
         )
         assert done.returncode == 0, done.stderr
         run = folder / f"results/runs/digits/pixels/{method}/12bit/seed0"

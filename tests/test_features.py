@@ -23,7 +23,7 @@ from features.pixels import Pixels
 from harness import records, storage
 from harness.errors import BenchmarkError
 from harness.plan import Place
-from harness.plugins import ROOT, Component
+from harness.plugins import ROOT, Plugin
 from harness.variants import METRICS, Catalogue
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 4, 4, 3)).astype(np.uint8)
@@ -45,7 +45,7 @@ class Given(Extractor):
 def written(tmp_path, extractor, images=IMAGES, consumes=("rows",)):
     """The array that `write_features` makes."""
     np.save(tmp_path / "images.npy", images)
-    part = Component("features", "mine", "Mine", {}, {}, consumes)
+    part = Plugin("features", "mine", "Mine", {}, {}, consumes)
     write_features(tmp_path / "partial.npy", extractor, part, tmp_path / "images.npy", len(images))
     return np.load(tmp_path / "partial.npy")
 
@@ -316,7 +316,7 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
         "extract",
         "mine",
         "given",
-        "--settings",
+        "--entry",
         settings_text,
         "--data",
         "there",
@@ -349,14 +349,14 @@ def test_what_an_extractor_raises_is_one_line(tmp_path, monkeypatch):
 
 
 def test_without_settings_the_command_has_the_defaults_of_a_plan():
-    found = extraction.variant_of(argparse.Namespace(features="gist", settings=None))
+    found = extraction.variant_of(argparse.Namespace(features="gist", entry=None))
     assert (
         found.entry
         == {"of": "gist", "set": {"side": 256}}
         == Catalogue().resolve("features", "gist").entry
     )
     with pytest.raises(BenchmarkError, match="features: file: path must be set"):
-        extraction.variant_of(argparse.Namespace(features="file", settings=None))
+        extraction.variant_of(argparse.Namespace(features="file", entry=None))
 
 
 def gist_by_definition(image):

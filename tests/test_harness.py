@@ -69,7 +69,7 @@ def test_jobs_without_networks_do_not_import_torch(tmp_path, monkeypatch):
             name,
             "8",
             "0",
-            "--settings",
+            "--entry",
             Catalogue().resolve("methods", name).entry_text,
         )
     job(tmp_path, "evaluation", "score", "digits", "pixels", "chance", "--runs", "8:0")
@@ -148,7 +148,7 @@ def test_encoding_holds_a_block_of_features_and_the_codes(tmp_path):
 
 def test_linear_methods_are_fitted_on_a_sample_of_many_rows():
     train = np.arange(0, 600_000, 2)
-    part = plugins.component("methods", "itq")
+    part = plugins.read_plugin("methods", "itq")
     limit = part.literals["sample"]
     rows = training_rows(train, limit, seed=3)
     assert len(rows) == limit == 200_000
@@ -164,7 +164,7 @@ def test_linear_methods_are_fitted_on_a_sample_of_many_rows():
 def test_a_sample_is_for_methods_without_neighbours():
     """Neighbour lists are positions among all training rows."""
     for name in plugins.names("methods"):
-        part = plugins.component("methods", name)
+        part = plugins.read_plugin("methods", name)
         assert not {"sample"} <= set(part.literals) or "neighbours" not in part.consumes
 
 

@@ -198,7 +198,7 @@ def test_the_network_is_reached_by_one_module():
 @pytest.mark.parametrize("floor", ["methods", "datasets", "features"])
 def test_every_plugin_can_be_read_without_importing_it(floor):
     for name in plugins.names(floor):
-        part = plugins.component(floor, name)
+        part = plugins.read_plugin(floor, name)
         assert part.label != name, f"{floor}/{name}.py has no label"
 
 

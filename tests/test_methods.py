@@ -28,7 +28,7 @@ BITS = 12
 METHODS = [
     name
     for name in plugins.names("methods")
-    if ... not in plugins.component("methods", name).keywords.values()
+    if ... not in plugins.read_plugin("methods", name).defaults.values()
 ]
 QUICK = {
     "bgan": {"epochs": 6, "k1": 10, "k2": 15},
@@ -55,7 +55,7 @@ CASES = METHODS + [name for name in QUICK if name not in METHODS]
 
 
 def component(name):
-    return plugins.component("methods", name.partition(" ")[0])
+    return plugins.read_plugin("methods", name.partition(" ")[0])
 
 
 def hashers(name, bits=BITS, **keywords):
@@ -168,7 +168,7 @@ class TestContract:
         )
 
     def test_another_seed_gives_other_codes(self, name, fitted, problem):
-        if "seed" not in component(name).keywords:
+        if "seed" not in component(name).defaults:
             pytest.skip("no randomness, no seed")
         other = hashers(name, seed=1)
         other.fit(**arguments(other.fit, problem))
@@ -239,7 +239,7 @@ def test_a_method_that_forgets_its_seed_repeats_what_it_draws(tmp_path, monkeypa
     monkeypatch.setattr(plugins, "ROOT", tmp_path)
     monkeypatch.setattr(methods, "__path__", [str(tmp_path / "methods")])
     monkeypatch.delitem(sys.modules, "methods.forgetful", raising=False)
-    part = plugins.component("methods", "forgetful")
+    part = plugins.read_plugin("methods", "forgetful")
     one, again, other = (
         build(part, Run("digits", "pixels", "forgetful", BITS, seed), {}).fit()
         for seed in (0, 0, 1)

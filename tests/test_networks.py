@@ -355,7 +355,7 @@ def test_the_command_records_what_made_the_features_and_goes_on_after_a_kill(tmp
         "extract",
         "mine",
         "deep",
-        "--settings",
+        "--entry",
         settings,
         "--data",
         str(tmp_path),

@@ -144,7 +144,7 @@ def flickr(tmp_path):
     folder = tmp_path / "mirflickr25k"
     (folder / mirflickr.ANNOTATIONS).mkdir(parents=True)
     for place, concept in enumerate(mirflickr.POTENTIAL):
-        numbers = range(place + 1, mirflickr.LABELLED + 1, 24)
+        numbers = range(place + 1, mirflickr.LABELLED_IMAGES + 1, 24)
         (folder / mirflickr.ANNOTATIONS / f"{concept}.txt").write_text(
             "".join(f"{number}\r\n" for number in numbers)
         )
@@ -257,7 +257,7 @@ def wide(tmp_path, monkeypatch):
     monkeypatch.setattr(nuswide, "TRAINING_ROWS", 18)
     monkeypatch.setattr(nuswide, "TEST_ROWS", 12)
     monkeypatch.setattr(nuswide, "CONCEPTS", 3)
-    monkeypatch.setattr(nuswide, "LABELLED", {"2": 14})
+    monkeypatch.setattr(nuswide, "LABELLED_IMAGES", {"2": 14})
     monkeypatch.setattr(
         nuswide, "KNOWN_WRONG", {"Labels_lake_Train.txt": {5: (b"-1130179", False)}}
     )

@@ -293,7 +293,7 @@ class TestDecoding:
             "-m",
             "datasets",
             "animals",
-            "--settings",
+            "--entry",
             options,
             "--data",
             ".",

@@ -975,7 +975,7 @@ class TestTables:
         assert all("features/pixels.py changed" in message for message in messages.values())
 
     def test_a_run_trained_by_hand_is_current(self, own_project):
-        """Without the option --settings, a run has the default parameters, as in a plan."""
+        """Without the option --entry, a run has the default parameters, as in a plan."""
         done = own_project.command("-m", "methods", "digits", "pixels", "itq", "8", "0")
         assert done.returncode == 0, done.stderr
         assert own_project.stale()[0] <= END

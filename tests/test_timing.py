@@ -18,7 +18,10 @@ def test_a_search_finds_the_nearest(bits, items):
     rng = np.random.default_rng(bits)
     codes, query = rng.random((items, bits)) < 0.5, rng.random(bits) < 0.5
     packed, asked = words(np.packbits(codes, axis=1)), words(np.packbits(query[None], axis=1))[:, 0]
-    distances, found = np.empty(items, np.uint16), np.empty(min(timing.NEAREST, items), np.int64)
+    distances, found = (
+        np.empty(items, np.uint16),
+        np.empty(min(timing.SEARCH_ITEMS, items), np.int64),
+    )
     timing._search(asked, packed, distances, np.empty(8 * -(-bits // 8) + 1, np.int64), found)
     expected = (codes != query).sum(axis=1)
     assert len(set(found)) == len(found)
@@ -51,7 +54,7 @@ def test_times_are_taken_once_all_runs_are_done(copy):
     assert "Exact cosine" in shown
     assert not list(copy.folder.glob("cache/checkpoints/*.pt"))
     assert "Nothing to be done" in copy.run("--dry-run", config="timed.yaml")
-    copy.replace("experiments/timing.py", "REPEATED = 5", "REPEATED = 4")
+    copy.replace("experiments/timing.py", "SEARCH_REPETITIONS = 5", "SEARCH_REPETITIONS = 4")
     assert copy.planned(config="timed.yaml") == [
         ("all", ""),
         ("experiments", ""),

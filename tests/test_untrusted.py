@@ -116,7 +116,7 @@ VALUES = st.recursive(
 @QUICK
 @given(data=st.data())
 def test_settings_are_planned_or_refused(floor, of, data, tmp_path, monkeypatch):
-    keywords = [name for name in plugins.component(floor, of).keywords if name != "seed"]
+    keywords = [name for name in plugins.read_plugin(floor, of).defaults if name != "seed"]
     chosen = data.draw(
         st.dictionaries(
             st.one_of(st.sampled_from(keywords), st.text(max_size=3)), VALUES, max_size=3

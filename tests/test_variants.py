@@ -220,9 +220,9 @@ def test_the_entry_of_a_variant_reaches_a_job_unchanged():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "--settings is not valid JSON: Expecting property name"),
-        ("[" * 100_000, "--settings is not valid JSON: "),
-        ("[]", r'--settings: found \[\], expected {"of": "PLUGIN"'),
+        ("{", "--entry is not valid JSON: Expecting property name"),
+        ("[" * 100_000, "--entry is not valid JSON: "),
+        ("[]", r'--entry: found \[\], expected {"of": "PLUGIN"'),
         ('{"set": {}}', "expected {"),
         ('{"of": "itq", "set": []}', "expected {"),
         ('{"of": "itk"}', "mine: 'itk' is unknown"),

@@ -182,7 +182,7 @@ def printed_label(entry: dict) -> str:
     return entry["label"] if printable(entry["label"]) else entry["name"]
 
 
-def printed_place(results: Results, pair: tuple[str, str]) -> str:
+def printed_pair(results: Results, pair: tuple[str, str]) -> str:
     """Return the label of a data set and features, or their names, as `printed_label` does."""
     label = results.label(pair)
     return label if printable(label) else ", ".join(pair)

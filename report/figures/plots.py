@@ -23,7 +23,7 @@ from report.figures.plot_style import (
     legend_columns,
     look,
     printed_label,
-    printed_place,
+    printed_pair,
     report_style,
     shortened,
 )
@@ -71,7 +71,7 @@ def overview(results: Results) -> Figure | None:
         traces += lines + _control_lines(axis, results, pair, "mAP")
         traces += _chance_line(axis, results, pair, "map_chance", results.experiment["bits"])
         incomplete += points
-        axis.set_title(printed_place(results, pair), y=1.0)
+        axis.set_title(printed_pair(results, pair), y=1.0)
     axes[0].set_ylim(bottom=0)  # the axes share their limits, which the last line completes
 
     sentences = ["Mean average precision over all ranks (expected over ties) against code length"]
@@ -177,7 +177,7 @@ def own_figure(results: Results, spec: FigureSpec) -> Figure | None:
         lines, points = _lines(axis, results, pair, methods, value, label, lengths)
         traces += lines
         incomplete += points
-        axis.set_title(printed_place(results, pair), y=1.0)
+        axis.set_title(printed_pair(results, pair), y=1.0)
         if spec.logarithmic:
             axis.set_yscale("log")
             _plain_ticks(axis.yaxis)

@@ -10,7 +10,7 @@ from functools import partial
 from harness.errors import BenchmarkError
 from report.results import Pair, Results
 from report.tables import captions, gradient_table, paper_tables, published_values, tuning_table
-from report.tables.cells import SHARED_FACTS, TIMED, control_cell, method_cell
+from report.tables.cells import SHARED_FACTS, TIMING_VALUES, control_cell, method_cell
 from report.tables.table import Cell, Column, Panel, Row, Table
 from report.tables.table_specs import TableSpec, read, selected
 
@@ -78,7 +78,7 @@ def _concerns(results: Results, spec: TableSpec) -> bool:
 
 
 def _is_timed(spec: TableSpec) -> bool:
-    return any(value.fact in TIMED for value in spec.values)
+    return any(value.fact in TIMING_VALUES for value in spec.values)
 
 
 def _files(results: Results, spec: TableSpec) -> list[list[Pair]]:

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator
 
 from harness.schemas import VERDICTS
 from report.results import Pair, Results
-from report.tables.table import DAGGER, NEAR_COLLAPSE, Cell, Column, Panel, Row
+from report.tables.table import DAGGER, NEAR_COLLAPSE, Cell, Column, Panel, Row, cells_of
 from report.tables.table_specs import TableSpec
 
-NAMED = 3  # up to this number, pairs of methods and cells are named; more are counted
+MAX_NAMES = 3  # up to this number, pairs of methods and cells are named; more are counted
 OWN = "own"  # of a row whose settings were tuned for the row itself
 NOT_TESTED = next(words for words, verdict in VERDICTS.items() if verdict is None)
 
@@ -26,7 +26,7 @@ def filled(spec: TableSpec) -> str:
 
 def conventions(results: Results, spec: TableSpec, panels: list[Panel]) -> Iterator[str]:
     """Yield how cells are to be read; each sentence only if the table has such a cell."""
-    cells = [cell for panel in panels for row in panel.rows for cell in row.cells]
+    cells = cells_of(panels)
     has_metric = any(value.metric for value in spec.values)
 
     seeds = len(results.experiment["seeds"])
@@ -39,7 +39,7 @@ def conventions(results: Results, spec: TableSpec, panels: list[Panel]) -> Itera
         yield f"Mean over {seeds} seeds. A method without randomness runs once."
 
     if has_metric:
-        yield from _settings(results, panels)
+        yield from _tuning(results, panels)
     if any(cell.best for cell in cells):
         yield "The best printed value of a column is bold, and so are all values equal to it."
         if any(value.metric == "map" for value in spec.values):
@@ -78,7 +78,7 @@ def _detectable(results: Results, panels: list[Panel]) -> Iterator[str]:
     smallest = []
     for panel in panels:
         names = {row.name for row in panel.rows}
-        best = {row.name for row in panel.rows if any(cell.best for cell in row.cells)}
+        best = {row.name for row in panel.rows for cell in row.cells if cell.best}
         for (*pair, _, name, other), comparison in results.comparisons.items():
             is_shown = tuple(pair) == panel.pair and {name, other} <= names
             if is_shown and {name, other} & best:
@@ -110,7 +110,7 @@ def marks(cells: list[Cell]) -> Iterator[str]:
         )
 
 
-def _settings(results: Results, panels: list[Panel]) -> Iterator[str]:
+def _tuning(results: Results, panels: list[Panel]) -> Iterator[str]:
     """Yield which rows have settings that were chosen with the labels of validation queries."""
     names = {row.name for panel in panels for row in panel.rows}
     kinds = {method.get("tuned", "") for method in results.methods if method["name"] in names}
@@ -121,9 +121,9 @@ def _settings(results: Results, panels: list[Panel]) -> Iterator[str]:
     counts = set()
     for dataset in tried.values():
         counts.update(len(method["trials"]) for method in dataset["methods"].values())
-    settings = " or ".join(str(count) for count in sorted(counts))
+    trials = " or ".join(str(count) for count in sorted(counts))
     yield (
-        f"(tuned): the best of {settings} settings by mean mAP over code lengths on validation "
+        f"(tuned): the best of {trials} settings by mean mAP over code lengths on validation "
         "labels, with queries and database from the training part and one other seed; then trained "
         "on the whole training part."
     )
@@ -236,7 +236,7 @@ def _is_swapped(one: Row, other: Row, index: int) -> bool:
 
 
 def _named_pairs(pairs: list[tuple[Row, Row]]) -> str:
-    if len(pairs) > NAMED:
+    if len(pairs) > MAX_NAMES:
         return f"{len(pairs)} pairs"
     return ", ".join(f"{one.label} and {other.label}" for one, other in pairs)
 
@@ -259,7 +259,7 @@ def mixtures(results: Results, panels: list[Panel], columns: list[Column]) -> It
 
     texts = []
     for difference, cells in cells_by_difference.items():
-        named = "; ".join(cells.values()) if len(cells) <= NAMED else f"{len(cells)} cells"
+        named = "; ".join(cells.values()) if len(cells) <= MAX_NAMES else f"{len(cells)} cells"
         texts.append(f"{difference} ({named})")
     if texts:
         yield (

@@ -10,7 +10,7 @@ from harness.errors import BenchmarkError
 from report.plain_text import plain
 from report.results import Pair, Results
 from report.tables import captions
-from report.tables.cells import OMITTED
+from report.tables.cells import OMITTED_CELL
 from report.tables.table import Cell, Column, Panel, Row, Table
 from report.tables.table_specs import Value
 
@@ -91,6 +91,6 @@ def _is_share(value: object) -> bool:
 
 def _cell(shares: list[float]) -> Cell:
     if not shares:
-        return OMITTED
+        return OMITTED_CELL
     mean = 100 * math.fsum(shares) / len(shares)
     return Cell(PERCENT.printed(mean), number=mean)

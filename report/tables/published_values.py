@@ -14,7 +14,7 @@ from harness.errors import BenchmarkError, reading
 from report.results import Pair, Results
 from report.tables import captions
 from report.tables.cells import method_cell
-from report.tables.table import Cell, Column, Panel, Row, Table
+from report.tables.table import Cell, Column, Panel, Row, Table, cells_of
 from report.tables.table_specs import Value
 
 PUBLISHED_VALUES = Path(__file__).parents[1] / "published_values.csv"
@@ -188,7 +188,8 @@ def _published_value(row: dict[str, str], where: str) -> PublishedValue:
         pixels = int(row["pixels"] or 0)
     except ValueError as error:
         raise BenchmarkError(f"{where}: {error}") from None
-    if not 0 <= value <= (1 if to is None else to) <= 1:
+    highest = 1 if to is None else to
+    if not 0 <= value <= highest <= 1:
         raise BenchmarkError(f"{where}: value {value}, expected a share between 0 and 1")
 
     protocol, preset, encoder, weights = (
@@ -210,18 +211,18 @@ def _published_value(row: dict[str, str], where: str) -> PublishedValue:
 
 def measured_terms(results: Results, pair: Pair, method: dict, metric: str) -> Terms:
     """Return the terms of what a method was given, and is measured by."""
-    keywords = method["keywords"]
+    params = method["keywords"]
     sizes = results.experiment["datasets"][pair.dataset].get("sizes", {})
-    encoder = keywords.get("encoder", "features")
+    encoder = params.get("encoder", "features")
     if encoder == "features":
         features = results.experiment["features"]["/".join(pair)]
-        given = features.get("keywords", {})
+        feature_params = features.get("keywords", {})
         encoder = f"{features.get('of', '')} frozen"
-        weights, size = given.get("weights", ""), given.get("crop")
+        weights, size = feature_params.get("weights", ""), feature_params.get("crop")
         weights = "official" if weights is None else weights
     else:
         encoder = f"{encoder} trained"
-        weights, size = keywords.get("weights") or "official", keywords.get("encoder_size")
+        weights, size = params.get("weights") or "official", params.get("encoder_size")
     stem = PurePath(weights or "").stem
     return Terms(pair.dataset, metric, encoder, stem, size or 0, sizes.get("train", 0))
 
@@ -298,7 +299,7 @@ def _table(results: Results, name: str, values: list[PublishedValue]) -> Table:
     experiment = results.experiment
     sources = [_source(number, *source) for number, source in enumerate(layout.sources, 1)]
     measured = f"Measured: commit {experiment['commit'][:12]}, {experiment['date'][:10]}."
-    cells = [cell for panel in panels for row in panel.rows for cell in row.cells]
+    cells = cells_of(panels)
     dataset = experiment["datasets"][layout.pairs[0].dataset]["label"]
     title = f"Reported and measured values: {dataset}"
     return Table(

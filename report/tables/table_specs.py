@@ -399,7 +399,8 @@ def _check_types(entry: Mapping, kind: type, where: str) -> None:
         is_stray_bool = isinstance(value, bool) and expected is not bool
         if not isinstance(value, expected) or is_stray_bool:
             raise BenchmarkError(f"{where}: {item.name}: found {value!r}, expected {words}")
-        if item.name == "k" and not _positive(value if isinstance(value, list) else [value]):
+        numbers = value if isinstance(value, list) else [value]
+        if item.name == "k" and not _positive(numbers):
             raise BenchmarkError(f"{where}: k: found {value!r}, expected numbers above 0")
 
 

@@ -101,12 +101,12 @@ def environment() -> jinja2.Environment:
 
 def _run_facts(run: dict, output: Path) -> dict:
     """Return what the table of runs shows of a run."""
-    keywords = json.loads(run["keywords"] or "{}")
+    params = json.loads(run["keywords"] or "{}")
     versions = json.loads(run["versions"] or "{}")
     key = ("dataset", "features", "variant", "bits", "seed")
     return run | {
         "name": "/".join(str(run[part]) for part in key),
-        "parameters": _parameters(keywords),
+        "parameters": _parameters(params),
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
         "modified": run["dirty"].lower() == "true",
         "record": _address(output, Path(run["folder"])) + "/run.json",
@@ -152,9 +152,9 @@ def _command(results: Results) -> str:
     return f"git checkout {{commit}}\nsnakemake --cores all {scores.metrics}{option}"
 
 
-def _parameters(keywords: dict) -> str:
+def _parameters(params: dict) -> str:
     texts = []
-    for name, value in keywords.items():
+    for name, value in params.items():
         texts.append(f"{name}={json.dumps(value, ensure_ascii=False)}")
     return ", ".join(texts)
 

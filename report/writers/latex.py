@@ -63,7 +63,7 @@ def _with_printable_labels(table: Table) -> Table:
     panels = []
     for panel in table.panels:
         if not printable(panel.label):
-            names[panel.place_label] = ", ".join(panel.pair)
+            names[panel.pair_label] = ", ".join(panel.pair)
         label = _renamed(panel.label, names)
         rows, controls = map(_printable_rows, (panel.rows, panel.controls))
         panels.append(replace(panel, label=label, rows=rows, controls=controls))
