@@ -259,7 +259,7 @@ def wide(tmp_path, monkeypatch):
     monkeypatch.setattr(nuswide, "CONCEPTS", 3)
     monkeypatch.setattr(nuswide, "LABELLED_IMAGES", {"2": 14})
     monkeypatch.setattr(
-        nuswide, "KNOWN_WRONG", {"Labels_lake_Train.txt": {5: (b"-1130179", False)}}
+        nuswide, "PUBLISHED_ERRORS", {"Labels_lake_Train.txt": {5: (b"-1130179", False)}}
     )
     folder = tmp_path / "nuswide"
     for name in (
