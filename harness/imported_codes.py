@@ -31,7 +31,7 @@ MATLAB_CLASSES = {
     **{name: np.dtype(name) for name in ("uint8", "uint16", "uint32", "uint64")},
 }
 SPARSE = "sparse"
-COMPRESSED = 15  # miCOMPRESSED in the MAT-file format
+COMPRESSED_ELEMENT = 15  # miCOMPRESSED in the MAT-file format
 NUMBER_TYPES = (1, 2, 3, 4, 5, 6, 7, 9, 12, 13)  # miINT8 to miUINT64
 DENSE_ELEMENTS = 4  # of a variable: flags, shape, name, values
 SPARSE_ELEMENTS = 6  # row indices and starts of columns before the values
@@ -420,7 +420,7 @@ def _variable(path: Path, position: int, most: int) -> tuple[bytes, str]:
             file.seek(size, 1)
         file.seek(start)
         content = file.read(min(size, most + 1))
-    if kind != COMPRESSED:
+    if kind != COMPRESSED_ELEMENT:
         return content, order
     return zlib.decompressobj().decompress(content, most + 9)[8:], order
 

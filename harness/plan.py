@@ -704,7 +704,7 @@ def _check_timed(config: dict) -> None:
 
 
 def _places(datasets: Mapping[str, Variant], features: Mapping[str, Variant]) -> list[Place]:
-    places = []
+    places: list[Place] = []
     for dataset in datasets.values():
         fitting = [name for name, variant in features.items() if variant.fits(dataset)]
         if not fitting:

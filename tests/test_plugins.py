@@ -175,7 +175,9 @@ def test_a_parameter_with_the_name_of_a_contract_member_is_an_error(plugin, stag
     for name in reserved:
         plugin("", "label = 'Mine'", stage)
         edited(stage, "__init__(self)", f"__init__({positional}, *, {name}=1)")
-        with pytest.raises(BenchmarkError, match=rf"^{stage}/mine.py.* parameter '{name}' .*rename"):
+        with pytest.raises(
+            BenchmarkError, match=rf"^{stage}/mine.py.* parameter '{name}' .*rename"
+        ):
             plugins.read_plugin(stage, "mine")
 
 
@@ -228,7 +230,9 @@ def test_a_role_of_a_parameter_that_does_not_exist_is_an_error(plugin, name):
 
 def test_protocols_need_a_parameter(plugin):
     plugin("", "label, protocols = 'Mine', ('a', 'b')", "datasets")
-    with pytest.raises(BenchmarkError, match=r"several protocols: expected the parameter 'protocol'"):
+    with pytest.raises(
+        BenchmarkError, match=r"several protocols: expected the parameter 'protocol'"
+    ):
         plugins.read_plugin("datasets", "mine")
 
 
