@@ -297,8 +297,8 @@ def _write_statistics(folder, metrics, bits, significant):
     ]
     write_csv(folder / "statistics.csv", schemas.STATISTICS_CSV, cells)
     compared = []
-    for (*pair, one, length), (*place, other, same) in itertools.combinations(means, 2):
-        if pair == place and length == same in bits:
+    for (*pair, one, length), (*other_pair, other, same) in itertools.combinations(means, 2):
+        if pair == other_pair and length == same in bits:
             higher, lower = sorted((one, other), key=lambda name: -means[*pair, name, length])
             verdict = significant.get((higher, lower), "no")
             p = 1e-6 if verdict == "yes" else 0.5
@@ -307,7 +307,7 @@ def _write_statistics(folder, metrics, bits, significant):
     write_csv(folder / "comparisons.csv", schemas.COMPARISONS_CSV, compared)
 
 
-def _place(run):
+def run_path(run):
     group = f"{run['dataset']}/{run['features']}/{run['variant']}"
     return f"runs/{group}/{run['bits']}bit/seed{run['seed']}"
 
@@ -315,7 +315,7 @@ def _place(run):
 def _run_facts(run, status, random, folder):
     facts = {
         "status": status,
-        "folder": f"{folder}/{_place(run)}",
+        "folder": f"{folder}/{run_path(run)}",
         "keywords": '{"iterations": 50}',
         "method": run["variant"],
     }
@@ -466,7 +466,7 @@ def _method(name, label, stochastic):
 
 def _failure(run):
     identity = {key: run[key] for key in ("dataset", "features", "variant", "bits", "seed")}
-    return {"run": identity, "log": f"logs/{_place(run)}.log", "message": run["message"]}
+    return {"run": identity, "log": f"logs/{run_path(run)}.log", "message": run["message"]}
 
 
 def write_extras(folder, variant, *, pair=DIGITS, bits=32, seed=0, **changes):
@@ -484,11 +484,10 @@ def write_extras(folder, variant, *, pair=DIGITS, bits=32, seed=0, **changes):
         "curve_names": np.array(["pixel", "<a & b>"]),
     } | changes
     run = {"dataset": pair[0], "features": pair[1], "variant": variant, "bits": bits, "seed": seed}
-    place = folder / _place(run)
-    place.mkdir(parents=True, exist_ok=True)
-    np.savez(
-        place / "extras.npz", **{name: array for name, array in arrays.items() if array is not None}
-    )
+    run_folder = folder / run_path(run)
+    run_folder.mkdir(parents=True, exist_ok=True)
+    present = {name: array for name, array in arrays.items() if array is not None}
+    np.savez(run_folder / "extras.npz", **present)
     return arrays
 
 

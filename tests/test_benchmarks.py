@@ -77,7 +77,7 @@ def test_a_rate_says_the_device_that_it_was_taken_on(monkeypatch, capsys, tmp_pa
         extractor.facts_ = {"device": "A GPU"}
         return extractor, part
 
-    for build, place in ((built, "1 thread"), (on_gpu, "A GPU")):
+    for build, device in ((built, "1 thread"), (on_gpu, "A GPU")):
         monkeypatch.setattr(features, "built", build)
         monkeypatch.setattr(
             sys,
@@ -85,7 +85,7 @@ def test_a_rate_says_the_device_that_it_was_taken_on(monkeypatch, capsys, tmp_pa
             ["features", "rate", "pixels", "--images", "4", "--side", "8", "--threads", "1"],
         )
         features.main()
-        assert capsys.readouterr().out.splitlines()[-1].endswith(f"/s on {place}")
+        assert capsys.readouterr().out.splitlines()[-1].endswith(f"/s on {device}")
 
 
 @pytest.fixture

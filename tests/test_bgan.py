@@ -47,12 +47,12 @@ def flat(images):
     return images.reshape(len(images), -1).astype(np.float32) / 255
 
 
-def fitted(images, neighbours, bits=16, **keywords):
-    return BGAN(bits, **SMALL | keywords).fit(images, flat(images), neighbours)
+def fitted(images, neighbours, bits=16, **params):
+    return BGAN(bits, **SMALL | params).fit(images, flat(images), neighbours)
 
 
-def codes_of(images, neighbours, **keywords):
-    return fitted(images, neighbours, **keywords).encode(images, flat(images))
+def codes_of(images, neighbours, **params):
+    return fitted(images, neighbours, **params).encode(images, flat(images))
 
 
 @pytest.mark.parametrize("scaled", [True, False])
@@ -249,7 +249,7 @@ def objectives(hasher, inputs, pixels, targets, beta):
 
 
 @pytest.mark.parametrize(
-    "keywords",
+    "params",
     [
         {},
         {"adversarial_to_encoder": True},
@@ -263,9 +263,9 @@ def objectives(hasher, inputs, pixels, targets, beta):
     ],
     ids=str,
 )
-def test_gradients_are_those_of_each_networks_objective(images, neighbours, keywords):
+def test_gradients_are_those_of_each_networks_objective(images, neighbours, params):
     """Although the graph is cut at the images and passed as seldom as possible."""
-    hasher = fitted(images, neighbours, **ONE_EPOCH | keywords)
+    hasher = fitted(images, neighbours, **ONE_EPOCH | params)
     for network in hasher.networks_:
         network.train()
     pixels = torch.from_numpy(images[:20]).permute(0, 3, 1, 2).contiguous()
@@ -289,9 +289,9 @@ def test_gradients_are_those_of_each_networks_objective(images, neighbours, keyw
 
 
 def test_no_network_is_built_that_no_loss_uses(images, neighbours):
-    keywords = ONE_EPOCH | NOTHING
-    alone = fitted(images, neighbours, **keywords | {"weight_neighbourhood": 1.0})
-    rebuilding = fitted(images, neighbours, **keywords | {"weight_pixel": 1.0})
+    params = ONE_EPOCH | NOTHING
+    alone = fitted(images, neighbours, **params | {"weight_neighbourhood": 1.0})
+    rebuilding = fitted(images, neighbours, **params | {"weight_pixel": 1.0})
     assert (len(alone.networks_), len(rebuilding.networks_)) == (1, 2)
     assert "rebuilt" not in alone.extras_
     assert "rebuilt" in rebuilding.extras_
@@ -312,8 +312,8 @@ def test_an_unknown_choice_is_told_what_is_known(images, neighbours):
 def test_it_can_overfit_a_hundred_images(images):
     """Five random groups are independent of the images, so only overfitting reproduces them."""
     group = np.random.default_rng(0).permutation(100) % 5
-    settings = NOTHING | {"weight_neighbourhood": 10.0, "epochs": 60, "k1": 19, "k2": 20}
-    codes = codes_of(images, nearest(np.eye(5, dtype=np.float32)[group]), **settings)
+    params = NOTHING | {"weight_neighbourhood": 10.0, "epochs": 60, "k1": 19, "k2": 20}
+    codes = codes_of(images, nearest(np.eye(5, dtype=np.float32)[group]), **params)
     distances = (codes[:, None] != codes[None]).sum(axis=2)
     pairs = np.triu_indices(100, 1)
     assert roc_auc_score((group[:, None] == group)[pairs], -distances[pairs]) > 0.99
@@ -339,16 +339,16 @@ def test_a_batch_larger_than_the_training_images_is_said(images, neighbours):
 
 
 @pytest.mark.parametrize(
-    "keywords",
+    "params",
     [{}, {"discriminator_sees": "both", "generator_input": "noisy"}, {"encoder": "vgg19"}],
     ids=str,
 )
 def test_training_that_was_stopped_goes_on_to_the_same_codes(
-    images, neighbours, tmp_path, monkeypatch, small_vgg, keywords
+    images, neighbours, tmp_path, monkeypatch, small_vgg, params
 ):
     """Training stops at batch 13 of 25 of an epoch and is resumed by another object."""
-    keywords = small_vgg | keywords
-    expected = codes_of(images, neighbours, **keywords)
+    params = small_vgg | params
+    expected = codes_of(images, neighbours, **params)
     monkeypatch.setattr(Checkpoint, "interval", 0.0)
     steps = []
     monkeypatch.setattr(
@@ -358,11 +358,11 @@ def test_training_that_was_stopped_goes_on_to_the_same_codes(
             steps.append(0) or (step(self, *rest) if len(steps) != 13 else 1 / 0)
         ),
     )
-    hasher = BGAN(16, **SMALL | keywords)
+    hasher = BGAN(16, **SMALL | params)
     hasher.checkpoint = tmp_path / "state.pt"
     with pytest.raises(ZeroDivisionError):
         hasher.fit(images, flat(images), neighbours)
-    again = BGAN(16, **SMALL | keywords)
+    again = BGAN(16, **SMALL | params)
     again.checkpoint = tmp_path / "state.pt"
     again.fit(images, flat(images), neighbours)
     assert len(steps) == 13 + 25 - 12
@@ -453,14 +453,14 @@ def test_a_pretrained_encoder_is_given_images_as_its_weights_want_them(
 def test_a_pretrained_encoder_begins_as_its_file_and_all_its_layers_are_trained(
     images, neighbours, small_vgg, tmp_path
 ):
-    kept = torch.load(tmp_path / "mine.pth", weights_only=True)
+    weights = torch.load(tmp_path / "mine.pth", weights_only=True)
     untrained, trained = (
         fitted(
             images, neighbours, encoder="vgg19", **small_vgg | {"learning_rate": rate}
         ).networks_[0]
         for rate in (0.0, 1e-3)
     )
-    for name, value in kept.items():
+    for name, value in weights.items():
         assert torch.equal(untrained.trunk.network.get_parameter(name), value)
         moved = not torch.equal(trained.trunk.network.get_parameter(name), value)
         assert moved == (not name.startswith("classifier.6")), (
@@ -509,19 +509,19 @@ def test_other_weights_than_stated_are_one_line(images, neighbours, small_vgg):
 def test_images_that_do_not_fit_a_gpu_are_streamed_to_the_same_codes(
     images, neighbours, whole, monkeypatch
 ):
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda place: (0, 0))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (0, 0))
     assert (codes_of(images, neighbours) == whole).mean() > 0.99  # a GPU adds in no fixed order
 
 
 @pytest.mark.parametrize(
-    ("pixels", "keywords", "side"),
+    ("pixels", "params", "side"),
     [(28, {}, 32), (20, {}, 24), (8, {}, 8), (8, {"image_size": 64, "enlarge": True}, 64)],
 )
 def test_generated_images_have_a_side_that_can_be_doubled_three_times(
-    images, neighbours, pixels, keywords, side
+    images, neighbours, pixels, params, side
 ):
     resized = np.kron(images[:, :4, :4], np.ones((1, pixels // 4, pixels // 4, 1), np.uint8))
-    hasher = BGAN(8, **SMALL | ONE_EPOCH | {"width": 0.02} | keywords).fit(
+    hasher = BGAN(8, **SMALL | ONE_EPOCH | {"width": 0.02} | params).fit(
         resized, flat(resized), neighbours
     )
     assert {hasher.extras_[name].shape[1:] for name in ("originals", "rebuilt", "sampled")} == {
@@ -536,7 +536,7 @@ def test_fewer_images_than_pictures_are_all_shown(images, neighbours):
 
 
 @pytest.mark.parametrize(
-    ("keywords", "message"),
+    ("params", "message"),
     [
         ({"epochs": 0}, "betas has 5 values and epochs is 0: expected at least one value, and an"),
         ({"epochs": 4}, "betas has 5 values and epochs is 4: expected at least one value, and an"),
@@ -547,9 +547,9 @@ def test_fewer_images_than_pictures_are_all_shown(images, neighbours):
         ),
     ],
 )
-def test_keywords_that_say_nothing_are_refused(images, neighbours, keywords, message):
+def test_keywords_that_say_nothing_are_refused(images, neighbours, params, message):
     with pytest.raises(ValueError, match=message):
-        fitted(images, neighbours, **keywords)
+        fitted(images, neighbours, **params)
 
 
 @pytest.mark.parametrize("activation", nets.ACTIVATIONS)

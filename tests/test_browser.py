@@ -60,14 +60,14 @@ def metrics(results):
 @pytest.fixture
 def opened(browser, results):
     """Open the page; at the end, no page has logged or loaded anything or executed a label."""
-    contexts, said, asked = [], [], []
+    contexts, messages, urls = [], [], []
 
     def open_page(address="", **options):
         contexts.append(browser.new_context(**options))
         page = contexts[-1].new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: messages.append(message.text))
+        page.on("pageerror", lambda error: messages.append(str(error)))
+        page.on("request", lambda request: urls.append(request.url))
         page.goto((results / "report/index.html").as_uri() + address)
         return page
 
@@ -75,8 +75,8 @@ def opened(browser, results):
     hacked = [page.evaluate("window.hacked") for context in contexts for page in context.pages]
     for context in contexts:
         context.close()
-    assert not said
-    assert not [url for url in asked if not re.match(r"file:.*/report/index\.html|data:", url)]
+    assert not messages
+    assert not [url for url in urls if not re.match(r"file:.*/report/index\.html|data:", url)]
     assert not any(hacked)
 
 
@@ -233,15 +233,15 @@ def test_the_pointer_reads_every_marker_and_the_values_are_those_of_the_metrics(
     for panel, (pair, name) in enumerate(
         itertools.product((DIGITS, CIFAR), ("lsh", "pcah", "itq", "bgan"))
     ):
-        pair_place = panel // 4
+        pair_index = panel // 4
         groups = page.locator(
-            f"#figure-overview [id$='axes_{pair_place + 1}'] [data-series='{name}']"
+            f"#figure-overview [id$='axes_{pair_index + 1}'] [data-series='{name}']"
         )
         markers = groups.last.locator("use")
         lengths = [bits for bits in (16, 32) if (*pair, name, bits, "map", 0) in metrics]
         assert markers.count() == len(lengths)
-        for place, bits in enumerate(lengths):
-            box = markers.nth(place).bounding_box()
+        for index, bits in enumerate(lengths):
+            box = markers.nth(index).bounding_box()
             page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
             label, value, where, *_ = page.locator("#tip").inner_text().split("\n")
             assert page.locator("#tip").is_visible()
@@ -266,7 +266,7 @@ def test_arrow_keys_read_every_point_of_a_line(opened, metrics, figure, quantity
     cuts = sorted(
         k for *key, metric, k in metrics if (*key, metric) == (*DIGITS, "lsh", 16, quantity)
     )
-    for place, k in enumerate(cuts):
+    for index, k in enumerate(cuts):
         words = page.locator("#tip").inner_text().split("\n")
         assert words[0] == "LSH"
         assert words[1].endswith(f" {expected(metrics[*DIGITS, 'lsh', 16, quantity, k])}")
@@ -275,7 +275,7 @@ def test_arrow_keys_read_every_point_of_a_line(opened, metrics, figure, quantity
             if figure == "precision-at-k"
             else words[2].endswith(f"rank {k:.0f}")
         )
-        if place < len(cuts) - 1:
+        if index < len(cuts) - 1:
             drawing.press("ArrowRight")
     drawing.press("ArrowDown")
     assert page.locator("#tip").inner_text().startswith("ITQ"), "PCAH failed at 16 bits"
@@ -385,10 +385,10 @@ def test_failed_cells_groups_and_controls_say_what_they_are(opened):
 def test_the_command_of_a_cell_makes_its_scores(opened):
     page = opened()
     page.locator("#table-map tbody").first.locator("tr", has_text="ITQ").locator("td").first.click()
-    checkout, made = page.get_by_role("dialog").locator("pre").inner_text().splitlines()
+    checkout, command = page.get_by_role("dialog").locator("pre").inner_text().splitlines()
     assert checkout == "git checkout 0123456789ab"
-    assert made == "snakemake --cores all results/scores/digits/pixels/itq/metrics.csv"
-    planned = [sys.executable, "-m", *made.split(), "--dry-run", "--forceall", "--nolock"]
+    assert command == "snakemake --cores all results/scores/digits/pixels/itq/metrics.csv"
+    planned = [sys.executable, "-m", *command.split(), "--dry-run", "--forceall", "--nolock"]
     done = subprocess.run(planned, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert set(re.findall(r"variant=([^,\s]+)", done.stdout + done.stderr)) == {"itq"}

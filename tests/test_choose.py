@@ -26,7 +26,7 @@ def loaded(**changes):
 
 def test_a_method_with_trials_becomes_one_variant_a_trial_and_the_others_stay():
     plan = Plan.load(loaded())
-    trials = [f"{name}.trial{place}" for name in ("bgan", "bgan-n") for place in (1, 2, 3)]
+    trials = [f"{name}.trial{number}" for name in ("bgan", "bgan-n") for number in (1, 2, 3)]
     assert list(plan.methods) == ["lsh", *trials]
     second = plan.methods["bgan.trial2"]
     assert second.params["learning_rate"] == 0.01
@@ -120,8 +120,8 @@ MAPS = {
 }  # fmt: skip
 
 
-def chosen(tmp_path, maps=MAPS, **keywords):
-    choose(results(tmp_path / "results", maps, **keywords), tmp_path / "tuned")
+def chosen(tmp_path, maps=MAPS, **params):
+    choose(results(tmp_path / "results", maps, **params), tmp_path / "tuned")
     return json.loads((tmp_path / "tuned/digits.json").read_text())
 
 

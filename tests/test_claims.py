@@ -46,9 +46,9 @@ def experiment(folder, levels=BGAN, significant=ALL_LOWER, **options):
 
 
 def verdict(found, name="rq1"):
-    place = [claim.name for claim in table_specs.read_claims()].index(name)
+    index = [claim.name for claim in table_specs.read_claims()].index(name)
     ((_, verdicts),) = claims.verdicts(found)
-    return verdicts[place]
+    return verdicts[index]
 
 
 @pytest.mark.parametrize(
@@ -312,7 +312,7 @@ def test_an_invalid_rule_is_one_clear_error(tmp_path, changes, message):
 def test_code_lengths_with_one_winner_share_a_sentence(tmp_path):
     levels = {"bgan": 0.7, "itq": 0.5, "lsh": 0.4}
 
-    def told(name, significant, means=None):
+    def summary_of(name, significant, means=None):
         return summary.winners(
             experiment(
                 tmp_path / name,
@@ -323,7 +323,7 @@ def test_code_lengths_with_one_winner_share_a_sentence(tmp_path):
         )
 
     both = {("bgan", "itq"): "yes", ("bgan", "lsh"): "yes"}
-    first, second = told("clear", both)
+    first, second = summary_of("clear", both)
     assert (
         first == "Digits, Pixels: BGAN has the highest mAP at 16 and 32 bits (0.700), "
         "significantly higher than every other method at each."
@@ -332,16 +332,17 @@ def test_code_lengths_with_one_winner_share_a_sentence(tmp_path):
         "Digits, Pixels: ranking by the features themselves has 0.620 "
         "(Exact cosine; the best method is above it at 2 of 2 code lengths)"
     )
-    assert told("open", {("bgan", "lsh"): "yes"})[0].endswith("; not distinguishable from ITQ.")
-    many = {"bgan": 0.7} | {f"m{place}": 0.1 for place in range(5)}
+    undecided = summary_of("open", {("bgan", "lsh"): "yes"})[0]
+    assert undecided.endswith("; not distinguishable from ITQ.")
+    many = {"bgan": 0.7} | {f"m{index}": 0.1 for index in range(5)}
     assert summary.winners(experiment(tmp_path / "many", many, {}))[0].endswith(
         "; not distinguishable from 5 other methods."
     )
     untested = dict.fromkeys(both, "too few seeds")
-    assert told("untested", untested)[0].endswith(
+    assert summary_of("untested", untested)[0].endswith(
         "; not tested against ITQ and LSH (too few seeds)."
     )
-    changing = told(
+    changing = summary_of(
         "changing",
         both,
         lambda name, bits, seed: 0.9 if (name, bits) == ("lsh", 32) else levels[name],
@@ -350,7 +351,7 @@ def test_code_lengths_with_one_winner_share_a_sentence(tmp_path):
         "Digits, Pixels: BGAN has the highest mAP at 16 bits (0.700), significantly higher"
     )
     assert changing[1].startswith("Digits, Pixels: LSH has the highest mAP at 32 bits (0.900)")
-    tied = told("tied", {}, lambda name, bits, seed: 0.5)
+    tied = summary_of("tied", {}, lambda name, bits, seed: 0.5)
     assert tied[0].startswith(
         "Digits, Pixels: BGAN, ITQ and LSH have the highest mAP at 16 and 32 bits"
     )
@@ -377,8 +378,8 @@ def test_a_winner_is_of_the_complete_methods_and_the_others_are_named(tmp_path):
 
 def test_rankings_by_the_features_are_of_the_data_set_that_is_named(tmp_path):
     found = results.read(write_results(tmp_path, grid=(DIGITS, results.Pair("cifar10", "gist"))))
-    said = [sentence for sentence in summary.winners(found) if "anking by the features" in sentence]
-    assert [sentence.partition(": ")[0] for sentence in said] == ["Digits, Pixels", "Cifar10, Gist"]
+    rankings = [text for text in summary.winners(found) if "anking by the features" in text]
+    assert [text.partition(": ")[0] for text in rankings] == ["Digits, Pixels", "Cifar10, Gist"]
 
 
 def test_what_went_wrong_is_named(tmp_path):
@@ -387,10 +388,10 @@ def test_what_went_wrong_is_named(tmp_path):
         "No run failed, is missing or nearly collapsed."
     ]
     broken = {("itq", 16, 0): "failed", ("itq", 32, 0): "failed", ("itq", 32, 2): "missing"}
-    told = summary.problems(
+    problems = summary.problems(
         experiment(tmp_path / "badly", levels, {}, broken=broken, distinct={("bgan", 32, 1): 3})
     )
-    assert told == [
+    assert problems == [
         "Failed: ITQ on Digits, Pixels, 16 bits (1 of 3) and 32 bits (1 of 3).",
         "Missing: ITQ on Digits, Pixels, 32 bits (1 of 3).",
         "Near-collapsed: BGAN on Digits, Pixels, 32 bits (1 of 3).",

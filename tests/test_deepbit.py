@@ -159,9 +159,9 @@ def given(tmp_path_factory, images):
 QUICK = {"iterations": (200, 200), "step": (100, 100)}
 
 
-def rotation_of(given, images, **keywords):
+def rotation_of(given, images, **params):
     weights, features = given
-    return DeepBitRotation(8, **QUICK | weights | keywords).fit(images, features)
+    return DeepBitRotation(8, **QUICK | weights | params).fit(images, features)
 
 
 def test_the_second_stage_holds_an_image_and_its_rotations_together(given, images):

@@ -175,7 +175,7 @@ class Victim(Copy):
 
     def results(self):
         """Everything that does not depend on interruptions, without times, memory and dates."""
-        kept = (
+        patterns = (
             "results/**/codes.npz",
             "results/**/histograms.npz",
             "results/**/metrics.csv",
@@ -184,7 +184,7 @@ class Victim(Copy):
         )
         found = {
             path
-            for pattern in kept
+            for pattern in patterns
             for path in self.folder.glob(pattern)
             if "partial" not in path.parts
         }
@@ -385,9 +385,9 @@ def prepared(build_once):
 
 
 @pytest.fixture
-def place(prepared, tmp_path):
-    shutil.copytree(prepared, tmp_path / "place")
-    return tmp_path / "place"
+def project(prepared, tmp_path):
+    shutil.copytree(prepared, tmp_path / "project")
+    return tmp_path / "project"
 
 
 def command(folder, *arguments, **options):
@@ -437,13 +437,13 @@ def files(folder):
 
 
 @pytest.mark.parametrize("written", WRITERS)
-def test_a_full_disk_is_one_line_and_leaves_what_was_there(place, written):
+def test_a_full_disk_is_one_line_and_leaves_what_was_there(project, written):
     """A file with a size limit replaces a full disk: both are an error of the same write."""
     if written.startswith("results/scores"):
-        assert command(place, *WRITERS[written]).returncode == 0, "its loops are compiled, and kept"
-    before = files(place)
+        assert command(project, *WRITERS[written]).returncode == 0, "its loops are compiled"
+    before = files(project)
     done = command(
-        place,
+        project,
         *WRITERS[written],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024)),
     )
@@ -452,13 +452,13 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(place, written):
         WRITERS[written][0],
         f"cannot write {written} .*expected a folder that can be written, on a disk with space",
     )
-    assert files(place) == before
+    assert files(project) == before
 
 
 @pytest.fixture
-def mounted(place, mounted_at):
+def mounted(project, mounted_at):
     """A function that mounts a file system below the folder."""
-    return lambda name, options: mounted_at(place / name, options)
+    return lambda name, options: mounted_at(project / name, options)
 
 
 @pytest.fixture
@@ -482,10 +482,10 @@ def mounted_at():
         subprocess.run(["umount", path], check=True)
 
 
-def test_features_on_a_disk_that_is_full_in_truth(place, mounted):
+def test_features_on_a_disk_that_is_full_in_truth(project, mounted):
     """They are written through a memory map: on a full disk, SIGBUS would kill the process."""
     mounted("cache/checkpoints", "size=64k")
-    done = command(place, "features", "extract", "digits", "pixels")
+    done = command(project, "features", "extract", "digits", "pixels")
     one_line(
         done,
         "features",
@@ -496,25 +496,25 @@ def test_features_on_a_disk_that_is_full_in_truth(place, mounted):
 @pytest.mark.parametrize(
     ("options", "reason"), [("size=8k", "No space left on device"), ("ro", "Read-only file system")]
 )
-def test_a_run_whose_disk_is_full_or_read_only(place, mounted, options, reason):
+def test_a_run_whose_disk_is_full_or_read_only(project, mounted, options, reason):
     mounted("results", options)
     one_line(
-        command(place, *ITQ),
+        command(project, *ITQ),
         "methods",
         f"cannot write results/runs/digits/pixels/itq/64bit/seed0 .*{reason}",
     )
-    assert not files(place / "results")
+    assert not files(project / "results")
 
 
-def test_a_cache_on_two_file_systems(place, mounted):
+def test_a_cache_on_two_file_systems(project, mounted):
     """Features are written below cache/checkpoints and moved."""
-    shutil.rmtree(place / "cache/features")
+    shutil.rmtree(project / "cache/features")
     mounted("cache/checkpoints", "size=8m")
-    done = command(place, "features", "extract", "digits", "pixels")
+    done = command(project, "features", "extract", "digits", "pixels")
     assert done.returncode == 0, done.stderr
-    assert (place / "cache/features/digits/pixels/features.npy").is_file()
-    assert not files(place / "cache/checkpoints")
-    assert not list(place.rglob("*.part*"))
+    assert (project / "cache/features/digits/pixels/features.npy").is_file()
+    assert not files(project / "cache/checkpoints")
+    assert not list(project.rglob("*.part*"))
 
 
 @pytest.mark.parametrize(
@@ -526,19 +526,19 @@ def test_a_cache_on_two_file_systems(place, mounted):
         ("results/runs", ITQ),
     ],
 )
-def test_a_folder_that_is_a_link_stays_one(place, linked, job):
+def test_a_folder_that_is_a_link_stays_one(project, linked, job):
     """A user moves results to a larger disk, and leaves a link."""
-    large = place / "large disk"
+    large = project / "large disk"
     large.mkdir()
-    (place / linked).parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(place / linked, ignore_errors=True)
-    (place / linked).symlink_to(large)
-    done = command(place, *job)
+    (project / linked).parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(project / linked, ignore_errors=True)
+    (project / linked).symlink_to(large)
+    done = command(project, *job)
     assert done.returncode == 0, done.stderr
-    assert (place / linked).is_symlink()
-    assert (place / linked).resolve() == large.resolve()
+    assert (project / linked).is_symlink()
+    assert (project / linked).resolve() == large.resolve()
     assert files(large)
-    assert not [path for path in place.rglob("*.part*") if path.name != "partial"]
+    assert not [path for path in project.rglob("*.part*") if path.name != "partial"]
 
 
 def test_a_full_disk_of_logs_fails_no_job(copy, mounted_at):
@@ -551,10 +551,12 @@ def test_a_full_disk_of_logs_fails_no_job(copy, mounted_at):
     assert (copy.folder / "results/experiments/more/metrics.csv").is_file()
 
 
-def test_a_folder_that_cannot_be_written_is_found_before_the_training(prepared, place, monkeypatch):
-    shutil.rmtree(place / "results", ignore_errors=True)
-    (place / "results").touch()
-    monkeypatch.chdir(place)
+def test_a_folder_that_cannot_be_written_is_found_before_the_training(
+    prepared, project, monkeypatch
+):
+    shutil.rmtree(project / "results", ignore_errors=True)
+    (project / "results").touch()
+    monkeypatch.chdir(project)
     monkeypatch.setattr(training, "learn", lambda *arguments: pytest.fail("it trained"))
     with pytest.raises(
         BenchmarkError, match="cannot write results/runs/digits/pixels/itq/8bit/seed0"
@@ -588,8 +590,8 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_training(prepared, 
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_a_gpu_that_is_too_small_or_lost(place, monkeypatch, capsys, error, message):
-    monkeypatch.chdir(place)
+def test_a_gpu_that_is_too_small_or_lost(project, monkeypatch, capsys, error, message):
+    monkeypatch.chdir(project)
 
     def fit(*arguments):
         raise error
@@ -599,7 +601,7 @@ def test_a_gpu_that_is_too_small_or_lost(place, monkeypatch, capsys, error, mess
         training.train_and_encode(
             Run("digits", "pixels", "bgan", 8, 0), Catalogue().resolve("methods", "bgan"), None
         )
-    assert not files(place / "results")
+    assert not files(project / "results")
 
 
 def test_an_array_that_is_larger_than_the_machine_has_no_advice_on_other_jobs():
@@ -611,8 +613,8 @@ def test_an_array_that_is_larger_than_the_machine_has_no_advice_on_other_jobs():
     assert "fewer jobs" not in str(raised.value)
 
 
-def test_a_gpu_that_torch_cannot_use_is_said(place, monkeypatch, capsys):
-    monkeypatch.chdir(place)
+def test_a_gpu_that_torch_cannot_use_is_said(project, monkeypatch, capsys):
+    monkeypatch.chdir(project)
     monkeypatch.setattr(training.gpus, "lease", lambda: "3")
     codes = np.arange(1797)[:, None] % 2 == np.arange(8) % 2
     monkeypatch.setattr(
@@ -624,8 +626,8 @@ def test_a_gpu_that_torch_cannot_use_is_said(place, monkeypatch, capsys):
     assert "GPU 3 is there, but torch cannot use it: trained on the CPU" in capsys.readouterr().err
 
 
-def test_a_collapse_is_said_without_curves_that_are_not_kept(place, monkeypatch):
-    monkeypatch.chdir(place)
+def test_a_collapse_is_said_without_curves_that_are_not_kept(project, monkeypatch):
+    monkeypatch.chdir(project)
     monkeypatch.setattr(
         training, "learn", lambda *arguments: (np.zeros((1797, 1), np.uint8), slice(None), {})
     )
@@ -639,17 +641,17 @@ def test_a_collapse_is_said_without_curves_that_are_not_kept(place, monkeypatch)
 
 
 @pytest.mark.parametrize("name", ["images.npy", "features.npy", "neighbours.npy", "split.npz"])
-def test_a_changed_byte_of_the_cache_is_found_before_it_is_used(place, name):
-    (path,) = place.glob(f"cache/**/{name}")
+def test_a_changed_byte_of_the_cache_is_found_before_it_is_used(project, name):
+    (path,) = project.glob(f"cache/**/{name}")
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    done = command(place, "methods", "digits", "pixels", "bgan", "8", "0")
+    done = command(project, "methods", "digits", "pixels", "bgan", "8", "0")
     one_line(
         done,
         "methods",
-        f"{path.relative_to(place)} was changed after it was written.*"
-        f"Delete it and rerun the command with {path.relative_to(place)}",
+        f"{path.relative_to(project)} was changed after it was written.*"
+        f"Delete it and rerun the command with {path.relative_to(project)}",
     )
 
 
@@ -659,20 +661,20 @@ class TestCheckpoints:
         layer = torch.nn.Linear(50, 50)
         return [layer, torch.optim.SGD(layer.parameters(), 0.1)]
 
-    def kept(self, folder, monkeypatch, device="cpu"):
+    def checkpoint_of(self, folder, monkeypatch, device="cpu"):
         monkeypatch.setattr(Checkpoint, "interval", 0.0)
         noise = torch.Generator()
         Checkpoint(folder / "state.pt", self.parts(), noise).keep([torch.zeros(3)], left=1)
         return Checkpoint(folder / "state.pt", self.parts(), noise)
 
     def test_a_changed_byte_is_found_and_training_begins_again(self, tmp_path, monkeypatch):
-        checkpoint = self.kept(tmp_path, monkeypatch)
+        checkpoint = self.checkpoint(tmp_path, monkeypatch)
         whole = (tmp_path / "state.pt").read_bytes()
         assert len(checkpoint.resume()) == 1
         seen = []
-        for place in range(0, len(whole), 97):
+        for position in range(0, len(whole), 97):
             (tmp_path / "state.pt").write_bytes(
-                whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
+                whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :]
             )
             seen.append(self.found(checkpoint))
             assert (tmp_path / "state.pt").exists() != seen[-1]
@@ -692,7 +694,7 @@ class TestCheckpoints:
         )
 
     def test_half_a_file_is_found(self, tmp_path, monkeypatch):
-        checkpoint = self.kept(tmp_path, monkeypatch)
+        checkpoint = self.checkpoint(tmp_path, monkeypatch)
         whole = (tmp_path / "state.pt").read_bytes()
         for length in (0, 10, len(whole) // 2, len(whole) - 1):
             (tmp_path / "state.pt").write_bytes(whole[:length])
@@ -706,9 +708,9 @@ class TestCheckpoints:
 
     @pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EIO, "I/O error")])
     def test_a_state_that_could_not_be_read_is_kept(self, tmp_path, monkeypatch, error):
-        checkpoint = self.kept(tmp_path, monkeypatch)
+        checkpoint = self.checkpoint(tmp_path, monkeypatch)
 
-        def fail(*arguments, **keywords):
+        def fail(*args, **kwargs):
             raise error
 
         monkeypatch.setattr(torch, "load", fail)
@@ -717,7 +719,7 @@ class TestCheckpoints:
         assert (tmp_path / "state.pt").exists()
 
     def test_training_does_not_move_to_another_device_unasked(self, tmp_path, monkeypatch):
-        checkpoint = self.kept(tmp_path, monkeypatch)
+        checkpoint = self.checkpoint(tmp_path, monkeypatch)
         state = torch.load(tmp_path / "state.pt", weights_only=True)
         torch.save(state | {"device": "cuda"}, tmp_path / "state.pt")
         with pytest.raises(
@@ -731,32 +733,30 @@ class TestCheckpoints:
 class TestRepeating:
     """`repeats` in run.json is correct; a test of the whole workflow repeats BGAN on a CPU."""
 
-    def codes(self, folder, method, keywords):
-        settings = json.dumps({"of": method, "set": keywords})
-        done = command(
-            folder, "methods", "digits", "pixels", method, "12", "0", "--entry", settings
-        )
+    def codes(self, folder, method, params):
+        entry = json.dumps({"of": method, "set": params})
+        done = command(folder, "methods", "digits", "pixels", method, "12", "0", "--entry", entry)
         assert done.returncode == 0, done.stderr
         run = folder / f"results/runs/digits/pixels/{method}/12bit/seed0"
         return json.loads((run / "run.json").read_text())["repeats"], np.load(run / "codes.npz")[
             "codes"
         ]
 
-    def test_on_a_cpu_bit_for_bit(self, place):
+    def test_on_a_cpu_bit_for_bit(self, project):
         (one, codes), (other, again) = (
-            self.codes(place, "itq", {"iterations": 50}) for _ in range(2)
+            self.codes(project, "itq", {"iterations": 50}) for _ in range(2)
         )
         assert one == other == "bit for bit"
         assert np.array_equal(codes, again)
 
     @pytest.mark.gpu
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-    def test_on_a_gpu_within_tolerance(self, place):
-        labels = np.load(place / "cache/datasets/digits/labels.npy")
-        split = np.load(place / "cache/datasets/digits/split.npz")
+    def test_on_a_gpu_within_tolerance(self, project):
+        labels = np.load(project / "cache/datasets/digits/labels.npy")
+        split = np.load(project / "cache/datasets/digits/split.npz")
         found = []
         for _ in range(2):
-            repeats, packed = self.codes(place, "bgan", {})
+            repeats, packed = self.codes(project, "bgan", {})
             codes = np.unpackbits(packed, axis=1, count=12).astype(bool)
             rows = split["query"], split["database"]
             found.append(

@@ -45,9 +45,9 @@ class Given(Extractor):
 def written(tmp_path, extractor, images=IMAGES, consumes=("rows",)):
     """The array that `write_features` makes."""
     np.save(tmp_path / "images.npy", images)
-    part = Plugin("features", "mine", "Mine", {}, {}, consumes)
-    write_features(tmp_path / "partial.npy", extractor, part, tmp_path / "images.npy", len(images))
-    return np.load(tmp_path / "partial.npy")
+    plugin, partial = Plugin("features", "mine", "Mine", {}, {}, consumes), tmp_path / "partial.npy"
+    write_features(partial, extractor, plugin, tmp_path / "images.npy", len(images))
+    return np.load(partial)
 
 
 def from_file(folder, n=50):
@@ -308,7 +308,7 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
     folder.mkdir(parents=True)
     np.save(folder / "images.npy", IMAGES)
     write_dataset_record(folder)
-    settings_text = '{"of": "file", "set": {"path": "f.npy"}}'
+    entry = '{"of": "file", "set": {"path": "f.npy"}}'
     command = [
         sys.executable,
         "-m",
@@ -317,7 +317,7 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
         "mine",
         "given",
         "--entry",
-        settings_text,
+        entry,
         "--data",
         "there",
     ]
@@ -339,13 +339,14 @@ def test_what_an_extractor_raises_is_one_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(GIST, "check", check)
     monkeypatch.setattr(sys, "argv", ["features", "check", "gist"])
-    kept = "logs/features/gist.log.traceback"
+    traceback = "logs/features/gist.log.traceback"
     with pytest.raises(
         SystemExit,
-        match=rf"^features: features/gist\.py raised ValueError: no luck \(traceback: {kept}\)$",
+        match=r"^features: features/gist\.py raised ValueError: no luck "
+        rf"\(traceback: {traceback}\)$",
     ):
         extraction.main()
-    assert "Traceback" in (tmp_path / kept).read_text()
+    assert "Traceback" in (tmp_path / traceback).read_text()
 
 
 def test_without_settings_the_command_has_the_defaults_of_a_plan():

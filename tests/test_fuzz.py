@@ -24,8 +24,8 @@ def work(folder, seed, readers):
     """Return the lines that a worker prints, and what ended it before it was done."""
     command = [sys.executable, "-m", "fuzz_readers", folder, str(seed), str(SECONDS)]
     modules = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    settings = {"PYTHONPATH": modules, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    environment = os.environ | settings
+    variables = {"PYTHONPATH": modules, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    environment = os.environ | variables
     with open(folder / "counts.jsonl", "w+") as output:
         done = subprocess.run(
             [*command, *readers],

@@ -45,14 +45,15 @@ def experiment(
             ]:
                 packed = np.packbits(random.random((QUERIES + DATABASE, length)) < 0.5, axis=1)
                 codes = packed[:QUERIES], packed[QUERIES:]
-                kept = inspection.inspect(
+                inspected = inspection.inspect(
                     *codes, length, relevance, *hamming(*codes, length, relevance)
                 )
-                kept["first"] = kept["first"] + QUERIES
-                arrays |= {f"{length}bit/seed{seed}/{key}": array for key, array in kept.items()}
-            place = folder / "scores" / pair[0] / pair[1] / name
-            place.mkdir(parents=True, exist_ok=True)
-            np.savez(place / "histograms.npz", **arrays)
+                inspected["first"] = inspected["first"] + QUERIES
+                prefix = f"{length}bit/seed{seed}"
+                arrays |= {f"{prefix}/{key}": array for key, array in inspected.items()}
+            score_folder = folder / "scores" / pair[0] / pair[1] / name
+            score_folder.mkdir(parents=True, exist_ok=True)
+            np.savez(score_folder / "histograms.npz", **arrays)
     return folder
 
 
@@ -75,20 +76,21 @@ def test_thumbnails_are_the_images_and_places_lead_to_them(tmp_path, monkeypatch
     pixels, sprite = picture(shown.sprite.uri)[..., :3], shown.sprite
     images = np.load("cache/datasets/digits/images.npy")
 
-    def tile(place):
-        top, left = place // gallery.ACROSS * sprite.down, place % gallery.ACROSS * sprite.across
+    def tile(position):
+        row, column = divmod(position, gallery.ACROSS)
+        top, left = row * sprite.down, column * sprite.across
         return pixels[top : top + sprite.height, left : left + sprite.width]
 
     rows = shown.data["images"]
     query = shown.data["queries"][3]
     assert rows[query] == inspection.chosen(QUERIES)[3]
     np.testing.assert_array_equal(tile(query), images[rows[query]])
-    with np.load(tmp_path / "results/scores/digits/pixels/itq/histograms.npz") as kept:
-        first = kept["32bit/seed0/first"][3]
+    with np.load(tmp_path / "results/scores/digits/pixels/itq/histograms.npz") as arrays:
+        first = arrays["32bit/seed0/first"][3]
     found = shown.data["methods"][2]["lengths"][32]["items"][3]
-    assert [rows[place] for place in found] == first.tolist()
-    for place in found:
-        np.testing.assert_array_equal(tile(place), images[rows[place]])
+    assert [rows[position] for position in found] == first.tolist()
+    for position in found:
+        np.testing.assert_array_equal(tile(position), images[rows[position]])
     assert len(set(rows)) == len(rows)  # each image once
 
 
@@ -100,19 +102,19 @@ def test_the_arrays_are_those_of_the_first_done_seed(tmp_path, monkeypatch):
     )
     (shown,) = built(folder)
     methods = {method["label"]: method["lengths"] for method in shown.data["methods"]}
-    with np.load(folder / "scores/digits/pixels/itq/histograms.npz") as kept:
-        assert methods["ITQ"][16]["distances"] == kept["16bit/seed1/first_distance"].tolist()
+    with np.load(folder / "scores/digits/pixels/itq/histograms.npz") as arrays:
+        assert methods["ITQ"][16]["distances"] == arrays["16bit/seed1/first_distance"].tolist()
         assert (
             methods["ITQ"][32]["relevant"]
-            == kept["32bit/seed0/first_relevant"].astype(int).tolist()
+            == arrays["32bit/seed0/first_relevant"].astype(int).tolist()
         )
-        pairs = kept["32bit/seed0/pairs"]
+        pairs = arrays["32bit/seed0/pairs"]
     np.testing.assert_allclose(
         methods["ITQ"][32]["pairs"], pairs / pairs.sum(axis=1, keepdims=True), atol=1e-5
     )
     assert list(methods["BGAN"]) == [16]
-    with np.load(folder / "scores/digits/pixels/lsh/histograms.npz") as kept:
-        upper = kept["32bit/seed0/correlation"][np.triu_indices(32, 1)]
+    with np.load(folder / "scores/digits/pixels/lsh/histograms.npz") as arrays:
+        upper = arrays["32bit/seed0/correlation"][np.triu_indices(32, 1)]
     assert base64.b64decode(methods["LSH"][32]["correlation"]) == upper.tobytes()
     off = np.abs(upper.astype(int)) / 100
     assert methods["LSH"][32]["correlated"] == [pytest.approx(off.mean(), abs=1e-3), off.max()]
@@ -121,13 +123,13 @@ def test_the_arrays_are_those_of_the_first_done_seed(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("side", "shown"), [(8, 8), (28, 28), (32, 32), (48, 48), (256, 42)])
 def test_images_of_any_size_become_thumbnails(tmp_path, monkeypatch, side, shown):
     monkeypatch.chdir(tmp_path)
-    (made,) = built(experiment(tmp_path, side=side, methods=METHODS[:2], bits=(16,)))
-    assert (made.sprite.width, made.sprite.height) == (shown, shown)
+    (gallery_data,) = built(experiment(tmp_path, side=side, methods=METHODS[:2], bits=(16,)))
+    assert (gallery_data.sprite.width, gallery_data.sprite.height) == (shown, shown)
     lossless = side <= gallery.LOSSLESS
-    assert made.sprite.uri.startswith(f"data:image/{'png' if lossless else 'jpeg'};base64,")
-    assert lossless or made.sprite.across % gallery.BLOCK == 0
-    decoded = Image.open(io.BytesIO(base64.b64decode(made.sprite.uri.partition(",")[2])))
-    assert decoded.size[0] == gallery.ACROSS * made.sprite.across
+    assert gallery_data.sprite.uri.startswith(f"data:image/{'png' if lossless else 'jpeg'};base64,")
+    assert lossless or gallery_data.sprite.across % gallery.BLOCK == 0
+    decoded = Image.open(io.BytesIO(base64.b64decode(gallery_data.sprite.uri.partition(",")[2])))
+    assert decoded.size[0] == gallery.ACROSS * gallery_data.sprite.across
 
 
 def test_a_large_image_is_the_mean_of_its_squares():
@@ -248,15 +250,15 @@ def report(build_once, monkeypatch):
 @pytest.fixture
 def opened(report, browser):
     """The page in a browser, which at the end has reported no error."""
-    context, said = browser.new_context(), []
+    context, messages = browser.new_context(), []
     opened = context.new_page()
-    opened.on("console", lambda message: said.append(message.text))
-    opened.on("pageerror", lambda error: said.append(str(error)))
+    opened.on("console", lambda message: messages.append(message.text))
+    opened.on("pageerror", lambda error: messages.append(str(error)))
     opened.goto((report[0] / "report/index.html").as_uri())
     opened.wait_for_selector(".retrieved tbody tr")
     yield opened
     context.close()
-    assert not said
+    assert not messages
 
 
 def marks(opened):

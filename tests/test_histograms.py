@@ -201,8 +201,8 @@ def test_relevance_of_items_and_totals(multi):
 
 
 def test_queries_without_relevant_items_are_left_out():
-    kept, relevance = Relevance.of(np.array([5, 1, 9, 2]), np.array([1, 2, 2])).evaluated()
-    assert kept.tolist() == [1, 3]
+    evaluated, relevance = Relevance.of(np.array([5, 1, 9, 2]), np.array([1, 2, 2])).evaluated()
+    assert evaluated.tolist() == [1, 3]
     assert relevance.totals().tolist() == [1, 2]
     with pytest.raises(EvaluationError, match="no query has a relevant item"):
         Relevance.of(np.array([5]), np.array([1])).evaluated()

@@ -30,13 +30,13 @@ def test_first_items_are_those_of_a_stable_sort(seed, bits, items, several):
     )
     query_labels, database_labels = shape(5), shape(items)
     found = inspected(query, database, query_labels, database_labels)
-    for row, place in enumerate(inspection.chosen(5)):
-        distances = [int(np.sum(query[place] != code)) for code in database]
+    for row, chosen in enumerate(inspection.chosen(5)):
+        distances = [int(np.sum(query[chosen] != code)) for code in database]
         order = sorted(range(items), key=lambda item: (distances[item], item))[: inspection.FIRST]
         both = [
-            query_labels[place] & database_labels[item]
+            query_labels[chosen] & database_labels[item]
             if several
-            else query_labels[place] == database_labels[item]
+            else query_labels[chosen] == database_labels[item]
             for item in order
         ]
         assert found["first"][row].tolist() == order

@@ -145,10 +145,10 @@ def test_a_part_repeats_no_row_and_loses_none(tmp_path):
     assert shown == [(panel.bits, row.name) for panel in table.panels for row in panel.rows]
 
 
-def made_up(columns, text="0.500", label="ITQ", rows=1, span=None):
+def synthetic(columns, text="0.500", label="ITQ", rows=1, span=None):
     """A table of so many columns, the last row a control that may span them all."""
     value = Value(metric="map")
-    found = [Row(f"m{place}", label, [Cell(text)] * columns) for place in range(rows)]
+    found = [Row(f"m{index}", label, [Cell(text)] * columns) for index in range(rows)]
     controls = [Row("exact", "Exact", [Cell("0.6", span=columns)])] if span else []
     panel = Panel("Digits", results.Pair("digits", "pixels"), None, found, controls)
     return Table(
@@ -157,23 +157,23 @@ def made_up(columns, text="0.500", label="ITQ", rows=1, span=None):
         "T.",
         "N.",
         [],
-        [Column(value, place, None, f"{place} bits") for place in range(columns)],
+        [Column(value, index, None, f"{index} bits") for index in range(columns)],
         [panel],
     )
 
 
 def test_a_table_takes_the_narrowest_place_that_it_fits():
-    chosen = [latex_layout.layout(made_up(columns)) for columns in (2, 7, 14)]
+    chosen = [latex_layout.layout(synthetic(columns)) for columns in (2, 7, 14)]
     assert [(layout.environment, layout.columns) for layout in chosen] == [
         ("table", 2),
         ("table*", 7),
         ("table*", 7),
     ]
     assert (
-        latex_layout.layout(made_up(5, label="BGAN: " + "a very long name " * 4)).label
+        latex_layout.layout(synthetic(5, label="BGAN: " + "a very long name " * 4)).label
         == latex_layout.LABEL
     )
-    assert r"\multicolumn{7}{c}{0.6}" in latex.render(made_up(14, span=True), [])
+    assert r"\multicolumn{7}{c}{0.6}" in latex.render(synthetic(14, span=True), [])
 
 
 @pytest.mark.parametrize(
@@ -192,10 +192,10 @@ def test_a_long_word_of_a_label_is_broken_within_its_column(tmp_path, label):
 
 def test_a_table_too_long_for_a_column_with_its_notes_is_whole_across_both():
     for notes, environment in (([], "table"), (["word " * 200], "table*")):
-        table = replace(made_up(2, rows=34), notes=notes)
+        table = replace(synthetic(2, rows=34), notes=notes)
         chosen = latex_layout.layout(table)
         assert (chosen.environment, len(latex_layout.parts(table, chosen))) == (environment, 1)
-    assert latex_layout.layout(made_up(2, rows=200)).environment == "table", (
+    assert latex_layout.layout(synthetic(2, rows=200)).environment == "table", (
         "whole nowhere, so as narrow as it can be"
     )
 
@@ -322,7 +322,7 @@ def test_a_label_that_pdflatex_cannot_print_is_the_name_of_its_row(tmp_path):
 
 def test_every_part_of_a_table_has_a_name_of_its_own_for_hyperref(tmp_path):
     """A repeated identifier causes a warning, and links lead to the first part of the table."""
-    methods = [(f"m{place}", f"Method {place}", 0.3, True) for place in range(120)]
+    methods = [(f"m{index}", f"Method {index}", 0.3, True) for index in range(120)]
     source = latex.render(built(write_results(tmp_path, methods=methods))["map"], [])
     assert source.count("(continued)") > 1
     document = [
@@ -379,7 +379,7 @@ def test_escaping_balances_braces(text):
 
 
 def test_hostile_names_and_captions_stay_text_in_tables(tmp_path):
-    methods = [(f"m{place}", name, 0.3, True) for place, name in enumerate(HOSTILE)]
+    methods = [(f"m{index}", name, 0.3, True) for index, name in enumerate(HOSTILE)]
     found = built(write_results(tmp_path, methods=methods, bits=(16,), seeds=(0, 1)))
     caption = " ".join(HOSTILE)
     for name in ("map", "precision-at-k--digits--pixels", "costs"):
@@ -397,8 +397,8 @@ def test_bold_is_on_the_printed_maximum_and_on_all_that_tie_with_it(numbers, dec
     value = Value(metric="map", decimals=decimals)
     rows = build._with_best(
         [
-            Row(str(place), "m", [Cell(value.printed(number))])
-            for place, number in enumerate(numbers)
+            Row(str(index), "m", [Cell(value.printed(number))])
+            for index, number in enumerate(numbers)
         ]
     )
     source = latex.body(

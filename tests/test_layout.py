@@ -22,14 +22,14 @@ COMMAND = (
     ROOT / LIBRARY / "__main__.py"
 )  # its commands on files of the project, which is not part of the library
 HARNESS_FILES = sorted((ROOT / "harness").rglob("*.py"))
-FLOOR_FILES = [path for floor in ALLOWED for path in sorted((ROOT / floor).rglob("*.py"))]
+STAGE_FILES = [path for stage in ALLOWED for path in sorted((ROOT / stage).rglob("*.py"))]
 
 
 def top_modules(path):
     return {name.partition(".")[0] for name in plugins.imported_modules(path)}
 
 
-@pytest.mark.parametrize("path", FLOOR_FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("path", STAGE_FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_a_stage_imports_what_its_column_allows(path):
     stage = path.relative_to(ROOT).parts[0]
     core = set() if stage == LIBRARY else {"harness"}
@@ -189,22 +189,22 @@ def test_the_network_is_reached_by_one_module():
         "torchvision",
     }
     local = {"gpus.py": {"socket"}}  # sockets of this machine, AF_UNIX
-    for path in [*HARNESS_FILES, *FLOOR_FILES]:
+    for path in [*HARNESS_FILES, *STAGE_FILES]:
         reached = plugins.imported_modules(path) & reaching - local.get(path.name, set())
         assert bool(reached) == (path.name == "downloads.py"), path
     assert "AF_INET" not in (ROOT / "harness/gpus.py").read_text()
 
 
-@pytest.mark.parametrize("floor", ["methods", "datasets", "features"])
-def test_every_plugin_can_be_read_without_importing_it(floor):
-    for name in plugins.names(floor):
-        part = plugins.read_plugin(floor, name)
-        assert part.label != name, f"{floor}/{name}.py has no label"
+@pytest.mark.parametrize("stage", ["methods", "datasets", "features"])
+def test_every_plugin_can_be_read_without_importing_it(stage):
+    for name in plugins.names(stage):
+        part = plugins.read_plugin(stage, name)
+        assert part.label != name, f"{stage}/{name}.py has no label"
 
 
 def test_functions_are_short():
     """No function has more than sixty lines besides its docstring."""
-    for path in [*HARNESS_FILES, *FLOOR_FILES]:
+    for path in [*HARNESS_FILES, *STAGE_FILES]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef):
                 first = node.body[0].end_lineno if ast.get_docstring(node) else node.lineno

@@ -121,8 +121,8 @@ def test_score_is_the_mean_over_all_orders_of_the_database(seed, bits, items, mu
         else (labels[:3, None] == labels[3:]).astype(int)
     )
     distances = (codes[:3, None] != codes[3:]).sum(axis=2)
-    kept = np.flatnonzero(shared.any(axis=1))
-    assume(len(kept))
+    evaluated = np.flatnonzero(shared.any(axis=1))
+    assume(len(evaluated))
     k = int(rng.integers(1, items + 1))
     names = [
         "map",
@@ -134,7 +134,7 @@ def test_score_is_the_mean_over_all_orders_of_the_database(seed, bits, items, mu
     for name in names:
         metric, cut = metrics.parse(name)
         values = []
-        for query, order in itertools.product(kept, permutations):
+        for query, order in itertools.product(evaluated, permutations):
             ranking = shared[query, order][np.argsort(distances[query, order], kind="stable")]
             values.append(
                 plain_graded(ranking, cut, metric)
@@ -198,9 +198,9 @@ def exact(n, r, k):
     """Expected sum of the precision at the hits in the first k, in rational numbers."""
     before, hits, total = 0, 0, Fraction(0)
     for items, relevant in zip(n.tolist(), r.tolist(), strict=True):
-        for place in range(min(items, k - before)):
-            others = Fraction(place * (relevant - 1), items - 1) if items > 1 else 0
-            total += Fraction(relevant, items) * (hits + 1 + others) / (before + place + 1)
+        for rank in range(min(items, k - before)):
+            others = Fraction(rank * (relevant - 1), items - 1) if items > 1 else 0
+            total += Fraction(relevant, items) * (hits + 1 + others) / (before + rank + 1)
         before, hits = min(before + items, k), hits + relevant
     return total
 
@@ -210,8 +210,8 @@ def test_keeps_its_digits_far_down_a_large_database(last):
     """Closed forms subtract large prefix sums: the only relevant items come after 59,000 others."""
     n, r = np.array([[58_000, 1_000, last[0]]]), np.array([[0, 0, last[1]]])
     total = 0.0
-    for place in range(last[0]):
-        total += last[1] / last[0] * (1 + place * (last[1] - 1) / (last[0] - 1)) / (59_001 + place)
+    for rank in range(last[0]):
+        total += last[1] / last[0] * (1 + rank * (last[1] - 1) / (last[0] - 1)) / (59_001 + rank)
     assert metrics.average_precision(n, r)[0] == pytest.approx(total / last[1], rel=1e-14)
 
 
@@ -302,14 +302,14 @@ def test_the_number_of_threads_changes_no_bit_of_any_metric(monkeypatch):
     g = rng.multinomial(200, np.ones(27) / 27, size=11).reshape(11, 9, 3)
     n, r = g.sum(axis=2), g[:, :, 1:].sum(axis=2)
     monkeypatch.setattr(metrics, "SHARED", 0)
-    asked = [(metric, None) for metric in (*metrics.WHOLE, *metrics.LOOKUP)] + [
+    keys = [(metric, None) for metric in (*metrics.WHOLE, *metrics.LOOKUP)] + [
         (metric, 70) for metric in (*metrics.CUT, *metrics.GRADED)
     ]
-    alone = {key: metrics.measure(*key, n, r, g).tolist() for key in asked}
+    alone = {key: metrics.measure(*key, n, r, g).tolist() for key in keys}
     for threads in (1, 2, 3, 12):
         monkeypatch.setattr(relevance, "THREADS", threads)
         assert {
-            key: values.tolist() for key, values in metrics.measure_all(asked, n, r, g).items()
+            key: values.tolist() for key, values in metrics.measure_all(keys, n, r, g).items()
         } == alone
 
 

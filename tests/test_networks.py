@@ -278,8 +278,7 @@ def test_the_classifier_of_every_network_is_one_layer(name):
     with torch.device("meta"):
         network = imagenet.NETWORKS[name]()
     state = network.state_dict()
-    kept = imagenet._without_unfitting_classifier(network, {}, Path("mine.pth"))
-    assert kept == {}
+    assert imagenet._without_unfitting_classifier(network, {}, Path("mine.pth")) == {}
     assert len(set(state) - set(network.state_dict())) == 2  # weight and bias
     assert network.penultimate(torch.empty(1, 3, 64, 64, device="meta")).ndim == 2
 
@@ -301,9 +300,9 @@ def test_nothing_in_a_weight_file_is_called(tmp_path, monkeypatch):
     assert not (tmp_path / "called").exists()
 
 
-def extractor_of(folder, squeezenet, **keywords):
+def extractor_of(folder, squeezenet, **params):
     sha256 = saved(squeezenet.state_dict(), folder / "mine.pth")
-    extractor = SqueezeNet11Pool(weights="mine.pth", sha256=sha256, **keywords)
+    extractor = SqueezeNet11Pool(weights="mine.pth", sha256=sha256, **params)
     extractor.open(folder, 10)
     return extractor
 
@@ -346,8 +345,8 @@ def test_the_command_records_what_made_the_features_and_goes_on_after_a_kill(tmp
     np.save(folder / "images.npy", images)
     write_dataset_record(folder)
     sha256 = saved(squeezenet.state_dict(), tmp_path / "mine.pth")
-    keywords = {"weights": "mine.pth", "sha256": sha256, "resize": 64, "crop": 64}
-    settings = json.dumps({"of": "squeezenet1_1_pool", "set": keywords})
+    params = {"weights": "mine.pth", "sha256": sha256, "resize": 64, "crop": 64}
+    entry = json.dumps({"of": "squeezenet1_1_pool", "set": params})
     command = [
         sys.executable,
         "-m",
@@ -356,7 +355,7 @@ def test_the_command_records_what_made_the_features_and_goes_on_after_a_kill(tmp
         "mine",
         "deep",
         "--entry",
-        settings,
+        entry,
         "--data",
         str(tmp_path),
     ]

@@ -143,13 +143,13 @@ def flickr(tmp_path):
     """The official layout of MIRFlickr-25K with every annotation and the first forty images."""
     folder = tmp_path / "mirflickr25k"
     (folder / mirflickr.ANNOTATIONS).mkdir(parents=True)
-    for place, concept in enumerate(mirflickr.POTENTIAL):
-        numbers = range(place + 1, mirflickr.LABELLED_IMAGES + 1, 24)
+    for index, concept in enumerate(mirflickr.POTENTIAL):
+        numbers = range(index + 1, mirflickr.LABELLED_IMAGES + 1, 24)
         (folder / mirflickr.ANNOTATIONS / f"{concept}.txt").write_text(
             "".join(f"{number}\r\n" for number in numbers)
         )
         if concept in mirflickr.RELEVANT:
-            (folder / mirflickr.ANNOTATIONS / f"{concept}_r1.txt").write_text(f"{place + 1}\n")
+            (folder / mirflickr.ANNOTATIONS / f"{concept}_r1.txt").write_text(f"{index + 1}\n")
     for number in range(1, 41):
         image(folder / f"mirflickr/im{number}.jpg", colour=(number, 0, 0))
     return folder
@@ -272,9 +272,9 @@ def wide(tmp_path, monkeypatch):
     (folder / "ConceptsList/Concepts81.txt").write_text(
         "".join(f"{name}\r\n" for name in sorted(counts))
     )
-    for place, (name, count) in enumerate(counts.items()):
+    for index, (name, count) in enumerate(counts.items()):
         flags = (
-            np.isin(np.arange(ROWS), np.arange(5 * place, 5 * place + count))
+            np.isin(np.arange(ROWS), np.arange(5 * index, 5 * index + count))
             .astype(int)
             .astype(str)
         )
@@ -347,9 +347,9 @@ class TestNUSWIDE:
             r"`leave_out_missing: true`",
         ):
             nuswide.NUSWIDE()._image_files(*found)
-        images, present, said = nuswide.NUSWIDE(leave_out_missing=True)._image_files(*found)
+        images, present, losses = nuswide.NUSWIDE(leave_out_missing=True)._image_files(*found)
         assert (len(images), present.sum()) == (28, 28)
-        assert said[0][0] == "2 of 30 images are missing and left out"
+        assert losses[0][0] == "2 of 30 images are missing and left out"
 
     def test_without_images_one_line_says_what_to_do(self, wide, tmp_path):
         (wide / "Flickr").rename(wide / "elsewhere")

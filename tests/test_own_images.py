@@ -39,11 +39,11 @@ def pixels(seed=0, shape=(12, 20, 3)):
 @pytest.fixture
 def animals(tmp_path):
     """Two classes of six images each, every one of its own size and kind."""
-    for place, name in enumerate(("cat", "dog")):
+    for index, name in enumerate(("cat", "dog")):
         (tmp_path / "animals" / name / "more").mkdir(parents=True)
         for number in range(6):
             array, kind = (
-                pixels(10 * place + number, (9 + number, 15 - number, 3)),
+                pixels(10 * index + number, (9 + number, 15 - number, 3)),
                 ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF")[number],
             )
             folder = tmp_path / "animals" / name / ("more" if number == 5 else "")
@@ -53,8 +53,8 @@ def animals(tmp_path):
     return tmp_path
 
 
-def folder_of(data, **keywords):
-    return image_folder.ImageFolder(path="animals", queries_per_class=2, size=8, **keywords).load(
+def folder_of(data, **params):
+    return image_folder.ImageFolder(path="animals", queries_per_class=2, size=8, **params).load(
         data, data / "cache"
     )
 
@@ -90,7 +90,7 @@ class TestFolder:
             image_folder.ImageFolder(path="nowhere").load(animals, animals)
 
     @pytest.mark.parametrize(
-        ("keywords", "message"),
+        ("params", "message"),
         [
             ({"queries_per_class": -1}, "queries_per_class is -1, expected a whole number from 1"),
             ({"queries_per_class": 0}, "queries_per_class is 0, expected a whole number from 1"),
@@ -106,10 +106,10 @@ class TestFolder:
             ({"size": -8}, "size is -8, expected pixels of a side, 1 or more"),
         ],
     )
-    def test_numbers_that_ask_for_the_impossible_are_named(self, animals, keywords, message):
+    def test_numbers_that_ask_for_the_impossible_are_named(self, animals, params, message):
         with pytest.raises(BenchmarkError, match=message):
             image_folder.ImageFolder(
-                **{"path": "animals", "queries_per_class": 2, "size": 8} | keywords
+                **{"path": "animals", "queries_per_class": 2, "size": 8} | params
             ).load(animals, animals)
 
     def test_no_class_is_left_out_because_it_cannot_be_listed(self, animals, monkeypatch):
@@ -267,8 +267,8 @@ class TestDecoding:
             )
 
         jpeg = bytearray(encoded(pixels(), "JPEG"))
-        place = jpeg.index(b"\xff\xc0") + 5
-        jpeg[place : place + 4] = struct.pack(">HH", 8_000, 8_000)
+        offset = jpeg.index(b"\xff\xc0") + 5
+        jpeg[offset : offset + 4] = struct.pack(">HH", 8_000, 8_000)
         ours, pillows = r"8,000 x 8,000 pixels, expected at most 50,000,000 in all", "Image size"
         for name, content, reason in (
             ("a.png", png(60_000), pillows),

@@ -15,16 +15,16 @@ from harness.variants import Catalogue
 def plugin(tmp_path, monkeypatch):
     """Return a function that writes the plugin mine.py and methods/_part.py to another project."""
     monkeypatch.setattr(plugins, "ROOT", tmp_path)
-    for floor in plugins.WORK:
-        (tmp_path / floor).mkdir()
+    for stage in plugins.WORK:
+        (tmp_path / stage).mkdir()
     (tmp_path / "methods/_part.py").write_text("ONE = 1\n")
 
-    def write(imports, attributes, floor="methods"):
+    def write(imports, attributes, stage="methods"):
         functions = "".join(
             f"    def {name}(self):\n        pass\n\n"
-            for name in ("__init__", *plugins.WORK[floor])
+            for name in ("__init__", *plugins.WORK[stage])
         )
-        (tmp_path / floor / "mine.py").write_text(
+        (tmp_path / stage / "mine.py").write_text(
             f"{imports}\n\nclass Mine:\n    {attributes}\n\n{functions}"
         )
 
@@ -66,7 +66,7 @@ def test_declared_attributes_are_checked(plugin, attributes, message):
 
 
 @pytest.mark.parametrize(
-    ("floor", "old", "new", "message"),
+    ("stage", "old", "new", "message"),
     [
         (
             "methods",
@@ -142,12 +142,12 @@ def test_declared_attributes_are_checked(plugin, attributes, message):
         ),
     ],
 )
-def test_error_for_a_plugin_of_another_form(plugin, floor, old, new, message):
-    plugin("", "label = 'Mine'", floor)
-    path = plugins.ROOT / floor / "mine.py"
+def test_error_for_a_plugin_of_another_form(plugin, stage, old, new, message):
+    plugin("", "label = 'Mine'", stage)
+    path = plugins.ROOT / stage / "mine.py"
     path.write_text(path.read_text().replace(old, new))
-    with pytest.raises(BenchmarkError, match=rf"^{floor}/mine.py.*{message}"):
-        plugins.read_plugin(floor, "mine")
+    with pytest.raises(BenchmarkError, match=rf"^{stage}/mine.py.*{message}"):
+        plugins.read_plugin(stage, "mine")
 
 
 CONTRACTS = {"datasets": "Dataset", "features": "Extractor", "methods": "Hasher"}
@@ -204,8 +204,8 @@ def test_declared_parameters_name_files_weights_and_the_encoder(plugin):
         "weights_param, digest_param, encoder_param = 'four', 'five', 'six'",
     ]
     plugin("", "\n    ".join(attributes))
-    keywords = "one='{seed}.npy', two=None, three=3, four='w.pth', five='00', six='vgg16'"
-    edited("methods", "__init__(self)", f"__init__(self, n_bits, *, seed=0, {keywords})")
+    params = "one='{seed}.npy', two=None, three=3, four='w.pth', five='00', six='vgg16'"
+    edited("methods", "__init__(self)", f"__init__(self, n_bits, *, seed=0, {params})")
     variant = Catalogue().resolve("methods", "mine")
     assert user_data.read_paths(variant, seed=7) == ["7.npy"]
     assert (variant.weights, variant.weights_digest, variant.encoder) == ("w.pth", "00", "vgg16")
@@ -345,16 +345,15 @@ def test_imported_modules_of_the_user_are_sources(plugin, tmp_path, imports, exp
     )
 
 
-@pytest.mark.parametrize("floor", [*plugins.WORK, "evaluation", "experiments", "report"])
-def test_sources_of_the_project_are_of_one_stage_and_decisive_modules(floor):
+@pytest.mark.parametrize("stage", [*plugins.WORK, "evaluation", "experiments", "report"])
+def test_sources_of_the_project_are_of_one_stage_and_decisive_modules(stage):
     """A change of any other file recomputes nothing."""
     decisive = {f"{module.replace('.', '/')}.py" for module in identity.DECISIVE_MODULES}
-    stages = (floor, *identity.LIBRARIES.get(floor, ()))
-    expected = decisive | set(
-        plugins.relative([path for stage in stages for path in (ROOT / stage).rglob("*.py")])
-    )
-    for path in (ROOT / floor).glob("*.py"):
-        assert set(plugins.relative(identity.sources(floor, path.stem))) <= expected
+    stages = (stage, *identity.LIBRARIES.get(stage, ()))
+    files = [path for folder in stages for path in (ROOT / folder).rglob("*.py")]
+    expected = decisive | set(plugins.relative(files))
+    for path in (ROOT / stage).glob("*.py"):
+        assert set(plugins.relative(identity.sources(stage, path.stem))) <= expected
 
 
 def test_scores_depend_on_the_library_and_tables_on_its_statistics():

@@ -159,8 +159,8 @@ def test_a_feature_file_is_compared_with_the_data_set_before_any_work(
     assert message in capfd.readouterr().err
 
 
-def image_folder(**settings):
-    return {"datasets": {"mine": {"of": "image_folder", "set": {"path": "photos", **settings}}}}
+def image_folder(**params):
+    return {"datasets": {"mine": {"of": "image_folder", "set": {"path": "photos", **params}}}}
 
 
 class TestMemory:

@@ -104,8 +104,10 @@ def test_each_preset_is_its_peers_formula_with_a_stable_sort(items, bits, multi)
     expected = peers(ranked)
     assert evaluation.score(*arrays, list(expected)) == pytest.approx(expected, rel=1e-12)
     with_relevant = [row for row in ranked if row.any()]
-    kept = relevant.any(axis=1)
-    found = evaluation.score(arrays[0][kept], arrays[1], arrays[2][kept], arrays[3], ["as-bgan"])
+    evaluated = relevant.any(axis=1)
+    queries, database, query_labels, labels = arrays
+    evaluable = queries[evaluated], database, query_labels[evaluated], labels
+    found = evaluation.score(*evaluable, ["as-bgan"])
     assert found["as-bgan"] == pytest.approx(bgan(with_relevant), rel=1e-12)
 
 

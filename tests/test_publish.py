@@ -54,18 +54,18 @@ def test_records_are_of_the_runs_that_the_tables_show(folder):
             r"[Cc]ommit ([0-9a-f]{12})", re.sub(r"\s+", " ", table.read_text(encoding="utf-8"))
         )
         joined = {entry["commit"][:12] for entry in experiment.get("joined", [])}
-        made = {record["commit"][:12] for record in records} | {experiment["commit"][:12]}
-        assert set(named) <= made | joined | _tuned(experiment)
+        commits = {record["commit"][:12] for record in records} | {experiment["commit"][:12]}
+        assert set(named) <= commits | joined | _tuned(experiment)
 
 
 def _tuned(experiment):
-    made = [
+    methods = [
         entry
         for tried in experiment["tried"].values()
         for entry in (tried, *tried["methods"].values())
     ]
     return {
-        entry["commit"][:12] for entry in made if "commit" in entry
+        entry["commit"][:12] for entry in methods if "commit" in entry
     }  # of the data set, once, or of each method
 
 
@@ -150,23 +150,23 @@ def higher_than_all(folder):
                     method, []
                 ).append(stored[name].astype(float))
     higher = {}
-    for (*place, bits), methods in cells.items():
-        lengths = sorted(length for *other, length in cells if other == place)
+    for (*pair, bits), methods in cells.items():
+        lengths = sorted(length for *other, length in cells if other == pair)
         best = max(methods, key=lambda name: np.mean(methods[name]))
         p_values = []
         for other in methods.keys() - {best}:
             differences = np.mean(methods[best], axis=0) - np.mean(methods[other], axis=0)
-            pooled = [_pooled(cells, place, name, lengths, bits) for name in (best, other)]
+            pooled = [_pooled(cells, pair, name, lengths, bits) for name in (best, other)]
             variances = [significance.over_queries(differences), *pooled]
             p_values.append(float(significance.estimate(differences.mean(), *variances).p))
         if all(is_best(p, len(lengths)) for p in p_values):
-            higher[*place, bits] = best
+            higher[*pair, bits] = best
     return higher
 
 
-def _pooled(cells, place, name, lengths, bits):
+def _pooled(cells, pair, name, lengths, bits):
     """The variance over seeds of a method at one code length, pooled over all."""
-    of_method = [np.array(cells[*place, length][name]).mean(axis=1) for length in lengths]
+    of_method = [np.array(cells[*pair, length][name]).mean(axis=1) for length in lengths]
     counts = [len(seeds) for seeds in of_method]
     spreads = [seeds.var(ddof=1) if len(seeds) > 1 else 0 for seeds in of_method]
     pooled = significance.over_seeds_pooled(spreads, counts)

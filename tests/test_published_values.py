@@ -106,9 +106,9 @@ def test_one_term_that_differs_leaves_a_figure_apart(tmp_path, changes, term):
     found = experiment(tmp_path, **changes)
     assert not differences_shown(found)
     (table,) = published_values.build(found)
-    said = " ".join(table.notes)
+    notes = " ".join(table.notes)
     assert re.search(
-        rf"BGAN: VGG-19 \(.*\) is not compared with .*: different or not known: [^.]*{term}", said
+        rf"BGAN: VGG-19 \(.*\) is not compared with .*: different or not known: [^.]*{term}", notes
     )
     assert any(panel.label.startswith("Measured here by as-bgan") for panel in table.panels)
 
@@ -148,9 +148,9 @@ def test_marks_of_measured_cells_are_explained(tmp_path):
             tmp_path, broken={("bgan.vgg19", 12, 0): "missing"}, distinct={("itq", 32, 1): 3}
         )
     )
-    said = " ".join(table.notes)
-    assert "2/3 beside a mean: over the 2 of 3 seeds that are done" in said
-    assert "c 1/3: near-collapse in 1 of 3 seeds" in said
+    notes = " ".join(table.notes)
+    assert "2/3 beside a mean: over the 2 of 3 seeds that are done" in notes
+    assert "c 1/3: near-collapse in 1 of 3 seeds" in notes
 
 
 def test_what_was_withdrawn_or_is_inexact_is_never_compared(tmp_path):

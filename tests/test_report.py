@@ -99,7 +99,7 @@ def test_controls_are_set_apart_and_never_best(tmp_path):
     assert [(cell.text, cell.span, cell.best) for cell in control] == [("0.620", 2, False)]
     assert [row.name for row in table.panels[0].rows] == ["lsh", "pcah", "itq", "bgan"]
     assert all(
-        cells(table, "bgan")[place].best for place in (0, 1)
+        cells(table, "bgan")[index].best for index in (0, 1)
     )  # although the control is higher
     assert "not upper bounds" in table.explanation
 
@@ -226,7 +226,7 @@ def test_a_done_run_without_a_score_is_named(tmp_path):
 def test_best_is_the_maximum_of_the_printed_numbers(numbers, decimals):
     value = Value(metric="map", decimals=decimals)
     rows = [
-        Row(str(place), "", [Cell(value.printed(number))]) for place, number in enumerate(numbers)
+        Row(str(index), "", [Cell(value.printed(number))]) for index, number in enumerate(numbers)
     ]
     exact = [
         Decimal(number).quantize(Decimal(10) ** -decimals, ROUND_HALF_EVEN) for number in numbers
@@ -292,14 +292,14 @@ def test_ranges_facts_and_groups(tmp_path):
 
 def test_a_column_that_is_equal_in_every_row_is_a_sentence(tmp_path):
     folder = write_results(tmp_path)
-    alike = built(folder)["costs"]
-    assert [column.label for column in alike.columns] == [
+    costs = built(folder)["costs"]
+    assert [column.label for column in costs.columns] == [
         "Fit (s)",
         "Encode (µs)",
         "Memory (MiB)",
         "Bytes",
     ]
-    assert alike.notes[:2] == ["Threads: 1.", "Device: cpu."]
+    assert costs.notes[:2] == ["Threads: 1.", "Device: cpu."]
     change_runs(folder, lambda run: {"device": "a GPU" if run["variant"] == "bgan" else "cpu"})
     unlike = built(folder)["costs"]
     assert [column.label for column in unlike.columns][4:] == ["Device"]
@@ -349,10 +349,10 @@ def test_a_dagger_is_of_the_one_best_that_beats_every_complete_cell(tmp_path):
         assert not any(cell.dagger for cell in cells(shown, "bgan"))
         assert "No \N{DAGGER}: no method" in shown.explanation
         assert ("not tested" in shown.explanation) == (verdict == "too few seeds")
-    lacking = table(
+    incomplete = table(
         "lacking", over_all | {("bgan", "lsh"): "no"}, broken={("lsh", 32, 0): "missing"}
     )
-    assert [cell.dagger for cell in cells(lacking, "bgan")] == [
+    assert [cell.dagger for cell in cells(incomplete, "bgan")] == [
         False,
         True,
     ]  # an incomplete cell competes with none
@@ -748,7 +748,7 @@ def test_references_are_those_of_the_rows(complete):
 
 @pytest.mark.filterwarnings("ignore:Glyph")  # the font has no Chinese
 def test_hostile_names_stay_text_on_the_page(tmp_path):
-    methods = [(f"m{place}", name, 0.3, True) for place, name in enumerate(HOSTILE)]
+    methods = [(f"m{index}", name, 0.3, True) for index, name in enumerate(HOSTILE)]
     folder = write_results(tmp_path / "results", methods=methods, bits=(16,), seeds=(0, 1))
     command.write(folder, folder / "report")
     page = Page(folder / "report/index.html")
@@ -772,12 +772,12 @@ def test_every_panel_of_the_overview_shows_its_lines(tmp_path, monkeypatch):
     describe(folder)
     panels = []
 
-    def kept(*arguments, **keywords):
-        canvas, axes = plot_style.canvas_of(*arguments, **keywords)
+    def stored_canvas(*arguments, **kwargs):
+        canvas, axes = plot_style.canvas_of(*arguments, **kwargs)
         panels.extend(axes)
         return canvas, axes
 
-    monkeypatch.setattr(plots, "canvas_of", kept)
+    monkeypatch.setattr(plots, "canvas_of", stored_canvas)
     plots.overview(results.read(folder))
     assert len(panels) == 2
     for axis in panels:
@@ -854,7 +854,7 @@ def test_report_json_states_what_the_report_is_made_of(complete, tmp_path, undra
 
 
 def _luminance(colour):
-    channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    channels = [int(colour[index : index + 2], 16) / 255 for index in (1, 3, 5)]
     linear = [
         value / 12.92 if value <= 0.03928 else ((value + 0.055) / 1.055) ** 2.4
         for value in channels
@@ -908,9 +908,9 @@ def test_the_strip_holds_the_images_enlarged(tmp_path):
     side = 8 * 8
     assert pixels.shape == (3 * side + 2 * 4, 8 * side + 7 * 4, 4)
     for row, name in enumerate(("originals", "rebuilt", "sampled")):
-        for place in range(8):
-            top, left = row * (side + 4), place * (side + 4)
-            expected = np.kron(arrays[name][place], np.ones((8, 8, 1), dtype=np.uint8))
+        for index in range(8):
+            top, left = row * (side + 4), index * (side + 4)
+            expected = np.kron(arrays[name][index], np.ones((8, 8, 1), dtype=np.uint8))
             np.testing.assert_array_equal(
                 pixels[top : top + side, left : left + side, :3], expected
             )
@@ -956,7 +956,7 @@ def test_a_run_that_kept_nothing_to_show_has_no_section(plain):
 
 
 def test_many_trainings_fit_on_the_page(tmp_path, monkeypatch):
-    methods = [(f"m{place}", f"M{place}", 0.3, True) for place in range(15)]
+    methods = [(f"m{index}", f"M{index}", 0.3, True) for index in range(15)]
     for grid, shown in (((DIGITS,), 12), ((DIGITS, ("cifar10", "gist")), 18)):
         folder = write_results(
             tmp_path / str(shown), methods=methods, grid=grid, bits=(16,), seeds=(0,)
@@ -1003,12 +1003,12 @@ def test_an_extras_file_damaged_anywhere_is_read_or_one_error(tmp_path):
     (path,) = folder.rglob("extras.npz")
     whole, random, errors = path.read_bytes(), np.random.default_rng(0), 0
     directory = len(whole) - 700  # the entries of the archive, where a byte does most
-    for place in [
+    for index in [
         *random.integers(0, len(whole), 150),
         *random.integers(directory, len(whole), 150),
     ]:
         damaged = bytearray(whole)
-        damaged[place] ^= random.integers(1, 256)
+        damaged[index] ^= random.integers(1, 256)
         path.write_bytes(damaged)
         try:
             training_curves._read(path)

@@ -22,7 +22,7 @@ from harness.plugins import ROOT
 from harness.records import FORMAT
 
 QUERIES, ITEMS = 40, 300
-PLACE = ("toy", "pixels", "itq")
+SCORE_KEY = ("toy", "pixels", "itq")
 RUNS = [(12, 0), (12, 1), (20, 0)]
 
 
@@ -32,7 +32,7 @@ def codes_of(bits, seed):
 
 
 def write_codes(bits, seed, codes=None, stored_bits=None):
-    folder = Run(*PLACE, bits, seed).folder
+    folder = Run(*SCORE_KEY, bits, seed).folder
     folder.mkdir(parents=True, exist_ok=True)
     packed = np.packbits(codes_of(bits, seed), axis=1) if codes is None else codes
     np.savez(folder / "codes.npz", codes=packed, bits=np.int64(stored_bits or bits))
@@ -194,7 +194,7 @@ def test_record_says_what_was_scored(project):
         for name in ("metrics.csv", "histograms.npz")
     }
     for entry, (bits, seed) in zip(record["runs"], RUNS, strict=True):
-        digest = storage.digest(Run(*PLACE, bits, seed).codes)
+        digest = storage.digest(Run(*SCORE_KEY, bits, seed).codes)
         assert (entry["bits"], entry["seed"], entry["sha256"]) == (bits, seed, digest)
         assert made_of["codes"][f"{bits}bit/seed{seed}"] == digest
         assert entry["seconds"] > 0
@@ -235,7 +235,7 @@ def test_a_control_is_scored_without_bits(project):
 
 
 def test_scores_belong_to_an_experiment(project):
-    scoring.score(Score(project / "elsewhere", *PLACE), RUNS[:1])
+    scoring.score(Score(project / "elsewhere", *SCORE_KEY), RUNS[:1])
     assert len(read_table(project / "elsewhere/scores/toy/pixels/itq")) > 20
     assert not Path("results/scores").exists()
 
@@ -319,16 +319,16 @@ def run(*arguments):
 
 
 def test_command_scores_and_prints_errors_as_one_line(project):
-    done = run("-m", "evaluation", "score", *PLACE, "--runs", "12:0", "12:1", "--threads", "1")
+    done = run("-m", "evaluation", "score", *SCORE_KEY, "--runs", "12:0", "12:1", "--threads", "1")
     assert done.returncode == 0, done.stderr
     assert len(read_table(Path("results/scores/toy/pixels/itq"))) > 100
-    failed = run("-m", "evaluation", "score", *PLACE, "--runs", "64:0")
+    failed = run("-m", "evaluation", "score", *SCORE_KEY, "--runs", "64:0")
     assert (failed.returncode, failed.stderr.count("\n")) == (1, 1)
     assert failed.stderr.startswith(
         "evaluation: results/runs/toy/pixels/itq/64bit/seed0/codes.npz is missing"
     )
     assert (
-        run("-m", "evaluation", "score", *PLACE, "--runs", "12").stderr
+        run("-m", "evaluation", "score", *SCORE_KEY, "--runs", "12").stderr
         == "evaluation: --runs 12: expected bits:seed, as in 48:0\n"
     )
 

@@ -163,7 +163,7 @@ class Finished(Copy):
 
 
 @pytest.fixture(scope="module")
-def made(finished, build_once):
+def finished_project(finished, build_once):
     """The finished project, with the tables of a second experiment on files of the user."""
 
     def collect(folder):
@@ -179,9 +179,9 @@ def made(finished, build_once):
 
 
 @pytest.fixture(scope="module")
-def shared_project(made, tmp_path_factory):
+def shared_project(finished_project, tmp_path_factory):
     folder = tmp_path_factory.mktemp("shared") / "bgan-bench"
-    shutil.copytree(made, folder)
+    shutil.copytree(finished_project, folder)
     return Finished(folder)
 
 
@@ -193,9 +193,9 @@ def project(shared_project):
 
 
 @pytest.fixture
-def own_project(made, tmp_path):
+def own_project(finished_project, tmp_path):
     """A copy of the project for one test, which may run jobs."""
-    shutil.copytree(made, tmp_path / "bgan-bench")
+    shutil.copytree(finished_project, tmp_path / "bgan-bench")
     return Finished(tmp_path / "bgan-bench")
 
 
@@ -601,12 +601,12 @@ class TestRecords:
     )
     def test_a_record_without_digests_is_of_a_result_to_recompute(self, project, name):
         record = json.loads(project.path(name).read_text())
-        kept = {
+        remaining = {
             key: value
             for key, value in record.items()
             if key not in ("sha256", "codes_sha256", "split_sha256")
         }
-        project.path(name).write_text(json.dumps(kept))
+        project.path(name).write_text(json.dumps(remaining))
         jobs, reasons = project.stale()
         assert jobs
         assert f"({name} does not state the digests of its files)" in reasons[0]
@@ -828,8 +828,8 @@ class TestSnakemake:
     def test_a_project_copied_with_times_recomputes_nothing(self, own_project):
         assert "Nothing to be done" in own_project.run("--dry-run")
 
-    def test_a_project_copied_without_times_recomputes_nothing(self, made, tmp_path):
-        shutil.copytree(made, tmp_path / "copied", copy_function=shutil.copyfile)
+    def test_a_project_copied_without_times_recomputes_nothing(self, finished_project, tmp_path):
+        shutil.copytree(finished_project, tmp_path / "copied", copy_function=shutil.copyfile)
         assert "Nothing to be done" in Finished(tmp_path / "copied").run("--dry-run")
 
     def test_missing_user_files_of_finished_results(self, own_project):

@@ -46,14 +46,14 @@ def test_nothing_in_a_configuration_reaches_a_shell(copy, tmp_path):
         "label": HOSTILE,
         "note": HOSTILE,
     }
-    asked = {
+    config = {
         "data": str(data),
         "methods": ["chance", "mine"],
         "controls": [],
         "bits": [8],
         "seeds": [0],
     }
-    copy.write("hostile.yaml", yaml.safe_dump(asked | {"variants": {"methods": {"mine": entry}}}))
+    copy.write("hostile.yaml", yaml.safe_dump(config | {"variants": {"methods": {"mine": entry}}}))
     copy.run("collect", config="hostile.yaml")
     assert not list(tmp_path.rglob("HACKED"))
     runs = {
@@ -105,7 +105,7 @@ VALUES = st.recursive(
 
 
 @pytest.mark.parametrize(
-    ("floor", "of"),
+    ("stage", "of"),
     [
         ("methods", "bgan"),
         ("methods", "imported"),
@@ -115,22 +115,20 @@ VALUES = st.recursive(
 )
 @QUICK
 @given(data=st.data())
-def test_settings_are_planned_or_refused(floor, of, data, tmp_path, monkeypatch):
-    keywords = [name for name in plugins.read_plugin(floor, of).defaults if name != "seed"]
+def test_settings_are_planned_or_refused(stage, of, data, tmp_path, monkeypatch):
+    params = [name for name in plugins.read_plugin(stage, of).defaults if name != "seed"]
     chosen = data.draw(
-        st.dictionaries(
-            st.one_of(st.sampled_from(keywords), st.text(max_size=3)), VALUES, max_size=3
-        )
+        st.dictionaries(st.one_of(st.sampled_from(params), st.text(max_size=3)), VALUES, max_size=3)
     )
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-    config |= {"variants": {floor: {"mine": {"of": of, "set": chosen}}}, floor: ["mine"]}
+    config |= {"variants": {stage: {"mine": {"of": of, "set": chosen}}}, stage: ["mine"]}
     try:
         jsonschema.validate(config, SCHEMA)
         plan = Plan.load(config)
     except (jsonschema.ValidationError, BenchmarkError):
         return
-    variant = getattr(plan, floor)["mine"]
-    assert variant_of_text(floor, "mine", variant.entry_text).entry_text == variant.entry_text
+    variant = getattr(plan, stage)["mine"]
+    assert variant_of_text(stage, "mine", variant.entry_text).entry_text == variant.entry_text
     monkeypatch.chdir(tmp_path)
     assert Plan.read(plan.save()) == plan
 

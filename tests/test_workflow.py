@@ -57,14 +57,14 @@ def test_snakemakes_own_report_has_page_tables_and_figures_with_captions(copy):
         names = {Path(name).name for name in archive.namelist()}
         text = archive.read("report/report.html").decode()
     assert {"index.html", "map.csv", "overview.svg", "statistics.csv"} <= names
-    for said in (
+    for expected in (
         "Tables",
         "Figures",
         "Data",
         "The numbers of one table of the page",
         "95 % interval over seeds and queries",
     ):
-        assert said in text
+        assert expected in text
 
 
 def test_snakemakes_own_report_has_nothing_that_is_out_of_date(copy):
@@ -287,10 +287,10 @@ def test_what_is_missing_is_said_all_at_once_before_any_work(copy):
     done = copy.snakemake(config="more.yaml")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    *said, advice = done.stderr.splitlines()[-4:]
-    assert [line.partition(" ")[0] for line in said] == ["datasets:", "datasets:", "features:"]
+    *problems, advice = done.stderr.splitlines()[-4:]
+    assert [line.partition(" ")[0] for line in problems] == ["datasets:", "datasets:", "features:"]
     for line, names in zip(
-        said,
+        problems,
         ("given/nuswide/Groundtruth", "given/mirflickr25k/mirflickr", "given/gone.npy"),
         strict=True,
     ):
@@ -390,11 +390,11 @@ def test_a_wrong_configuration_is_one_line_before_any_work(copy, config, message
     copy.write("wrong.yaml", config)
     done = copy.snakemake("--dry-run", config="wrong.yaml")
     assert done.returncode != 0
-    said = [
+    lines = [
         line for line in (done.stdout + done.stderr).splitlines() if line.startswith("config: ")
     ]
-    assert len(said) == 1
-    assert message in said[0]
+    assert len(lines) == 1
+    assert message in lines[0]
     assert "Traceback" not in done.stdout + done.stderr
 
 
