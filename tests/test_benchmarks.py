@@ -29,7 +29,7 @@ def test_vgg19s_work_is_that_of_its_layers():
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="what is said without a GPU")
-def test_it_runs_and_says_what_it_could_not_time(monkeypatch, capsys):
+def test_it_runs_and_states_what_it_could_not_time(monkeypatch, capsys):
     monkeypatch.setenv(training.DATA_VARIABLE, "replaced by a folder of random weights")
     monkeypatch.setitem(training.SIZES, "squeezenet1_1", 24)
     monkeypatch.setitem(training.PEAK, "cpu", ("float32", 64))
@@ -68,7 +68,7 @@ def test_a_database_smaller_than_the_deepest_cut_is_scored(monkeypatch, capsys):
     assert printed.count("times as long as score: map") == 3
 
 
-def test_a_rate_says_the_device_that_it_was_taken_on(monkeypatch, capsys, tmp_path):
+def test_a_rate_states_its_device(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     built = features.built
 

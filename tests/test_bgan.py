@@ -302,7 +302,7 @@ def whole(images, neighbours):
     return codes_of(images, neighbours)
 
 
-def test_an_unknown_choice_is_told_what_is_known(images, neighbours):
+def test_the_error_for_an_unknown_choice_lists_the_choices(images, neighbours):
     with pytest.raises(
         ValueError, match="activation is 'relu': expected one of tanh, app, ste, two-step"
     ):
@@ -333,7 +333,7 @@ def test_divergence_is_an_error_that_names_the_loss(images, neighbours):
         fitted(images, neighbours, learning_rate=1e30)
 
 
-def test_a_batch_larger_than_the_training_images_is_said(images, neighbours):
+def test_a_batch_larger_than_the_training_images_is_reported(images, neighbours):
     with pytest.raises(ValueError, match="a batch of 101 is larger than the 100 training images"):
         fitted(images, neighbours, batch=101)
 
@@ -343,7 +343,7 @@ def test_a_batch_larger_than_the_training_images_is_said(images, neighbours):
     [{}, {"discriminator_sees": "both", "generator_input": "noisy"}, {"encoder": "vgg19"}],
     ids=str,
 )
-def test_training_that_was_stopped_goes_on_to_the_same_codes(
+def test_a_resumed_training_gives_the_same_codes(
     images, neighbours, tmp_path, monkeypatch, small_vgg, params
 ):
     """Training stops at batch 13 of 25 of an epoch and is resumed by another object."""
@@ -370,7 +370,7 @@ def test_training_that_was_stopped_goes_on_to_the_same_codes(
     assert again.extras_["curves"].shape[0] == SMALL["epochs"]
 
 
-def test_training_that_was_killed_after_its_last_batch_goes_on_too(
+def test_training_that_was_killed_after_its_last_batch_resumes(
     images, neighbours, tmp_path, monkeypatch
 ):
     """Its codes were not yet written: a chain of random kills came upon it."""
@@ -547,7 +547,7 @@ def test_fewer_images_than_pictures_are_all_shown(images, neighbours):
         ),
     ],
 )
-def test_keywords_that_say_nothing_are_refused(images, neighbours, params, message):
+def test_parameters_without_effect_are_refused(images, neighbours, params, message):
     with pytest.raises(ValueError, match=message):
         fitted(images, neighbours, **params)
 

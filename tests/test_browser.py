@@ -186,7 +186,7 @@ def test_a_field_filters_the_rows_of_all_tables(opened):
 # Plots
 
 
-def test_a_legend_toggles_its_method_in_all_plots_and_the_address_keeps_it(opened):
+def test_a_legend_toggles_its_method_in_all_plots_and_in_the_address(opened):
     page = opened()
     plots = page.locator(".drawing[data-panels]").count()
     assert plots == 1 + 2 * 4
@@ -207,7 +207,7 @@ def test_a_legend_toggles_its_method_in_all_plots_and_the_address_keeps_it(opene
     assert again.locator("[data-series='bgan']:visible").count() == drawn
 
 
-def test_an_address_that_is_none_of_the_pages_leaves_it_whole(opened):
+def test_an_unknown_address_leaves_the_page_unchanged(opened):
     page = opened("#hide=%E0%A4%A")
     assert page.locator("#table-map .origin-of").count() > 0
     assert page.locator("[data-series='bgan']:visible").count() > 0
@@ -284,7 +284,7 @@ def test_arrow_keys_read_every_point_of_a_line(opened, metrics, figure, quantity
     assert not page.locator("#tip").is_visible()
 
 
-def test_what_a_point_says_stays_beside_it_while_the_page_scrolls(opened):
+def test_the_tooltip_of_a_point_follows_it_while_the_page_scrolls(opened):
     page = opened()
     drawing = page.locator("#figure-overview .drawing")
     drawing.focus()
@@ -300,7 +300,7 @@ def test_what_a_point_says_stays_beside_it_while_the_page_scrolls(opened):
     assert after["y"] == pytest.approx(before["y"] - 40, abs=1)
 
 
-def test_a_hidden_method_says_nothing(opened):
+def test_a_hidden_method_has_no_tooltip(opened):
     page = opened("#hide=lsh,pcah,itq,exact-cosine")
     drawing = page.locator("#figure-overview .drawing")
     drawing.focus()
@@ -451,7 +451,7 @@ def test_a_narrow_screen_scrolls_down_alone(opened):
     )
 
 
-def test_the_page_is_whole_without_its_script(opened):
+def test_the_page_is_complete_without_its_script(opened):
     page = opened(java_script_enabled=False)
     assert page.locator("#table-map tbody tr").first.is_visible()
     assert page.locator("#figure-overview svg").first.is_visible()
@@ -467,7 +467,7 @@ def test_it_is_painted_and_small(opened, results):
     assert (results / "report/index.html").stat().st_size < 5e6
 
 
-def test_what_is_said_of_points_is_what_the_file_beside_the_figure_holds(opened, results):
+def test_the_tooltips_of_points_are_the_values_of_the_csv_file(opened, results):
     page = opened()
     panels = json.loads(
         page.locator("#figure-time--digits--pixels .drawing").get_attribute("data-panels")

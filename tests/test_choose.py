@@ -47,13 +47,13 @@ def test_without_trials_nothing_changes():
     assert [method.trial for method in plan.methods.values()] == [None] * 3
 
 
-def test_a_trial_of_a_keyword_that_is_none_is_told():
+def test_a_trial_of_an_unknown_parameter_is_an_error():
     with pytest.raises(BenchmarkError, match=r"methods/bgan\.py has no parameter 'rate'"):
         Plan.load(loaded(trials={"bgan": [{}, {"rate": 1}]}))
 
 
 @pytest.mark.parametrize("name", ["bgam", "bgan-n"])
-def test_trials_of_no_method_are_told(name):
+def test_trials_of_an_unknown_method_are_an_error(name):
     with pytest.raises(
         BenchmarkError,
         match=f"trials: '{name}' is unknown: expected one of .*, or a new file",
@@ -170,7 +170,7 @@ def before(tmp_path, content, dataset="digits"):
     return path
 
 
-def test_choosing_again_replaces_this_data_set_and_keeps_the_others(tmp_path):
+def test_choosing_again_replaces_this_data_set_only(tmp_path):
     other = before(
         tmp_path, {"tried": {"cifar10": {"methods": {}}}, "variants": {"methods": {}}}, "cifar10"
     )
@@ -217,7 +217,7 @@ def test_methods_that_were_not_tried_now_keep_what_was_chosen_before_on_the_same
     assert set(found["variants"]["methods"]) == {*entries, "bgan-n.tuned-digits"}
 
 
-def test_settings_chosen_on_other_terms_are_not_mixed(tmp_path):
+def test_parameters_chosen_on_other_terms_are_not_mixed(tmp_path):
     tried = {"features": "gist", "bits": [12, 24], "seeds": [100], "methods": {"itq": OF_ITQ}}
     path = before(tmp_path, {"tried": {"digits": tried}, "variants": {"methods": {}}})
     content = path.read_text()
@@ -260,7 +260,7 @@ def test_two_choices_for_one_data_set_are_refused(tmp_path):
     assert not (tmp_path / "tuned").exists()
 
 
-def test_every_trial_failed_is_said(tmp_path):
+def test_an_error_states_that_every_trial_failed(tmp_path):
     with pytest.raises(BenchmarkError, match="bgan: every trial failed"):
         chosen(tmp_path, failed={"bgan.trial1", "bgan.trial2", "bgan.trial3"})
 

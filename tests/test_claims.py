@@ -123,7 +123,7 @@ def test_an_incomplete_or_failed_cell_keeps_a_claim_from_holding(tmp_path):
     )
 
 
-def test_rows_with_chosen_settings_are_preferred_and_never_mixed_with_fixed_ones(tmp_path):
+def test_tuned_rows_are_preferred_and_never_mixed_with_default_ones(tmp_path):
     """Tuned rows are compared first, then rows tuned for the first method, then default rows.
 
     A row that only one side has is not compared.
@@ -265,7 +265,7 @@ def test_the_released_code_is_shown_and_decides_nothing(tmp_path):
     assert "For comparison: bgan-released against" in text
 
 
-def test_a_method_without_settings_is_compared_with_tuned_rows(tmp_path):
+def test_a_method_without_parameters_is_compared_with_tuned_rows(tmp_path):
     levels = {"bgan.tuned-digits": 0.7, "itq.tuned-digits": 0.6, "lsh": 0.1, "pcah": 0.2}
     significant = {("bgan.tuned-digits", name): "yes" for name in levels}
     shown = verdict(

@@ -121,7 +121,7 @@ def zeroed():
         (np.array([[{}]], dtype=object), "not a .npy array of numbers"),
     ],
 )
-def test_what_is_wrong_is_said(tmp_path, array, message):
+def test_an_invalid_file_is_an_error(tmp_path, array, message):
     np.save(tmp_path / "codes.npy", array)
     with pytest.raises(BenchmarkError, match=f"codes.npy.*{message}"):
         imported_codes.whole(tmp_path / "codes.npy", 60, BITS)
@@ -134,7 +134,7 @@ def test_two_conventions_are_not_mixed(tmp_path):
         imported_codes.apart(tmp_path / "queries.npy", tmp_path / "database.npy", (20, 40))
 
 
-def test_codes_of_two_files_come_to_their_places_and_other_images_have_none(tmp_path):
+def test_codes_of_two_files_are_assigned_to_their_images_only(tmp_path):
     np.save(tmp_path / "queries.npy", CODES[:2])
     np.save(tmp_path / "database.npy", CODES[2:5])
     query, database = np.array([6, 1]), np.array([0, 3, 4])
@@ -225,7 +225,7 @@ def test_the_command_scores_as_the_function_does(toy):
         (SIGNS / 3, [], "codes.npy: row 0, column 0 is -0.33.*, expected 0 and 1, or -1 and"),
     ],
 )
-def test_the_command_says_what_is_wrong_on_one_line(toy, array, options, message, monkeypatch):
+def test_an_error_of_the_score_command_is_one_line(toy, array, options, message, monkeypatch):
     np.save("codes.npy", array)
     monkeypatch.setattr(sys, "argv", ["evaluation", "codes", "toy", "codes.npy", *options])
     with pytest.raises(SystemExit, match=f"^evaluation: .*{message}") as failure:

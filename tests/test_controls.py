@@ -60,7 +60,7 @@ def test_buckets_are_those_of_a_sort_in_which_equal_rows_are_ties(control):
 
 
 @pytest.mark.parametrize("control", CONTROLS)
-def test_places_and_threads_change_nothing(control, monkeypatch):
+def test_other_folders_and_threads_change_nothing(control, monkeypatch):
     queries, database, train, query_labels, database_labels = sample(items=300)
     expected = controls.each_query(
         control,

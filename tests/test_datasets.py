@@ -204,7 +204,7 @@ def test_a_broken_split_is_refused(changes, message):
         _base.check(broken(**changes(digits())), "digits")
 
 
-def test_training_images_may_be_outside_the_database_where_the_protocol_says_so():
+def test_training_images_outside_the_database_need_a_declaration():
     database = digits().database[100:]
     _base.check(broken(database=database, train_outside=True), "digits")
 
@@ -410,7 +410,7 @@ def test_an_archive_without_the_batches_is_named(tmp_path, monkeypatch):
         cifar10.read_batches(tmp_path, tmp_path)
 
 
-def test_without_data_and_network_one_line_says_what_to_do(tmp_path):
+def test_without_data_and_network_one_line_gives_instructions(tmp_path):
     expected = (
         r"could not download cifar-10-python.tar.gz \(offline\)\. "
         r"Download https://.* \(SHA-256 6d95.*\) yourself and put it at"

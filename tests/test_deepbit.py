@@ -199,13 +199,13 @@ def test_every_image_goes_through_the_network_once_an_angle(given, images, monke
     )
 
 
-def test_a_wrong_threshold_is_found_before_any_image_is_rotated(given, images):
+def test_a_wrong_threshold_is_reported_before_any_rotation(given, images):
     with pytest.raises(ValueError, match="threshold is 'median': expected one of global, per-bit"):
         rotation_of((given[0], None), images, threshold="median")
 
 
 @pytest.mark.parametrize("other", ["pixels", "another size"])
-def test_features_of_another_network_are_said(given, images, other):
+def test_features_of_another_network_are_an_error(given, images, other):
     weights, features = given
     seen = images.reshape(len(images), -1).astype(np.float32) if other == "pixels" else features
     message = (

@@ -482,7 +482,7 @@ def mounted_at():
         subprocess.run(["umount", path], check=True)
 
 
-def test_features_on_a_disk_that_is_full_in_truth(project, mounted):
+def test_features_on_a_disk_that_is_really_full(project, mounted):
     """They are written through a memory map: on a full disk, SIGBUS would kill the process."""
     mounted("cache/checkpoints", "size=64k")
     done = command(project, "features", "extract", "digits", "pixels")
@@ -551,9 +551,7 @@ def test_a_full_disk_of_logs_fails_no_job(copy, mounted_at):
     assert (copy.folder / "results/experiments/more/metrics.csv").is_file()
 
 
-def test_a_folder_that_cannot_be_written_is_found_before_the_training(
-    prepared, project, monkeypatch
-):
+def test_a_read_only_folder_is_reported_before_the_training(prepared, project, monkeypatch):
     shutil.rmtree(project / "results", ignore_errors=True)
     (project / "results").touch()
     monkeypatch.chdir(project)
@@ -613,7 +611,7 @@ def test_an_array_that_is_larger_than_the_machine_has_no_advice_on_other_jobs():
     assert "fewer jobs" not in str(raised.value)
 
 
-def test_a_gpu_that_torch_cannot_use_is_said(project, monkeypatch, capsys):
+def test_a_gpu_that_torch_cannot_use_is_reported(project, monkeypatch, capsys):
     monkeypatch.chdir(project)
     monkeypatch.setattr(training.gpus, "lease", lambda: "3")
     codes = np.arange(1797)[:, None] % 2 == np.arange(8) % 2
@@ -626,7 +624,7 @@ def test_a_gpu_that_torch_cannot_use_is_said(project, monkeypatch, capsys):
     assert "GPU 3 is there, but torch cannot use it: trained on the CPU" in capsys.readouterr().err
 
 
-def test_a_collapse_is_said_without_curves_that_are_not_kept(project, monkeypatch):
+def test_a_collapse_is_reported_and_no_curves_are_saved(project, monkeypatch):
     monkeypatch.chdir(project)
     monkeypatch.setattr(
         training, "learn", lambda *arguments: (np.zeros((1797, 1), np.uint8), slice(None), {})
@@ -641,7 +639,7 @@ def test_a_collapse_is_said_without_curves_that_are_not_kept(project, monkeypatc
 
 
 @pytest.mark.parametrize("name", ["images.npy", "features.npy", "neighbours.npy", "split.npz"])
-def test_a_changed_byte_of_the_cache_is_found_before_it_is_used(project, name):
+def test_a_changed_byte_of_the_cache_is_detected_before_use(project, name):
     (path,) = project.glob(f"cache/**/{name}")
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -667,7 +665,7 @@ class TestCheckpoints:
         Checkpoint(folder / "state.pt", self.parts(), noise).keep([torch.zeros(3)], left=1)
         return Checkpoint(folder / "state.pt", self.parts(), noise)
 
-    def test_a_changed_byte_is_found_and_training_begins_again(self, tmp_path, monkeypatch):
+    def test_a_changed_byte_is_detected_and_training_restarts(self, tmp_path, monkeypatch):
         checkpoint = self.checkpoint(tmp_path, monkeypatch)
         whole = (tmp_path / "state.pt").read_bytes()
         assert len(checkpoint.resume()) == 1
@@ -693,7 +691,7 @@ class TestCheckpoints:
             else pytest.fail("other weights were taken")
         )
 
-    def test_half_a_file_is_found(self, tmp_path, monkeypatch):
+    def test_half_a_checkpoint_is_detected(self, tmp_path, monkeypatch):
         checkpoint = self.checkpoint(tmp_path, monkeypatch)
         whole = (tmp_path / "state.pt").read_bytes()
         for length in (0, 10, len(whole) // 2, len(whole) - 1):
@@ -707,7 +705,7 @@ class TestCheckpoints:
             assert not (tmp_path / "state.pt").exists()
 
     @pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EIO, "I/O error")])
-    def test_a_state_that_could_not_be_read_is_kept(self, tmp_path, monkeypatch, error):
+    def test_an_unreadable_checkpoint_is_not_deleted(self, tmp_path, monkeypatch, error):
         checkpoint = self.checkpoint(tmp_path, monkeypatch)
 
         def fail(*args, **kwargs):
@@ -718,7 +716,7 @@ class TestCheckpoints:
             checkpoint.resume()
         assert (tmp_path / "state.pt").exists()
 
-    def test_training_does_not_move_to_another_device_unasked(self, tmp_path, monkeypatch):
+    def test_training_does_not_resume_on_another_device(self, tmp_path, monkeypatch):
         checkpoint = self.checkpoint(tmp_path, monkeypatch)
         state = torch.load(tmp_path / "state.pt", weights_only=True)
         torch.save(state | {"device": "cuda"}, tmp_path / "state.pt")

@@ -114,7 +114,7 @@ def test_a_missing_or_damaged_feature_file_is_named(tmp_path):
         from_file(tmp_path)
 
 
-def test_an_archive_is_told_from_an_array(tmp_path):
+def test_an_archive_is_distinguished_from_an_array(tmp_path):
     np.savez(tmp_path / "f.npz", train=np.zeros((40, 7)), test=np.zeros((10, 7)))
     with pytest.raises(
         BenchmarkError, match=r"f\.npz is an archive of train, test, expected one array in \.npy"
@@ -163,7 +163,7 @@ def test_rows_of_a_file_are_matched_to_images_by_name(tmp_path, n, more, seed):
         (["a", "b", "c"], [], r"the images of this data set have no names; leave `names` out"),
     ],
 )
-def test_names_that_do_not_fit_are_said(tmp_path, lines, names, message):
+def test_names_that_do_not_fit_are_an_error(tmp_path, lines, names, message):
     np.save(tmp_path / "f.npy", np.zeros((3, 2)))
     with pytest.raises(BenchmarkError, match=message):
         by_name(tmp_path, lines, names)
@@ -207,7 +207,7 @@ def test_an_extractor_that_loses_rows_or_gives_others_is_named(tmp_path, array, 
         written(tmp_path, Given(array), MANY)
 
 
-def test_an_extraction_that_stopped_goes_on_where_it_was(tmp_path, monkeypatch):
+def test_an_interrupted_extraction_resumes(tmp_path, monkeypatch):
     monkeypatch.setattr(extraction, "CHECKPOINT_SECONDS", 0.0)
     array = np.random.default_rng(3).normal(size=(300, 5)).astype(np.float32)
     broken = array.copy()
@@ -295,7 +295,7 @@ def test_neighbours_do_not_depend_on_threads_or_blocks(monkeypatch):
     assert (neighbours.nearest(features) == expected).all()
 
 
-def test_candidates_missed_by_rounding_are_found(monkeypatch):
+def test_neighbours_missed_by_rounding_are_recovered(monkeypatch):
     """Float32 cannot distinguish hundreds of images, so the whole row is ranked in float64."""
     generator = np.random.default_rng(3)
     features = (1 + generator.normal(size=(400, 8)) * 1e-4).astype(np.float32)
@@ -303,7 +303,7 @@ def test_candidates_missed_by_rounding_are_found(monkeypatch):
     assert (neighbours.nearest(features, 20) == brute_force(features, 20)).all()
 
 
-def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
+def test_an_error_of_the_command_is_one_line(tmp_path):
     folder = tmp_path / "cache/datasets/mine"
     folder.mkdir(parents=True)
     np.save(folder / "images.npy", IMAGES)
@@ -349,7 +349,7 @@ def test_what_an_extractor_raises_is_one_line(tmp_path, monkeypatch):
     assert "Traceback" in (tmp_path / traceback).read_text()
 
 
-def test_without_settings_the_command_has_the_defaults_of_a_plan():
+def test_without_entry_the_command_has_the_defaults_of_a_plan():
     found = extraction.variant_of(argparse.Namespace(features="gist", entry=None))
     assert (
         found.entry

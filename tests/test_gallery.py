@@ -70,7 +70,7 @@ def section(shown):
     )
 
 
-def test_thumbnails_are_the_images_and_places_lead_to_them(tmp_path, monkeypatch):
+def test_thumbnails_are_the_images_at_their_positions(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (shown,) = built(experiment(tmp_path))
     pixels, sprite = picture(shown.sprite.uri)[..., :3], shown.sprite
@@ -162,7 +162,7 @@ def test_thumbnails_stay_within_their_budget(tmp_path, monkeypatch):
     ("spoil", "reason"),
     [("prepared", "prepared without images"), ("absent", "images.npy does not exist")],
 )
-def test_a_data_set_without_images_says_so(tmp_path, monkeypatch, spoil, reason):
+def test_a_data_set_without_images_states_it(tmp_path, monkeypatch, spoil, reason):
     monkeypatch.chdir(tmp_path)
     folder = experiment(tmp_path, images=spoil != "prepared")
     if spoil == "absent":
@@ -207,7 +207,7 @@ def test_a_damaged_file_is_one_error(tmp_path, monkeypatch):
         built(folder)
 
 
-def test_what_leaves_methods_out_says_so(tmp_path, monkeypatch):
+def test_a_selection_that_excludes_methods_states_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(gallery, "METHODS", 3)
     shown = built(experiment(tmp_path, bits=(16,)))

@@ -70,7 +70,7 @@ def test_queries_are_chosen_by_number_alone():
     assert 3000 < many.mean() < 7000  # from all over
 
 
-def test_no_array_of_the_size_of_the_database_is_kept():
+def test_no_array_of_the_size_of_the_database_is_stored():
     rng = np.random.default_rng(0)
     database = rng.random((30_000, 64)) < 0.5
     found = inspected(database[:30], database, np.arange(30) % 3, np.arange(30_000) % 3)

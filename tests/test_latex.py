@@ -162,7 +162,7 @@ def synthetic(columns, text="0.500", label="ITQ", rows=1, span=None):
     )
 
 
-def test_a_table_takes_the_narrowest_place_that_it_fits():
+def test_a_table_takes_the_narrowest_width_that_it_fits():
     chosen = [latex_layout.layout(synthetic(columns)) for columns in (2, 7, 14)]
     assert [(layout.environment, layout.columns) for layout in chosen] == [
         ("table", 2),
@@ -320,7 +320,7 @@ def test_a_label_that_pdflatex_cannot_print_is_the_name_of_its_row(tmp_path):
     assert "U+" not in source
 
 
-def test_every_part_of_a_table_has_a_name_of_its_own_for_hyperref(tmp_path):
+def test_every_part_of_a_table_has_a_unique_hyperref_name(tmp_path):
     """A repeated identifier causes a warning, and links lead to the first part of the table."""
     methods = [(f"m{index}", f"Method {index}", 0.3, True) for index in range(120)]
     source = latex.render(built(write_results(tmp_path, methods=methods))["map"], [])

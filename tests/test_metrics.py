@@ -329,7 +329,7 @@ def test_lookup_in_a_ball_of_radius_two_as_worked_by_hand():
     ("items", "relevant", "k"),
     [(2_000, 200, 50), (3_000, 1_500, 1_200), (20_000, 30, 7), (400, 400, 13)],
 )
-def test_first_hits_sum_over_the_place_of_each(items, relevant, k):
+def test_first_hits_sum_over_the_rank_of_each(items, relevant, k):
     """One bucket: the rank of the j-th relevant item is negative hypergeometric."""
     others = np.arange(items - relevant + 1)
     means = [

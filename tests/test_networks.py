@@ -171,7 +171,7 @@ def test_a_converted_file_loads_with_its_own_digest_and_only_with_it(tmp_path, s
             load(path, wrong)
 
 
-def test_the_official_file_is_verified_by_its_whole_digest(tmp_path, squeezenet, monkeypatch):
+def test_the_official_file_is_verified_by_its_complete_digest(tmp_path, squeezenet, monkeypatch):
     sha256 = saved(squeezenet.state_dict(), tmp_path / "x.pth")
     path = (tmp_path / "x.pth").rename(tmp_path / f"squeezenet1_1-{sha256[:8]}.pth")
     monkeypatch.setitem(imagenet.OFFICIAL, "squeezenet1_1", path.name)
@@ -338,7 +338,7 @@ def test_rows_do_not_depend_on_threads(tmp_path, squeezenet):
     assert np.allclose(alone, rows, atol=1e-5)
 
 
-def test_the_command_records_what_made_the_features_and_goes_on_after_a_kill(tmp_path, squeezenet):
+def test_the_command_records_its_inputs_and_resumes_after_a_kill(tmp_path, squeezenet):
     folder = tmp_path / "cache/datasets/mine"
     folder.mkdir(parents=True)
     images = np.random.default_rng(1).integers(0, 256, (200, 32, 32, 3)).astype(np.uint8)

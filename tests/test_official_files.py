@@ -196,7 +196,7 @@ class TestMIRFlickr:
         ):
             mirflickr.MIRFlickr().load(flickr.parent, Path("no-cache"))
 
-    def test_nothing_there_says_what_to_get_and_where_to_put_it(self, tmp_path):
+    def test_an_empty_folder_is_an_error_with_instructions(self, tmp_path):
         expected = (
             r"_v080, .*/mirflickr are missing: .*get mirflickr25k.zip and .*_v080.zip from http.* "
             r"into .*mirflickr25k"
@@ -204,7 +204,7 @@ class TestMIRFlickr:
         with pytest.raises(BenchmarkError, match=expected):
             mirflickr.MIRFlickr().load(tmp_path, Path("no-cache"))
 
-    def test_the_smaller_variant_says_what_it_needs_and_takes_it(self, flickr):
+    def test_the_smaller_variant_states_and_accepts_its_input(self, flickr):
         dataset = mirflickr.MIRFlickr(protocol="20015", subset=True, size=8)
         with pytest.raises(
             BenchmarkError,
@@ -337,7 +337,7 @@ class TestNUSWIDE:
         flat, bare = nuswide.official_images(wide, "advice")
         assert flat.read(bare[7]) == (wide / "images/0007_1.jpg").read_bytes()
 
-    def test_missing_images_are_an_error_or_left_out_and_said(self, wide):
+    def test_missing_images_are_an_error_or_omitted_and_reported(self, wide):
         for row in (3, 7):
             (wide / f"Flickr/actor/{row:04}_1.jpg").unlink()
         found = nuswide.official_images(wide, "advice")
@@ -351,7 +351,7 @@ class TestNUSWIDE:
         assert (len(images), present.sum()) == (28, 28)
         assert losses[0][0] == "2 of 30 images are missing and left out"
 
-    def test_without_images_one_line_says_what_to_do(self, wide, tmp_path):
+    def test_without_images_one_line_gives_instructions(self, wide, tmp_path):
         (wide / "Flickr").rename(wide / "elsewhere")
         with pytest.raises(
             BenchmarkError,

@@ -71,7 +71,7 @@ class TestFolder:
         assert (len(found.database), len(found.train)) == (8, 5)
         assert len(folder_of(animals).train) == 8
 
-    def test_too_few_images_name_the_keyword(self, animals):
+    def test_the_error_for_too_few_images_names_the_parameter(self, animals):
         with pytest.raises(
             BenchmarkError,
             match=r"animals/cat has 6 images, expected more than 100: "
@@ -322,7 +322,9 @@ class TestDecoding:
         assert isinstance(one, np.memmap)
         assert (one[13] == images[1]).all()
 
-    def test_a_disk_that_is_too_small_is_said_before_the_work(self, animals, tmp_path, monkeypatch):
+    def test_a_disk_that_is_too_small_is_reported_before_the_work(
+        self, animals, tmp_path, monkeypatch
+    ):
         monkeypatch.setattr(_images.shutil, "disk_usage", lambda path: SimpleNamespace(free=100))
         with pytest.raises(BenchmarkError, match="GiB free, expected"):
             _images.write(folder_of(animals).images, tmp_path / "images.npy")

@@ -156,7 +156,7 @@ def test_queries_without_relevant_items_count_as_the_convention_has_it():
         evaluation.score(codes[:2], codes, np.array([1, 9]), np.ones(4, int), ["as-bgan"])
 
 
-def test_a_convention_without_a_query_left_says_so():
+def test_a_preset_without_queries_is_an_error():
     codes, labels = np.zeros((6_000, 3), bool), np.zeros(6_000, int)
     codes[-1], labels[-1] = True, 1
     with pytest.raises(

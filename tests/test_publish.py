@@ -121,7 +121,7 @@ def test_attestations_name_a_run_of_the_folder_with_equal_codes(folder):
             assert entry["dirty"] is False
 
 
-def test_the_readme_says_how_each_was_made(folder):
+def test_the_readme_states_the_command_of_each(folder):
     (row,) = [
         line
         for line in README.read_text(encoding="utf-8").splitlines()
@@ -190,7 +190,7 @@ def daggers(folder):
     return found
 
 
-def test_the_daggers_follow_from_what_is_kept_of_every_query(folder):
+def test_the_daggers_follow_from_the_stored_average_precision(folder):
     if not (folder / publish.QUERIES).is_file() or not (folder / "map.tex").is_file():
         pytest.skip("keeps no average precision, or shows no table of its mean")
     experiment = storage.read_json(folder / publish.EXPERIMENT)
@@ -498,7 +498,7 @@ def test_results_that_are_not_current_are_not_published(results, change, named):
     assert not publish.PUBLISHED.exists()
 
 
-def test_a_missing_table_is_refused_with_the_names_there_are(results):
+def test_the_error_for_a_missing_table_lists_the_names(results):
     results.write()
     with pytest.raises(BenchmarkError, match=r"tables/nothing\.csv.*map\.tex"):
         publish.publish(results.root, "mine", ["nothing.csv"])
@@ -550,7 +550,7 @@ def test_more_seeds_are_added_to_a_cell(results):
     assert list(published()[0]) == [f"{ITQ}/seed{seed}" for seed in (0, 1, 2)]
 
 
-def test_a_cell_that_differs_is_replaced_whole(results):
+def test_all_runs_of_a_cell_that_differs_are_replaced(results):
     results.write(variants=("itq", "lsh"))
     publish.publish(results.root, "mine", ["map.tex"])
     results.write(fill="d0")

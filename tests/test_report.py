@@ -69,7 +69,7 @@ def printed(cell):
 # Cells
 
 
-def test_mean_and_deviation_of_a_hand_made_column(tmp_path):
+def test_mean_and_deviation_of_an_artificial_column(tmp_path):
     values = {
         "lsh": [0.1, 0.2, 0.3],
         "pcah": [0.35],
@@ -104,7 +104,7 @@ def test_controls_are_set_apart_and_never_best(tmp_path):
     assert "not upper bounds" in table.explanation
 
 
-def test_cells_without_all_their_runs_say_so(tmp_path):
+def test_cells_without_all_their_runs_state_it(tmp_path):
     broken = {
         ("itq", 16, 2): "missing",
         ("bgan", 16, 0): "failed",
@@ -192,7 +192,7 @@ def test_a_near_collapse_is_of_the_codes_that_there_could_be(bits, distinct, col
     assert bool(cells_of_tables._collapse([run])) == collapsed
 
 
-def test_the_summary_says_that_a_best_method_collapsed(tmp_path, complete):
+def test_the_summary_states_that_a_best_method_collapsed(tmp_path, complete):
     folder = write_results(
         tmp_path / "results",
         distinct={("itq", 16, 1): 3, ("lsh", 16, 1): 3},
@@ -245,7 +245,7 @@ def test_a_number_is_printed_as_its_exact_value_rounds(number, decimals):
 
 
 @given(st.floats(0.001, 1e6), st.integers(1, 4))
-def test_significant_digits_are_as_many_as_asked_or_the_whole_number(number, significant):
+def test_significant_digits_are_as_requested_or_the_whole_number(number, significant):
     printed = Value(fact="fit_seconds", significant=significant).printed(number).replace(",", "")
     digits = printed.replace(".", "").lstrip("0")
     assert (
@@ -551,7 +551,7 @@ TRIED = {
 }  # fmt: skip
 
 
-def test_rows_with_settings_chosen_on_validation_labels_stand_beside_the_others_and_say_so(
+def test_tuned_rows_appear_with_the_others_and_state_it(
     tmp_path,
 ):
     bgan = [("bgan", "BGAN", 0.6, True), ("bgan-n", "BGAN, N", 0.5, True)]
@@ -594,7 +594,7 @@ def test_rows_with_settings_chosen_on_validation_labels_stand_beside_the_others_
     assert "Chosen on other features: gist for digits." in built(folder)["map"].explanation
 
 
-def test_settings_that_no_row_has_are_no_table(tmp_path):
+def test_parameters_that_no_row_has_are_no_table(tmp_path):
     assert "settings-digits" not in built(write_results(tmp_path, tried={"digits": TRIED}))
 
 
@@ -713,7 +713,7 @@ def test_the_page_needs_no_network_and_every_link_leads_somewhere(complete):
     assert not re.search(r"url\((?!#)|@import|\bnan\b", text)
 
 
-def test_the_page_says_what_went_wrong(complete):
+def test_the_page_states_what_went_wrong(complete):
     text = " ".join(Page(complete / "index.html").text)
     assert "Of 40 runs: 32 done, 4 failed, 4 missing." in text
     assert "ValueError: loss is not finite at step 40" in text
@@ -798,7 +798,7 @@ def test_partial_is_marked_everywhere(tmp_path, undrawn):
     assert all("Partial: 19 of 20 runs are done." in text for text in texts)
 
 
-def test_an_experiment_of_which_nothing_was_made(tmp_path):
+def test_an_experiment_without_results(tmp_path):
     everything = {
         (name, bits, seed): "missing" for name, *_ in METHODS for bits in (16, 32) for seed in SEEDS
     }
@@ -831,7 +831,7 @@ def test_the_same_results_make_the_same_bytes(complete, tmp_path):
         ).read_bytes(), file
 
 
-def test_report_json_states_what_the_report_is_made_of(complete, tmp_path, undrawn):
+def test_report_json_has_the_digests_of_its_inputs(complete, tmp_path, undrawn):
     record = records.read(complete / "report.json")
     digest = storage.digest(complete.parent / "experiment.json")
     assert record["made_of"] == json.loads(
@@ -951,7 +951,7 @@ def test_every_array_is_optional(tmp_path, absent, curves, rows):
     )
 
 
-def test_a_run_that_kept_nothing_to_show_has_no_section(plain):
+def test_a_run_without_extras_has_no_section(plain):
     assert "training" not in Page(plain / "index.html").ids
 
 
@@ -1275,7 +1275,7 @@ def test_partial_results_are_a_folder_of_their_own(tmp_path, monkeypatch, undraw
     assert (tmp_path / "results/partial/metrics.csv").is_file()
 
 
-def test_the_bibliography_is_read_whole():
+def test_every_entry_of_the_bibliography_is_read():
     path = references.BIBLIOGRAPHY
     found = references.read()
     assert len(found) == path.read_text(encoding="utf-8").count("@")

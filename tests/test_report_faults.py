@@ -206,7 +206,7 @@ def test_tables_and_figures_of_a_configuration_are_in_the_report(tmp_path):
         ({"tables": [{"name": "x", "title": "t"}]}, "tables: x: values is missing"),
     ],
 )
-def test_an_invalid_table_or_figure_is_found_before_any_work(config, message):
+def test_an_invalid_table_or_figure_is_reported_before_any_work(config, message):
     with pytest.raises(BenchmarkError, match=message):
         table_specs.check(config)
 

@@ -172,7 +172,7 @@ def test_a_preset_that_leaves_out_every_query_of_a_run_has_no_value_there(projec
     assert {(bits, seed) for bits, seed, metric, _ in table if metric == "as-deepbit"} == set(RUNS)
 
 
-def test_record_says_what_was_scored(project):
+def test_record_states_what_was_scored(project):
     record_path = score() / "score.json"
     record = storage.read_json(record_path)
     assert (

@@ -115,7 +115,7 @@ VALUES = st.recursive(
 )
 @QUICK
 @given(data=st.data())
-def test_settings_are_planned_or_refused(stage, of, data, tmp_path, monkeypatch):
+def test_overrides_are_planned_or_refused(stage, of, data, tmp_path, monkeypatch):
     params = [name for name in plugins.read_plugin(stage, of).defaults if name != "seed"]
     chosen = data.draw(
         st.dictionaries(st.one_of(st.sampled_from(params), st.text(max_size=3)), VALUES, max_size=3)
@@ -133,7 +133,7 @@ def test_settings_are_planned_or_refused(stage, of, data, tmp_path, monkeypatch)
     assert Plan.read(plan.save()) == plan
 
 
-def test_a_value_that_yaml_makes_a_date_is_told_to_be_quoted():
+def test_the_error_for_a_yaml_date_advises_quotes():
     entry = {"of": "imported", "set": {"path": datetime.date(2024, 1, 1)}}
     with pytest.raises(
         BenchmarkError,

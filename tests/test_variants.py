@@ -236,6 +236,6 @@ def test_the_entry_of_a_variant_reaches_a_job_unchanged():
         ),
     ],
 )
-def test_error_for_an_invalid_option_settings(text, message):
+def test_error_for_an_invalid_option_entry(text, message):
     with pytest.raises(BenchmarkError, match=message):
         variant_of_text("methods", "mine", text)

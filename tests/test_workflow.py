@@ -130,7 +130,7 @@ def test_partial_tables_are_removed_when_the_report_is_complete(copy):
     assert not partial.exists()
 
 
-def test_partial_tables_are_made_at_any_time_and_a_job_at_work_has_not_failed(copy):
+def test_partial_tables_can_be_written_at_any_time(copy):
     copy.write(
         "more.yaml",
         TINY.replace("itq, bgan-brief", "itq, bgan-more").replace("bgan-brief:", "bgan-more:"),
@@ -270,7 +270,7 @@ def test_a_cache_that_cannot_be_written_is_one_line(copy):
     assert done.stderr.splitlines()[-1].startswith("config: cannot write cache/stamp (")
 
 
-def test_what_is_missing_is_said_all_at_once_before_any_work(copy):
+def test_everything_missing_is_reported_together_before_any_work(copy):
     """And what is there runs by what the last line says."""
     (copy.folder / "given").mkdir()
     np.save(copy.folder / "given/there.npy", np.random.default_rng(0).normal(size=(1797, 8)))
@@ -318,7 +318,7 @@ def test_what_failed_when_it_was_recomputed_is_computed_by_the_next_command(copy
     assert ("encode", "wavering") in copy.planned(config="wavering.yaml")
 
 
-def test_codes_made_elsewhere_are_a_row(copy):
+def test_imported_codes_are_a_row(copy):
     codes = np.random.default_rng(0).random((1797, 12)) < 0.5
     (copy.folder / "given").mkdir()
     np.save(copy.folder / "given/mine-12.npy", np.where(codes, 1, -1))
@@ -410,7 +410,7 @@ def test_every_shipped_configuration_can_be_planned(config, copy):
     copy.run("--dry-run", "--quiet", config=f"config/{config}")
 
 
-def test_codes_are_kept_packed(finished):
+def test_codes_are_stored_packed(finished):
     stored = np.load(finished / "results/runs/digits/pixels/pcah/12bit/seed0/codes.npz")
     assert (stored["codes"].shape, int(stored["bits"])) == ((1797, 2), 12)
 
