@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument(
         "--entry",
         default=None,
-        help='JSON {"of": plugin, "set": parameters}; default: what NAME stands for',
+        help='JSON {"of": plugin, "set": parameters}; default: the plugin or variant NAME',
     )
     parser.add_argument(
         "--data", type=Path, default=data_folder(), help="the user's data folder, only read"

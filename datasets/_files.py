@@ -40,7 +40,7 @@ class Folder:
         try:
             status = path.stat()
             if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
-                raise BenchmarkError(f"{path} is no file of at most {MAX_BYTES:,} bytes")
+                raise BenchmarkError(f"{path} is not a file of at most {MAX_BYTES:,} bytes")
             return path.read_bytes()
         except FileNotFoundError:
             raise BenchmarkError(f"{path} is missing") from None

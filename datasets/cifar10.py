@@ -170,7 +170,7 @@ def _drawn(labels: np.ndarray, protocol: str) -> dict:
                 PUBLISHED,
             ),
             (
-                "which images: in the order of a fixed hash, where the published code draws anew "
+                "which images: in the order of a fixed hash, where the published code draws again "
                 "at each run",
                 OURS,
             ),

@@ -286,7 +286,7 @@ def _proof(group: list[dict], folder_records: Records, proofs: dict[str, Proof])
 
 
 def _key(record: dict) -> str:
-    """Identifies what a proof is of: the codes of a run, and what it is made of."""
+    """Return the key of a proof: a digest of the codes and the inputs of a run."""
     return records.digest_of([record["codes_sha256"], record["made_of"]])
 
 

@@ -86,7 +86,7 @@ def _lacks_files(variant: Variant, state: State) -> bool:
 def _image_counts(features: Variant, state: State) -> list[int]:
     """Numbers of images of the data sets with these features, if they come from a file.
 
-    A data set whose files are missing has none; its own check prints what it lacks.
+    A data set whose files are missing has none; its own check prints the missing files.
     """
     if "rows" not in features.plugin.consumes:
         return []

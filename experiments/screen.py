@@ -162,11 +162,11 @@ class Screen(logging.Handler):
     # ---------------------------------------------------------------- closing
 
     def succeed(self) -> None:
-        """Print what was made, where it is, and what can be done next."""
+        """Print the outputs, their paths, and the next commands."""
         self._stop()
         took = duration(time.monotonic() - self._started)
         if self.finished["partial"]:
-            self._print(f"tables of what is done: {self.plan.partial_root}/report/index.html")
+            self._print(f"tables of finished runs: {self.plan.partial_root}/report/index.html")
             return
         if not self.finished["report"]:
             self._print(f"done: {_count(sum(self.finished.values()), 'job')}, in {took}")
@@ -197,7 +197,7 @@ class Screen(logging.Handler):
         self._print(*self._grouped_failures())
         if not failed:
             self._print(f"  see {' '.join(log)}")
-        self._print(f"next: correct the cause, then rerun {_command()}: what is done is kept")
+        self._print(f"next: correct the cause, then rerun {_command()}: finished results stay")
 
     def make_partial_tables(self, plan_file: Path) -> None:
         """Write the tables and the page of the runs that are done."""
@@ -210,7 +210,7 @@ class Screen(logging.Handler):
             done = subprocess.run([sys.executable, "-m", *command], stdout=subprocess.DEVNULL)
             if done.returncode:
                 return
-        self._print(f"tables of what is done: {root}/report/index.html")
+        self._print(f"tables of finished runs: {root}/report/index.html")
 
     def stop_interrupted(self) -> None:
         """Print that the command was interrupted, and that the same command continues."""
@@ -302,7 +302,7 @@ class Screen(logging.Handler):
         self._write(f"\r\x1b[K{self._shown}")
 
     def _write(self, text: str) -> None:
-        with contextlib.suppress(OSError):  # the screen is closed: the work goes on
+        with contextlib.suppress(OSError):  # the terminal is closed, and the work continues
             self.stream.write(text)
             self.stream.flush()
 

@@ -1,4 +1,4 @@
-"""Mistakes that a user can mend, said in one line. Standard library only."""
+"""Errors that a user can fix, reported in one line. Standard library only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CORE_FILES = ("__main__.py", "_runtime.py")
 
 
 class BenchmarkError(Exception):
-    """A mistake that a user can mend. Every floor prints it as one line and exits with 1."""
+    """An error that a user can fix. Every stage prints it as one line and exits with 1."""
 
 
 def one_line(error: BaseException) -> str:
@@ -131,7 +131,7 @@ def _device_advice(error: BaseException, smaller: Sequence[str]) -> str:
             )
         return "too little memory: run fewer jobs at a time"
     if kind == "AcceleratorError" or "CUDA error" in str(error):
-        return "the GPU failed: run the same command again, which goes on where this job was"
+        return "the GPU failed: rerun the command, which resumes this job from its checkpoint"
     return ""
 
 

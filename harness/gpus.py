@@ -1,7 +1,7 @@
-"""Leases of GPUs: each job gets a device of its own, and CUDA shows it no other.
+"""Leases of GPUs: each job gets its own device, and CUDA shows only that device to it.
 
-A lease is an abstract socket of Linux named after the UUID of the device. It is no file, so neither
-a cleaned folder nor another TMPDIR gives the device away twice. The kernel removes it when the
+A lease is an abstract socket of Linux named after the UUID of the device. It is not a file, so a
+cleaned folder or another TMPDIR cannot lease the device twice. The kernel removes it when the
 process ends, however it ends. Leases hold between all jobs of a machine (more exactly, of a network
 namespace). filelock is not used: if its file is deleted, the next job gets the same lock.
 Standard library only.

@@ -21,7 +21,7 @@ from harness.errors import BenchmarkError
 WALK_VERSION = 1
 
 # The core, and the top-level modules that it consisted of before. A name stays here after its
-# module has moved or gone, so that the digest of an older text remains what it was.
+# module has moved or gone, so that the digest of an earlier source does not change.
 CORE = frozenset(
     {
         *("harness", "errors", "plugins", "experiments", "preflight", "provenance", "gpus"),
@@ -354,7 +354,7 @@ def _imported_files(path: Path, stage: str) -> list[Path]:
     return [file for file in files if file.is_file()]
 
 
-# Keys that only group the facts below them. The name of a fact says more.
+# Keys that only group the facts below them. The name of a fact is more informative.
 GROUPS = ("sources", "keywords", "params", "settings", "set", "run", "inputs", "files", "sha256")
 
 

@@ -1,4 +1,4 @@
-"""Plugins: what the source of a method, a data set or an extractor declares, and how one is loaded.
+"""Read what the source of a method, data set or extractor declares, and load its class.
 
 Planning reads source text and imports nothing. Only `load_class` imports the file of a plugin.
 Standard library only.

@@ -22,7 +22,7 @@ FORMAT = 2  # of the records and of the files that they describe
 
 
 def write(path: Path, made_of: dict, **facts: object) -> None:
-    """Write a record: its format, what the result is made of, when and where, and other facts."""
+    """Write a record: its format, the inputs of the result, date, machine and other facts."""
     storage.write_json(path, provenance.record(format=FORMAT, made_of=made_of, **facts))
 
 

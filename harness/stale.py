@@ -1,4 +1,4 @@
-"""Whether each result is current: what its record says it is made of, compared with the present.
+"""Whether each result is current: the inputs in its record, compared with the present ones.
 
 The comparison decides what a command recomputes. Times of files do not: sources may be newer or
 older than results, and `.snakemake/` may be lost. Standard library only.

@@ -142,7 +142,7 @@ def _replace_folder(temporary: Path, path: Path) -> None:
 
 
 def _fsync(path: Path) -> None:
-    """Fsync a file or the names in a folder: else a power cut may keep the rename only."""
+    """Fsync a file or the names in a folder: else only the rename may survive a power failure."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -130,7 +130,7 @@ class _KnownDigests:
     def _read(self) -> dict[str, dict]:
         try:
             stored = storage.read_json(DIGESTS) if DIGESTS.is_file() else {}
-        except BenchmarkError:  # a cache: what it cannot answer is computed
+        except BenchmarkError:  # digests that the cache lacks are computed
             return {}
         return {
             path: entry

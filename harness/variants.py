@@ -1,4 +1,4 @@
-"""Variants: a plugin under a name of its own, with the parameters that a configuration overrides.
+"""Variants: a plugin with its own name and the parameters that a configuration overrides.
 
 Standard library only.
 """

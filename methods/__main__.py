@@ -272,7 +272,7 @@ def checked(codes: np.ndarray, rows: int, bits: int, name: str) -> np.ndarray:
 
 
 def describe(hasher, codes: np.ndarray) -> dict:
-    """Return what a record states of a run besides what it is made of."""
+    """Return the facts of a run that its record states besides the inputs."""
     device = str(getattr(hasher, "device_", "cpu"))
     return {
         "device": provenance.device_name(device),

@@ -169,7 +169,7 @@ def to_device(tensor: Tensor, device: torch.device) -> Tensor:
 
 
 def batches(n: int, size: int, epochs: int, seed: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (epoch, rows) of every batch, shuffled anew in each epoch.
+    """Yield (epoch, rows) of every batch, shuffled again in each epoch.
 
     An incomplete last batch is dropped. Raises ValueError if n < size.
     """

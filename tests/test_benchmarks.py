@@ -28,7 +28,7 @@ def test_vgg19s_work_is_that_of_its_layers():
     assert training.flops("vgg19", 224) == 2 * (3 * sum(products) - products[0])
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="what is said without a GPU")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="describes a machine without a GPU")
 def test_it_runs_and_states_what_it_could_not_time(monkeypatch, capsys):
     monkeypatch.setenv(training.DATA_VARIABLE, "replaced by a folder of random weights")
     monkeypatch.setitem(training.SIZES, "squeezenet1_1", 24)

@@ -1,4 +1,4 @@
-"""The page in a browser: what its script does, what it says of a number, and who can read it."""
+"""The page in a browser: its script, its tooltips, and its accessibility."""
 
 import itertools
 import json
@@ -430,7 +430,7 @@ def test_axe_finds_nothing_serious(opened, scheme, width):
             if item["impact"] in ("serious", "critical")
         ]
 
-    # Rows alike in kind are many: the first of each say as much, in less time.
+    # Many rows are of one kind: the first of each kind suffices.
     many = "#runs-table tr:nth-child(n + 5), #tables section:nth-of-type(n + 4)"
     page.evaluate(
         "many => document.querySelectorAll(many).forEach(element => element.remove())", many

@@ -380,10 +380,12 @@ def test_a_file_of_gigabytes_is_refused_unread(tmp_path, batches):
         path.touch()
         os.truncate(path, 1 << 40)
     with pytest.raises(
-        BenchmarkError, match=r"data_batch_1 is no file of at most 268,435,456 bytes"
+        BenchmarkError, match=r"data_batch_1 is not a file of at most 268,435,456 bytes"
     ):
         cifar10.read_batches(tmp_path, tmp_path)
-    with pytest.raises(BenchmarkError, match=r"20015.txt is no file of at most 268,435,456 bytes"):
+    with pytest.raises(
+        BenchmarkError, match=r"20015.txt is not a file of at most 268,435,456 bytes"
+    ):
         mirflickr._listed(tmp_path)
 
 

@@ -135,7 +135,7 @@ class Victim(Copy):
         return process
 
     def finish(self, *arguments, **options):
-        """Run to the end, and return what was said."""
+        """Run to the end and return the output."""
         assert self.start(*arguments, **options).wait() == 0, (
             self.folder / "output.txt"
         ).read_text()
@@ -277,7 +277,7 @@ def kill(victim, kind, generator, lines):
         kill_one(generator, jobs_of(process.pid))
         with contextlib.suppress(
             subprocess.TimeoutExpired
-        ):  # it may come to its partial report, or not
+        ):  # it may or may not reach its partial report
             return process.wait(timeout=generator.uniform(0, 5)) != 0
         os.killpg(process.pid, signal.SIGKILL)
     return process.wait() != 0
@@ -582,7 +582,7 @@ def test_a_read_only_folder_is_reported_before_the_training(prepared, project, m
         ),
         (
             RuntimeError("CUDA error: device-side assert"),
-            "the GPU failed: run the same command again, which goes on where this job was$",
+            "the GPU failed: rerun the command, which resumes this job from its checkpoint$",
         ),
         (ValueError("no luck"), "bgan.py raised ValueError: no luck$"),
     ],

@@ -32,7 +32,7 @@ time.sleep(60)
 class Machine:
     """Three simulated devices, beside files of the driver that are none; starts jobs.
 
-    nvidia-smi lists them as `listed` says. The UUIDs are new, since leases hold on the whole
+    nvidia-smi lists them as in `listed`. The UUIDs are new, since leases hold on the whole
     machine, and other tests may run at the same time.
     """
 
@@ -262,7 +262,7 @@ from methods._base import Hasher
 
 
 class OnGpu(Hasher):
-    """Says when it ran on which device.
+    """Writes when it ran on which device.
 
     Source: this test.   Differs from the paper: nothing.
     """

@@ -1,4 +1,4 @@
-"""What is kept of codes to be looked at, against the plain way."""
+"""The stored inspection data of codes, against a direct computation."""
 
 import numpy as np
 import pytest

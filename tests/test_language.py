@@ -12,7 +12,7 @@ FILES = sorted(
     path for folder in PACKAGES if folder != "tests" for path in (ROOT / folder).rglob("*.py")
 )
 
-# Words that describe a value by its history or by a private metaphor instead of by a noun.
+# Words that describe the history of a value, or metaphors, instead of nouns.
 FORBIDDEN_WORDS = {
     *("found", "kept", "said", "told", "made", "lacking", "alike", "asked"),
     *("floor", "floors", "ground", "grounds"),

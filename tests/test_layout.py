@@ -1,4 +1,4 @@
-"""The drawing of the architecture, held against the imports of every file."""
+"""The imports of every file, compared with the documented architecture."""
 
 import ast
 import sys

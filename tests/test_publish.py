@@ -192,7 +192,7 @@ def daggers(folder):
 
 def test_the_daggers_follow_from_the_stored_average_precision(folder):
     if not (folder / publish.QUERIES).is_file() or not (folder / "map.tex").is_file():
-        pytest.skip("keeps no average precision, or shows no table of its mean")
+        pytest.skip("stores no average precision, or shows no table of its mean")
     experiment = storage.read_json(folder / publish.EXPERIMENT)
     if experiment["metric_version"] != METRIC_VERSION:
         pytest.skip("its daggers are those of an earlier version")

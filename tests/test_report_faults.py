@@ -243,7 +243,7 @@ def test_a_changed_table_changes_the_plan():
 
 
 def spoilt(folder, name, change):
-    """Change the bytes of a table, whose digest is recorded anew."""
+    """Change the bytes of a table and record its new digest."""
     path = folder / name
     path.write_bytes(change(path.read_bytes()))
     describe(folder)

@@ -1,4 +1,4 @@
-"""The scoring job, end to end on files, and what it says of files that are wrong."""
+"""The scoring job, end to end on files, and its errors for invalid files."""
 
 import csv
 import os

@@ -72,7 +72,7 @@ def states(folder):
 
 
 def test_content_is_fsynced_before_the_rename(tmp_path, monkeypatch):
-    """A power cut keeps what was fsynced: each file and its folder, then the names."""
+    """Each file and its folder are fsynced, then the names."""
     order = []
     monkeypatch.setattr(
         os,

@@ -271,7 +271,7 @@ def test_a_cache_that_cannot_be_written_is_one_line(copy):
 
 
 def test_everything_missing_is_reported_together_before_any_work(copy):
-    """And what is there runs by what the last line says."""
+    """The command of the last line runs everything else."""
     (copy.folder / "given").mkdir()
     np.save(copy.folder / "given/there.npy", np.random.default_rng(0).normal(size=(1797, 8)))
     entries = ", ".join(

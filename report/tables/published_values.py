@@ -210,7 +210,7 @@ def _published_value(row: dict[str, str], where: str) -> PublishedValue:
 
 
 def measured_terms(results: Results, pair: Pair, method: dict, metric: str) -> Terms:
-    """Return the terms of what a method was given, and is measured by."""
+    """Return the terms of a method: its inputs and its metric."""
     params = method["keywords"]
     sizes = results.experiment["datasets"][pair.dataset].get("sizes", {})
     encoder = params.get("encoder", "features")

@@ -167,7 +167,7 @@ def read(own: object = (), path: Path = TABLES_FILE) -> list[TableSpec]:
     Raises
     ------
     BenchmarkError
-        If an entry has an unknown key, a value of another type, or a name that is no file name.
+        If an entry has an unknown key, a value of another type, or an invalid file name.
     """
     specs = {}
     for index, entry in enumerate(_file(path)["tables"], 1):
