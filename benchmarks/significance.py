@@ -222,7 +222,12 @@ def _chi_squared(random: np.random.Generator, shape: tuple[int, ...]) -> Floats:
 
 
 def _outcomes(simulated: Simulated, rule: str) -> dict[str, Floats]:
-    """The outcome of each experiment by the name of its rate."""
+    """Return the outcomes of each experiment, (E,) 0 or 1, by the name of their rate.
+
+    Axes: E experiments, M methods, L code lengths. An outcome is 1 if, at some code length,
+    claim: the first method differs from another one; rows: the best method differs from another
+    one; dagger: the best method differs from all others; pairs: any two methods differ.
+    """
     _, methods, lengths = simulated.means.shape
     over_seeds_rule = over_seeds if rule == "satterthwaite" else over_seeds_pooled
     variances = [
@@ -237,6 +242,7 @@ def _outcomes(simulated: Simulated, rule: str) -> dict[str, Floats]:
     for (one, other), test in tests.items():
         p[one, other] = p[other, one] = test.p
 
+    # The largest p value decides whether the best method differs from all others.
     claim = np.stack([tests[0, other].p for other in range(1, methods)])
     best = simulated.means.argmax(axis=1)  # (E, L)
     against_best = np.take_along_axis(p, best[None, None], axis=0)[0]  # (M, E, L)
@@ -246,6 +252,7 @@ def _outcomes(simulated: Simulated, rule: str) -> dict[str, Floats]:
     for name, shift in (("power_003", 0.03), ("power_005", 0.05), ("power_010", 0.1)):
         power = [_power(tests[0, other], shift, claim) for other in range(1, methods)]
         powers[name] = np.stack(power)
+
     return {
         "claim": _rejected(claim.min(axis=(0, 2)), (methods - 1) * lengths),
         "rows": _rejected(against_best.min(axis=(0, 2)), (methods - 1) * lengths),

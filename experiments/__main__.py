@@ -56,7 +56,7 @@ def _add_planned_jobs(add) -> None:
 
 
 def _add_results_jobs(add) -> None:
-    """The jobs of the results of an experiment."""
+    """Add the commands `choose` and `publish`; add: function (name, job, help) -> parser."""
     choosing = add("choose", choose, "choose parameters from the trials of config/tuning.yaml")
     choosing.add_argument(
         "--output",

@@ -490,16 +490,17 @@ def _sparse_of_hdf5(path: Path, group: Any, rows: int) -> np.ndarray:
     starts = group["jc"]
     shape = (int(group.attrs["MATLAB_sparse"]), len(starts) - 1)
     _check_size(path, group.name, shape, rows)
-    parts = []
-    for part in ("data", "ir", "jc"):
-        if part not in group:  # MATLAB omits both arrays of an empty matrix
-            parts.append(np.zeros(0))
-            continue
-        _check_own_bytes(path, group[part])
-        _check_size(path, f"{group.name}/{part}", group[part].shape, rows + 1)
-        parts.append(group[part][()])
 
-    values, indices, starts = parts
+    arrays = []
+    for name in ("data", "ir", "jc"):
+        if name not in group:  # MATLAB omits both arrays of an empty matrix
+            arrays.append(np.zeros(0))
+            continue
+        _check_own_bytes(path, group[name])
+        _check_size(path, f"{group.name}/{name}", group[name].shape, rows + 1)
+        arrays.append(group[name][()])
+
+    values, indices, starts = arrays
     matrix = csc_matrix((values, indices.astype(np.int64), starts.astype(np.int64)), shape=shape)
     return _dense(matrix)
 

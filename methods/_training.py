@@ -105,7 +105,7 @@ class Checkpoint:
             "the same command trains from the beginning"
         )
 
-    def keep(self, history: list[Tensor], left: int) -> None:
+    def save(self, history: list[Tensor], left: int) -> None:
         """Save the present state if a minute has passed.
 
         Parameters

@@ -265,7 +265,7 @@ class BGAN(Hasher):
             curves |= {"beta": torch.full((), beta, device=self.device_)}
             history.append(torch.stack(list(curves.values())))
             progress.advance(**curves)
-            checkpoint.keep(history, left=steps - len(history))
+            checkpoint.save(history, left=steps - len(history))
             if len(history) % per_epoch == 0:
                 training.check_finite(curves, epoch)
         return torch.stack(history), list(curves)

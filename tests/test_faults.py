@@ -662,7 +662,7 @@ class TestCheckpoints:
     def checkpoint_of(self, folder, monkeypatch, device="cpu"):
         monkeypatch.setattr(Checkpoint, "interval", 0.0)
         noise = torch.Generator()
-        Checkpoint(folder / "state.pt", self.parts(), noise).keep([torch.zeros(3)], left=1)
+        Checkpoint(folder / "state.pt", self.parts(), noise).save([torch.zeros(3)], left=1)
         return Checkpoint(folder / "state.pt", self.parts(), noise)
 
     def test_a_changed_byte_is_detected_and_training_restarts(self, tmp_path, monkeypatch):

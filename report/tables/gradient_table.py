@@ -64,7 +64,7 @@ def build(results: Results) -> list[Table]:
 
 
 def _shares(results: Results, pair: Pair, variant: str) -> Shares:
-    """Return what the done runs of a method record."""
+    """Return {term of the loss: its share of the gradient in each done run of a method}."""
     shares: Shares = {}
     for bits in results.experiment["bits"]:
         for run in results.runs.get((*pair, variant, bits), []):
