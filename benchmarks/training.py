@@ -117,7 +117,7 @@ def speed(
         params = {"encoder_size": SIZES[encoder], "precision": precision}
         params |= random_weights(encoder)
 
-    hasher = BGAN(32, encoder=encoder, batch=batch, epochs=1, k1=2, k2=3, **params)
+    hasher = BGAN(32, encoder=encoder, batch=batch, epochs=1, betas=(1.0,), k1=2, k2=3, **params)
 
     ends, step = [], hasher._step
 

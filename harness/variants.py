@@ -37,7 +37,7 @@ class Variant:
     stage : {"datasets", "features", "methods"}
     name : str
         Name in configurations, paths and results.
-    plugin : plugins.Component
+    plugin : plugins.Plugin
     overrides : dict
         The parameters that the configuration sets.
     label, note : str
