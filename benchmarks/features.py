@@ -60,6 +60,7 @@ def main() -> None:
         command.add_argument("--images", type=int, default=64 if job is rate else 200_000)
         command.add_argument("--side", type=int, default=256, help="pixels")
         command.add_argument("--threads", type=int, default=os.cpu_count())
+
     arguments = parser.parse_args()
     Path(CACHE).mkdir(exist_ok=True)
     arguments.job(arguments)
@@ -73,6 +74,7 @@ def built(name: str, folder: Path, threads: int) -> tuple[Extractor, plugins.Plu
         file = folder / f"{name}.pth"
         torch.save(imagenet.NETWORKS[plugin.member("network")]().state_dict(), file)
         params = {"weights": file.name, "sha256": storage.digest(file)}
+
     extractor = plugins.load_class(plugin)(**params)
     extractor.threads = threads
     extractor.open(folder, BLOCK)

@@ -111,6 +111,7 @@ def run(work: dict[str, Callable[[], Figures]], only: str | None, output: Path) 
         if torch.cuda.is_available():
             figures[name]["gpu_memory_mib"] = torch.cuda.max_memory_allocated() / 2**20
         storage.write_json(output, machine | {"pieces": figures})
+
     return machine | {"pieces": {name: figures[name] for name in work if name in figures}}
 
 
@@ -156,6 +157,7 @@ def throughput(encoder: str, tiny: bool) -> Figures:
     if tiny:
         training.PEAK["cpu"] = ("float32", 64)
         training.SIZES |= TINY_SIZES
+
     peak, batches = training.matrix_peak(device), 1 if tiny else training.TIMED_STEPS[device]
     ways = {"float32": {"batch": 8 if tiny else 40}}
     if device == "cuda" and encoder in PRETRAINED:
@@ -169,6 +171,7 @@ def throughput(encoder: str, tiny: bool) -> Figures:
         if encoder in PRETRAINED:
             speed = trained * training.flops(encoder, training.SIZES[encoder])
             figures |= {f"{way}_tflops": speed / 1e12, f"{way}_share_of_peak": speed / peak}
+
     return figures
 
 
@@ -195,6 +198,7 @@ class Problem:
         if params.get("encoder") in PRETRAINED:
             params = params | training.random_weights(params["encoder"])
             features = features_of(self.images, params)
+
         arrays = {"images": self.images, "features": features}
         fitted_on = {key: array[self.train] for key, array in arrays.items()}
         fitted_on["neighbours"] = nearest(fitted_on["features"])

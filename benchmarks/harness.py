@@ -124,8 +124,10 @@ def run(folder: Path, command: list[str]) -> tuple[float, float]:
         while job.poll() is None:
             processor = processor_seconds(job.pid) or processor
             time.sleep(0.02)
+
     if job.returncode:
         sys.exit(log.read_text()[-2000:])
+
     return time.perf_counter() - started, processor
 
 

@@ -60,6 +60,7 @@ def main() -> None:
             costs[items] = {stage: run(*job, folder) for stage, job in jobs.items()}
             record = Run(PLACE.dataset, PLACE.features, method, bits, 0).record
             show(items, costs[items], storage.read_json(folder / record))
+
     if arguments.plot:
         draw(costs)
 

@@ -114,6 +114,7 @@ def definition(lists: np.ndarray, sample: np.ndarray) -> list[set[int]]:
             (-overlap, ranks.get(other, len(near)), other) for other, overlap in enumerate(overlaps)
         ]
         similar.append(set().union(*(near[other] for _, _, other in sorted(keys)[:K2])))
+
     return similar
 
 

@@ -99,9 +99,11 @@ def check() -> None:
         state, started = State(plan), time.perf_counter()
         state.check()
         seconds.append(time.perf_counter() - started)
+
     stale = [job for job in plan.jobs() if state.problem(job)]
     if stale:
         sys.exit(f"{stale[0]}: {state.problem(stale[0])}")
+
     print(json.dumps([min(seconds), provenance.peak_memory_mib()]))
 
 
@@ -175,6 +177,7 @@ def literal_rules(plan: Plan) -> str:
             if texts:
                 lines += [f"    {directive}:", *texts]
         lines.append('    shell: "true"')
+
     return "\n".join(lines) + "\n"
 
 

@@ -201,6 +201,7 @@ def _deviations(case: str, methods: int, lengths: int) -> Floats:
         return np.array([np.roll(fourfold, method) for method in range(methods)])
     if case == "fourfold, one method random":
         return np.vstack([fourfold, np.zeros((methods - 1, lengths))])
+
     return np.tile(fourfold, (methods, 1))
 
 
@@ -295,6 +296,7 @@ def _covered(simulated: Simulated, rule: str) -> Floats:
         low, high = estimate(errors, of_queries, of_seeds).interval()
     else:
         low, high = (end - 0.5 for end in interval(0.5 + errors, of_queries, of_seeds))
+
     return ((low <= 0) & (high >= 0)).astype(np.float64)
 
 

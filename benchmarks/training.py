@@ -58,6 +58,7 @@ def main() -> None:
     name = f"{provenance.processor()}, one thread"
     if device == "cuda":
         name = torch.cuda.get_device_name()
+
     print(f"{name}, torch {torch.__version__}")
     peak = matrix_peak(device)
     print(f"matrix products: {peak / 1e12:.3g} TFLOP/s in {PEAK[device][0]}")
@@ -71,6 +72,7 @@ def main() -> None:
             if device == "cuda" and encoder in PRETRAINED:
                 report(encoder, batch, batches, peak, precision="bfloat16")
                 report(encoder, 40, batches, peak, exact=True)
+
     if device == "cpu":
         print("found no GPU: bfloat16 and the released way, float32 without TF32, were not timed")
 
@@ -97,6 +99,7 @@ def report(
     if encoder in PRETRAINED:
         share = trained * flops(encoder, SIZES[encoder]) / peak
         line += f"; {share:.0%} of the peak in training"
+
     print(line, flush=True)
 
 

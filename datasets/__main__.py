@@ -85,6 +85,7 @@ def prepare(
         described = describe(variant, dataset, collection)
         digests = {path.name: storage.digest(folder / path.name) for path in arrays}
         records.write(folder / place.dataset_record.name, made_of, **described, sha256=digests)
+
     print(f"{variant.name}: {described['sizes']}, split {described['split_sha256'][:12]}")
     print(
         f"  duplicate queries: {described['duplicate_queries']}; without a relevant item: "

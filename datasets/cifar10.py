@@ -275,12 +275,14 @@ def _archive(data: Path, cache: Path) -> Path:
     local = data / ARCHIVE
     if not local.is_file():
         return fetch(PUBLISHED_ARCHIVE, cache / "downloads" / ARCHIVE, manual_path=local)
+
     sha256 = digest(local)
     if sha256 != PUBLISHED_ARCHIVE.sha256:
         raise BenchmarkError(
             f"{local} has SHA-256 {sha256}, expected {PUBLISHED_ARCHIVE.sha256}: get it again from "
             f"{ARCHIVE_URL}"
         )
+
     return local
 
 
@@ -317,9 +319,11 @@ def _unpickle(name: str, content: bytes) -> dict:
     with reading(name, "a CIFAR-10 batch", f"Get it again from {ARCHIVE_URL}."):
         batch = _ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
         shape, labels = batch[b"data"].shape, len(batch[b"labels"])
+
     if shape != (10_000, 3072) or labels != 10_000:
         raise BenchmarkError(
             f"{name} has data of shape {shape} and {labels:,} labels, expected (10000, 3072) and "
             "10,000"
         )
+
     return batch

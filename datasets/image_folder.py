@@ -118,6 +118,7 @@ class ImageFolder(Dataset):
         smallest = int(counts.argmin())
         if counts[smallest] > self.queries_per_class:
             return
+
         most = counts[smallest] - 1
         advice = (
             f"set queries_per_class, here {most} at most"
@@ -182,6 +183,7 @@ def list_images(folder: Path) -> _Listing:
             f"{folder} is missing: expected a folder with one sub-folder of images a class; "
             "change `path`"
         )
+
     names, skipped, empty = [], 0, []
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         if _is_skipped(entry.name):
@@ -205,6 +207,7 @@ def list_images(folder: Path) -> _Listing:
             f"{folder} has images of fewer than two classes: expected one sub-folder of images a "
             "class"
         )
+
     return listing
 
 
@@ -226,6 +229,7 @@ def _files_of_class(folder: Path, name: str) -> tuple[list[str], int]:
             if not path.is_file():
                 _check_not_a_link(path)
             paths.append(path.relative_to(folder).as_posix())
+
     return paths, skipped
 
 

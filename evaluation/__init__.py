@@ -91,6 +91,7 @@ def score(
         raise EvaluationError(
             f"metrics is the string {metrics!r}: expected a list of names, as [{metrics!r}]"
         )
+
     special = (*PRESETS, "queries_left_out")
     parsed = {name: parse(name, special) for name in metrics if name not in special}
     presets = [name for name in metrics if name in PRESETS]
@@ -112,6 +113,7 @@ def score(
     replayed = {}
     if presets:
         replayed = replay(presets, queries, database, bits, relevance, left_out)
+
     for name, value in replayed.items():
         if value is None:
             raise EvaluationError(
@@ -119,6 +121,7 @@ def score(
                 "Choose another preset"
             )
         scores[name] = value
+
     return {name: scores[name] for name in metrics}
 
 
@@ -152,6 +155,7 @@ def _prepare(
     left_out = len(queries) - len(evaluated)
     if left_out:
         queries = queries[evaluated]
+
     packed_queries, packed_database = (np.packbits(codes, axis=1) for codes in (queries, database))
     return packed_queries, packed_database, bits, relevance, left_out
 
@@ -178,4 +182,5 @@ def _arrays(which: str, codes: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray
             f"{len(codes_array)} {which} codes and {len(labels_array)} {which} labels: "
             "expected the same number"
         )
+
     return codes_array, labels_array

@@ -274,11 +274,13 @@ def parse(name: str, others: Sequence[str] = ()) -> tuple[str, int | None]:
     else:
         metric, k = name, None
         known = metric in WHOLE or metric in LOOKUP
+
     if not known:
         names = ", ".join([*WHOLE, *LOOKUP, *CUT, *GRADED, *others])
         raise EvaluationError(
             f"metric {name!r} is unknown: expected one of {names}, with a number for k"
         )
+
     return metric, k
 
 
@@ -378,12 +380,14 @@ def _checked(n: np.ndarray, r: np.ndarray, *cuts: int) -> tuple[np.ndarray, np.n
             f"{np.sum(relevant == 0)} of {len(n)} queries have no relevant item. "
             "Leave these queries out"
         )
+
     for k in cuts:
         if not 1 <= k <= items[0]:
             raise EvaluationError(
                 f"a cut at k = {k} is impossible: expected 1 to {items[0]}, the items of the "
                 "database"
             )
+
     return n, r
 
 
@@ -509,6 +513,7 @@ def _per_hit(before, hits, total, n, r, m, harmonic):
         weights += weight
         mean += weight * precisions / max(hits + drawn, 1)
         drawn -= 1
+
     return mean / weights
 
 
@@ -532,6 +537,7 @@ def _precision_at_hits(n, r, k, harmonic):
         cut = k - before
         sums[query] = total + _bucket(before, hits, items, relevant, cut, harmonic)
         means[query] = _per_hit(before, hits, total, items, relevant, cut, harmonic)
+
     return sums, means
 
 
@@ -570,6 +576,7 @@ def _first_of_bucket(before, hits, n, r, h, harmonic):
         weights += weight
         mean += weight * (earlier + (hits + h) / (before + rank))
         rank -= 1
+
     return mean / weights
 
 
@@ -593,6 +600,7 @@ def _first_hits(n, r, k, harmonic):
         else:
             total += _first_of_bucket(before, hits, items, relevant, wanted - hits, harmonic)
         means[query] = total / wanted
+
     return means
 
 
@@ -609,4 +617,5 @@ def _hits(n, r, ranks):
                 bucket += 1
             cut = ranks[column] - before
             expected[query, column] = hits + cut * r[query, bucket] / n[query, bucket]
+
     return expected

@@ -100,6 +100,7 @@ def nearest_items(queries: np.ndarray, database: np.ndarray, train: np.ndarray) 
     """
     if len(database) < COUNT:
         raise EvaluationError(f"the database has {len(database)} items: expected at least {COUNT}")
+
     centre = train.mean(axis=0, dtype=np.float64)
 
     def of_part(part: slice) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -111,6 +112,7 @@ def nearest_items(queries: np.ndarray, database: np.ndarray, train: np.ndarray) 
     with ThreadPoolExecutor(THREADS) as pool:
         lists = chain.from_iterable(pool.map(of_part, parts(len(queries), size)))
         items, weights = zip(*lists, strict=True)
+
     lengths = [len(row) for row in items]
     return Neighbours(
         np.concatenate(items).astype(np.int32),

@@ -156,6 +156,7 @@ def attest(folders: list[Path], each_variant: bool = False) -> bool:
             _print(f"{name}: attested {len(group)} runs by {proof.run}")
             for line in _changed_defaults(group):
                 _print(f"{name}: {line}")
+
     return complete
 
 
@@ -217,6 +218,7 @@ def _changed_defaults(group: list[dict]) -> list[str]:
         problem = identity.difference(made_of["params"], present)
         if problem:
             lines[f"default changed ({problem}): the workflow runs {plugin} again"] = None
+
     return list(lines)
 
 
@@ -279,6 +281,7 @@ def _proof(group: list[dict], folder_records: Records, proofs: dict[str, Proof])
             f"{record['codes_sha256'][:12]}: the results of the method have changed. "
             "Measure its runs again"
         )
+
     _print(f"{shown}: equal codes, {duration(time.monotonic() - started)} now")
     params = present["params"]
     proofs[key] = Proof(run.name, present["sources"], recomputed["codes_sha256"], params)
@@ -335,6 +338,7 @@ def _repeatable(group: list[dict]) -> list[dict]:
             f"{processor}, expected {group[0]['machine']['processor']}. "
             "Attest the runs there, or measure them again"
         )
+
     return same
 
 
@@ -351,6 +355,7 @@ def _check_prepared(run: Run, variant: Variant, folder_records: Records) -> None
     needed = [place.dataset_record]
     if "features" in consumes or "codes" in consumes:
         needed.append(place.features_record)
+
     if "neighbours" in consumes:
         needed.append(place.neighbours_record)
 

@@ -65,6 +65,7 @@ def partial(plan: Plan, running: bool = False) -> None:
     for run, (status, message) in states.items():
         record = state.record(run.record) if status == "done" else None
         rows.append(_row(run, plan, record, status, message))
+
     _write(root, plan, rows, scores, partial=True)
 
 
@@ -90,6 +91,7 @@ def _partial_scores(plan: Plan, state: State, done: set[Run]) -> dict[Score, dic
         with contextlib.redirect_stdout(io.StringIO()):
             scoring.score(target, runs)
         progress.advance()
+
     return {target: records.read(target.record) for target in targets}
 
 
@@ -113,6 +115,7 @@ def _is_current(target: Score, runs: list[Run], plan: Plan, state: State) -> boo
         record = records.read(target.record)
     except BenchmarkError:  # missing, or of another version
         return False
+
     return not identity.difference(record.get("made_of") or {}, made_of)
 
 
@@ -122,6 +125,7 @@ def _refuse_stale(state: State) -> None:
     problems = {job: problem for job in jobs if (problem := state.problem(job))}
     if not problems:
         return
+
     files = [state.plan.record(job).as_posix() for job in problems]
     problem = next(iter(problems.values()))
     more = f" (and {len(problems) - 1:,} more)" if len(problems) > 1 else ""
@@ -155,9 +159,11 @@ def _run_state(run: Run, plan: Plan, state: State, running: bool) -> tuple[str, 
     ended = ending(run.log, memory_params(plan, run.variant))
     if ended.status:
         return ended.status, ended.message
+
     last = f"; the last line of its log: {ended.message}" if ended.message else ""
     if running:
         return "missing", f"not finished{last}"
+
     return "interrupted", f"the job was stopped before it ended{last}"
 
 

@@ -62,6 +62,7 @@ def score(
     split_path = storage.unchanged(place.split, place.dataset_record)
     with np.load(split_path, allow_pickle=False) as stored:
         split = {name: stored[name] for name in schemas.SPLIT_NPZ}
+
     query, database = split["query"], split["database"]
     codes, _ = imported_codes.of_images(files, len(labels), query, database, bits)
 

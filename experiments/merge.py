@@ -71,6 +71,7 @@ def _merged(path: Path) -> str:
         raise BenchmarkError(
             f"{run.record} is not the record of a run: delete {run.folder} and rerun the command"
         )
+
     equal_codes = present["codes_sha256"] == record["codes_sha256"]
     if equal_codes and not identity.difference(present["made_of"], record["made_of"]):
         return "equal"
@@ -86,6 +87,7 @@ def _merged(path: Path) -> str:
             f"({present['machine']['processor']}). To have the other ones, delete it and rerun "
             "the command"
         )
+
     return "kept"
 
 
@@ -99,6 +101,7 @@ def _run_of(path: Path, record: dict) -> Run:
     run = Run(dataset, features, variant, int(numbers[1]), int(numbers[2]))
     if record["made_of"]["run"] != fields_of(run):
         raise BenchmarkError(f"{path.name} is the record of another run: expected {run.name}")
+
     return run
 
 

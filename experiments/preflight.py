@@ -80,6 +80,7 @@ def _lacks_files(variant: Variant, state: State) -> bool:
         return _fails(
             "harness.imagenet", variant.encoder, weights, *(["--sha256", digest] if digest else [])
         )
+
     return _lacks_codes(variant, state.plan)
 
 
@@ -124,6 +125,7 @@ def _lacks_codes(variant: Variant, plan: Plan) -> bool:
             f"add the file, or change {' or '.join(params)}",
             file=sys.stderr,
         )
+
     return bool(missing)
 
 
@@ -138,6 +140,7 @@ def check_memory(state: State) -> None:
     plan, memory = state.plan, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if not any("features" in method.plugin.consumes for method in plan.methods.values()):
         return
+
     for place in plan.places:
         size = plan.datasets[place.dataset].params.get("size")
         if plan.features[place.features].plugin.name != "pixels" or not isinstance(size, int):
@@ -174,6 +177,7 @@ def node_memory() -> int | None:
         )
     except OSError:
         return None
+
     partitions = re.findall(r"^(\S+) (\d+)\+?$", done.stdout, re.MULTILINE)
     default = [int(memory) for partition, memory in partitions if partition.endswith("*")]
     return min(default or [int(memory) for _, memory in partitions], default=None)
@@ -183,6 +187,7 @@ def refresh_experiment_list() -> None:
     """Rewrite the list of experiments if it names one whose folder was deleted."""
     if not EXPERIMENT_LIST.is_file():
         return
+
     page = EXPERIMENT_LIST.read_text(encoding="utf-8", errors="replace")
     listed = re.findall(r'href="([^".][^"]*/report/index[.]html)"', page)
     if not all((EXPERIMENTS / unquote(address)).is_file() for address in listed):
@@ -213,12 +218,15 @@ def _advice(plan: Plan, failed: Iterable[Variant]) -> str:
         for name in listed[stage]:
             if (stage, name) not in names and not _all_trials_fail(plan, name, names):
                 rest[stage].append(name)
+
     if not all(rest[stage] for stage in STAGES if listed[stage]):
         return message
+
     try:
         Plan.load(plan.config | rest, plan.configfiles)
     except BenchmarkError:
         return message
+
     changed = [
         f"'{stage}=[{','.join(rest[stage])}]'" for stage in STAGES if rest[stage] != listed[stage]
     ]

@@ -85,6 +85,7 @@ def publish(results: Path, name: str, shown: list[str]) -> Path:
         raise BenchmarkError(
             "publish: no table is named: expected names of the report, as map.tex overview.svg"
         )
+
     rows = _rows(results / TABLE)
     for row in rows:
         if row["status"] != "done":
@@ -92,10 +93,12 @@ def publish(results: Path, name: str, shown: list[str]) -> Path:
                 f"{row['folder']} is {row['status']}: expected results with all runs done. "
                 "Finish it, or join the complete cells to a published folder with --add"
             )
+
     contents = _current(results, rows)
     files = _report_files(results, shown)
     with storage.new_folder(PUBLISHED / name) as folder:
         _write(folder, contents, files)
+
     return PUBLISHED / name
 
 
@@ -135,6 +138,7 @@ def add(results: Path, name: str, shown: list[str]) -> list[str]:
         for path in target.iterdir():
             shutil.copyfile(path, folder / path.name)
         _write(folder, joined, files)
+
     return [f"{target}: {line}" for line in lines]
 
 
@@ -178,6 +182,7 @@ def _current(results: Path, rows: list[dict]) -> Contents:
     for score, group in scored.items():
         codes = {run: runs[run.name][1]["codes_sha256"] for run in group}
         queries |= _average_precision(score, codes)
+
     return Contents(runs, queries, experiment)
 
 
@@ -197,6 +202,7 @@ def _current_record(run: Run, row: dict) -> dict:
     recorded = {name: made_of.get(name) for name in present}
     if problem := identity.difference(recorded, present):
         raise BenchmarkError(f"{run.folder} is out of date: {problem}. {RERUN}")
+
     return record
 
 
@@ -212,6 +218,7 @@ def _present_inputs(run: Run, made_of: dict) -> dict[str, str]:
     for name, path in records_of_arrays.items():
         if name in made_of and path.is_file():
             prepared[name] = records.read(path)["sha256"]
+
     return prepared
 
 
@@ -245,6 +252,7 @@ def _average_precision(score: Score, codes: dict[Run, str]) -> dict[str, np.ndar
     missing = [run.name for run in codes if run.name not in arrays]
     if missing:
         raise BenchmarkError(f"{score.histograms} has no scores of {missing[0]}. {RERUN}")
+
     return arrays
 
 
@@ -252,6 +260,7 @@ def _report_files(results: Path, shown: list[str]) -> list[Path]:
     """Paths of tables and figures. Raises BenchmarkError unless the report shows these results."""
     if not shown:
         return []
+
     report = results / "report"
     read = records.read(report / "report.json")["made_of"]["records"]
     if read.get(EXPERIMENT) != storage.digest(results / EXPERIMENT):
@@ -266,6 +275,7 @@ def _report_files(results: Path, shown: list[str]) -> list[Path]:
                 f"{folder / name} is missing: expected one of {', '.join(present) or 'none'}"
             )
         files.append(folder / name)
+
     return files
 
 
@@ -280,6 +290,7 @@ def _published(folder: Path) -> Contents:
             f"{folder} is not a published folder: expected one of {names or 'none'}. "
             "Publish without --add first"
         )
+
     experiment = storage.read_json(folder / EXPERIMENT)
     version = experiment.get("metric_version")
     if version != METRIC_VERSION or not (folder / QUERIES).is_file():
@@ -294,6 +305,7 @@ def _published(folder: Path) -> Contents:
     runs = {_run(row).name: (row, record) for row, record in pairs}
     with np.load(folder / QUERIES, allow_pickle=False) as stored:
         queries = {name: stored[name] for name in stored.files}
+
     return Contents(runs, queries, experiment)
 
 
@@ -346,9 +358,11 @@ def _united(old: dict, new: dict, taken: set[str]) -> dict:
     for key in LISTS:
         present = united.get(key) or []
         united[key] = present + [item for item in now.get(key) or [] if item not in present]
+
     for key in NAMED_LISTS:
         entries = {entry["name"]: entry for entry in [*united.get(key, []), *now.get(key, [])]}
         united[key] = list(entries.values())
+
     for key in DICTIONARIES:
         united[key] = (united.get(key) or {}) | (now.get(key) or {})
 
@@ -381,6 +395,7 @@ def _restricted(experiment: dict, taken: set[str]) -> dict:
     for key, names in (("datasets", datasets), ("features", pairs), ("queries_left_out", pairs)):
         entries = experiment.get(key) or {}
         described[key] = {name: entries[name] for name in entries if name in names}
+
     return experiment | lists | described
 
 
@@ -393,6 +408,7 @@ def _check_comparable(old: Contents, new: Contents, joined: Contents, folder: Pa
         inputs[f"{dataset}: split"].add(made_of["split"])
         if "features" in made_of:
             inputs[f"{dataset}/{features}: features"].add(made_of["features"])
+
     for what, digests in inputs.items():
         if len(digests) > 1:
             raise _incomparable(folder, what)
@@ -457,6 +473,7 @@ def records_of(folder: Path) -> list[dict]:
         run_records = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
     except (OSError, EOFError, ValueError) as error:
         raise BenchmarkError(f"{path} cannot be read ({error}): restore it with git") from None
+
     for record in run_records:
         if record.get("format") != records.FORMAT:
             raise BenchmarkError(
@@ -467,6 +484,7 @@ def records_of(folder: Path) -> list[dict]:
             raise BenchmarkError(
                 f"{path}: a line is not the record of a run: restore the file with git"
             )
+
     return run_records
 
 
@@ -491,6 +509,7 @@ def outdated(folder: Path) -> list[str]:
     version = storage.read_json(folder / EXPERIMENT)["metric_version"]
     if version != METRIC_VERSION:
         reasons.append(f"the metrics were of version {version}, now {METRIC_VERSION}")
+
     return reasons
 
 

@@ -61,11 +61,13 @@ def score(target: Score, runs: Iterable[tuple[int, int]]) -> None:
     control = target.variant in CONTROLS
     if control and runs != [(0, 0)]:
         raise BenchmarkError(f"{target.variant} ranks by real-valued features: expected --runs 0:0")
+
     inputs = _inputs(target.place)
 
     table, scored, arrays = [], [], {"query": inputs.query}
     if not control:
         arrays["inspected"] = inputs.query[chosen(len(inputs.query))]
+
     for bits, seed in runs:
         started = time.perf_counter()
         if control:
@@ -154,9 +156,11 @@ def _inputs(place: Place) -> Inputs:
     query, database = split["query"], split["database"]
     with _naming(place.dataset_folder):
         evaluated, relevance = Relevance.of(labels[query], labels[database]).evaluated()
+
     neighbours = None
     if len(database) >= COUNT:
         neighbours = _neighbours(place, len(labels), split).of(evaluated)
+
     return Inputs(
         plugin,
         len(labels),
@@ -197,8 +201,10 @@ def _neighbours(place: Place, items: int, split: Arrays) -> Neighbours:
     with _naming(source):
         arrays = [features[split[name]] for name in ("query", "database", "train")]
         neighbours = nearest_items(*arrays)
+
     with storage.new_file(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, items=neighbours.items, starts=neighbours.starts, weights=neighbours.weights)
+
     seconds = time.perf_counter() - started
     print(f"{place.dataset}, {place.features}: nearest items of the queries in {seconds:.2f} s")
     return neighbours
@@ -240,6 +246,7 @@ def _score_codes(source: Path, bits: int, inputs: Inputs) -> tuple[Rows, Arrays]
     relevance = inputs.relevance
     with _naming(source):
         g = hamming_shared(query_codes, database_codes, bits, relevance)
+
     n, r = items_and_relevant(g)
     inspected = inspect(query_codes, database_codes, bits, relevance, n, r)
     inspected["first"] = inputs.database[inspected["first"]]
@@ -248,6 +255,7 @@ def _score_codes(source: Path, bits: int, inputs: Inputs) -> tuple[Rows, Arrays]
     weights = None
     if inputs.neighbours is not None:
         weights = inputs.neighbours.by_distance(query_codes, database_codes, bits)
+
     values = _measure(g, weights, relevance.single) | metrics.measure_all(lookup, n, r)
     rows = [(*key, value.mean()) for key, value in values.items()]
     rows += list(metrics.ball_curve(n, r))
@@ -291,6 +299,7 @@ def _score_control(control: str, source: Path, inputs: Inputs) -> tuple[Rows, Ar
         weights_of = functools.partial(neighbours.weights_of, database=len(inputs.database))
         measure = functools.partial(_measure, single=single)
         queries = each_query(control, *rows, inputs.relevance, measure, weights_of)
+
     values = {}
     for key in queries[0]:
         values[key] = np.concatenate([query[key] for query in queries])

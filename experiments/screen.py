@@ -122,15 +122,18 @@ class Screen(logging.Handler):
     def _fail(self, jobid: int, in_group: bool) -> None:
         if jobid not in self._running:
             return
+
         rule, wildcards, log, _ = self._running.pop(jobid)
         params = ()
         if rule == "encode":
             params = memory_params(self.plan, wildcards["variant"])
+
         ended = ending(log, params) if log.is_file() else Ending("", "")
         if not ended.status:
             if in_group:  # the others of the group end with the one that failed
                 return
             ended = Ending("failed", "the job ended without a message; see Snakemake's log")
+
         self.failures[log.as_posix()] = (_title(rule, wildcards), ended)
         if len(self.failures) <= PRINTED_FAILURES:
             self._print(
@@ -157,6 +160,7 @@ class Screen(logging.Handler):
 
         if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # in the background of a shell
             signal.signal(signal.SIGINT, interrupt)
+
         signal.signal(signal.SIGTERM, terminate)
 
     # ---------------------------------------------------------------- closing
@@ -171,6 +175,7 @@ class Screen(logging.Handler):
         if not self.finished["report"]:
             self._print(f"done: {_count(sum(self.finished.values()), 'job')}, in {took}")
             return
+
         self._print(f"done: {_count(len(self.plan.runs), 'run')}, in {took}")
         root = self.plan.root
         self._print(*best(self.plan))
@@ -197,6 +202,7 @@ class Screen(logging.Handler):
         self._print(*self._grouped_failures())
         if not failed:
             self._print(f"  see {' '.join(log)}")
+
         self._print(f"next: correct the cause, then rerun {_command()}: finished results stay")
 
     def make_partial_tables(self, plan_file: Path) -> None:
@@ -210,6 +216,7 @@ class Screen(logging.Handler):
             done = subprocess.run([sys.executable, "-m", *command], stdout=subprocess.DEVNULL)
             if done.returncode:
                 return
+
         self._print(f"tables of finished runs: {root}/report/index.html")
 
     def stop_interrupted(self) -> None:
@@ -240,6 +247,7 @@ class Screen(logging.Handler):
         expected = self._expected() or "the time is not known before the first runs"
         if not runs:
             expected = "no training"
+
         return [f"{name}: {work}", f"{expected}; {free:,.1f} GiB of disk free"]
 
     def _expected(self) -> str:
@@ -256,15 +264,19 @@ class Screen(logging.Handler):
         parts = [f"{done:,}/{total:,} runs"]
         if not total or done == total:
             parts = [f"{sum(self.finished.values()):,}/{sum(self._jobs.values()):,} jobs"]
+
         if self.failures:
             parts.append(f"{len(self.failures):,} failed")
+
         if done < total and (expected := self._expected()):
             parts.append(f"{expected} left")
+
         running = list(self._running.values())
         if running:
             rule, wildcards, log, _ = min(running, key=lambda job: job[3])
             more = f" and {len(running) - 1} more" if len(running) > 1 else ""
             parts.append(f"running: {_title(rule, wildcards)}{_rate(log)}{more}")
+
         return ", ".join(parts)
 
     def _refresh(self) -> None:
@@ -341,6 +353,7 @@ def best(plan: Plan) -> list[str]:
             if row["metric"] == "map" and row["variant"] in plan.methods:
                 key = (row["dataset"], row["features"], int(row["bits"]), row["variant"])
                 values[key].append(float(row["value"]))
+
     lines = []
     for place in plan.places[:PRINTED_BEST]:
         scored = {
@@ -355,6 +368,7 @@ def best(plan: Plan) -> list[str]:
             label = plan.methods[first[3]].label
             where = f"{place.dataset}, {place.features}, {bits} bits"
             lines.append(f"highest mAP on {where}: {label}, {longest[first]:.3f}")
+
     return lines
 
 
@@ -418,6 +432,7 @@ def _end_jobs() -> None:
     for process in processes:
         with contextlib.suppress(psutil.Error):
             process.terminate()
+
     _, alive = psutil.wait_procs(processes, timeout=KILL_SECONDS)
     for process in alive:
         with contextlib.suppress(psutil.Error):

@@ -94,6 +94,7 @@ def write(root: Path, plan: Plan, scores: Iterable[Score]) -> None:
     for (key, difference, tested), p_holm in zip(compared, corrected, strict=True):
         columns = _comparison_columns(difference, p_holm, tested, len(plan.bits))
         comparisons.append((*key, *columns))
+
     tables.write(root / "statistics.csv", schemas.STATISTICS_CSV, statistics)
     tables.write(root / "comparisons.csv", schemas.COMPARISONS_CSV, comparisons)
 
@@ -147,6 +148,7 @@ def _cells(plan: Plan, scores: Iterable[Score]) -> dict[CellKey, Cell]:
         values = np.stack([runs[key] for key in group])  # (S, Q)
         complete = len(values) == _planned_seeds(plan, score, bits)
         cells[score.variant, bits] = Cell(values.mean(axis=0), values.mean(axis=1), complete)
+
     return cells
 
 

@@ -67,9 +67,11 @@ def read(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     missing = [column for column in columns if column not in header]
     if missing:
         raise _damaged(path, f"has no column {missing[0]!r}: expected {', '.join(columns)}")
+
     for line, row in enumerate(rows, 2):
         if None in row or None in row.values():
             raise _damaged(path, f"is cut: row {line} has not {len(header)} cells")
+
     return rows
 
 

@@ -64,6 +64,7 @@ def _rows(place: Place, scratch: Path, plan: Plan) -> Iterator[dict]:
     split_path = storage.unchanged(place.split, place.dataset_record)
     with np.load(split_path, allow_pickle=False) as split:
         searched = split["query"][:SEARCH_QUERIES], split["database"]
+
     common = {"dataset": place.dataset, "features": place.features, "database": len(searched[1])}
 
     for run in plan.timed_runs:
@@ -94,6 +95,7 @@ def _run_row(run: Run, searched: tuple[np.ndarray, ...], folder: Path, plan: Pla
     encoded = None
     if "encode_seconds" in record:
         encoded = 1e6 * record["encode_seconds"] / record["items"]
+
     return {
         **{"variant": run.variant, "bits": run.bits, "seed": run.seed},
         **{"device": record["device"], "bytes": database.shape[1]},
@@ -201,6 +203,7 @@ def _search(query, database, distances, counts, nearest):
     counts[:] = 0
     for distance in distances:
         counts[distance] += 1
+
     radius, within = 0, counts[0]
     while within < len(nearest):
         radius += 1

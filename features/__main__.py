@@ -48,8 +48,10 @@ def main() -> None:
     search.set_defaults(job=check)
     for command in (extraction, listing, timing):
         command.add_argument("dataset", help="name of a prepared data set")
+
     for command in (extraction, listing, timing, search):
         command.add_argument("features", help="name of the features in the results")
+
     for command in (extraction, timing, search):
         command.add_argument(
             "--entry",
@@ -58,6 +60,7 @@ def main() -> None:
         command.add_argument(
             "--data", type=Path, default=data_folder(), help="the user's data folder, only read"
         )
+
     search.add_argument(
         "--images", type=int, nargs="*", default=[], help="number of images of each data set"
     )
@@ -102,6 +105,7 @@ def extract(arguments: argparse.Namespace) -> None:
         described |= checked_facts(variant.plugin, facts, described)
         place.features_folder.mkdir(parents=True, exist_ok=True)
         storage.move(partial, place.features_array)
+
     records.write(place.features_record, made_of, **described)
     rows_done(partial).unlink(missing_ok=True)
     print(f"{variant.name}: {n:,} x {dimensions:,}")
@@ -111,6 +115,7 @@ def ready(variant: Variant, place: Place, data: Path, n: int, threads: int) -> _
     """Return the extractor, with its files open for n images, and a GPU leased if it uses one."""
     if variant.uses_gpu:
         gpus.lease()  # before the extractor's module imports torch
+
     extractor = built(variant)
     extractor.threads = threads
     facts = storage.read_json(place.image_names)
@@ -127,6 +132,7 @@ def time_alone(arguments: argparse.Namespace) -> None:
     if "rows" in variant.plugin.consumes:
         print(json.dumps({"seconds": None}))
         return
+
     images = _base.opened(storage.unchanged(place.images, place.dataset_record))[:TIMING_IMAGES]
     extractor = ready(variant, place, arguments.data, len(images), threads=1)
     extractor.extract(images[: extractor.block])  # warm-up
@@ -134,6 +140,7 @@ def time_alone(arguments: argparse.Namespace) -> None:
     started = time.perf_counter()
     for _ in _runtime.extracted(extractor, variant.plugin.consumes, lambda: images, len(images)):
         pass
+
     print(json.dumps({"seconds": (time.perf_counter() - started) / len(images)}))
 
 
@@ -196,6 +203,7 @@ def write_features(
             storage.write_json(rows_done(partial), {"rows": rows.stop})
             saved_at = time.monotonic()
         progress.advance(len(block))
+
     return dimensions
 
 
@@ -222,6 +230,7 @@ def neighbours(arguments: argparse.Namespace) -> None:
     features = _runtime.neighbour_features(_base.opened(array), train)
     with storage.new_file(place.neighbours_array) as temporary:
         np.save(temporary, nearest(features, threads=arguments.threads, metric=arguments.metric))
+
     digest = storage.digest(place.neighbours_array)
     records.write(place.neighbours_record, made_of, sha256=digest, metric=arguments.metric)
 

@@ -39,10 +39,12 @@ def match_names(paths: Sequence[str], lines: Sequence[str], shown: str) -> np.nd
         raise BenchmarkError(
             f"{shown} cannot be used: the images of this data set have no names; leave `names` out"
         )
+
     index = {name: number for number, name in enumerate(lines)}
     if len(index) < len(lines):
         twice = next(name for number, name in enumerate(lines) if index[name] != number)
         raise BenchmarkError(f"{shown} names {twice!r} twice, expected every image once")
+
     missing = [path for path in paths if path not in index]
     if missing:
         named = ", ".join(missing[:MAX_NAMES]) + (", ..." if missing[MAX_NAMES:] else "")
@@ -50,6 +52,7 @@ def match_names(paths: Sequence[str], lines: Sequence[str], shown: str) -> np.nd
         raise BenchmarkError(
             f"{shown} lacks {len(missing):,} of the {len(paths):,} images: {named}{like}"
         )
+
     return np.array([index[path] for path in paths])
 
 

@@ -45,6 +45,7 @@ class NetworkExtractor(Extractor):
             raise BenchmarkError(
                 f"crop is {self.crop}, expected 1 to {self.resize}, the value of resize"
             )
+
         network, digest = imagenet.load(*self._file(data))
         self._device = imagenet.device()
         self._network = network.to(self._device)

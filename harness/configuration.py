@@ -104,6 +104,7 @@ def _problem(node: yaml.Node) -> str:
     plain = isinstance(node, yaml.ScalarNode) and not node.style
     if not plain or kind not in UNAMBIGUOUS or UNAMBIGUOUS[kind].fullmatch(node.value):
         return ""
+
     value = "a date" if kind == "timestamp" else yaml.load(node.value, Loader=LOADER)
     return f"found {node.value}, which YAML reads as {value}: expected {EXPECTED_KINDS[kind]}"
 

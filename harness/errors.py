@@ -132,6 +132,7 @@ def _device_advice(error: BaseException, smaller: Sequence[str]) -> str:
         return "too little memory: run fewer jobs at a time"
     if kind == "AcceleratorError" or "CUDA error" in str(error):
         return "the GPU failed: rerun the command, which resumes this job from its checkpoint"
+
     return ""
 
 

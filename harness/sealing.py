@@ -68,6 +68,7 @@ def sealed_job(run: Run, variant: Variant, writable: Iterable[Path]) -> Iterator
     provenance.dirty()
     for path in identity.sources("methods", variant.plugin.name):
         importlib.machinery.SourceFileLoader(path.stem, str(path)).get_code(path.stem)
+
     outside = tempfile.gettempdir()
     with tempfile.TemporaryDirectory(prefix="bgan-bench-job-") as temporary:
         os.environ["TMPDIR"] = tempfile.tempdir = temporary
@@ -124,6 +125,7 @@ def restrict(rules: Iterable[tuple[str | Path, int]]) -> bool:
     """
     if sys.platform != "linux" or len(os.listdir("/proc/self/task")) > 1:
         return False
+
     version = _call("syscall", CREATE_RULESET, None, 0, 1)
     if version < 1:
         return False
@@ -146,6 +148,7 @@ def restrict(rules: Iterable[tuple[str | Path, int]]) -> bool:
     _call("prctl", NO_NEW_PRIVILEGES, 1, 0, 0, 0)
     if _call("syscall", RESTRICT_SELF, ruleset, 0) < 0:
         return False
+
     os.close(ruleset)
     return True
 
@@ -194,6 +197,7 @@ def _visible(path: str, hidden: dict[str, int]) -> Iterator[tuple[str, int]]:
 
     if all(hidden[folder] for folder in inside):
         yield path, READ_DIR
+
     with contextlib.suppress(OSError), os.scandir(path) as children:
         for child in children:
             if not child.is_symlink():

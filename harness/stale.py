@@ -151,6 +151,7 @@ class State:
             if problem := self.problem(producer):
                 self._derived.add(job)
                 return f"{self.plan.record(producer)}: {problem}"
+
         if not all(path.exists() for path in self.plan.outputs(job)):
             return MISSING
         if self._forced(job):
@@ -163,11 +164,13 @@ class State:
             raise
         except BenchmarkError as error:
             return str(error)
+
         recorded = record.get("made_of")
         if not isinstance(recorded, dict):
             return f"{path} does not state what it is made of"
         if not set(DIGEST_KEYS.get(job.rule, ())) <= record.keys():
             return f"{path} does not state the digests of its files"
+
         expected = self.made_of(job)
         _ignore_unknown_files(recorded, expected)
         return identity.difference(recorded, expected) or self._changed(job)
@@ -184,6 +187,7 @@ class State:
         paths = {path: digests.get(path.name) for path in self.plan.outputs(job)}
         if job.rule == "report":  # its folders of tables and figures
             paths = {record.parent / name: digest for name, digest in digests.items()}
+
         for path, expected in paths.items():
             if not path.exists():
                 return f"{path} {MISSING}"
@@ -195,6 +199,7 @@ class State:
                 os.utime(path)  # so that it is newer than its record
                 storage.unchanged(path, record)  # raises: recomputing would discard every run
             return f"{path} is not the file that {record.name} describes"
+
         return ""
 
     def _read(self, path: Path) -> tuple[dict, str]:
@@ -212,6 +217,7 @@ class State:
                 )
             records.checked_format(record, path)
             self._files[path] = record, hashlib.sha256(content).hexdigest()
+
         return self._files[path]
 
     # ------------------------------------------------------------------ facts

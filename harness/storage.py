@@ -193,8 +193,10 @@ def read_json(path: str | Path) -> dict:
         ) from None
     except (OSError, ValueError, RecursionError) as error:
         raise _damaged(path, one_line(error)) from None
+
     if not isinstance(content, dict):
         raise _damaged(path, f"found {type(content).__name__}, expected an object")
+
     return content
 
 
@@ -239,8 +241,10 @@ def unchanged(path: str | Path, record: str | Path) -> Path:
             f"{str(recorded)[:12]}... as in {record}. Delete it and rerun the command with {path} "
             "as the target, which recomputes this file only"
         )
+
     with contextlib.suppress(OSError):  # a read-only cache is read again the next time
         os.utime(path, ns=(record.stat().st_mtime_ns,) * 2)
+
     return path
 
 

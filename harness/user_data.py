@@ -110,6 +110,7 @@ def _folder_digest(folder: Path) -> str:
             identity = _known_digests().digest(path)
         # A file name that is not UTF-8 has surrogates.
         lines.update(f"{name} {identity}\n".encode("utf-8", "surrogateescape"))
+
     return lines.hexdigest()
 
 
@@ -132,6 +133,7 @@ class _KnownDigests:
             stored = storage.read_json(DIGESTS) if DIGESTS.is_file() else {}
         except BenchmarkError:  # digests that the cache lacks are computed
             return {}
+
         return {
             path: entry
             for path, entry in stored.items()
@@ -153,6 +155,7 @@ class _KnownDigests:
                 ) from None
             self._entries[key] = {"stamp": stamp, "sha256": sha256}
             self._unsaved.add(key)
+
         return self._entries[key]["sha256"]
 
     def save(self) -> None:

@@ -185,6 +185,7 @@ class Catalogue:
             return self._from_entry(stage, name, {"of": name})
         if stage == "datasets" and (implied := self._protocol_of(name)):
             return implied
+
         raise self._unknown(stage, name)
 
     def _from_entry(self, stage: str, name: str, entry: dict) -> Variant:
@@ -195,9 +196,11 @@ class Catalogue:
             plugin = plugins.read_plugin(stage, entry["of"])
         except BenchmarkError as error:
             raise BenchmarkError(f"{where}: {error}") from None
+
         overrides = entry.get("set") or {}
         for param, value in overrides.items():
             check_param(plugin, param, value, f"{where}: set: {param}")
+
         _check_required(plugin, overrides, where)
 
         restricted = entry.get("datasets")
@@ -223,6 +226,7 @@ class Catalogue:
                 raise BenchmarkError(
                     f"{where}: {key} is a key of {' and '.join(stages)} only: remove it"
                 )
+
         other = self._entries[stage].get(entry["of"])
         if (
             other
@@ -246,6 +250,7 @@ class Catalogue:
         base, _, protocol = name.partition("-")
         if not protocol or base not in plugins.names("datasets"):
             return None
+
         plugin = plugins.read_plugin("datasets", base)
         protocols = plugin.member("protocols")
         if plugins.PROTOCOL not in plugin.defaults or protocol not in protocols:
@@ -253,6 +258,7 @@ class Catalogue:
                 f"datasets: {name}: protocol {protocol!r} is unknown: "
                 f"expected one of {', '.join(protocols)}"
             )
+
         overrides = {plugins.PROTOCOL: protocol}
         label = f"{plugin.label} ({protocol})"
         return Variant("datasets", name, plugin, overrides, label, base=base, protocol=protocol)
@@ -286,6 +292,7 @@ def variant_of_text(stage: str, name: str, text: str | None) -> Variant:
     """
     if text is None:
         return Catalogue().resolve(stage, name)
+
     try:
         entry = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -300,6 +307,7 @@ def variant_of_text(stage: str, name: str, text: str | None) -> Variant:
         raise BenchmarkError(
             f'--entry: found {text}, expected {{"of": "PLUGIN", "set": {{"PARAMETER": VALUE}}}}'
         )
+
     return Catalogue({stage: {name: entry}}).resolve(stage, name)
 
 
@@ -352,6 +360,7 @@ def _same_type(value: object, default: object) -> bool:
         return isinstance(value, (int, float))
     if isinstance(default, (list, tuple)):
         return isinstance(value, (list, tuple))
+
     return isinstance(value, type(default))
 
 

@@ -33,6 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m methods", description=__doc__)
     for name in ("dataset", "features", "variant"):
         parser.add_argument(name, help=f"name of the {name} in the results")
+
     parser.add_argument("bits", type=int)
     parser.add_argument("seed", type=int)
     parser.add_argument(
@@ -59,6 +60,7 @@ def main() -> None:
         train_and_encode(run, variant, arguments.traceback, arguments.output, seal=True)
     except BenchmarkError as error:
         sys.exit(f"methods: {one_line(error)}")
+
     gc.freeze()
 
 
@@ -93,11 +95,13 @@ def train_and_encode(
         records.write(
             folder / run.record.name, made_of, **facts, codes_sha256=codes_digest, sealed=sealed
         )
+
     if leased and str(getattr(hasher, "device_", "cpu")) == "cpu":
         print(
             f"GPU {leased} is there, but torch cannot use it: trained on the CPU",
             file=sys.stderr,
         )
+
     if checkpoint:
         checkpoint.unlink(missing_ok=True)
 
@@ -125,11 +129,13 @@ def learned(
         rebuild = partial(build, plugin, run, variant.params)
         repetition = _checks.Repetition(rebuild, CACHE / "repeated" / key)
         codes, coded, measured = learn(hasher, plugin, run, repetition)
+
     if (codes[coded] == codes[coded][0]).all():
         raise BenchmarkError(
             f"methods/{plugin.name}.py collapsed: all {len(codes[coded]):,} items have the same "
             "code. Change its parameters"
         )
+
     return hasher, codes, coded, measured
 
 
@@ -180,6 +186,7 @@ def learn(
     split = storage.unchanged(place.split, place.dataset_record)
     with np.load(split, allow_pickle=False) as indices:
         query, database, train = (indices[name] for name in ("query", "database", "train"))
+
     train = _runtime.training_rows(train, plugin.member("sample"), run.seed)
 
     coded = slice(None)
@@ -187,6 +194,7 @@ def learn(
     for name in plugin.consumes:
         if name != "codes":
             opened[name] = partial(_opened, storage.unchanged(*arrays[name]))
+
     if "codes" in plugin.consumes:
         from harness import imported_codes  # here: other methods need no readers of archives
 

@@ -117,6 +117,7 @@ class DeepBitRotation(OneLayer):
                 block = slice(start, start + BLOCK)
                 rows[block] = self._seen_by(trunk, rotated(images[block], angle))
                 progress.advance(len(rows[block]))
+
         return rotations
 
     def _trunk(self) -> Pretrained:
@@ -135,6 +136,7 @@ class DeepBitRotation(OneLayer):
         same = computed.shape == features.shape
         if same:
             same = np.linalg.norm(computed - features) <= TOLERANCE * np.linalg.norm(features)
+
         if not same:
             raise BenchmarkError(
                 f"the features given are not those of {self.encoder} with these weights at "
@@ -171,6 +173,7 @@ class DeepBitRotation(OneLayer):
         }
         with initialised_by(self.seed, "rotation"):
             curves = self._descend(losses, weights, stage, n_pairs)
+
         self.extras_ = {
             "first_stage": self.extras_["curves"],
             "curves": curves,

@@ -143,6 +143,7 @@ def _winner_sentence(bests: list[Best]) -> str:
     sentence += _significance(bests)
     if incomplete:
         sentence += f"; not complete: {_named(incomplete)}"
+
     return f"{sentence}."
 
 
@@ -154,6 +155,7 @@ def _significance(bests: list[Best]) -> str:
     others = "every other method"
     if bests[0].incomplete:
         others += " whose seeds are all done"
+
     if all(best.dagger for best in bests):
         at_each = " at each" if len(bests) > 1 else ""
         return f", significantly higher than {others}{at_each}"
@@ -168,6 +170,7 @@ def _significance(bests: list[Best]) -> str:
     for clause, group in lengths_by_clause.items():
         is_everywhere = len(group) == len(bests)
         clauses.append(clause if is_everywhere else f"{clause} at {_lengths(group)}")
+
     return "".join(f"; {clause}" for clause in clauses)
 
 
@@ -200,8 +203,10 @@ def _features_sentence(results: Results, pair: Pair, bests: list[Best]) -> list[
             texts.append(
                 f"{level} ({control['label']}; the best method is above it at {above} of {lengths})"
             )
+
     if not texts:
         return []
+
     chance = MAP.printed(results.chance(pair, "map_chance"))
     ranking = f"{results.label(pair)}: ranking by the features themselves has {listed(texts)}"
     return [f"{ranking}; chance has {chance}."]
@@ -226,6 +231,7 @@ def problems(results: Results) -> list[str]:
         texts = [f"{where}, {listed(bits)}" for where, bits in bits_by_method.items()]
         if texts:
             sentences.append(f"{state.capitalize()}: {'; '.join(texts)}.")
+
     sentences += _at_chance(results)
     return sentences or ["No run failed, is missing or nearly collapsed."]
 
@@ -239,8 +245,10 @@ def _at_chance(results: Results) -> list[str]:
         from_file = not any(run["fit_seconds"] for run in runs)
         if from_file and chance is not None and low <= chance:
             cells.append(f"{results.labels[variant]} on {results.label(Pair(*pair))}, {bits} bits")
+
     if not cells:
         return []
+
     advice = "Check that the rows of the file are in the order of the images"
     return [f"At chance level: {'; '.join(cells)}. {advice}."]
 
@@ -271,14 +279,19 @@ def _verdict_sentences(verdict: Verdict) -> str:
     if verdict.words:
         decided = f", decided on {verdict.decided_on}" if verdict.decided_on else ""
         texts.append(f"{verdict.words.capitalize()}{decided}.")
+
     texts.append(f"Claim: {verdict.claim}" if verdict.words else verdict.claim)
     texts += verdict.sentences
     if verdict.released:
         texts.append(f"For comparison: {' '.join(verdict.released_sentences)}")
+
     if verdict.rule:
         texts.append(f"Rule: {verdict.rule}.")
+
     if verdict.missing:
         texts.append(f"Not run: {', '.join(verdict.missing)}.")
+
     if verdict.collapsed:
         texts.append(f"Near-collapsed: {', '.join(verdict.collapsed)}.")
+
     return " ".join(texts)

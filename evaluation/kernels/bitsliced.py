@@ -422,6 +422,7 @@ def _split(sums, counter, masks, mask_index, target):
         store(masks, t + 7 * WORDS + w, m7)
         any0, any1, any2, any3 = any0 | m0, any1 | m1, any2 | m2, any3 | m3
         any4, any5, any6, any7 = any4 | m4, any5 | m5, any6 | m6, any7 | m7
+
     low_four = some(any0) | some(any1) << 1 | some(any2) << 2 | some(any3) << 3
     high_four = some(any4) | some(any5) << 1 | some(any6) << 2 | some(any7) << 3
     return low_four | high_four << 4

@@ -131,6 +131,7 @@ def _outline(marker: str) -> str:
         signs = [1, -1] * (len(vertices) // 2)  # x stays, y turns
         numbers = [f"{s * number:.3g}" for s, number in zip(signs, vertices, strict=True)]
         commands.append(letters[code] + " ".join(numbers))
+
     return "".join(commands)
 
 
@@ -170,6 +171,7 @@ def canvas_of(panels: int, labels: list[str], y_label: str = "") -> tuple[Canvas
         else:
             axis.set_ylabel(y_label)
         axes.append(axis)
+
     return canvas, axes
 
 

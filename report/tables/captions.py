@@ -40,19 +40,23 @@ def conventions(results: Results, spec: TableSpec, panels: list[Panel]) -> Itera
 
     if has_metric:
         yield from _tuning(results, panels)
+
     if any(cell.best for cell in cells):
         yield "The best printed value of a column is bold, and so are all values equal to it."
         if any(value.metric == "map" for value in spec.values):
             yield _significance(results, cells)
             yield from _detectable(results, panels)
+
     if any(cell.interval for cell in cells):
         yield (
             "In brackets: the 95 % interval of the mean, from the variance over queries and over "
             "seeds (over queries only if there is one run). It holds for this "
             "split of the data, not for others."
         )
+
     if any(panel.controls for panel in panels):
         yield "Below the rule: rankings by real-valued features, which are not upper bounds."
+
     yield from marks(cells)
 
 
@@ -67,9 +71,11 @@ def _significance(results: Results, cells: list[Cell]) -> str:
             "(two-sided, p < 0.05 divided by the number of code lengths of the table; the closest "
             "method decides)."
         )
+
     sentence = f"No {DAGGER}: no method is significantly higher than all others of its column"
     if any(comparison.p is None for comparison in results.comparisons.values()):
         return f"{sentence}; some comparisons are not tested ({NOT_TESTED})."
+
     return f"{sentence}."
 
 
@@ -83,6 +89,7 @@ def _detectable(results: Results, panels: list[Panel]) -> Iterator[str]:
             is_shown = tuple(pair) == panel.pair and {name, other} <= names
             if is_shown and {name, other} & best:
                 smallest.append(comparison.detectable)
+
     if not smallest:
         return
 
@@ -99,6 +106,7 @@ def marks(cells: list[Cell]) -> Iterator[str]:
     if seeds:
         words = seeds.replace("/", " of ")
         yield f"{seeds} beside a mean: over the {words} seeds that are done; never bold."
+
     collapses = [cell.collapse for cell in cells if cell.collapse]
     if collapses:
         # A mark that counts seeds explains those that do not.
@@ -121,6 +129,7 @@ def _tuning(results: Results, panels: list[Panel]) -> Iterator[str]:
     counts = set()
     for dataset in tried.values():
         counts.update(len(method["trials"]) for method in dataset["methods"].values())
+
     trials = " or ".join(str(count) for count in sorted(counts))
     yield (
         f"(tuned): the best of {trials} settings by mean mAP over code lengths on validation "
@@ -139,8 +148,10 @@ def _tuning(results: Results, panels: list[Panel]) -> Iterator[str]:
         chosen_on = tried.get(pair.dataset, {}).get("features", pair.features)
         if chosen_on != pair.features:
             elsewhere[pair.dataset] = f"{chosen_on} for {pair.dataset}"
+
     if elsewhere:
         yield f"Chosen on other features: {', '.join(elsewhere.values())}."
+
     yield "Other rows: default settings, the same for all data sets."
 
 
@@ -162,6 +173,7 @@ def _protocol(results: Results, pair: Pair, has_metric: bool) -> str:
     dataset = results.experiment["datasets"][pair.dataset]
     if "sizes" not in dataset:
         return "the data set is not prepared."
+
     sizes = dataset["sizes"]
     facts = [
         f"protocol {dataset['protocol']}",
@@ -205,6 +217,7 @@ def orders(panels: list[Panel], columns: list[Column]) -> list[str]:
             continue
         sentence = _order_sentence(pairs, columns)
         panels_by_sentence.setdefault(sentence, []).append(panel.label)
+
     return [f"{'; '.join(labels)}: {text}" for text, labels in panels_by_sentence.items()]
 
 
@@ -214,9 +227,11 @@ def _order_sentence(pairs: list[tuple[Row, Row]], columns: list[Column]) -> str:
         swapped = [pair for pair in pairs if _is_swapped(*pair, index)]
         if swapped:
             differences.append(f"{column.label}: {_named_pairs(swapped)}")
+
     start = f"of {len(pairs)} pairs of methods ordered by {columns[0].label}"
     if not differences:
         return f"{start}, all have the same order under every convention."
+
     return f"{start}, these have another order under {'; '.join(differences)}."
 
 
@@ -261,6 +276,7 @@ def mixtures(results: Results, panels: list[Panel], columns: list[Column]) -> It
     for difference, cells in cells_by_difference.items():
         named = "; ".join(cells.values()) if len(cells) <= MAX_NAMES else f"{len(cells)} cells"
         texts.append(f"{difference} ({named})")
+
     if texts:
         yield (
             "Seeds of one cell were run with different versions or on different processors: "
@@ -274,6 +290,7 @@ def _differences(runs: list[dict]) -> Iterator[str]:
     for run in runs:
         for package, version in json.loads(run["versions"] or "{}").items():
             versions.setdefault(package, {})[version] = None
+
     for package, numbers in versions.items():
         if len(numbers) > 1:
             yield f"{package} {_alternatives(numbers)}"
@@ -304,6 +321,7 @@ def provenance(results: Results, pairs: list[Pair]) -> str:
     )
     if features:
         sentences.append(f"Features: {'; '.join(features)}.")
+
     return " ".join(sentences)
 
 

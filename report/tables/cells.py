@@ -77,6 +77,7 @@ def method_cell(
     runs = []
     for length in [bits] if bits is not None else results.experiment["bits"]:
         runs += results.runs.get((*key, length), [])
+
     done = [run for run in runs if run["status"] == "done"]
     if not done:
         return _cell_without_runs(runs)
@@ -86,6 +87,7 @@ def method_cell(
     cell = _metric_cell(results, key, done, column) if value.metric else _fact_cell(done, value)
     if cell.number is None:
         return cell
+
     cell = replace(cell, interval=_interval(results, (*key, bits), value))
     return _with_seeds(cell, len(done), runs)
 
@@ -184,10 +186,13 @@ def control_cell(results: Results, pair: Pair, name: str, column: Column) -> Cel
 
     if results.omission(pair, value.metric, column.k):
         return OMITTED_CELL
+
     series = []
     for metric in filter(None, (value.metric, value.to)):
         scores = results.scores.get((*pair, name, 0, metric, column.k), {})
         series.append([score * value.scale for score in scores.values()])
+
     if not all(series):
         return MISSING_CELL
+
     return replace(_mean_cell(series, value), interval=_interval(results, (*pair, name, 0), value))

@@ -173,11 +173,13 @@ def _words(comparisons: list[Comparison], is_partial: bool) -> str:
     counts = Counter()
     for comparison in comparisons:
         counts.update({what: len(bits) for what, bits in comparison.outcomes.items()})
+
     better, worse, total = counts[BETTER], counts[WORSE], counts.total()
     if not better and not worse:
         is_tested = counts[UNDECIDED] and not counts[UNTESTED] and not counts[INCOMPLETE]
         if not is_tested:
             return "undecided"
+
     if better == total:
         return "holds (for the rows that were compared)" if is_partial else "holds"
 
@@ -186,6 +188,7 @@ def _words(comparisons: list[Comparison], is_partial: bool) -> str:
         return f"holds in some comparisons only {tally}"
     if better:
         return f"holds in part {tally}"
+
     return f"does not hold {tally}" if worse else f"finds no support {tally}"
 
 
@@ -213,6 +216,7 @@ def _pairing(results: Results, pair: Pair, claim: Claim, other: str) -> tuple[st
             row = _row(results, pair, base, own, encoder)
             if row and opponent:
                 return row, opponent, tuning
+
     return None
 
 
@@ -232,6 +236,7 @@ def _row(results: Results, pair: Pair, base: str, tuning: str, encoder: str) -> 
         candidates = [m for m in default if m["keywords"].get("encoder") == encoder]
     else:
         candidates = plain
+
     return candidates[0]["name"] if candidates else None
 
 
@@ -319,6 +324,7 @@ def _outcome(
         return UNTESTED
     if above is not None and above < LEVEL:
         return BETTER
+
     return WORSE if below is not None and below < LEVEL else UNDECIDED
 
 
@@ -334,6 +340,7 @@ def _collapsed(results: Results, pair: Pair, pairings: dict[str, tuple | None]) 
             if cell.collapse:
                 label = results.labels[name]
                 collapsed.append(f"{label} at {bits} bits ({cell.collapse.words})")
+
     return collapsed
 
 
@@ -344,6 +351,7 @@ def _sentences(comparisons: list[Comparison]) -> list[str]:
         tuning = "" if comparison.tuning in (TUNED, "") else f", {comparison.tuning}"
         key = (comparison.row, tuning, _outcomes_in_words(comparison.outcomes))
         others.setdefault(key, []).append(comparison.other)
+
     return [
         f"{row} against {listed(labels)}{tuning}: {words}."
         for (row, tuning, words), labels in others.items()

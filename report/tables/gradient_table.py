@@ -32,6 +32,7 @@ def build(results: Results) -> list[Table]:
             recorded = _shares(results, pair, method["name"])
             if recorded:
                 shares[pair, method["name"]] = recorded
+
     if not shares:
         return []
 

@@ -117,6 +117,7 @@ def _measured_panels(
         if any(cell.text for row in rows for cell in row.cells):
             label = f"Measured here by {layout.metric}: {results.label(pair)}"
             panels.append(Panel(label, pair, None, rows, []))
+
     return panels
 
 
@@ -124,6 +125,7 @@ def _known_cells(paper: Paper, layout: PaperTable, values: list[PublishedValue])
     counts = {}
     for table in paper.tables:
         counts[table.dataset] = len({value.bits for value in _of(table, values, paper.row)})
+
     columns = len(paper.bits)
     return (
         f"{counts[layout.dataset]} of {columns} cells known in the paper's row {paper.row}, "

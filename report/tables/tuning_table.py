@@ -33,6 +33,7 @@ def _table(results: Results, name: str, tried: dict) -> Table:
     for dataset, facts in results.experiment["datasets"].items():
         if name in (dataset, facts["base"]):
             datasets.append(dataset)
+
     pair = next(pair for pair in results.pairs if pair.dataset in datasets)
 
     rows = [_row(key, method, width) for key, method in methods.items()]

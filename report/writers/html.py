@@ -124,12 +124,14 @@ def _origin(results: Results, panel: Panel, row: Row, column: Column, cell: Cell
     is_of_all_lengths = bits is None and column.value.per == "row"
     if cell.state == "omitted" or not (is_control or bits or is_of_all_lengths):
         return {}
+
     length = bits or results.experiment["bits"][0]
     if not is_control and not results.runs.get((*panel.pair, row.name, length)):
         return {}
 
     if is_control:
         bits = 0
+
     parts = [*panel.pair, row.name] + ([] if bits is None else [str(bits)])
     attributes = {"data-run": "/".join(parts)}
 
@@ -137,6 +139,7 @@ def _origin(results: Results, panel: Panel, row: Row, column: Column, cell: Cell
     if scores and not column.value.to:
         scaled = {seed: score * column.value.scale for seed, score in sorted(scores.items())}
         attributes["data-values"] = " ".join(f"{seed}:{n:.6f}" for seed, n in scaled.items())
+
     return attributes
 
 
