@@ -152,7 +152,7 @@ def repeat(tiny: bool) -> Figures:
 
 
 def throughput(encoder: str, tiny: bool) -> Figures:
-    """Images per second and TFLOP/s of an encoder, beside the peak of matrix products."""
+    """Return images per second and TFLOP/s of an encoder, beside the peak of matrix products."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if tiny:
         training.PEAK["cpu"] = ("float32", 64)
@@ -193,7 +193,7 @@ class Problem:
         self.train = self.collection.train[: TINY_TRAINING if tiny else None]
 
     def codes(self, name: str, params: dict) -> np.ndarray:
-        """Codes bool (n, BITS) of a method that is trained with seed 0."""
+        """Return codes bool (n, BITS) of a method that is trained with seed 0."""
         features = self.images.reshape(len(self.images), -1).astype(np.float32) / 255
         if params.get("encoder") in PRETRAINED:
             params = params | training.random_weights(params["encoder"])
@@ -210,7 +210,7 @@ class Problem:
         return hasher.encode(**{key: arrays[key] for key in _runtime.arguments(hasher.encode)})
 
     def map(self, codes: np.ndarray) -> float:
-        """Mean average precision of the queries."""
+        """Return the mean average precision of the queries."""
         labels, rows = self.collection.labels, (self.collection.query, self.collection.database)
         arrays = [codes[part] for part in rows] + [labels[part] for part in rows]
         return score(*arrays, metrics=["map"])["map"]
@@ -218,7 +218,7 @@ class Problem:
 
 @torch.no_grad()
 def features_of(images: np.ndarray, params: dict) -> np.ndarray:
-    """Features float32 (n, d) of images by the pretrained network that `params` name."""
+    """Return features float32 (n, d) of images by the pretrained network that `params` name."""
     keys = ("encoder", "weights", "sha256", "encoder_size")
     network = Pretrained(*(params[key] for key in keys), "float32").eval()
     blocks = torch.tensor(images).permute(0, 3, 1, 2).split(64)  # (m, 3, h, w)

@@ -185,7 +185,7 @@ def _simulate(
 
 
 def _deviations(case: str, methods: int, lengths: int) -> Floats:
-    """The true standard deviation over seeds of each cell, (M, L)."""
+    """Return the true standard deviation over seeds of each cell, (M, L)."""
     fourfold = np.geomspace(0.01, 0.04, lengths)
     if case.startswith("equal"):
         deviation = float(case.removeprefix("equal ").partition(",")[0])
@@ -208,7 +208,7 @@ def _deviations(case: str, methods: int, lengths: int) -> Floats:
 def _seed_effects(
     case: str, deviations: Floats, seeds: int, experiments: int, random: np.random.Generator
 ) -> Floats:
-    """The mean of each run minus its true value, (E, L, S)."""
+    """Return the mean of each run minus its true value, (E, L, S)."""
     shape = experiments, len(deviations), seeds
     effects = random.normal(size=shape)
     if case.endswith("correlated"):
@@ -218,7 +218,7 @@ def _seed_effects(
 
 
 def _chi_squared(random: np.random.Generator, shape: tuple[int, ...]) -> Floats:
-    """The sample variance of QUERIES values of variance 1."""
+    """Return the sample variance of QUERIES values of variance 1."""
     return random.chisquare(QUERIES - 1, size=shape) / (QUERIES - 1)
 
 
@@ -276,18 +276,18 @@ def _difference(simulated: Simulated, variances: list[Variance], one: int, other
 
 
 def _rejected(p: Floats, comparisons: int) -> Floats:
-    """Whether the smallest p value is significant at the first and strictest step of Holm."""
+    """Return whether the smallest p value is significant at the strictest step of Holm."""
     return (p * comparisons < LEVEL).astype(np.float64)
 
 
 def _power(test: Estimate, shift: float, claim: Floats) -> Floats:
-    """Whether a true difference is significant, at the strictest step of Holm."""
+    """Return whether a true difference is significant, at the strictest step of Holm."""
     comparisons = claim.shape[0] * claim.shape[2]
     return _rejected(Estimate(test.value + shift, test.error, test.freedom).p, comparisons)
 
 
 def _covered(simulated: Simulated, rule: str) -> Floats:
-    """Whether the interval of each cell contains its mean, (E, M, L)."""
+    """Return whether the interval of each cell contains its mean, (E, M, L)."""
     queries = simulated.over_queries + COMMON_DEVIATION**2 / QUERIES
     of_queries = Variance(queries, np.full(queries.shape, QUERIES - 1.0))
     of_seeds = over_seeds(simulated.of_seeds, simulated.seeds[:, None])

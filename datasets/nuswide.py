@@ -122,7 +122,7 @@ class NUSWIDE(Dataset):
         return {"images": images, "labels": labels, **fields, "rules": rules}
 
     def _parts(self, folder: Path) -> list[tuple[str, str]]:
-        """The official folders that are read, and the zips that they come in."""
+        """Return the official folders that are read, and the zips that they come in."""
         names = ["Groundtruth"]
         if not (folder / CONCEPT_NAMES).is_file():
             names.append("ConceptsList")

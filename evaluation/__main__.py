@@ -100,7 +100,7 @@ def codes(arguments: argparse.Namespace) -> None:
 
 
 def _run(text: str) -> tuple[int, int]:
-    """`bits:seed` as two integers."""
+    """Return `bits:seed` as two integers."""
     bits, _, seed = text.partition(":")
     if not (bits.isdecimal() and seed.isdecimal()):
         raise BenchmarkError(f"--runs {text}: expected bits:seed, as in 48:0")

@@ -52,7 +52,7 @@ class Records(ABC):
 
     @abstractmethod
     def targets_command(self) -> str:
-        """The command that prepares the cache, up to its targets."""
+        """Return the command that prepares the cache, up to its targets."""
 
 
 class PublishedRecords(Records):
@@ -204,7 +204,7 @@ def _outdated_groups(run_records: list[dict], each_variant: bool) -> list[tuple[
 
 
 def _changed_defaults(group: list[dict]) -> list[str]:
-    """Lines on attested runs that the workflow runs again, since a default has changed since.
+    """Return the lines on attested runs that the workflow runs again because a default has changed.
 
     Only a variant with the name of its method is known to override no parameter.
     """
@@ -247,7 +247,7 @@ def _append(record: dict, proof: Proof) -> None:
 
 
 def _proof(group: list[dict], folder_records: Records, proofs: dict[str, Proof]) -> Proof:
-    """Recompute the cheapest run of a group. Raises BenchmarkError if its codes are not equal."""
+    """Recompute the cheapest run of a group. Raise BenchmarkError if its codes are not equal."""
     _check_parameters(group)
     record = min(_repeatable(group), key=_seconds)
     run, key = Run(**record["made_of"]["run"]), _key(record)
@@ -311,7 +311,7 @@ def _check_parameters(group: list[dict]) -> None:
 
 
 def _variant(record: dict) -> Variant:
-    """The variant of a record; parameters that are new since have their defaults."""
+    """Return the variant of a record; parameters that are new since have their defaults."""
     made_of = record["made_of"]
     entry = {"of": made_of["plugin"], "set": made_of["params"]}
     name = made_of["run"]["variant"]
@@ -320,7 +320,7 @@ def _variant(record: dict) -> Variant:
 
 
 def _repeatable(group: list[dict]) -> list[dict]:
-    """The runs whose codes repeat on this processor. Raises BenchmarkError if there is none."""
+    """Return the runs whose codes repeat on this processor. Raise BenchmarkError if none does."""
     device = group[0]["device"]
     if device != "cpu":
         raise BenchmarkError(
@@ -343,7 +343,7 @@ def _repeatable(group: list[dict]) -> list[dict]:
 
 
 def _has_networks(plugin: str) -> bool:
-    """Whether a method, or a source of it, imports torch."""
+    """Return whether a method, or a source of it, imports torch."""
     files = identity.sources("methods", plugin)
     modules = {module for path in files for module in plugins.imported_modules(path)}
     return any(module.partition(".")[0] == "torch" for module in modules)
@@ -368,7 +368,7 @@ def _check_prepared(run: Run, variant: Variant, folder_records: Records) -> None
 
 
 def _recomputed(run: Run, variant: Variant) -> dict:
-    """The record of a run that the present sources make in a temporary folder."""
+    """Return the record of a run that the present sources make in a temporary folder."""
     names = [run.dataset, run.features, run.variant, str(run.bits), str(run.seed)]
     environment = os.environ | job_environment(str(data_folder())) | {"CUDA_VISIBLE_DEVICES": ""}
     with tempfile.TemporaryDirectory(prefix="bgan-bench-") as temporary:

@@ -70,7 +70,7 @@ def partial(plan: Plan, running: bool = False) -> None:
 
 
 def _partial_scores(plan: Plan, state: State, done: set[Run]) -> dict[Score, dict]:
-    """The scores of the runs that are done, below the folder of the partial tables.
+    """Return the scores of the runs that are done, below the folder of the partial tables.
 
     What is scored already is copied. A control that is not is left out, since it takes longest.
     """
@@ -104,7 +104,7 @@ def _copy_score(score: Score, target: Score) -> None:
 
 
 def _is_current(target: Score, runs: list[Run], plan: Plan, state: State) -> bool:
-    """Whether earlier partial scores are those of the runs that are done now."""
+    """Return whether earlier partial scores are those of the runs that are done now."""
     codes = {
         schemas.run_part(run.bits, run.seed): state.record(run.record)["codes_sha256"]
         for run in runs
@@ -147,7 +147,7 @@ def _check_contents(scores: dict[Score, dict]) -> None:
 
 
 def _run_state(run: Run, plan: Plan, state: State, running: bool) -> tuple[str, str]:
-    """The status of a run (done, missing, failed or interrupted), and a message on it."""
+    """Return the status of a run (done, missing, failed or interrupted), and a message on it."""
     problem = state.problem(encode_job(run))
     if not problem:
         return "done", ""
@@ -170,7 +170,7 @@ def _run_state(run: Run, plan: Plan, state: State, running: bool) -> tuple[str, 
 def _row(
     run: Run, plan: Plan, record: dict | None, status: str = "done", message: str = ""
 ) -> dict:
-    """One line of runs.csv."""
+    """Return one line of runs.csv."""
     variant = plan.methods[run.variant]
     encoder, weights = plan.encoder_and_weights(run.features, run.variant)
     known = {
@@ -188,7 +188,7 @@ def _row(
 
 
 def _measured(record: dict) -> dict:
-    """The columns of runs.csv that a run.json fills."""
+    """Return the columns of runs.csv that a run.json fills."""
     versions = {"python": record["python"]} | record["versions"]
     environment = {"versions": json.dumps(versions), "processor": record["machine"]["processor"]}
     return {key: record.get(key) for key in schemas.RECORD_COLUMNS} | environment
@@ -223,14 +223,14 @@ def _write(
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """The lines of a variant's metrics without their header."""
+    """Yield the lines of a variant's metrics without their header."""
     with open(path, encoding="utf-8") as file:
         next(file)
         yield from file
 
 
 def _experiment(plan: Plan, rows: list[dict], scores: dict[Score, dict]) -> dict:
-    """What the report states of the experiment as a whole."""
+    """Return what the report states of the experiment as a whole."""
     used = {variant.base if variant.validation else name for name, variant in plan.datasets.items()}
     return {
         "name": plan.name,
@@ -265,7 +265,7 @@ def _experiment(plan: Plan, rows: list[dict], scores: dict[Score, dict]) -> dict
 
 
 def _described(path: Path, label: str) -> dict:
-    """The record of a data set or features; in a partial report it may be missing."""
+    """Return the record of a data set or features; in a partial report it may be missing."""
     return records.read(path) if path.is_file() else {"label": label}
 
 
@@ -304,7 +304,7 @@ def _method(variant: Variant) -> dict:
 
 
 def _first_scores(scores: dict[Score, dict]) -> list[tuple[Score, dict]]:
-    """One score of each place: the metrics that are left out depend on the place alone."""
+    """Return one score of each place: the metrics that are left out depend on the place alone."""
     first: dict[Place, tuple[Score, dict]] = {}
     for score, record in scores.items():
         first.setdefault(score.place, (score, record))

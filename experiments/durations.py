@@ -73,6 +73,6 @@ def published_seconds() -> dict[tuple, list[float]]:
 
 
 def _seconds(record: dict) -> float:
-    """The seconds of a run, by its record or its line of runs.csv."""
+    """Return the seconds of a run, by its record or its line of runs.csv."""
     times = [float(record.get(name) or 0) for name in ("fit_seconds", "encode_seconds")]
     return START_SECONDS + sum(times)

@@ -58,7 +58,7 @@ def merge(other: Path) -> bool:
 
 
 def _merged(path: Path) -> str:
-    """Merge one run, and return what was done. Raises BenchmarkError for a run that is refused."""
+    """Merge one run, and return what was done. Raise BenchmarkError for a run that is refused."""
     record = records.read(path)
     run = _run_of(path, record)
     _check_inputs(run, record["made_of"])
@@ -92,7 +92,7 @@ def _merged(path: Path) -> str:
 
 
 def _run_of(path: Path, record: dict) -> Run:
-    """The run of a record, if the path of the record is that of the run."""
+    """Return the run of a record, if the path of the record is that of the run."""
     dataset, features, variant, bits, seed, _ = path.parts[-6:]
     numbers = re.fullmatch(r"(\d+)bit/seed(\d+)", f"{bits}/{seed}")
     if numbers is None or not records.is_run(record):
@@ -134,7 +134,7 @@ def _is_current(record: dict) -> bool:
 
 
 def _copy(folder: Path, run: Run, record: dict) -> None:
-    """Copy the folder of a run. Raises BenchmarkError if its codes are not those of its record."""
+    """Copy the folder of a run. Raise BenchmarkError if its codes are not those of its record."""
     with storage.new_folder(run.folder) as copied:
         for path in (run.codes, run.extras, run.record):
             if not (folder / path.name).is_file():

@@ -41,7 +41,7 @@ def missing_files(state: State) -> str:
 
 
 def unprepared(state: State) -> list[Variant]:
-    """Every data set, extractor and method that reads user files and has results to compute."""
+    """Return the data sets, extractors and methods that need user files and are not finished."""
     plan = state.plan
     jobs = [
         job
@@ -85,7 +85,7 @@ def _lacks_files(variant: Variant, state: State) -> bool:
 
 
 def _image_counts(features: Variant, state: State) -> list[int]:
-    """Numbers of images of the data sets with these features, if they come from a file.
+    """Return the numbers of images of the data sets with these features, if they come from a file.
 
     A data set whose files are missing has none; its own check prints the missing files.
     """
@@ -97,7 +97,7 @@ def _image_counts(features: Variant, state: State) -> list[int]:
 
 
 def _image_count(place: Place, state: State) -> int | None:
-    """Number of images of a data set: prepared already, or as its own check prints it."""
+    """Return the number of images of a data set: prepared already, or as its own check prints it."""
     if not state.problem(Job("dataset", (place.dataset,))):
         return records.read(place.dataset_record)["images"][0]
     dataset = state.plan.datasets[place.dataset]
@@ -109,7 +109,7 @@ def _image_count(place: Place, state: State) -> int | None:
 
 
 def _lacks_codes(variant: Variant, plan: Plan) -> bool:
-    """Whether a file of codes is missing; prints a line for each."""
+    """Return whether a file of codes is missing; prints a line for each."""
     data = data_folder(plan.data)
     files = [
         user_file(file_and_array(path)[0], run.bits, run.seed, data)
@@ -199,7 +199,7 @@ def refresh_experiment_list() -> None:
 
 
 def _fails(*command: str) -> bool:
-    """Whether a command of the project fails; each runs once."""
+    """Return whether a command of the project fails; each runs once."""
     return _checked(*command).returncode != 0
 
 
@@ -209,7 +209,7 @@ def _checked(*command: str) -> subprocess.CompletedProcess:
 
 
 def _advice(plan: Plan, failed: Iterable[Variant]) -> str:
-    """What to do about missing files: if possible, what to add to the command to run the rest."""
+    """Return advice about missing files: if possible, the option that runs the rest."""
     message = "nothing was started: the files named above are missing or damaged"
     names = {(variant.stage, variant.name) for variant in failed}
     listed = {stage: list(plan.config[stage]) for stage in STAGES}
@@ -234,7 +234,7 @@ def _advice(plan: Plan, failed: Iterable[Variant]) -> str:
 
 
 def _all_trials_fail(plan: Plan, name: str, failed: set[tuple[str, str]]) -> bool:
-    """Whether `name` is a method with trials, which all lack their files."""
+    """Return whether `name` is a method with trials, which all lack their files."""
     trials = [
         variant.name for variant in plan.methods.values() if variant.trial and variant.base == name
     ]

@@ -51,7 +51,7 @@ class Contents:
     experiment: dict
 
     def cells(self) -> dict[str, list[str]]:
-        """Names of runs by cell: those that differ in the seed alone."""
+        """Return the names of runs by cell: those that differ in the seed alone."""
         cells = defaultdict(list)
         for name in self.runs:
             cells[name.rpartition("/")[0]].append(name)
@@ -160,7 +160,7 @@ def _run(row: dict) -> Run:
 
 
 def _current(results: Path, rows: list[dict]) -> Contents:
-    """The runs of these rows. Raises BenchmarkError for one that is not current."""
+    """Return the runs of these rows. Raise BenchmarkError for one that is not current."""
     experiment = records.read(results / EXPERIMENT)
     if (version := experiment.get("metric_version")) != METRIC_VERSION:
         raise BenchmarkError(
@@ -187,7 +187,7 @@ def _current(results: Path, rows: list[dict]) -> Contents:
 
 
 def _current_record(run: Run, row: dict) -> dict:
-    """The record of a run that the tables show, if the present sources would make it."""
+    """Return the record of a run that the tables show, if the present sources would make it."""
     record = records.read(run.record)
     if record["dirty"]:
         raise BenchmarkError(
@@ -207,7 +207,7 @@ def _current_record(run: Run, row: dict) -> dict:
 
 
 def _present_inputs(run: Run, made_of: dict) -> dict[str, str]:
-    """Digests of the prepared arrays that a result was made of, as far as they are prepared."""
+    """Return the digests of the arrays that a result was made of, of those that are prepared."""
     place = run.place
     prepared = {
         name: digest
@@ -229,7 +229,7 @@ def _dataset_digests(place: Place) -> dict[str, str]:
 
 
 def _average_precision(score: Score, codes: dict[Run, str]) -> dict[str, np.ndarray]:
-    """The arrays of `Contents.queries` for runs that one job scored."""
+    """Return the arrays of `Contents.queries` for runs that one job scored."""
     record = records.read(score.record)
     made_of = record["made_of"]
     sources = {"sources": records.source_digests("experiments", "scoring")}
@@ -257,7 +257,7 @@ def _average_precision(score: Score, codes: dict[Run, str]) -> dict[str, np.ndar
 
 
 def _report_files(results: Path, shown: list[str]) -> list[Path]:
-    """Paths of tables and figures. Raises BenchmarkError unless the report shows these results."""
+    """Return the paths of tables and figures. Raise BenchmarkError if the report shows others."""
     if not shown:
         return []
 
@@ -283,7 +283,7 @@ def _report_files(results: Path, shown: list[str]) -> list[Path]:
 
 
 def _published(folder: Path) -> Contents:
-    """The contents of a published folder. Raises BenchmarkError if nothing can be joined to it."""
+    """Return the contents of a published folder. Raise BenchmarkError if it cannot be joined."""
     if not (folder / RUNS).is_file():
         names = ", ".join(path.name for path in folders())
         raise BenchmarkError(
@@ -310,7 +310,7 @@ def _published(folder: Path) -> Contents:
 
 
 def _joined(old: Contents, new: Contents) -> tuple[Contents, list[str]]:
-    """The union of a published folder and new cells, and lines on what was joined."""
+    """Return the union of a published folder and new cells, and lines on what was joined."""
     cells, lines, counts = old.cells(), [], Counter()
     taken: set[str] = set()  # names of the runs that come from the new results
     for cell, names in new.cells().items():
@@ -342,14 +342,14 @@ def _joined(old: Contents, new: Contents) -> tuple[Contents, list[str]]:
 
 
 def _equal(old: Contents, new: Contents, name: str) -> bool:
-    """Whether a run was made of the same, with the same codes."""
+    """Return whether a run was made of the same, with the same codes."""
     before, now = old.runs[name][1], new.runs[name][1]
     same_codes = before["codes_sha256"] == now["codes_sha256"]
     return same_codes and not identity.difference(before["made_of"], now["made_of"])
 
 
 def _united(old: dict, new: dict, taken: set[str]) -> dict:
-    """The experiment.json of a folder after joining runs, which it lists.
+    """Return the experiment.json of a folder after joining runs, which it lists.
 
     The digests of the collected tables are removed, since no job wrote the joined ones.
     """
@@ -373,7 +373,7 @@ def _united(old: dict, new: dict, taken: set[str]) -> dict:
 
 
 def _restricted(experiment: dict, taken: set[str]) -> dict:
-    """An experiment.json without the data sets, methods, code lengths and seeds of other runs."""
+    """Return experiment.json with the data sets, methods, code lengths and seeds of these runs."""
     datasets, pairs, methods, lengths, seeds = set(), set(), set(), set(), set()
     for name in taken:
         dataset, features, variant, length, seed = name.split("/")  # length: 8bit, seed: seed0

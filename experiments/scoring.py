@@ -175,13 +175,13 @@ def _inputs(place: Place) -> Inputs:
 
 
 def _chance(relevance: Relevance, items: int) -> np.ndarray:
-    """Average precision of a random ranking: all items are in one bucket."""
+    """Return the average precision of a random ranking: all items are in one bucket."""
     relevant = relevance.totals()[:, None]
     return metrics.chance(np.full_like(relevant, items), relevant)
 
 
 def _neighbours(place: Place, items: int, split: Arrays) -> Neighbours:
-    """The nearest items of every query, computed once for these features and this split.
+    """Return the nearest items of every query, computed once for these features and this split.
 
     The file is named by everything that decides its content, so it is never out of date.
     """
@@ -222,7 +222,7 @@ def _features(source: Path, items: int) -> np.ndarray:
 
 
 def _made_of(target: Score, scored: list[dict], plugin: str) -> dict:
-    """What the scores are made of. plugin: of the data set."""
+    """Return what the scores are made of. plugin: of the data set."""
     digests = records.place_digests(target.place, "features")
     if target.variant in CONTROLS:
         return records.of_scores({}, plugin, digests)
@@ -266,7 +266,7 @@ def _score_codes(source: Path, bits: int, inputs: Inputs) -> tuple[Rows, Arrays]
 
 
 def _codes(source: Path, bits: int, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
-    """The codes of the queries and of the database."""
+    """Return the codes of the queries and of the database."""
     stored = _arrays(source, *schemas.CODES_NPZ)
     codes = stored["codes"]
     if not np.array_equal(stored["bits"], bits) or len(codes) != inputs.items:
@@ -278,7 +278,7 @@ def _codes(source: Path, bits: int, inputs: Inputs) -> tuple[np.ndarray, np.ndar
 
 
 def _replayed(source: Path, bits: int, inputs: Inputs) -> Rows:
-    """The presets that have a value for these codes."""
+    """Return the presets that have a value for these codes."""
     packed = _codes(source, bits, inputs)
     left_out = inputs.left_out
     names = [name for name in PRESETS if not undefined(name, left_out)]
@@ -310,7 +310,7 @@ def _score_control(control: str, source: Path, inputs: Inputs) -> tuple[Rows, Ar
 def _measure(
     g: np.ndarray, weights: np.ndarray | None, single: bool
 ) -> dict[tuple[str, int | None], np.ndarray]:
-    """(metric, k) -> one value per query (Q,), of what codes and controls share.
+    """Return (metric, k) -> one value per query (Q,), of what codes and controls share.
 
     Cuts that exceed the database are left out. weights: of the nearest items by features, (Q, B);
     None for too small a database.
@@ -330,7 +330,7 @@ def _measure(
 
 
 def _omission(metric: str, k: int, size: int, single: bool) -> str:
-    """Why a cut of a metric is left out, or empty."""
+    """Return why a cut of a metric is left out, or empty."""
     if metric in metrics.GRADED and single:
         return "items have one label each"
     return f"the database has {size:,} items" if k > size else ""

@@ -226,7 +226,7 @@ class Screen(logging.Handler):
         self._print(f"interrupted: {done:,} of {total:,} runs are done. To continue: {_command()}")
 
     def _grouped_failures(self) -> Iterator[str]:
-        """One line for each method and message."""
+        """Yield one line for each method and message."""
         groups = defaultdict(list)
         for log, (title, ended) in self.failures.items():
             groups[title.partition(",")[0], _without_notes(ended.message)].append(log)
@@ -251,7 +251,7 @@ class Screen(logging.Handler):
         return [f"{name}: {work}", f"{expected}; {free:,.1f} GiB of disk free"]
 
     def _expected(self) -> str:
-        """The time that the remaining runs need; empty if it is not known."""
+        """Return the time that the remaining runs need; empty if it is not known."""
         seconds, unknown = self._durations.left(self._parallel)
         if not seconds:
             return ""
@@ -328,7 +328,7 @@ class Filter(logging.Filter):
     screen: Screen | None = None
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a record is shown."""
+        """Return whether a record is shown."""
         if event_name(record) in HIDDEN_EVENTS or str(record.msg).startswith(HIDDEN_MESSAGES):
             return False
         if self.screen is None:
@@ -384,7 +384,7 @@ def _run(wildcards) -> Run:
 
 
 def _title(rule: str, wildcards: dict) -> str:
-    """`itq, 32 bits, seed 1` of a run; `score itq` of another job."""
+    """Return `itq, 32 bits, seed 1` of a run; `score itq` of another job."""
     if rule == "encode":
         return f"{wildcards['variant']}, {wildcards['bits']} bits, seed {wildcards['seed']}"
     names = [wildcards[key] for key in ("dataset", "features", "variant") if key in wildcards]
@@ -392,7 +392,7 @@ def _title(rule: str, wildcards: dict) -> str:
 
 
 def _rate(log: Path) -> str:
-    """The last progress line of a running job, without what it repeats."""
+    """Return the last progress line of a running job, without what it repeats."""
     lines = []
     with contextlib.suppress(OSError):
         lines = last_lines(log)
@@ -401,7 +401,7 @@ def _rate(log: Path) -> str:
 
 
 def _without_notes(message: str) -> str:
-    """A message without the file of its traceback, which differs between runs."""
+    """Return a message without the file of its traceback, which differs between runs."""
     return message.partition(" (traceback: ")[0]
 
 
@@ -410,7 +410,7 @@ def _log_note(log: Path, ended: Ending) -> str:
 
 
 def _printable(line: str) -> str:
-    """A line without control characters: a name or a message may contain them."""
+    """Return a line without control characters: a name or a message may contain them."""
     return "".join(
         character if character.isprintable() else repr(character)[1:-1] for character in line
     )

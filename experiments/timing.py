@@ -59,7 +59,7 @@ def write(plan: Plan) -> None:
 
 
 def _rows(place: Place, scratch: Path, plan: Plan) -> Iterator[dict]:
-    """The rows of the timed runs of a place, and then of its controls."""
+    """Yield the rows of the timed runs of a place, and then of its controls."""
     extracted = _extraction(place, plan)
     split_path = storage.unchanged(place.split, place.dataset_record)
     with np.load(split_path, allow_pickle=False) as split:
@@ -106,7 +106,7 @@ def _run_row(run: Run, searched: tuple[np.ndarray, ...], folder: Path, plan: Pla
 
 
 def _repeated(run: Run, folder: Path, plan: Plan) -> dict:
-    """The record of a run that is repeated in a process of its own."""
+    """Return the record of a run that is repeated in a process of its own."""
     values = [str(value) for value in fields_of(run).values()]
     options = ["--entry", plan.methods[run.variant].entry_text, "--output", str(folder)]
     _job("methods", *values, *options)
@@ -114,7 +114,7 @@ def _repeated(run: Run, folder: Path, plan: Plan) -> dict:
 
 
 def _extraction(place: Place, plan: Plan) -> float | None:
-    """Microseconds that extracting the features of an image takes; None if they are from a file."""
+    """Return the microseconds to extract the features of an image; None if a file has them."""
     entry = plan.features[place.features].entry_text
     printed = _job("features", "time", place.dataset, place.features, "--entry", entry)
     seconds = json.loads(printed.splitlines()[-1])["seconds"]

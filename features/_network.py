@@ -76,6 +76,6 @@ class NetworkExtractor(Extractor):
         )
 
     def _file(self, data: Path) -> tuple[str, Path, Path, str | None]:
-        """The arguments of imagenet.load: network, file, folder of downloads and digest."""
+        """Return the arguments of imagenet.load: network, file, folder of downloads and digest."""
         path = data / (self.weights or imagenet.official_path(self.network))
         return self.network, path, Path(CACHE, "weights"), self.sha256

@@ -94,7 +94,7 @@ def _nodes(root: yaml.Node | None) -> Iterator[yaml.Node]:
 
 
 def _problem(node: yaml.Node) -> str:
-    """Why YAML reads a node as something else than it shows; empty if it does not."""
+    """Return why YAML reads a node as something else than it shows; empty if it does not."""
     if isinstance(node, yaml.MappingNode):
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         repeated = [key for index, key in enumerate(keys) if key in keys[:index]]

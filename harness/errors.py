@@ -22,7 +22,7 @@ class BenchmarkError(Exception):
 
 
 def one_line(error: BaseException) -> str:
-    """An error's message on one line."""
+    """Return an error's message on one line."""
     return " ".join(str(error).split())
 
 
@@ -116,7 +116,7 @@ def _save_traceback(path: str | Path | None) -> str:
 
 
 def _device_advice(error: BaseException, smaller: Sequence[str]) -> str:
-    """What helps where a device is too small or lost; empty for any other error.
+    """Return what helps where a device is too small or lost; empty for any other error.
 
     Errors of torch are known by their names, since many a job does without it.
     """
@@ -137,7 +137,7 @@ def _device_advice(error: BaseException, smaller: Sequence[str]) -> str:
 
 
 def _array_bytes(error: BaseException) -> int:
-    """The size of the array that NumPy could not allocate; 0 if the error states none."""
+    """Return the size of the array that NumPy could not allocate; 0 if the error states none."""
     shape, dtype = getattr(error, "shape", None), getattr(error, "dtype", None)
     if not isinstance(shape, tuple) or dtype is None:
         return 0
@@ -181,7 +181,7 @@ def _key(part: str | int) -> str:
 
 
 def _in_words(rule: str, value: Any) -> str:
-    """What a rule of the schema expects."""
+    """Return what a rule of the schema expects."""
     match rule:
         case "type":
             return {

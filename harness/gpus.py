@@ -103,7 +103,7 @@ def _visible_uuids() -> list[str]:
 
 
 def _listed_devices() -> list[list[str]]:
-    """The UUID of each device, and those of its parts (MIG), in the order of PCI_BUS_ID.
+    """Return the UUID of each device, and those of its parts (MIG), in the order of PCI_BUS_ID.
 
     GPU 0: NVIDIA A100 (UUID: GPU-5c89852c-...)         -> ["GPU-5c89852c-...", "MIG-28d96e1f-..."]
       MIG 3g.20gb  Device  0: (UUID: MIG-28d96e1f-...)
@@ -129,7 +129,7 @@ def _listed_devices() -> list[list[str]]:
 
 
 def _uuid(name: str, devices: list[list[str]]) -> str | None:
-    """The UUID of a device named by its index or by the first characters of its UUID.
+    """Return the UUID of a device named by its index or by the first characters of its UUID.
 
     The name of a divided device means its first part, as in CUDA.
     """

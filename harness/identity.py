@@ -124,7 +124,7 @@ def digests(paths: Iterable[str | Path]) -> dict[str, str]:
 
 
 def _name(path: Path) -> str:
-    """Path relative to the project's root; a file outside it keeps its path."""
+    """Return the path relative to the project's root; a file outside it keeps its path."""
     for candidate in (path, path.resolve()):
         if candidate.is_relative_to(plugins.ROOT):
             return candidate.relative_to(plugins.ROOT).as_posix()
@@ -173,7 +173,7 @@ def canonical_text(tree: ast.AST) -> str:
 
 
 def _class_scope(node: ast.AST, in_class: bool) -> bool:
-    """Whether the statements directly below a node belong to the body of a class."""
+    """Return whether the statements directly below a node belong to the body of a class."""
     if isinstance(node, ast.ClassDef):
         return True
     return in_class and not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
@@ -219,7 +219,7 @@ def _scalar(value: object) -> str:
 
 
 def _joined(values: list[ast.expr]) -> list[ast.expr]:
-    """Parts of an f-string, where versions of Python divide the texts in different ways."""
+    """Return the parts of an f-string, where versions of Python divide the texts in different ways."""
     parts: list[ast.expr] = []
     text = ""
     for value in values:
@@ -235,7 +235,7 @@ def _joined(values: list[ast.expr]) -> list[ast.expr]:
 
 
 def _statements(items: list, in_class: bool) -> Iterator[object]:
-    """The items of a list without the statements that no result depends on."""
+    """Yield the items of a list without the statements that no result depends on."""
     pending = list(reversed(items))
     while pending:
         item = pending.pop()
@@ -260,7 +260,7 @@ def _is_type_checking(test: ast.expr) -> bool:
 
 
 def _counted_names(statement: ast.Import | ast.ImportFrom) -> list[ast.alias]:
-    """The names of an import that are not from the core and not for annotations alone."""
+    """Return the names of an import that are not from the core and not for annotations alone."""
     if isinstance(statement, ast.Import):
         return [alias for alias in statement.names if not _in_core(alias.name)]
     if statement.level:
@@ -272,7 +272,7 @@ def _counted_names(statement: ast.Import | ast.ImportFrom) -> list[ast.alias]:
 
 
 def _renamed(statement: ast.Import | ast.ImportFrom) -> list[ast.alias]:
-    """Names of the core that an import renames: the original name is nowhere else in the file."""
+    """Return the original names of the core that an import renames."""
     if not isinstance(statement, ast.ImportFrom) or not _in_core(statement.module):
         return []
     return [alias for alias in statement.names if alias.asname not in (None, alias.name)]
@@ -283,7 +283,7 @@ def _in_core(module: str | None) -> bool:
 
 
 def _is_ignored(item: object, in_class: bool) -> bool:
-    """Whether a statement is `pass`, a docstring or an annotation outside a class."""
+    """Return whether a statement is `pass`, a docstring or an annotation outside a class."""
     if isinstance(item, ast.AnnAssign):
         return item.value is None and not in_class
     if isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant):
@@ -329,7 +329,7 @@ def sources(stage: str, name: str) -> list[Path]:
 
 
 def _implied_sources(stage: str, name: str) -> list[Path]:
-    """Sources that a plugin does not import: the job's command calls them for it."""
+    """Return the sources that a plugin does not import: the job's command calls them for it."""
     runtime = plugins.ROOT / stage / "_runtime.py"
     files = [runtime] if runtime.is_file() else []
     if stage == "methods" and name in plugins.names(stage):
@@ -339,7 +339,7 @@ def _implied_sources(stage: str, name: str) -> list[Path]:
 
 
 def _imported_files(path: Path, stage: str) -> list[Path]:
-    """Files that decide the results of a stage, among those that the imports of a file run."""
+    """Return the files that decide results of a stage, among those that a file imports."""
     if path.is_relative_to(plugins.ROOT / "harness"):
         return []  # of the core, only the imported module itself decides
 
@@ -386,7 +386,7 @@ def difference(recorded: Mapping, expected: Mapping) -> str:
 
 
 def _plain(fact: Any) -> Any:
-    """A fact without keys whose value is None, and with lists for tuples."""
+    """Return a fact without keys whose value is None, and with lists for tuples."""
     if isinstance(fact, Mapping):
         return {key: _plain(value) for key, value in fact.items() if value is not None}
     return [_plain(item) for item in fact] if isinstance(fact, (list, tuple)) else fact
@@ -404,7 +404,7 @@ def _difference(recorded: dict, expected: dict, path: tuple[str, ...]) -> str:
 
 
 def _phrase(path: tuple[str, ...], before: object, now: object) -> str:
-    """The difference of one fact in words."""
+    """Return the difference of one fact in words."""
     groups = [key for key in path[:-1] if key not in GROUPS]
     fact = "content" if path[-1] == "sha256" and groups else path[-1]
     name = ": ".join([*groups, fact])
@@ -429,7 +429,7 @@ def _phrase(path: tuple[str, ...], before: object, now: object) -> str:
 
 
 def _digest_kind(value: object) -> str:
-    """What a digest is of, as ``ast1`` or ``bytes``; ``sha256`` without a prefix; else empty."""
+    """Return the kind of a digest: ``ast1``, ``bytes``, ``sha256`` without a prefix, or empty."""
     if not isinstance(value, str):
         return ""
     kind, _, digest = value.rpartition(":")

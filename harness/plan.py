@@ -299,7 +299,7 @@ class Plan:
 
     @classmethod
     def read(cls, path: str | Path) -> Plan:
-        """Load the plan that `save` wrote. Raises BenchmarkError for any other file."""
+        """Load the plan that `save` wrote. Raise BenchmarkError for any other file."""
         saved = storage.read_json(path)
         if Path(path).stem != _plan_digest(saved):
             raise BenchmarkError(
@@ -372,13 +372,13 @@ class Plan:
         return groups
 
     def runs_of(self, score: Score) -> list[Run]:
-        """The runs that one scoring job scores; none for a control."""
+        """Return the runs that one scoring job scores; none for a control."""
         return self._runs_by_score.get(score.key, [])
 
     # ------------------------------------------------------------------- jobs
 
     def jobs(self) -> Iterator[Job]:
-        """Every job in an order in which each comes after those that it depends on."""
+        """Yield every job in an order in which each comes after those that it depends on."""
         yield from (Job("dataset", (name,)) for name in self.datasets)
         for place in self.places:
             yield Job("features", (place.dataset, place.features))
@@ -394,15 +394,15 @@ class Plan:
         yield Job("report")
 
     def inputs(self, job: Job) -> list[Input]:
-        """The files of the workflow that a job reads."""
+        """Return the files of the workflow that a job reads."""
         return getattr(self, f"_inputs_of_{job.rule}")(*job.key)
 
     def outputs(self, job: Job) -> list[Path]:
-        """The files that a job writes, its record last."""
+        """Return the files that a job writes, its record last."""
         return getattr(self, f"_outputs_of_{job.rule}")(*job.key)
 
     def record(self, job: Job) -> Path:
-        """The JSON file that states what the outputs of a job are made of."""
+        """Return the JSON file that states what the outputs of a job are made of."""
         return self.outputs(job)[-1]
 
     def _inputs_of_dataset(self, dataset: str) -> list[Input]:
@@ -525,7 +525,7 @@ class Plan:
     # ------------------------------------------------------------------- rows
 
     def encoder_and_weights(self, features: str, method: str) -> tuple[str, str]:
-        """What sees the images in the runs of a method, and the file of its weights.
+        """Return what sees the images in the runs of a method, and the file of its weights.
 
         The encoder is the method's own, or the extractor of the features that it reads; both are
         empty for codes from files. The file is empty for an encoder without pretrained weights.
@@ -589,7 +589,7 @@ def _plan_digest(saved: dict) -> str:
 
 
 def _described(variant: Variant) -> dict:
-    """The fields of a variant that results or tables depend on."""
+    """Return the fields of a variant that results or tables depend on."""
     fields = {name: value for name, value in vars(variant).items() if name != "plugin"}
     literals = {name: variant.plugin.member(name) for name in ("label", "citation")}
     return fields | {"plugin": variant.plugin.name, "params": variant.params, "literals": literals}
@@ -627,14 +627,14 @@ def _with_whole_numbers(config: dict) -> dict:
 
 
 def _whole_number(item: object) -> object:
-    """12 for "12" and for 12.0, which the schema allows but a path does not; else the item."""
+    """Return 12 for "12" and for 12.0, which a path does not allow; else the item."""
     if isinstance(item, str) and re.fullmatch("0|[1-9][0-9]*", item):
         return int(item)
     return int(item) if isinstance(item, float) and item.is_integer() else item
 
 
 def _tuned(config: dict) -> dict[str, dict]:
-    """The chosen parameters of each data set of the configuration: {data set: configuration}."""
+    """Return {data set: configuration with its chosen parameters}."""
     catalogue = Catalogue(config.get("variants") or {})
     configurations = {}
     for name in config["datasets"]:
@@ -652,7 +652,7 @@ def _tuned(config: dict) -> dict[str, dict]:
 
 
 def _merged_variants(tuned: dict[str, dict], variants: dict) -> dict:
-    """The variants of the configuration added to the tuned ones; those of the configuration win."""
+    """Return the tuned variants, updated with the variants of the configuration."""
     stages: dict[str, dict] = {"datasets": {}, "features": {}, "methods": {}}
     for chosen in [*(entry["variants"] for entry in tuned.values()), variants]:
         for stage, entries in chosen.items():
@@ -661,7 +661,7 @@ def _merged_variants(tuned: dict[str, dict], variants: dict) -> dict:
 
 
 def _with_trials(config: dict, catalogue: Catalogue) -> list[str]:
-    """Names of the methods, each that has trials replaced by one variant per trial.
+    """Return the names of the methods, each that has trials replaced by one variant per trial.
 
     What a variant overrides takes precedence over what a trial sets: a row without the adversarial
     loss stays one.
@@ -777,7 +777,7 @@ def _runs(places: list[Place], methods: Mapping[str, Variant], config: dict) -> 
 def _bits_and_seeds(
     method: Variant, bits: Iterable[int], seeds: Iterable[int]
 ) -> list[tuple[int, int]]:
-    """(bits, seed) of every run of a method; one without randomness runs once, as seed 0."""
+    """Return (bits, seed) of every run of a method; one without randomness runs once, as seed 0."""
     chosen = list(seeds) if method.stochastic else [0]
     return [(length, seed) for length in bits for seed in chosen]
 
@@ -797,5 +797,5 @@ def check_citations(plan: Plan) -> None:
 
 
 def fields_of(run: Run) -> dict:
-    """The fields of a run as a dictionary."""
+    """Return the fields of a run as a dictionary."""
     return dataclasses.asdict(run)

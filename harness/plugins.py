@@ -231,7 +231,7 @@ def _lineage(path: Path, node: ast.ClassDef) -> Iterator[tuple[Path, ast.ClassDe
 
 
 def _origin(path: Path, name: str) -> tuple[Path | None, str]:
-    """The file of the project that defines a name used in the file `path`, and its name there."""
+    """Return the file of the project that defines a name used in `path`, and its name there."""
     for node in _tree(path).body:
         if not isinstance(node, ast.ImportFrom):
             continue
@@ -243,7 +243,7 @@ def _origin(path: Path, name: str) -> tuple[Path | None, str]:
 
 
 def _module(node: ast.ImportFrom, path: Path) -> str:
-    """Dotted name, from the project's folder, of the module of an import in the file `path`."""
+    """Return the dotted name, from the project's folder, of the module of an import in `path`."""
     package = path.relative_to(ROOT).parts[: -node.level] if node.level else ()
     return ".".join([*package, *filter(None, [node.module])])
 
@@ -362,7 +362,7 @@ def constant(path: Path, name: str) -> Any:
 
 
 def _class_literals(body: list[ast.stmt]) -> dict:
-    """Values that statements assign to names, Ellipsis for a value that is not a literal."""
+    """Return the values that statements assign to names, Ellipsis for a value that is not a literal."""
     values: dict[str, object] = {}
     for node in body:
         if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
@@ -372,7 +372,7 @@ def _class_literals(body: list[ast.stmt]) -> dict:
 
 
 def _literals(target: ast.expr, value: ast.expr) -> dict:
-    """What an assignment gives each name, for `a = 1`, `a: int = 1` and `a, b = 1, 2`."""
+    """Return what an assignment gives each name, for `a = 1`, `a: int = 1` and `a, b = 1, 2`."""
     if (
         isinstance(target, ast.Tuple)
         and isinstance(value, ast.Tuple)
@@ -392,7 +392,7 @@ def _literals(target: ast.expr, value: ast.expr) -> dict:
 
 
 def _arguments(function: ast.FunctionDef, shown: Path) -> list[str]:
-    """Names of the arguments of a function in `WORK`, which declare what it consumes."""
+    """Return the names of the arguments of a function in `WORK`, which declare what it consumes."""
     _check_named(function, shown)
     if function.args.kwonlyargs:
         first = function.args.kwonlyargs[0].arg
@@ -422,7 +422,7 @@ def _check_named(function: ast.FunctionDef, shown: Path) -> None:
 
 
 def _defaults(function: ast.FunctionDef, shown: Path) -> dict:
-    """Keyword-only arguments with their literal defaults; Ellipsis for one without a default.
+    """Return keyword-only arguments with their literal defaults; Ellipsis if there is none.
 
     Raises BenchmarkError for positional arguments other than `self` and, for a method, the code
     length.
@@ -449,7 +449,7 @@ def _defaults(function: ast.FunctionDef, shown: Path) -> dict:
 
 
 def relative(paths: list[Path]) -> list[str]:
-    """Return paths relative to the project's folder, with `/`."""
+    """Return the paths relative to the project's folder, with `/`."""
     return [path.relative_to(ROOT).as_posix() for path in paths]
 
 

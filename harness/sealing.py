@@ -171,7 +171,7 @@ def check_contents(folder: Path) -> None:
 
 
 def _of_the_system() -> Iterator[tuple[str, int]]:
-    """Rules for the interpreter, its packages, the libraries of the system and the project."""
+    """Yield rules for the interpreter, its packages, the system libraries and the project."""
     libraries = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
     # The stages too, for a data folder that contains the project or is the project's own.
     project = [plugins.ROOT, *(plugins.ROOT / name for name in ("harness", *plugins.STAGES))]
@@ -184,7 +184,7 @@ def _of_the_system() -> Iterator[tuple[str, int]]:
 
 
 def _visible(path: str, hidden: dict[str, int]) -> Iterator[tuple[str, int]]:
-    """Rules for all of a folder that is not hidden, down to the folders beside a hidden one.
+    """Yield rules for all of a folder that is not hidden, down to the folders beside a hidden one.
 
     hidden: the rights that each hidden folder leaves to the folders above it.
     """
@@ -207,7 +207,7 @@ def _visible(path: str, hidden: dict[str, int]) -> Iterator[tuple[str, int]]:
 
 
 def _leads_to(target: str, hidden: Iterable[str]) -> bool:
-    """Whether a link leads into a hidden folder or to a folder above one."""
+    """Return whether a link leads into a hidden folder or to a folder above one."""
     return any(_is_below(folder, target) or _is_below(target, folder) for folder in hidden)
 
 

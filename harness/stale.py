@@ -136,7 +136,7 @@ class State:
                         os.utime(path, (now, now))
 
     def record(self, path: Path) -> dict:
-        """Return a record. Raises BenchmarkError as `records.read`."""
+        """Return a record. Raise BenchmarkError as `records.read`."""
         return self._read(path)[0]
 
     def made_of(self, job: Job) -> dict:
@@ -176,7 +176,7 @@ class State:
         return identity.difference(recorded, expected) or self._changed(job)
 
     def _changed(self, job: Job) -> str:
-        """Which output is not the file that the record describes. Only newer ones are read.
+        """Return which output is not the file that the record describes. Only newer ones are read.
 
         A file that was replaced by one with an older time is newer by the time of its last change,
         which no program can set.
@@ -275,7 +275,7 @@ class State:
 
 
 def _is_older(status: os.stat_result, written: os.stat_result) -> bool:
-    """Whether a file was neither modified nor replaced after its record was written."""
+    """Return whether a file was neither modified nor replaced after its record was written."""
     modified = status.st_mtime_ns > written.st_mtime_ns
     return not modified and status.st_ctime_ns <= written.st_ctime_ns
 
@@ -290,7 +290,7 @@ def _ignore_unknown_files(recorded: dict, expected: dict) -> None:
 
 
 def _recorded_digests(record: dict) -> dict[str, str]:
-    """{file name: SHA-256} of the outputs that a record describes."""
+    """Return {file name: SHA-256} of the outputs that a record describes."""
     digests = record.get("sha256", {})
     if isinstance(digests, str):
         digests = {"features.npy": digests, "neighbours.npy": digests}

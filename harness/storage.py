@@ -63,7 +63,7 @@ def new_file(path: str | Path) -> Iterator[Path]:
 
 
 def _is_running(process: str) -> bool:
-    """Whether a process of this machine exists: another command may be writing the same file."""
+    """Return whether a process of this machine exists: it may be writing the same file."""
     try:
         os.kill(int(process), 0)
     except (ProcessLookupError, ValueError, OverflowError):
@@ -116,7 +116,7 @@ def new_folder(path: str | Path) -> Iterator[Path]:
 
 
 def _without_link(path: Path) -> Path:
-    """The file or folder that a link leads to, so that the link stays one."""
+    """Return the file or folder that a link leads to, so that the link stays one."""
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 

@@ -97,7 +97,7 @@ def _content_digest(path: Path) -> str:
 
 
 def _folder_digest(folder: Path) -> str:
-    """Digest of a folder: images by name, size and modification time, other files by content."""
+    """Return the digest of a folder: images by name, size and time, other files by content."""
     lines = hashlib.sha256()
     for path in _files_below(folder):
         name = path.relative_to(folder).as_posix()

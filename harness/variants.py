@@ -135,7 +135,7 @@ class Variant:
         return json.dumps(self.entry, sort_keys=True)
 
     def fits(self, dataset: Variant) -> bool:
-        """Whether the variant may be used on a data set: by its name, or by that of its plugin."""
+        """Return whether the variant may be used on a data set: by its name or its plugin's."""
         allowed = self.datasets
         return (
             allowed is None
@@ -375,7 +375,7 @@ def _advice_on_number(value: object, default: object) -> str:
 
 
 def _is_json(value: object) -> bool:
-    """Whether JSON represents the value: YAML has dates, bytes and infinities too."""
+    """Return whether JSON represents the value: YAML has dates, bytes and infinities too."""
     if isinstance(value, (list, tuple)):
         return all(map(_is_json, value))
     if isinstance(value, float):

@@ -150,7 +150,7 @@ def build(plugin: Plugin, run: Run, params: dict):
 
 
 def uses_torch(plugin: Plugin) -> bool:
-    """Whether a method has imported torch, or a source of it does so later."""
+    """Return whether a method has imported torch, or a source of it does so later."""
     imported = {
         module.partition(".")[0]
         for path in sources("methods", plugin.name)
@@ -269,7 +269,7 @@ def _opened(path: Path) -> np.ndarray:
 
 
 def checked(codes: np.ndarray, rows: int, bits: int, name: str) -> np.ndarray:
-    """The codes, if they are bool (rows, bits); else BenchmarkError."""
+    """Return the codes, if they are bool (rows, bits); else BenchmarkError."""
     kind = f"{codes.dtype} {codes.shape}" if isinstance(codes, np.ndarray) else type(codes).__name__
     if kind != f"bool {(rows, bits)}":
         raise BenchmarkError(
@@ -292,7 +292,7 @@ def describe(hasher, codes: np.ndarray) -> dict:
 
 
 def distinct(codes: np.ndarray) -> int:
-    """How many packed codes (n, bytes) differ, by sorting them as words of 64 bits."""
+    """Return how many packed codes (n, bytes) differ, by sorting them as words of 64 bits."""
     padded = np.zeros((len(codes), -(-codes.shape[1] // 8) * 8), np.uint8)
     padded[:, : codes.shape[1]] = codes
     words = padded.view(np.uint64).T  # (W, n)

@@ -66,7 +66,7 @@ class SGH(Hasher):
         return self
 
     def _unit(self, features):
-        """Rows centred on the training mean, of length 1."""
+        """Return rows centred on the training mean, of length 1."""
         centred = features - self.mean_
         lengths = np.linalg.norm(centred, axis=1, keepdims=True)
         return centred / np.where(lengths == 0, 1.0, lengths)

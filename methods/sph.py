@@ -81,7 +81,7 @@ def repelled_centres(centres, overlaps, expected):
 
 
 def are_independent(overlaps, expected):
-    """Whether the overlaps of all pairs of spheres are near the expected one, as authors define."""
+    """Return whether the overlaps of all pairs of spheres are near the expected one."""
     pairs = overlaps[np.triu_indices(len(overlaps), 1)]
     if len(pairs) == 0:
         return True
