@@ -97,7 +97,7 @@ def _image_counts(features: Variant, state: State) -> list[int]:
 
 
 def _image_count(place: Place, state: State) -> int | None:
-    """Return the number of images of a data set: prepared already, or as its own check prints it."""
+    """Return the number of images of a data set, prepared or as its own check prints it."""
     if not state.problem(Job("dataset", (place.dataset,))):
         return records.read(place.dataset_record)["images"][0]
     dataset = state.plan.datasets[place.dataset]

@@ -219,7 +219,7 @@ def _scalar(value: object) -> str:
 
 
 def _joined(values: list[ast.expr]) -> list[ast.expr]:
-    """Return the parts of an f-string, where versions of Python divide the texts in different ways."""
+    """Return the parts of an f-string, whose texts Python versions divide in different ways."""
     parts: list[ast.expr] = []
     text = ""
     for value in values:

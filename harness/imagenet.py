@@ -360,7 +360,10 @@ class EfficientNetLite0(nn.Module):
         self._fc = nn.Linear(1280, CLASSES)
 
     def penultimate(self, images: Tensor) -> Tensor:
-        """Return the mean of the last maps after ReLU6, (n, 1280). images: (n, 3, h, w), normalised."""
+        """Return the mean of the last maps after ReLU6, (n, 1280).
+        
+        images: (n, 3, h, w), normalised.
+        """
         maps = relu6(self._bn0(self._conv_stem(images)))  # (n, 32, h / 2, w / 2)
         maps = self._blocks(maps)  # (n, 320, h / 32, w / 32)
         maps = relu6(self._bn1(self._conv_head(maps)))  # (n, 1280, h / 32, w / 32)

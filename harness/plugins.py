@@ -362,7 +362,7 @@ def constant(path: Path, name: str) -> Any:
 
 
 def _class_literals(body: list[ast.stmt]) -> dict:
-    """Return the values that statements assign to names, Ellipsis for a value that is not a literal."""
+    """Return the values that statements assign to names; Ellipsis if one is not a literal."""
     values: dict[str, object] = {}
     for node in body:
         if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:

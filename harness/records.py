@@ -71,7 +71,7 @@ def checked_format(record: dict, path: Path) -> dict:
 
 @functools.cache
 def source_digests(stage: str, name: str) -> dict[str, str]:
-    """Return the digests of the meaning of the sources that decide the result of a plugin or job."""
+    """Return the digests of the meaning of the sources that decide a plugin's or job's result."""
     return identity.digests(identity.sources(stage, name))
 
 
