@@ -361,7 +361,7 @@ class EfficientNetLite0(nn.Module):
 
     def penultimate(self, images: Tensor) -> Tensor:
         """Return the mean of the last maps after ReLU6, (n, 1280).
-        
+
         images: (n, 3, h, w), normalised.
         """
         maps = relu6(self._bn0(self._conv_stem(images)))  # (n, 32, h / 2, w / 2)
