@@ -42,18 +42,14 @@ def missing_files(state: State) -> str:
 
 def unprepared(state: State) -> list[Variant]:
     """Return the data sets, extractors and methods that need user files and are not finished."""
-    plan = state.plan
-    jobs = [
-        job
-        for job in plan.jobs()
-        if job.rule in ("dataset", "features", "encode") and state.problem(job)
-    ]
-    variants = dict.fromkeys(
-        (variant.stage, variant.name)
-        for job in jobs
-        if _reads_files(variant := _variant(job, plan))
-    )
-    return [getattr(plan, stage)[name] for stage, name in variants]
+    plan, variants = state.plan, {}
+    for job in plan.jobs():
+        if job.rule in ("dataset", "features", "encode") and state.problem(job):
+            variant = _variant(job, plan)
+            if _reads_files(variant):
+                variants[variant.stage, variant.name] = variant
+
+    return list(variants.values())
 
 
 def _variant(job: Job, plan: Plan) -> Variant:
@@ -85,9 +81,10 @@ def _lacks_files(variant: Variant, state: State) -> bool:
 
 
 def _image_counts(features: Variant, state: State) -> list[int]:
-    """Return the numbers of images of the data sets with these features, if they come from a file.
+    """Return the numbers of images that a file of features must have rows for.
 
-    A data set whose files are missing has none; its own check prints the missing files.
+    The list is empty if features are computed. A data set with missing files is omitted: its own
+    check prints them.
     """
     if "rows" not in features.plugin.consumes:
         return []

@@ -162,12 +162,13 @@ def _transpose(rows, order, bits, planes):
 
 @compiled("uint64[:, ::1](uint64[:, ::1], int64)")
 def flips_of(rows, bits):
-    """Return each bit of rows (W, n) as a word of ones or zeros, (n, bits)."""
+    """Return each bit of packed rows (W, n) as a word of 64 equal bits, (n, bits)."""
     flips = np.zeros((rows.shape[1], bits), np.uint64)
     for item in range(rows.shape[1]):
         for row in range(len(rows)):
             word, first = rows[row, item], 64 * row
             for bit in range(min(64, bits - first)):
+                # 0 - 1 wraps around to 64 ones.
                 flips[item, first + bit] = np.uint64(0) - (word >> np.uint64(bit) & np.uint64(1))
     return flips
 

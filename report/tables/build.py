@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -314,16 +313,15 @@ def _with_best(rows: list[Row]) -> list[Row]:
 
 
 def _with_best_cells(cells: tuple[Cell, ...]) -> list[Cell]:
-    numbers = []
-    for cell in cells:
-        is_number = cell.state == "complete"
-        numbers.append(float(cell.text.replace(",", "")) if is_number else -math.inf)
+    """Mark the complete cells whose printed number is the highest."""
+    numbers = {}
+    for index, cell in enumerate(cells):
+        if cell.state == "complete":
+            numbers[index] = float(cell.text.replace(",", ""))
 
-    highest = max(numbers)
-    return [
-        replace(cell, best=True) if number == highest > -math.inf else cell
-        for cell, number in zip(cells, numbers, strict=True)
-    ]
+    highest = max(numbers.values(), default=None)
+    best = {index for index, number in numbers.items() if number == highest}
+    return [replace(cell, best=True) if i in best else cell for i, cell in enumerate(cells)]
 
 
 def _with_daggers(
