@@ -269,10 +269,10 @@ rule dataset:
     resources:
         mem_mb=memory(8000),
     params:
-        settings=lambda w: plan.datasets[w.dataset].entry_text,
+        entry=lambda w: plan.datasets[w.dataset].entry_text,
     shell:
         "logged {log:q} python -m datasets {wildcards.dataset}"
-        " --settings {params.settings:q} --threads {threads}"
+        " --entry {params.entry:q} --threads {threads}"
 
 
 # More than four threads of a network would not stay within 2 GiB.
@@ -291,10 +291,10 @@ rule features:
         gpu=lambda w: gpu(plan.features[w.features]),
         mem_mb=memory(8000),
     params:
-        settings=lambda w: plan.features[w.features].entry_text,
+        entry=lambda w: plan.features[w.features].entry_text,
     shell:
         "logged {log:q} python -m features extract {wildcards.dataset} {wildcards.features}"
-        " --settings {params.settings:q} --threads {threads}"
+        " --entry {params.entry:q} --threads {threads}"
 
 
 rule neighbours:
@@ -338,11 +338,11 @@ rule encode:
         mem_mb=memory(4000, submission),
         runtime=lambda w, attempt: attempt * (720 if plan.methods[w.variant].uses_gpu else 15),
     params:
-        settings=lambda w: plan.methods[w.variant].entry_text,
+        entry=lambda w: plan.methods[w.variant].entry_text,
     shell:
         "logged {log:q} python -m methods {wildcards.dataset} {wildcards.features}"
         " {wildcards.variant} {wildcards.bits} {wildcards.seed}"
-        " --settings {params.settings:q} --traceback {log:q}.traceback"
+        " --entry {params.entry:q} --traceback {log:q}.traceback"
 
 
 rule score:

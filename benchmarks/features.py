@@ -60,23 +60,25 @@ def main() -> None:
         command.add_argument("--images", type=int, default=64 if job is rate else 200_000)
         command.add_argument("--side", type=int, default=256, help="pixels")
         command.add_argument("--threads", type=int, default=os.cpu_count())
+
     arguments = parser.parse_args()
     Path(CACHE).mkdir(exist_ok=True)
     arguments.job(arguments)
 
 
-def built(name: str, folder: Path, threads: int) -> tuple[Extractor, plugins.Component]:
+def built(name: str, folder: Path, threads: int) -> tuple[Extractor, plugins.Plugin]:
     """Return an opened extractor and its plugin; a network gets random weights in `folder`."""
-    part = plugins.component("features", name)
-    keywords = {}
-    if "weights" in part.keywords:
+    plugin = plugins.read_plugin("features", name)
+    params = {}
+    if "weights" in plugin.defaults:
         file = folder / f"{name}.pth"
-        torch.save(imagenet.NETWORKS[part.member("network")]().state_dict(), file)
-        keywords = {"weights": file.name, "sha256": storage.digest(file)}
-    extractor = plugins.load_class(part)(**keywords)
+        torch.save(imagenet.NETWORKS[plugin.member("network")]().state_dict(), file)
+        params = {"weights": file.name, "sha256": storage.digest(file)}
+
+    extractor = plugins.load_class(plugin)(**params)
     extractor.threads = threads
     extractor.open(folder, BLOCK)
-    return extractor, part
+    return extractor, plugin
 
 
 def memory(arguments: argparse.Namespace) -> None:
@@ -101,9 +103,9 @@ def extract(arguments: argparse.Namespace) -> None:
         images = folder / "images.npy"
         # A sparse file: it takes no space on the disk.
         np.lib.format.open_memmap(images, mode="w+", dtype=np.uint8, shape=shape).flush()
-        extractor, part = built(name, folder, arguments.threads)
+        extractor, plugin = built(name, folder, arguments.threads)
         output = folder / "features.npy"
-        dimensions = write_features(output, FirstBlocks(extractor), part, images, n)
+        dimensions = write_features(output, FirstBlocks(extractor), plugin, images, n)
 
     peak = f"peak {provenance.peak_memory_mib():,.0f} MiB"
     print(f"{name}: {n:,} images, {dimensions:,} dimensions: {peak}", flush=True)

@@ -90,7 +90,7 @@ def pieces(tiny: bool) -> dict[str, Callable[[], Figures]]:
 def gpu_methods() -> list[str]:
     """Return the names of the methods that can run on a GPU."""
     names = plugins.names("methods")
-    return [name for name in names if plugins.component("methods", name).literals["uses_gpu"]]
+    return [name for name in names if plugins.read_plugin("methods", name).literals["uses_gpu"]]
 
 
 def run(work: dict[str, Callable[[], Figures]], only: str | None, output: Path) -> dict:
@@ -111,6 +111,7 @@ def run(work: dict[str, Callable[[], Figures]], only: str | None, output: Path) 
         if torch.cuda.is_available():
             figures[name]["gpu_memory_mib"] = torch.cuda.max_memory_allocated() / 2**20
         storage.write_json(output, machine | {"pieces": figures})
+
     return machine | {"pieces": {name: figures[name] for name in work if name in figures}}
 
 
@@ -151,11 +152,12 @@ def repeat(tiny: bool) -> Figures:
 
 
 def throughput(encoder: str, tiny: bool) -> Figures:
-    """Images per second and TFLOP/s of an encoder, beside the peak of matrix products."""
+    """Return images per second and TFLOP/s of an encoder, beside the peak of matrix products."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if tiny:
         training.PEAK["cpu"] = ("float32", 64)
         training.SIZES |= TINY_SIZES
+
     peak, batches = training.matrix_peak(device), 1 if tiny else training.TIMED_STEPS[device]
     ways = {"float32": {"batch": 8 if tiny else 40}}
     if device == "cuda" and encoder in PRETRAINED:
@@ -169,6 +171,7 @@ def throughput(encoder: str, tiny: bool) -> Figures:
         if encoder in PRETRAINED:
             speed = trained * training.flops(encoder, training.SIZES[encoder])
             figures |= {f"{way}_tflops": speed / 1e12, f"{way}_share_of_peak": speed / peak}
+
     return figures
 
 
@@ -190,23 +193,24 @@ class Problem:
         self.train = self.collection.train[: TINY_TRAINING if tiny else None]
 
     def codes(self, name: str, params: dict) -> np.ndarray:
-        """Codes bool (n, BITS) of a method that is trained with seed 0."""
+        """Return codes bool (n, BITS) of a method that is trained with seed 0."""
         features = self.images.reshape(len(self.images), -1).astype(np.float32) / 255
         if params.get("encoder") in PRETRAINED:
             params = params | training.random_weights(params["encoder"])
             features = features_of(self.images, params)
+
         arrays = {"images": self.images, "features": features}
         fitted_on = {key: array[self.train] for key, array in arrays.items()}
         fitted_on["neighbours"] = nearest(fitted_on["features"])
 
-        class_name = plugins.component("methods", name).class_name
+        class_name = plugins.read_plugin("methods", name).class_name
         method = getattr(importlib.import_module(f"methods.{name}"), class_name)
         hasher = _runtime.build(method, BITS, params, 0, torch=True)
         hasher.fit(**{key: fitted_on[key] for key in _runtime.arguments(hasher.fit)})
         return hasher.encode(**{key: arrays[key] for key in _runtime.arguments(hasher.encode)})
 
     def map(self, codes: np.ndarray) -> float:
-        """Mean average precision of the queries."""
+        """Return the mean average precision of the queries."""
         labels, rows = self.collection.labels, (self.collection.query, self.collection.database)
         arrays = [codes[part] for part in rows] + [labels[part] for part in rows]
         return score(*arrays, metrics=["map"])["map"]
@@ -214,7 +218,7 @@ class Problem:
 
 @torch.no_grad()
 def features_of(images: np.ndarray, params: dict) -> np.ndarray:
-    """Features float32 (n, d) of images by the pretrained network that `params` name."""
+    """Return features float32 (n, d) of images by the pretrained network that `params` name."""
     keys = ("encoder", "weights", "sha256", "encoder_size")
     network = Pretrained(*(params[key] for key in keys), "float32").eval()
     blocks = torch.tensor(images).permute(0, 3, 1, 2).split(64)  # (m, 3, h, w)

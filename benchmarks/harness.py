@@ -78,9 +78,9 @@ def measure(copy: Path, cores: int) -> dict[str, float]:
     root = EXPERIMENTS / "grid"
     scores = [storage.read_json(path) for path in copy.glob(f"{root}/scores/*/*/*/score.json")]
     seconds["start-up of a scoring job"] = start_up_of_scoring(copy, root, scores[0])
-    place = [scores[0][name] for name in ("dataset", "features", "variant")]
+    names = [scores[0][name] for name in ("dataset", "features", "variant")]
     entry = '{"of": "chance", "set": {}}'
-    training = ["python", "-m", "methods", *place, "8", "0", "--settings", entry]
+    training = ["python", "-m", "methods", *names, "8", "0", "--entry", entry]
     seconds["start-up of a training job"] = min(run(copy, training)[0] for _ in range(SAMPLE))
 
     (plan,) = (copy / CACHE / "plans").glob("*.json")
@@ -99,12 +99,12 @@ def measure(copy: Path, cores: int) -> dict[str, float]:
 
 def start_up_of_scoring(copy: Path, root: Path, record: dict) -> float:
     """Return the seconds of a scoring job, without the time that it records for its work."""
-    place = record["dataset"], record["features"], record["variant"]
+    names = record["dataset"], record["features"], record["variant"]
     pairs = [f"{entry['bits']}:{entry['seed']}" for entry in record["runs"]]
-    command = ["python", "-m", "evaluation", "score", *place, "--runs", *pairs]
+    command = ["python", "-m", "evaluation", "score", *names, "--runs", *pairs]
     command += ["--root", str(root), "--threads", "1"]
     elapsed = min(run(copy, command)[0] for _ in range(SAMPLE))
-    repeated = storage.read_json(copy / Score(root, *place).record)
+    repeated = storage.read_json(copy / Score(root, *names).record)
     return elapsed - sum(entry["seconds"] for entry in repeated["runs"])
 
 
@@ -124,8 +124,10 @@ def run(folder: Path, command: list[str]) -> tuple[float, float]:
         while job.poll() is None:
             processor = processor_seconds(job.pid) or processor
             time.sleep(0.02)
+
     if job.returncode:
         sys.exit(log.read_text()[-2000:])
+
     return time.perf_counter() - started, processor
 
 

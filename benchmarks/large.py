@@ -60,6 +60,7 @@ def main() -> None:
             costs[items] = {stage: run(*job, folder) for stage, job in jobs.items()}
             record = Run(PLACE.dataset, PLACE.features, method, bits, 0).record
             show(items, costs[items], storage.read_json(folder / record))
+
     if arguments.plot:
         draw(costs)
 
@@ -103,9 +104,9 @@ def write(folder: Path, items: int) -> None:
 
 def stages(method: str, bits: int) -> dict[str, tuple[list[str], Path]]:
     """Return the jobs as the Snakefile runs them, each with the record that it writes."""
-    settings = json.dumps({"of": "file", "set": {"path": "given.npy"}})
+    entry = json.dumps({"of": "file", "set": {"path": "given.npy"}})
     names = [PLACE.dataset, PLACE.features]
-    extract = ["features", "extract", *names, "--settings", settings, "--data", "."]
+    extract = ["features", "extract", *names, "--entry", entry, "--data", "."]
     score = ["evaluation", "score", *names, method, "--runs", f"{bits}:0", "--threads", "1"]
     return {
         "features": (extract, PLACE.features_record),

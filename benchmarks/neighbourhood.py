@@ -62,8 +62,9 @@ def main() -> None:
     equal = (lists[sample] == sorted_lists).mean()
     assert equal > 0.999, "sorting gives other lists, beyond equal distances"
     for image, row in zip(sample, rows, strict=True):
-        found = set(similar.indices[similar.indptr[image] : similar.indptr[image + 1]].tolist())
-        assert row <= found, "an image that is similar by definition is missing"
+        start, stop = similar.indptr[image : image + 2]
+        neighbours = set(similar.indices[start:stop].tolist())
+        assert row <= neighbours, "an image that is similar by definition is missing"
 
 
 def compare(name: str, seconds: float, own: float) -> None:
@@ -79,10 +80,10 @@ def clustered(images: int, dimensions: int) -> np.ndarray:
     return centres[clusters] + 2 * noise
 
 
-def timed(function, *arguments, **keywords):
+def timed(function, *args, **kwargs):
     """Call a function. Return its result and its seconds."""
     started = time.perf_counter()
-    result = function(*arguments, **keywords)
+    result = function(*args, **kwargs)
     return result, time.perf_counter() - started
 
 
@@ -113,6 +114,7 @@ def definition(lists: np.ndarray, sample: np.ndarray) -> list[set[int]]:
             (-overlap, ranks.get(other, len(near)), other) for other, overlap in enumerate(overlaps)
         ]
         similar.append(set().union(*(near[other] for _, _, other in sorted(keys)[:K2])))
+
     return similar
 
 

@@ -99,9 +99,11 @@ def check() -> None:
         state, started = State(plan), time.perf_counter()
         state.check()
         seconds.append(time.perf_counter() - started)
+
     stale = [job for job in plan.jobs() if state.problem(job)]
     if stale:
         sys.exit(f"{stale[0]}: {state.problem(stale[0])}")
+
     print(json.dumps([min(seconds), provenance.peak_memory_mib()]))
 
 
@@ -138,7 +140,8 @@ def compare_dry_runs(copy: Path) -> None:
     # Alternately, so that other load slows both. Processor seconds depend less on it.
     measured = [(run(copy, own), run(copy, literal)) for _ in range(REPEATS)]
     for index, clock in enumerate(("seconds", "processor seconds")):
-        ours, least = (min(pair[which][index] for pair in measured) for which in (0, 1))
+        ours = min(times[index] for times, _ in measured)
+        least = min(times[index] for _, times in measured)
         ratio = f"ratio {ours / least:.2f}, at most {LIMIT}"
         print(f"dry run: {ours:.1f} {clock}; with literal rules {least:.1f}; {ratio}")
 
@@ -174,6 +177,7 @@ def literal_rules(plan: Plan) -> str:
             if texts:
                 lines += [f"    {directive}:", *texts]
         lines.append('    shell: "true"')
+
     return "\n".join(lines) + "\n"
 
 

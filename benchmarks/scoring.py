@@ -91,6 +91,7 @@ def noisy_codes(labels: np.ndarray, bits: int) -> np.ndarray:
         signal = rows.astype(np.float32) @ centres if labels.ndim == 2 else centres[rows]
         noise = 1.5 * generator.standard_normal((len(rows), bits), dtype=np.float32)
         codes.append(np.packbits(signal + noise > 0, axis=1))
+
     return np.concatenate(codes)
 
 
@@ -107,6 +108,7 @@ def speed(queries: int, labels: np.ndarray, bits: int) -> None:
     limit, fast = seconds["popcount limit"], seconds["fast kernel"]
     for name, value in seconds.items():
         show(name, value, f"{queries * items / value / 1e9:.1f} G pairs/s")
+
     print(f"the fast kernel reaches {limit / fast:.0%} of the popcount limit. Its time is")
     for name, value in phases(packed[:queries], packed[queries:], bits, relevance, fast).items():
         print(f"    {value / fast:4.0%} {name}")
@@ -204,6 +206,7 @@ def phases(
                 lambda: share(lambda part: _mark(label_planes, label_flips[part], single))
             ),
         }
+
     return seconds | {"counting by distance, and the threads": total - sum(seconds.values())}
 
 
@@ -274,6 +277,7 @@ def peers(
         index.add(database_codes)
         seconds = best(lambda: index.search(query_codes[:PEER_QUERIES], index.ntotal), 1) * share
         yield f"faiss, k = N, no metric ({PEER_QUERIES} queries)", seconds
+
     yield f"torch.topk over all ({PEER_QUERIES} queries)", best(by_topk, 5) * share
 
 
@@ -303,6 +307,7 @@ def scaling() -> dict[str, tuple[list[int], list[float]]]:
             size = f"{queries:,} x {items:,} x {bits:,} bits"
             print(f"{name}: {size}: {seconds[-1]:.5f} s", flush=True)
         curves[name] = sizes, seconds
+
     return curves
 
 

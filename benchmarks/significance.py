@@ -47,7 +47,7 @@ from harness.families import LEVEL
 QUERIES = 1000
 # Standard deviations of average precision over queries: shared by all methods, of one method, and
 # of one run. The first does not enter a difference, since queries are paired.
-SHARED, OF_METHOD, OF_RUN = 0.3, 0.1, 0.15
+COMMON_DEVIATION, OF_METHOD, OF_RUN = 0.3, 0.1, 0.15
 PUBLISHED = (0.035, 0.024, 0.014, 0.016)  # over six seeds of BGAN at four lengths, by a third party
 SIZES = ((2, 4), (8, 4), (8, 6))
 SEEDS = (3, 4, 5)
@@ -98,8 +98,10 @@ def main() -> None:
         print(f"\n{seeds} seeds, {methods} methods, {lengths} code lengths")
         print(f"{'standard deviation of seeds':28}", *(f"{name:>8}" for name in HEADINGS))
         for case in CASES:
-            found = rates(case, methods, lengths, seeds, arguments.experiments, rule=arguments.rule)
-            print(f"{case:28}", *(f"{rate:8.3f}" for rate in astuple(found)), flush=True)
+            case_rates = rates(
+                case, methods, lengths, seeds, arguments.experiments, rule=arguments.rule
+            )
+            print(f"{case:28}", *(f"{rate:8.3f}" for rate in astuple(case_rates)), flush=True)
 
 
 def rates(
@@ -178,12 +180,12 @@ def _simulate(
 
     variances = OF_METHOD**2 + OF_RUN**2 / counts[:, None]
     over_queries = variances / QUERIES * _chi_squared(random, shape)
-    shared = SHARED / np.sqrt(QUERIES) * random.normal(size=(experiments, 1, lengths))
+    shared = COMMON_DEVIATION / np.sqrt(QUERIES) * random.normal(size=(experiments, 1, lengths))
     return Simulated(means, shared, over_queries, of_seeds, counts)
 
 
 def _deviations(case: str, methods: int, lengths: int) -> Floats:
-    """The true standard deviation over seeds of each cell, (M, L)."""
+    """Return the true standard deviation over seeds of each cell, (M, L)."""
     fourfold = np.geomspace(0.01, 0.04, lengths)
     if case.startswith("equal"):
         deviation = float(case.removeprefix("equal ").partition(",")[0])
@@ -199,13 +201,14 @@ def _deviations(case: str, methods: int, lengths: int) -> Floats:
         return np.array([np.roll(fourfold, method) for method in range(methods)])
     if case == "fourfold, one method random":
         return np.vstack([fourfold, np.zeros((methods - 1, lengths))])
+
     return np.tile(fourfold, (methods, 1))
 
 
 def _seed_effects(
     case: str, deviations: Floats, seeds: int, experiments: int, random: np.random.Generator
 ) -> Floats:
-    """The mean of each run minus its true value, (E, L, S)."""
+    """Return the mean of each run minus its true value, (E, L, S)."""
     shape = experiments, len(deviations), seeds
     effects = random.normal(size=shape)
     if case.endswith("correlated"):
@@ -215,12 +218,17 @@ def _seed_effects(
 
 
 def _chi_squared(random: np.random.Generator, shape: tuple[int, ...]) -> Floats:
-    """The sample variance of QUERIES values of variance 1."""
+    """Return the sample variance of QUERIES values of variance 1."""
     return random.chisquare(QUERIES - 1, size=shape) / (QUERIES - 1)
 
 
 def _outcomes(simulated: Simulated, rule: str) -> dict[str, Floats]:
-    """The outcome of each experiment by the name of its rate."""
+    """Return the outcomes of each experiment, (E,) 0 or 1, by the name of their rate.
+
+    Axes: E experiments, M methods, L code lengths. An outcome is 1 if, at some code length,
+    claim: the first method differs from another one; rows: the best method differs from another
+    one; dagger: the best method differs from all others; pairs: any two methods differ.
+    """
     _, methods, lengths = simulated.means.shape
     over_seeds_rule = over_seeds if rule == "satterthwaite" else over_seeds_pooled
     variances = [
@@ -235,15 +243,17 @@ def _outcomes(simulated: Simulated, rule: str) -> dict[str, Floats]:
     for (one, other), test in tests.items():
         p[one, other] = p[other, one] = test.p
 
+    # The largest p value decides whether the best method differs from all others.
     claim = np.stack([tests[0, other].p for other in range(1, methods)])
     best = simulated.means.argmax(axis=1)  # (E, L)
     against_best = np.take_along_axis(p, best[None, None], axis=0)[0]  # (M, E, L)
     rivals = np.where(np.arange(methods)[:, None, None] == best, 0, against_best)
     decisive = rivals.max(axis=0)  # (E, L)
-    powers = {
-        name: np.stack([_power(tests[0, other], shift, claim) for other in range(1, methods)])
-        for name, shift in (("power_003", 0.03), ("power_005", 0.05), ("power_010", 0.1))
-    }
+    powers = {}
+    for name, shift in (("power_003", 0.03), ("power_005", 0.05), ("power_010", 0.1)):
+        power = [_power(tests[0, other], shift, claim) for other in range(1, methods)]
+        powers[name] = np.stack(power)
+
     return {
         "claim": _rejected(claim.min(axis=(0, 2)), (methods - 1) * lengths),
         "rows": _rejected(against_best.min(axis=(0, 2)), (methods - 1) * lengths),
@@ -266,19 +276,19 @@ def _difference(simulated: Simulated, variances: list[Variance], one: int, other
 
 
 def _rejected(p: Floats, comparisons: int) -> Floats:
-    """Whether the smallest p value is significant at the first and strictest step of Holm."""
+    """Return whether the smallest p value is significant at the strictest step of Holm."""
     return (p * comparisons < LEVEL).astype(np.float64)
 
 
 def _power(test: Estimate, shift: float, claim: Floats) -> Floats:
-    """Whether a true difference is significant, at the strictest step of Holm."""
+    """Return whether a true difference is significant, at the strictest step of Holm."""
     comparisons = claim.shape[0] * claim.shape[2]
     return _rejected(Estimate(test.value + shift, test.error, test.freedom).p, comparisons)
 
 
 def _covered(simulated: Simulated, rule: str) -> Floats:
-    """Whether the interval of each cell contains its mean, (E, M, L)."""
-    queries = simulated.over_queries + SHARED**2 / QUERIES
+    """Return whether the interval of each cell contains its mean, (E, M, L)."""
+    queries = simulated.over_queries + COMMON_DEVIATION**2 / QUERIES
     of_queries = Variance(queries, np.full(queries.shape, QUERIES - 1.0))
     of_seeds = over_seeds(simulated.of_seeds, simulated.seeds[:, None])
     errors = simulated.means + simulated.shared
@@ -286,6 +296,7 @@ def _covered(simulated: Simulated, rule: str) -> Floats:
         low, high = estimate(errors, of_queries, of_seeds).interval()
     else:
         low, high = (end - 0.5 for end in interval(0.5 + errors, of_queries, of_seeds))
+
     return ((low <= 0) & (high >= 0)).astype(np.float64)
 
 

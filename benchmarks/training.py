@@ -58,6 +58,7 @@ def main() -> None:
     name = f"{provenance.processor()}, one thread"
     if device == "cuda":
         name = torch.cuda.get_device_name()
+
     print(f"{name}, torch {torch.__version__}")
     peak = matrix_peak(device)
     print(f"matrix products: {peak / 1e12:.3g} TFLOP/s in {PEAK[device][0]}")
@@ -71,6 +72,7 @@ def main() -> None:
             if device == "cuda" and encoder in PRETRAINED:
                 report(encoder, batch, batches, peak, precision="bfloat16")
                 report(encoder, 40, batches, peak, exact=True)
+
     if device == "cpu":
         print("found no GPU: bfloat16 and the released way, float32 without TF32, were not timed")
 
@@ -97,6 +99,7 @@ def report(
     if encoder in PRETRAINED:
         share = trained * flops(encoder, SIZES[encoder]) / peak
         line += f"; {share:.0%} of the peak in training"
+
     print(line, flush=True)
 
 
@@ -112,12 +115,12 @@ def speed(
     images = generator.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8)
     features = generator.standard_normal((n, 4096), dtype=np.float32)
     neighbours = ((np.arange(n)[:, None] + np.arange(4)) % n).astype(np.int32)
-    keywords = {}
+    params = {}
     if encoder in PRETRAINED:
-        keywords = {"encoder_size": SIZES[encoder], "precision": precision}
-        keywords |= random_weights(encoder)
+        params = {"encoder_size": SIZES[encoder], "precision": precision}
+        params |= random_weights(encoder)
 
-    hasher = BGAN(32, encoder=encoder, batch=batch, epochs=1, betas=(1.0,), k1=2, k2=3, **keywords)
+    hasher = BGAN(32, encoder=encoder, batch=batch, epochs=1, betas=(1.0,), k1=2, k2=3, **params)
 
     ends, step = [], hasher._step
 

@@ -22,9 +22,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m datasets", description=__doc__)
     parser.add_argument("name", help="name in the results: a data set, or dataset-protocol")
     parser.add_argument(
-        "--settings",
+        "--entry",
         default=None,
-        help='JSON {"of": plugin, "set": parameters}; default: what NAME stands for',
+        help='JSON {"of": plugin, "set": parameters}; default: the plugin or variant NAME',
     )
     parser.add_argument(
         "--data", type=Path, default=data_folder(), help="the user's data folder, only read"
@@ -40,7 +40,7 @@ def main() -> None:
         "ignore", module="PIL"
     )  # of flaws that are harmless or, in its next step, an error
     try:
-        variant = variant_of_text("datasets", arguments.name, arguments.settings)
+        variant = variant_of_text("datasets", arguments.name, arguments.entry)
         with raised_by(
             f"datasets/{variant.plugin.name}.py", f"logs/datasets/{arguments.name}.log.traceback"
         ):
@@ -85,6 +85,7 @@ def prepare(
         described = describe(variant, dataset, collection)
         digests = {path.name: storage.digest(folder / path.name) for path in arrays}
         records.write(folder / place.dataset_record.name, made_of, **described, sha256=digests)
+
     print(f"{variant.name}: {described['sizes']}, split {described['split_sha256'][:12]}")
     print(
         f"  duplicate queries: {described['duplicate_queries']}; without a relevant item: "

@@ -169,6 +169,7 @@ def fewer_training_images(collection: Collection, count: int | None, name: str) 
     """
     if count is None:
         return collection
+
     most = len(collection.train)
     if type(count) is not int or not 1 <= count <= most:
         raise BenchmarkError(
@@ -205,6 +206,7 @@ def without_rows(collection: Collection, lost: np.ndarray, images: np.ndarray) -
         rows = getattr(collection, part)
         parts[part] = new_row[rows[present[rows]]]
         losses.append(f"{len(rows) - len(parts[part]):,} of {len(rows):,} {part}")
+
     rule = f"{len(lost):,} of {n:,} images cannot be read and are left out: {', '.join(losses)}"
     return replace(
         collection,
@@ -283,13 +285,16 @@ def _array_problems(collection: Collection, n: int) -> Iterator[str]:
     images, labels = collection.images, collection.labels
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
         yield f"images are {images.dtype} {images.shape}, expected uint8 (n, h, w, 3)"
+
     if len(labels) != n:
         yield f"{len(labels)} rows of labels for {n} images"
+
     if (labels.ndim, labels.dtype.kind) not in ((1, "i"), (2, "b")):
         yield (
             f"labels are {labels.dtype} with {labels.ndim} axes, expected int64 (n,) or bool "
             "(n, classes)"
         )
+
     for part in PARTS:
         rows = getattr(collection, part)
         if not len(rows):
@@ -299,18 +304,22 @@ def _array_problems(collection: Collection, n: int) -> Iterator[str]:
 
 
 def _split_problems(collection: Collection) -> Iterator[str]:
-    found = tuple(len(getattr(collection, part)) for part in PARTS)
-    if collection.sizes not in (None, found):
-        yield f"query, database and training images are {found}, expected {collection.sizes}"
+    sizes = tuple(len(getattr(collection, part)) for part in PARTS)
+    if collection.sizes not in (None, sizes):
+        yield f"query, database and training images are {sizes}, expected {collection.sizes}"
+
     both = np.intersect1d(collection.query, collection.database)
     if len(both):
         yield f"{len(both)} queries are in the database too, first row {both[0]}"
+
     outside = np.setdiff1d(collection.train, collection.database)
     if len(outside) and not collection.train_outside:
         yield f"{len(outside)} training images are outside the database, first row {outside[0]}"
+
     trained = np.intersect1d(collection.query, collection.train)
     if len(trained):
         yield f"{len(trained)} queries are training images, first row {trained[0]}"
+
     yield from _label_problems(collection)
 
 

@@ -40,7 +40,7 @@ class Folder:
         try:
             status = path.stat()
             if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
-                raise BenchmarkError(f"{path} is no file of at most {MAX_BYTES:,} bytes")
+                raise BenchmarkError(f"{path} is not a file of at most {MAX_BYTES:,} bytes")
             return path.read_bytes()
         except FileNotFoundError:
             raise BenchmarkError(f"{path} is missing") from None
@@ -58,6 +58,7 @@ class Zip:
         self.path, self.folder = path, folder
         with reading(path, "a zip file", "Get it again."):
             self.archive = zipfile.ZipFile(path)
+
         self.members = {info.filename: info for info in self.archive.infolist()}
 
         outside = [name for name in self.members if _leads_out(name)]
@@ -79,6 +80,7 @@ class Zip:
                 f"{self.shown(name)} unfolds to {member.file_size:,} bytes, expected at most "
                 f"{MAX_BYTES:,}"
             )
+
         with reading(self.shown(name), "a file of the official zip", "Get the zip again."):
             return self.archive.read(member)
 
@@ -115,6 +117,7 @@ def need(parent: Path, parts: list[tuple[str, str]], advice: str) -> None:
     ]
     if not missing:
         return
+
     folders = ", ".join(str(parent / folder) for folder, _ in missing)
     zips = ", ".join(str(parent / archive) for _, archive in missing)
     are, expected = ("are", "these folders") if missing[1:] else ("is", "that folder")

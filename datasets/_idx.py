@@ -56,6 +56,7 @@ def load(
             )
         except BenchmarkError as error:
             problems.append(str(error))
+
     if problems:
         raise BenchmarkError("; ".join(problems))
 
@@ -98,12 +99,14 @@ def _array(
         path = fetch(
             published, downloads / f"{name}.gz", manual_path=data / folders[0] / f"{name}.gz"
         )
-    found = digest(path)
-    if found != published.sha256:
+
+    file_sha256 = digest(path)
+    if file_sha256 != published.sha256:
         raise BenchmarkError(
-            f"{path} has SHA-256 {found}, expected {published.sha256}: get it again from "
+            f"{path} has SHA-256 {file_sha256}, expected {published.sha256}: get it again from "
             f"{published.url}"
         )
+
     return parse(unpack(path.read_bytes(), name, str(path)), name, str(path))
 
 
@@ -135,14 +138,16 @@ def parse(content: bytes, name: str, shown: str) -> np.ndarray:
     header = np.array([magic, *shape], dtype=">i4").tobytes()
     expected = len(header) + int(np.prod(shape))
     if len(content) != expected or not content.startswith(header):
-        found = f"{len(content):,} bytes that begin with {content[: len(header)].hex()}"
+        start = f"{len(content):,} bytes that begin with {content[: len(header)].hex()}"
         raise BenchmarkError(
-            f"{shown} has {found}, expected {expected:,} that begin with {header.hex()}: get it "
+            f"{shown} has {start}, expected {expected:,} that begin with {header.hex()}: get it "
             "again"
         )
+
     array = np.frombuffer(content, np.uint8, offset=len(header)).reshape(shape)
     if len(shape) == 1 and array.max() > 9:
         raise BenchmarkError(
             f"{shown} holds the label {array.max()}, expected 0 to 9: get it again"
         )
+
     return array

@@ -18,10 +18,10 @@ from harness.progress import Progress
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 MAX_PIXELS = 50_000_000  # of one image: a small file can unfold to gigabytes
-NAMED = 5  # damaged or missing files that an error lists; it counts them all
+MAX_NAMES = 5  # damaged or missing files that an error lists; it counts them all
 ROWS = 64  # images that a thread takes at a time
 SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N")
-EXPECTED = f"an image ({', '.join(FORMATS)})"
+IMAGE_TEXT = f"an image ({', '.join(FORMATS)})"
 ADVICE = "Replace it, or set `leave_out_unreadable: true`."
 
 
@@ -75,7 +75,7 @@ class ImageFiles:
         """Return an image, (size, size, 3) uint8. Raise BenchmarkError for a damaged file."""
         name = self.names[row]
         content = self.files.read(name)
-        with reading(self.files.shown(name), EXPECTED, ADVICE):
+        with reading(self.files.shown(name), IMAGE_TEXT, ADVICE):
             return decode(content, self.size, self.grey)
 
 
@@ -104,6 +104,7 @@ def decode(content: bytes, size: int, grey: bool = False) -> np.ndarray:
         square = eight_bits.convert("RGB").resize(
             (size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side)
         )
+
     return np.asarray(square)
 
 
@@ -153,11 +154,13 @@ def write(
             f"{path.parent} has {free / 2**30:.1f} GiB free, expected {needed / 2**30:.1f} GiB for "
             "the images"
         )
+
     if isinstance(images, np.ndarray):
         np.save(path, images)
         unreadable = {}
     else:
         unreadable = _decode_all(images, path, threads)
+
     return (np.load(path, mmap_mode="r") if needed else images), unreadable
 
 
@@ -181,6 +184,7 @@ def _decode_all(images: ImageFiles, path: Path, threads: int) -> dict[int, str]:
         for start, damaged in zip(starts, pool.map(fill, starts), strict=True):
             unreadable |= damaged
             progress.advance(min(ROWS, len(images) - start))
+
     array.flush()
     return unreadable
 
@@ -194,6 +198,7 @@ def remove_rows(path: Path, lost: np.ndarray) -> np.ndarray:
     array = np.lib.format.open_memmap(shorter, mode="w+", dtype=whole.dtype, shape=shape)
     for start in range(0, len(rows), ROWS):
         array[start : start + ROWS] = whole[rows[start : start + ROWS]]
+
     array.flush()
     os.replace(shorter, path)
     return np.load(path, mmap_mode="r")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from datasets._files import Files
-from datasets._images import NAMED
+from datasets._images import MAX_NAMES
 from harness.errors import BenchmarkError
 
 # More bytes than a line of one number has. As objects, the lines of a longer file could fill the
@@ -28,8 +28,8 @@ def missing_images(files: Files, names: Sequence[str], present: np.ndarray) -> s
     present: (n,) bool.
     """
     missing = np.flatnonzero(~present)
-    named = ", ".join(files.shown(names[row]) for row in missing[:NAMED])
-    more = ", ..." if missing[NAMED:].size else ""
+    named = ", ".join(files.shown(names[row]) for row in missing[:MAX_NAMES])
+    more = ", ..." if missing[MAX_NAMES:].size else ""
     return f"{len(missing):,} of {len(names):,} images are missing: {named}{more}"
 
 
@@ -60,15 +60,19 @@ def read_flags(
 
     if len(content) > LINE * (n + 1):
         raise BenchmarkError(f"{shown} has {len(content):,} bytes, expected {n:,} lines of 0 or 1")
+
     lines = content.split()
     for number, (text, value) in (known or {}).items():
         if lines[number - 1 : number] == [text]:
             lines[number - 1] = b"1" if value else b"0"
+
     for number, line in enumerate(lines, start=1):
         if line not in (b"0", b"1"):
             raise BenchmarkError(f"{shown}, line {number} is {line[:40]!r}, expected 0 or 1")
+
     if len(lines) != n:
         raise BenchmarkError(f"{shown} has {len(lines):,} lines, expected {n:,}, one an image")
+
     return np.array(lines, dtype="S1") == b"1"
 
 
@@ -133,6 +137,7 @@ def read_lists(files: Files, strip: str = "") -> Listed:
             raise BenchmarkError(
                 f"{files.shown(file)} names {twice} twice, expected each image once"
             )
+
     return Listed(tuple(rows), _label_array(labels), parts)
 
 
@@ -160,6 +165,7 @@ def _lines(files: Files, name: str, strip: str) -> Iterator[tuple[str, str, tupl
     if not files.has(name):
         expected = ", ".join(f"{part}.txt" for part in LISTS)
         raise BenchmarkError(f"{files.shown(name)} is missing: expected {expected}, {FORM}")
+
     try:
         text = files.read(name).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -182,10 +188,12 @@ def _path_and_labels(line: str, where: str) -> tuple[str, tuple[str, ...]]:
     flags = 0
     while flags < len(words) and words[-1 - flags] in ("0", "1"):
         flags += 1
+
     count = flags or int(bool(words) and _is_class_number(words[-1]))
     if not count or (after and count < len(words)):
-        found = repr(words[-1][:40]) if words else "no label"
-        raise BenchmarkError(f"{where}: found {found} after the path, expected {FORM}")
+        word = repr(words[-1][:40]) if words else "no label"
+        raise BenchmarkError(f"{where}: found {word} after the path, expected {FORM}")
+
     path = quoted if after else line.rsplit(None, count)[0]
     return path, tuple(words[-count:])
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets._base import PARTS, Collection, Dataset, validation_part, without_rows
-from datasets._images import NAMED, remove_rows, write
+from datasets._images import MAX_NAMES, remove_rows, write
 from harness import storage
 from harness.errors import BenchmarkError
 
@@ -84,5 +84,5 @@ def _report_unreadable(collection: Collection, unreadable: dict[int, str], path:
     if len(unreadable) == len(collection.images) or not collection.leave_out_unreadable:
         raise BenchmarkError(
             f"{len(unreadable):,} of {len(collection.images):,} images cannot be read: "
-            f"{'; '.join(messages[:NAMED])}. All of them are listed in {path}"
+            f"{'; '.join(messages[:MAX_NAMES])}. All of them are listed in {path}"
         )

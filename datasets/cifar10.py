@@ -170,7 +170,7 @@ def _drawn(labels: np.ndarray, protocol: str) -> dict:
                 PUBLISHED,
             ),
             (
-                "which images: in the order of a fixed hash, where the published code draws anew "
+                "which images: in the order of a fixed hash, where the published code draws again "
                 "at each run",
                 OURS,
             ),
@@ -275,26 +275,28 @@ def _archive(data: Path, cache: Path) -> Path:
     local = data / ARCHIVE
     if not local.is_file():
         return fetch(PUBLISHED_ARCHIVE, cache / "downloads" / ARCHIVE, manual_path=local)
-    found = digest(local)
-    if found != PUBLISHED_ARCHIVE.sha256:
+
+    sha256 = digest(local)
+    if sha256 != PUBLISHED_ARCHIVE.sha256:
         raise BenchmarkError(
-            f"{local} has SHA-256 {found}, expected {PUBLISHED_ARCHIVE.sha256}: get it again from "
+            f"{local} has SHA-256 {sha256}, expected {PUBLISHED_ARCHIVE.sha256}: get it again from "
             f"{ARCHIVE_URL}"
         )
+
     return local
 
 
 def _checked(shown: str, name: str, content: bytes) -> bytes:
-    found = hashlib.md5(content).hexdigest()
-    if found != BATCH_MD5[name]:
+    md5 = hashlib.md5(content).hexdigest()
+    if md5 != BATCH_MD5[name]:
         raise BenchmarkError(
-            f"{shown} has {len(content):,} bytes and MD5 {found}, expected MD5 {BATCH_MD5[name]}: "
+            f"{shown} has {len(content):,} bytes and MD5 {md5}, expected MD5 {BATCH_MD5[name]}: "
             f"get it again from {ARCHIVE_URL}"
         )
     return content
 
 
-PICKLED = {  # names in an official batch, and where NumPy has them now
+PICKLE_CLASSES = {  # names in an official batch, and where NumPy has them now
     ("numpy.core.multiarray", "_reconstruct"): ("numpy._core.multiarray", "_reconstruct"),
     ("numpy", "ndarray"): ("numpy", "ndarray"),
     ("numpy", "dtype"): ("numpy", "dtype"),
@@ -305,11 +307,11 @@ class _ArrayUnpickler(pickle.Unpickler):
     """Builds arrays, lists and strings and nothing else, although the MD5 is verified before."""
 
     def find_class(self, module: str, name: str):
-        if (module, name) not in PICKLED:
+        if (module, name) not in PICKLE_CLASSES:
             raise BenchmarkError(
                 f"a CIFAR-10 batch asks for {module}.{name}, which no official batch does; refused"
             )
-        return super().find_class(*PICKLED[module, name])
+        return super().find_class(*PICKLE_CLASSES[module, name])
 
 
 def _unpickle(name: str, content: bytes) -> dict:
@@ -317,9 +319,11 @@ def _unpickle(name: str, content: bytes) -> dict:
     with reading(name, "a CIFAR-10 batch", f"Get it again from {ARCHIVE_URL}."):
         batch = _ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
         shape, labels = batch[b"data"].shape, len(batch[b"labels"])
+
     if shape != (10_000, 3072) or labels != 10_000:
         raise BenchmarkError(
             f"{name} has data of shape {shape} and {labels:,} labels, expected (10000, 3072) and "
             "10,000"
         )
+
     return batch

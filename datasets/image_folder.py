@@ -19,14 +19,14 @@ from datasets._base import (
     shuffled,
 )
 from datasets._files import Folder
-from datasets._images import NAMED, ImageFiles
+from datasets._images import MAX_NAMES, ImageFiles
 from harness.errors import BenchmarkError
 from harness.user_data import user_path
 
 # Files and folders, in lower case, that computers and storage devices put beside images:
 # thumbnails, deleted files, snapshots and the settings of file managers. So are all names that
 # begin with a dot.
-SKIPPED = {
+SKIPPED_NAMES = {
     *("@eadir", "#recycle", "#snapshot", "@tmp", "@sharebin"),  # Synology
     *("@recycle", "@recently-snapshot", "@__thumb"),  # QNAP
     *("$recycle.bin", "system volume information", "thumbs.db", "ehthumbs.db", "desktop.ini"),
@@ -118,6 +118,7 @@ class ImageFolder(Dataset):
         smallest = int(counts.argmin())
         if counts[smallest] > self.queries_per_class:
             return
+
         most = counts[smallest] - 1
         advice = (
             f"set queries_per_class, here {most} at most"
@@ -163,7 +164,7 @@ class _Listing:
         if self.skipped:
             rules.append(f"{self.skipped:,} hidden files, thumbnails and system files are skipped")
         if self.empty:
-            named = ", ".join(self.empty[:NAMED]) + (", ..." if self.empty[NAMED:] else "")
+            named = ", ".join(self.empty[:MAX_NAMES]) + (", ..." if self.empty[MAX_NAMES:] else "")
             rules.append(f"{len(self.empty):,} sub-folders without images are no class: {named}")
         return rules
 
@@ -182,6 +183,7 @@ def list_images(folder: Path) -> _Listing:
             f"{folder} is missing: expected a folder with one sub-folder of images a class; "
             "change `path`"
         )
+
     names, skipped, empty = [], 0, []
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         if _is_skipped(entry.name):
@@ -192,10 +194,10 @@ def list_images(folder: Path) -> _Listing:
                 f"{entry.path} is in no class: expected every image in a sub-folder, which names "
                 "its class. Move or delete it"
             )
-        found, passed = _files_of_class(folder, entry.name)
-        names += found
+        class_names, passed = _files_of_class(folder, entry.name)
+        names += class_names
         skipped += passed
-        if not found:
+        if not class_names:
             empty.append(entry.name)
 
     _check_encoding(folder, [*names, *empty])
@@ -205,13 +207,14 @@ def list_images(folder: Path) -> _Listing:
             f"{folder} has images of fewer than two classes: expected one sub-folder of images a "
             "class"
         )
+
     return listing
 
 
 def _files_of_class(folder: Path, name: str) -> tuple[list[str], int]:
     """Return the paths of the images of a class, and the number of files that are skipped."""
     _check_not_a_link(folder / name)
-    found, skipped = [], 0
+    paths, skipped = [], 0
     for parent, folders, files in os.walk(folder / name, onerror=_refuse):
         for inner in [inner for inner in folders if _is_skipped(inner)]:
             folders.remove(inner)
@@ -225,8 +228,9 @@ def _files_of_class(folder: Path, name: str) -> tuple[list[str], int]:
             path = Path(parent, file)
             if not path.is_file():
                 _check_not_a_link(path)
-            found.append(path.relative_to(folder).as_posix())
-    return found, skipped
+            paths.append(path.relative_to(folder).as_posix())
+
+    return paths, skipped
 
 
 def _refuse(error: OSError) -> None:
@@ -238,7 +242,7 @@ def _refuse(error: OSError) -> None:
 
 
 def _is_skipped(name: str) -> bool:
-    return name.startswith(".") or name.lower() in SKIPPED
+    return name.startswith(".") or name.lower() in SKIPPED_NAMES
 
 
 def _check_not_a_link(path: Path) -> None:

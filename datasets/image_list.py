@@ -69,6 +69,7 @@ class ImageList(Dataset):
                 f"{folder} is missing: expected a folder with database.txt, train.txt and "
                 "test.txt; change `path`"
             )
+
         listed = read_lists(Folder(folder), self.strip)
         files = Folder(user_path(data, self.images or self.path))
         _check_present(files, listed.names)

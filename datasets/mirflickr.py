@@ -34,7 +34,7 @@ RELEVANT = (
     *("baby", "bird", "car", "clouds", "dog", "female", "flower", "male", "night", "people"),
     *("portrait", "river", "sea", "tree"),
 )
-LABELLED = 24_581  # images with at least one concept
+LABELLED_IMAGES = 24_581  # images with at least one concept
 
 
 class MIRFlickr(Dataset):
@@ -107,6 +107,7 @@ class MIRFlickr(Dataset):
         )
         if not present.all():
             fields = _restricted(fields, present)
+
         collection = Collection(
             images=images,
             labels=labels[present],
@@ -138,12 +139,14 @@ def read_concepts(files: Files, protocol: str) -> np.ndarray:
     for column, concept in enumerate(concepts):
         name = f"{concept}.txt"
         labels[read_numbers(files.read(name), files.shown(name)) - 1, column] = True
-    found = int(labels.any(axis=1).sum())
-    if found != LABELLED:
+
+    labelled = int(labels.any(axis=1).sum())
+    if labelled != LABELLED_IMAGES:
         raise BenchmarkError(
-            f"{files.shown('')}: {found:,} images carry a concept, expected {LABELLED:,}: get it "
-            f"again from {SITE}"
+            f"{files.shown('')}: {labelled:,} images carry a concept, expected "
+            f"{LABELLED_IMAGES:,}: get it again from {SITE}"
         )
+
     return labels
 
 
@@ -157,6 +160,7 @@ def read_numbers(content: bytes, shown: str) -> np.ndarray:
             f"{shown} has {len(content):,} bytes, expected image numbers from 1 to {ROWS}, one a "
             "line"
         )
+
     lines = content.split()
     for number, line in enumerate(lines, start=1):
         if not (line.isdigit() and len(line) <= 5 and 1 <= int(line) <= ROWS):
@@ -164,10 +168,12 @@ def read_numbers(content: bytes, shown: str) -> np.ndarray:
                 f"{shown}: entry {number} is {line[:40]!r}, expected an image number from 1 to "
                 f"{ROWS}"
             )
+
     if len(set(map(int, lines))) < len(lines):
         raise BenchmarkError(
             f"{shown} names an image twice, expected {len(lines):,} different ones"
         )
+
     return np.array(lines, dtype=np.int64)
 
 
@@ -233,9 +239,11 @@ def _listed(folder: Path) -> np.ndarray:
             "chosen by their tags and do not follow from the annotations; export them from the "
             "list or matrix of the paper that you compare with, or take protocol 24"
         )
+
     rows = np.sort(read_numbers(Folder(folder).read(LIST), str(path)) - 1)
     if len(rows) != 20_015:
         raise BenchmarkError(f"{path} names {len(rows):,} images, expected 20,015")
+
     return rows
 
 

@@ -30,15 +30,15 @@ IMAGES_ADVICE = (
 ROWS, TRAINING_ROWS, TEST_ROWS = 269_648, 161_789, 107_859
 CONCEPTS, CONCEPT_NAMES = 81, "Concepts81.txt"
 # Images with at least one of the most frequent concepts.
-LABELLED = {"10": 186_577, "21": 195_834, "81": 209_347}
+LABELLED_IMAGES = {"10": 186_577, "21": 195_834, "81": 209_347}
 SIZES = {  # query, database and training images
     "21": (2_100, 193_734, 10_500),
     "10": (1_000, 185_577, 5_000),
-    "81": (5_000, LABELLED["81"] - 5_000, 10_000),
+    "81": (5_000, LABELLED_IMAGES["81"] - 5_000, 10_000),
 }
 # The published Labels_lake_Train.txt has this at line 78373. A 0 there makes its images those of
 # AllLabels, as for every other concept.
-KNOWN_WRONG = {"Labels_lake_Train.txt": {78_373: (b"-1130179", False)}}
+PUBLISHED_ERRORS = {"Labels_lake_Train.txt": {78_373: (b"-1130179", False)}}
 NOT_THE_PAPERS = ("not the paper's: its NUS-WIDE protocol is not published", OURS)
 
 
@@ -122,7 +122,7 @@ class NUSWIDE(Dataset):
         return {"images": images, "labels": labels, **fields, "rules": rules}
 
     def _parts(self, folder: Path) -> list[tuple[str, str]]:
-        """The official folders that are read, and the zips that they come in."""
+        """Return the official folders that are read, and the zips that they come in."""
         names = ["Groundtruth"]
         if not (folder / CONCEPT_NAMES).is_file():
             names.append("ConceptsList")
@@ -138,12 +138,14 @@ class NUSWIDE(Dataset):
                 f"{lists} is missing: get database.txt, train.txt and test.txt of nuswide_21 from "
                 f"{LISTS_SITE}"
             )
+
         listed = read_lists(Folder(lists))
         if listed.labels.ndim != 2:
             raise BenchmarkError(
                 f"{lists} has one number after each path, expected a 0 or 1 for each class: get "
                 f"the lists from {LISTS_SITE}"
             )
+
         n = len(listed.names)
         images, present, losses = (
             self._image_files(Folder(folder), listed.names) if self.images else without_images(n)
@@ -153,6 +155,7 @@ class NUSWIDE(Dataset):
         for part, of_list in zip(PARTS, ("test", "database", "train"), strict=True):
             rows = listed.parts[of_list]
             parts[part] = new_row[rows[present[rows]]]
+
         rule = (
             "queries, database and training images as the published lists say; relevant: at least "
             "one label in common"
@@ -178,6 +181,7 @@ class NUSWIDE(Dataset):
                 )
             count = int((~present).sum())
             losses = ((f"{count:,} of {len(names):,} images are missing and left out", OURS),)
+
         images = ImageFiles(files, tuple(np.array(names)[present].tolist()), self.size)
         return images, present, (*losses, (images.rule, OURS))
 
@@ -204,11 +208,13 @@ def official_images(folder: Path, advice: str) -> tuple[Files, tuple[str, ...]]:
         raise BenchmarkError(
             f"{shown} is no text ({error}): expected the official image list"
         ) from None
+
     names = tuple(line.strip().replace("\\", "/") for line in text.splitlines() if line.strip())
     if len(names) != ROWS:
         raise BenchmarkError(f"{shown} has {len(names):,} lines, expected {ROWS:,}")
     if (folder / "images").is_dir():
         return Folder(folder / "images"), tuple(name.rpartition("/")[2] for name in names)
+
     return open_files(folder, "Flickr", "Flickr.zip", advice), names
 
 
@@ -232,11 +238,12 @@ def read_concepts(folder: Path, protocol: str, advice: str) -> tuple[np.ndarray,
     chosen = sorted(concepts, key=lambda concept: (-count[concept], concept))[: int(protocol)]
     labels = np.stack([columns[concept] for concept in chosen], axis=1)
     labelled = int(labels.any(axis=1).sum())
-    if labelled != LABELLED[protocol]:
+    if labelled != LABELLED_IMAGES[protocol]:
         raise BenchmarkError(
             f"{files.shown('AllLabels')}: {labelled:,} images carry a concept, expected "
-            f"{LABELLED[protocol]:,}; {advice}"
+            f"{LABELLED_IMAGES[protocol]:,}; {advice}"
         )
+
     which = (
         f"all {CONCEPTS} concepts"
         if len(chosen) == CONCEPTS
@@ -252,6 +259,7 @@ def _names(folder: Path, advice: str) -> list[str]:
         files = Folder(folder)
     else:
         files = open_files(folder, "ConceptsList", "ConceptsList.zip", advice)
+
     names = files.read(CONCEPT_NAMES).decode("ascii", errors="replace").split()
     are_names = all(name.isidentifier() for name in names)
     if len(names) != CONCEPTS or len(set(names)) != CONCEPTS or not are_names:
@@ -259,6 +267,7 @@ def _names(folder: Path, advice: str) -> list[str]:
             f"{files.shown(CONCEPT_NAMES)} holds {len(names)} entries, expected the {CONCEPTS} "
             f"names of concepts; {advice}"
         )
+
     return names
 
 
@@ -275,7 +284,7 @@ def _halves(files: Files, count: dict[str, int]) -> tuple:
             path = f"TrainTestLabels/{name}"
             if not files.has(path):
                 return ()
-            content, known = files.read(path), KNOWN_WRONG.get(name)
+            content, known = files.read(path), PUBLISHED_ERRORS.get(name)
             of_halves += int(read_flags(content, rows, files.shown(path), known).sum())
             for line, (text, value) in (known or {}).items():
                 if text in content:
@@ -289,6 +298,7 @@ def _halves(files: Files, count: dict[str, int]) -> tuple:
                 f"{files.shown('AllLabels')}: {concept} has {total:,} images, {of_halves:,} in "
                 "TrainTestLabels"
             )
+
     return rules
 
 
@@ -331,6 +341,7 @@ def split(labels: np.ndarray, protocol: str, complete: bool) -> dict:
                 OURS,
             ),
         )
+
     return {
         "query": query,
         "database": np.setdiff1d(labelled, query),
@@ -379,4 +390,5 @@ def draw_per_concept(
             )
         free[rows] = False
         drawn.append(rows)
+
     return np.sort(np.concatenate(drawn))

@@ -36,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     scoring.set_defaults(job=score)
     for name in ("dataset", "features", "variant"):
         scoring.add_argument(name)
+
     scoring.add_argument(
         "--runs",
         nargs="+",
@@ -73,6 +74,7 @@ def score(arguments: argparse.Namespace) -> None:
     if arguments.threads:
         # Numba reads it once, when it is imported.
         os.environ["NUMBA_NUM_THREADS"] = str(arguments.threads)
+
     from harness import records
 
     records.source_digests("experiments", "scoring")  # before they are imported
@@ -88,6 +90,7 @@ def codes(arguments: argparse.Namespace) -> None:
             f"found {len(arguments.files)} files: expected one with a code of every image, "
             "or two, of the queries and of the database"
         )
+
     from experiments import imported
 
     values = imported.score(arguments.dataset, arguments.files, arguments.bits, arguments.metrics)
@@ -97,7 +100,7 @@ def codes(arguments: argparse.Namespace) -> None:
 
 
 def _run(text: str) -> tuple[int, int]:
-    """`bits:seed` as two integers."""
+    """Return `bits:seed` as two integers."""
     bits, _, seed = text.partition(":")
     if not (bits.isdecimal() and seed.isdecimal()):
         raise BenchmarkError(f"--runs {text}: expected bits:seed, as in 48:0")

@@ -76,6 +76,7 @@ def inspect(
     for query in chosen(len(query_codes)):
         relevant = relevance.shared_by_items(query) > 0  # (N,)
         firsts.append(_first(query_codes[query], database_codes, relevant))
+
     first, distance, hits, tied = (np.stack(column) for column in zip(*firsts, strict=True))
 
     step = -(-len(database_codes) // SAMPLE)

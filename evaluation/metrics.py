@@ -31,8 +31,8 @@ from .errors import EvaluationError
 from .relevance import THREADS, shares
 
 BALL = 3  # distances 0, 1 and 2: the ball of radius 2
-SHARED = 2**16  # buckets of all queries below which threads cost more time than they save
-VANISHED = 1e-20  # probability relative to the mode below which a tail is zero in float64
+THREAD_BUCKETS = 2**16  # buckets of all queries below which threads cost more time than they save
+TAIL_CUTOFF = 1e-20  # probability relative to the mode below which a tail is zero in float64
 
 
 def average_precision(n: np.ndarray, r: np.ndarray) -> np.ndarray:
@@ -274,11 +274,13 @@ def parse(name: str, others: Sequence[str] = ()) -> tuple[str, int | None]:
     else:
         metric, k = name, None
         known = metric in WHOLE or metric in LOOKUP
+
     if not known:
         names = ", ".join([*WHOLE, *LOOKUP, *CUT, *GRADED, *others])
         raise EvaluationError(
             f"metric {name!r} is unknown: expected one of {names}, with a number for k"
         )
+
     return metric, k
 
 
@@ -299,7 +301,7 @@ def measure(
 
 
 def measure_all(
-    asked: Iterable[tuple[str, int | None]],
+    keys: Iterable[tuple[str, int | None]],
     n: np.ndarray,
     r: np.ndarray,
     g: np.ndarray | None = None,
@@ -322,18 +324,18 @@ def measure_all(
     dict of (str, int or None) to ndarray of float64, shape (Q,)
         Values of each metric and cut.
     """
-    asked = list(dict.fromkeys(asked))
+    keys = list(dict.fromkeys(keys))
     _checked(n, r)
-    if n.size < SHARED:
-        return {key: measure(*key, n, r, g) for key in asked}
+    if n.size < THREAD_BUCKETS:
+        return {key: measure(*key, n, r, g) for key in keys}
 
     def measure_share(share: slice) -> list[np.ndarray]:
         levels = None if g is None else g[share]
-        return [measure(*key, n[share], r[share], levels) for key in asked]
+        return [measure(*key, n[share], r[share], levels) for key in keys]
 
     with ThreadPoolExecutor(THREADS) as pool:
         values = zip(*pool.map(measure_share, shares(len(n))), strict=True)
-        return dict(zip(asked, map(np.concatenate, values), strict=True))
+        return dict(zip(keys, map(np.concatenate, values), strict=True))
 
 
 def rank_curve(
@@ -378,12 +380,14 @@ def _checked(n: np.ndarray, r: np.ndarray, *cuts: int) -> tuple[np.ndarray, np.n
             f"{np.sum(relevant == 0)} of {len(n)} queries have no relevant item. "
             "Leave these queries out"
         )
+
     for k in cuts:
         if not 1 <= k <= items[0]:
             raise EvaluationError(
                 f"a cut at k = {k} is impossible: expected 1 to {items[0]}, the items of the "
                 "database"
             )
+
     return n, r
 
 
@@ -495,7 +499,7 @@ def _per_hit(before, hits, total, n, r, m, harmonic):
     weights, mean = 0.0, 0.0
 
     drawn, weight = mode, 1.0  # relevant items among the m, and their relative probability
-    while drawn <= most and weight > VANISHED:
+    while drawn <= most and weight > TAIL_CUTOFF:
         precisions = total + _bucket(before, hits, m, drawn, m, harmonic)
         weights += weight
         mean += weight * precisions / max(hits + drawn, 1)
@@ -503,12 +507,13 @@ def _per_hit(before, hits, total, n, r, m, harmonic):
         drawn += 1
 
     drawn, weight = mode - 1, 1.0
-    while drawn >= fewest and weight > VANISHED:
+    while drawn >= fewest and weight > TAIL_CUTOFF:
         precisions = total + _bucket(before, hits, m, drawn, m, harmonic)
         weight /= _odds(drawn, n, r, m)
         weights += weight
         mean += weight * precisions / max(hits + drawn, 1)
         drawn -= 1
+
     return mean / weights
 
 
@@ -532,6 +537,7 @@ def _precision_at_hits(n, r, k, harmonic):
         cut = k - before
         sums[query] = total + _bucket(before, hits, items, relevant, cut, harmonic)
         means[query] = _per_hit(before, hits, total, items, relevant, cut, harmonic)
+
     return sums, means
 
 
@@ -556,7 +562,7 @@ def _first_of_bucket(before, hits, n, r, h, harmonic):
     weights, mean = 0.0, 0.0
 
     rank, weight = mode, 1.0  # rank of the h-th hit, and its relative probability
-    while rank <= n - r + h and weight > VANISHED:
+    while rank <= n - r + h and weight > TAIL_CUTOFF:
         earlier = _bucket(before, hits, rank - 1, h - 1, rank - 1, harmonic)
         weights += weight
         mean += weight * (earlier + (hits + h) / (before + rank))
@@ -564,12 +570,13 @@ def _first_of_bucket(before, hits, n, r, h, harmonic):
         rank += 1
 
     rank, weight = mode - 1, 1.0
-    while rank >= h and weight > VANISHED:
+    while rank >= h and weight > TAIL_CUTOFF:
         earlier = _bucket(before, hits, rank - 1, h - 1, rank - 1, harmonic)
         weight /= _later(rank, h, n, r)
         weights += weight
         mean += weight * (earlier + (hits + h) / (before + rank))
         rank -= 1
+
     return mean / weights
 
 
@@ -593,6 +600,7 @@ def _first_hits(n, r, k, harmonic):
         else:
             total += _first_of_bucket(before, hits, items, relevant, wanted - hits, harmonic)
         means[query] = total / wanted
+
     return means
 
 
@@ -609,4 +617,5 @@ def _hits(n, r, ranks):
                 bucket += 1
             cut = ranks[column] - before
             expected[query, column] = hits + cut * r[query, bucket] / n[query, bucket]
+
     return expected

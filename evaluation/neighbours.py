@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,6 +100,7 @@ def nearest_items(queries: np.ndarray, database: np.ndarray, train: np.ndarray) 
     """
     if len(database) < COUNT:
         raise EvaluationError(f"the database has {len(database)} items: expected at least {COUNT}")
+
     centre = train.mean(axis=0, dtype=np.float64)
 
     def of_part(part: slice) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -108,12 +110,14 @@ def nearest_items(queries: np.ndarray, database: np.ndarray, train: np.ndarray) 
 
     size = min(QUERIES, max(1, DISTANCES // len(database)))
     with ThreadPoolExecutor(THREADS) as pool:
-        found = [pair for part in pool.map(of_part, parts(len(queries), size)) for pair in part]
-    lengths = [len(items) for items, _ in found]
+        lists = chain.from_iterable(pool.map(of_part, parts(len(queries), size)))
+        items, weights = zip(*lists, strict=True)
+
+    lengths = [len(row) for row in items]
     return Neighbours(
-        np.concatenate([items for items, _ in found]).astype(np.int32),
+        np.concatenate(items).astype(np.int32),
         np.concatenate([[0], np.cumsum(lengths)]),
-        np.concatenate([weights for _, weights in found]),
+        np.concatenate(weights),
     )
 
 

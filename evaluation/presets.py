@@ -115,6 +115,7 @@ def replay(
     for column, name in enumerate(names):
         counts = sums[:, column], hits[:, column], depths[column]
         values[name] = _mean(PRESETS[name], *counts, totals, left_out)
+
     return values
 
 
@@ -189,6 +190,7 @@ def in_order(
 
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(scan, parts(len(n))))
+
     return sums, hits
 
 

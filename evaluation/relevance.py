@@ -202,6 +202,7 @@ def _is_single(which: str, labels: np.ndarray) -> bool:
         return True
     if labels.ndim == 2 and labels.dtype == bool and labels.shape[1]:
         return False
+
     raise EvaluationError(
         f"{which} labels are {labels.dtype} {labels.shape}: "
         "expected integers (n,) or bool (n, classes)"

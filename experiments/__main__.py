@@ -9,7 +9,7 @@ from pathlib import Path
 
 from experiments.errors import USER_ERRORS
 from harness.errors import one_line
-from harness.plan import TUNED, Plan
+from harness.plan import TUNED_FOLDER, Plan
 
 KINDS = (
     *("methods", "datasets", "features", "protocols", "variants", "experiments"),
@@ -62,10 +62,13 @@ def _add_planned_jobs(add) -> None:
 
 
 def _add_results_jobs(add) -> None:
-    """The jobs of the results of an experiment."""
+    """Add the commands `choose` and `publish`; add: function (name, job, help) -> parser."""
     choosing = add("choose", choose, "choose parameters from the trials of config/tuning.yaml")
     choosing.add_argument(
-        "--output", type=Path, default=TUNED, help="folder of DATASET.json; other entries stay"
+        "--output",
+        type=Path,
+        default=TUNED_FOLDER,
+        help="folder of DATASET.json; other entries stay",
     )
 
     publishing = add("publish", publish, "copy tables and records to results/published/NAME")

@@ -52,7 +52,7 @@ class Records(ABC):
 
     @abstractmethod
     def targets_command(self) -> str:
-        """The command that prepares the cache, up to its targets."""
+        """Return the command that prepares the cache, up to its targets."""
 
 
 class PublishedRecords(Records):
@@ -136,24 +136,27 @@ def attest(folders: list[Path], each_variant: bool = False) -> bool:
     opened = [_opened(folder) for folder in folders]
 
     complete, proofs = True, {}
-    for found in opened:
-        groups = _outdated_groups(found.records, each_variant)
+    for folder_records in opened:
+        run_records = folder_records.records
+        groups = _outdated_groups(run_records, each_variant)
         if not groups:
-            _print(f"{found.folder}: the sources of all {len(found.records)} runs are current")
+            count = len(run_records)
+            _print(f"{folder_records.folder}: the sources of all {count} runs are current")
         for method, group in groups:
-            name = f"{found.folder}: {method}"
+            name = f"{folder_records.folder}: {method}"
             try:
-                proof = _proof(group, found, proofs)
+                proof = _proof(group, folder_records, proofs)
             except BenchmarkError as error:
                 complete = False
                 _print(f"{name}: not attested: {one_line(error)}")
                 continue
             for record in group:
                 _append(record, proof)
-            found.save(group)
+            folder_records.save(group)
             _print(f"{name}: attested {len(group)} runs by {proof.run}")
             for line in _changed_defaults(group):
                 _print(f"{name}: {line}")
+
     return complete
 
 
@@ -177,21 +180,21 @@ def _check_checkout() -> None:
 def _opened(folder: Path) -> Records:
     if (folder / publish.RUNS).is_file():
         return PublishedRecords(folder)
-    found = RunRecords(folder) if (folder / "runs").is_dir() else None
-    if found is None or not found.records:
+    run_records = RunRecords(folder) if (folder / "runs").is_dir() else None
+    if run_records is None or not run_records.records:
         raise BenchmarkError(
             f"{folder} has no records of runs: expected {publish.PUBLISHED}/NAME or {RESULTS}"
         )
-    return found
+    return run_records
 
 
-def _outdated_groups(found: list[dict], each_variant: bool) -> list[tuple[str, list[dict]]]:
+def _outdated_groups(run_records: list[dict], each_variant: bool) -> list[tuple[str, list[dict]]]:
     """Name and records of each group that one proof attests.
 
     The records of a group have the same method, the same earlier sources and the same device.
     """
     groups = defaultdict(list)
-    for record in found:
+    for record in run_records:
         made_of = record["made_of"]
         if made_of["sources"] != publish.present_sources(made_of["plugin"]):
             name = made_of["run"]["variant"] if each_variant else made_of["plugin"]
@@ -201,7 +204,7 @@ def _outdated_groups(found: list[dict], each_variant: bool) -> list[tuple[str, l
 
 
 def _changed_defaults(group: list[dict]) -> list[str]:
-    """Lines on attested runs that the workflow runs again, since a default has changed since.
+    """Return the lines on attested runs that the workflow runs again because a default has changed.
 
     Only a variant with the name of its method is known to override no parameter.
     """
@@ -215,6 +218,7 @@ def _changed_defaults(group: list[dict]) -> list[str]:
         problem = identity.difference(made_of["params"], present)
         if problem:
             lines[f"default changed ({problem}): the workflow runs {plugin} again"] = None
+
     return list(lines)
 
 
@@ -242,8 +246,8 @@ def _append(record: dict, proof: Proof) -> None:
 # ------------------------------------------------------------------------------- proofs
 
 
-def _proof(group: list[dict], found: Records, proofs: dict[str, Proof]) -> Proof:
-    """Recompute the cheapest run of a group. Raises BenchmarkError if its codes are not equal."""
+def _proof(group: list[dict], folder_records: Records, proofs: dict[str, Proof]) -> Proof:
+    """Recompute the cheapest run of a group. Raise BenchmarkError if its codes are not equal."""
     _check_parameters(group)
     record = min(_repeatable(group), key=_seconds)
     run, key = Run(**record["made_of"]["run"]), _key(record)
@@ -251,7 +255,7 @@ def _proof(group: list[dict], found: Records, proofs: dict[str, Proof]) -> Proof
         return proofs[key]
 
     variant = _variant(record)
-    _check_prepared(run, variant, found)
+    _check_prepared(run, variant, folder_records)
     data = data_folder()
     digests = records.place_digests(run.place, *records.consumed_arrays(variant))
     present = records.of_run(run, variant, digests, data)
@@ -265,25 +269,27 @@ def _proof(group: list[dict], found: Records, proofs: dict[str, Proof]) -> Proof
             "Prepare it as it was, or measure the runs again"
         )
 
-    _print(f"{found.folder}: {run.name}: recomputing, {duration(_seconds(record))} before")
+    shown = f"{folder_records.folder}: {run.name}"
+    _print(f"{shown}: recomputing, {duration(_seconds(record))} before")
     started = time.monotonic()
-    made = _recomputed(run, variant)
-    if made["made_of"] != present or made["commit"] != provenance.commit():
+    recomputed = _recomputed(run, variant)
+    if recomputed["made_of"] != present or recomputed["commit"] != provenance.commit():
         raise BenchmarkError("the checkout or the cache changed meanwhile: rerun the command")
-    if made["codes_sha256"] != record["codes_sha256"]:
+    if recomputed["codes_sha256"] != record["codes_sha256"]:
         raise BenchmarkError(
-            f"{run.name}: found codes {made['codes_sha256'][:12]}, expected "
+            f"{run.name}: found codes {recomputed['codes_sha256'][:12]}, expected "
             f"{record['codes_sha256'][:12]}: the results of the method have changed. "
             "Measure its runs again"
         )
-    _print(f"{found.folder}: {run.name}: equal codes, {duration(time.monotonic() - started)} now")
+
+    _print(f"{shown}: equal codes, {duration(time.monotonic() - started)} now")
     params = present["params"]
-    proofs[key] = Proof(run.name, present["sources"], made["codes_sha256"], params)
+    proofs[key] = Proof(run.name, present["sources"], recomputed["codes_sha256"], params)
     return proofs[key]
 
 
 def _key(record: dict) -> str:
-    """Identifies what a proof is of: the codes of a run, and what it is made of."""
+    """Return the key of a proof: a digest of the codes and the inputs of a run."""
     return records.digest_of([record["codes_sha256"], record["made_of"]])
 
 
@@ -305,7 +311,7 @@ def _check_parameters(group: list[dict]) -> None:
 
 
 def _variant(record: dict) -> Variant:
-    """The variant of a record; parameters that are new since have their defaults."""
+    """Return the variant of a record; parameters that are new since have their defaults."""
     made_of = record["made_of"]
     entry = {"of": made_of["plugin"], "set": made_of["params"]}
     name = made_of["run"]["variant"]
@@ -314,7 +320,7 @@ def _variant(record: dict) -> Variant:
 
 
 def _repeatable(group: list[dict]) -> list[dict]:
-    """The runs whose codes repeat on this processor. Raises BenchmarkError if there is none."""
+    """Return the runs whose codes repeat on this processor. Raise BenchmarkError if none does."""
     device = group[0]["device"]
     if device != "cpu":
         raise BenchmarkError(
@@ -332,22 +338,24 @@ def _repeatable(group: list[dict]) -> list[dict]:
             f"{processor}, expected {group[0]['machine']['processor']}. "
             "Attest the runs there, or measure them again"
         )
+
     return same
 
 
 def _has_networks(plugin: str) -> bool:
-    """Whether a method, or a source of it, imports torch."""
+    """Return whether a method, or a source of it, imports torch."""
     files = identity.sources("methods", plugin)
     modules = {module for path in files for module in plugins.imported_modules(path)}
     return any(module.partition(".")[0] == "torch" for module in modules)
 
 
-def _check_prepared(run: Run, variant: Variant, found: Records) -> None:
+def _check_prepared(run: Run, variant: Variant, folder_records: Records) -> None:
     """Raise BenchmarkError, with the command to run, if the cache lacks what a run reads."""
     place, consumes = run.place, variant.plugin.consumes
     needed = [place.dataset_record]
     if "features" in consumes or "codes" in consumes:
         needed.append(place.features_record)
+
     if "neighbours" in consumes:
         needed.append(place.neighbours_record)
 
@@ -355,18 +363,18 @@ def _check_prepared(run: Run, variant: Variant, found: Records) -> None:
     if missing:
         raise BenchmarkError(
             f"{missing[0]} is missing: "
-            f"prepare it with `{found.targets_command()} {' '.join(missing)}`"
+            f"prepare it with `{folder_records.targets_command()} {' '.join(missing)}`"
         )
 
 
 def _recomputed(run: Run, variant: Variant) -> dict:
-    """The record of a run that the present sources make in a temporary folder."""
-    place = [run.dataset, run.features, run.variant, str(run.bits), str(run.seed)]
+    """Return the record of a run that the present sources make in a temporary folder."""
+    names = [run.dataset, run.features, run.variant, str(run.bits), str(run.seed)]
     environment = os.environ | job_environment(str(data_folder())) | {"CUDA_VISIBLE_DEVICES": ""}
     with tempfile.TemporaryDirectory(prefix="bgan-bench-") as temporary:
         output = Path(temporary, "run")
-        options = ["--settings", variant.entry_text, "--output", str(output)]
-        command = [sys.executable, "-m", "methods", *place, *options]
+        options = ["--entry", variant.entry_text, "--output", str(output)]
+        command = [sys.executable, "-m", "methods", *names, *options]
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         if done.returncode:
             lines = (done.stderr.strip() or done.stdout.strip()).splitlines()

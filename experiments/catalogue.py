@@ -76,8 +76,8 @@ def _plugins_of(stage: str) -> Callable[[], Rows]:
 
 
 def _plugin_row(stage: str, name: str, catalogue: Catalogue) -> tuple[str, ...]:
-    plugin = plugins.component(stage, name)
-    missing = [param for param, default in plugin.keywords.items() if default is ...]
+    plugin = plugins.read_plugin(stage, name)
+    missing = [param for param, default in plugin.defaults.items() if default is ...]
     if missing:
         return name, plugin.label, f"{', '.join(missing)}: set in a variant", NOTHING
     variant = catalogue.resolve(stage, name)
@@ -87,7 +87,7 @@ def _plugin_row(stage: str, name: str, catalogue: Catalogue) -> tuple[str, ...]:
 def _protocols() -> Rows:
     catalogue, rows = Catalogue(), []
     for name in plugins.names("datasets"):
-        protocols = plugins.component("datasets", name).member("protocols")
+        protocols = plugins.read_plugin("datasets", name).member("protocols")
         for protocol in protocols if len(protocols) > 1 else ():
             variant = catalogue.resolve("datasets", f"{name}-{protocol}")
             default = " (default)" if protocol == protocols[0] else ""
@@ -221,7 +221,7 @@ def _resolved(catalogue: Catalogue, stage: str, name: str) -> Variant | None:
         return catalogue.resolve(stage, name)
     except BenchmarkError:
         if name in plugins.names(stage):  # a parameter must be set, or its source is wrong
-            plugin = plugins.component(stage, name)
+            plugin = plugins.read_plugin(stage, name)
             return Variant(stage, name, plugin, {}, label=plugin.label)
         return None
 

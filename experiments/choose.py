@@ -56,8 +56,8 @@ def choose(results: Path, output: Path) -> None:
         if path.is_file():
             config = storage.read_json(path)
 
-        of_place = {key: value for key, value in scores.items() if key[0] == (dataset, features)}
-        methods = _tried(experiment, of_place)
+        pair_scores = {key: value for key, value in scores.items() if key[0] == (dataset, features)}
+        methods = _tried(experiment, pair_scores)
         terms = {"features": features} | {key: experiment[key] for key in ("bits", "seeds")}
         methods = _staying(config["tried"].get(name), terms, methods, path) | methods
         config["tried"][name] = terms | {"methods": methods}

@@ -65,11 +65,12 @@ def partial(plan: Plan, running: bool = False) -> None:
     for run, (status, message) in states.items():
         record = state.record(run.record) if status == "done" else None
         rows.append(_row(run, plan, record, status, message))
+
     _write(root, plan, rows, scores, partial=True)
 
 
 def _partial_scores(plan: Plan, state: State, done: set[Run]) -> dict[Score, dict]:
-    """The scores of the runs that are done, below the folder of the partial tables.
+    """Return the scores of the runs that are done, below the folder of the partial tables.
 
     What is scored already is copied. A control that is not is left out, since it takes longest.
     """
@@ -90,6 +91,7 @@ def _partial_scores(plan: Plan, state: State, done: set[Run]) -> dict[Score, dic
         with contextlib.redirect_stdout(io.StringIO()):
             scoring.score(target, runs)
         progress.advance()
+
     return {target: records.read(target.record) for target in targets}
 
 
@@ -102,7 +104,7 @@ def _copy_score(score: Score, target: Score) -> None:
 
 
 def _is_current(target: Score, runs: list[Run], plan: Plan, state: State) -> bool:
-    """Whether earlier partial scores are those of the runs that are done now."""
+    """Return whether earlier partial scores are those of the runs that are done now."""
     codes = {
         schemas.run_part(run.bits, run.seed): state.record(run.record)["codes_sha256"]
         for run in runs
@@ -113,6 +115,7 @@ def _is_current(target: Score, runs: list[Run], plan: Plan, state: State) -> boo
         record = records.read(target.record)
     except BenchmarkError:  # missing, or of another version
         return False
+
     return not identity.difference(record.get("made_of") or {}, made_of)
 
 
@@ -122,6 +125,7 @@ def _refuse_stale(state: State) -> None:
     problems = {job: problem for job in jobs if (problem := state.problem(job))}
     if not problems:
         return
+
     files = [state.plan.record(job).as_posix() for job in problems]
     problem = next(iter(problems.values()))
     more = f" (and {len(problems) - 1:,} more)" if len(problems) > 1 else ""
@@ -143,7 +147,7 @@ def _check_contents(scores: dict[Score, dict]) -> None:
 
 
 def _run_state(run: Run, plan: Plan, state: State, running: bool) -> tuple[str, str]:
-    """The status of a run (done, missing, failed or interrupted), and a message on it."""
+    """Return the status of a run (done, missing, failed or interrupted), and a message on it."""
     problem = state.problem(encode_job(run))
     if not problem:
         return "done", ""
@@ -155,16 +159,18 @@ def _run_state(run: Run, plan: Plan, state: State, running: bool) -> tuple[str, 
     ended = ending(run.log, memory_params(plan, run.variant))
     if ended.status:
         return ended.status, ended.message
+
     last = f"; the last line of its log: {ended.message}" if ended.message else ""
     if running:
         return "missing", f"not finished{last}"
+
     return "interrupted", f"the job was stopped before it ended{last}"
 
 
 def _row(
     run: Run, plan: Plan, record: dict | None, status: str = "done", message: str = ""
 ) -> dict:
-    """One line of runs.csv."""
+    """Return one line of runs.csv."""
     variant = plan.methods[run.variant]
     encoder, weights = plan.encoder_and_weights(run.features, run.variant)
     known = {
@@ -182,10 +188,10 @@ def _row(
 
 
 def _measured(record: dict) -> dict:
-    """The columns of runs.csv that a run.json fills."""
+    """Return the columns of runs.csv that a run.json fills."""
     versions = {"python": record["python"]} | record["versions"]
-    made_with = {"versions": json.dumps(versions), "processor": record["machine"]["processor"]}
-    return {key: record.get(key) for key in schemas.RECORD_COLUMNS} | made_with
+    environment = {"versions": json.dumps(versions), "processor": record["machine"]["processor"]}
+    return {key: record.get(key) for key in schemas.RECORD_COLUMNS} | environment
 
 
 def _write(
@@ -217,14 +223,14 @@ def _write(
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """The lines of a variant's metrics without their header."""
+    """Yield the lines of a variant's metrics without their header."""
     with open(path, encoding="utf-8") as file:
         next(file)
         yield from file
 
 
 def _experiment(plan: Plan, rows: list[dict], scores: dict[Score, dict]) -> dict:
-    """What the report states of the experiment as a whole."""
+    """Return what the report states of the experiment as a whole."""
     used = {variant.base if variant.validation else name for name, variant in plan.datasets.items()}
     return {
         "name": plan.name,
@@ -247,7 +253,7 @@ def _experiment(plan: Plan, rows: list[dict], scores: dict[Score, dict]) -> dict
         "controls": [{"name": name, "label": CONTROLS[name]} for name in plan.controls],
         "omitted": [
             {"dataset": score.dataset, "features": score.features, **omitted}
-            for score, record in _first_of_each_place(scores)
+            for score, record in _first_scores(scores)
             for omitted in record["omitted"]
         ],
         "queries_left_out": {
@@ -259,7 +265,7 @@ def _experiment(plan: Plan, rows: list[dict], scores: dict[Score, dict]) -> dict
 
 
 def _described(path: Path, label: str) -> dict:
-    """The record of a data set or features; in a partial report it may be missing."""
+    """Return the record of a data set or features; in a partial report it may be missing."""
     return records.read(path) if path.is_file() else {"label": label}
 
 
@@ -276,8 +282,8 @@ def _dataset(variant: Variant) -> dict:
 def _features(place: Place, variant: Variant) -> dict:
     record = _described(place.features_record, variant.label)
     dimensions = {"dimensions": record.get("dimensions")}
-    keywords = {"of": variant.plugin.name, "keywords": variant.params}
-    return {"label": variant.label, "note": variant.note} | dimensions | keywords
+    entry = {"of": variant.plugin.name, "keywords": variant.params}
+    return {"label": variant.label, "note": variant.note} | dimensions | entry
 
 
 def _method(variant: Variant) -> dict:
@@ -297,8 +303,8 @@ def _method(variant: Variant) -> dict:
     }
 
 
-def _first_of_each_place(scores: dict[Score, dict]) -> list[tuple[Score, dict]]:
-    """One score of each place: the metrics that are left out depend on the place alone."""
+def _first_scores(scores: dict[Score, dict]) -> list[tuple[Score, dict]]:
+    """Return one score of each place: the metrics that are left out depend on the place alone."""
     first: dict[Place, tuple[Score, dict]] = {}
     for score, record in scores.items():
         first.setdefault(score.place, (score, record))

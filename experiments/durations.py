@@ -58,13 +58,13 @@ class Estimate:
     def _seconds(self, run: Run) -> float | None:
         """Mean of other runs of the variant, else of its plugin; None if there are none."""
         plugin = self.plan.methods[run.variant].plugin.name
-        for found in (
+        for times in (
             self._measured.get(_key(run)),
             self._recorded.get(_key(run)),
             self._recorded.get((run.dataset, run.features, PLUGIN, plugin)),
         ):
-            if found:
-                return sum(found) / len(found)
+            if times:
+                return sum(times) / len(times)
         return None
 
 
@@ -77,29 +77,29 @@ def recorded_seconds(plan: Plan) -> dict[tuple, list[float]]:
 
     The runs of all variants of a plugin are those of (data set, features, PLUGIN, plugin).
     """
-    found = defaultdict(list)
+    seconds = defaultdict(list)
     for run in plan.runs:
         with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
             record = json.loads(run.record.read_bytes())
             plugin = plan.methods[run.variant].plugin.name
-            found[_key(run)].append(_seconds(record))
-            found[run.dataset, run.features, PLUGIN, plugin].append(_seconds(record))
-    return dict(found)
+            seconds[_key(run)].append(_seconds(record))
+            seconds[run.dataset, run.features, PLUGIN, plugin].append(_seconds(record))
+    return dict(seconds)
 
 
 def published_seconds() -> dict[tuple, list[float]]:
     """Return the same of the published runs."""
-    found = defaultdict(list)
+    seconds = defaultdict(list)
     for path in sorted(PUBLISHED.glob("*/runs.csv")):
         with contextlib.suppress(OSError, ValueError, KeyError), open(path, newline="") as file:
             for row in csv.DictReader(file):
-                place = row["dataset"], row["features"]
-                found[*place, row["variant"]].append(_seconds(row))
-                found[*place, PLUGIN, row["method"]].append(_seconds(row))
-    return dict(found)
+                pair = row["dataset"], row["features"]
+                seconds[*pair, row["variant"]].append(_seconds(row))
+                seconds[*pair, PLUGIN, row["method"]].append(_seconds(row))
+    return dict(seconds)
 
 
 def _seconds(record: dict) -> float:
-    """The seconds of a run, by its record or its line of runs.csv."""
+    """Return the seconds of a run, by its record or its line of runs.csv."""
     times = [float(record.get(name) or 0) for name in ("fit_seconds", "encode_seconds")]
     return START_SECONDS + sum(times)

@@ -13,7 +13,7 @@ from harness.plan import Plan
 # Names of the commands. The message of a failed job begins with one of them.
 COMMANDS = ("datasets", "features", "methods", "evaluation", "experiments", "report")
 STATUS_LINE = re.compile(r"exit status (\d+)")  # the rules of the Snakefile add it to a log
-STOPPED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 TAIL_BYTES = 65_536
 
 
@@ -52,17 +52,20 @@ def ending(log: Path, memory_params: Iterable[str] = ()) -> Ending:
     status_line = STATUS_LINE.fullmatch(lines[-1]) if lines else None
     if status_line:
         lines.pop()
+
     last = lines[-1].strip() if lines else ""
     shown = f"; the last line of its log: {last}" if last else ""
 
     status = int(status_line[1]) if status_line else 0
     if status > 128:
         return _killed(status - 128, memory_params, shown)
+
     command, separator, message = last.partition(": ")
     if separator and command in COMMANDS:
         return Ending("failed", message)
     if status:
         return Ending("failed", f"the job ended with exit status {status} and no message{shown}")
+
     return Ending("", last)
 
 
@@ -77,11 +80,12 @@ def last_lines(log: Path) -> list[str]:
 
 
 def _killed(number: int, memory_params: Iterable[str], shown: str) -> Ending:
-    if number in STOPPED:
+    if number in STOP_SIGNALS:
         return Ending("interrupted", f"interrupted (signal {number}){shown}")
     if number != signal.SIGKILL:
         name = signal.strsignal(number) or "unknown"
         return Ending("failed", f"killed (signal {number}, {name.lower()}){shown}")
+
     lowered = " or ".join(memory_params)
     advice = f"lower {lowered}, or " if lowered else ""
     advice += "run fewer jobs at a time (snakemake --cores 1)"

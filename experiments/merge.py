@@ -58,7 +58,7 @@ def merge(other: Path) -> bool:
 
 
 def _merged(path: Path) -> str:
-    """Merge one run, and return what was done. Raises BenchmarkError for a run that is refused."""
+    """Merge one run, and return what was done. Raise BenchmarkError for a run that is refused."""
     record = records.read(path)
     run = _run_of(path, record)
     _check_inputs(run, record["made_of"])
@@ -71,6 +71,7 @@ def _merged(path: Path) -> str:
         raise BenchmarkError(
             f"{run.record} is not the record of a run: delete {run.folder} and rerun the command"
         )
+
     equal_codes = present["codes_sha256"] == record["codes_sha256"]
     if equal_codes and not identity.difference(present["made_of"], record["made_of"]):
         return "equal"
@@ -86,11 +87,12 @@ def _merged(path: Path) -> str:
             f"({present['machine']['processor']}). To have the other ones, delete it and rerun "
             "the command"
         )
+
     return "kept"
 
 
 def _run_of(path: Path, record: dict) -> Run:
-    """The run of a record, if the path of the record is that of the run."""
+    """Return the run of a record, if the path of the record is that of the run."""
     dataset, features, variant, bits, seed, _ = path.parts[-6:]
     numbers = re.fullmatch(r"(\d+)bit/seed(\d+)", f"{bits}/{seed}")
     if numbers is None or not records.is_run(record):
@@ -99,6 +101,7 @@ def _run_of(path: Path, record: dict) -> Run:
     run = Run(dataset, features, variant, int(numbers[1]), int(numbers[2]))
     if record["made_of"]["run"] != fields_of(run):
         raise BenchmarkError(f"{path.name} is the record of another run: expected {run.name}")
+
     return run
 
 
@@ -131,7 +134,7 @@ def _is_current(record: dict) -> bool:
 
 
 def _copy(folder: Path, run: Run, record: dict) -> None:
-    """Copy the folder of a run. Raises BenchmarkError if its codes are not those of its record."""
+    """Copy the folder of a run. Raise BenchmarkError if its codes are not those of its record."""
     with storage.new_folder(run.folder) as copied:
         for path in (run.codes, run.extras, run.record):
             if not (folder / path.name).is_file():

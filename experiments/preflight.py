@@ -41,19 +41,15 @@ def missing_files(state: State) -> str:
 
 
 def unprepared(state: State) -> list[Variant]:
-    """Every data set, extractor and method that reads user files and has results to compute."""
-    plan = state.plan
-    jobs = [
-        job
-        for job in plan.jobs()
-        if job.rule in ("dataset", "features", "encode") and state.problem(job)
-    ]
-    variants = dict.fromkeys(
-        (variant.stage, variant.name)
-        for job in jobs
-        if _reads_files(variant := _variant(job, plan))
-    )
-    return [getattr(plan, stage)[name] for stage, name in variants]
+    """Return the data sets, extractors and methods that need user files and are not finished."""
+    plan, variants = state.plan, {}
+    for job in plan.jobs():
+        if job.rule in ("dataset", "features", "encode") and state.problem(job):
+            variant = _variant(job, plan)
+            if _reads_files(variant):
+                variants[variant.stage, variant.name] = variant
+
+    return list(variants.values())
 
 
 def _variant(job: Job, plan: Plan) -> Variant:
@@ -70,23 +66,25 @@ def _reads_files(variant: Variant) -> bool:
 
 def _lacks_files(variant: Variant, state: State) -> bool:
     if variant.stage == "datasets":
-        return _fails("datasets", variant.name, "--check", "--settings", variant.entry_text)
+        return _fails("datasets", variant.name, "--check", "--entry", variant.entry_text)
     if variant.stage == "features":
         images = [str(n) for n in _image_counts(variant, state)]
-        options = ("--settings", variant.entry_text, "--images", *images)
+        options = ("--entry", variant.entry_text, "--images", *images)
         return _fails("features", "check", variant.name, *options)
     if weights := pretrained_weights(variant):
         digest = variant.weights_digest
         return _fails(
             "harness.imagenet", variant.encoder, weights, *(["--sha256", digest] if digest else [])
         )
+
     return _lacks_codes(variant, state.plan)
 
 
 def _image_counts(features: Variant, state: State) -> list[int]:
-    """Numbers of images of the data sets with these features, if they come from a file.
+    """Return the numbers of images that a file of features must have rows for.
 
-    A data set whose files are missing has none; its own check prints what it lacks.
+    The list is empty if features are computed. A data set with missing files is omitted: its own
+    check prints them.
     """
     if "rows" not in features.plugin.consumes:
         return []
@@ -96,11 +94,11 @@ def _image_counts(features: Variant, state: State) -> list[int]:
 
 
 def _image_count(place: Place, state: State) -> int | None:
-    """Number of images of a data set: prepared already, or as its own check prints it."""
+    """Return the number of images of a data set, prepared or as its own check prints it."""
     if not state.problem(Job("dataset", (place.dataset,))):
         return records.read(place.dataset_record)["images"][0]
     dataset = state.plan.datasets[place.dataset]
-    command = ("datasets", dataset.name, "--check", "--settings", dataset.entry_text)
+    command = ("datasets", dataset.name, "--check", "--entry", dataset.entry_text)
     if _fails(*command):
         return None
     count = re.search(r": ([\d,]+) images", _checked(*command).stdout)
@@ -108,7 +106,7 @@ def _image_count(place: Place, state: State) -> int | None:
 
 
 def _lacks_codes(variant: Variant, plan: Plan) -> bool:
-    """Whether a file of codes is missing; prints a line for each."""
+    """Return whether a file of codes is missing; prints a line for each."""
     data = data_folder(plan.data)
     files = [
         user_file(file_and_array(path)[0], run.bits, run.seed, data)
@@ -124,6 +122,7 @@ def _lacks_codes(variant: Variant, plan: Plan) -> bool:
             f"add the file, or change {' or '.join(params)}",
             file=sys.stderr,
         )
+
     return bool(missing)
 
 
@@ -138,6 +137,7 @@ def check_memory(state: State) -> None:
     plan, memory = state.plan, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if not any("features" in method.plugin.consumes for method in plan.methods.values()):
         return
+
     for place in plan.places:
         size = plan.datasets[place.dataset].params.get("size")
         if plan.features[place.features].plugin.name != "pixels" or not isinstance(size, int):
@@ -174,15 +174,17 @@ def node_memory() -> int | None:
         )
     except OSError:
         return None
-    found = re.findall(r"^(\S+) (\d+)\+?$", done.stdout, re.MULTILINE)
-    default = [int(memory) for partition, memory in found if partition.endswith("*")]
-    return min(default or [int(memory) for _, memory in found], default=None)
+
+    partitions = re.findall(r"^(\S+) (\d+)\+?$", done.stdout, re.MULTILINE)
+    default = [int(memory) for partition, memory in partitions if partition.endswith("*")]
+    return min(default or [int(memory) for _, memory in partitions], default=None)
 
 
 def refresh_experiment_list() -> None:
     """Rewrite the list of experiments if it names one whose folder was deleted."""
     if not EXPERIMENT_LIST.is_file():
         return
+
     page = EXPERIMENT_LIST.read_text(encoding="utf-8", errors="replace")
     listed = re.findall(r'href="([^".][^"]*/report/index[.]html)"', page)
     if not all((EXPERIMENTS / unquote(address)).is_file() for address in listed):
@@ -194,7 +196,7 @@ def refresh_experiment_list() -> None:
 
 
 def _fails(*command: str) -> bool:
-    """Whether a command of the project fails; each runs once."""
+    """Return whether a command of the project fails; each runs once."""
     return _checked(*command).returncode != 0
 
 
@@ -204,7 +206,7 @@ def _checked(*command: str) -> subprocess.CompletedProcess:
 
 
 def _advice(plan: Plan, failed: Iterable[Variant]) -> str:
-    """What to do about missing files: if possible, what to add to the command to run the rest."""
+    """Return advice about missing files: if possible, the option that runs the rest."""
     message = "nothing was started: the files named above are missing or damaged"
     names = {(variant.stage, variant.name) for variant in failed}
     listed = {stage: list(plan.config[stage]) for stage in STAGES}
@@ -216,10 +218,12 @@ def _advice(plan: Plan, failed: Iterable[Variant]) -> str:
                 rest[stage].append(entry)
     if not all(rest[stage] for stage in STAGES if listed[stage]):
         return message
+
     try:
         Plan.load(plan.config | rest, plan.configfiles)
     except BenchmarkError:
         return message
+
     changed = [
         f"'{stage}=[{','.join(map(_in_yaml, rest[stage]))}]'"
         for stage in STAGES
@@ -236,7 +240,7 @@ def _in_yaml(entry: str | dict) -> str:
 
 
 def _all_trials_fail(plan: Plan, name: str, failed: set[tuple[str, str]]) -> bool:
-    """Whether `name` is a method with trials, which all lack their files."""
+    """Return whether `name` is a method with trials, which all lack their files."""
     trials = [
         variant.name for variant in plan.methods.values() if variant.trial and variant.base == name
     ]

@@ -51,7 +51,7 @@ class Contents:
     experiment: dict
 
     def cells(self) -> dict[str, list[str]]:
-        """Names of runs by cell: those that differ in the seed alone."""
+        """Return the names of runs by cell: those that differ in the seed alone."""
         cells = defaultdict(list)
         for name in self.runs:
             cells[name.rpartition("/")[0]].append(name)
@@ -85,6 +85,7 @@ def publish(results: Path, name: str, shown: list[str]) -> Path:
         raise BenchmarkError(
             "publish: no table is named: expected names of the report, as map.tex overview.svg"
         )
+
     rows = _rows(results / TABLE)
     for row in rows:
         if row["status"] != "done":
@@ -92,10 +93,12 @@ def publish(results: Path, name: str, shown: list[str]) -> Path:
                 f"{row['folder']} is {row['status']}: expected results with all runs done. "
                 "Finish it, or join the complete cells to a published folder with --add"
             )
+
     contents = _current(results, rows)
     files = _report_files(results, shown)
     with storage.new_folder(PUBLISHED / name) as folder:
         _write(folder, contents, files)
+
     return PUBLISHED / name
 
 
@@ -135,6 +138,7 @@ def add(results: Path, name: str, shown: list[str]) -> list[str]:
         for path in target.iterdir():
             shutil.copyfile(path, folder / path.name)
         _write(folder, joined, files)
+
     return [f"{target}: {line}" for line in lines]
 
 
@@ -156,7 +160,7 @@ def _run(row: dict) -> Run:
 
 
 def _current(results: Path, rows: list[dict]) -> Contents:
-    """The runs of these rows. Raises BenchmarkError for one that is not current."""
+    """Return the runs of these rows. Raise BenchmarkError for one that is not current."""
     experiment = records.read(results / EXPERIMENT)
     if (version := experiment.get("metric_version")) != METRIC_VERSION:
         raise BenchmarkError(
@@ -178,11 +182,12 @@ def _current(results: Path, rows: list[dict]) -> Contents:
     for score, group in scored.items():
         codes = {run: runs[run.name][1]["codes_sha256"] for run in group}
         queries |= _average_precision(score, codes)
+
     return Contents(runs, queries, experiment)
 
 
 def _current_record(run: Run, row: dict) -> dict:
-    """The record of a run that the tables show, if the present sources would make it."""
+    """Return the record of a run that the tables show, if the present sources would make it."""
     record = records.read(run.record)
     if record["dirty"]:
         raise BenchmarkError(
@@ -197,11 +202,12 @@ def _current_record(run: Run, row: dict) -> dict:
     recorded = {name: made_of.get(name) for name in present}
     if problem := identity.difference(recorded, present):
         raise BenchmarkError(f"{run.folder} is out of date: {problem}. {RERUN}")
+
     return record
 
 
 def _present_inputs(run: Run, made_of: dict) -> dict[str, str]:
-    """Digests of the prepared arrays that a result was made of, as far as they are prepared."""
+    """Return the digests of the arrays that a result was made of, of those that are prepared."""
     place = run.place
     prepared = {
         name: digest
@@ -212,6 +218,7 @@ def _present_inputs(run: Run, made_of: dict) -> dict[str, str]:
     for name, path in records_of_arrays.items():
         if name in made_of and path.is_file():
             prepared[name] = records.read(path)["sha256"]
+
     return prepared
 
 
@@ -222,7 +229,7 @@ def _dataset_digests(place: Place) -> dict[str, str]:
 
 
 def _average_precision(score: Score, codes: dict[Run, str]) -> dict[str, np.ndarray]:
-    """The arrays of `Contents.queries` for runs that one job scored."""
+    """Return the arrays of `Contents.queries` for runs that one job scored."""
     record = records.read(score.record)
     made_of = record["made_of"]
     sources = {"sources": records.source_digests("experiments", "scoring")}
@@ -232,26 +239,28 @@ def _average_precision(score: Score, codes: dict[Run, str]) -> dict[str, np.ndar
     if storage.digest(score.histograms) != record["sha256"][score.histograms.name]:
         raise BenchmarkError(f"{score.histograms} was changed after it was written. {RERUN}")
 
-    found = {}
+    arrays = {}
     for (bits, seed), queries, values in statistics.read(score.histograms):
         run = Run(score.dataset, score.features, score.variant, bits, seed)
         if run not in codes:
             continue
         if made_of["codes"].get(schemas.run_part(bits, seed)) != codes[run]:
             raise BenchmarkError(f"{score.folder} has scores of other codes of {run.name}. {RERUN}")
-        found[schemas.published_queries(score.dataset, score.features)] = queries
-        found[run.name] = values.astype(np.float32)
+        arrays[schemas.published_queries(score.dataset, score.features)] = queries
+        arrays[run.name] = values.astype(np.float32)
 
-    missing = [run.name for run in codes if run.name not in found]
+    missing = [run.name for run in codes if run.name not in arrays]
     if missing:
         raise BenchmarkError(f"{score.histograms} has no scores of {missing[0]}. {RERUN}")
-    return found
+
+    return arrays
 
 
 def _report_files(results: Path, shown: list[str]) -> list[Path]:
-    """Paths of tables and figures. Raises BenchmarkError unless the report shows these results."""
+    """Return the paths of tables and figures. Raise BenchmarkError if the report shows others."""
     if not shown:
         return []
+
     report = results / "report"
     read = records.read(report / "report.json")["made_of"]["records"]
     if read.get(EXPERIMENT) != storage.digest(results / EXPERIMENT):
@@ -266,6 +275,7 @@ def _report_files(results: Path, shown: list[str]) -> list[Path]:
                 f"{folder / name} is missing: expected one of {', '.join(present) or 'none'}"
             )
         files.append(folder / name)
+
     return files
 
 
@@ -273,13 +283,14 @@ def _report_files(results: Path, shown: list[str]) -> list[Path]:
 
 
 def _published(folder: Path) -> Contents:
-    """The contents of a published folder. Raises BenchmarkError if nothing can be joined to it."""
+    """Return the contents of a published folder. Raise BenchmarkError if it cannot be joined."""
     if not (folder / RUNS).is_file():
         names = ", ".join(path.name for path in folders())
         raise BenchmarkError(
             f"{folder} is not a published folder: expected one of {names or 'none'}. "
             "Publish without --add first"
         )
+
     experiment = storage.read_json(folder / EXPERIMENT)
     version = experiment.get("metric_version")
     if version != METRIC_VERSION or not (folder / QUERIES).is_file():
@@ -294,11 +305,12 @@ def _published(folder: Path) -> Contents:
     runs = {_run(row).name: (row, record) for row, record in pairs}
     with np.load(folder / QUERIES, allow_pickle=False) as stored:
         queries = {name: stored[name] for name in stored.files}
+
     return Contents(runs, queries, experiment)
 
 
 def _joined(old: Contents, new: Contents) -> tuple[Contents, list[str]]:
-    """The union of a published folder and new cells, and lines on what was joined."""
+    """Return the union of a published folder and new cells, and lines on what was joined."""
     cells, lines, counts = old.cells(), [], Counter()
     taken: set[str] = set()  # names of the runs that come from the new results
     for cell, names in new.cells().items():
@@ -318,8 +330,8 @@ def _joined(old: Contents, new: Contents) -> tuple[Contents, list[str]]:
 
     order = [name for names in cells.values() for name in names]
     source = {name: new if name in taken else old for name in order}
-    places = sorted({f"{name.rsplit('/', 3)[0]}/query" for name in order})
-    queries = {name: {**new.queries, **old.queries}[name] for name in places}
+    pairs = sorted({f"{name.rsplit('/', 3)[0]}/query" for name in order})
+    queries = {name: {**new.queries, **old.queries}[name] for name in pairs}
     joined = Contents(
         {name: source[name].runs[name] for name in order},
         queries | {name: source[name].queries[name] for name in order},
@@ -330,25 +342,27 @@ def _joined(old: Contents, new: Contents) -> tuple[Contents, list[str]]:
 
 
 def _equal(old: Contents, new: Contents, name: str) -> bool:
-    """Whether a run was made of the same, with the same codes."""
+    """Return whether a run was made of the same, with the same codes."""
     before, now = old.runs[name][1], new.runs[name][1]
     same_codes = before["codes_sha256"] == now["codes_sha256"]
     return same_codes and not identity.difference(before["made_of"], now["made_of"])
 
 
 def _united(old: dict, new: dict, taken: set[str]) -> dict:
-    """The experiment.json of a folder after joining runs, which it lists.
+    """Return the experiment.json of a folder after joining runs, which it lists.
 
     The digests of the collected tables are removed, since no job wrote the joined ones.
     """
-    now = _part(new, taken)
+    now = _restricted(new, taken)
     united = {key: value for key, value in old.items() if key not in ("made_of", "sha256")}
     for key in LISTS:
         present = united.get(key) or []
         united[key] = present + [item for item in now.get(key) or [] if item not in present]
+
     for key in NAMED_LISTS:
         entries = {entry["name"]: entry for entry in [*united.get(key, []), *now.get(key, [])]}
         united[key] = list(entries.values())
+
     for key in DICTIONARIES:
         united[key] = (united.get(key) or {}) | (now.get(key) or {})
 
@@ -358,24 +372,30 @@ def _united(old: dict, new: dict, taken: set[str]) -> dict:
     return united
 
 
-def _part(experiment: dict, taken: set[str]) -> dict:
-    """An experiment.json without the data sets, methods, code lengths and seeds of other runs."""
-    parts = [name.split("/") for name in taken]  # data set, features, variant, 8bit, seed0
-    datasets, methods, lengths, seeds = ({part[index] for part in parts} for index in (0, 2, 3, 4))
-    places = {f"{part[0]}/{part[1]}" for part in parts}
+def _restricted(experiment: dict, taken: set[str]) -> dict:
+    """Return experiment.json with the data sets, methods, code lengths and seeds of these runs."""
+    datasets, pairs, methods, lengths, seeds = set(), set(), set(), set(), set()
+    for name in taken:
+        dataset, features, variant, length, seed = name.split("/")  # length: 8bit, seed: seed0
+        datasets.add(dataset)
+        pairs.add(f"{dataset}/{features}")
+        methods.add(variant)
+        lengths.add(length)
+        seeds.add(seed)
 
     omitted = experiment.get("omitted", [])
     lists = {
         "bits": [bits for bits in experiment["bits"] if f"{bits}bit" in lengths],
         "seeds": [seed for seed in experiment["seeds"] if f"seed{seed}" in seeds],
         "methods": [method for method in experiment["methods"] if method["name"] in methods],
-        "grid": [names for names in experiment.get("grid", []) if "/".join(names) in places],
-        "omitted": [item for item in omitted if f"{item['dataset']}/{item['features']}" in places],
+        "grid": [names for names in experiment.get("grid", []) if "/".join(names) in pairs],
+        "omitted": [item for item in omitted if f"{item['dataset']}/{item['features']}" in pairs],
     }
     described = {}
-    for key, names in (("datasets", datasets), ("features", places), ("queries_left_out", places)):
+    for key, names in (("datasets", datasets), ("features", pairs), ("queries_left_out", pairs)):
         entries = experiment.get(key) or {}
         described[key] = {name: entries[name] for name in entries if name in names}
+
     return experiment | lists | described
 
 
@@ -388,6 +408,7 @@ def _check_comparable(old: Contents, new: Contents, joined: Contents, folder: Pa
         inputs[f"{dataset}: split"].add(made_of["split"])
         if "features" in made_of:
             inputs[f"{dataset}/{features}: features"].add(made_of["features"])
+
     for what, digests in inputs.items():
         if len(digests) > 1:
             raise _incomparable(folder, what)
@@ -423,9 +444,9 @@ def _write(folder: Path, contents: Contents, files: list[Path]) -> None:
         shutil.copyfile(path, folder / path.name)
 
 
-def write_records(path: Path, found: list[dict]) -> None:
+def write_records(path: Path, run_records: list[dict]) -> None:
     """Write records, one JSON text per line; equal records give equal bytes."""
-    lines = [json.dumps(record, sort_keys=True) + "\n" for record in found]
+    lines = [json.dumps(record, sort_keys=True) + "\n" for record in run_records]
     path.write_bytes(gzip.compress("".join(lines).encode(), mtime=0))
 
 
@@ -449,10 +470,11 @@ def records_of(folder: Path) -> list[dict]:
     """
     path = folder / RUNS
     try:
-        found = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+        run_records = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
     except (OSError, EOFError, ValueError) as error:
         raise BenchmarkError(f"{path} cannot be read ({error}): restore it with git") from None
-    for record in found:
+
+    for record in run_records:
         if record.get("format") != records.FORMAT:
             raise BenchmarkError(
                 f"{path}: found format {record.get('format', 1)}, expected {records.FORMAT}: "
@@ -462,7 +484,8 @@ def records_of(folder: Path) -> list[dict]:
             raise BenchmarkError(
                 f"{path}: a line is not the record of a run: restore the file with git"
             )
-    return found
+
+    return run_records
 
 
 def outdated(folder: Path) -> list[str]:
@@ -471,8 +494,8 @@ def outdated(folder: Path) -> list[str]:
     The reasons are sources whose meaning differs from the recorded one, with how many runs have
     them, and the version of the metrics.
     """
-    found, counts = records_of(folder), Counter()
-    for record in found:
+    run_records, counts = records_of(folder), Counter()
+    for record in run_records:
         recorded = record["made_of"]["sources"]
         present = present_sources(record["made_of"]["plugin"])
         for path in recorded.keys() | present.keys():
@@ -481,11 +504,12 @@ def outdated(folder: Path) -> list[str]:
             counts.update([phrase] if phrase else [])
 
     reasons = [
-        f"{phrase}: {count} of {len(found)} runs" for phrase, count in sorted(counts.items())
+        f"{phrase}: {count} of {len(run_records)} runs" for phrase, count in sorted(counts.items())
     ]
     version = storage.read_json(folder / EXPERIMENT)["metric_version"]
     if version != METRIC_VERSION:
         reasons.append(f"the metrics were of version {version}, now {METRIC_VERSION}")
+
     return reasons
 
 

@@ -61,11 +61,13 @@ def score(target: Score, runs: Iterable[tuple[int, int]]) -> None:
     control = target.variant in CONTROLS
     if control and runs != [(0, 0)]:
         raise BenchmarkError(f"{target.variant} ranks by real-valued features: expected --runs 0:0")
+
     inputs = _inputs(target.place)
 
     table, scored, arrays = [], [], {"query": inputs.query}
     if not control:
         arrays["inspected"] = inputs.query[chosen(len(inputs.query))]
+
     for bits, seed in runs:
         started = time.perf_counter()
         if control:
@@ -154,9 +156,11 @@ def _inputs(place: Place) -> Inputs:
     query, database = split["query"], split["database"]
     with _naming(place.dataset_folder):
         evaluated, relevance = Relevance.of(labels[query], labels[database]).evaluated()
+
     neighbours = None
     if len(database) >= COUNT:
         neighbours = _neighbours(place, len(labels), split).of(evaluated)
+
     return Inputs(
         plugin,
         len(labels),
@@ -171,13 +175,13 @@ def _inputs(place: Place) -> Inputs:
 
 
 def _chance(relevance: Relevance, items: int) -> np.ndarray:
-    """Average precision of a random ranking: all items are in one bucket."""
+    """Return the average precision of a random ranking: all items are in one bucket."""
     relevant = relevance.totals()[:, None]
     return metrics.chance(np.full_like(relevant, items), relevant)
 
 
 def _neighbours(place: Place, items: int, split: Arrays) -> Neighbours:
-    """The nearest items of every query, computed once for these features and this split.
+    """Return the nearest items of every query, computed once for these features and this split.
 
     The file is named by everything that decides its content, so it is never out of date.
     """
@@ -195,12 +199,15 @@ def _neighbours(place: Place, items: int, split: Arrays) -> Neighbours:
     source = storage.unchanged(place.features_array, place.features_record)
     features = _features(source, items)
     with _naming(source):
-        found = nearest_items(*(features[split[name]] for name in ("query", "database", "train")))
+        arrays = [features[split[name]] for name in ("query", "database", "train")]
+        neighbours = nearest_items(*arrays)
+
     with storage.new_file(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, items=found.items, starts=found.starts, weights=found.weights)
+        np.savez(file, items=neighbours.items, starts=neighbours.starts, weights=neighbours.weights)
+
     seconds = time.perf_counter() - started
     print(f"{place.dataset}, {place.features}: nearest items of the queries in {seconds:.2f} s")
-    return found
+    return neighbours
 
 
 def _features(source: Path, items: int) -> np.ndarray:
@@ -215,7 +222,7 @@ def _features(source: Path, items: int) -> np.ndarray:
 
 
 def _made_of(target: Score, scored: list[dict], plugin: str) -> dict:
-    """What the scores are made of. plugin: of the data set."""
+    """Return what the scores are made of. plugin: of the data set."""
     digests = records.place_digests(target.place, "features")
     if target.variant in CONTROLS:
         return records.of_scores({}, plugin, digests)
@@ -239,6 +246,7 @@ def _score_codes(source: Path, bits: int, inputs: Inputs) -> tuple[Rows, Arrays]
     relevance = inputs.relevance
     with _naming(source):
         g = hamming_shared(query_codes, database_codes, bits, relevance)
+
     n, r = items_and_relevant(g)
     inspected = inspect(query_codes, database_codes, bits, relevance, n, r)
     inspected["first"] = inputs.database[inspected["first"]]
@@ -247,6 +255,7 @@ def _score_codes(source: Path, bits: int, inputs: Inputs) -> tuple[Rows, Arrays]
     weights = None
     if inputs.neighbours is not None:
         weights = inputs.neighbours.by_distance(query_codes, database_codes, bits)
+
     values = _measure(g, weights, relevance.single) | metrics.measure_all(lookup, n, r)
     rows = [(*key, value.mean()) for key, value in values.items()]
     rows += list(metrics.ball_curve(n, r))
@@ -257,7 +266,7 @@ def _score_codes(source: Path, bits: int, inputs: Inputs) -> tuple[Rows, Arrays]
 
 
 def _codes(source: Path, bits: int, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
-    """The codes of the queries and of the database."""
+    """Return the codes of the queries and of the database."""
     stored = _arrays(source, *schemas.CODES_NPZ)
     codes = stored["codes"]
     if not np.array_equal(stored["bits"], bits) or len(codes) != inputs.items:
@@ -269,7 +278,7 @@ def _codes(source: Path, bits: int, inputs: Inputs) -> tuple[np.ndarray, np.ndar
 
 
 def _replayed(source: Path, bits: int, inputs: Inputs) -> Rows:
-    """The presets that have a value for these codes."""
+    """Return the presets that have a value for these codes."""
     packed = _codes(source, bits, inputs)
     left_out = inputs.left_out
     names = [name for name in PRESETS if not undefined(name, left_out)]
@@ -290,14 +299,18 @@ def _score_control(control: str, source: Path, inputs: Inputs) -> tuple[Rows, Ar
         weights_of = functools.partial(neighbours.weights_of, database=len(inputs.database))
         measure = functools.partial(_measure, single=single)
         queries = each_query(control, *rows, inputs.relevance, measure, weights_of)
-    values = {key: np.concatenate([query[key] for query in queries]) for key in queries[0]}
+
+    values = {}
+    for key in queries[0]:
+        values[key] = np.concatenate([query[key] for query in queries])
+
     return [(*key, value.mean()) for key, value in values.items()], {"ap": values["map", None]}
 
 
 def _measure(
     g: np.ndarray, weights: np.ndarray | None, single: bool
 ) -> dict[tuple[str, int | None], np.ndarray]:
-    """(metric, k) -> one value per query (Q,), of what codes and controls share.
+    """Return (metric, k) -> one value per query (Q,), of what codes and controls share.
 
     Cuts that exceed the database are left out. weights: of the nearest items by features, (Q, B);
     None for too small a database.
@@ -317,7 +330,7 @@ def _measure(
 
 
 def _omission(metric: str, k: int, size: int, single: bool) -> str:
-    """Why a cut of a metric is left out, or empty."""
+    """Return why a cut of a metric is left out, or empty."""
     if metric in metrics.GRADED and single:
         return "items have one label each"
     return f"the database has {size:,} items" if k > size else ""

@@ -34,7 +34,7 @@ KILL_SECONDS = 1.0  # between an interrupt and the end of jobs that ignore it
 PRINTED_BEST = 3  # places whose best method the summary states
 
 # Lines of Snakemake that describe its own work.
-HIDDEN = (
+HIDDEN_MESSAGES = (
     *("Building DAG of jobs", "Using shell: ", "Group jobs: ", "Conda environments: "),
     *("Singularity containers: ", "Config file ", "Workflow has started", "Provided "),
     *("Exiting because a job execution failed", "WorkflowError:\nAt least one job did not"),
@@ -126,15 +126,18 @@ class Screen(logging.Handler):
     def _fail(self, jobid: int, in_group: bool) -> None:
         if jobid not in self._running:
             return
+
         rule, wildcards, log, _ = self._running.pop(jobid)
         params = ()
         if rule == "encode":
             params = memory_params(self.plan, wildcards["variant"])
+
         ended = ending(log, params) if log.is_file() else Ending("", "")
         if not ended.status:
             if in_group:  # the others of the group end with the one that failed
                 return
             ended = Ending("failed", "the job ended without a message; see Snakemake's log")
+
         self.failures[log.as_posix()] = (_title(rule, wildcards), ended)
         if len(self.failures) <= PRINTED_FAILURES:
             self._print(
@@ -161,20 +164,22 @@ class Screen(logging.Handler):
 
         if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # in the background of a shell
             signal.signal(signal.SIGINT, interrupt)
+
         signal.signal(signal.SIGTERM, terminate)
 
     # ---------------------------------------------------------------- closing
 
     def succeed(self) -> None:
-        """Print what was made, where it is, and what can be done next."""
+        """Print the outputs, their paths, and the next commands."""
         self._stop()
         took = duration(time.monotonic() - self._started)
         if self.finished["partial"]:
-            self._print(f"tables of what is done: {self.plan.partial_root}/report/index.html")
+            self._print(f"tables of finished runs: {self.plan.partial_root}/report/index.html")
             return
         if not self.finished["report"]:
             self._print(f"done: {_count(sum(self.finished.values()), 'job')}, in {took}")
             return
+
         self._print(f"done: {_count(len(self.plan.runs), 'run')}, in {took}")
         root = self.plan.root
         self._print(*best(self.plan))
@@ -201,7 +206,8 @@ class Screen(logging.Handler):
         self._print(*self._grouped_failures())
         if not failed:
             self._print(f"  see {' '.join(log)}")
-        self._print(f"next: correct the cause, then rerun {_command()}: what is done is kept")
+
+        self._print(f"next: correct the cause, then rerun {_command()}: finished results stay")
 
     def make_partial_tables(self, plan_file: Path) -> None:
         """Write the tables and the page of the runs that are done."""
@@ -214,7 +220,8 @@ class Screen(logging.Handler):
             done = subprocess.run([sys.executable, "-m", *command], stdout=subprocess.DEVNULL)
             if done.returncode:
                 return
-        self._print(f"tables of what is done: {root}/report/index.html")
+
+        self._print(f"tables of finished runs: {root}/report/index.html")
 
     def stop_interrupted(self) -> None:
         """Print that the command was interrupted, and that the same command continues."""
@@ -223,7 +230,7 @@ class Screen(logging.Handler):
         self._print(f"interrupted: {done:,} of {total:,} runs are done. To continue: {_command()}")
 
     def _grouped_failures(self) -> Iterator[str]:
-        """One line for each method and message."""
+        """Yield one line for each method and message."""
         groups = defaultdict(list)
         for log, (title, ended) in self.failures.items():
             groups[title.partition(",")[0], _without_notes(ended.message)].append(log)
@@ -246,7 +253,7 @@ class Screen(logging.Handler):
         return [f"{name}: {work}", f"{expected}; {resources.summary(needs, self._parallel)}"]
 
     def _expected(self) -> str:
-        """The time that the remaining runs need; empty if it is not known."""
+        """Return the time that the remaining runs need; empty if it is not known."""
         seconds, unknown = self._durations.left(self._parallel)
         if not seconds:
             return ""
@@ -259,15 +266,19 @@ class Screen(logging.Handler):
         parts = [f"{done:,}/{total:,} runs"]
         if not total or done == total:
             parts = [f"{sum(self.finished.values()):,}/{sum(self._jobs.values()):,} jobs"]
+
         if self.failures:
             parts.append(f"{len(self.failures):,} failed")
+
         if done < total and (expected := self._expected()):
             parts.append(f"{expected} left")
+
         running = list(self._running.values())
         if running:
             rule, wildcards, log, _ = min(running, key=lambda job: job[3])
             more = f" and {len(running) - 1} more" if len(running) > 1 else ""
             parts.append(f"running: {_title(rule, wildcards)}{_rate(log)}{more}")
+
         return ", ".join(parts)
 
     def _refresh(self) -> None:
@@ -305,7 +316,7 @@ class Screen(logging.Handler):
         self._write(f"\r\x1b[K{self._shown}")
 
     def _write(self, text: str) -> None:
-        with contextlib.suppress(OSError):  # the screen is closed: the work goes on
+        with contextlib.suppress(OSError):  # the terminal is closed, and the work continues
             self.stream.write(text)
             self.stream.flush()
 
@@ -319,8 +330,8 @@ class Filter(logging.Filter):
     screen: Screen | None = None
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a record is shown."""
-        if event_name(record) in HIDDEN_EVENTS or str(record.msg).startswith(HIDDEN):
+        """Return whether a record is shown."""
+        if event_name(record) in HIDDEN_EVENTS or str(record.msg).startswith(HIDDEN_MESSAGES):
             return False
         if self.screen is None:
             return event_name(record) not in ("workflow_started", "resources_info")
@@ -344,11 +355,12 @@ def best(plan: Plan) -> list[str]:
             if row["metric"] == "map" and row["variant"] in plan.methods:
                 key = (row["dataset"], row["features"], int(row["bits"]), row["variant"])
                 values[key].append(float(row["value"]))
+
     lines = []
     for place in plan.places[:PRINTED_BEST]:
         scored = {
-            key: sum(found) / len(found)
-            for key, found in values.items()
+            key: sum(maps) / len(maps)
+            for key, maps in values.items()
             if key[:2] == (place.dataset, place.features)
         }
         if scored:
@@ -358,6 +370,7 @@ def best(plan: Plan) -> list[str]:
             label = plan.methods[first[3]].label
             where = f"{place.dataset}, {place.features}, {bits} bits"
             lines.append(f"highest mAP on {where}: {label}, {longest[first]:.3f}")
+
     return lines
 
 
@@ -373,7 +386,7 @@ def _run(wildcards) -> Run:
 
 
 def _title(rule: str, wildcards: dict) -> str:
-    """`itq, 32 bits, seed 1` of a run; `score itq` of another job."""
+    """Return `itq, 32 bits, seed 1` of a run; `score itq` of another job."""
     if rule == "encode":
         return f"{wildcards['variant']}, {wildcards['bits']} bits, seed {wildcards['seed']}"
     names = [wildcards[key] for key in ("dataset", "features", "variant") if key in wildcards]
@@ -381,7 +394,7 @@ def _title(rule: str, wildcards: dict) -> str:
 
 
 def _rate(log: Path) -> str:
-    """The last progress line of a running job, without what it repeats."""
+    """Return the last progress line of a running job, without what it repeats."""
     lines = []
     with contextlib.suppress(OSError):
         lines = last_lines(log)
@@ -390,7 +403,7 @@ def _rate(log: Path) -> str:
 
 
 def _without_notes(message: str) -> str:
-    """A message without the file of its traceback, which differs between runs."""
+    """Return a message without the file of its traceback, which differs between runs."""
     return message.partition(" (traceback: ")[0]
 
 
@@ -399,7 +412,7 @@ def _log_note(log: Path, ended: Ending) -> str:
 
 
 def _printable(line: str) -> str:
-    """A line without control characters: a name or a message may contain them."""
+    """Return a line without control characters: a name or a message may contain them."""
     return "".join(
         character if character.isprintable() else repr(character)[1:-1] for character in line
     )
@@ -421,6 +434,7 @@ def _end_jobs() -> None:
     for process in processes:
         with contextlib.suppress(psutil.Error):
             process.terminate()
+
     _, alive = psutil.wait_procs(processes, timeout=KILL_SECONDS)
     for process in alive:
         with contextlib.suppress(psutil.Error):

@@ -94,6 +94,7 @@ def write(root: Path, plan: Plan, scores: Iterable[Score]) -> None:
     for (key, difference, tested), p_holm in zip(compared, corrected, strict=True):
         columns = _comparison_columns(difference, p_holm, tested, len(plan.bits))
         comparisons.append((*key, *columns))
+
     tables.write(root / "statistics.csv", schemas.STATISTICS_CSV, statistics)
     tables.write(root / "comparisons.csv", schemas.COMPARISONS_CSV, comparisons)
 
@@ -128,7 +129,7 @@ def read(path: Path) -> Iterator[tuple[tuple[int, int], np.ndarray, Floats]]:
 
 
 def _cells(plan: Plan, scores: Iterable[Score]) -> dict[CellKey, Cell]:
-    """The cells of one data set and its features."""
+    """Return the cells of one data set and its features."""
     runs: dict[tuple[Score, tuple[int, int]], Floats] = {}
     queries = None
     for score in scores:
@@ -147,18 +148,19 @@ def _cells(plan: Plan, scores: Iterable[Score]) -> dict[CellKey, Cell]:
         values = np.stack([runs[key] for key in group])  # (S, Q)
         complete = len(values) == _planned_seeds(plan, score, bits)
         cells[score.variant, bits] = Cell(values.mean(axis=0), values.mean(axis=1), complete)
+
     return cells
 
 
 def _planned_seeds(plan: Plan, score: Score, bits: int) -> int:
-    """How many runs the plan has at one code length; a control has one, at 0 bits."""
+    """Return how many runs the plan has at one code length; a control has one, at 0 bits."""
     if score.variant in CONTROLS:
         return 1
     return sum(run.bits == bits for run in plan.runs_of(score))
 
 
 def _statistics(cell: Cell) -> tuple[object, ...]:
-    """The columns of statistics.csv after those that identify a cell."""
+    """Return the columns of statistics.csv after those that identify a cell."""
     seeds = len(cell.of_seeds)
     mean = float(cell.of_queries.mean())
     deviation = cell.variance_of_seeds**0.5 if seeds > 1 else ""
@@ -170,7 +172,7 @@ def _statistics(cell: Cell) -> tuple[object, ...]:
 def _comparisons(
     plan: Plan, cells: dict[CellKey, Cell]
 ) -> Iterator[tuple[tuple[object, ...], Estimate, bool]]:
-    """Bits and two variants, the higher mean first; their difference; whether it is tested."""
+    """Yield bits and two variants, the higher mean first; their difference; if it is tested."""
     complete = {key: cell for key, cell in cells.items() if cell.complete}
     variances = {name: _variances_of_seeds(name, complete) for name in plan.methods}
     tested = {name: _is_tested(name, plan, complete) for name in plan.methods}
@@ -189,7 +191,7 @@ def _comparisons(
 
 
 def _variances_of_seeds(name: str, cells: dict[CellKey, Cell]) -> dict[int, Variance]:
-    """The variance over seeds of the mean of a method, by code length."""
+    """Return the variance over seeds of the mean of a method, by code length."""
     of_method = {bits: cell for (variant, bits), cell in cells.items() if variant == name}
     variances = over_seeds_pooled(
         [cell.variance_of_seeds for cell in of_method.values()],
@@ -203,7 +205,7 @@ def _at(variance: Variance, index: int) -> Variance:
 
 
 def _is_tested(name: str, plan: Plan, cells: dict[CellKey, Cell]) -> bool:
-    """Whether a method has enough seeds for a test, or no randomness.
+    """Return whether a method has enough seeds for a test, or no randomness.
 
     Codes from files may be random, even if there is only one seed.
     """
@@ -217,7 +219,7 @@ def _is_tested(name: str, plan: Plan, cells: dict[CellKey, Cell]) -> bool:
 def _comparison_columns(
     difference: Estimate, p_holm: float, tested: bool, lengths: int
 ) -> tuple[object, ...]:
-    """The columns of comparisons.csv after those that identify a comparison."""
+    """Return the columns of comparisons.csv after those that identify a comparison."""
     low, high = difference.interval()
     detectable = difference.detectable(lengths)
     numbers = (difference.value, low, high, difference.p, p_holm)

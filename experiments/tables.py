@@ -60,7 +60,7 @@ def read(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
         with open(path, newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file, strict=True)
             rows = list(reader)
-            found = reader.fieldnames or ()
+            header = reader.fieldnames or ()
     except FileNotFoundError:
         raise BenchmarkError(
             f"{path} is missing: rerun the command of the experiment, or name its folder in "
@@ -69,12 +69,14 @@ def read(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise _damaged(path, f"is no CSV file in UTF-8 ({one_line(error)})") from None
 
-    missing = [column for column in columns if column not in found]
+    missing = [column for column in columns if column not in header]
     if missing:
         raise _damaged(path, f"has no column {missing[0]!r}: expected {', '.join(columns)}")
+
     for line, row in enumerate(rows, 2):
         if None in row or None in row.values():
-            raise _damaged(path, f"is cut: row {line} has not {len(found)} cells")
+            raise _damaged(path, f"is cut: row {line} has not {len(header)} cells")
+
     return rows
 
 

@@ -25,9 +25,9 @@ from harness.plan import Job, Place, Plan, Run, fields_of
 from harness.progress import Progress
 from harness.stale import State
 
-SEARCHED = 100  # queries, one after another
-NEAREST = 100  # items that a search finds
-REPEATED = 5  # times that all of them are searched for; the fastest counts
+SEARCH_QUERIES = 100  # queries, one after another
+SEARCH_ITEMS = 100  # items that a search finds
+SEARCH_REPETITIONS = 5  # times that all of them are searched for; the fastest counts
 
 
 def write(plan: Plan) -> None:
@@ -59,11 +59,12 @@ def write(plan: Plan) -> None:
 
 
 def _rows(place: Place, scratch: Path, plan: Plan) -> Iterator[dict]:
-    """The rows of the timed runs of a place, and then of its controls."""
+    """Yield the rows of the timed runs of a place, and then of its controls."""
     extracted = _extraction(place, plan)
     split_path = storage.unchanged(place.split, place.dataset_record)
     with np.load(split_path, allow_pickle=False) as split:
-        searched = split["query"][:SEARCHED], split["database"]
+        searched = split["query"][:SEARCH_QUERIES], split["database"]
+
     common = {"dataset": place.dataset, "features": place.features, "database": len(searched[1])}
 
     for run in plan.timed_runs:
@@ -94,6 +95,7 @@ def _run_row(run: Run, searched: tuple[np.ndarray, ...], folder: Path, plan: Pla
     encoded = None
     if "encode_seconds" in record:
         encoded = 1e6 * record["encode_seconds"] / record["items"]
+
     return {
         **{"variant": run.variant, "bits": run.bits, "seed": run.seed},
         **{"device": record["device"], "bytes": database.shape[1]},
@@ -104,17 +106,17 @@ def _run_row(run: Run, searched: tuple[np.ndarray, ...], folder: Path, plan: Pla
 
 
 def _repeated(run: Run, folder: Path, plan: Plan) -> dict:
-    """The record of a run that is repeated in a process of its own."""
+    """Return the record of a run that is repeated in a process of its own."""
     values = [str(value) for value in fields_of(run).values()]
-    options = ["--settings", plan.methods[run.variant].entry_text, "--output", str(folder)]
+    options = ["--entry", plan.methods[run.variant].entry_text, "--output", str(folder)]
     _job("methods", *values, *options)
     return storage.read_json(folder / "run.json")
 
 
 def _extraction(place: Place, plan: Plan) -> float | None:
-    """Microseconds that extracting the features of an image takes; None if they are from a file."""
-    settings = plan.features[place.features].entry_text
-    printed = _job("features", "time", place.dataset, place.features, "--settings", settings)
+    """Return the microseconds to extract the features of an image; None if a file has them."""
+    entry = plan.features[place.features].entry_text
+    printed = _job("features", "time", place.dataset, place.features, "--entry", entry)
     seconds = json.loads(printed.splitlines()[-1])["seconds"]
     return None if seconds is None else 1e6 * seconds
 
@@ -138,7 +140,7 @@ def seconds_of_codes(queries: np.ndarray, database: np.ndarray) -> float:
         Packed codes.
     """
     query_words, database_words = np.ascontiguousarray(words(queries).T), words(database)
-    nearest = np.empty(min(NEAREST, len(database)), np.int64)
+    nearest = np.empty(min(SEARCH_ITEMS, len(database)), np.int64)
     distances = np.empty(len(database), np.uint16)
     counts = np.empty(8 * queries.shape[1] + 1, np.int64)
 
@@ -161,7 +163,7 @@ def seconds_of_features(control: str, queries: np.ndarray, database: np.ndarray)
     """
     squares = np.einsum("nd,nd->n", database, database)
     inverse = 1 / np.sqrt(np.maximum(squares, np.finfo(np.float32).tiny))
-    last = min(NEAREST, len(database)) - 1
+    last = min(SEARCH_ITEMS, len(database)) - 1
     euclidean = control == "exact-l2"
 
     def search(query: int) -> np.ndarray:
@@ -175,7 +177,7 @@ def seconds_of_features(control: str, queries: np.ndarray, database: np.ndarray)
 def _fastest(search: Callable[[int], object], queries: int) -> float:
     search(0)
     seconds = []
-    for _ in range(REPEATED):
+    for _ in range(SEARCH_REPETITIONS):
         started = time.perf_counter()
         for query in range(queries):
             search(query)
@@ -201,6 +203,7 @@ def _search(query, database, distances, counts, nearest):
     counts[:] = 0
     for distance in distances:
         counts[distance] += 1
+
     radius, within = 0, counts[0]
     while within < len(nearest):
         radius += 1

@@ -21,7 +21,7 @@ from features._neighbours import nearest
 from harness import gpus, records, storage
 from harness.errors import BenchmarkError, one_line, raised_by
 from harness.plan import Place
-from harness.plugins import Component, checked_facts, load_class
+from harness.plugins import Plugin, checked_facts, load_class
 from harness.progress import Progress
 from harness.user_data import CACHE, data_folder
 from harness.variants import METRICS, Variant, variant_of_text
@@ -48,16 +48,19 @@ def main() -> None:
     search.set_defaults(job=check)
     for command in (extraction, listing, timing):
         command.add_argument("dataset", help="name of a prepared data set")
+
     for command in (extraction, listing, timing, search):
         command.add_argument("features", help="name of the features in the results")
+
     for command in (extraction, timing, search):
         command.add_argument(
-            "--settings",
+            "--entry",
             help='JSON {"of": plugin, "set": parameters}; default: the plugin FEATURES',
         )
         command.add_argument(
             "--data", type=Path, default=data_folder(), help="the user's data folder, only read"
         )
+
     search.add_argument(
         "--images", type=int, nargs="*", default=[], help="number of images of each data set"
     )
@@ -66,13 +69,13 @@ def main() -> None:
     listing.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     try:
-        maker = variant_of(arguments).plugin.name if "settings" in arguments else "_neighbours"
-        kept = Path(
+        maker = variant_of(arguments).plugin.name if "entry" in arguments else "_neighbours"
+        traceback_path = Path(
             "logs/features",
             vars(arguments).get("dataset", ""),
             f"{arguments.features}.log.traceback",
         )
-        with raised_by(f"features/{maker}.py", kept):
+        with raised_by(f"features/{maker}.py", traceback_path):
             arguments.job(arguments)
     except BenchmarkError as error:
         sys.exit(f"features: {one_line(error)}")
@@ -102,6 +105,7 @@ def extract(arguments: argparse.Namespace) -> None:
         described |= checked_facts(variant.plugin, facts, described)
         place.features_folder.mkdir(parents=True, exist_ok=True)
         storage.move(partial, place.features_array)
+
     records.write(place.features_record, made_of, **described)
     rows_done(partial).unlink(missing_ok=True)
     print(f"{variant.name}: {n:,} x {dimensions:,}")
@@ -111,6 +115,7 @@ def ready(variant: Variant, place: Place, data: Path, n: int, threads: int) -> _
     """Return the extractor, with its files open for n images, and a GPU leased if it uses one."""
     if variant.uses_gpu:
         gpus.lease()  # before the extractor's module imports torch
+
     extractor = built(variant)
     extractor.threads = threads
     facts = storage.read_json(place.image_names)
@@ -127,6 +132,7 @@ def time_alone(arguments: argparse.Namespace) -> None:
     if "rows" in variant.plugin.consumes:
         print(json.dumps({"seconds": None}))
         return
+
     images = _base.opened(storage.unchanged(place.images, place.dataset_record))[:TIMING_IMAGES]
     extractor = ready(variant, place, arguments.data, len(images), threads=1)
     extractor.extract(images[: extractor.block])  # warm-up
@@ -134,6 +140,7 @@ def time_alone(arguments: argparse.Namespace) -> None:
     started = time.perf_counter()
     for _ in _runtime.extracted(extractor, variant.plugin.consumes, lambda: images, len(images)):
         pass
+
     print(json.dumps({"seconds": (time.perf_counter() - started) / len(images)}))
 
 
@@ -146,7 +153,7 @@ def check(arguments: argparse.Namespace) -> None:
 
 
 def variant_of(arguments: argparse.Namespace) -> Variant:
-    return variant_of_text("features", arguments.features, arguments.settings)
+    return variant_of_text("features", arguments.features, arguments.entry)
 
 
 def built(variant: Variant) -> _base.Extractor:
@@ -161,7 +168,7 @@ def rows_done(partial: Path) -> Path:
 
 
 def write_features(
-    partial: Path, extractor: _base.Extractor, part: Component, images: Path, n: int
+    partial: Path, extractor: _base.Extractor, plugin: Plugin, images: Path, n: int
 ) -> int:
     """Write the missing rows into one memory-mapped array; return its dimensions.
 
@@ -180,21 +187,23 @@ def write_features(
         else 0
     )
     dimensions = _base.opened(partial).shape[1] if done else None
-    progress, kept = Progress(part.name, total=n, unit="images", done=done), -CHECKPOINT_SECONDS
+    progress = Progress(plugin.name, total=n, unit="images", done=done)
+    saved_at = -CHECKPOINT_SECONDS
     for rows, block in _runtime.extracted(
-        extractor, part.consumes, lambda: _base.opened(images), n, done
+        extractor, plugin.consumes, lambda: _base.opened(images), n, done
     ):
-        _base.check_block(block, rows, dimensions, part.name)
+        _base.check_block(block, rows, dimensions, plugin.name)
         dimensions = block.shape[1]
         if not partial.is_file():
             _create(partial, (n, dimensions))
         array = np.lib.format.open_memmap(partial, mode="r+")
         array[rows] = block
-        if time.monotonic() - kept >= CHECKPOINT_SECONDS or rows.stop == n:
+        if time.monotonic() - saved_at >= CHECKPOINT_SECONDS or rows.stop == n:
             array.flush()  # rows are stored before they count as done
             storage.write_json(rows_done(partial), {"rows": rows.stop})
-            kept = time.monotonic()
+            saved_at = time.monotonic()
         progress.advance(len(block))
+
     return dimensions
 
 
@@ -221,6 +230,7 @@ def neighbours(arguments: argparse.Namespace) -> None:
     features = _runtime.neighbour_features(_base.opened(array), train)
     with storage.new_file(place.neighbours_array) as temporary:
         np.save(temporary, nearest(features, threads=arguments.threads, metric=arguments.metric))
+
     digest = storage.digest(place.neighbours_array)
     records.write(place.neighbours_record, made_of, sha256=digest, metric=arguments.metric)
 

@@ -11,7 +11,7 @@ import numpy as np
 from harness.errors import BenchmarkError
 
 BLOCK = 64  # images at a time
-NAMED = 5  # images without a row that an error lists; it counts them all
+MAX_NAMES = 5  # images without a row that an error lists; it counts them all
 
 
 def match_names(paths: Sequence[str], lines: Sequence[str], shown: str) -> np.ndarray:
@@ -39,17 +39,20 @@ def match_names(paths: Sequence[str], lines: Sequence[str], shown: str) -> np.nd
         raise BenchmarkError(
             f"{shown} cannot be used: the images of this data set have no names; leave `names` out"
         )
+
     index = {name: number for number, name in enumerate(lines)}
     if len(index) < len(lines):
         twice = next(name for number, name in enumerate(lines) if index[name] != number)
         raise BenchmarkError(f"{shown} names {twice!r} twice, expected every image once")
+
     missing = [path for path in paths if path not in index]
     if missing:
-        named = ", ".join(missing[:NAMED]) + (", ..." if missing[NAMED:] else "")
+        named = ", ".join(missing[:MAX_NAMES]) + (", ..." if missing[MAX_NAMES:] else "")
         like = f"; expected names like {lines[0]!r} for all" if lines else ""
         raise BenchmarkError(
             f"{shown} lacks {len(missing):,} of the {len(paths):,} images: {named}{like}"
         )
+
     return np.array([index[path] for path in paths])
 
 

@@ -57,6 +57,7 @@ def nearest(
         ):
             lists[start : start + len(block)] = block
             progress.advance(len(block))
+
     return lists
 
 
@@ -105,6 +106,7 @@ class _Space:
                 # An image equal to the mean has cosine 0 to all others.
                 norms[rows] = np.where(squares[rows] > 0, np.sqrt(squares[rows]), 1)
             single[rows] = centred / norms[rows]
+
         if metric == "l2":
             return cls(
                 features,
@@ -115,6 +117,7 @@ class _Space:
                 ROUNDING * float(squares.max()),
                 euclidean=True,
             )
+
         return cls(features, mean, norms, single, np.zeros(n), ROUNDING, euclidean=False)
 
     def points(self, rows: int | np.ndarray) -> np.ndarray:
@@ -156,6 +159,7 @@ def _block(space: _Space, start: int, rows: int, length: int) -> np.ndarray:
             and last + space.offset[row] - approximate[at, candidates[at]].min() <= space.rounding
         ):
             lists[at], _ = _ranked(space, row, np.arange(n), length)
+
     return lists
 
 

@@ -45,6 +45,7 @@ class NetworkExtractor(Extractor):
             raise BenchmarkError(
                 f"crop is {self.crop}, expected 1 to {self.resize}, the value of resize"
             )
+
         network, digest = imagenet.load(*self._file(data))
         self._device = imagenet.device()
         self._network = network.to(self._device)
@@ -75,6 +76,6 @@ class NetworkExtractor(Extractor):
         )
 
     def _file(self, data: Path) -> tuple[str, Path, Path, str | None]:
-        """The arguments of imagenet.load: network, file, folder of downloads and digest."""
+        """Return the arguments of imagenet.load: network, file, folder of downloads and digest."""
         path = data / (self.weights or imagenet.official_path(self.network))
         return self.network, path, Path(CACHE, "weights"), self.sha256

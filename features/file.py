@@ -59,6 +59,7 @@ class File(Extractor):
         if not self.names:
             self._row = np.arange(n)
             return
+
         names = user_path(data, self.names)
         self.facts_["names_sha256"] = digest(names)
         self._row = self.match_names(_lines(names), self.names)
@@ -80,12 +81,14 @@ class File(Extractor):
                 f"{self.names} has {len(lines):,} lines, expected {len(array):,}, one for each row "
                 f"of {self.path}"
             )
+
         return array
 
     def _finite(self, block: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Return rows of the file as float32. Raise BenchmarkError for NaN and infinity."""
         with np.errstate(over="ignore"):
             single = block.astype(np.float32)
+
         finite = np.isfinite(single)
         if not finite.all():
             row, column = np.argwhere(~finite)[0]
@@ -93,20 +96,23 @@ class File(Extractor):
                 f"{self.path}: row {rows[row]}, column {column} is {block[row, column]}, "
                 "expected a finite number of float32. Compute or remove the features of this image"
             )
+
         return single
 
 
 def _load(path: Path) -> np.ndarray:
     """Return the array of a .npy file, memory-mapped."""
     with reading(path, EXPECTED, ADVICE, IF_MISSING):
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-    if not isinstance(found, np.ndarray):
-        found.close()
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+
+    if not isinstance(array, np.ndarray):
+        array.close()
         raise BenchmarkError(
-            f"{path} is an archive of {', '.join(found.files)}, expected one array in .npy. "
+            f"{path} is an archive of {', '.join(array.files)}, expected one array in .npy. "
             f"{ADVICE}"
         )
-    return found
+
+    return array
 
 
 def _lines(path: Path) -> list[str]:

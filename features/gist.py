@@ -52,6 +52,7 @@ class GIST(Extractor):
             raise BenchmarkError(
                 f"gist: side is {self.side}, expected a multiple of {PARTS} from {SMALLEST}"
             )
+
         self._device = device()
         self._prefilter = prefilter(self.side + 2 * PREFILTER_BORDER).to(self._device)
         self._gabors = gabor_filters(self.side + 2 * BORDER).to(self._device)
@@ -84,6 +85,7 @@ class GIST(Extractor):
         for gabor in self._gabors:
             response = torch.fft.ifft2(spectrum * gabor).abs()[:, BORDER:-BORDER, BORDER:-BORDER]
             parts.append(adaptive_avg_pool2d(response, PARTS).flatten(1))  # (m, 16)
+
         return torch.cat(parts, dim=1)
 
     def _whitened(self, grey: Tensor) -> Tensor:
@@ -151,4 +153,5 @@ def gabor_filters(side: int) -> Tensor:
             filters.append(
                 torch.exp(-3.5 * (radius / centre - 1) ** 2 - 2 * math.pi * sharpness * turned**2)
             )
+
     return torch.stack(filters).float()

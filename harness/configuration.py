@@ -28,7 +28,7 @@ UNAMBIGUOUS = {
     "null": re.compile(r"|~|null", re.IGNORECASE),
     "timestamp": re.compile(r"(?!)"),  # never
 }
-EXPECTED = {
+EXPECTED_KINDS = {
     "int": "a decimal number without leading zeros, or a text in quotes",
     "float": "a decimal number, or a text in quotes",
     "bool": "true or false, or a text in quotes",
@@ -118,7 +118,7 @@ def _nodes(root: yaml.Node | None) -> Iterator[yaml.Node]:
 
 
 def _problem(node: yaml.Node) -> str:
-    """Why YAML reads a node as something else than it shows; empty if it does not."""
+    """Return why YAML reads a node as something else than it shows; empty if it does not."""
     if isinstance(node, yaml.MappingNode):
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         repeated = [key for index, key in enumerate(keys) if key in keys[:index]]
@@ -128,8 +128,9 @@ def _problem(node: yaml.Node) -> str:
     plain = isinstance(node, yaml.ScalarNode) and not node.style
     if not plain or kind not in UNAMBIGUOUS or UNAMBIGUOUS[kind].fullmatch(node.value):
         return ""
+
     value = "a date" if kind == "timestamp" else yaml.load(node.value, Loader=LOADER)
-    return f"found {node.value}, which YAML reads as {value}: expected {EXPECTED[kind]}"
+    return f"found {node.value}, which YAML reads as {value}: expected {EXPECTED_KINDS[kind]}"
 
 
 def main() -> None:

@@ -65,6 +65,7 @@ def fetch(published: Published, path: Path, manual_path: Path) -> Path:
     """
     if _is_complete(path, published):
         return path
+
     part = path.with_name(path.name + ".part")
     advice = f"Download {published} yourself and put it at {manual_path}"
     try:
@@ -79,6 +80,7 @@ def fetch(published: Published, path: Path, manual_path: Path) -> Path:
     finally:
         if part.is_file() and not part.stat().st_size:
             part.unlink()
+
     return path
 
 
@@ -89,17 +91,19 @@ def _is_complete(path: Path, published: Published) -> bool:
 def _complete(part: Path, published: Published, advice: str) -> None:
     if _is_complete(part, published):
         return
+
     _download(published.url, part)
 
     if part.stat().st_size > LARGEST_BYTES:
         part.unlink()
-        found = f"more than {LARGEST_BYTES:,} bytes"
+        content = f"more than {LARGEST_BYTES:,} bytes"
     elif (digest := storage.digest(part)) != published.sha256:
         part.unlink()
-        found = f"a file with SHA-256 {digest}"
+        content = f"a file with SHA-256 {digest}"
     else:
         return
-    raise BenchmarkError(f"{published.url} is not the expected file: found {found}. {advice}")
+
+    raise BenchmarkError(f"{published.url} is not the expected file: found {content}. {advice}")
 
 
 def _download(url: str, part: Path) -> None:

@@ -1,4 +1,4 @@
-"""Mistakes that a user can mend, said in one line. Standard library only."""
+"""Errors that a user can fix, reported in one line. Standard library only."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ CORE_FILES = ("__main__.py", "_runtime.py")
 
 
 class BenchmarkError(Exception):
-    """A mistake that a user can mend. Every floor prints it as one line and exits with 1."""
+    """An error that a user can fix. Every stage prints it as one line and exits with 1."""
 
 
 def one_line(error: BaseException) -> str:
-    """An error's message on one line."""
+    """Return an error's message on one line."""
     return " ".join(str(error).split())
 
 
@@ -66,16 +66,18 @@ def reason(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def raised_by(file: str, kept: str | Path | None, smaller: Sequence[str] = ()) -> Iterator[None]:
+def raised_by(
+    file: str, traceback_path: str | Path | None, memory_params: Sequence[str] = ()
+) -> Iterator[None]:
     """Convert an exception raised by a plugin's `file` into a BenchmarkError, as one line.
 
     Parameters
     ----------
     file : str
         Path of the plugin, shown in the message.
-    kept : path or None
+    traceback_path : path or None
         File that the traceback is written to. Without it, the traceback is printed.
-    smaller : sequence of str
+    memory_params : sequence of str
         Parameters that memory grows with.
     """
     try:
@@ -83,7 +85,8 @@ def raised_by(file: str, kept: str | Path | None, smaller: Sequence[str] = ()) -
     except BenchmarkError:
         raise
     except (Exception, SystemExit) as error:  # SystemExit would end the job without a message
-        traceback_note, advice = _keep_traceback(kept), _device_advice(error, smaller)
+        traceback_note = _save_traceback(traceback_path)
+        advice = _device_advice(error, memory_params)
         message = f"{type(error).__name__}: {one_line(error)}"
         line = plugin_line(error)
         message += f" at {line}" if line else ""
@@ -97,13 +100,13 @@ def plugin_line(error: BaseException) -> str:
         path = Path(frame.filename)
         if not path.is_relative_to(ROOT) or "site-packages" in path.parts:
             continue
-        place = path.relative_to(ROOT)
-        if place.parts[0] not in CORE_FOLDERS and place.name not in CORE_FILES:
-            return f"{place.as_posix()}:{frame.lineno}"
+        relative = path.relative_to(ROOT)
+        if relative.parts[0] not in CORE_FOLDERS and relative.name not in CORE_FILES:
+            return f"{relative.as_posix()}:{frame.lineno}"
     return ""
 
 
-def _keep_traceback(path: str | Path | None) -> str:
+def _save_traceback(path: str | Path | None) -> str:
     if path is None:
         traceback.print_exc()
         return ""
@@ -113,7 +116,7 @@ def _keep_traceback(path: str | Path | None) -> str:
 
 
 def _device_advice(error: BaseException, smaller: Sequence[str]) -> str:
-    """What helps where a device is too small or lost; empty for any other error.
+    """Return what helps where a device is too small or lost; empty for any other error.
 
     Errors of torch are known by their names, since many a job does without it.
     """
@@ -128,12 +131,13 @@ def _device_advice(error: BaseException, smaller: Sequence[str]) -> str:
             )
         return "too little memory: run fewer jobs at a time"
     if kind == "AcceleratorError" or "CUDA error" in str(error):
-        return "the GPU failed: run the same command again, which goes on where this job was"
+        return "the GPU failed: rerun the command, which resumes this job from its checkpoint"
+
     return ""
 
 
 def _array_bytes(error: BaseException) -> int:
-    """The size of the array that NumPy could not allocate; 0 if the error states none."""
+    """Return the size of the array that NumPy could not allocate; 0 if the error states none."""
     shape, dtype = getattr(error, "shape", None), getattr(error, "dtype", None)
     if not isinstance(shape, tuple) or dtype is None:
         return 0
@@ -177,7 +181,7 @@ def _key(part: str | int) -> str:
 
 
 def _in_words(rule: str, value: Any) -> str:
-    """What a rule of the schema expects."""
+    """Return what a rule of the schema expects."""
     match rule:
         case "type":
             return {

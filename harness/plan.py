@@ -32,7 +32,7 @@ from harness.variants import (
 RESULTS = Path("results")
 EXPERIMENTS = RESULTS / "experiments"
 EXPERIMENT_LIST = EXPERIMENTS / "index.html"
-TUNED = Path("config/tuned")  # DATASET.json: parameters chosen on validation labels
+TUNED_FOLDER = Path("config/tuned")  # DATASET.json: parameters chosen on validation labels
 DEFAULT_CONFIG = Path("config/config.yaml")
 MAX_NAME = 100  # characters: names are joined in names of files, which have 255
 COLLECTED_TABLES = ("metrics.csv", "runs.csv", "statistics.csv", "comparisons.csv")
@@ -310,7 +310,7 @@ class Plan:
 
     @classmethod
     def read(cls, path: str | Path) -> Plan:
-        """Load the plan that `save` wrote. Raises BenchmarkError for any other file."""
+        """Load the plan that `save` wrote. Raise BenchmarkError for any other file."""
         saved = storage.read_json(path)
         if Path(path).stem != _plan_digest(saved):
             raise BenchmarkError(
@@ -322,10 +322,10 @@ class Plan:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of what the plan runs and of how tables show it, wherever its data are."""
-        rows = {
-            stage: [_described(variant) for variant in getattr(self, stage).values()]
-            for stage in ("datasets", "features", "methods")
-        }
+        rows = {}
+        for stage in ("datasets", "features", "methods"):
+            rows[stage] = [_described(variant) for variant in getattr(self, stage).values()]
+
         shown = {key: self.config[key] for key in ("tables", "figures") if self.config.get(key)}
         content = (
             rows
@@ -383,35 +383,37 @@ class Plan:
         return groups
 
     def runs_of(self, score: Score) -> list[Run]:
-        """The runs that one scoring job scores; none for a control."""
+        """Return the runs that one scoring job scores; none for a control."""
         return self._runs_by_score.get(score.key, [])
 
     # ------------------------------------------------------------------- jobs
 
     def jobs(self) -> Iterator[Job]:
-        """Every job in an order in which each comes after those that it depends on."""
+        """Yield every job in an order in which each comes after those that it depends on."""
         yield from (Job("dataset", (name,)) for name in self.datasets)
         for place in self.places:
             yield Job("features", (place.dataset, place.features))
             if any("neighbours" in method.plugin.consumes for method in self.methods.values()):
                 yield Job("neighbours", (place.dataset, place.features))
+
         yield from (encode_job(run) for run in self.runs)
         yield from (Job("score", score.key) for score in self.scores)
         yield Job("collect")
         if self.timed:
             yield Job("timing")
+
         yield Job("report")
 
     def inputs(self, job: Job) -> list[Input]:
-        """The files of the workflow that a job reads."""
+        """Return the files of the workflow that a job reads."""
         return getattr(self, f"_inputs_of_{job.rule}")(*job.key)
 
     def outputs(self, job: Job) -> list[Path]:
-        """The files that a job writes, its record last."""
+        """Return the files that a job writes, its record last."""
         return getattr(self, f"_outputs_of_{job.rule}")(*job.key)
 
     def record(self, job: Job) -> Path:
-        """The JSON file that states what the outputs of a job are made of."""
+        """Return the JSON file that states what the outputs of a job are made of."""
         return self.outputs(job)[-1]
 
     def _inputs_of_dataset(self, dataset: str) -> list[Input]:
@@ -445,14 +447,17 @@ class Plan:
     ) -> list[Input]:
         """Labels are no input: every method is unsupervised."""
         place, consumes = Place(dataset, features), self.methods[variant].plugin.consumes
-        found = _from(dataset_job(place), place.split, place.dataset_record)
+        inputs = _from(dataset_job(place), place.split, place.dataset_record)
         if "images" in consumes:
-            found += _from(dataset_job(place), place.images)
+            inputs += _from(dataset_job(place), place.images)
+
         if "features" in consumes or "codes" in consumes:  # codes: for the number of images
-            found += _from(features_job(place), place.features_array, place.features_record)
+            inputs += _from(features_job(place), place.features_array, place.features_record)
+
         if "neighbours" in consumes:
-            found += _from(neighbours_job(place), place.neighbours_array, place.neighbours_record)
-        return found
+            inputs += _from(neighbours_job(place), place.neighbours_array, place.neighbours_record)
+
+        return inputs
 
     def _outputs_of_encode(
         self, dataset: str, features: str, variant: str, bits: int, seed: int
@@ -462,12 +467,13 @@ class Plan:
 
     def _inputs_of_score(self, dataset: str, features: str, variant: str) -> list[Input]:
         place = Place(dataset, features)
-        found = _from(dataset_job(place), place.labels, place.split, place.dataset_record)
-        found += _from(features_job(place), place.features_array, place.features_record)
+        inputs = _from(dataset_job(place), place.labels, place.split, place.dataset_record)
+        inputs += _from(features_job(place), place.features_array, place.features_record)
         if variant in CONTROLS:
-            return found
+            return inputs
+
         runs = self.runs_of(self.score(place, variant))
-        return found + [
+        return inputs + [
             Input(path, encode_job(run)) for run in runs for path in (run.codes, run.record)
         ]
 
@@ -502,14 +508,14 @@ class Plan:
         return [self.root / "timing.csv", self.root / "timing.json"]
 
     def _inputs_of_report(self) -> list[Input]:
-        found = _from(Job("collect"), *self.collected)
+        inputs = _from(Job("collect"), *self.collected)
         if self.timed:
-            found += _from(Job("timing"), *self._outputs_of_timing())
-        found += [Input(score.histograms, Job("score", score.key)) for score in self.scores]
-        found += [Input(run.extras, encode_job(run)) for run in self.runs]
+            inputs += _from(Job("timing"), *self._outputs_of_timing())
+        inputs += [Input(score.histograms, Job("score", score.key)) for score in self.scores]
+        inputs += [Input(run.extras, encode_job(run)) for run in self.runs]
         images = [Place(dataset, "").images for dataset in self.datasets]
         jobs = [Job("dataset", (dataset,)) for dataset in self.datasets]
-        return found + [Input(path, job) for path, job in zip(images, jobs, strict=True)]
+        return inputs + [Input(path, job) for path, job in zip(images, jobs, strict=True)]
 
     def _outputs_of_report(self) -> list[Path]:
         folder = self.root / "report"
@@ -521,16 +527,16 @@ class Plan:
         ]
 
     def _arrays(self) -> list[Input]:
-        found = []
+        inputs = []
         for place in self.places:
-            found += _from(dataset_job(place), place.images, place.split, place.dataset_record)
-            found += _from(features_job(place), place.features_array, place.features_record)
-        return list(dict.fromkeys(found))
+            inputs += _from(dataset_job(place), place.images, place.split, place.dataset_record)
+            inputs += _from(features_job(place), place.features_array, place.features_record)
+        return list(dict.fromkeys(inputs))
 
     # ------------------------------------------------------------------- rows
 
     def encoder_and_weights(self, features: str, method: str) -> tuple[str, str]:
-        """What sees the images in the runs of a method, and the file of its weights.
+        """Return what sees the images in the runs of a method, and the file of its weights.
 
         The encoder is the method's own, or the extractor of the features that it reads; both are
         empty for codes from files. The file is empty for an encoder without pretrained weights.
@@ -594,7 +600,7 @@ def _plan_digest(saved: dict) -> str:
 
 
 def _described(variant: Variant) -> dict:
-    """The fields of a variant that results or tables depend on."""
+    """Return the fields of a variant that results or tables depend on."""
     fields = {name: value for name, value in vars(variant).items() if name != "plugin"}
     literals = {name: variant.plugin.member(name) for name in ("label", "citation")}
     return fields | {"plugin": variant.plugin.name, "params": variant.params, "literals": literals}
@@ -618,6 +624,7 @@ def _experiment_name(config: dict, configfiles: Iterable[str]) -> str:
             f"the experiment would be named {name[:20]!r}... of {len(name)} characters after its "
             f"configuration files: expected at most {MAX_NAME}. Set the key `name`"
         )
+
     return name
 
 
@@ -642,31 +649,32 @@ def _whole_lists(entry: dict, keys: Iterable[str]) -> dict[str, list]:
 
 
 def _whole_number(item: object) -> object:
-    """12 for "12" and for 12.0, which the schema allows but a path does not; else the item."""
+    """Return 12 for "12" and for 12.0, which a path does not allow; else the item."""
     if isinstance(item, str) and re.fullmatch("0|[1-9][0-9]*", item):
         return int(item)
     return int(item) if isinstance(item, float) and item.is_integer() else item
 
 
 def _tuned(config: dict) -> dict[str, dict]:
-    """The chosen parameters of each data set of the configuration: {data set: configuration}."""
+    """Return {data set: configuration with its chosen parameters}."""
     catalogue = Catalogue(config.get("variants") or {})
-    found = {}
+    configurations = {}
     for name in config["datasets"]:
         variant = catalogue.resolve("datasets", name)
         dataset = variant.base if variant.validation else name
-        path = plugins.ROOT / TUNED / f"{dataset}.json"
+        path = plugins.ROOT / TUNED_FOLDER / f"{dataset}.json"
         if path.is_file():
             chosen = storage.read_json(path)
-            found[dataset] = {
+            configurations[dataset] = {
                 "variants": chosen.get("variants") or {},
                 "tried": (chosen.get("tried") or {}).get(dataset, {}),
             }
-    return found
+
+    return configurations
 
 
 def _merged_variants(tuned: dict[str, dict], variants: dict) -> dict:
-    """The variants of the configuration added to the tuned ones; those of the configuration win."""
+    """Return the tuned variants, updated with the variants of the configuration."""
     stages: dict[str, dict] = {"datasets": {}, "features": {}, "methods": {}}
     for chosen in [*(entry["variants"] for entry in tuned.values()), variants]:
         for stage, entries in chosen.items():
@@ -697,7 +705,7 @@ def _methods(
     """The methods that run, each that has trials replaced by one variant per trial."""
     for name in trials:
         try:
-            plugins.component("methods", name)
+            plugins.read_plugin("methods", name)
         except BenchmarkError as error:
             raise BenchmarkError(f"trials: {error}") from None
 
@@ -763,7 +771,7 @@ def _check_timed(config: dict) -> None:
 
 
 def _places(datasets: Mapping[str, Variant], features: Mapping[str, Variant]) -> list[Place]:
-    places = []
+    places: list[Place] = []
     for dataset in datasets.values():
         fitting = [name for name, variant in features.items() if variant.fits(dataset)]
         if not fitting:
@@ -772,6 +780,7 @@ def _places(datasets: Mapping[str, Variant], features: Mapping[str, Variant]) ->
                 "add features that may, or remove the data set"
             )
         places += [Place(dataset.name, name) for name in fitting]
+
     return places
 
 
@@ -838,5 +847,5 @@ def check_citations(plan: Plan) -> None:
 
 
 def fields_of(run: Run) -> dict:
-    """The fields of a run as a dictionary."""
+    """Return the fields of a run as a dictionary."""
     return dataclasses.asdict(run)

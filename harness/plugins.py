@@ -1,4 +1,4 @@
-"""Plugins: what the source of a method, a data set or an extractor declares, and how one is loaded.
+"""Read what the source of a method, data set or extractor declares, and load its class.
 
 Planning reads source text and imports nothing. Only `load_class` imports the file of a plugin.
 Standard library only.
@@ -70,13 +70,13 @@ ATTRIBUTES = {
     "methods": ("checkpoint", "device_", "extras_", "facts_"),
 }
 
-# Members whose values are names of keywords of `__init__`.
+# Members whose values are names of parameters of `__init__`.
 PARAM_MEMBERS = ("file_params", "memory_params", "weights_param", "digest_param", "encoder_param")
-PROTOCOL = "protocol"  # keyword of a data set that declares `protocols`
+PROTOCOL = "protocol"  # parameter of a data set that declares `protocols`
 
 
 @dataclass(frozen=True)
-class Component:
+class Plugin:
     """The one public class of a plugin file, read from its source.
 
     Parameters
@@ -86,8 +86,8 @@ class Component:
     class_name : str
     literals : dict
         Class attributes with literal values, inherited ones included.
-    keywords : dict
-        Keyword arguments of `__init__` with their defaults, Ellipsis for a required one.
+    defaults : dict
+        Parameters of `__init__` with their default values, Ellipsis for a required one.
     consumes : tuple of str
         Names of the arguments of the functions in `WORK`.
     """
@@ -96,7 +96,7 @@ class Component:
     name: str
     class_name: str
     literals: dict = field(repr=False)
-    keywords: dict = field(repr=False)
+    defaults: dict = field(repr=False)
     consumes: tuple[str, ...]
 
     def member(self, name: str) -> Any:
@@ -127,13 +127,13 @@ def names(stage: str) -> list[str]:
     )
 
 
-def load_class(plugin: Component) -> type:
+def load_class(plugin: Plugin) -> type:
     """Import the file of a plugin and return its class."""
     module = importlib.import_module(f"{plugin.stage}.{plugin.name}")
     return getattr(module, plugin.class_name)
 
 
-def component(stage: str, name: str) -> Component:
+def read_plugin(stage: str, name: str) -> Plugin:
     """Read the class of a plugin from its source.
 
     Attributes and functions that the class inherits from another class of the project count too.
@@ -166,21 +166,21 @@ def component(stage: str, name: str) -> Component:
 
     _check_members(stage, literals, where)
     _check_functions(stage, functions, where)
-    keywords = _keywords(*functions["__init__"]) if "__init__" in functions else {}
+    defaults = _defaults(*functions["__init__"]) if "__init__" in functions else {}
     consumed = [argument for work in WORK[stage] for argument in _arguments(*functions[work])]
-    plugin = Component(
+    plugin = Plugin(
         stage=stage,
         name=name,
         class_name=own.name,
         literals={key: value for key, value in literals.items() if value is not ...},
-        keywords=keywords,
+        defaults=defaults,
         consumes=tuple(sorted(set(consumed))),
     )
-    _check_keywords(plugin, where)
+    _check_params(plugin, where)
     return plugin
 
 
-def checked_facts(plugin: Component, facts: Mapping, record: Mapping) -> dict:
+def checked_facts(plugin: Plugin, facts: Mapping, record: Mapping) -> dict:
     """Return the `facts_` of an object.
 
     Raises
@@ -205,10 +205,12 @@ def _public_class(path: Path) -> ast.ClassDef:
     ]
     if len(classes) == 1:
         return classes[0]
-    found = ", ".join(node.name for node in classes) or "none"
+
+    class_names = ", ".join(node.name for node in classes) or "none"
     advice = ". Begin the names of the others with _" if classes else ""
     raise BenchmarkError(
-        f"{path.relative_to(ROOT)} must define exactly one public class: found {found}{advice}"
+        f"{path.relative_to(ROOT)} must define exactly one public class: "
+        f"found {class_names}{advice}"
     )
 
 
@@ -229,7 +231,7 @@ def _lineage(path: Path, node: ast.ClassDef) -> Iterator[tuple[Path, ast.ClassDe
 
 
 def _origin(path: Path, name: str) -> tuple[Path | None, str]:
-    """The file of the project that defines a name used in the file `path`, and its name there."""
+    """Return the file of the project that defines a name used in `path`, and its name there."""
     for node in _tree(path).body:
         if not isinstance(node, ast.ImportFrom):
             continue
@@ -241,7 +243,7 @@ def _origin(path: Path, name: str) -> tuple[Path | None, str]:
 
 
 def _module(node: ast.ImportFrom, path: Path) -> str:
-    """Dotted name, from the project's folder, of the module of an import in the file `path`."""
+    """Return the dotted name, from the project's folder, of the module of an import in `path`."""
     package = path.relative_to(ROOT).parts[: -node.level] if node.level else ()
     return ".".join([*package, *filter(None, [node.module])])
 
@@ -267,28 +269,29 @@ def _check_functions(stage: str, functions: dict, where: str) -> None:
         raise BenchmarkError(f"{where} needs a function {missing[0]}; see {stage}/_base.py")
 
 
-def _check_keywords(plugin: Component, where: str) -> None:
-    """Raise BenchmarkError for a keyword that the contract reserves, or for a missing one."""
+def _check_params(plugin: Plugin, where: str) -> None:
+    """Raise BenchmarkError for a parameter whose name is reserved, or for a missing one."""
     contract = f"the contract in {plugin.stage}/_base.py"
     reserved = {*MEMBERS[plugin.stage], *ATTRIBUTES[plugin.stage], *WORK[plugin.stage]}
-    for keyword in plugin.keywords:
-        if keyword in reserved:
+    for param in plugin.defaults:
+        if param in reserved:
             raise BenchmarkError(
-                f"{where}: the keyword {keyword!r} of __init__ has the name of a member of "
-                f"{contract}: rename the keyword"
+                f"{where}: the parameter {param!r} of __init__ has the name of a member of "
+                f"{contract}: rename the parameter"
             )
 
     for name in PARAM_MEMBERS:
         value = plugin.member(name) or ()
         for param in (value,) if isinstance(value, str) else value:
-            if param not in plugin.keywords:
+            if param not in plugin.defaults:
                 raise BenchmarkError(
-                    f"{where}: {name} names {param!r}, which is not a keyword of __init__: found "
-                    f"the keywords {', '.join(plugin.keywords) or 'none'}"
+                    f"{where}: {name} names {param!r}, which is not a parameter of __init__: found "
+                    f"the parameters {', '.join(plugin.defaults) or 'none'}"
                 )
-    if "protocols" in plugin.literals and PROTOCOL not in plugin.keywords:
+
+    if "protocols" in plugin.literals and PROTOCOL not in plugin.defaults:
         raise BenchmarkError(
-            f"{where} has several protocols: expected the keyword {PROTOCOL!r} of __init__"
+            f"{where} has several protocols: expected the parameter {PROTOCOL!r} of __init__"
         )
 
 
@@ -359,7 +362,7 @@ def constant(path: Path, name: str) -> Any:
 
 
 def _class_literals(body: list[ast.stmt]) -> dict:
-    """Values that statements assign to names, Ellipsis for a value that is not a literal."""
+    """Return the values that statements assign to names; Ellipsis if one is not a literal."""
     values: dict[str, object] = {}
     for node in body:
         if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
@@ -369,7 +372,7 @@ def _class_literals(body: list[ast.stmt]) -> dict:
 
 
 def _literals(target: ast.expr, value: ast.expr) -> dict:
-    """What an assignment gives each name, for `a = 1`, `a: int = 1` and `a, b = 1, 2`."""
+    """Return what an assignment gives each name, for `a = 1`, `a: int = 1` and `a, b = 1, 2`."""
     if (
         isinstance(target, ast.Tuple)
         and isinstance(value, ast.Tuple)
@@ -381,6 +384,7 @@ def _literals(target: ast.expr, value: ast.expr) -> dict:
         return values
     if not isinstance(target, ast.Name):
         return {}
+
     try:
         return {target.id: ast.literal_eval(value)}
     except ValueError:
@@ -388,20 +392,22 @@ def _literals(target: ast.expr, value: ast.expr) -> dict:
 
 
 def _arguments(function: ast.FunctionDef, shown: Path) -> list[str]:
-    """Names of the arguments of a function in `WORK`, which declare what it consumes."""
+    """Return the names of the arguments of a function in `WORK`, which declare what it consumes."""
     _check_named(function, shown)
     if function.args.kwonlyargs:
         first = function.args.kwonlyargs[0].arg
         raise BenchmarkError(
             f"{shown}: remove the * before {first} in {function.name}: "
-            "parameters are keywords of __init__"
+            "parameters are keyword arguments of __init__"
         )
+
     names = [argument.arg for argument in [*function.args.posonlyargs, *function.args.args][1:]]
     if function.name == "encode" and "neighbours" in names:
         raise BenchmarkError(
             f"{shown}: encode consumes 'neighbours', which are of the training images: "
             "only fit may consume them"
         )
+
     return names
 
 
@@ -415,8 +421,8 @@ def _check_named(function: ast.FunctionDef, shown: Path) -> None:
             )
 
 
-def _keywords(function: ast.FunctionDef, shown: Path) -> dict:
-    """Keyword-only arguments with their literal defaults; Ellipsis for one without a default.
+def _defaults(function: ast.FunctionDef, shown: Path) -> dict:
+    """Return keyword-only arguments with their literal defaults; Ellipsis if there is none.
 
     Raises BenchmarkError for positional arguments other than `self` and, for a method, the code
     length.
@@ -430,19 +436,20 @@ def _keywords(function: ast.FunctionDef, shown: Path) -> dict:
             "parameters are keyword-only"
         )
 
-    keywords = {}
+    defaults = {}
     for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
         try:
-            keywords[argument.arg] = ... if default is None else ast.literal_eval(default)
+            defaults[argument.arg] = ... if default is None else ast.literal_eval(default)
         except ValueError:
             raise BenchmarkError(
                 f"{shown}: the default of {argument.arg} must be a literal value"
             ) from None
-    return keywords
+
+    return defaults
 
 
 def relative(paths: list[Path]) -> list[str]:
-    """Return paths relative to the project's folder, with `/`."""
+    """Return the paths relative to the project's folder, with `/`."""
     return [path.relative_to(ROOT).as_posix() for path in paths]
 
 

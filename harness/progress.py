@@ -37,13 +37,14 @@ class Progress:
         self.task, self.total, self.unit = task, total, unit
         self.done = self._earlier = done
         self.terminal = sys.stderr.isatty()
+        self._interval = TERMINAL_SECONDS if self.terminal else LOG_SECONDS
         self._started = self._shown = time.monotonic()
 
     def advance(self, steps: int = 1, **values: float) -> None:
         """Count `steps` more. The next line shows `values`, for example losses."""
         self.done += steps
         now = time.monotonic()
-        if now - self._shown >= (TERMINAL_SECONDS if self.terminal else LOG_SECONDS):
+        if now - self._shown >= self._interval:
             self._shown = now
             self._show(self.line(now - self._started, values))
         if self.terminal and self.done >= self.total:

@@ -22,7 +22,7 @@ FORMAT = 2  # of the records and of the files that they describe
 
 
 def write(path: Path, made_of: dict, **facts: object) -> None:
-    """Write a record: its format, what the result is made of, when and where, and other facts."""
+    """Write a record: its format, the inputs of the result, date, machine and other facts."""
     storage.write_json(path, provenance.record(format=FORMAT, made_of=made_of, **facts))
 
 
@@ -38,7 +38,7 @@ def read(path: Path) -> dict:
 
 
 def is_run(record: dict) -> bool:
-    """Whether a record has the facts that every record of a run has, each of its type."""
+    """Return whether a record has the facts that every record of a run has, each of its type."""
     made_of, machine = record.get("made_of"), record.get("machine")
     if not isinstance(made_of, dict) or not isinstance(machine, dict):
         return False
@@ -59,19 +59,19 @@ class FormatError(BenchmarkError):
 
 def checked_format(record: dict, path: Path) -> dict:
     """Return the record. Raises FormatError if this version writes another format."""
-    found = record.get("format", 1)
-    if found != FORMAT:
-        other = "an earlier" if found == 1 else "another"
+    record_format = record.get("format", 1)
+    if record_format != FORMAT:
+        other = "an earlier" if record_format == 1 else "another"
         raise FormatError(
-            f"{path} has format {found}, expected {FORMAT}: {other} version of bgan-bench wrote "
-            "it. Move results and cache to another folder, and rerun the command"
+            f"{path} has format {record_format}, expected {FORMAT}: {other} version of "
+            "bgan-bench wrote it. Move results and cache to another folder, and rerun the command"
         )
     return record
 
 
 @functools.cache
 def source_digests(stage: str, name: str) -> dict[str, str]:
-    """Digests of the meaning of the sources that decide the result of a plugin or job."""
+    """Return the digests of the meaning of the sources that decide a plugin's or job's result."""
     return identity.digests(identity.sources(stage, name))
 
 
@@ -89,13 +89,13 @@ def check_sources(stage: str, name: str) -> None:
 
 @functools.cache
 def report_digests() -> dict[str, str]:
-    """Digests of everything that decides what the report looks like: sources, templates, data."""
+    """Return the digests of everything that decides the report: sources, templates, data."""
     files = [path for path in (plugins.ROOT / "report").rglob("*") if path.is_file()]
     return identity.digests(path for path in files if path.suffix != ".pyc")
 
 
 def dataset_digests(record: dict) -> dict[str, str]:
-    """Digests of the arrays of a data set: `images`, `labels`, `names` and `split`."""
+    """Return the digests of the arrays of a data set: `images`, `labels`, `names` and `split`."""
     files = record["sha256"]
     return {
         "images": files["images.npy"],
@@ -106,7 +106,7 @@ def dataset_digests(record: dict) -> dict[str, str]:
 
 
 def place_digests(place: Place, *arrays: str) -> dict[str, str]:
-    """Digests of the arrays of a place, from their records.
+    """Return the digests of the arrays of a place, from their records.
 
     Parameters
     ----------
@@ -120,12 +120,12 @@ def place_digests(place: Place, *arrays: str) -> dict[str, str]:
 
 
 def consumed_arrays(variant: Variant) -> list[str]:
-    """The arrays, besides those of the data set, whose content decides the codes of a method."""
+    """Return the names of the arrays that decide the codes of a method, without the data set's."""
     return [name for name in ("features", "neighbours") if name in variant.plugin.consumes]
 
 
 def of_dataset(variant: Variant, data: Path) -> dict:
-    """What a prepared data set is made of."""
+    """Return what a prepared data set is made of."""
     return _of_plugin(variant) | {
         "dataset": variant.name,
         "validation": variant.validation,
@@ -134,7 +134,7 @@ def of_dataset(variant: Variant, data: Path) -> dict:
 
 
 def of_features(variant: Variant, digests: dict[str, str], data: Path) -> dict:
-    """What features are made of. digests: of the arrays of their place."""
+    """Return what features are made of. digests: of the arrays of their place."""
     return _of_plugin(variant) | {
         "images": digests.get("images"),
         "names": digests.get("names"),
@@ -143,7 +143,7 @@ def of_features(variant: Variant, digests: dict[str, str], data: Path) -> dict:
 
 
 def of_neighbours(metric: str, digests: dict[str, str]) -> dict:
-    """What the neighbour lists of the training images are made of."""
+    """Return what the neighbour lists of the training images are made of."""
     return {
         "sources": source_digests("features", "_neighbours"),
         "metric": metric,
@@ -153,7 +153,7 @@ def of_neighbours(metric: str, digests: dict[str, str]) -> dict:
 
 
 def of_run(run: Run, variant: Variant, digests: dict[str, str], data: Path) -> dict:
-    """What the codes of a run are made of: the arrays that its method consumes, and no labels."""
+    """Return what decides the codes of a run: the arrays that its method consumes, no labels."""
     consumed = [
         name for name in ("images", "features", "neighbours") if name in variant.plugin.consumes
     ]
@@ -167,7 +167,7 @@ def of_run(run: Run, variant: Variant, digests: dict[str, str], data: Path) -> d
 
 
 def of_scores(codes: dict[str, str], dataset: str, digests: dict[str, str]) -> dict:
-    """What the scores of a variant are made of.
+    """Return what the scores of a variant are made of.
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ def of_scores(codes: dict[str, str], dataset: str, digests: dict[str, str]) -> d
 
 
 def of_tables(plan: Plan, records: dict[str, str]) -> dict:
-    """What collected tables are made of. records: digest of each record that they are read from."""
+    """Return what decides collected tables. records: digest of each record that they need."""
     return {
         "sources": source_digests("experiments", "collect"),
         "plan": plan.digest,
@@ -198,7 +198,7 @@ def of_tables(plan: Plan, records: dict[str, str]) -> dict:
 
 
 def of_timing(plan: Plan, runs: dict[str, str]) -> dict:
-    """What measured times are of. runs: digest of what each timed run is made of."""
+    """Return what measured times are of. runs: digest of what each timed run is made of."""
     extractors = {variant.plugin.name for variant in plan.features.values()}
     return {
         "sources": source_digests("experiments", "timing"),
@@ -210,12 +210,12 @@ def of_timing(plan: Plan, runs: dict[str, str]) -> dict:
 
 
 def of_report(read: dict[str, str]) -> dict:
-    """What a report is made of. read: digest of each record that it is read from."""
+    """Return what a report is made of. read: digest of each record that it is read from."""
     return {"sources": report_digests(), "records": read}
 
 
 def digest_of(facts: object) -> str:
-    """SHA-256 of facts as canonical JSON."""
+    """Return the SHA-256 of facts as canonical JSON."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

@@ -107,8 +107,8 @@ def run_part(bits: int, seed: int) -> str:
 
 def parsed_array(name: str) -> tuple[int, int, str] | None:
     """Return bits, seed and array of a name in histograms.npz; None if it is of no run."""
-    found = re.fullmatch(r"(\d+)bit/seed(\d+)/(\w+)", name)
-    return (int(found[1]), int(found[2]), found[3]) if found else None
+    match = re.fullmatch(r"(\d+)bit/seed(\d+)/(\w+)", name)
+    return (int(match[1]), int(match[2]), match[3]) if match else None
 
 
 def published_queries(dataset: str, features: str) -> str:

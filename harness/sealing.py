@@ -68,6 +68,7 @@ def sealed_job(run: Run, variant: Variant, writable: Iterable[Path]) -> Iterator
     provenance.dirty()
     for path in identity.sources("methods", variant.plugin.name):
         importlib.machinery.SourceFileLoader(path.stem, str(path)).get_code(path.stem)
+
     outside = tempfile.gettempdir()
     with tempfile.TemporaryDirectory(prefix="bgan-bench-job-") as temporary:
         os.environ["TMPDIR"] = tempfile.tempdir = temporary
@@ -100,9 +101,9 @@ def read_files(run: Run, variant: Variant) -> list[Path]:
 
 def hidden_folders() -> list[Path]:
     """Return the folders in which a sealed job can open only what a rule names."""
-    root = plugins.ROOT
     names = (CACHE, RESULTS, "logs", ".git", ".snakemake")
-    return [path.resolve() for path in (data_folder(), *(root / name for name in names))]
+    folders = [plugins.ROOT / name for name in names]
+    return [path.resolve() for path in (data_folder(), *folders)]
 
 
 def bundled_data() -> list[Path]:
@@ -124,6 +125,7 @@ def restrict(rules: Iterable[tuple[str | Path, int]]) -> bool:
     """
     if sys.platform != "linux" or len(os.listdir("/proc/self/task")) > 1:
         return False
+
     version = _call("syscall", CREATE_RULESET, None, 0, 1)
     if version < 1:
         return False
@@ -146,6 +148,7 @@ def restrict(rules: Iterable[tuple[str | Path, int]]) -> bool:
     _call("prctl", NO_NEW_PRIVILEGES, 1, 0, 0, 0)
     if _call("syscall", RESTRICT_SELF, ruleset, 0) < 0:
         return False
+
     os.close(ruleset)
     return True
 
@@ -168,7 +171,7 @@ def check_contents(folder: Path) -> None:
 
 
 def _of_the_system() -> Iterator[tuple[str, int]]:
-    """Rules for the interpreter, its packages, the libraries of the system and the project."""
+    """Yield rules for the interpreter, its packages, the system libraries and the project."""
     libraries = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
     # The stages too, for a data folder that contains the project or is the project's own.
     project = [plugins.ROOT, *(plugins.ROOT / name for name in ("harness", *plugins.STAGES))]
@@ -181,7 +184,7 @@ def _of_the_system() -> Iterator[tuple[str, int]]:
 
 
 def _visible(path: str, hidden: dict[str, int]) -> Iterator[tuple[str, int]]:
-    """Rules for all of a folder that is not hidden, down to the folders beside a hidden one.
+    """Yield rules for all of a folder that is not hidden, down to the folders beside a hidden one.
 
     hidden: the rights that each hidden folder leaves to the folders above it.
     """
@@ -194,6 +197,7 @@ def _visible(path: str, hidden: dict[str, int]) -> Iterator[tuple[str, int]]:
 
     if all(hidden[folder] for folder in inside):
         yield path, READ_DIR
+
     with contextlib.suppress(OSError), os.scandir(path) as children:
         for child in children:
             if not child.is_symlink():
@@ -203,7 +207,7 @@ def _visible(path: str, hidden: dict[str, int]) -> Iterator[tuple[str, int]]:
 
 
 def _leads_to(target: str, hidden: Iterable[str]) -> bool:
-    """Whether a link leads into a hidden folder or to a folder above one."""
+    """Return whether a link leads into a hidden folder or to a folder above one."""
     return any(_is_below(folder, target) or _is_below(target, folder) for folder in hidden)
 
 

@@ -1,4 +1,4 @@
-"""Whether each result is current: what its record says it is made of, compared with the present.
+"""Whether each result is current: the inputs in its record, compared with the present ones.
 
 The comparison decides what a command recomputes. Times of files do not: sources may be newer or
 older than results, and `.snakemake/` may be lost. Standard library only.
@@ -136,7 +136,7 @@ class State:
                         os.utime(path, (now, now))
 
     def record(self, path: Path) -> dict:
-        """Return a record. Raises BenchmarkError as `records.read`."""
+        """Return a record. Raise BenchmarkError as `records.read`."""
         return self._read(path)[0]
 
     def made_of(self, job: Job) -> dict:
@@ -151,6 +151,7 @@ class State:
             if problem := self.problem(producer):
                 self._derived.add(job)
                 return f"{self.plan.record(producer)}: {problem}"
+
         if not all(path.exists() for path in self.plan.outputs(job)):
             return MISSING
         if self._forced(job):
@@ -163,17 +164,19 @@ class State:
             raise
         except BenchmarkError as error:
             return str(error)
+
         recorded = record.get("made_of")
         if not isinstance(recorded, dict):
             return f"{path} does not state what it is made of"
         if not set(DIGEST_KEYS.get(job.rule, ())) <= record.keys():
             return f"{path} does not state the digests of its files"
+
         expected = self.made_of(job)
         _ignore_unknown_files(recorded, expected)
         return identity.difference(recorded, expected) or self._changed(job)
 
     def _changed(self, job: Job) -> str:
-        """Which output is not the file that the record describes. Only newer ones are read.
+        """Return which output is not the file that the record describes. Only newer ones are read.
 
         A file that was replaced by one with an older time is newer by the time of its last change,
         which no program can set.
@@ -184,6 +187,7 @@ class State:
         paths = {path: digests.get(path.name) for path in self.plan.outputs(job)}
         if job.rule == "report":  # its folders of tables and figures
             paths = {record.parent / name: digest for name, digest in digests.items()}
+
         for path, expected in paths.items():
             if not path.exists():
                 return f"{path} {MISSING}"
@@ -195,6 +199,7 @@ class State:
                 os.utime(path)  # so that it is newer than its record
                 storage.unchanged(path, record)  # raises: recomputing would discard every run
             return f"{path} is not the file that {record.name} describes"
+
         return ""
 
     def _read(self, path: Path) -> tuple[dict, str]:
@@ -212,6 +217,7 @@ class State:
                 )
             records.checked_format(record, path)
             self._files[path] = record, hashlib.sha256(content).hexdigest()
+
         return self._files[path]
 
     # ------------------------------------------------------------------ facts
@@ -269,7 +275,7 @@ class State:
 
 
 def _is_older(status: os.stat_result, written: os.stat_result) -> bool:
-    """Whether a file was neither modified nor replaced after its record was written."""
+    """Return whether a file was neither modified nor replaced after its record was written."""
     modified = status.st_mtime_ns > written.st_mtime_ns
     return not modified and status.st_ctime_ns <= written.st_ctime_ns
 
@@ -284,7 +290,7 @@ def _ignore_unknown_files(recorded: dict, expected: dict) -> None:
 
 
 def _recorded_digests(record: dict) -> dict[str, str]:
-    """{file name: SHA-256} of the outputs that a record describes."""
+    """Return {file name: SHA-256} of the outputs that a record describes."""
     digests = record.get("sha256", {})
     if isinstance(digests, str):
         digests = {"features.npy": digests, "neighbours.npy": digests}

@@ -63,7 +63,7 @@ def new_file(path: str | Path) -> Iterator[Path]:
 
 
 def _is_running(process: str) -> bool:
-    """Whether a process of this machine exists: another command may be writing the same file."""
+    """Return whether a process of this machine exists: it may be writing the same file."""
     try:
         os.kill(int(process), 0)
     except (ProcessLookupError, ValueError, OverflowError):
@@ -116,7 +116,7 @@ def new_folder(path: str | Path) -> Iterator[Path]:
 
 
 def _without_link(path: Path) -> Path:
-    """The file or folder that a link leads to, so that the link stays one."""
+    """Return the file or folder that a link leads to, so that the link stays one."""
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
@@ -142,7 +142,7 @@ def _replace_folder(temporary: Path, path: Path) -> None:
 
 
 def _fsync(path: Path) -> None:
-    """Fsync a file or the names in a folder: else a power cut may keep the rename only."""
+    """Fsync a file or the names in a folder: else only the rename may survive a power failure."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -193,8 +193,10 @@ def read_json(path: str | Path) -> dict:
         ) from None
     except (OSError, ValueError, RecursionError) as error:
         raise _damaged(path, one_line(error)) from None
+
     if not isinstance(content, dict):
         raise _damaged(path, f"found {type(content).__name__}, expected an object")
+
     return content
 
 
@@ -239,8 +241,10 @@ def unchanged(path: str | Path, record: str | Path) -> Path:
             f"{str(recorded)[:12]}... as in {record}. Delete it and rerun the command with {path} "
             "as the target, which recomputes this file only"
         )
+
     with contextlib.suppress(OSError):  # a read-only cache is read again the next time
         os.utime(path, ns=(record.stat().st_mtime_ns,) * 2)
+
     return path
 
 

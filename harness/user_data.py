@@ -97,7 +97,7 @@ def _content_digest(path: Path) -> str:
 
 
 def _folder_digest(folder: Path) -> str:
-    """Digest of a folder: images by name, size and modification time, other files by content."""
+    """Return the digest of a folder: images by name, size and time, other files by content."""
     lines = hashlib.sha256()
     for path in _files_below(folder):
         name = path.relative_to(folder).as_posix()
@@ -110,6 +110,7 @@ def _folder_digest(folder: Path) -> str:
             identity = _known_digests().digest(path)
         # A file name that is not UTF-8 has surrogates.
         lines.update(f"{name} {identity}\n".encode("utf-8", "surrogateescape"))
+
     return lines.hexdigest()
 
 
@@ -130,8 +131,9 @@ class _KnownDigests:
     def _read(self) -> dict[str, dict]:
         try:
             stored = storage.read_json(DIGESTS) if DIGESTS.is_file() else {}
-        except BenchmarkError:  # a cache: what it cannot answer is computed
+        except BenchmarkError:  # digests that the cache lacks are computed
             return {}
+
         return {
             path: entry
             for path, entry in stored.items()
@@ -153,6 +155,7 @@ class _KnownDigests:
                 ) from None
             self._entries[key] = {"stamp": stamp, "sha256": sha256}
             self._unsaved.add(key)
+
         return self._entries[key]["sha256"]
 
     def save(self) -> None:

@@ -1,4 +1,4 @@
-"""Variants: a plugin under a name of its own, with the parameters that a configuration overrides.
+"""Variants: a plugin with its own name and the parameters that a configuration overrides.
 
 Standard library only.
 """
@@ -37,7 +37,7 @@ class Variant:
     stage : {"datasets", "features", "methods"}
     name : str
         Name in configurations, paths and results.
-    plugin : plugins.Component
+    plugin : plugins.Plugin
     overrides : dict
         The parameters that the configuration sets.
     label, note : str
@@ -66,7 +66,7 @@ class Variant:
 
     stage: str
     name: str
-    plugin: plugins.Component
+    plugin: plugins.Plugin
     overrides: dict
     label: str
     note: str = ""
@@ -84,13 +84,13 @@ class Variant:
     @property
     def params(self) -> dict:
         """Every parameter with its value, without the seed: defaults, then overrides."""
-        resolved = self.plugin.keywords | self.overrides
+        resolved = self.plugin.defaults | self.overrides
         return {name: value for name, value in resolved.items() if name != "seed"}
 
     @property
     def seeded(self) -> bool:
         """Whether the plugin takes a seed."""
-        return "seed" in self.plugin.keywords
+        return "seed" in self.plugin.defaults
 
     @property
     def stochastic(self) -> bool:
@@ -135,11 +135,11 @@ class Variant:
 
     @property
     def entry_text(self) -> str:
-        """`entry` as JSON, the value of a job's option `--settings`."""
+        """`entry` as JSON, the value of a job's option `--entry`."""
         return json.dumps(self.entry, sort_keys=True)
 
     def fits(self, dataset: Variant) -> bool:
-        """Whether the variant may be used on a data set: by its name, or by that of its plugin."""
+        """Return whether the variant may be used on a data set: by its name or its plugin's."""
         allowed = self.datasets
         return (
             allowed is None
@@ -189,6 +189,7 @@ class Catalogue:
             return self._from_entry(stage, name, {"of": name})
         if stage == "datasets" and (implied := self._protocol_of(name)):
             return implied
+
         raise self._unknown(stage, name)
 
     def _from_entry(self, stage: str, name: str, entry: dict) -> Variant:
@@ -196,12 +197,14 @@ class Catalogue:
         self._check_entry(stage, entry, where)
 
         try:
-            plugin = plugins.component(stage, entry["of"])
+            plugin = plugins.read_plugin(stage, entry["of"])
         except BenchmarkError as error:
             raise BenchmarkError(f"{where}: {error}") from None
+
         overrides = entry.get("set") or {}
         for param, value in overrides.items():
             check_param(plugin, param, value, f"{where}: set: {param}")
+
         _check_required(plugin, overrides, where)
 
         restricted = entry.get("datasets")
@@ -227,6 +230,7 @@ class Catalogue:
                 raise BenchmarkError(
                     f"{where}: {key} is a key of {' and '.join(stages)} only: remove it"
                 )
+
         other = self._entries[stage].get(entry["of"])
         if (
             other
@@ -250,13 +254,15 @@ class Catalogue:
         base, _, protocol = name.partition("-")
         if not protocol or base not in plugins.names("datasets"):
             return None
-        plugin = plugins.component("datasets", base)
+
+        plugin = plugins.read_plugin("datasets", base)
         protocols = plugin.member("protocols")
-        if plugins.PROTOCOL not in plugin.keywords or protocol not in protocols:
+        if plugins.PROTOCOL not in plugin.defaults or protocol not in protocols:
             raise BenchmarkError(
                 f"datasets: {name}: protocol {protocol!r} is unknown: "
                 f"expected one of {', '.join(protocols)}"
             )
+
         overrides = {plugins.PROTOCOL: protocol}
         label = f"{plugin.label} ({protocol})"
         return Variant("datasets", name, plugin, overrides, label, base=base, protocol=protocol)
@@ -281,7 +287,7 @@ def did_you_mean(name: str, known: list[str]) -> str:
 
 
 def variant_of_text(stage: str, name: str, text: str | None) -> Variant:
-    """Return the variant that a job's option `--settings` describes; without one, that of `name`.
+    """Return the variant that a job's option `--entry` describes; without one, that of `name`.
 
     Raises
     ------
@@ -290,12 +296,11 @@ def variant_of_text(stage: str, name: str, text: str | None) -> Variant:
     """
     if text is None:
         return Catalogue().resolve(stage, name)
+
     try:
         entry = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BenchmarkError(
-            f"--settings is not valid JSON: {' '.join(str(error).split())}"
-        ) from None
+        raise BenchmarkError(f"--entry is not valid JSON: {' '.join(str(error).split())}") from None
 
     well_formed = (
         isinstance(entry, dict)
@@ -304,17 +309,18 @@ def variant_of_text(stage: str, name: str, text: str | None) -> Variant:
     )
     if not well_formed:
         raise BenchmarkError(
-            f'--settings: found {text}, expected {{"of": "PLUGIN", "set": {{"PARAMETER": VALUE}}}}'
+            f'--entry: found {text}, expected {{"of": "PLUGIN", "set": {{"PARAMETER": VALUE}}}}'
         )
+
     return Catalogue({stage: {name: entry}}).resolve(stage, name)
 
 
-def check_param(plugin: plugins.Component, param: str, value: object, where: str) -> None:
+def check_param(plugin: plugins.Plugin, param: str, value: object, where: str) -> None:
     """Raise BenchmarkError for an unknown parameter, or a value of another type."""
     if param == "seed":
         raise BenchmarkError(f"{where}: seeds are set by the key 'seeds', the same for all methods")
-    if param not in plugin.keywords:
-        known = [name for name in plugin.keywords if name != "seed"]
+    if param not in plugin.defaults:
+        known = [name for name in plugin.defaults if name != "seed"]
         raise BenchmarkError(
             f"{where}: {plugin.stage}/{plugin.name}.py has no parameter {param!r}"
             f"{did_you_mean(param, known)}: expected one of {', '.join(known) or 'none'}"
@@ -325,7 +331,7 @@ def check_param(plugin: plugins.Component, param: str, value: object, where: str
             "such values; put texts in quotes"
         )
 
-    default = plugin.keywords[param]
+    default = plugin.defaults[param]
     if default is ... or default is None:
         optional = default is None and value is None
         if param in plugin.text_params and not optional and not isinstance(value, str):
@@ -340,8 +346,8 @@ def check_param(plugin: plugins.Component, param: str, value: object, where: str
         )
 
 
-def _check_required(plugin: plugins.Component, overrides: dict, where: str) -> None:
-    missing = [name for name, value in (plugin.keywords | overrides).items() if value is ...]
+def _check_required(plugin: plugins.Plugin, overrides: dict, where: str) -> None:
+    missing = [name for name, value in (plugin.defaults | overrides).items() if value is ...]
     if missing:
         raise BenchmarkError(
             f"{where}: {', '.join(missing)} must be set, as in "
@@ -358,6 +364,7 @@ def _same_type(value: object, default: object) -> bool:
         return isinstance(value, (int, float))
     if isinstance(default, (list, tuple)):
         return isinstance(value, (list, tuple))
+
     return isinstance(value, type(default))
 
 
@@ -372,7 +379,7 @@ def _advice_on_number(value: object, default: object) -> str:
 
 
 def _is_json(value: object) -> bool:
-    """Whether JSON represents the value: YAML has dates, bytes and infinities too."""
+    """Return whether JSON represents the value: YAML has dates, bytes and infinities too."""
     if isinstance(value, (list, tuple)):
         return all(map(_is_json, value))
     if isinstance(value, float):

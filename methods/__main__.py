@@ -1,4 +1,4 @@
-"""`python -m methods`: train one method on the training images of one data set, and encode all images. Labels are no argument."""
+"""`python -m methods`: train one method on one data set, without labels, and encode all images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from harness import gpus, provenance, records, sealing, storage
 from harness.errors import BenchmarkError, one_line, raised_by
 from harness.identity import sources
 from harness.plan import Run
-from harness.plugins import Component, checked_facts, imported_modules, load_class
+from harness.plugins import Plugin, checked_facts, imported_modules, load_class
 from harness.user_data import CACHE, data_folder, user_file
 from harness.variants import Variant, variant_of_text
 from methods import _checks, _runtime
@@ -33,16 +33,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m methods", description=__doc__)
     for name in ("dataset", "features", "variant"):
         parser.add_argument(name, help=f"name of the {name} in the results")
+
     parser.add_argument("bits", type=int)
     parser.add_argument("seed", type=int)
     parser.add_argument(
-        "--settings",
+        "--entry",
         default=None,
         help='JSON {"of": plugin, "set": parameters}; default: the plugin VARIANT',
     )
     parser.add_argument(
         "--output",
-        help="folder to write instead of the run's own; nothing is kept of a training that is killed",
+        help="folder to write instead of the run's own; a killed training stores nothing there",
     )
     parser.add_argument(
         "--traceback",
@@ -50,15 +51,16 @@ def main() -> None:
         help="where the traceback of a method that raises goes; default: the terminal",
     )
     arguments = parser.parse_args()
-    gc.disable()  # importing torch, and leaving a process that did, would collect garbage for a second in every run
+    gc.disable()  # collecting garbage while torch is imported costs a second in every run
     try:
         run = Run(
             arguments.dataset, arguments.features, arguments.variant, arguments.bits, arguments.seed
         )
-        variant = variant_of_text("methods", run.variant, arguments.settings)
+        variant = variant_of_text("methods", run.variant, arguments.entry)
         train_and_encode(run, variant, arguments.traceback, arguments.output, seal=True)
     except BenchmarkError as error:
         sys.exit(f"methods: {one_line(error)}")
+
     gc.freeze()
 
 
@@ -93,11 +95,13 @@ def train_and_encode(
         records.write(
             folder / run.record.name, made_of, **facts, codes_sha256=codes_digest, sealed=sealed
         )
+
     if leased and str(getattr(hasher, "device_", "cpu")) == "cpu":
         print(
             f"GPU {leased} is there, but torch cannot use it: trained on the CPU",
             file=sys.stderr,
         )
+
     if checkpoint:
         checkpoint.unlink(missing_ok=True)
 
@@ -113,50 +117,65 @@ def learned(
 
     Raises BenchmarkError for whatever the method raises, and if all codes are the same.
     """
-    part = variant.plugin
-    file, memory_params = f"methods/{part.name}.py", part.member("memory_params")
+    plugin = variant.plugin
+    file, memory_params = f"methods/{plugin.name}.py", plugin.member("memory_params")
     with raised_by(file, traceback_file, memory_params), sealing.explained(file, sealed):
-        hasher = build(part, run, variant.params)
-        records.check_sources("methods", part.name)
+        hasher = build(plugin, run, variant.params)
+        records.check_sources("methods", plugin.name)
         gc.enable()
         hasher.checkpoint = checkpoint
-        again = {"sources": records.source_digests("methods", part.name), "params": variant.params}
-        repetition = _checks.Repetition(
-            partial(build, part, run, variant.params),
-            CACHE / "repeated" / records.digest_of(again),
-        )
-        codes, coded, measured = learn(hasher, part, run, repetition)
+        sources_of_method = records.source_digests("methods", plugin.name)
+        key = records.digest_of({"sources": sources_of_method, "params": variant.params})
+        rebuild = partial(build, plugin, run, variant.params)
+        repetition = _checks.Repetition(rebuild, CACHE / "repeated" / key)
+        codes, coded, measured = learn(hasher, plugin, run, repetition)
+
     if (codes[coded] == codes[coded][0]).all():
         raise BenchmarkError(
-            f"methods/{part.name}.py collapsed: all {len(codes[coded]):,} items have the same code; see its settings"
+            f"methods/{plugin.name}.py collapsed: all {len(codes[coded]):,} items have the same "
+            "code. Change its parameters"
         )
+
     return hasher, codes, coded, measured
 
 
-def build(part: Component, run: Run, params: dict):
-    """Return the method's object, with the run's seed where it takes one, and the global generators seeded."""
-    method = load_class(part)
-    seed = run.seed if "seed" in part.keywords else None
-    return _runtime.build(method, run.bits, params, seed, torch=uses_torch(part))
+def build(plugin: Plugin, run: Run, params: dict):
+    """Return the method's object, built with the run's seed if it takes one.
+
+    The global random generators are seeded too.
+    """
+    method = load_class(plugin)
+    seed = run.seed if "seed" in plugin.defaults else None
+    return _runtime.build(method, run.bits, params, seed, torch=uses_torch(plugin))
 
 
-def uses_torch(part: Component) -> bool:
-    """Whether a method has imported torch, or a source of it does so later."""
+def uses_torch(plugin: Plugin) -> bool:
+    """Return whether a method has imported torch, or a source of it does so later."""
     imported = {
         module.partition(".")[0]
-        for path in sources("methods", part.name)
+        for path in sources("methods", plugin.name)
         for module in imported_modules(path)
     }
     return "torch" in imported | sys.modules.keys()
 
 
 def learn(
-    hasher, part: Component, run: Run, repetition: _checks.Repetition
+    hasher, plugin: Plugin, run: Run, repetition: _checks.Repetition
 ) -> tuple[np.ndarray, slice | np.ndarray, dict]:
-    """Fit on the training rows and encode every row: packed codes uint8 (n, ceil(bits / 8)), the rows that have one, what was measured.
+    """Fit on the training rows and encode every row.
 
-    Codes from the user's files may leave out rows that are neither queries nor database, and do not tell the time that they took.
-    Files are opened anew for every block of rows, since all pages touched through a mapping count as memory while it is open.
+    Imported codes may omit rows that are neither queries nor database, and have no times.
+    Files are opened again for every block of rows: all pages that were read through a memory map
+    count as memory while it is open.
+
+    Returns
+    -------
+    codes : ndarray of uint8, shape (n, ceil(bits / 8))
+        Packed.
+    coded : slice or ndarray
+        The rows that have a code.
+    measured : dict
+        Facts for the record of the run.
     """
     place, bits = run.place, run.bits
     arrays = {
@@ -165,56 +184,63 @@ def learn(
         "neighbours": (place.neighbours_array, place.neighbours_record),
     }
     split = storage.unchanged(place.split, place.dataset_record)
-    train = _runtime.training_rows(
-        np.load(split, allow_pickle=False)["train"], part.member("sample"), run.seed
-    )
-    coded = slice(None)
-    opened = {
-        name: partial(_opened, storage.unchanged(*arrays[name]))
-        for name in part.consumes
-        if name != "codes"
-    }
-    if "codes" in part.consumes:
-        from harness import (
-            imported_codes as imported,
-        )  # here, since other methods need no reader of archives
+    with np.load(split, allow_pickle=False) as indices:
+        query, database, train = (indices[name] for name in ("query", "database", "train"))
 
-        named = [path for name in part.file_params if (path := getattr(hasher, name))]
-        paths = [user_file(path, bits, run.seed, data_folder()) for path in named]
-        places = [np.load(split, allow_pickle=False)[name] for name in ("query", "database")]
-        given, coded = imported.of_images(paths, len(_opened(place.features_array)), *places, bits)
-        opened["codes"] = lambda: given
+    train = _runtime.training_rows(train, plugin.member("sample"), run.seed)
+
+    coded = slice(None)
+    opened = {}
+    for name in plugin.consumes:
+        if name != "codes":
+            opened[name] = partial(_opened, storage.unchanged(*arrays[name]))
+
+    if "codes" in plugin.consumes:
+        from harness import imported_codes  # here: other methods need no readers of archives
+
+        file_names = [path for name in plugin.file_params if (path := getattr(hasher, name))]
+        paths = [user_file(path, bits, run.seed, data_folder()) for path in file_names]
+        n = len(_opened(place.features_array))
+        imported, coded = imported_codes.of_images(paths, n, query, database, bits)
+        opened["codes"] = lambda: imported
+
     fitted_on = _runtime.training_arrays(hasher.fit, opened, train)
     started = time.perf_counter()
     hasher.fit(**fitted_on)
-    fitted = time.perf_counter()
-    codes, ones, encoding = encoded(
-        hasher, {name: opened[name] for name in _runtime.arguments(hasher.encode)}, bits, part.name
-    )
-    seconds = (
-        {"fit_seconds": fitted - started, "encode_seconds": encoding}
-        if "codes" not in opened
-        else {}
-    )
+    fit_seconds = time.perf_counter() - started
+
+    encoder_inputs = {name: opened[name] for name in _runtime.arguments(hasher.encode)}
+    codes, ones, encode_seconds = encoded(hasher, encoder_inputs, bits, plugin.name)
+
+    measured = {}
     if "codes" not in opened:
-        _checks.check_rows(hasher, opened, codes, bits, part.name)
-        on_gpu = str(getattr(hasher, "device_", "cpu")) != "cpu"  # sums are in no fixed order there
-        if fitted - started < _checks.QUICK_SECONDS and not on_gpu:
-            _checks.check_repeats(repetition, fitted_on, opened, codes, bits, part.name)
+        measured = {"fit_seconds": fit_seconds, "encode_seconds": encode_seconds}
+        _checks.check_rows(hasher, opened, codes, bits, plugin.name)
+        # On a GPU, sums have no fixed order.
+        on_gpu = str(getattr(hasher, "device_", "cpu")) != "cpu"
+        if fit_seconds < _checks.QUICK_SECONDS and not on_gpu:
+            _checks.check_repeats(repetition, fitted_on, opened, codes, bits, plugin.name)
+
     n = len(codes[coded])
-    return (
-        codes,
-        coded,
-        seconds
-        | {"fitted_rows": len(train), "bit_balance": float(np.minimum(ones, n - ones).mean() / n)},
-    )
+    measured["fitted_rows"] = len(train)
+    measured["bit_balance"] = float(np.minimum(ones, n - ones).mean() / n)
+    return codes, coded, measured
 
 
 def encoded(
     hasher, opened: dict[str, Callable[[], np.ndarray]], bits: int, name: str
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Packed codes uint8 (n, ceil(bits / 8)) of every row of the arrays that the method reads, how many have each bit on, (bits,), and
-    the seconds that `encode` took; reading the files is in none of them."""
+    """Encode every row of the arrays that the method reads.
+
+    Returns
+    -------
+    codes : ndarray of uint8, shape (n, ceil(bits / 8))
+        Packed.
+    ones : ndarray of int64, shape (bits,)
+        How many codes have each bit set.
+    seconds : float
+        The time of `encode`, without the time of reading the files.
+    """
     ones, seconds = np.zeros(bits, np.int64), 0.0
 
     def encode(**rows: np.ndarray) -> np.ndarray:
@@ -234,7 +260,7 @@ def encoded(
 
 
 def _read_pages(rows: np.ndarray) -> None:
-    """Read every page of rows in a mapped file: after a long training the system may have dropped them."""
+    """Read every page of mapped rows, which the system may have dropped in a long training."""
     rows.reshape(-1).view(np.uint8)[:: mmap.PAGESIZE].max()
 
 
@@ -243,17 +269,18 @@ def _opened(path: Path) -> np.ndarray:
 
 
 def checked(codes: np.ndarray, rows: int, bits: int, name: str) -> np.ndarray:
-    """The codes, if they are bool (rows, bits); else BenchmarkError."""
+    """Return the codes, if they are bool (rows, bits); else BenchmarkError."""
     kind = f"{codes.dtype} {codes.shape}" if isinstance(codes, np.ndarray) else type(codes).__name__
     if kind != f"bool {(rows, bits)}":
         raise BenchmarkError(
-            f"methods/{name}.py: encode returned {kind}, expected bool {(rows, bits)}, as `values >= 0` gives"
+            f"methods/{name}.py: encode returned {kind}, expected bool {(rows, bits)}. "
+            "Return `values >= 0`"
         )
     return codes
 
 
 def describe(hasher, codes: np.ndarray) -> dict:
-    """Return what a record states of a run besides what it is made of."""
+    """Return the facts of a run that its record states besides the inputs."""
     device = str(getattr(hasher, "device_", "cpu"))
     return {
         "device": provenance.device_name(device),
@@ -265,7 +292,7 @@ def describe(hasher, codes: np.ndarray) -> dict:
 
 
 def distinct(codes: np.ndarray) -> int:
-    """How many packed codes (n, bytes) differ, by sorting them as words of 64 bits."""
+    """Return how many packed codes (n, bytes) differ, by sorting them as words of 64 bits."""
     padded = np.zeros((len(codes), -(-codes.shape[1] // 8) * 8), np.uint8)
     padded[:, : codes.shape[1]] = codes
     words = padded.view(np.uint64).T  # (W, n)

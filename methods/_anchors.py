@@ -108,6 +108,7 @@ def spectral_map(weights: csr_array, count: int) -> np.ndarray:
             f"{count} eigenvectors of the anchor graph are needed: found {len(usable)} "
             f"on {len(eigenvalues)} anchors. Ask for more anchors or fewer bits."
         )
+
     vectors = vectors[:, usable]
     # An eigenvector's sign is arbitrary: its largest entry by magnitude is made positive.
     peaks = vectors[np.abs(vectors).argmax(axis=0), np.arange(count)]

@@ -13,7 +13,7 @@ from methods import _runtime
 
 LIMIT = 0.001  # share of bits that rounding may change
 FEWEST, MOST = 32, 512  # rows that are encoded again: one in a hundred, within these limits
-SUSPECTED = 4096  # rows that decide if more than LIMIT of the few bits differ
+SUSPECT_ROWS = 4096  # rows that decide if more than LIMIT of the few bits differ
 BATCH = 64  # rows that are encoded again at a time
 QUICK_SECONDS = 2.0  # of a training that is repeated
 
@@ -45,10 +45,11 @@ def check_rows(hasher, opened: _runtime.Opened, codes: np.ndarray, bits: int, na
         File of the method, without ``.py``.
     """
     n = len(codes)
-    for count in (min(max(FEWEST, n // 100), MOST), SUSPECTED):
+    for count in (min(max(FEWEST, n // 100), MOST), SUSPECT_ROWS):
         share = differing_share(hasher, opened, codes, bits, count)
         if share <= LIMIT:
             return
+
     raise BenchmarkError(
         f"methods/{name}.py: the code of a row depends on the batch that it is encoded in: "
         f"{share:.1%} of the bits differ in other batches, expected at most {LIMIT:.1%}. Compute "
@@ -68,6 +69,7 @@ def check_repeats(
     """Raise BenchmarkError if a second training with the same seed gives other codes."""
     if repetition.done.exists():
         return
+
     hasher = repetition.build()
     hasher.fit(**fitted_on)
     share = differing_share(hasher, opened, codes, bits, MOST)
@@ -77,6 +79,7 @@ def check_repeats(
             f"{share:.1%} of the bits differ, expected at most {LIMIT:.1%}. Draw all random "
             "numbers from generators that begin with `seed`"
         )
+
     repetition.done.parent.mkdir(parents=True, exist_ok=True)
     repetition.done.touch()
 
@@ -100,4 +103,5 @@ def differing_share(
         }
         expected = np.unpackbits(codes[batch], axis=1, count=bits).astype(bool)
         differing += np.count_nonzero(hasher.encode(**arrays) != expected)
+
     return differing / (len(rows) * bits)

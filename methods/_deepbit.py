@@ -64,6 +64,7 @@ class OneLayer(Hasher):
             nn.init.normal_(self.layer_.weight, std=0.01)
             nn.init.zeros_(self.layer_.bias)
             curves = self._descend(losses, weights, stage, len(inputs))
+
         self.extras_ = {"curves": curves, "curve_names": np.array(list(weights))}
 
     def _trained_outputs(self, inputs: Tensor) -> Tensor:

@@ -51,6 +51,7 @@ def similar_pairs(
             f"k1 = {k1} and k2 = {k2} need neighbour lists longer than found: {length}; "
             "choose smaller ones"
         )
+
     nearest = _indicator(neighbours[:, : k1 + 1], n)
     if not second_step:
         return (nearest + nearest.T).astype(bool).tocsr()

@@ -34,6 +34,7 @@ def principal_axes(features: np.ndarray, n_axes: int) -> tuple[np.ndarray, np.nd
             f"{n_axes} bits need at least as many feature dimensions, found {d}: "
             "ask for fewer bits or other features"
         )
+
     mean = features.mean(axis=0, dtype=np.float64)
 
     scatter = np.zeros((d, d))

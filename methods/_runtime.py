@@ -79,6 +79,7 @@ def rows_of(opened: Callable[[], np.ndarray], rows: np.ndarray) -> np.ndarray:
 def encode(encode_block: Callable[..., np.ndarray], opened: Opened, bits: int) -> np.ndarray:
     """Return the packed codes of every row, uint8 (n, ceil(bits / 8)), the first bit highest.
 
+    opened: {name: function that opens the array}; a memory map is opened again for every block.
     encode_block: takes m rows of each array by its name and returns their bits, bool (m, bits).
     """
     n = len(next(iter(opened.values()))())

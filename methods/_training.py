@@ -71,14 +71,17 @@ class Checkpoint:
         """
         if self.path is None or not self.path.is_file():
             return []
+
         saved = self._read()
         if saved["device"] != self.noise.device.type:
             raise BenchmarkError(
                 f"training began on {saved['device']} and this is {self.noise.device.type}: "
                 f"run it where it began, or delete {self.path} to begin again"
             )
+
         for part, state in zip(self.parts, saved["parts"], strict=True):
             part.load_state_dict(state)
+
         self.noise.set_state(saved["noise"].cpu())
         return list(saved["history"].to(self.noise.device))
 
@@ -99,13 +102,14 @@ class Checkpoint:
             if isinstance(error, OSError) and error.errno != errno.EINVAL:
                 raise
             damaged = one_line(error)
+
         self.path.unlink()
         raise BenchmarkError(
             f"{self.path} was damaged ({damaged}) and is removed: "
             "the same command trains from the beginning"
         )
 
-    def keep(self, history: list[Tensor], left: int) -> None:
+    def save(self, history: list[Tensor], left: int) -> None:
         """Save the present state if a minute has passed.
 
         Parameters
@@ -118,6 +122,7 @@ class Checkpoint:
         """
         if self.path is None or not left or time.monotonic() - self._saved < self.interval:
             return
+
         state = {
             "parts": [part.state_dict() for part in self.parts],
             "noise": self.noise.get_state(),
@@ -126,6 +131,7 @@ class Checkpoint:
         }
         with storage.new_file(self.path) as temporary:
             torch.save(state, temporary)
+
         self._saved = time.monotonic()
 
 
@@ -169,7 +175,7 @@ def to_device(tensor: Tensor, device: torch.device) -> Tensor:
 
 
 def batches(n: int, size: int, epochs: int, seed: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (epoch, rows) of every batch, shuffled anew in each epoch.
+    """Yield (epoch, rows) of every batch, shuffled again in each epoch.
 
     An incomplete last batch is dropped. Raises ValueError if n < size.
     """
@@ -177,6 +183,7 @@ def batches(n: int, size: int, epochs: int, seed: int) -> Iterator[tuple[int, np
         raise ValueError(
             f"a batch of {size} is larger than the {n} training images; choose a smaller one"
         )
+
     generator = np.random.default_rng(stream_seed(seed, "batches"))
     for epoch in range(epochs):
         order = generator.permutation(n)

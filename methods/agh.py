@@ -47,12 +47,14 @@ class AGH(Hasher):
             raise ValueError(f"layers is {self.layers}: expected 1 or 2")
         if self.n_bits % self.layers:
             raise ValueError(f"two layers need an even number of bits: found {self.n_bits}")
+
         anchors = kmeans_centres(features, self.n_anchors, self.kmeans_iterations, self.seed)
         self.graph_ = AnchorGraph.fit(features, anchors, self.n_nearest)
         weights = self.graph_.weights(features)  # Z, (n, m)
         self.map_ = spectral_map(weights, self.n_bits // self.layers) * np.sqrt(len(features))
         if self.layers == 2:
             self.upper_, self.lower_ = second_thresholds(weights, weights @ self.map_)
+
         return self
 
     def project(self, features):

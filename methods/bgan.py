@@ -24,7 +24,7 @@ CHOICES = {
 }
 ENCODED_IMAGES = 512  # at a time, by a small encoder; a pretrained one takes a batch of training
 # Activations whose slope ends, and the magnitude above which a unit hardly learns any more.
-SLOPED, SATURATED = ("tanh", "app"), 0.99
+SATURATING_ACTIVATIONS, SATURATION = ("tanh", "app"), 0.99
 PICTURES = 16  # training images stored with the run, with what the generator makes of their codes
 
 
@@ -174,14 +174,17 @@ class BGAN(Hasher):
 
         for network in self.networks_:
             network.eval()
+
         curves = history.unflatten(0, (self.epochs, -1)).mean(1).cpu()  # (epochs, curves)
         if "saturated" in names:
             self.facts_ |= {"saturated": float(curves[-1, names.index("saturated")])}
+
         self.extras_ = {"curves": curves.numpy(), "curve_names": np.array(names)}
         if self.generator_ is not None:
             shown = np.arange(min(PICTURES, len(images)))
             some = (training.rows_of(tensor, shown, self.device_) for tensor in (inputs, pixels))
             self.extras_ |= self._pictures(*some)
+
         return self
 
     def encode(self, images, features):
@@ -213,6 +216,7 @@ class BGAN(Hasher):
             trunk, n_hidden = nets.trunk_of(self.encoder, features, *pretrained)
             noisy = self.generator_input == "noisy"
             self.encoder_ = nets.Encoder(trunk, n_hidden, self.n_bits, noisy)
+
         self.facts_ = {}
         if self.encoder in nets.PRETRAINED:
             self.facts_["weights_sha256"] = trunk.weights_sha256
@@ -222,6 +226,7 @@ class BGAN(Hasher):
             with training.initialised_by(self.seed, "generator"):
                 layout = self.size_, self.width, self.batch_norm
                 self.generator_ = nets.Generator(self.n_bits, *layout)
+
         if self.weight_perceptual or self.weight_adversarial:
             with training.initialised_by(self.seed, "discriminator"):
                 self.discriminator_ = nets.Discriminator(*layout)
@@ -231,6 +236,7 @@ class BGAN(Hasher):
         # Channels-last took 4 to 10 % less time than contiguous, on an AMD EPYC with AVX2 too.
         for network in self.networks_:
             network.to(self.device_, memory_format=torch.channels_last)
+
         self.optimisers_ = [
             training.optimiser_of(network, self.optimiser, self.learning_rate, self.epsilon)
             for network in self.networks_
@@ -265,9 +271,10 @@ class BGAN(Hasher):
             curves |= {"beta": torch.full((), beta, device=self.device_)}
             history.append(torch.stack(list(curves.values())))
             progress.advance(**curves)
-            checkpoint.keep(history, left=steps - len(history))
+            checkpoint.save(history, left=steps - len(history))
             if len(history) % per_epoch == 0:
                 training.check_finite(curves, epoch)
+
         return torch.stack(history), list(curves)
 
     def _represent(self, inputs):
@@ -290,8 +297,9 @@ class BGAN(Hasher):
             optimiser.zero_grad(set_to_none=True)
 
         losses["bits on"] = (codes >= 0).float().mean()
-        if self.activation in SLOPED:
-            losses["saturated"] = (codes.abs() > SATURATED).float().mean()
+        if self.activation in SATURATING_ACTIVATIONS:
+            losses["saturated"] = (codes.abs() > SATURATION).float().mean()
+
         return {name: loss.detach() for name, loss in losses.items()}
 
     # Each network has an objective of its own: N are the losses of the codes, C of the content,
@@ -330,6 +338,7 @@ class BGAN(Hasher):
         else:
             set_gradients([(rebuilt, to_generator)], [self.generator_])
             set_gradients([*objectives, (rebuilt, to_encoder)], [self.encoder_])
+
         return losses | image_losses, codes
 
     def _image_gradients(self, rebuilt, real):
@@ -345,6 +354,7 @@ class BGAN(Hasher):
                 real_logits, real_features = self.discriminator_(real)
             logits, features = self.discriminator_(image)
             losses["perceptual"] = functional.mse_loss(features, real_features.detach())
+
         weights = {"pixel": self.weight_pixel, "perceptual": self.weight_perceptual}
         of_content = gradient(weighted(losses, weights), image)
         if not self.weight_adversarial:
@@ -356,8 +366,10 @@ class BGAN(Hasher):
         of_adversary = None
         if self.discriminator_sees != "noise":
             of_adversary = gradient(fooling, image)
+
         if self.discriminator_sees != "reconstructions":
             set_gradients([(fooling, None)], [self.generator_])
+
         set_gradients([(losses["adversarial"], None)], [self.discriminator_])
         return losses, of_content, of_adversary
 
@@ -454,11 +466,12 @@ def set_gradients(
     ]
     if not outputs:
         return
+
     tensors, weights = zip(*outputs, strict=True)
     parameters = [parameter for network in networks for parameter in network.parameters()]
     gradients = torch.autograd.grad(
         tensors, parameters, weights, retain_graph=True, allow_unused=True
     )
-    for parameter, found in zip(parameters, gradients, strict=True):
-        if found is not None:
-            parameter.grad = found if parameter.grad is None else parameter.grad + found
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        if gradient is not None:
+            parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient

@@ -117,6 +117,7 @@ class DeepBitRotation(OneLayer):
                 block = slice(start, start + BLOCK)
                 rows[block] = self._seen_by(trunk, rotated(images[block], angle))
                 progress.advance(len(rows[block]))
+
         return rotations
 
     def _trunk(self) -> Pretrained:
@@ -130,11 +131,12 @@ class DeepBitRotation(OneLayer):
         """Return the features (m, d) of images (m, h, w, 3) uint8."""
         return trunk(to_tensor(images, self.device_)).cpu().numpy()
 
-    def _check_same(self, found: np.ndarray, features: np.ndarray) -> None:
+    def _check_same(self, computed: np.ndarray, features: np.ndarray) -> None:
         """Raise BenchmarkError if features are not those that the network computes."""
-        same = found.shape == features.shape
+        same = computed.shape == features.shape
         if same:
-            same = np.linalg.norm(found - features) <= TOLERANCE * np.linalg.norm(features)
+            same = np.linalg.norm(computed - features) <= TOLERANCE * np.linalg.norm(features)
+
         if not same:
             raise BenchmarkError(
                 f"the features given are not those of {self.encoder} with these weights at "
@@ -171,6 +173,7 @@ class DeepBitRotation(OneLayer):
         }
         with initialised_by(self.seed, "rotation"):
             curves = self._descend(losses, weights, stage, n_pairs)
+
         self.extras_ = {
             "first_stage": self.extras_["curves"],
             "curves": curves,

@@ -79,6 +79,7 @@ class DGH(Hasher):
             before, value = value, objective(factor, codes, relaxed, self.weight_balance)
             if value - before < GAIN * before:
                 break
+
         self.objective_ = value
         self.map_ = (weights.T @ codes) / masses[:, None]  # Lambda^-1 Z' B, (m, n_bits)
         return self
@@ -125,4 +126,5 @@ def nearest_relaxation(codes, generator):
         drawn = generator.standard_normal((n, missing))
         basis = np.linalg.qr(np.column_stack([np.ones(n), left, drawn]))[0]
         left = np.column_stack([basis[:, -missing:], left])  # in the order of the eigenvalues
+
     return np.sqrt(n) * left @ right.T

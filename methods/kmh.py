@@ -49,6 +49,7 @@ class KMH(Hasher):
                 f"subspaces of {self.bits_per_subspace} bits need a multiple of as many: found "
                 f"{self.n_bits} bits. Change the parameter bits_per_subspace."
             )
+
         n_subspaces = self.n_bits // self.bits_per_subspace
         width = d // n_subspaces
         if width < self.bits_per_subspace:
@@ -56,6 +57,7 @@ class KMH(Hasher):
                 f"{self.n_bits} bits need at least as many feature dimensions, found {d}: ask for "
                 "fewer bits or other features"
             )
+
         self.mean_, axes = principal_axes(features, n_subspaces * width)
         projected = by_blocks(lambda rows: (rows - self.mean_) @ axes, features)
         groups = balanced_groups(projected.var(axis=0), n_subspaces)  # (n_subspaces, width)
@@ -99,6 +101,7 @@ def balanced_groups(variances, n_groups):
         sums[smallest] += share
         if len(groups[smallest]) == width:
             sums[smallest] = np.inf
+
     return np.array(groups)
 
 
@@ -129,6 +132,7 @@ def affinity_kmeans(rows, bits, weight, iterations):
         sums = members.T @ rows  # (k, width)
         for index in np.flatnonzero(counts):  # the objective does not depend on empty cells
             move_centre(index, centres, counts, sums, targets, weight, scale)
+
     return centres
 
 

@@ -68,6 +68,7 @@ def neighbour_means(rows, count):
             f"{count} neighbours need more than {count} training images: found {n}. "
             "Lower the parameter n_neighbours."
         )
+
     means = np.empty_like(rows)
     step = max(1, DISTANCES // n)
     for start in range(0, n, step):
@@ -76,4 +77,5 @@ def neighbour_means(rows, count):
         distances[np.arange(len(block)), block] = np.inf  # a row is no neighbour of itself
         neighbours = np.argpartition(distances, count - 1, axis=1)[:, :count]
         means[block] = rows[neighbours].mean(axis=1)
+
     return means

@@ -41,6 +41,7 @@ class SGH(Hasher):
                 f"{self.n_bases} bases need as many training images: found {n}. "
                 "Lower the parameter n_bases."
             )
+
         bases_stream, order_stream = np.random.default_rng(self.seed).spawn(2)
         self.mean_ = features.mean(axis=0, dtype=np.float64)  # (d,)
         drawn = np.sort(bases_stream.choice(n, self.n_bases, replace=False))
@@ -58,13 +59,14 @@ class SGH(Hasher):
             p, q = similarity_factors(self._unit(features[block]))
             left = left + kernel[block].T @ p
             right = right + kernel[block].T @ q
+
         similarity = self.n_bits * left @ right.T  # L K' P Q' K, (m, m)
         order = order_stream.permutation(self.n_bits)
         self.map_ = sequential_projections(kernel, similarity, order)  # (m, n_bits)
         return self
 
     def _unit(self, features):
-        """Rows centred on the training mean, of length 1."""
+        """Return rows centred on the training mean, of length 1."""
         centred = features - self.mean_
         lengths = np.linalg.norm(centred, axis=1, keepdims=True)
         return centred / np.where(lengths == 0, 1.0, lengths)
@@ -116,4 +118,5 @@ def sequential_projections(kernel, similarity, order):
         projections[:, bit] = top
         fitted[:, bit] = kernel.T @ np.where(kernel @ top >= 0, 1.0, -1.0)
         residual -= np.outer(fitted[:, bit], fitted[:, bit])
+
     return projections

@@ -38,6 +38,7 @@ class SpH(Hasher):
         n = len(features)
         if n < 5:
             raise ValueError(f"centres are means of 5 training images: found {n} images")
+
         expected = n / 4  # rows in two spheres, if the two are independent
         generator = np.random.default_rng(self.seed)
         starts = [generator.choice(n, 5, replace=False) for _ in range(self.n_bits)]
@@ -49,6 +50,7 @@ class SpH(Hasher):
             radii, overlaps = halving_spheres(features, centres)
             converged = are_independent(overlaps, expected)
             iteration += 1
+
         self.centres_, self.radii_ = centres, radii  # (n_bits, d), (n_bits,)
         self.facts_ = {"iterations": iteration, "converged": converged}
         return self
@@ -79,7 +81,7 @@ def repelled_centres(centres, overlaps, expected):
 
 
 def are_independent(overlaps, expected):
-    """Whether the overlaps of all pairs of spheres are near the expected one, as authors define."""
+    """Return whether the overlaps of all pairs of spheres are near the expected one."""
     pairs = overlaps[np.triu_indices(len(overlaps), 1)]
     if len(pairs) == 0:
         return True

@@ -109,6 +109,7 @@ def write(source: Path, output: Path, partial: bool = False, processes: int = 1)
     all_figures = list(figures)
     for training in trainings:
         all_figures += training.figures
+
     cited = references.cited(_citations(collected, tables), references.read())
 
     with storage.new_folder(output) as folder:
@@ -121,6 +122,7 @@ def write(source: Path, output: Path, partial: bool = False, processes: int = 1)
         (folder / "index.html").write_text(page, encoding="utf-8")
         made_of = records.of_report(_read_records(source, collected))
         records.write(folder / "report.json", made_of, sha256=_digests(folder))
+
     print(f"{output / 'index.html'}: {len(tables)} tables, {len(figures)} figures")
 
 

@@ -108,12 +108,15 @@ def _base(character: str) -> str:
     for table in (SYMBOLS, LOOKS_LATIN, VARIANT_GREEK):
         if character in table:
             return table[character]
+
     if character.isascii():
         return character
+
     kind, *rest = unicodedata.name(character, "").split(" LETTER ")
     if kind in ("GREEK SMALL", "GREEK CAPITAL") and rest[0].isalpha():
         name = GREEK_NAMES.get(rest[0], rest[0].lower())
         return f"$\\{name if kind == 'GREEK SMALL' else name.capitalize()}$"
+
     return _code_point(character)
 
 

@@ -249,8 +249,10 @@ def _read_experiment(path: Path) -> dict:
         experiment = json.loads(_existing(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise _broken(path, f"is not valid JSON: {error}") from None
+
     if not isinstance(experiment, dict):
         raise _broken(path, "is not a JSON object")
+
     records.checked_format(experiment, path)
     experiment = plain_values(experiment)
     _check_keys(path, experiment)
@@ -264,9 +266,11 @@ def _check_keys(path: Path, experiment: dict) -> None:
     missing = [key for key in EXPERIMENT_KEYS if key not in experiment]
     if missing:
         raise _broken(path, f"has no key {', '.join(missing)}")
+
     for key, kind in EXPERIMENT_KEYS.items():
         if not isinstance(experiment[key], kind):
             raise _broken(path, f"has {experiment[key]!r} as {key}, expected {kind.__name__}")
+
     for key in ("bits", "seeds"):
         if not all(isinstance(number, int) for number in experiment[key]):
             raise _broken(path, f"has {experiment[key]} as {key}, expected whole numbers")
@@ -343,12 +347,14 @@ def _read_metrics(path: Path) -> pd.DataFrame:
             f"has the value {row['value']!r} for {row['metric']} of {row['variant']}, expected a "
             "finite number",
         )
+
     keys = [name for name in schemas.METRICS_CSV if name != "value"]
     repeated = metrics.duplicated(keys)
     if repeated.any():
         row = metrics[repeated].iloc[0]
         cell = f"{row['metric']} of {row['variant']}, {row['bits']} bits, seed {row['seed']}"
         raise _broken(path, f"has two values for {cell}")
+
     return metrics.assign(value=values)
 
 
@@ -372,6 +378,7 @@ def _read_rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
                 rows.append(row)
     except (csv.Error, UnicodeDecodeError) as error:
         raise _broken(path, f"is not a valid table: {error}") from None
+
     return rows
 
 
@@ -394,6 +401,7 @@ def _read_intervals(path: Path) -> dict[tuple, tuple[float, float]]:
             )
         bits = _whole_number(path, row, "bits")
         intervals[row["dataset"], row["features"], row["variant"], bits] = ends
+
     return intervals
 
 
@@ -413,6 +421,7 @@ def _read_comparisons(path: Path) -> dict[tuple, Comparison]:
             raise _broken(path, f"has no number as `p` or `detectable` of {names}")
         is_tested = schemas.VERDICTS[row["significant"]] is not None
         comparisons[key] = Comparison(p if is_tested else None, detectable)
+
     return comparisons
 
 
@@ -441,9 +450,11 @@ def _check_run(path: Path, run: dict) -> None:
     """Raise BenchmarkError if a cell of runs.csv is not what its column has."""
     if run["status"] not in STATES:
         raise _broken(path, f"has the status {run['status']!r}, expected {', '.join(STATES)}")
+
     for column in NUMBER_FACTS:
         if run[column] and not math.isfinite(_float(run[column])):
             raise _broken(path, f"has {run[column]!r} as {column}, expected a number or nothing")
+
     for column in JSON_COLUMNS:
         try:
             value = json.loads(run[column] or "{}")

@@ -14,9 +14,9 @@ from report.tables.table import Cell, Column
 from report.tables.table_specs import Value
 
 TITLE = "Unsupervised image hashing: results"
-NAMED = 4  # up to this number, methods are named in a sentence; more are counted
+MAX_NAMES = 4  # up to this number, methods are named in a sentence; more are counted
 MAP = Value(metric="map")
-UNDONE = ("failed", "interrupted", "missing")
+PROBLEM_STATES = ("failed", "interrupted", "missing")
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def what_ran(results: Results) -> str:
     ]
 
     counts = Counter(run["status"] for run in results.all_runs())
-    problems = [state for state in UNDONE if counts[state]]
+    problems = [state for state in PROBLEM_STATES if counts[state]]
     states = [f"{counts[state]:,} {state}" for state in ("done", *problems)]
     total = _count(len(results.all_runs()), "run")
     return f"{', '.join(planned)}. Of {total}: {', '.join(states)}."
@@ -147,6 +147,7 @@ def _winner_sentence(bests: list[Best]) -> str:
     sentence += _significance(bests)
     if incomplete:
         sentence += f"; not complete: {_named(incomplete)}"
+
     return f"{sentence}."
 
 
@@ -158,6 +159,7 @@ def _significance(bests: list[Best]) -> str:
     others = "every other method"
     if bests[0].incomplete:
         others += " whose seeds are all done"
+
     if all(best.dagger for best in bests):
         at_each = " at each" if len(bests) > 1 else ""
         return f", significantly higher than {others}{at_each}"
@@ -172,6 +174,7 @@ def _significance(bests: list[Best]) -> str:
     for clause, group in lengths_by_clause.items():
         is_everywhere = len(group) == len(bests)
         clauses.append(clause if is_everywhere else f"{clause} at {_lengths(group)}")
+
     return "".join(f"; {clause}" for clause in clauses)
 
 
@@ -189,7 +192,7 @@ def _lengths(bests: list[Best]) -> str:
 
 
 def _named(labels: Sequence[str]) -> str:
-    return listed(list(labels)) if len(labels) <= NAMED else f"{len(labels)} other methods"
+    return listed(list(labels)) if len(labels) <= MAX_NAMES else f"{len(labels)} other methods"
 
 
 def _features_sentence(results: Results, pair: Pair, bests: list[Best]) -> list[str]:
@@ -204,8 +207,10 @@ def _features_sentence(results: Results, pair: Pair, bests: list[Best]) -> list[
             texts.append(
                 f"{level} ({control['label']}; the best method is above it at {above} of {lengths})"
             )
+
     if not texts:
         return []
+
     chance = MAP.printed(results.chance(pair, "map_chance"))
     ranking = f"{results.label(pair)}: ranking by the features themselves has {listed(texts)}"
     return [f"{ranking}; chance has {chance}."]
@@ -216,7 +221,7 @@ def _features_sentence(results: Results, pair: Pair, bests: list[Best]) -> list[
 
 def problems(results: Results) -> list[str]:
     """Return what failed, is missing or nearly collapsed; one sentence if nothing did."""
-    states = (*UNDONE, "near-collapsed")
+    states = (*PROBLEM_STATES, "near-collapsed")
     lengths: dict[str, dict[str, list[str]]] = {state: {} for state in states}
     for (*pair, variant, bits), runs in results.runs.items():
         where = f"{results.labels[variant]} on {results.label(Pair(*pair))}"
@@ -230,6 +235,7 @@ def problems(results: Results) -> list[str]:
         texts = [f"{where}, {listed(bits)}" for where, bits in bits_by_method.items()]
         if texts:
             sentences.append(f"{state.capitalize()}: {'; '.join(texts)}.")
+
     sentences += _at_chance(results)
     return sentences or ["No run failed, is missing or nearly collapsed."]
 
@@ -243,8 +249,10 @@ def _at_chance(results: Results) -> list[str]:
         from_file = not any(run["fit_seconds"] for run in runs)
         if from_file and chance is not None and low <= chance:
             cells.append(f"{results.labels[variant]} on {results.label(Pair(*pair))}, {bits} bits")
+
     if not cells:
         return []
+
     advice = "Check that the rows of the file are in the order of the images"
     return [f"At chance level: {'; '.join(cells)}. {advice}."]
 
@@ -253,7 +261,7 @@ def _states(results: Results, key: tuple, bits: int, runs: list[dict]) -> dict[s
     """Return how many runs of a cell failed, are missing, and nearly collapsed."""
     collapse = method_cell(results, key, bits, Column(MAP, bits, None, "")).collapse
     statuses = [run["status"] for run in runs]
-    counts = {state: statuses.count(state) for state in UNDONE}
+    counts = {state: statuses.count(state) for state in PROBLEM_STATES}
     return counts | {"near-collapsed": collapse.count if collapse else 0}
 
 
@@ -275,14 +283,19 @@ def _verdict_sentences(verdict: Verdict) -> str:
     if verdict.words:
         decided = f", decided on {verdict.decided_on}" if verdict.decided_on else ""
         texts.append(f"{verdict.words.capitalize()}{decided}.")
+
     texts.append(f"Claim: {verdict.claim}" if verdict.words else verdict.claim)
     texts += verdict.sentences
     if verdict.released:
         texts.append(f"For comparison: {' '.join(verdict.released_sentences)}")
+
     if verdict.rule:
         texts.append(f"Rule: {verdict.rule}.")
+
     if verdict.missing:
         texts.append(f"Not run: {', '.join(verdict.missing)}.")
+
     if verdict.collapsed:
         texts.append(f"Near-collapsed: {', '.join(verdict.collapsed)}.")
+
     return " ".join(texts)

@@ -78,7 +78,7 @@ class Copy:
     folder : Path
         The copy. It must not exist.
     finished : Path, optional
-        A copy whose workflow has ended. Its results, the times of its files and what Snakemake recorded are copied too.
+        A copy whose workflow has ended, with its results, file times and Snakemake's metadata.
     """
 
     def __init__(self, folder: Path, finished: Path | None = None):
@@ -120,7 +120,7 @@ class Copy:
 
 
 def write_dataset_record(folder, of="digits"):
-    """Write the record of arrays that a test put into the folder of a data set; it has no images of their own."""
+    """Write the record of arrays that a test put into the folder of a data set without images."""
     names = ("images.npy", "labels.npy", "split.npz", "names.json")
     if not (folder / "names.json").exists():
         storage.write_json(folder / "names.json", {"names": []})
@@ -172,9 +172,11 @@ CITATIONS = {
 }
 SIZES = {"digits": (300, 1497), "cifar10": (1000, 59000)}
 DONE = {
-    "status": "done", "peak_memory_mib": "312.5", "items": "1797", "distinct_codes": "1500", "bit_balance": "0.45", "device": "cpu",
-    "processor": "A processor", "repeats": "bit for bit", "versions": '{"python": "3.11.7", "torch": "2.13.0"}',
-    "threads": "1", "commit": "0123456789abcdef0123", "dirty": "False", "date": "2026-01-02T03:04:05+00:00", "codes_sha256": "ab" * 32,
+    "status": "done", "peak_memory_mib": "312.5", "items": "1797", "distinct_codes": "1500",
+    "bit_balance": "0.45", "device": "cpu", "processor": "A processor", "repeats": "bit for bit",
+    "versions": '{"python": "3.11.7", "torch": "2.13.0"}', "threads": "1",
+    "commit": "0123456789abcdef0123", "dirty": "False", "date": "2026-01-02T03:04:05+00:00",
+    "codes_sha256": "ab" * 32,
 }  # fmt: skip
 PRESETS = {
     "as-bgan": 1,
@@ -196,14 +198,17 @@ DIGITS = results.Pair("digits", "pixels")
 
 
 def write_results(
-    folder, *, methods=METHODS, grid=(DIGITS,), bits=(16, 32), seeds=SEEDS, broken=(), distinct=(), map_of=None, significant=None,
-    rows=(), **changes
+    folder, *, methods=METHODS, grid=(DIGITS,), bits=(16, 32), seeds=SEEDS, broken=(), distinct=(),
+    map_of=None, significant=None, rows=(), **changes
 ):  # fmt: skip
     """Write what `collect` writes, with correct digests, into `folder` and return it.
 
-    broken: {(variant, bits, seed): "failed", "missing" or "unplanned"}; distinct: {(variant, bits, seed): distinct codes of 1797};
-    map_of: (variant, bits, seed) -> map; significant: {(higher, lower): "yes" or "too few seeds"}, else "no"; rows:
-    {variant: keys of its entry in experiment.json}, as those of `tuned`; changes: keys of experiment.json.
+    broken: {(variant, bits, seed): "failed", "missing" or "unplanned"}.
+    distinct: {(variant, bits, seed): distinct codes of 1797}.
+    map_of: (variant, bits, seed) -> map.
+    significant: {(higher, lower): "yes" or "too few seeds"}, else "no".
+    rows: {variant: keys of its entry in experiment.json}, as those of `tuned`.
+    changes: keys of experiment.json.
     """
     random = np.random.default_rng(0)
     runs, metrics = [], []
@@ -261,7 +266,10 @@ def described(folder):
 
 
 def describe(folder, experiment=None):
-    """Write experiment.json, or the one that is there, with the digests of the present tables. Returns the folder."""
+    """Write experiment.json with the digests of the present tables and return the folder.
+
+    experiment: the new content; by default, that of the existing file.
+    """
     experiment = experiment or described(folder)
     digests = {name: storage.digest(folder / name) for name in COLLECTED_TABLES}
     (folder / "experiment.json").write_text(
@@ -271,12 +279,15 @@ def describe(folder, experiment=None):
 
 
 def tuned(base, dataset="digits", whose="own"):
-    """The relations of a row whose parameters were chosen on the validation labels of a data set: its own, or those of BGAN."""
+    """Return the relations of a row whose parameters were chosen on validation labels.
+
+    whose: "own" for the parameters of the row itself, else those of BGAN.
+    """
     return {"base": base, "tuned": whose, "tuned_on": dataset}
 
 
 def _write_statistics(folder, metrics, bits, significant):
-    """An interval of 0.02 to both sides of the mean of each cell, and the comparisons of every two methods."""
+    """Write intervals of 0.02 around the mean of each cell, and all comparisons of two methods."""
     values = {}
     for dataset, features, variant, length, _, metric, _, value in metrics:
         if metric == "map":
@@ -288,8 +299,8 @@ def _write_statistics(folder, metrics, bits, significant):
     ]
     write_csv(folder / "statistics.csv", schemas.STATISTICS_CSV, cells)
     compared = []
-    for (*pair, one, length), (*place, other, same) in itertools.combinations(means, 2):
-        if pair == place and length == same in bits:
+    for (*pair, one, length), (*other_pair, other, same) in itertools.combinations(means, 2):
+        if pair == other_pair and length == same in bits:
             higher, lower = sorted((one, other), key=lambda name: -means[*pair, name, length])
             verdict = significant.get((higher, lower), "no")
             p = 1e-6 if verdict == "yes" else 0.5
@@ -298,14 +309,15 @@ def _write_statistics(folder, metrics, bits, significant):
     write_csv(folder / "comparisons.csv", schemas.COMPARISONS_CSV, compared)
 
 
-def _place(run):
-    return f"runs/{run['dataset']}/{run['features']}/{run['variant']}/{run['bits']}bit/seed{run['seed']}"
+def run_path(run):
+    group = f"{run['dataset']}/{run['features']}/{run['variant']}"
+    return f"runs/{group}/{run['bits']}bit/seed{run['seed']}"
 
 
 def _run_facts(run, status, random, folder):
     facts = {
         "status": status,
-        "folder": f"{folder}/{_place(run)}",
+        "folder": f"{folder}/{run_path(run)}",
         "keywords": '{"iterations": 50}',
         "method": run["variant"],
     }
@@ -456,11 +468,14 @@ def _method(name, label, stochastic):
 
 def _failure(run):
     identity = {key: run[key] for key in ("dataset", "features", "variant", "bits", "seed")}
-    return {"run": identity, "log": f"logs/{_place(run)}.log", "message": run["message"]}
+    return {"run": identity, "log": f"logs/{run_path(run)}.log", "message": run["message"]}
 
 
 def write_extras(folder, variant, *, pair=DIGITS, bits=32, seed=0, **changes):
-    """Curves and pictures of one run as a method keeps them; an array changed to None is left out. Returns the arrays."""
+    """Write curves and pictures of one run as a method saves them, and return the arrays.
+
+    An array that is changed to None is omitted.
+    """
     random = np.random.default_rng(0)
     arrays = {
         name: random.integers(0, 256, (10, 8, 8, 3), dtype=np.uint8)
@@ -471,11 +486,10 @@ def write_extras(folder, variant, *, pair=DIGITS, bits=32, seed=0, **changes):
         "curve_names": np.array(["pixel", "<a & b>"]),
     } | changes
     run = {"dataset": pair[0], "features": pair[1], "variant": variant, "bits": bits, "seed": seed}
-    place = folder / _place(run)
-    place.mkdir(parents=True, exist_ok=True)
-    np.savez(
-        place / "extras.npz", **{name: array for name, array in arrays.items() if array is not None}
-    )
+    run_folder = folder / run_path(run)
+    run_folder.mkdir(parents=True, exist_ok=True)
+    present = {name: array for name, array in arrays.items() if array is not None}
+    np.savez(run_folder / "extras.npz", **present)
     return arrays
 
 

@@ -1,6 +1,8 @@
-"""Fixtures of several test modules. What takes long to build is built once, by whichever process of pytest-xdist needs it first.
+"""Fixtures of several test modules.
 
-Tests are of the CPU, where codes repeat bit for bit; those that are marked `gpu` run by `python -m pytest -m gpu`.
+Whatever takes long to build is built once, by the first process of pytest-xdist that needs it.
+Tests run on the CPU, where codes are reproducible bit for bit. The tests that are marked `gpu` run
+with `python -m pytest -m gpu`.
 """
 
 import fcntl
@@ -35,7 +37,7 @@ def pytest_configure(config):
 
 @pytest.fixture(scope="session")
 def build_once(tmp_path_factory):
-    """Return a function that builds a folder once for all processes of the test session and returns its path."""
+    """Return a function that builds a folder once for all test processes and returns its path."""
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent
@@ -57,7 +59,7 @@ def build_once(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def finished(build_once):
-    """A project in which the workflow of tiny.yaml has ended. Tests read it and write to a `copy`."""
+    """A project whose workflow of tiny.yaml has ended. Tests read it and write to a `copy`."""
 
     return build_once("finished", lambda folder: Copy(folder).run())
 
@@ -70,7 +72,11 @@ def copy(finished, tmp_path):
 
 @pytest.fixture(scope="session")
 def complete(build_once):
-    """A whole report of two data sets with a failed, a missing, an incomplete and a nearly collapsed cell, and what a method kept."""
+    """A complete report of two data sets.
+
+    One cell has failed, one is missing, one is incomplete and one nearly collapsed. One method has
+    saved extras.
+    """
 
     def write(root):
         folder = root / "results"
@@ -95,7 +101,7 @@ def complete(build_once):
 
 @pytest.fixture(scope="session")
 def plain(build_once):
-    """A report without figures of one data set in which nothing went wrong. A run has extras, none of which the page shows."""
+    """A report of one data set without figures and failures. No extras of its run are displayed."""
 
     def write(root):
         folder = write_results(root / "results", configfiles=["config/my own.yaml"])

@@ -1,9 +1,9 @@
-"""A real Slurm on this machine's loopback: a controller and two node daemons, one with a pretended GPU.
+"""A real Slurm on the loopback: a controller and two node daemons, one with a simulated GPU.
 
     python tests/slurm.py          # started until the Enter key is pressed
 
-It needs Debian's slurm-wlm, slurm-wlm-basic-plugins and munge, and root: jobs' own srun reads /etc/slurm/slurm.conf alone, which must
-not be there and is removed at the end.
+It needs Debian's slurm-wlm, slurm-wlm-basic-plugins and munge, and root. The srun of a job reads
+/etc/slurm/slurm.conf only; that file must not exist, and it is removed at the end.
 """
 
 from __future__ import annotations

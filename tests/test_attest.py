@@ -1,4 +1,4 @@
-"""`python -m experiments attest`: a recomputed run proves that rewritten sources give equal codes."""
+"""`python -m experiments attest`: a recomputed run proves that changed sources give equal codes."""
 
 import gzip
 import json
@@ -35,14 +35,14 @@ class Project(Copy):
         self.folder = folder
 
     def python(self, *arguments):
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("BGAN_BENCH")}
-        environment = kept | {"PYTHONPATH": str(self.folder)}
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("BGAN_BENCH")}
+        environment = inherited | {"PYTHONPATH": str(self.folder)}
         command = [sys.executable, *arguments]
         return subprocess.run(
             command, cwd=self.folder, capture_output=True, text=True, env=environment
         )
 
-    def made(self, *arguments):
+    def run_job(self, *arguments):
         done = self.python("-m", *arguments)
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -78,7 +78,10 @@ class Project(Copy):
         path.write_text(json.dumps(self.record(seed) | changes))
 
     def present_sources(self):
-        program = "import json; from harness import records; print(json.dumps(records.source_digests('methods', 'itq')))"
+        program = (
+            "import json; from harness import records; "
+            "print(json.dumps(records.source_digests('methods', 'itq')))"
+        )
         return json.loads(self.python("-c", program).stdout)
 
 
@@ -94,9 +97,9 @@ def measured(build_once):
         project.git("init", "--quiet")
         project.commit()
         for command in PREPARE:
-            project.made(*command)
+            project.run_job(*command)
         for seed in SEEDS:
-            project.made("methods", "digits", "pixels", "itq", "8", seed)
+            project.run_job("methods", "digits", "pixels", "itq", "8", seed)
 
     return build_once("attest", measure)
 

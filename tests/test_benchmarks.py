@@ -1,4 +1,4 @@
-"""The benchmarks: the work that is counted, that they run on small sizes, and that each figure is of what it says."""
+"""The benchmarks: the operation counts, small runs, and the quantity that each figure shows."""
 
 import sys
 
@@ -14,7 +14,10 @@ from methods.bgan import BGAN
 
 
 def test_vgg19s_work_is_that_of_its_layers():
-    """Twice the products of each layer forward, and again for the gradients of its weights and of its inputs, which the images need not."""
+    """Return twice the products of each layer, and again for the gradients of weights and inputs.
+
+    The images need no gradient.
+    """
     widths = [64] * 2 + [128] * 2 + [256] * 4 + [512] * 8
     sides = [224] * 2 + [112] * 2 + [56] * 4 + [28] * 4 + [14] * 4
     products = [
@@ -25,8 +28,8 @@ def test_vgg19s_work_is_that_of_its_layers():
     assert training.flops("vgg19", 224) == 2 * (3 * sum(products) - products[0])
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="what is said without a GPU")
-def test_it_runs_and_says_what_it_could_not_time(monkeypatch, capsys):
+@pytest.mark.skipif(torch.cuda.is_available(), reason="describes a machine without a GPU")
+def test_it_runs_and_states_what_it_could_not_time(monkeypatch, capsys):
     monkeypatch.setenv(training.DATA_VARIABLE, "replaced by a folder of random weights")
     monkeypatch.setitem(training.SIZES, "squeezenet1_1", 24)
     monkeypatch.setitem(training.PEAK, "cpu", ("float32", 64))
@@ -65,7 +68,7 @@ def test_a_database_smaller_than_the_deepest_cut_is_scored(monkeypatch, capsys):
     assert printed.count("times as long as score: map") == 3
 
 
-def test_a_rate_says_the_device_that_it_was_taken_on(monkeypatch, capsys, tmp_path):
+def test_a_rate_states_its_device(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     built = features.built
 
@@ -74,7 +77,7 @@ def test_a_rate_says_the_device_that_it_was_taken_on(monkeypatch, capsys, tmp_pa
         extractor.facts_ = {"device": "A GPU"}
         return extractor, part
 
-    for build, place in ((built, "1 thread"), (on_gpu, "A GPU")):
+    for build, device in ((built, "1 thread"), (on_gpu, "A GPU")):
         monkeypatch.setattr(features, "built", build)
         monkeypatch.setattr(
             sys,
@@ -82,7 +85,7 @@ def test_a_rate_says_the_device_that_it_was_taken_on(monkeypatch, capsys, tmp_pa
             ["features", "rate", "pixels", "--images", "4", "--side", "8", "--threads", "1"],
         )
         features.main()
-        assert capsys.readouterr().out.splitlines()[-1].endswith(f"/s on {place}")
+        assert capsys.readouterr().out.splitlines()[-1].endswith(f"/s on {device}")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""BGAN's losses against their formulas, its objectives against each other, and training that overfits."""
+"""BGAN's losses against their formulas, its objectives, and training that overfits."""
 
 import itertools
 
@@ -47,12 +47,12 @@ def flat(images):
     return images.reshape(len(images), -1).astype(np.float32) / 255
 
 
-def fitted(images, neighbours, bits=16, **keywords):
-    return BGAN(bits, **SMALL | keywords).fit(images, flat(images), neighbours)
+def fitted(images, neighbours, bits=16, **params):
+    return BGAN(bits, **SMALL | params).fit(images, flat(images), neighbours)
 
 
-def codes_of(images, neighbours, **keywords):
-    return fitted(images, neighbours, **keywords).encode(images, flat(images))
+def codes_of(images, neighbours, **params):
+    return fitted(images, neighbours, **params).encode(images, flat(images))
 
 
 @pytest.mark.parametrize("scaled", [True, False])
@@ -100,7 +100,7 @@ def test_adversarial_loss_is_its_formula():
 
 
 def test_the_adversary_alone_leaves_the_encoder_untrained(images, neighbours):
-    """{A} is the untrained encoder, bit for bit: switching the generator off leaves the encoder's random stream alone."""
+    """{A} is the untrained encoder: without a generator, its random stream is the same."""
     assert (
         codes_of(images, neighbours, **NOTHING | {"weight_adversarial": 1.0})
         == codes_of(images, neighbours, **NOTHING)
@@ -249,7 +249,7 @@ def objectives(hasher, inputs, pixels, targets, beta):
 
 
 @pytest.mark.parametrize(
-    "keywords",
+    "params",
     [
         {},
         {"adversarial_to_encoder": True},
@@ -263,9 +263,9 @@ def objectives(hasher, inputs, pixels, targets, beta):
     ],
     ids=str,
 )
-def test_gradients_are_those_of_each_networks_objective(images, neighbours, keywords):
+def test_gradients_are_those_of_each_networks_objective(images, neighbours, params):
     """Although the graph is cut at the images and passed as seldom as possible."""
-    hasher = fitted(images, neighbours, **ONE_EPOCH | keywords)
+    hasher = fitted(images, neighbours, **ONE_EPOCH | params)
     for network in hasher.networks_:
         network.train()
     pixels = torch.from_numpy(images[:20]).permute(0, 3, 1, 2).contiguous()
@@ -289,9 +289,9 @@ def test_gradients_are_those_of_each_networks_objective(images, neighbours, keyw
 
 
 def test_no_network_is_built_that_no_loss_uses(images, neighbours):
-    keywords = ONE_EPOCH | NOTHING
-    alone = fitted(images, neighbours, **keywords | {"weight_neighbourhood": 1.0})
-    rebuilding = fitted(images, neighbours, **keywords | {"weight_pixel": 1.0})
+    params = ONE_EPOCH | NOTHING
+    alone = fitted(images, neighbours, **params | {"weight_neighbourhood": 1.0})
+    rebuilding = fitted(images, neighbours, **params | {"weight_pixel": 1.0})
     assert (len(alone.networks_), len(rebuilding.networks_)) == (1, 2)
     assert "rebuilt" not in alone.extras_
     assert "rebuilt" in rebuilding.extras_
@@ -302,7 +302,7 @@ def whole(images, neighbours):
     return codes_of(images, neighbours)
 
 
-def test_an_unknown_choice_is_told_what_is_known(images, neighbours):
+def test_the_error_for_an_unknown_choice_lists_the_choices(images, neighbours):
     with pytest.raises(
         ValueError, match="activation is 'relu': expected one of tanh, app, ste, two-step"
     ):
@@ -310,10 +310,10 @@ def test_an_unknown_choice_is_told_what_is_known(images, neighbours):
 
 
 def test_it_can_overfit_a_hundred_images(images):
-    """A neighbourhood of five random groups has nothing to do with the images: only learning them by heart reproduces it."""
+    """Five random groups are independent of the images, so only overfitting reproduces them."""
     group = np.random.default_rng(0).permutation(100) % 5
-    settings = NOTHING | {"weight_neighbourhood": 10.0, "epochs": 60, "k1": 19, "k2": 20}
-    codes = codes_of(images, nearest(np.eye(5, dtype=np.float32)[group]), **settings)
+    params = NOTHING | {"weight_neighbourhood": 10.0, "epochs": 60, "k1": 19, "k2": 20}
+    codes = codes_of(images, nearest(np.eye(5, dtype=np.float32)[group]), **params)
     distances = (codes[:, None] != codes[None]).sum(axis=2)
     pairs = np.triu_indices(100, 1)
     assert roc_auc_score((group[:, None] == group)[pairs], -distances[pairs]) > 0.99
@@ -333,22 +333,22 @@ def test_divergence_is_an_error_that_names_the_loss(images, neighbours):
         fitted(images, neighbours, learning_rate=1e30)
 
 
-def test_a_batch_larger_than_the_training_images_is_said(images, neighbours):
+def test_a_batch_larger_than_the_training_images_is_reported(images, neighbours):
     with pytest.raises(ValueError, match="a batch of 101 is larger than the 100 training images"):
         fitted(images, neighbours, batch=101)
 
 
 @pytest.mark.parametrize(
-    "keywords",
+    "params",
     [{}, {"discriminator_sees": "both", "generator_input": "noisy"}, {"encoder": "vgg19"}],
     ids=str,
 )
-def test_training_that_was_stopped_goes_on_to_the_same_codes(
-    images, neighbours, tmp_path, monkeypatch, small_vgg, keywords
+def test_a_resumed_training_gives_the_same_codes(
+    images, neighbours, tmp_path, monkeypatch, small_vgg, params
 ):
-    """Stopped in the middle of an epoch, at the 13th of 25 batches, and begun again by another object."""
-    keywords = small_vgg | keywords
-    expected = codes_of(images, neighbours, **keywords)
+    """Training stops at batch 13 of 25 of an epoch and is resumed by another object."""
+    params = small_vgg | params
+    expected = codes_of(images, neighbours, **params)
     monkeypatch.setattr(Checkpoint, "interval", 0.0)
     steps = []
     monkeypatch.setattr(
@@ -358,11 +358,11 @@ def test_training_that_was_stopped_goes_on_to_the_same_codes(
             steps.append(0) or (step(self, *rest) if len(steps) != 13 else 1 / 0)
         ),
     )
-    hasher = BGAN(16, **SMALL | keywords)
+    hasher = BGAN(16, **SMALL | params)
     hasher.checkpoint = tmp_path / "state.pt"
     with pytest.raises(ZeroDivisionError):
         hasher.fit(images, flat(images), neighbours)
-    again = BGAN(16, **SMALL | keywords)
+    again = BGAN(16, **SMALL | params)
     again.checkpoint = tmp_path / "state.pt"
     again.fit(images, flat(images), neighbours)
     assert len(steps) == 13 + 25 - 12
@@ -370,7 +370,7 @@ def test_training_that_was_stopped_goes_on_to_the_same_codes(
     assert again.extras_["curves"].shape[0] == SMALL["epochs"]
 
 
-def test_training_that_was_killed_after_its_last_batch_goes_on_too(
+def test_training_that_was_killed_after_its_last_batch_resumes(
     images, neighbours, tmp_path, monkeypatch
 ):
     """Its codes were not yet written: a chain of random kills came upon it."""
@@ -411,7 +411,10 @@ class SmallVGG(torch.nn.Module):
 
 @pytest.fixture
 def small_vgg(tmp_path, monkeypatch):
-    """Keywords that name its weights; it stands in for VGG-19, whose official layout the tests of networks hold."""
+    """Return parameters that name a file of weights in place of VGG-19.
+
+    The tests of networks verify the official layout of VGG-19.
+    """
     torch.manual_seed(0)
     torch.save(SmallVGG().state_dict(), tmp_path / "mine.pth")
     monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
@@ -450,14 +453,14 @@ def test_a_pretrained_encoder_is_given_images_as_its_weights_want_them(
 def test_a_pretrained_encoder_begins_as_its_file_and_all_its_layers_are_trained(
     images, neighbours, small_vgg, tmp_path
 ):
-    kept = torch.load(tmp_path / "mine.pth", weights_only=True)
+    weights = torch.load(tmp_path / "mine.pth", weights_only=True)
     untrained, trained = (
         fitted(
             images, neighbours, encoder="vgg19", **small_vgg | {"learning_rate": rate}
         ).networks_[0]
         for rate in (0.0, 1e-3)
     )
-    for name, value in kept.items():
+    for name, value in weights.items():
         assert torch.equal(untrained.trunk.network.get_parameter(name), value)
         moved = not torch.equal(trained.trunk.network.get_parameter(name), value)
         assert moved == (not name.startswith("classifier.6")), (
@@ -506,19 +509,19 @@ def test_other_weights_than_stated_are_one_line(images, neighbours, small_vgg):
 def test_images_that_do_not_fit_a_gpu_are_streamed_to_the_same_codes(
     images, neighbours, whole, monkeypatch
 ):
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda place: (0, 0))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (0, 0))
     assert (codes_of(images, neighbours) == whole).mean() > 0.99  # a GPU adds in no fixed order
 
 
 @pytest.mark.parametrize(
-    ("pixels", "keywords", "side"),
+    ("pixels", "params", "side"),
     [(28, {}, 32), (20, {}, 24), (8, {}, 8), (8, {"image_size": 64, "enlarge": True}, 64)],
 )
 def test_generated_images_have_a_side_that_can_be_doubled_three_times(
-    images, neighbours, pixels, keywords, side
+    images, neighbours, pixels, params, side
 ):
     resized = np.kron(images[:, :4, :4], np.ones((1, pixels // 4, pixels // 4, 1), np.uint8))
-    hasher = BGAN(8, **SMALL | ONE_EPOCH | {"width": 0.02} | keywords).fit(
+    hasher = BGAN(8, **SMALL | ONE_EPOCH | {"width": 0.02} | params).fit(
         resized, flat(resized), neighbours
     )
     assert {hasher.extras_[name].shape[1:] for name in ("originals", "rebuilt", "sampled")} == {
@@ -533,7 +536,7 @@ def test_fewer_images_than_pictures_are_all_shown(images, neighbours):
 
 
 @pytest.mark.parametrize(
-    ("keywords", "message"),
+    ("params", "message"),
     [
         ({"epochs": 0}, "betas has 5 values and epochs is 0: expected at least one value, and an"),
         ({"epochs": 4}, "betas has 5 values and epochs is 4: expected at least one value, and an"),
@@ -544,9 +547,9 @@ def test_fewer_images_than_pictures_are_all_shown(images, neighbours):
         ),
     ],
 )
-def test_keywords_that_say_nothing_are_refused(images, neighbours, keywords, message):
+def test_parameters_without_effect_are_refused(images, neighbours, params, message):
     with pytest.raises(ValueError, match=message):
-        fitted(images, neighbours, **keywords)
+        fitted(images, neighbours, **params)
 
 
 @pytest.mark.parametrize("activation", nets.ACTIVATIONS)
@@ -561,7 +564,7 @@ def test_only_an_activation_with_an_end_to_its_slope_saturates(images, neighbour
 
 @pytest.mark.parametrize("epsilon", [1e-8, 1.0])
 def test_adam_as_in_tensorflow_is_its_formula(epsilon):
-    """tf.compat.v1.train.AdamOptimizer: x -= rate sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + epsilon)."""
+    """Adam of tf.compat.v1: x -= rate sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + epsilon)."""
     generator = np.random.default_rng(0)
     network = torch.nn.Linear(3, 2, bias=False)
     optimiser = optimiser_of(network, "adam-tensorflow", 0.1, epsilon)

@@ -1,4 +1,4 @@
-"""The page in a browser: what its script does, what it says of a number, and who can read it."""
+"""The page in a browser: its script, its tooltips, and its accessibility."""
 
 import itertools
 import json
@@ -31,7 +31,10 @@ BROKEN = {
 
 @pytest.fixture(scope="module")
 def results(build_once):
-    """Results of two data sets with incomplete, failed and missing cells, and a method whose label is markup; their report is written."""
+    """A report of two data sets with incomplete, failed and missing cells.
+
+    The label of one method is markup.
+    """
 
     def write(folder):
         write_results(
@@ -48,7 +51,7 @@ def results(build_once):
 
 @pytest.fixture(scope="module")
 def metrics(results):
-    """(data set, features, variant, bits, metric, k or 0) -> the values of its seeds, as metrics.csv has them."""
+    """(data set, features, variant, bits, metric, k or 0) -> values of its seeds in metrics.csv."""
     table = pd.read_csv(results / "metrics.csv").fillna({"k": 0})
     keys = ["dataset", "features", "variant", "bits", "metric", "k"]
     return {key: group["value"].to_numpy() for key, group in table.groupby(keys)}
@@ -56,15 +59,15 @@ def metrics(results):
 
 @pytest.fixture
 def opened(browser, results):
-    """Opens the page; at the end no opened page has said anything, loaded anything or run what a label says."""
-    contexts, said, asked = [], [], []
+    """Open the page; at the end, no page has logged or loaded anything or executed a label."""
+    contexts, messages, urls = [], [], []
 
     def open_page(address="", **options):
         contexts.append(browser.new_context(**options))
         page = contexts[-1].new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: messages.append(message.text))
+        page.on("pageerror", lambda error: messages.append(str(error)))
+        page.on("request", lambda request: urls.append(request.url))
         page.goto((results / "report/index.html").as_uri() + address)
         return page
 
@@ -72,8 +75,8 @@ def opened(browser, results):
     hacked = [page.evaluate("window.hacked") for context in contexts for page in context.pages]
     for context in contexts:
         context.close()
-    assert not said
-    assert not [url for url in asked if not re.match(r"file:.*/report/index\.html|data:", url)]
+    assert not messages
+    assert not [url for url in urls if not re.match(r"file:.*/report/index\.html|data:", url)]
     assert not any(hacked)
 
 
@@ -183,7 +186,7 @@ def test_a_field_filters_the_rows_of_all_tables(opened):
 # Plots
 
 
-def test_a_legend_toggles_its_method_in_all_plots_and_the_address_keeps_it(opened):
+def test_a_legend_toggles_its_method_in_all_plots_and_in_the_address(opened):
     page = opened()
     plots = page.locator(".drawing[data-panels]").count()
     assert plots == 1 + 2 * 4
@@ -204,7 +207,7 @@ def test_a_legend_toggles_its_method_in_all_plots_and_the_address_keeps_it(opene
     assert again.locator("[data-series='bgan']:visible").count() == drawn
 
 
-def test_an_address_that_is_none_of_the_pages_leaves_it_whole(opened):
+def test_an_unknown_address_leaves_the_page_unchanged(opened):
     page = opened("#hide=%E0%A4%A")
     assert page.locator("#table-map .origin-of").count() > 0
     assert page.locator("[data-series='bgan']:visible").count() > 0
@@ -214,7 +217,8 @@ def test_a_method_has_one_colour_in_all_plots(opened):
     page = opened()
     colours = page.eval_on_selector_all(
         "[data-series] path[style*='stroke']",
-        "found => found.map(path => [path.closest('[data-series]').dataset.series, path.style.stroke])",
+        "paths => paths.map("
+        "path => [path.closest('[data-series]').dataset.series, path.style.stroke])",
     )
     found = {name: {colour for other, colour in colours if other == name} for name, _ in colours}
     assert {"lsh", "pcah", "itq", "bgan", "odd"} <= set(found)
@@ -223,21 +227,21 @@ def test_a_method_has_one_colour_in_all_plots(opened):
 
 
 def test_the_pointer_reads_every_marker_and_the_values_are_those_of_the_metrics(opened, metrics):
-    """The markers are where matplotlib put them, and the words come from the script: both have to agree with metrics.csv."""
+    """Matplotlib places the markers and the script writes the text: both match metrics.csv."""
     page = opened(viewport={"width": 1400, "height": 900})
     page.locator("#figure-overview").scroll_into_view_if_needed()
     for panel, (pair, name) in enumerate(
         itertools.product((DIGITS, CIFAR), ("lsh", "pcah", "itq", "bgan"))
     ):
-        pair_place = panel // 4
+        pair_index = panel // 4
         groups = page.locator(
-            f"#figure-overview [id$='axes_{pair_place + 1}'] [data-series='{name}']"
+            f"#figure-overview [id$='axes_{pair_index + 1}'] [data-series='{name}']"
         )
         markers = groups.last.locator("use")
         lengths = [bits for bits in (16, 32) if (*pair, name, bits, "map", 0) in metrics]
         assert markers.count() == len(lengths)
-        for place, bits in enumerate(lengths):
-            box = markers.nth(place).bounding_box()
+        for index, bits in enumerate(lengths):
+            box = markers.nth(index).bounding_box()
             page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
             label, value, where, *_ = page.locator("#tip").inner_text().split("\n")
             assert page.locator("#tip").is_visible()
@@ -262,7 +266,7 @@ def test_arrow_keys_read_every_point_of_a_line(opened, metrics, figure, quantity
     cuts = sorted(
         k for *key, metric, k in metrics if (*key, metric) == (*DIGITS, "lsh", 16, quantity)
     )
-    for place, k in enumerate(cuts):
+    for index, k in enumerate(cuts):
         words = page.locator("#tip").inner_text().split("\n")
         assert words[0] == "LSH"
         assert words[1].endswith(f" {expected(metrics[*DIGITS, 'lsh', 16, quantity, k])}")
@@ -271,7 +275,7 @@ def test_arrow_keys_read_every_point_of_a_line(opened, metrics, figure, quantity
             if figure == "precision-at-k"
             else words[2].endswith(f"rank {k:.0f}")
         )
-        if place < len(cuts) - 1:
+        if index < len(cuts) - 1:
             drawing.press("ArrowRight")
     drawing.press("ArrowDown")
     assert page.locator("#tip").inner_text().startswith("ITQ"), "PCAH failed at 16 bits"
@@ -280,14 +284,15 @@ def test_arrow_keys_read_every_point_of_a_line(opened, metrics, figure, quantity
     assert not page.locator("#tip").is_visible()
 
 
-def test_what_a_point_says_stays_beside_it_while_the_page_scrolls(opened):
+def test_the_tooltip_of_a_point_follows_it_while_the_page_scrolls(opened):
     page = opened()
     drawing = page.locator("#figure-overview .drawing")
     drawing.focus()
     drawing.press("ArrowRight")
     words, before = page.locator("#tip").inner_text(), page.locator("#tip").bounding_box()
     page.evaluate(
-        "new Promise(done => { addEventListener('scroll', () => requestAnimationFrame(done)); scrollBy(0, 40) })"
+        "new Promise(done => { "
+        "addEventListener('scroll', () => requestAnimationFrame(done)); scrollBy(0, 40) })"
     )
     after = page.locator("#tip").bounding_box()
     assert page.locator("#tip").is_visible()
@@ -295,7 +300,7 @@ def test_what_a_point_says_stays_beside_it_while_the_page_scrolls(opened):
     assert after["y"] == pytest.approx(before["y"] - 40, abs=1)
 
 
-def test_a_hidden_method_says_nothing(opened):
+def test_a_hidden_method_has_no_tooltip(opened):
     page = opened("#hide=lsh,pcah,itq,exact-cosine")
     drawing = page.locator("#figure-overview .drawing")
     drawing.focus()
@@ -380,10 +385,10 @@ def test_failed_cells_groups_and_controls_say_what_they_are(opened):
 def test_the_command_of_a_cell_makes_its_scores(opened):
     page = opened()
     page.locator("#table-map tbody").first.locator("tr", has_text="ITQ").locator("td").first.click()
-    checkout, made = page.get_by_role("dialog").locator("pre").inner_text().splitlines()
+    checkout, command = page.get_by_role("dialog").locator("pre").inner_text().splitlines()
     assert checkout == "git checkout 0123456789ab"
-    assert made == "snakemake --cores all results/scores/digits/pixels/itq/metrics.csv"
-    planned = [sys.executable, "-m", *made.split(), "--dry-run", "--forceall", "--nolock"]
+    assert command == "snakemake --cores all results/scores/digits/pixels/itq/metrics.csv"
+    planned = [sys.executable, "-m", *command.split(), "--dry-run", "--forceall", "--nolock"]
     done = subprocess.run(planned, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert set(re.findall(r"variant=([^,\s]+)", done.stdout + done.stderr)) == {"itq"}
@@ -425,7 +430,7 @@ def test_axe_finds_nothing_serious(opened, scheme, width):
             if item["impact"] in ("serious", "critical")
         ]
 
-    # Rows alike in kind are many: the first of each say as much, in less time.
+    # Many rows are of one kind: the first of each kind suffices.
     many = "#runs-table tr:nth-child(n + 5), #tables section:nth-of-type(n + 4)"
     page.evaluate(
         "many => document.querySelectorAll(many).forEach(element => element.remove())", many
@@ -446,7 +451,7 @@ def test_a_narrow_screen_scrolls_down_alone(opened):
     )
 
 
-def test_the_page_is_whole_without_its_script(opened):
+def test_the_page_is_complete_without_its_script(opened):
     page = opened(java_script_enabled=False)
     assert page.locator("#table-map tbody tr").first.is_visible()
     assert page.locator("#figure-overview svg").first.is_visible()
@@ -456,12 +461,13 @@ def test_the_page_is_whole_without_its_script(opened):
 
 
 def test_it_is_painted_and_small(opened, results):
-    painted = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"  # which may be after the page was loaded
+    # The paint may come after the page was loaded.
+    painted = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
     assert opened().wait_for_function(painted, polling=50).json_value() > 0
     assert (results / "report/index.html").stat().st_size < 5e6
 
 
-def test_what_is_said_of_points_is_what_the_file_beside_the_figure_holds(opened, results):
+def test_the_tooltips_of_points_are_the_values_of_the_csv_file(opened, results):
     page = opened()
     panels = json.loads(
         page.locator("#figure-time--digits--pixels .drawing").get_attribute("data-panels")

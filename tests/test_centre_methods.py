@@ -119,7 +119,7 @@ class TestKMH:
         assert cost(centres[0]) == pytest.approx(expected.fun, abs=1e-6)
 
     def test_axes_are_divided_by_the_products_of_variances(self):
-        """Logarithms 4, 3, 2, 1: the second group takes 3 and 2, and the last axis fits the first."""
+        """Logarithms 4, 3, 2, 1: the second group takes 3 and 2; the last axis fits the first."""
         groups = kmh.balanced_groups(np.exp([3.0, 2.0, 1.0, 0.0]), 2)
         assert groups.tolist() == [[0, 3], [1, 2]]
 

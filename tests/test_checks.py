@@ -55,7 +55,7 @@ def check_rows(hasher):
     ],
     ids=["median", "mean", "largest"],
 )
-def test_codes_that_depend_on_the_batch_are_found(threshold):
+def test_codes_that_depend_on_the_batch_are_detected(threshold):
     with pytest.raises(BenchmarkError, match=r"methods/signs\.py.* depends on the batch"):
         check_rows(Signs(threshold=threshold))
 
@@ -82,7 +82,7 @@ def test_bits_that_differ_in_each_batch_are_not():
         check_rows(Signs(noisy_rows=4))
 
 
-def test_an_unseeded_generator_is_found_by_a_second_training(tmp_path):
+def test_an_unseeded_generator_is_detected_by_a_second_training(tmp_path):
     first = Signs(seed=None).fit(FEATURES)
     codes = np.packbits(first.encode(FEATURES), axis=1)
     repetition = _checks.Repetition(lambda: Signs(seed=None), tmp_path / "done")

@@ -26,7 +26,7 @@ def loaded(**changes):
 
 def test_a_method_with_trials_becomes_one_variant_a_trial_and_the_others_stay():
     plan = Plan.load(loaded())
-    trials = [f"{name}.trial{place}" for name in ("bgan", "bgan-n") for place in (1, 2, 3)]
+    trials = [f"{name}.trial{number}" for name in ("bgan", "bgan-n") for number in (1, 2, 3)]
     assert list(plan.methods) == ["lsh", *trials]
     second = plan.methods["bgan.trial2"]
     assert second.params["learning_rate"] == 0.01
@@ -47,13 +47,13 @@ def test_without_trials_nothing_changes():
     assert [method.trial for method in plan.methods.values()] == [None] * 3
 
 
-def test_a_trial_of_a_keyword_that_is_none_is_told():
+def test_a_trial_of_an_unknown_parameter_is_an_error():
     with pytest.raises(BenchmarkError, match=r"methods/bgan\.py has no parameter 'rate'"):
         Plan.load(loaded(trials={"bgan": [{}, {"rate": 1}]}))
 
 
 @pytest.mark.parametrize("name", ["bgam", "bgan-n"])
-def test_trials_of_no_method_are_told(name):
+def test_trials_of_an_unknown_method_are_an_error(name):
     with pytest.raises(
         BenchmarkError,
         match=f"trials: '{name}' is unknown: expected one of .*, or a new file",
@@ -76,7 +76,10 @@ def test_every_row_of_the_shipped_tuning_has_the_same_number_of_trials():
 
 
 def results(folder, maps, dataset="digits-validation", failed=()):
-    """What `collect` writes of an experiment with trials; maps: {variant: [mAP of 12 bits, of 24 bits]}."""
+    """Write what `collect` writes of an experiment with trials.
+
+    maps: {variant: [mAP of 12 bits, of 24 bits]}.
+    """
     plan = Plan.load(loaded(methods=["bgan", "bgan-n"], datasets=[dataset]))
     facts = {"format": records.FORMAT, "commit": "ab" * 20, "date": "2026-01-02T03:04:05+00:00"}
     facts |= {"bits": [12, 24], "seeds": [100], "trials": TRIALS}
@@ -117,8 +120,8 @@ MAPS = {
 }  # fmt: skip
 
 
-def chosen(tmp_path, maps=MAPS, **keywords):
-    choose(results(tmp_path / "results", maps, **keywords), tmp_path / "tuned")
+def chosen(tmp_path, maps=MAPS, **params):
+    choose(results(tmp_path / "results", maps, **params), tmp_path / "tuned")
     return json.loads((tmp_path / "tuned/digits.json").read_text())
 
 
@@ -167,7 +170,7 @@ def before(tmp_path, content, dataset="digits"):
     return path
 
 
-def test_choosing_again_replaces_this_data_set_and_keeps_the_others(tmp_path):
+def test_choosing_again_replaces_this_data_set_only(tmp_path):
     other = before(
         tmp_path, {"tried": {"cifar10": {"methods": {}}}, "variants": {"methods": {}}}, "cifar10"
     )
@@ -206,18 +209,22 @@ def test_methods_that_were_not_tried_now_keep_what_was_chosen_before_on_the_same
     before(tmp_path, {"tried": {"digits": tried}, "variants": {"methods": entries}})
     found = chosen(tmp_path)
     assert found["tried"]["digits"]["methods"]["itq"] == OF_ITQ
-    assert {name: method["commit"][:2] for name, method in found["tried"]["digits"]["methods"].items()} == {
+    methods = found["tried"]["digits"]["methods"]
+    assert {name: method["commit"][:2] for name, method in methods.items()} == {
         "itq": "cd", "bgan": "ab", "bgan-n": "ab",
     }  # fmt: skip
     assert found["variants"]["methods"]["itq.tuned-digits"]["set"] == {"iterations": 9}
     assert set(found["variants"]["methods"]) == {*entries, "bgan-n.tuned-digits"}
 
 
-def test_settings_chosen_on_other_terms_are_not_mixed(tmp_path):
+def test_parameters_chosen_on_other_terms_are_not_mixed(tmp_path):
     tried = {"features": "gist", "bits": [12, 24], "seeds": [100], "methods": {"itq": OF_ITQ}}
     path = before(tmp_path, {"tried": {"digits": tried}, "variants": {"methods": {}}})
     content = path.read_text()
-    message = r"digits\.json has parameters of itq chosen with features gist, found features pixels now: try all"
+    message = (
+        r"digits\.json has parameters of itq chosen with features gist, "
+        r"found features pixels now: try all"
+    )
     with pytest.raises(BenchmarkError, match=message):
         chosen(tmp_path)
     assert path.read_text() == content
@@ -253,7 +260,7 @@ def test_two_choices_for_one_data_set_are_refused(tmp_path):
     assert not (tmp_path / "tuned").exists()
 
 
-def test_every_trial_failed_is_said(tmp_path):
+def test_an_error_states_that_every_trial_failed(tmp_path):
     with pytest.raises(BenchmarkError, match="bgan: every trial failed"):
         chosen(tmp_path, failed={"bgan.trial1", "bgan.trial2", "bgan.trial3"})
 

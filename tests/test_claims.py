@@ -1,4 +1,4 @@
-"""Verdicts on the paper's claims, and the summary in plain words, against experiments whose outcome is known."""
+"""Verdicts on the paper's claims, and the summary, for experiments whose outcome is known."""
 
 import csv
 import json
@@ -46,9 +46,9 @@ def experiment(folder, levels=BGAN, significant=ALL_LOWER, **options):
 
 
 def verdict(found, name="rq1"):
-    place = [claim.name for claim in table_specs.read_claims()].index(name)
+    index = [claim.name for claim in table_specs.read_claims()].index(name)
     ((_, verdicts),) = claims.verdicts(found)
-    return verdicts[place]
+    return verdicts[index]
 
 
 @pytest.mark.parametrize(
@@ -134,8 +134,11 @@ def test_an_incomplete_or_failed_cell_keeps_a_claim_from_holding(tmp_path):
     )
 
 
-def test_rows_with_chosen_settings_are_preferred_and_never_mixed_with_fixed_ones(tmp_path):
-    """Tuned against tuned, else the tuning of the first for both, else fixed against fixed; what only one side has is not compared."""
+def test_tuned_rows_are_preferred_and_never_mixed_with_default_ones(tmp_path):
+    """Tuned rows are compared first, then rows tuned for the first method, then default rows.
+
+    A row that only one side has is not compared.
+    """
     levels = BGAN | {
         "bgan.tuned-digits": 0.7,
         "bgan-nc.tuned-digits": 0.8,
@@ -146,7 +149,7 @@ def test_rows_with_chosen_settings_are_preferred_and_never_mixed_with_fixed_ones
         ("bgan.tuned-digits", "bgan-n.as-bgan-digits"): "yes",
     }
     shown = verdict(experiment(tmp_path, levels, significant))
-    assert [(found.row, found.other, found.settings) for found in shown.comparisons] == [
+    assert [(found.row, found.other, found.tuning) for found in shown.comparisons] == [
         ("BGANtuned-digits", "N + Ctuned-digits", "tuned"),
         ("BGANtuned-digits", "Nas-bgan-digits", "with the settings tuned for the first"),
         ("BGAN", "C + A", "default settings"),
@@ -185,7 +188,7 @@ def test_a_row_that_a_claim_names_is_compared_whatever_its_encoder_is(tmp_path):
     """The paper's grid: BGAN trains VGG-19, and the other methods have no encoder of their own."""
     found = experiment(tmp_path, {"bgan.vgg19": 0.5, "itq": 0.4}, {("bgan.vgg19", "itq"): "yes"})
     (compared,) = verdict(found, "rq3").comparisons
-    assert (compared.row, compared.other, compared.settings) == (
+    assert (compared.row, compared.other, compared.tuning) == (
         "BGANvgg19",
         "ITQ",
         "default settings",
@@ -199,13 +202,13 @@ def test_relations_are_read_from_fields_and_never_from_names(tmp_path):
     (compared,) = verdict(
         experiment(tmp_path, levels, {("mine", "yours"): "yes"}, rows=rows)
     ).comparisons
-    assert (compared.row, compared.other, compared.settings) == ("mine", "yours", "tuned")
+    assert (compared.row, compared.other, compared.tuning) == ("mine", "yours", "tuned")
     elsewhere = {
         "mine": tuned("bgan", "cifar10"),
         "yours": tuned("bgan-nc", "cifar10"),
     }  # chosen on another data set
     (compared,) = verdict(experiment(tmp_path, levels, {}, rows=elsewhere)).comparisons
-    assert (compared.row, compared.other, compared.settings) == (
+    assert (compared.row, compared.other, compared.tuning) == (
         "BGAN",
         "N + C",
         "default settings",
@@ -277,7 +280,7 @@ def test_the_released_code_is_shown_and_decides_nothing(tmp_path):
     assert "For comparison: bgan-released against" in text
 
 
-def test_a_method_without_settings_is_compared_with_tuned_rows(tmp_path):
+def test_a_method_without_parameters_is_compared_with_tuned_rows(tmp_path):
     levels = {"bgan.tuned-digits": 0.7, "itq.tuned-digits": 0.6, "lsh": 0.1, "pcah": 0.2}
     significant = {("bgan.tuned-digits", name): "yes" for name in levels}
     shown = verdict(
@@ -324,7 +327,7 @@ def test_an_invalid_rule_is_one_clear_error(tmp_path, changes, message):
 def test_code_lengths_with_one_winner_share_a_sentence(tmp_path):
     levels = {"bgan": 0.7, "itq": 0.5, "lsh": 0.4}
 
-    def told(name, significant, means=None):
+    def summary_of(name, significant, means=None):
         return summary.winners(
             experiment(
                 tmp_path / name,
@@ -335,24 +338,26 @@ def test_code_lengths_with_one_winner_share_a_sentence(tmp_path):
         )
 
     both = {("bgan", "itq"): "yes", ("bgan", "lsh"): "yes"}
-    first, second = told("clear", both)
+    first, second = summary_of("clear", both)
     assert (
-        first
-        == "Digits, Pixels: BGAN has the highest mAP at 16 and 32 bits (0.700), significantly higher than every other method at each."
+        first == "Digits, Pixels: BGAN has the highest mAP at 16 and 32 bits (0.700), "
+        "significantly higher than every other method at each."
     )
     assert second.startswith(
-        "Digits, Pixels: ranking by the features themselves has 0.620 (Exact cosine; the best method is above it at 2 of 2 code lengths)"
+        "Digits, Pixels: ranking by the features themselves has 0.620 "
+        "(Exact cosine; the best method is above it at 2 of 2 code lengths)"
     )
-    assert told("open", {("bgan", "lsh"): "yes"})[0].endswith("; not distinguishable from ITQ.")
-    many = {"bgan": 0.7} | {f"m{place}": 0.1 for place in range(5)}
+    undecided = summary_of("open", {("bgan", "lsh"): "yes"})[0]
+    assert undecided.endswith("; not distinguishable from ITQ.")
+    many = {"bgan": 0.7} | {f"m{index}": 0.1 for index in range(5)}
     assert summary.winners(experiment(tmp_path / "many", many, {}))[0].endswith(
         "; not distinguishable from 5 other methods."
     )
     untested = dict.fromkeys(both, "too few seeds")
-    assert told("untested", untested)[0].endswith(
+    assert summary_of("untested", untested)[0].endswith(
         "; not tested against ITQ and LSH (too few seeds)."
     )
-    changing = told(
+    changing = summary_of(
         "changing",
         both,
         lambda name, bits, seed: 0.9 if (name, bits) == ("lsh", 32) else levels[name],
@@ -361,7 +366,7 @@ def test_code_lengths_with_one_winner_share_a_sentence(tmp_path):
         "Digits, Pixels: BGAN has the highest mAP at 16 bits (0.700), significantly higher"
     )
     assert changing[1].startswith("Digits, Pixels: LSH has the highest mAP at 32 bits (0.900)")
-    tied = told("tied", {}, lambda name, bits, seed: 0.5)
+    tied = summary_of("tied", {}, lambda name, bits, seed: 0.5)
     assert tied[0].startswith(
         "Digits, Pixels: BGAN, ITQ and LSH have the highest mAP at 16 and 32 bits"
     )
@@ -381,15 +386,15 @@ def test_a_winner_is_of_the_complete_methods_and_the_others_are_named(tmp_path):
         f"Digits, Pixels: BGAN has the highest mAP at 32 bits (0.700), {higher} LSH.",
     ]
     assert (
-        "every other method of its column whose seeds are all done, by a t-test on average precision"
-        in built(tmp_path)["map"].explanation
+        "every other method of its column whose seeds are all done, by a t-test on average "
+        "precision" in built(tmp_path)["map"].explanation
     )
 
 
 def test_rankings_by_the_features_are_of_the_data_set_that_is_named(tmp_path):
     found = results.read(write_results(tmp_path, grid=(DIGITS, results.Pair("cifar10", "gist"))))
-    said = [sentence for sentence in summary.winners(found) if "anking by the features" in sentence]
-    assert [sentence.partition(": ")[0] for sentence in said] == ["Digits, Pixels", "Cifar10, Gist"]
+    rankings = [text for text in summary.winners(found) if "anking by the features" in text]
+    assert [text.partition(": ")[0] for text in rankings] == ["Digits, Pixels", "Cifar10, Gist"]
 
 
 def test_what_went_wrong_is_named(tmp_path):
@@ -398,10 +403,10 @@ def test_what_went_wrong_is_named(tmp_path):
         "No run failed, is missing or nearly collapsed."
     ]
     broken = {("itq", 16, 0): "failed", ("itq", 32, 0): "failed", ("itq", 32, 2): "missing"}
-    told = summary.problems(
+    problems = summary.problems(
         experiment(tmp_path / "badly", levels, {}, broken=broken, distinct={("bgan", 32, 1): 3})
     )
-    assert told == [
+    assert problems == [
         "Failed: ITQ on Digits, Pixels, 16 bits (1 of 3) and 32 bits (1 of 3).",
         "Missing: ITQ on Digits, Pixels, 32 bits (1 of 3).",
         "Near-collapsed: BGAN on Digits, Pixels, 32 bits (1 of 3).",

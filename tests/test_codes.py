@@ -1,4 +1,4 @@
-"""Codes made elsewhere: every form that people keep them in is read alike, and what is wrong with a file is said."""
+"""Imported codes: all file forms give the same codes, and invalid files give a clear message."""
 
 import os
 import re
@@ -42,7 +42,7 @@ def test_packed_codes_of_matlab_have_the_same_distances(tmp_path):
 
 
 def test_two_files_of_packed_codes_have_one_order_of_bits(tmp_path):
-    """The last byte of the few queries would do in either order; that of the database says which it is."""
+    """Both orders fit the last byte of the few queries; that of the database decides."""
     queries = np.zeros((2, BITS), bool)
     queries[1, 3] = True
     for name, part in (("queries", queries), ("database", CODES)):
@@ -55,7 +55,8 @@ def test_two_files_of_packed_codes_have_one_order_of_bits(tmp_path):
     np.save(tmp_path / "queries.npy", np.packbits(CODES[:2], axis=1))
     with pytest.raises(
         BenchmarkError,
-        match=r"queries.npy and .*database.npy: ones beyond the 12 bits, at both ends of the last byte",
+        match=r"queries.npy and .*database.npy: ones beyond the 12 bits, "
+        r"at both ends of the last byte",
     ):
         imported_codes.apart(tmp_path / "queries.npy", tmp_path / "database.npy", (2, 60), BITS)
 
@@ -120,7 +121,7 @@ def zeroed():
         (np.array([[{}]], dtype=object), "not a .npy array of numbers"),
     ],
 )
-def test_what_is_wrong_is_said(tmp_path, array, message):
+def test_an_invalid_file_is_an_error(tmp_path, array, message):
     np.save(tmp_path / "codes.npy", array)
     with pytest.raises(BenchmarkError, match=f"codes.npy.*{message}"):
         imported_codes.whole(tmp_path / "codes.npy", 60, BITS)
@@ -133,7 +134,7 @@ def test_two_conventions_are_not_mixed(tmp_path):
         imported_codes.apart(tmp_path / "queries.npy", tmp_path / "database.npy", (20, 40))
 
 
-def test_codes_of_two_files_come_to_their_places_and_other_images_have_none(tmp_path):
+def test_codes_of_two_files_are_assigned_to_their_images_only(tmp_path):
     np.save(tmp_path / "queries.npy", CODES[:2])
     np.save(tmp_path / "database.npy", CODES[2:5])
     query, database = np.array([6, 1]), np.array([0, 3, 4])
@@ -172,7 +173,10 @@ def test_files_that_cannot_be_read(tmp_path, name):
 
 @pytest.fixture
 def toy(tmp_path, monkeypatch):
-    """A data set of 60 images in 3 classes, one query of a class of its own; the split, its working directory being the present one."""
+    """Return the split of a data set of 60 images in 3 classes, and change to its folder.
+
+    One query has a class of its own.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "environ", os.environ.copy())  # the command sets threads there
     data = tmp_path / "cache/datasets/toy"
@@ -221,7 +225,7 @@ def test_the_command_scores_as_the_function_does(toy):
         (SIGNS / 3, [], "codes.npy: row 0, column 0 is -0.33.*, expected 0 and 1, or -1 and"),
     ],
 )
-def test_the_command_says_what_is_wrong_on_one_line(toy, array, options, message, monkeypatch):
+def test_an_error_of_the_score_command_is_one_line(toy, array, options, message, monkeypatch):
     np.save("codes.npy", array)
     monkeypatch.setattr(sys, "argv", ["evaluation", "codes", "toy", "codes.npy", *options])
     with pytest.raises(SystemExit, match=f"^evaluation: .*{message}") as failure:

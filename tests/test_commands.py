@@ -164,7 +164,7 @@ def test_the_source_of_a_new_data_set_is_a_plugin(tmp_path, monkeypatch):
     shutil.copy(ROOT / "datasets/_base.py", tmp_path / "datasets")
     monkeypatch.setattr(plugins, "ROOT", tmp_path)
     new_dataset.write("birds", tmp_path / "datasets")
-    plugin = plugins.component("datasets", "birds")
+    plugin = plugins.read_plugin("datasets", "birds")
     assert (plugin.label, plugin.member("reads")) == ("Birds", ("birds",))
 
 

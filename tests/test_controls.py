@@ -11,7 +11,7 @@ CONTROLS = ("exact-cosine", "exact-l2")
 
 
 def sample(items=150, copies=100):
-    """Features with `copies` repeated rows and a zero vector, and labels; queries, database, train."""
+    """Features with `copies` repeated rows and a zero vector, and labels; three index arrays."""
     rng = np.random.default_rng(7)
     database = rng.normal(1, 2, (items, 6)).astype(np.float32)
     database[3] = 0
@@ -60,7 +60,7 @@ def test_buckets_are_those_of_a_sort_in_which_equal_rows_are_ties(control):
 
 
 @pytest.mark.parametrize("control", CONTROLS)
-def test_places_and_threads_change_nothing(control, monkeypatch):
+def test_other_folders_and_threads_change_nothing(control, monkeypatch):
     queries, database, train, query_labels, database_labels = sample(items=300)
     expected = controls.each_query(
         control,
@@ -81,7 +81,7 @@ def test_places_and_threads_change_nothing(control, monkeypatch):
 
 
 def test_a_vector_at_the_centre_has_cosine_zero():
-    """Centred on 0: cosines 1, 0 (the zero vector), 0 (a right angle) and -1, so the two in the middle are ties."""
+    """Cosines from 0: 1, 0 (the zero vector), 0 (a right angle), -1, so the middle two are ties."""
     database = np.array([[2, 0], [0, 0], [0, 5], [-1, 0]], np.float32)
     train = np.array([[1, 1], [-1, -1]], np.float32)
     relevance = Relevance.of(np.array([1]), np.array([0, 1, 0, 0]))

@@ -77,13 +77,13 @@ def image_list(corpus, path, params):
 
 
 def dataset(corpus, plugin, params):
-    settings = json.dumps({"of": plugin, "set": params})
-    return datasets.__main__.main, ["mine", "--settings", settings, "--data", corpus]
+    entry = json.dumps({"of": plugin, "set": params})
+    return datasets.__main__.main, ["mine", "--entry", entry, "--data", corpus]
 
 
 def feature_file(corpus, path, params):
-    settings = json.dumps({"of": "file", "set": {"path": f"features/{path}"} | params})
-    arguments = ["check", "mine", "--settings", settings, "--data", corpus, "--images", ITEMS]
+    entry = json.dumps({"of": "file", "set": {"path": f"features/{path}"} | params})
+    arguments = ["check", "mine", "--entry", entry, "--data", corpus, "--images", ITEMS]
     return features.__main__.main, arguments
 
 

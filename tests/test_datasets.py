@@ -1,4 +1,4 @@
-"""The contract over every data set, the split's invariants, and CIFAR-10's own reader on hostile and damaged files."""
+"""The contract of every data set, the invariants of splits, and the reader of CIFAR-10."""
 
 import functools
 import hashlib
@@ -35,14 +35,14 @@ def elsewhere(tmp_path, monkeypatch):
 read_once = functools.cache(cifar10.read_batches)
 
 
-def collection_of(name, **settings):
-    part = plugins.component("datasets", name)
-    return plugins.load_class(part)(**settings).load(DATA, Path("no-cache"))
+def collection_of(name, **params):
+    plugin = plugins.read_plugin("datasets", name)
+    return plugins.load_class(plugin)(**params).load(DATA, Path("no-cache"))
 
 
-def collection(name, **settings):
+def collection(name, **params):
     try:
-        return collection_of(name, **settings)
+        return collection_of(name, **params)
     except BenchmarkError as error:
         pytest.skip(f"no data: {error}")
 
@@ -56,18 +56,18 @@ def digits():
 def offline(monkeypatch):
     monkeypatch.setattr(cifar10, "read_batches", read_once)
     monkeypatch.setattr(
-        downloads, "_download", lambda url, part: (_ for _ in ()).throw(OSError("offline"))
+        downloads, "_download", lambda url, plugin: (_ for _ in ()).throw(OSError("offline"))
     )
 
 
 def every_protocol():
-    """(data set, settings) of every protocol of every data set that is not the user's own, as the data of this machine allow."""
+    """(data set, params) of every protocol of the published data sets that this machine has."""
     for name in plugins.names("datasets"):
-        part = plugins.component("datasets", name)
-        if ... in part.keywords.values():
+        plugin = plugins.read_plugin("datasets", name)
+        if ... in plugin.defaults.values():
             continue  # tests/test_own_images.py builds one
         here = {"mirflickr": {"subset": True}, "nuswide": {"images": False}}.get(name, {})
-        for protocol in part.literals.get("protocols", (None,)):
+        for protocol in plugin.literals.get("protocols", (None,)):
             yield pytest.param(
                 name,
                 here | ({"protocol": protocol} if protocol else {}),
@@ -75,9 +75,9 @@ def every_protocol():
             )
 
 
-@pytest.mark.parametrize(("name", "settings"), list(every_protocol()))
-def test_every_protocol_of_every_data_set_keeps_its_invariants(name, settings):
-    found = collection(name, **settings)
+@pytest.mark.parametrize(("name", "params"), list(every_protocol()))
+def test_every_protocol_of_every_data_set_keeps_its_invariants(name, params):
+    found = collection(name, **params)
     _base.check(found, name)
     query, database, train = set(found.query), set(found.database), set(found.train)
     assert query.isdisjoint(database)
@@ -86,9 +86,9 @@ def test_every_protocol_of_every_data_set_keeps_its_invariants(name, settings):
     assert len(found.images) == len(found.labels)
     assert found.rules
     assert all(source in (_base.PUBLISHED, _base.OURS) for _, source in found.rules)
-    part = _base.validation_part(found, f"{name}-validation")
-    _base.check(part, name)
-    assert set(part.query) | set(part.database) == train
+    plugin = _base.validation_part(found, f"{name}-validation")
+    _base.check(plugin, name)
+    assert set(plugin.query) | set(plugin.database) == train
 
 
 def test_digits_have_thirty_queries_a_class_and_scikit_learns_order():
@@ -162,12 +162,12 @@ def test_the_splits_are_fixed_for_good():
 
 
 def test_validation_stays_inside_the_training_part():
-    whole, part = digits(), _base.validation_part(digits(), "digits-validation")
-    _base.check(part, "digits-validation")
-    assert len(part.query) == len(whole.train) // 5
-    assert set(part.query) | set(part.database) == set(whole.train)
-    assert (part.train == part.database).all()
-    assert not set(whole.query) & (set(part.query) | set(part.database))
+    whole, plugin = digits(), _base.validation_part(digits(), "digits-validation")
+    _base.check(plugin, "digits-validation")
+    assert len(plugin.query) == len(whole.train) // 5
+    assert set(plugin.query) | set(plugin.database) == set(whole.train)
+    assert (plugin.train == plugin.database).all()
+    assert not set(whole.query) & (set(plugin.query) | set(plugin.database))
 
 
 def broken(**changes):
@@ -204,9 +204,9 @@ def test_a_broken_split_is_refused(changes, message):
         _base.check(broken(**changes(digits())), "digits")
 
 
-def test_training_images_may_be_outside_the_database_where_the_protocol_says_so():
-    kept = digits().database[100:]
-    _base.check(broken(database=kept, train_outside=True), "digits")
+def test_training_images_outside_the_database_need_a_declaration():
+    database = digits().database[100:]
+    _base.check(broken(database=database, train_outside=True), "digits")
 
 
 def test_duplicate_queries_are_counted():
@@ -250,7 +250,8 @@ def test_what_a_data_set_raises_is_one_line(few, tmp_path, check):
     done = run(tmp_path, "few", *check)
     assert done.returncode == 1
     assert re.fullmatch(
-        r"datasets: datasets/few\.py raised TypeError: .* \(traceback: logs/datasets/few\.log\.traceback\)\n",
+        r"datasets: datasets/few\.py raised TypeError: .* "
+        r"\(traceback: logs/datasets/few\.log\.traceback\)\n",
         done.stderr,
     )
     assert "few.py" in (tmp_path / "logs/datasets/few.log.traceback").read_text()
@@ -308,30 +309,30 @@ def test_a_read_only_cache_is_one_line_and_a_read_only_data_folder_is_enough(
         (data / f"{name}.txt").write_text(text)
     for number in range(3):
         Image.fromarray(np.full((9, 9, 3), number, np.uint8)).save(data / f"a/{number}.png")
-    asked = [
+    command = [
         "mine",
-        "--settings",
+        "--entry",
         json.dumps({"of": "image_list", "set": {"path": "."}}),
         "--data",
         "data",
     ]
     for folder in (tmp_path, data, data / "a"):
         folder.chmod(0o555)
-    done = bound_by_permissions(*asked)
+    done = bound_by_permissions(*command)
     assert done.returncode == 1
     assert done.stderr.startswith("datasets: cannot write cache/datasets/mine (")
     assert done.stderr.count("\n") == 1
     assert os.listdir(tmp_path) == ["data"], "nothing half-written"
     tmp_path.chmod(0o755)
-    done = bound_by_permissions(*asked)
+    done = bound_by_permissions(*command)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "cache/datasets/mine/dataset.json").is_file()
 
 
 def test_a_class_without_database_items_is_refused():
-    kept = digits().database[digits().labels[digits().database] != 3]
+    database = digits().database[digits().labels[digits().database] != 3]
     with pytest.raises(BenchmarkError, match="class 3 has queries but no database item"):
-        _base.check(broken(database=kept, train=kept), "digits")
+        _base.check(broken(database=database, train=database), "digits")
 
 
 def test_queries_without_a_relevant_item_are_counted_where_images_have_several_labels():
@@ -379,10 +380,12 @@ def test_a_file_of_gigabytes_is_refused_unread(tmp_path, batches):
         path.touch()
         os.truncate(path, 1 << 40)
     with pytest.raises(
-        BenchmarkError, match=r"data_batch_1 is no file of at most 268,435,456 bytes"
+        BenchmarkError, match=r"data_batch_1 is not a file of at most 268,435,456 bytes"
     ):
         cifar10.read_batches(tmp_path, tmp_path)
-    with pytest.raises(BenchmarkError, match=r"20015.txt is no file of at most 268,435,456 bytes"):
+    with pytest.raises(
+        BenchmarkError, match=r"20015.txt is not a file of at most 268,435,456 bytes"
+    ):
         mirflickr._listed(tmp_path)
 
 
@@ -409,17 +412,20 @@ def test_an_archive_without_the_batches_is_named(tmp_path, monkeypatch):
         cifar10.read_batches(tmp_path, tmp_path)
 
 
-def test_without_data_and_network_one_line_says_what_to_do(tmp_path):
-    expected = r"could not download cifar-10-python.tar.gz \(offline\)\. Download https://.* \(SHA-256 6d95.*\) yourself and put it at"
+def test_without_data_and_network_one_line_gives_instructions(tmp_path):
+    expected = (
+        r"could not download cifar-10-python.tar.gz \(offline\)\. "
+        r"Download https://.* \(SHA-256 6d95.*\) yourself and put it at"
+    )
     with pytest.raises(BenchmarkError, match=expected):
         cifar10.read_batches(tmp_path, tmp_path)
 
 
 @pytest.mark.parametrize("name", plugins.names("datasets"))
 def test_every_data_set_takes_fewer_training_images(name):
-    part = plugins.component("datasets", name)
-    assert part.keywords["training_images"] is None
-    if ... in part.keywords.values():
+    plugin = plugins.read_plugin("datasets", name)
+    assert plugin.defaults["training_images"] is None
+    if ... in plugin.defaults.values():
         return  # tests/test_corpus.py builds one
     here = {"mirflickr": {"subset": True}, "nuswide": {"images": False}}.get(name, {})
     whole, fewer = collection(name, **here), collection(name, **here, training_images=7)
@@ -439,7 +445,7 @@ def test_rows_that_are_left_out_leave_a_sound_split():
     found = _base.without_rows(whole, lost, whole.images[rest])
     _base.check(found, "digits")
     assert (found.labels == whole.labels[rest]).all()
-    for part in _base.PARTS:
-        rows = getattr(whole, part)
-        assert (rest[getattr(found, part)] == np.setdiff1d(rows, lost)).all()
+    for plugin in _base.PARTS:
+        rows = getattr(whole, plugin)
+        assert (rest[getattr(found, plugin)] == np.setdiff1d(rows, lost)).all()
     assert "5 of 1,797 images cannot be read and are left out: 2" in found.rules[-1][0]

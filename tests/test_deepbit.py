@@ -1,4 +1,4 @@
-"""DeepBit's losses against their formulas, its rotations against Pillow's, and what its second stage is for."""
+"""DeepBit's losses against their formulas, its rotations against Pillow's, and its second stage."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,10 @@ def test_the_even_distribution_has_a_gradient():
 
 
 def test_the_rotation_loss_is_its_formula_with_its_own_gradient():
-    """By hand: 0.5 * (1 + 4) and 2 * 0.25, over twice the batch of two; the gradient is w (f_rotated - f) over the batch."""
+    """By hand: 0.5 * (1 + 4) and 2 * 0.25, over twice the batch of two.
+
+    The gradient is w (f_rotated - f) over the batch.
+    """
     outputs = torch.tensor([[1.0, 0.0], [0.5, 0.5]])
     turned = torch.tensor([[2.0, 2.0], [0.5, 0.0]], requires_grad=True)
     loss = rotation_loss(outputs, turned, torch.tensor([0.5, 2.0]))
@@ -156,9 +159,9 @@ def given(tmp_path_factory, images):
 QUICK = {"iterations": (200, 200), "step": (100, 100)}
 
 
-def rotation_of(given, images, **keywords):
+def rotation_of(given, images, **params):
     weights, features = given
-    return DeepBitRotation(8, **QUICK | weights | keywords).fit(images, features)
+    return DeepBitRotation(8, **QUICK | weights | params).fit(images, features)
 
 
 def test_the_second_stage_holds_an_image_and_its_rotations_together(given, images):
@@ -196,15 +199,18 @@ def test_every_image_goes_through_the_network_once_an_angle(given, images, monke
     )
 
 
-def test_a_wrong_threshold_is_found_before_any_image_is_rotated(given, images):
+def test_a_wrong_threshold_is_reported_before_any_rotation(given, images):
     with pytest.raises(ValueError, match="threshold is 'median': expected one of global, per-bit"):
         rotation_of((given[0], None), images, threshold="median")
 
 
 @pytest.mark.parametrize("other", ["pixels", "another size"])
-def test_features_of_another_network_are_said(given, images, other):
+def test_features_of_another_network_are_an_error(given, images, other):
     weights, features = given
     seen = images.reshape(len(images), -1).astype(np.float32) if other == "pixels" else features
-    message = r"the features given are not those of squeezenet1_1 with these weights at 48 pixels: .* or run deepbit"
+    message = (
+        r"the features given are not those of squeezenet1_1 with these weights at 48 pixels: "
+        r".* or run deepbit"
+    )
     with pytest.raises(BenchmarkError, match=message):
         DeepBitRotation(8, **QUICK | weights | {"encoder_size": 48}).fit(images, seen)

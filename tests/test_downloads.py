@@ -86,7 +86,7 @@ def test_a_broken_transfer_is_resumed(server, tmp_path):
     assert len(server[1]) == 2, "a complete copy is not downloaded again"
 
 
-def test_a_server_that_is_busy_is_asked_again(server, tmp_path):
+def test_a_request_to_a_busy_server_is_repeated(server, tmp_path):
     server[2].extend([503, 429])
     assert fetched(server, tmp_path).read_bytes() == CONTENT
 
@@ -102,7 +102,7 @@ def test_a_download_killed_before_its_last_step_is_not_repeated(server, tmp_path
     assert server[1] == []
 
 
-def test_a_missing_page_is_not_asked_again(server, tmp_path):
+def test_a_missing_page_is_not_requested_again(server, tmp_path):
     server[2].append(404)
     with pytest.raises(
         BenchmarkError,
@@ -206,7 +206,7 @@ class TestOfficialWeights:
         assert "HTTP Error 404" in self.message(extractor)
 
 
-def test_every_download_has_a_whole_sha256_and_an_https_address():
+def test_every_download_has_a_sha256_and_an_https_address():
     """torchvision publishes the first eight digits of its files in their names."""
     for name, sha256 in imagenet.OFFICIAL_SHA256.items():
         assert sha256.startswith(re.search(r"-(\w{8})\.pth", imagenet.OFFICIAL[name])[1])

@@ -1,4 +1,7 @@
-"""Kill -9 at any moment, full disks, damaged files, a lost GPU: the next command finishes the rest, and nothing wrong is accepted."""
+"""SIGKILL at any moment, full disks, damaged files, a lost GPU: the next command recovers.
+
+No invalid result is accepted.
+"""
 
 import contextlib
 import csv
@@ -43,14 +46,20 @@ variants:
   methods:
     bgan-brief: {of: bgan, set: {epochs: 1, betas: [1.0], width: 0.03125}}
 """
-# Python reads this at the start of every job. It counts the lines that the job passes of the files that write results, and kills the
-# whole workflow, as a power cut would, before one of them.
+# Python imports this at the start of every job. It counts the executed lines of the files that
+# write results. It kills the whole workflow, as a power failure would, before one of them.
 SITE = """
 import atexit, os, signal, sys
 
 command, at, passed = sys.orig_argv, int(os.environ.get("FAULT_LINE", 0)), 0
 job = command[command.index("-m") + 1] if "-m" in command else ""
-shared = ("harness/storage.py", "harness/records.py", "experiments/scoring.py", "experiments/collect.py", "experiments/statistics.py")
+shared = (
+    "harness/storage.py",
+    "harness/records.py",
+    "experiments/scoring.py",
+    "experiments/collect.py",
+    "experiments/statistics.py",
+)
 files = (f"{job}/__main__.py", f"{job}/_training.py", *shared)
 watched = {os.path.join(os.getcwd(), name) for name in files}
 
@@ -65,7 +74,7 @@ def line(frame, event, argument):
 
 
 if job in os.environ.get("FAULT_JOBS", "").split():
-    sys.settrace(lambda frame, event, argument: line if frame.f_code.co_filename in watched else None)
+    sys.settrace(lambda frame, *_: line if frame.f_code.co_filename in watched else None)
     if not at:  # opened now, since a training job is sealed later
         counts = open(os.path.join(os.environ["FAULT_COUNTS"], f"{job}.{os.getpid()}"), "w")
         atexit.register(lambda: print(passed, file=counts, flush=True))
@@ -73,7 +82,10 @@ if job in os.environ.get("FAULT_JOBS", "").split():
 
 
 class Victim(Copy):
-    """A copy of the project that is killed, up to `target`. Trainings keep their state five times a second instead of every minute."""
+    """A copy of the project that is killed, up to `target`.
+
+    Trainings save checkpoints five times a second instead of every minute.
+    """
 
     def __init__(self, folder: Path, target: str, bits: list[int], seeds: list[int]):
         super().__init__(folder)
@@ -86,7 +98,7 @@ class Victim(Copy):
         self.groups = []
 
     def start(self, *arguments, jobs=(), line=0):
-        """Snakemake in a process group of its own; `jobs` count their lines, or stop everything at one."""
+        """Start Snakemake in a process group; `jobs` count lines or kill everything at one."""
         environment = {
             key: value
             for key, value in os.environ.items()
@@ -124,7 +136,7 @@ class Victim(Copy):
         return process
 
     def finish(self, *arguments, **options):
-        """Run to the end, and return what was said."""
+        """Run to the end and return the output."""
         assert self.start(*arguments, **options).wait() == 0, (
             self.folder / "output.txt"
         ).read_text()
@@ -163,8 +175,8 @@ class Victim(Copy):
             time.sleep(0.1)
 
     def results(self):
-        """Everything that is to be the same however often it was interrupted, without times, memory and dates."""
-        kept = (
+        """Everything that does not depend on interruptions, without times, memory and dates."""
+        patterns = (
             "results/**/codes.npz",
             "results/**/histograms.npz",
             "results/**/metrics.csv",
@@ -173,7 +185,7 @@ class Victim(Copy):
         )
         found = {
             path
-            for pattern in kept
+            for pattern in patterns
             for path in self.folder.glob(pattern)
             if "partial" not in path.parts
         }
@@ -201,7 +213,7 @@ def members(group):
 
 
 def without_date(path):
-    """The bytes of a file; captions say the day on which results were collected, which a kill before midnight changes."""
+    """Return the bytes of a file without the date of collection, which captions state."""
     written = path.read_bytes()
     return (
         re.sub(rb"\b20\d\d-\d\d-\d\d\b", b"DATE", written)
@@ -232,7 +244,7 @@ def without_times(path):
 
 
 def without_numbers(page):
-    """The page's text. Its numbers are those of the tables, which are compared as files; figures and the harness are left out."""
+    """Return the text of the page without figures; its numbers are compared as tables."""
     text = re.sub(
         r"<svg.*?</svg>|<[^>]*>[^<>]*the harness[^<]*", "", page, flags=re.DOTALL | re.IGNORECASE
     )
@@ -240,7 +252,10 @@ def without_numbers(page):
 
 
 def kill(victim, kind, generator, lines):
-    """Start the workflow and kill some of it with SIGKILL at a random moment: whether it came to that before it was done."""
+    """Start the workflow and send SIGKILL to some of it at a random moment.
+
+    Return whether it was killed before it was done.
+    """
     if kind == "line":  # as often below a hundred lines as above, since the short jobs pass few
         job = generator.choice([job for job in victim.pending() if job in lines][:2])
         return (
@@ -263,7 +278,7 @@ def kill(victim, kind, generator, lines):
         kill_one(generator, jobs_of(process.pid))
         with contextlib.suppress(
             subprocess.TimeoutExpired
-        ):  # it may come to its partial report, or not
+        ):  # it may or may not reach its partial report
             return process.wait(timeout=generator.uniform(0, 5)) != 0
         os.killpg(process.pid, signal.SIGKILL)
     return process.wait() != 0
@@ -283,7 +298,7 @@ def jobs_of(group):
 
 
 def kills(victim, undisturbed, seed, count, kinds):
-    """`count` kills one after another; whenever the work is done, it is compared with that of a workflow that nobody killed."""
+    """Kill `count` times; compare every completed workflow with one that nobody killed."""
     generator, lines, done = random.Random(seed), undisturbed.lines(), []
     while len(done) < count:
         if not victim.pending():
@@ -294,7 +309,8 @@ def kills(victim, undisturbed, seed, count, kinds):
             done.append(kind)
     finish_and_compare(victim, undisturbed, seed)
     print(
-        f"seed {seed}: {len(done)} kills, {', '.join(f'{done.count(kind)} {kind}' for kind in kinds)}",
+        f"seed {seed}: {len(done)} kills, "
+        f"{', '.join(f'{done.count(kind)} {kind}' for kind in kinds)}",
         flush=True,
     )
 
@@ -339,7 +355,7 @@ def test_ten_kills_and_the_results_are_the_same(tmp_path):
 
 @pytest.mark.faults
 def test_two_hundred_kills_and_the_results_are_the_same(request, tmp_path):
-    """Chains of 25 kills each, every fourth up to the report. FAULTS_SEED begins with a chain that failed."""
+    """Chains of 25 kills, every fourth up to the report. FAULTS_SEED repeats a failed chain."""
     if request.config.getoption("markexpr") != "faults":
         pytest.skip("200 kills take half an hour: make test-faults")
     undisturbed = Victim(tmp_path / "undisturbed", "all", bits=[8, 12], seeds=[0, 1])
@@ -370,9 +386,9 @@ def prepared(build_once):
 
 
 @pytest.fixture
-def place(prepared, tmp_path):
-    shutil.copytree(prepared, tmp_path / "place")
-    return tmp_path / "place"
+def project(prepared, tmp_path):
+    shutil.copytree(prepared, tmp_path / "project")
+    return tmp_path / "project"
 
 
 def command(folder, *arguments, **options):
@@ -422,13 +438,13 @@ def files(folder):
 
 
 @pytest.mark.parametrize("written", WRITERS)
-def test_a_full_disk_is_one_line_and_leaves_what_was_there(place, written):
-    """A file that may not grow stands for a disk that is full: both are an error of the same write."""
+def test_a_full_disk_is_one_line_and_leaves_what_was_there(project, written):
+    """A file with a size limit replaces a full disk: both are an error of the same write."""
     if written.startswith("results/scores"):
-        assert command(place, *WRITERS[written]).returncode == 0, "its loops are compiled, and kept"
-    before = files(place)
+        assert command(project, *WRITERS[written]).returncode == 0, "its loops are compiled"
+    before = files(project)
     done = command(
-        place,
+        project,
         *WRITERS[written],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024)),
     )
@@ -437,15 +453,15 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(place, written):
         WRITERS[written][0],
         f"cannot write {written} .*expected a folder that can be written, on a disk with space",
     )
-    after = files(place)
+    after = files(project)
     assert before.items() <= after.items()
     assert all(name.startswith(CACHED) for name in after.keys() - before.keys())
 
 
 @pytest.fixture
-def mounted(place, mounted_at):
+def mounted(project, mounted_at):
     """A function that mounts a file system below the folder."""
-    return lambda name, options: mounted_at(place / name, options)
+    return lambda name, options: mounted_at(project / name, options)
 
 
 @pytest.fixture
@@ -469,10 +485,10 @@ def mounted_at():
         subprocess.run(["umount", path], check=True)
 
 
-def test_features_on_a_disk_that_is_full_in_truth(place, mounted):
-    """They are written through a mapping, where a full disk would end the process without a word."""
+def test_features_on_a_disk_that_is_really_full(project, mounted):
+    """They are written through a memory map: on a full disk, SIGBUS would kill the process."""
     mounted("cache/checkpoints", "size=64k")
-    done = command(place, "features", "extract", "digits", "pixels")
+    done = command(project, "features", "extract", "digits", "pixels")
     one_line(
         done,
         "features",
@@ -483,25 +499,25 @@ def test_features_on_a_disk_that_is_full_in_truth(place, mounted):
 @pytest.mark.parametrize(
     ("options", "reason"), [("size=8k", "No space left on device"), ("ro", "Read-only file system")]
 )
-def test_a_run_whose_disk_is_full_or_read_only(place, mounted, options, reason):
+def test_a_run_whose_disk_is_full_or_read_only(project, mounted, options, reason):
     mounted("results", options)
     one_line(
-        command(place, *ITQ),
+        command(project, *ITQ),
         "methods",
         f"cannot write results/runs/digits/pixels/itq/64bit/seed0 .*{reason}",
     )
-    assert not files(place / "results")
+    assert not files(project / "results")
 
 
-def test_a_cache_on_two_file_systems(place, mounted):
+def test_a_cache_on_two_file_systems(project, mounted):
     """Features are written below cache/checkpoints and moved."""
-    shutil.rmtree(place / "cache/features")
+    shutil.rmtree(project / "cache/features")
     mounted("cache/checkpoints", "size=8m")
-    done = command(place, "features", "extract", "digits", "pixels")
+    done = command(project, "features", "extract", "digits", "pixels")
     assert done.returncode == 0, done.stderr
-    assert (place / "cache/features/digits/pixels/features.npy").is_file()
-    assert not files(place / "cache/checkpoints")
-    assert not list(place.rglob("*.part*"))
+    assert (project / "cache/features/digits/pixels/features.npy").is_file()
+    assert not files(project / "cache/checkpoints")
+    assert not list(project.rglob("*.part*"))
 
 
 @pytest.mark.parametrize(
@@ -513,19 +529,19 @@ def test_a_cache_on_two_file_systems(place, mounted):
         ("results/runs", ITQ),
     ],
 )
-def test_a_folder_that_is_a_link_stays_one(place, linked, job):
+def test_a_folder_that_is_a_link_stays_one(project, linked, job):
     """A user moves results to a larger disk, and leaves a link."""
-    large = place / "mounted" / "large disk"
+    large = project / "mounted" / "large disk"
     large.mkdir(parents=True)
-    (place / linked).parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(place / linked, ignore_errors=True)
-    (place / linked).symlink_to(large)
-    done = command(place, *job)
+    (project / linked).parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(project / linked, ignore_errors=True)
+    (project / linked).symlink_to(large)
+    done = command(project, *job)
     assert done.returncode == 0, done.stderr
-    assert (place / linked).is_symlink()
-    assert (place / linked).resolve() == large.resolve()
+    assert (project / linked).is_symlink()
+    assert (project / linked).resolve() == large.resolve()
     assert files(large)
-    assert not [path for path in place.rglob("*.part*") if path.name != "partial"]
+    assert not [path for path in project.rglob("*.part*") if path.name != "partial"]
 
 
 def test_a_full_disk_of_logs_fails_no_job(copy, mounted_at):
@@ -538,10 +554,10 @@ def test_a_full_disk_of_logs_fails_no_job(copy, mounted_at):
     assert (copy.folder / "results/experiments/more/metrics.csv").is_file()
 
 
-def test_a_folder_that_cannot_be_written_is_found_before_the_training(prepared, place, monkeypatch):
-    shutil.rmtree(place / "results", ignore_errors=True)
-    (place / "results").touch()
-    monkeypatch.chdir(place)
+def test_a_read_only_folder_is_reported_before_the_training(prepared, project, monkeypatch):
+    shutil.rmtree(project / "results", ignore_errors=True)
+    (project / "results").touch()
+    monkeypatch.chdir(project)
     monkeypatch.setattr(training, "learn", lambda *arguments: pytest.fail("it trained"))
     with pytest.raises(
         BenchmarkError, match="cannot write results/runs/digits/pixels/itq/8bit/seed0"
@@ -560,7 +576,8 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_training(prepared, 
         ),
         (
             MemoryError("no 3 GiB"),
-            "MemoryError: no 3 GiB; too little memory: lower batch or image_size or width or encoder_size$",
+            "MemoryError: no 3 GiB; too little memory: "
+            "lower batch or image_size or width or encoder_size$",
         ),
         (
             torch.AcceleratorError("CUDA error: unknown"),
@@ -568,14 +585,14 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_training(prepared, 
         ),
         (
             RuntimeError("CUDA error: device-side assert"),
-            "the GPU failed: run the same command again, which goes on where this job was$",
+            "the GPU failed: rerun the command, which resumes this job from its checkpoint$",
         ),
         (ValueError("no luck"), "bgan.py raised ValueError: no luck$"),
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_a_gpu_that_is_too_small_or_lost(place, monkeypatch, capsys, error, message):
-    monkeypatch.chdir(place)
+def test_a_gpu_that_is_too_small_or_lost(project, monkeypatch, capsys, error, message):
+    monkeypatch.chdir(project)
 
     def fit(*arguments):
         raise error
@@ -585,7 +602,7 @@ def test_a_gpu_that_is_too_small_or_lost(place, monkeypatch, capsys, error, mess
         training.train_and_encode(
             Run("digits", "pixels", "bgan", 8, 0), Catalogue().resolve("methods", "bgan"), None
         )
-    assert not files(place / "results")
+    assert not files(project / "results")
 
 
 def test_an_array_that_is_larger_than_the_machine_has_no_advice_on_other_jobs():
@@ -597,8 +614,8 @@ def test_an_array_that_is_larger_than_the_machine_has_no_advice_on_other_jobs():
     assert "fewer jobs" not in str(raised.value)
 
 
-def test_a_gpu_that_torch_cannot_use_is_said(place, monkeypatch, capsys):
-    monkeypatch.chdir(place)
+def test_a_gpu_that_torch_cannot_use_is_reported(project, monkeypatch, capsys):
+    monkeypatch.chdir(project)
     monkeypatch.setattr(training.gpus, "lease", lambda: "3")
     codes = np.arange(1797)[:, None] % 2 == np.arange(8) % 2
     monkeypatch.setattr(
@@ -610,14 +627,14 @@ def test_a_gpu_that_torch_cannot_use_is_said(place, monkeypatch, capsys):
     assert "GPU 3 is there, but torch cannot use it: trained on the CPU" in capsys.readouterr().err
 
 
-def test_a_collapse_is_said_without_curves_that_are_not_kept(place, monkeypatch):
-    monkeypatch.chdir(place)
+def test_a_collapse_is_reported_and_no_curves_are_saved(project, monkeypatch):
+    monkeypatch.chdir(project)
     monkeypatch.setattr(
         training, "learn", lambda *arguments: (np.zeros((1797, 1), np.uint8), slice(None), {})
     )
     with pytest.raises(
         BenchmarkError,
-        match=r"bgan\.py collapsed: all 1,797 items have the same code; see its settings$",
+        match=r"bgan\.py collapsed: all 1,797 items have the same code. Change its parameters$",
     ):
         training.train_and_encode(
             Run("digits", "pixels", "bgan", 8, 0), Catalogue().resolve("methods", "bgan"), None
@@ -625,16 +642,17 @@ def test_a_collapse_is_said_without_curves_that_are_not_kept(place, monkeypatch)
 
 
 @pytest.mark.parametrize("name", ["images.npy", "features.npy", "neighbours.npy", "split.npz"])
-def test_a_changed_byte_of_the_cache_is_found_before_it_is_used(place, name):
-    (path,) = place.glob(f"cache/**/{name}")
+def test_a_changed_byte_of_the_cache_is_detected_before_use(project, name):
+    (path,) = project.glob(f"cache/**/{name}")
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    done = command(place, "methods", "digits", "pixels", "bgan", "8", "0")
+    done = command(project, "methods", "digits", "pixels", "bgan", "8", "0")
     one_line(
         done,
         "methods",
-        f"{path.relative_to(place)} was changed after it was written.*Delete it and rerun the command with {path.relative_to(place)}",
+        f"{path.relative_to(project)} was changed after it was written.*"
+        f"Delete it and rerun the command with {path.relative_to(project)}",
     )
 
 
@@ -644,20 +662,20 @@ class TestCheckpoints:
         layer = torch.nn.Linear(50, 50)
         return [layer, torch.optim.SGD(layer.parameters(), 0.1)]
 
-    def kept(self, folder, monkeypatch, device="cpu"):
+    def checkpoint_of(self, folder, monkeypatch, device="cpu"):
         monkeypatch.setattr(Checkpoint, "interval", 0.0)
         noise = torch.Generator()
-        Checkpoint(folder / "state.pt", self.parts(), noise).keep([torch.zeros(3)], left=1)
+        Checkpoint(folder / "state.pt", self.parts(), noise).save([torch.zeros(3)], left=1)
         return Checkpoint(folder / "state.pt", self.parts(), noise)
 
-    def test_a_changed_byte_is_found_and_training_begins_again(self, tmp_path, monkeypatch):
-        checkpoint = self.kept(tmp_path, monkeypatch)
+    def test_a_changed_byte_is_detected_and_training_restarts(self, tmp_path, monkeypatch):
+        checkpoint = self.checkpoint(tmp_path, monkeypatch)
         whole = (tmp_path / "state.pt").read_bytes()
         assert len(checkpoint.resume()) == 1
         seen = []
-        for place in range(0, len(whole), 97):
+        for position in range(0, len(whole), 97):
             (tmp_path / "state.pt").write_bytes(
-                whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
+                whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :]
             )
             seen.append(self.found(checkpoint))
             assert (tmp_path / "state.pt").exists() != seen[-1]
@@ -676,23 +694,24 @@ class TestCheckpoints:
             else pytest.fail("other weights were taken")
         )
 
-    def test_half_a_file_is_found(self, tmp_path, monkeypatch):
-        checkpoint = self.kept(tmp_path, monkeypatch)
+    def test_half_a_checkpoint_is_detected(self, tmp_path, monkeypatch):
+        checkpoint = self.checkpoint(tmp_path, monkeypatch)
         whole = (tmp_path / "state.pt").read_bytes()
         for length in (0, 10, len(whole) // 2, len(whole) - 1):
             (tmp_path / "state.pt").write_bytes(whole[:length])
             with pytest.raises(
                 BenchmarkError,
-                match=r"state.pt was damaged .* and is removed: the same command trains from the beginning",
+                match=r"state.pt was damaged .* and is removed: "
+                r"the same command trains from the beginning",
             ):
                 checkpoint.resume()
             assert not (tmp_path / "state.pt").exists()
 
     @pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EIO, "I/O error")])
-    def test_a_state_that_could_not_be_read_is_kept(self, tmp_path, monkeypatch, error):
-        checkpoint = self.kept(tmp_path, monkeypatch)
+    def test_an_unreadable_checkpoint_is_not_deleted(self, tmp_path, monkeypatch, error):
+        checkpoint = self.checkpoint(tmp_path, monkeypatch)
 
-        def fail(*arguments, **keywords):
+        def fail(*args, **kwargs):
             raise error
 
         monkeypatch.setattr(torch, "load", fail)
@@ -700,46 +719,45 @@ class TestCheckpoints:
             checkpoint.resume()
         assert (tmp_path / "state.pt").exists()
 
-    def test_training_does_not_move_to_another_device_unasked(self, tmp_path, monkeypatch):
-        checkpoint = self.kept(tmp_path, monkeypatch)
+    def test_training_does_not_resume_on_another_device(self, tmp_path, monkeypatch):
+        checkpoint = self.checkpoint(tmp_path, monkeypatch)
         state = torch.load(tmp_path / "state.pt", weights_only=True)
         torch.save(state | {"device": "cuda"}, tmp_path / "state.pt")
         with pytest.raises(
             BenchmarkError,
-            match=r"training began on cuda and this is cpu: run it where it began, or delete .*state.pt",
+            match=r"training began on cuda and this is cpu: "
+            r"run it where it began, or delete .*state.pt",
         ):
             checkpoint.resume()
 
 
 class TestRepeating:
-    """What `repeats` in run.json promises; that BGAN too repeats on a CPU is a test of the whole workflow."""
+    """`repeats` in run.json is correct; a test of the whole workflow repeats BGAN on a CPU."""
 
-    def codes(self, folder, method, keywords):
-        settings = json.dumps({"of": method, "set": keywords})
-        done = command(
-            folder, "methods", "digits", "pixels", method, "12", "0", "--settings", settings
-        )
+    def codes(self, folder, method, params):
+        entry = json.dumps({"of": method, "set": params})
+        done = command(folder, "methods", "digits", "pixels", method, "12", "0", "--entry", entry)
         assert done.returncode == 0, done.stderr
         run = folder / f"results/runs/digits/pixels/{method}/12bit/seed0"
         return json.loads((run / "run.json").read_text())["repeats"], np.load(run / "codes.npz")[
             "codes"
         ]
 
-    def test_on_a_cpu_bit_for_bit(self, place):
+    def test_on_a_cpu_bit_for_bit(self, project):
         (one, codes), (other, again) = (
-            self.codes(place, "itq", {"iterations": 50}) for _ in range(2)
+            self.codes(project, "itq", {"iterations": 50}) for _ in range(2)
         )
         assert one == other == "bit for bit"
         assert np.array_equal(codes, again)
 
     @pytest.mark.gpu
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-    def test_on_a_gpu_within_tolerance(self, place):
-        labels = np.load(place / "cache/datasets/digits/labels.npy")
-        split = np.load(place / "cache/datasets/digits/split.npz")
+    def test_on_a_gpu_within_tolerance(self, project):
+        labels = np.load(project / "cache/datasets/digits/labels.npy")
+        split = np.load(project / "cache/datasets/digits/split.npz")
         found = []
         for _ in range(2):
-            repeats, packed = self.codes(place, "bgan", {})
+            repeats, packed = self.codes(project, "bgan", {})
             codes = np.unpackbits(packed, axis=1, count=12).astype(bool)
             rows = split["query"], split["database"]
             found.append(

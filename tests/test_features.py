@@ -1,4 +1,4 @@
-"""Extractors' contract, feature files as people have them, and neighbour lists against brute force."""
+"""Contract of extractors, feature files of users, and neighbour lists against brute force."""
 
 import argparse
 import functools
@@ -23,7 +23,7 @@ from features.pixels import Pixels
 from harness import records, storage
 from harness.errors import BenchmarkError
 from harness.plan import Place
-from harness.plugins import ROOT, Component
+from harness.plugins import ROOT, Plugin
 from harness.variants import METRICS, Catalogue
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 4, 4, 3)).astype(np.uint8)
@@ -45,9 +45,9 @@ class Given(Extractor):
 def written(tmp_path, extractor, images=IMAGES, consumes=("rows",)):
     """The array that `write_features` makes."""
     np.save(tmp_path / "images.npy", images)
-    part = Component("features", "mine", "Mine", {}, {}, consumes)
-    write_features(tmp_path / "partial.npy", extractor, part, tmp_path / "images.npy", len(images))
-    return np.load(tmp_path / "partial.npy")
+    plugin, partial = Plugin("features", "mine", "Mine", {}, {}, consumes), tmp_path / "partial.npy"
+    write_features(partial, extractor, plugin, tmp_path / "images.npy", len(images))
+    return np.load(partial)
 
 
 def from_file(folder, n=50):
@@ -114,7 +114,7 @@ def test_a_missing_or_damaged_feature_file_is_named(tmp_path):
         from_file(tmp_path)
 
 
-def test_an_archive_is_told_from_an_array(tmp_path):
+def test_an_archive_is_distinguished_from_an_array(tmp_path):
     np.savez(tmp_path / "f.npz", train=np.zeros((40, 7)), test=np.zeros((10, 7)))
     with pytest.raises(
         BenchmarkError, match=r"f\.npz is an archive of train, test, expected one array in \.npy"
@@ -163,7 +163,7 @@ def test_rows_of_a_file_are_matched_to_images_by_name(tmp_path, n, more, seed):
         (["a", "b", "c"], [], r"the images of this data set have no names; leave `names` out"),
     ],
 )
-def test_names_that_do_not_fit_are_said(tmp_path, lines, names, message):
+def test_names_that_do_not_fit_are_an_error(tmp_path, lines, names, message):
     np.save(tmp_path / "f.npy", np.zeros((3, 2)))
     with pytest.raises(BenchmarkError, match=message):
         by_name(tmp_path, lines, names)
@@ -207,7 +207,7 @@ def test_an_extractor_that_loses_rows_or_gives_others_is_named(tmp_path, array, 
         written(tmp_path, Given(array), MANY)
 
 
-def test_an_extraction_that_stopped_goes_on_where_it_was(tmp_path, monkeypatch):
+def test_an_interrupted_extraction_resumes(tmp_path, monkeypatch):
     monkeypatch.setattr(extraction, "CHECKPOINT_SECONDS", 0.0)
     array = np.random.default_rng(3).normal(size=(300, 5)).astype(np.float32)
     broken = array.copy()
@@ -295,20 +295,20 @@ def test_neighbours_do_not_depend_on_threads_or_blocks(monkeypatch):
     assert (neighbours.nearest(features) == expected).all()
 
 
-def test_candidates_missed_by_rounding_are_found(monkeypatch):
-    """Hundreds of images nearer together than float32 can tell: the whole row is ranked in float64."""
+def test_neighbours_missed_by_rounding_are_recovered(monkeypatch):
+    """Float32 cannot distinguish hundreds of images, so the whole row is ranked in float64."""
     generator = np.random.default_rng(3)
     features = (1 + generator.normal(size=(400, 8)) * 1e-4).astype(np.float32)
     features = np.concatenate([features, -features]).astype(np.float32)
     assert (neighbours.nearest(features, 20) == brute_force(features, 20)).all()
 
 
-def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
+def test_an_error_of_the_command_is_one_line(tmp_path):
     folder = tmp_path / "cache/datasets/mine"
     folder.mkdir(parents=True)
     np.save(folder / "images.npy", IMAGES)
     write_dataset_record(folder)
-    settings_text = '{"of": "file", "set": {"path": "f.npy"}}'
+    entry = '{"of": "file", "set": {"path": "f.npy"}}'
     command = [
         sys.executable,
         "-m",
@@ -316,8 +316,8 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
         "extract",
         "mine",
         "given",
-        "--settings",
-        settings_text,
+        "--entry",
+        entry,
         "--data",
         "there",
     ]
@@ -339,24 +339,25 @@ def test_what_an_extractor_raises_is_one_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(GIST, "check", check)
     monkeypatch.setattr(sys, "argv", ["features", "check", "gist"])
-    kept = "logs/features/gist.log.traceback"
+    traceback = "logs/features/gist.log.traceback"
     with pytest.raises(
         SystemExit,
-        match=rf"^features: features/gist\.py raised ValueError: no luck \(traceback: {kept}\)$",
+        match=r"^features: features/gist\.py raised ValueError: no luck "
+        rf"\(traceback: {traceback}\)$",
     ):
         extraction.main()
-    assert "Traceback" in (tmp_path / kept).read_text()
+    assert "Traceback" in (tmp_path / traceback).read_text()
 
 
-def test_without_settings_the_command_has_the_defaults_of_a_plan():
-    found = extraction.variant_of(argparse.Namespace(features="gist", settings=None))
+def test_without_entry_the_command_has_the_defaults_of_a_plan():
+    found = extraction.variant_of(argparse.Namespace(features="gist", entry=None))
     assert (
         found.entry
         == {"of": "gist", "set": {"side": 256}}
         == Catalogue().resolve("features", "gist").entry
     )
     with pytest.raises(BenchmarkError, match="features: file: path must be set"):
-        extraction.variant_of(argparse.Namespace(features="file", settings=None))
+        extraction.variant_of(argparse.Namespace(features="file", entry=None))
 
 
 def gist_by_definition(image):

@@ -20,7 +20,8 @@ GRID = [
 REPORT = """
 import os
 forks = []
-os.register_at_fork(after_in_parent=lambda: forks.append(None))  # not called for programs that are started, as git
+# Programs that are started, for example git, do not call it.
+os.register_at_fork(after_in_parent=lambda: forks.append(None))
 from report.__main__ import main
 main()
 print(len(forks))
@@ -31,7 +32,7 @@ def test_a_report_drawn_by_two_processes_is_the_same(tmp_path):
     folder = write_results(tmp_path / "results", bits=(16,))
     write_extras(folder, "lsh", bits=16)
     write_extras(folder, "itq", bits=16)
-    made = []
+    reports = []
     for threads in ("1", "2"):
         arguments = [
             "--results",
@@ -57,9 +58,9 @@ def test_a_report_drawn_by_two_processes_is_the_same(tmp_path):
             for path in (tmp_path / "report").rglob("*")
             if path.is_file() and path.name != "report.json"
         ]
-        made.append({path.relative_to(tmp_path): path.read_bytes() for path in files})
-    assert len(made[0]) > 30
-    assert made[0] == made[1]
+        reports.append({path.relative_to(tmp_path): path.read_bytes() for path in files})
+    assert len(reports[0]) > 30
+    assert reports[0] == reports[1]
 
 
 def test_the_files_of_a_figure_keep_their_legend_and_the_page_has_its_own(tmp_path):
@@ -136,12 +137,12 @@ def drawn(monkeypatch):
     """The panels of each figure that is drawn."""
     shown = []
 
-    def kept(*arguments, **keywords):
-        canvas, axes = plot_style.canvas_of(*arguments, **keywords)
+    def stored_canvas(*arguments, **kwargs):
+        canvas, axes = plot_style.canvas_of(*arguments, **kwargs)
         shown.append(axes)
         return canvas, axes
 
-    monkeypatch.setattr(plots, "canvas_of", kept)
+    monkeypatch.setattr(plots, "canvas_of", stored_canvas)
     return shown
 
 
@@ -163,11 +164,11 @@ def test_every_row_of_panels_names_its_y_axis(tmp_path, drawn):
 
 def test_long_labels_stay_on_the_canvas(tmp_path, drawn):
     long = [
-        f"A method of ours with everything that one can say of it in a label, {place}, and more"
-        for place in range(12)
+        f"A method of ours with everything that one can say of it in a label, {index}, and more"
+        for index in range(12)
     ]
     methods = [
-        (f"m{place}", label, 0.3, True) for place, label in enumerate([*long, "W" * 60, "LSH"])
+        (f"m{index}", label, 0.3, True) for index, label in enumerate([*long, "W" * 60, "LSH"])
     ]
     found = results.read(write_results(tmp_path, methods=methods))
     overview = plots.draw(found)[0]
@@ -201,8 +202,8 @@ def test_the_caption_of_the_overview_names_what_is_drawn(tmp_path):
         results.read(write_results(tmp_path / "bare", seeds=(0,), controls=[]))
     ).caption
     assert (
-        bare
-        == "Mean average precision over all ranks (expected over ties) against code length. The straight line is the chance level."
+        bare == "Mean average precision over all ranks (expected over ties) against code length. "
+        "The straight line is the chance level."
     )
 
 

@@ -1,7 +1,7 @@
 """Fuzzing of every reader of user files: no input ends a process, hangs, or writes a file.
 
 A worker process takes the readers one after the other. If an input ends it, the failure is
-recorded and another worker goes on, so that one finding does not hide the others.
+recorded and another worker continues, so that one finding does not hide the others.
 BGAN_BENCH_FUZZ is the number of seconds for each reader, as in `make fuzz`, and
 BGAN_BENCH_FUZZ_SEED the first seed.
 """
@@ -24,8 +24,8 @@ def work(folder, seed, readers):
     """Return the lines that a worker prints, and what ended it before it was done."""
     command = [sys.executable, "-m", "fuzz_readers", folder, str(seed), str(SECONDS)]
     modules = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    settings = {"PYTHONPATH": modules, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    environment = os.environ | settings
+    variables = {"PYTHONPATH": modules, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    environment = os.environ | variables
     with open(folder / "counts.jsonl", "w+") as output:
         done = subprocess.run(
             [*command, *readers],
@@ -53,7 +53,7 @@ def test_no_input_ends_a_reader(tmp_path):
             reader = remaining[0]
             failures.append(f"{reader}, seed {seed}: {failure}")
             attempts[reader] += 1
-            seed += 1_000_000  # another worker goes on with other inputs
+            seed += 1_000_000  # another worker continues with other inputs
             if attempts[reader] == WORKERS:
                 remaining.remove(reader)
     total = sum(inputs.values())

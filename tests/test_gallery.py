@@ -25,7 +25,10 @@ QUERIES, DATABASE = 30, 200
 def experiment(
     root, *, side=8, methods=METHODS, bits=(16, 32), grid=(DIGITS,), images=True, **options
 ):
-    """Results with images, and histograms.npz of every method as the scoring job writes it; the working directory has to be `root`."""
+    """Write results with images, and histograms.npz of every method as the scoring job does.
+
+    `root` must be the working directory.
+    """
     folder = write_results(root / "results", methods=methods, bits=bits, grid=grid, **options)
     random = np.random.default_rng(0)
     labels = random.integers(0, 3, QUERIES + DATABASE)
@@ -42,14 +45,15 @@ def experiment(
             ]:
                 packed = np.packbits(random.random((QUERIES + DATABASE, length)) < 0.5, axis=1)
                 codes = packed[:QUERIES], packed[QUERIES:]
-                kept = inspection.inspect(
+                inspected = inspection.inspect(
                     *codes, length, relevance, *hamming(*codes, length, relevance)
                 )
-                kept["first"] = kept["first"] + QUERIES
-                arrays |= {f"{length}bit/seed{seed}/{key}": array for key, array in kept.items()}
-            place = folder / "scores" / pair[0] / pair[1] / name
-            place.mkdir(parents=True, exist_ok=True)
-            np.savez(place / "histograms.npz", **arrays)
+                inspected["first"] = inspected["first"] + QUERIES
+                prefix = f"{length}bit/seed{seed}"
+                arrays |= {f"{prefix}/{key}": array for key, array in inspected.items()}
+            score_folder = folder / "scores" / pair[0] / pair[1] / name
+            score_folder.mkdir(parents=True, exist_ok=True)
+            np.savez(score_folder / "histograms.npz", **arrays)
     return folder
 
 
@@ -66,26 +70,27 @@ def section(shown):
     )
 
 
-def test_thumbnails_are_the_images_and_places_lead_to_them(tmp_path, monkeypatch):
+def test_thumbnails_are_the_images_at_their_positions(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (shown,) = built(experiment(tmp_path))
     pixels, sprite = picture(shown.sprite.uri)[..., :3], shown.sprite
     images = np.load("cache/datasets/digits/images.npy")
 
-    def tile(place):
-        top, left = place // gallery.ACROSS * sprite.down, place % gallery.ACROSS * sprite.across
+    def tile(position):
+        row, column = divmod(position, gallery.ACROSS)
+        top, left = row * sprite.down, column * sprite.across
         return pixels[top : top + sprite.height, left : left + sprite.width]
 
     rows = shown.data["images"]
     query = shown.data["queries"][3]
     assert rows[query] == inspection.chosen(QUERIES)[3]
     np.testing.assert_array_equal(tile(query), images[rows[query]])
-    with np.load(tmp_path / "results/scores/digits/pixels/itq/histograms.npz") as kept:
-        first = kept["32bit/seed0/first"][3]
+    with np.load(tmp_path / "results/scores/digits/pixels/itq/histograms.npz") as arrays:
+        first = arrays["32bit/seed0/first"][3]
     found = shown.data["methods"][2]["lengths"][32]["items"][3]
-    assert [rows[place] for place in found] == first.tolist()
-    for place in found:
-        np.testing.assert_array_equal(tile(place), images[rows[place]])
+    assert [rows[position] for position in found] == first.tolist()
+    for position in found:
+        np.testing.assert_array_equal(tile(position), images[rows[position]])
     assert len(set(rows)) == len(rows)  # each image once
 
 
@@ -97,19 +102,19 @@ def test_the_arrays_are_those_of_the_first_done_seed(tmp_path, monkeypatch):
     )
     (shown,) = built(folder)
     methods = {method["label"]: method["lengths"] for method in shown.data["methods"]}
-    with np.load(folder / "scores/digits/pixels/itq/histograms.npz") as kept:
-        assert methods["ITQ"][16]["distances"] == kept["16bit/seed1/first_distance"].tolist()
+    with np.load(folder / "scores/digits/pixels/itq/histograms.npz") as arrays:
+        assert methods["ITQ"][16]["distances"] == arrays["16bit/seed1/first_distance"].tolist()
         assert (
             methods["ITQ"][32]["relevant"]
-            == kept["32bit/seed0/first_relevant"].astype(int).tolist()
+            == arrays["32bit/seed0/first_relevant"].astype(int).tolist()
         )
-        pairs = kept["32bit/seed0/pairs"]
+        pairs = arrays["32bit/seed0/pairs"]
     np.testing.assert_allclose(
         methods["ITQ"][32]["pairs"], pairs / pairs.sum(axis=1, keepdims=True), atol=1e-5
     )
     assert list(methods["BGAN"]) == [16]
-    with np.load(folder / "scores/digits/pixels/lsh/histograms.npz") as kept:
-        upper = kept["32bit/seed0/correlation"][np.triu_indices(32, 1)]
+    with np.load(folder / "scores/digits/pixels/lsh/histograms.npz") as arrays:
+        upper = arrays["32bit/seed0/correlation"][np.triu_indices(32, 1)]
     assert base64.b64decode(methods["LSH"][32]["correlation"]) == upper.tobytes()
     off = np.abs(upper.astype(int)) / 100
     assert methods["LSH"][32]["correlated"] == [pytest.approx(off.mean(), abs=1e-3), off.max()]
@@ -118,13 +123,13 @@ def test_the_arrays_are_those_of_the_first_done_seed(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("side", "shown"), [(8, 8), (28, 28), (32, 32), (48, 48), (256, 42)])
 def test_images_of_any_size_become_thumbnails(tmp_path, monkeypatch, side, shown):
     monkeypatch.chdir(tmp_path)
-    (made,) = built(experiment(tmp_path, side=side, methods=METHODS[:2], bits=(16,)))
-    assert (made.sprite.width, made.sprite.height) == (shown, shown)
+    (gallery_data,) = built(experiment(tmp_path, side=side, methods=METHODS[:2], bits=(16,)))
+    assert (gallery_data.sprite.width, gallery_data.sprite.height) == (shown, shown)
     lossless = side <= gallery.LOSSLESS
-    assert made.sprite.uri.startswith(f"data:image/{'png' if lossless else 'jpeg'};base64,")
-    assert lossless or made.sprite.across % gallery.BLOCK == 0
-    decoded = Image.open(io.BytesIO(base64.b64decode(made.sprite.uri.partition(",")[2])))
-    assert decoded.size[0] == gallery.ACROSS * made.sprite.across
+    assert gallery_data.sprite.uri.startswith(f"data:image/{'png' if lossless else 'jpeg'};base64,")
+    assert lossless or gallery_data.sprite.across % gallery.BLOCK == 0
+    decoded = Image.open(io.BytesIO(base64.b64decode(gallery_data.sprite.uri.partition(",")[2])))
+    assert decoded.size[0] == gallery.ACROSS * gallery_data.sprite.across
 
 
 def test_a_large_image_is_the_mean_of_its_squares():
@@ -157,7 +162,7 @@ def test_thumbnails_stay_within_their_budget(tmp_path, monkeypatch):
     ("spoil", "reason"),
     [("prepared", "prepared without images"), ("absent", "images.npy does not exist")],
 )
-def test_a_data_set_without_images_says_so(tmp_path, monkeypatch, spoil, reason):
+def test_a_data_set_without_images_states_it(tmp_path, monkeypatch, spoil, reason):
     monkeypatch.chdir(tmp_path)
     folder = experiment(tmp_path, images=spoil != "prepared")
     if spoil == "absent":
@@ -202,7 +207,7 @@ def test_a_damaged_file_is_one_error(tmp_path, monkeypatch):
         built(folder)
 
 
-def test_what_leaves_methods_out_says_so(tmp_path, monkeypatch):
+def test_a_selection_that_excludes_methods_states_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(gallery, "METHODS", 3)
     shown = built(experiment(tmp_path, bits=(16,)))
@@ -245,21 +250,22 @@ def report(build_once, monkeypatch):
 @pytest.fixture
 def opened(report, browser):
     """The page in a browser, which at the end has reported no error."""
-    context, said = browser.new_context(), []
+    context, messages = browser.new_context(), []
     opened = context.new_page()
-    opened.on("console", lambda message: said.append(message.text))
-    opened.on("pageerror", lambda error: said.append(str(error)))
+    opened.on("console", lambda message: messages.append(message.text))
+    opened.on("pageerror", lambda error: messages.append(str(error)))
     opened.goto((report[0] / "report/index.html").as_uri())
     opened.wait_for_selector(".retrieved tbody tr")
     yield opened
     context.close()
-    assert not said
+    assert not messages
 
 
 def marks(opened):
     """What is printed below the items: label of the method -> [(right, distance)]."""
     marks_of_row = """(row) => [...row.querySelectorAll(".item")].map((cell) =>
-        [cell.querySelector(".mark").firstChild.textContent, Number(cell.querySelector("small").textContent)])"""
+        [cell.querySelector(".mark").firstChild.textContent,
+         Number(cell.querySelector("small").textContent)])"""
     rows = opened.locator(".retrieved tbody tr")
     return {
         row.locator("th").evaluate("(cell) => cell.firstChild.textContent"): row.evaluate(
@@ -310,7 +316,8 @@ def test_a_thumbnail_shows_the_pixels_of_its_image(report, opened):
     data = report[1][0].data
     item = data["images"][data["methods"][1]["lengths"][bits]["items"][2][4]]
     image = np.load(report[0].parent / "cache/datasets/digits/images.npy")[item]
-    read = """(canvas) => [canvas.width, ...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data]"""
+    read = """(canvas) => [canvas.width, ...canvas.getContext("2d")
+        .getImageData(0, 0, canvas.width, canvas.height).data]"""
     width, *read_pixels = (
         opened.locator(".retrieved tbody tr").nth(1).locator("canvas").nth(4).evaluate(read)
     )
@@ -337,7 +344,7 @@ def test_statistics_have_a_card_a_method_with_exact_values(report, opened):
 
 
 def test_a_method_that_the_legend_hides_is_hidden_here_too(opened):
-    """The entry of a legend is made here, since the fixture draws no plots; the page's own script is asked to hide what it names."""
+    """Build a legend entry by hand, since the fixture draws no plots, and hide its series."""
     opened.evaluate("""() => {
         const legend = document.body.appendChild(document.createElement("ul"));
         legend.className = "legend";

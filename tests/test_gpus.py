@@ -32,7 +32,7 @@ time.sleep(60)
 class Machine:
     """Three simulated devices, beside files of the driver that are none; starts jobs.
 
-    nvidia-smi lists them as `listed` says. The UUIDs are new, since leases hold on the whole
+    nvidia-smi lists them as in `listed`. The UUIDs are new, since leases hold on the whole
     machine, and other tests may run at the same time.
     """
 
@@ -262,7 +262,7 @@ from methods._base import Hasher
 
 
 class OnGpu(Hasher):
-    """Says when it ran on which device.
+    """Writes when it ran on which device.
 
     Source: this test.   Differs from the paper: nothing.
     """
@@ -275,11 +275,13 @@ class OnGpu(Hasher):
     def fit(self, features):
         started = time.time()
         (Path("cache/checkpoints") / f"started.{os.getpid()}").touch()
-        while len(list(Path("cache/checkpoints").glob("started.*"))) < 2 and time.time() < started + 60:
+        stop = started + 60
+        while len(list(Path("cache/checkpoints").glob("started.*"))) < 2 and time.time() < stop:
             time.sleep(0.1)  # two start at once, if at different speeds
         time.sleep(1.5)
         with open("cache/checkpoints/taken.txt", "a") as file:
-            file.write(json.dumps([os.environ["CUDA_VISIBLE_DEVICES"], started, time.time()]) + "\\n")
+            entry = [os.environ["CUDA_VISIBLE_DEVICES"], started, time.time()]
+            file.write(json.dumps(entry) + "\\n")
         return self
 
     def encode(self, features):

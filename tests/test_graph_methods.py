@@ -74,7 +74,7 @@ class TestAnchorGraph:
         assert embedded.sum(axis=0) == pytest.approx(np.zeros(6), abs=1e-10)
 
     def test_components_of_the_graph_give_no_bit(self):
-        """Two components of two anchors each: the eigenvalue 1 is double, and two others are left."""
+        """Two components of two anchors each: the eigenvalue 1 is double; two others are left."""
         weights = csr_array(np.kron(np.eye(2), [[0.9, 0.1], [0.2, 0.8], [0.5, 0.5]]))
         assert spectral_map(weights, 2).shape == (4, 2)
         with pytest.raises(ValueError, match=r"3 eigenvectors .* found 2 on 4 anchors"):

@@ -69,7 +69,7 @@ def test_jobs_without_networks_do_not_import_torch(tmp_path, monkeypatch):
             name,
             "8",
             "0",
-            "--settings",
+            "--entry",
             Catalogue().resolve("methods", name).entry_text,
         )
     job(tmp_path, "evaluation", "score", "digits", "pixels", "chance", "--runs", "8:0")
@@ -148,8 +148,8 @@ def test_encoding_holds_a_block_of_features_and_the_codes(tmp_path):
 
 def test_linear_methods_are_fitted_on_a_sample_of_many_rows():
     train = np.arange(0, 600_000, 2)
-    part = plugins.component("methods", "itq")
-    limit = part.literals["sample"]
+    plugin = plugins.read_plugin("methods", "itq")
+    limit = plugin.literals["sample"]
     rows = training_rows(train, limit, seed=3)
     assert len(rows) == limit == 200_000
     assert (np.diff(rows) > 0).all()
@@ -164,8 +164,8 @@ def test_linear_methods_are_fitted_on_a_sample_of_many_rows():
 def test_a_sample_is_for_methods_without_neighbours():
     """Neighbour lists are positions among all training rows."""
     for name in plugins.names("methods"):
-        part = plugins.component("methods", name)
-        assert not {"sample"} <= set(part.literals) or "neighbours" not in part.consumes
+        plugin = plugins.read_plugin("methods", name)
+        assert not {"sample"} <= set(plugin.literals) or "neighbours" not in plugin.consumes
 
 
 @pytest.mark.parametrize("bits", [1, 7, 8, 12, 64, 65, 130])

@@ -1,4 +1,4 @@
-"""Histograms against unpacked codes compared bit by bit, and relevance against labels compared pair by pair."""
+"""Histograms compared with unpacked codes, and relevance compared with pairs of labels."""
 
 import os
 import subprocess
@@ -97,7 +97,10 @@ def test_the_plain_kernel_returns_the_same_counts(seed, bits, queries, items, mu
 @pytest.mark.parametrize(("name", "features"), [("generic", ""), ("haswell", "+avx2")])
 def test_processors_of_shorter_registers_count_the_same(name, features, tmp_path):
     """The loops are compiled for another target, with its instruction set."""
-    code = "from test_histograms import *; [test_equals_reference_at_every_length(b, m) for b in (17, 64, 1023) for m in (False, True)]"
+    code = (
+        "from test_histograms import *; [test_equals_reference_at_every_length(bits, mixed) "
+        "for bits in (17, 64, 1023) for mixed in (False, True)]"
+    )
     environment = os.environ | {
         "NUMBA_CPU_NAME": name,
         "NUMBA_CPU_FEATURES": features,
@@ -198,8 +201,8 @@ def test_relevance_of_items_and_totals(multi):
 
 
 def test_queries_without_relevant_items_are_left_out():
-    kept, relevance = Relevance.of(np.array([5, 1, 9, 2]), np.array([1, 2, 2])).evaluated()
-    assert kept.tolist() == [1, 3]
+    evaluated, relevance = Relevance.of(np.array([5, 1, 9, 2]), np.array([1, 2, 2])).evaluated()
+    assert evaluated.tolist() == [1, 3]
     assert relevance.totals().tolist() == [1, 2]
     with pytest.raises(EvaluationError, match="no query has a relevant item"):
         Relevance.of(np.array([5]), np.array([1])).evaluated()

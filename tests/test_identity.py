@@ -393,7 +393,7 @@ def test_what_a_stage_does_for_all_its_plugins_is_a_source_of_each():
 
 def test_the_core_counts_where_it_decides_results():
     assert dependants("harness/imported_codes.py") == {"methods/imported"}
-    extractors = [plugins.component("features", name) for name in plugins.names("features")]
+    extractors = [plugins.read_plugin("features", name) for name in plugins.names("features")]
     networks = {f"features/{part.name}" for part in extractors if "network" in part.literals}
     assert len(networks) == 5
     assert dependants("harness/imagenet.py") == networks | {

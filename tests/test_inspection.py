@@ -1,4 +1,4 @@
-"""What is kept of codes to be looked at, against the plain way."""
+"""The stored inspection data of codes, against a direct computation."""
 
 import numpy as np
 import pytest
@@ -30,13 +30,13 @@ def test_first_items_are_those_of_a_stable_sort(seed, bits, items, several):
     )
     query_labels, database_labels = shape(5), shape(items)
     found = inspected(query, database, query_labels, database_labels)
-    for row, place in enumerate(inspection.chosen(5)):
-        distances = [int(np.sum(query[place] != code)) for code in database]
+    for row, chosen in enumerate(inspection.chosen(5)):
+        distances = [int(np.sum(query[chosen] != code)) for code in database]
         order = sorted(range(items), key=lambda item: (distances[item], item))[: inspection.FIRST]
         both = [
-            query_labels[place] & database_labels[item]
+            query_labels[chosen] & database_labels[item]
             if several
-            else query_labels[place] == database_labels[item]
+            else query_labels[chosen] == database_labels[item]
             for item in order
         ]
         assert found["first"][row].tolist() == order
@@ -70,7 +70,7 @@ def test_queries_are_chosen_by_number_alone():
     assert 3000 < many.mean() < 7000  # from all over
 
 
-def test_no_array_of_the_size_of_the_database_is_kept():
+def test_no_array_of_the_size_of_the_database_is_stored():
     rng = np.random.default_rng(0)
     database = rng.random((30_000, 64)) < 0.5
     found = inspected(database[:30], database, np.arange(30) % 3, np.arange(30_000) % 3)

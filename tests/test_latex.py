@@ -32,7 +32,8 @@ def compiled(folder, source, name="paper", times=1):
     """Compile a document; returns its text and the log. Skips where a program is absent."""
     if not shutil.which("pdflatex") or not shutil.which("pdftotext"):
         pytest.skip(
-            "needs pdflatex and pdftotext (Debian: texlive-latex-base, texlive-latex-recommended, poppler-utils)"
+            "needs pdflatex and pdftotext "
+            "(Debian: texlive-latex-base, texlive-latex-recommended, poppler-utils)"
         )
     (folder / f"{name}.tex").write_text(source, encoding="utf-8")
     job = [
@@ -58,7 +59,7 @@ def compiled(folder, source, name="paper", times=1):
 
 
 def pasted(folder, source, document):
-    """The text of a minimal document that holds nothing but this table, which must fit its page and its column."""
+    """Return the text of a document with only this table, which must fit the page and column."""
     text, log = compiled(
         folder,
         "\n".join(
@@ -84,7 +85,7 @@ def experiment_of_two_data_sets(folder):
 
 
 def ablations(folder):
-    """As many rows as config/ablations.yaml has, with their labels, and the longest of tuned ones."""
+    """As many rows as config/ablations.yaml has, with their labels, and a long tuned one."""
     known = yaml.safe_load((ROOT / "config/variants.yaml").read_text(encoding="utf-8"))
     names = {
         name: entry["label"]
@@ -144,10 +145,10 @@ def test_a_part_repeats_no_row_and_loses_none(tmp_path):
     assert shown == [(panel.bits, row.name) for panel in table.panels for row in panel.rows]
 
 
-def made_up(columns, text="0.500", label="ITQ", rows=1, span=None):
-    """A table of so many columns, the last row a control that spans them all where `span` says so."""
+def synthetic(columns, text="0.500", label="ITQ", rows=1, span=None):
+    """A table of so many columns, the last row a control that may span them all."""
     value = Value(metric="map")
-    found = [Row(f"m{place}", label, [Cell(text)] * columns) for place in range(rows)]
+    found = [Row(f"m{index}", label, [Cell(text)] * columns) for index in range(rows)]
     controls = [Row("exact", "Exact", [Cell("0.6", span=columns)])] if span else []
     panel = Panel("Digits", results.Pair("digits", "pixels"), None, found, controls)
     return Table(
@@ -156,23 +157,23 @@ def made_up(columns, text="0.500", label="ITQ", rows=1, span=None):
         "T.",
         "N.",
         [],
-        [Column(value, place, None, f"{place} bits") for place in range(columns)],
+        [Column(value, index, None, f"{index} bits") for index in range(columns)],
         [panel],
     )
 
 
-def test_a_table_takes_the_narrowest_place_that_it_fits():
-    chosen = [latex_layout.layout(made_up(columns)) for columns in (2, 7, 14)]
+def test_a_table_takes_the_narrowest_width_that_it_fits():
+    chosen = [latex_layout.layout(synthetic(columns)) for columns in (2, 7, 14)]
     assert [(layout.environment, layout.columns) for layout in chosen] == [
         ("table", 2),
         ("table*", 7),
         ("table*", 7),
     ]
     assert (
-        latex_layout.layout(made_up(5, label="BGAN: " + "a very long name " * 4)).label
+        latex_layout.layout(synthetic(5, label="BGAN: " + "a very long name " * 4)).label
         == latex_layout.LABEL
     )
-    assert r"\multicolumn{7}{c}{0.6}" in latex.render(made_up(14, span=True), [])
+    assert r"\multicolumn{7}{c}{0.6}" in latex.render(synthetic(14, span=True), [])
 
 
 @pytest.mark.parametrize(
@@ -191,16 +192,16 @@ def test_a_long_word_of_a_label_is_broken_within_its_column(tmp_path, label):
 
 def test_a_table_too_long_for_a_column_with_its_notes_is_whole_across_both():
     for notes, environment in (([], "table"), (["word " * 200], "table*")):
-        table = replace(made_up(2, rows=34), notes=notes)
+        table = replace(synthetic(2, rows=34), notes=notes)
         chosen = latex_layout.layout(table)
         assert (chosen.environment, len(latex_layout.parts(table, chosen))) == (environment, 1)
-    assert latex_layout.layout(made_up(2, rows=200)).environment == "table", (
+    assert latex_layout.layout(synthetic(2, rows=200)).environment == "table", (
         "whole nowhere, so as narrow as it can be"
     )
 
 
 def test_a_deviation_below_what_is_printed_is_text_too():
-    """Significant digits end at a thousandth, and pdflatex prints a bare < as an upside-down exclamation mark."""
+    """Significant digits end at a thousandth; a bare < would be an inverted exclamation mark."""
     value = Value(fact="fit_seconds", significant=2)
     source = latex._cell(Cell("0.012", deviation=value.printed(0.0004)), latex_layout.SMALL)
     assert source == r"0.012{\scriptsize$\,\pm\,$\textless{}0.001}"
@@ -261,7 +262,7 @@ def test_the_report_holds_every_table_and_compiles(tmp_path):
     "name", ["map", "costs", "loss-components", "precision-at-k--digits--pixels"]
 )
 def test_a_table_is_the_golden_one(tmp_path, name):
-    """After a change that is meant: write the new text into tests/golden/ and read the difference."""
+    """If a change is intended, write the new text into tests/golden/ and review the difference."""
     folder = write_results(
         tmp_path,
         methods=[
@@ -296,13 +297,13 @@ def test_the_latex_of_a_cell(tmp_path):
     )
     lines = latex.render(built(folder)["map"], ["gong2011iterative"]).splitlines()
     assert (
-        r"LSH & 0.200{\scriptsize$\,\pm\,$0.100} & 0.250{\scriptsize$\,\pm\,$0.071}\textsuperscript{2/3} \\"
-        in lines
+        r"LSH & 0.200{\scriptsize$\,\pm\,$0.100} & "
+        r"0.250{\scriptsize$\,\pm\,$0.071}\textsuperscript{2/3} \\" in lines
     )
     assert r"PCAH & 0.350 & 0.350 \\" in lines
     assert (
-        r"ITQ & \textbf{0.410}{\scriptsize$\,\pm\,$0.017} & \textbf{0.410}{\scriptsize$\,\pm\,$0.017} \\"
-        in lines
+        r"ITQ & \textbf{0.410}{\scriptsize$\,\pm\,$0.017} & "
+        r"\textbf{0.410}{\scriptsize$\,\pm\,$0.017} \\" in lines
     )
     assert r"Exact cosine & \multicolumn{2}{c}{0.620} \\" in lines
     assert r"\begin{tabular}{lcc}" in lines
@@ -319,9 +320,9 @@ def test_a_label_that_pdflatex_cannot_print_is_the_name_of_its_row(tmp_path):
     assert "U+" not in source
 
 
-def test_every_part_of_a_table_has_a_name_of_its_own_for_hyperref(tmp_path):
-    """Without one, it warns of a destination with the same identifier, and links lead to the first part."""
-    methods = [(f"m{place}", f"Method {place}", 0.3, True) for place in range(120)]
+def test_every_part_of_a_table_has_a_unique_hyperref_name(tmp_path):
+    """A repeated identifier causes a warning, and links lead to the first part of the table."""
+    methods = [(f"m{index}", f"Method {index}", 0.3, True) for index in range(120)]
     source = latex.render(built(write_results(tmp_path, methods=methods))["map"], [])
     assert source.count("(continued)") > 1
     document = [
@@ -378,7 +379,7 @@ def test_escaping_balances_braces(text):
 
 
 def test_hostile_names_and_captions_stay_text_in_tables(tmp_path):
-    methods = [(f"m{place}", name, 0.3, True) for place, name in enumerate(HOSTILE)]
+    methods = [(f"m{index}", name, 0.3, True) for index, name in enumerate(HOSTILE)]
     found = built(write_results(tmp_path, methods=methods, bits=(16,), seeds=(0, 1)))
     caption = " ".join(HOSTILE)
     for name in ("map", "precision-at-k--digits--pixels", "costs"):
@@ -396,8 +397,8 @@ def test_bold_is_on_the_printed_maximum_and_on_all_that_tie_with_it(numbers, dec
     value = Value(metric="map", decimals=decimals)
     rows = build._with_best(
         [
-            Row(str(place), "m", [Cell(value.printed(number))])
-            for place, number in enumerate(numbers)
+            Row(str(index), "m", [Cell(value.printed(number))])
+            for index, number in enumerate(numbers)
         ]
     )
     source = latex.body(

@@ -1,4 +1,4 @@
-"""The drawing of the architecture, held against the imports of every file."""
+"""The imports of every file, compared with the documented architecture."""
 
 import ast
 import sys
@@ -24,14 +24,14 @@ COMMANDS = {
     ROOT / "experiments/__main__.py": {"report"},  # which writes LaTeX
 }
 HARNESS_FILES = sorted((ROOT / "harness").rglob("*.py"))
-FLOOR_FILES = [path for floor in ALLOWED for path in sorted((ROOT / floor).rglob("*.py"))]
+STAGE_FILES = [path for stage in ALLOWED for path in sorted((ROOT / stage).rglob("*.py"))]
 
 
 def top_modules(path):
     return {name.partition(".")[0] for name in plugins.imported_modules(path)}
 
 
-@pytest.mark.parametrize("path", FLOOR_FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("path", STAGE_FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_a_stage_imports_what_its_column_allows(path):
     stage = path.relative_to(ROOT).parts[0]
     core = set() if stage == LIBRARY else {"harness"}
@@ -53,7 +53,7 @@ def test_the_core_needs_the_standard_library_only(path):
     assert top_modules(path) <= {"harness"} | HEAVY.get(path.stem, set()) | sys.stdlib_module_names
 
 
-# Each package of the report, the third-party packages that it may import, and the modules of the report.
+# For each package of the report: the third-party packages and the modules that it may import.
 REPORT = {
     "tables": ({"yaml"}, {"plain_text", "results", "tables"}),
     "figures": ({"numpy", "matplotlib"}, {"latex_text", "results", "tables", "figures"}),
@@ -191,22 +191,22 @@ def test_the_network_is_reached_by_one_module():
         "torchvision",
     }
     local = {"gpus.py": {"socket"}}  # sockets of this machine, AF_UNIX
-    for path in [*HARNESS_FILES, *FLOOR_FILES]:
+    for path in [*HARNESS_FILES, *STAGE_FILES]:
         reached = plugins.imported_modules(path) & reaching - local.get(path.name, set())
         assert bool(reached) == (path.name == "downloads.py"), path
     assert "AF_INET" not in (ROOT / "harness/gpus.py").read_text()
 
 
-@pytest.mark.parametrize("floor", ["methods", "datasets", "features"])
-def test_every_plugin_can_be_read_without_importing_it(floor):
-    for name in plugins.names(floor):
-        part = plugins.component(floor, name)
-        assert part.label != name, f"{floor}/{name}.py has no label"
+@pytest.mark.parametrize("stage", ["methods", "datasets", "features"])
+def test_every_plugin_can_be_read_without_importing_it(stage):
+    for name in plugins.names(stage):
+        part = plugins.read_plugin(stage, name)
+        assert part.label != name, f"{stage}/{name}.py has no label"
 
 
 def test_functions_are_short():
     """No function has more than sixty lines besides its docstring."""
-    for path in [*HARNESS_FILES, *FLOOR_FILES]:
+    for path in [*HARNESS_FILES, *STAGE_FILES]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef):
                 first = node.body[0].end_lineno if ast.get_docstring(node) else node.lineno

@@ -1,4 +1,4 @@
-"""The library of evaluation: independent of the project, installable, and robust to its surroundings."""
+"""The evaluation library: independent of the project, installable, independent of settings."""
 
 import ast
 import doctest

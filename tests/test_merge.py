@@ -62,7 +62,7 @@ def test_a_record_with_facts_of_another_type_is_refused(other, here, facts, caps
         {"sources": {}, "plugin": "itq", "run": {}},
     ],
 )
-def test_a_record_without_what_it_is_made_of_is_refused_on_both_sides(other, here, made_of, capsys):
+def test_a_record_without_made_of_is_refused_on_both_sides(other, here, made_of, capsys):
     damaged = write_run(other)
     change(damaged / "run.json", made_of=made_of)
     assert not merge.merge(other)
@@ -75,8 +75,8 @@ def test_a_record_without_what_it_is_made_of_is_refused_on_both_sides(other, her
     write_run(other)
     assert not merge.merge(other)
     assert (
-        "refused: results/runs/digits/pixels/itq/8bit/seed0/run.json is not the record of a run: delete"
-        in capsys.readouterr().out
+        "refused: results/runs/digits/pixels/itq/8bit/seed0/run.json is not the record of a run: "
+        "delete" in capsys.readouterr().out
     )
     with pytest.raises(BenchmarkError, match=r"run\.json is not the record of a run: delete "):
         RunRecords(here)
@@ -101,7 +101,7 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_missing_runs_are_copied_whole(other, here):
+def test_missing_runs_are_copied_with_all_files(other, here):
     written = [write_run(other), write_run(other, Run("digits", "pixels", "itq", 8, 1), fill=2)]
     write_run(here, Run("digits", "pixels", "lsh", 8, 0))
     assert merge.merge(other)

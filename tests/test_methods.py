@@ -28,7 +28,7 @@ BITS = 12
 METHODS = [
     name
     for name in plugins.names("methods")
-    if ... not in plugins.component("methods", name).keywords.values()
+    if ... not in plugins.read_plugin("methods", name).defaults.values()
 ]
 QUICK = {
     "bgan": {"epochs": 6, "k1": 10, "k2": 15},
@@ -55,7 +55,7 @@ CASES = METHODS + [name for name in QUICK if name not in METHODS]
 
 
 def component(name):
-    return plugins.component("methods", name.partition(" ")[0])
+    return plugins.read_plugin("methods", name.partition(" ")[0])
 
 
 def hashers(name, bits=BITS, **keywords):
@@ -78,7 +78,10 @@ class OneConvolution(torch.nn.Module):
 
 @pytest.fixture(scope="module", autouse=True)
 def weights(tmp_path_factory):
-    """A data folder with random weights of SqueezeNet, large enough for a signal to pass eighteen layers, and of OneConvolution."""
+    """A data folder with random weights of SqueezeNet and OneConvolution.
+
+    The weights are large enough for a signal to pass eighteen layers.
+    """
     folder = tmp_path_factory.mktemp("data")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(DATA_VARIABLE, str(folder))
@@ -122,7 +125,7 @@ def problem(weights):
 
 
 def arguments(function, problem, rows=slice(None)):
-    """What a method asks for; features are the pixels, or those of the network that it is told of."""
+    """The arrays that a method reads; features are the pixels, or those of its network."""
     given = problem | (
         {"features": problem["network features"]}
         if hasattr(function.__self__, "weight_rotation")
@@ -165,7 +168,7 @@ class TestContract:
         )
 
     def test_another_seed_gives_other_codes(self, name, fitted, problem):
-        if "seed" not in component(name).keywords:
+        if "seed" not in component(name).defaults:
             pytest.skip("no randomness, no seed")
         other = hashers(name, seed=1)
         other.fit(**arguments(other.fit, problem))
@@ -236,7 +239,7 @@ def test_a_method_that_forgets_its_seed_repeats_what_it_draws(tmp_path, monkeypa
     monkeypatch.setattr(plugins, "ROOT", tmp_path)
     monkeypatch.setattr(methods, "__path__", [str(tmp_path / "methods")])
     monkeypatch.delitem(sys.modules, "methods.forgetful", raising=False)
-    part = plugins.component("methods", "forgetful")
+    part = plugins.read_plugin("methods", "forgetful")
     one, again, other = (
         build(part, Run("digits", "pixels", "forgetful", BITS, seed), {}).fit()
         for seed in (0, 0, 1)
@@ -289,7 +292,10 @@ def test_itq_loses_less_to_quantization_than_pca_and_than_a_random_rotation():
 
 
 def test_sh_on_a_uniform_rectangle_gives_its_eigenfunctions():
-    """On [0, 2] x [0, 0.8]: cos(pi x / 2), then cos(pi x) before cos(pi y / 0.8): eigenvalues grow with the squared frequency."""
+    """On [0, 2] x [0, 0.8]: cos(pi x / 2), then cos(pi x) before cos(pi y / 0.8).
+
+    Eigenvalues grow with the squared frequency.
+    """
     generator = np.random.default_rng(3)
     features = (generator.random((4000, 2)) * [2, 0.8]).astype(np.float32)
     codes = hashers("sh", 2).fit(features).encode(features)
@@ -391,7 +397,7 @@ def test_the_readmes_example_is_a_method(problem):
 
 
 def test_reading_the_files_is_no_part_of_encoding(monkeypatch):
-    """After a long training their pages were read from the disk again, and the time of a small encoder was ten times what it is."""
+    """Pages that were dropped in a long training are read again, outside the measured time."""
     features = np.random.default_rng(0).normal(size=(20, 6)).astype(np.float32)
     hasher = hashers("lsh").fit(features)
     encode, clock = hasher.encode, SimpleNamespace(seconds=0.0)

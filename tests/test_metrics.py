@@ -1,4 +1,4 @@
-"""Metrics against their plain definitions on rankings: every order of the ties, shuffles, and scikit-learn where there are no ties."""
+"""Metrics against their definitions: every order of ties, shuffles, and scikit-learn."""
 
 import itertools
 import math
@@ -37,7 +37,7 @@ def plain(ranking, k, metric):
 
 
 def plain_graded(ranking, k, metric):
-    """One graded metric of one ranking, a sequence of numbers of shared labels, by its definition."""
+    """One graded metric of one ranking, a sequence of numbers of shared labels, by definition."""
 
     def cumulated(gains):
         return sum(gain / math.log2(1 + rank) for rank, gain in enumerate(gains[:k], start=1))
@@ -111,7 +111,7 @@ def test_graded_metrics_are_the_mean_over_all_orders_of_ties(buckets, data):
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(1, 5), st.booleans())
 def test_score_is_the_mean_over_all_orders_of_the_database(seed, bits, items, multi):
-    """From bool codes and labels to the mean over queries: a stable sort of each permutation of the database."""
+    """The mean over queries of bool codes and labels, by a stable sort of each permutation."""
     rng = np.random.default_rng(seed)
     codes = rng.random((3 + items, bits)) < 0.5
     labels = rng.random((3 + items, 4)) < 0.4 if multi else rng.integers(0, 3, 3 + items)
@@ -121,8 +121,8 @@ def test_score_is_the_mean_over_all_orders_of_the_database(seed, bits, items, mu
         else (labels[:3, None] == labels[3:]).astype(int)
     )
     distances = (codes[:3, None] != codes[3:]).sum(axis=2)
-    kept = np.flatnonzero(shared.any(axis=1))
-    assume(len(kept))
+    evaluated = np.flatnonzero(shared.any(axis=1))
+    assume(len(evaluated))
     k = int(rng.integers(1, items + 1))
     names = [
         "map",
@@ -134,7 +134,7 @@ def test_score_is_the_mean_over_all_orders_of_the_database(seed, bits, items, mu
     for name in names:
         metric, cut = metrics.parse(name)
         values = []
-        for query, order in itertools.product(kept, permutations):
+        for query, order in itertools.product(evaluated, permutations):
             ranking = shared[query, order][np.argsort(distances[query, order], kind="stable")]
             values.append(
                 plain_graded(ranking, cut, metric)
@@ -198,9 +198,9 @@ def exact(n, r, k):
     """Expected sum of the precision at the hits in the first k, in rational numbers."""
     before, hits, total = 0, 0, Fraction(0)
     for items, relevant in zip(n.tolist(), r.tolist(), strict=True):
-        for place in range(min(items, k - before)):
-            others = Fraction(place * (relevant - 1), items - 1) if items > 1 else 0
-            total += Fraction(relevant, items) * (hits + 1 + others) / (before + place + 1)
+        for rank in range(min(items, k - before)):
+            others = Fraction(rank * (relevant - 1), items - 1) if items > 1 else 0
+            total += Fraction(relevant, items) * (hits + 1 + others) / (before + rank + 1)
         before, hits = min(before + items, k), hits + relevant
     return total
 
@@ -210,8 +210,8 @@ def test_keeps_its_digits_far_down_a_large_database(last):
     """Closed forms subtract large prefix sums: the only relevant items come after 59,000 others."""
     n, r = np.array([[58_000, 1_000, last[0]]]), np.array([[0, 0, last[1]]])
     total = 0.0
-    for place in range(last[0]):
-        total += last[1] / last[0] * (1 + place * (last[1] - 1) / (last[0] - 1)) / (59_001 + place)
+    for rank in range(last[0]):
+        total += last[1] / last[0] * (1 + rank * (last[1] - 1) / (last[0] - 1)) / (59_001 + rank)
     assert metrics.average_precision(n, r)[0] == pytest.approx(total / last[1], rel=1e-14)
 
 
@@ -231,7 +231,7 @@ def test_equals_rational_arithmetic():
     [(20_000, 2_000, 5_000), (59_000, 30_000, 5_000), (59_000, 58_000, 58_500)],
 )
 def test_found_sums_over_the_hypergeometric_distribution(items, relevant, k):
-    """One bucket cut at k: given h hits, their mean precision is that of a random order of k items with h hits."""
+    """One bucket cut at k: h hits have the mean precision of a random order of k items."""
     hits = np.arange(0, k + 1)
     reciprocals = math.fsum(1 / rank for rank in range(1, k + 1))
     slope = (hits - 1) / (k - 1)
@@ -242,7 +242,10 @@ def test_found_sums_over_the_hypergeometric_distribution(items, relevant, k):
 
 
 def test_random_codes_score_the_chance_level():
-    """A random ranking has precision R / N at every rank, and average precision (R - 1) / (N - 1) * (1 - H / N) + H / N, H harmonic."""
+    """A random ranking has precision R / N at every rank.
+
+    Its average precision is (R - 1) / (N - 1) * (1 - H / N) + H / N, with H harmonic.
+    """
     rng = np.random.default_rng(0)
     codes, labels = rng.random((1_100, 64)) < 0.5, rng.permutation(np.repeat(np.arange(10), 110))
     labels[100:] = rng.permutation(np.repeat(np.arange(10), 100))
@@ -299,19 +302,22 @@ def test_the_number_of_threads_changes_no_bit_of_any_metric(monkeypatch):
     g = rng.multinomial(200, np.ones(27) / 27, size=11).reshape(11, 9, 3)
     n, r = g.sum(axis=2), g[:, :, 1:].sum(axis=2)
     monkeypatch.setattr(metrics, "SHARED", 0)
-    asked = [(metric, None) for metric in (*metrics.WHOLE, *metrics.LOOKUP)] + [
+    keys = [(metric, None) for metric in (*metrics.WHOLE, *metrics.LOOKUP)] + [
         (metric, 70) for metric in (*metrics.CUT, *metrics.GRADED)
     ]
-    alone = {key: metrics.measure(*key, n, r, g).tolist() for key in asked}
+    alone = {key: metrics.measure(*key, n, r, g).tolist() for key in keys}
     for threads in (1, 2, 3, 12):
         monkeypatch.setattr(relevance, "THREADS", threads)
         assert {
-            key: values.tolist() for key, values in metrics.measure_all(asked, n, r, g).items()
+            key: values.tolist() for key, values in metrics.measure_all(keys, n, r, g).items()
         } == alone
 
 
 def test_lookup_in_a_ball_of_radius_two_as_worked_by_hand():
-    """Three queries: 3 of 6 items in the ball relevant, of 4 in all; an empty ball; a code of one bit, whose ball is everything."""
+    """Three queries: 3 of 6 items in the ball are relevant, of 4 in all; an empty ball; one bit.
+
+    A code of one bit has all items within its ball.
+    """
     n, r = np.array([[1, 2, 3, 4], [0, 0, 0, 10]]), np.array([[0, 1, 2, 1], [0, 0, 0, 5]])
     assert metrics.lookup_precision(n, r).tolist() == [3 / 6, 0]
     assert metrics.lookup_recall(n, r).tolist() == [3 / 4, 0]
@@ -323,8 +329,8 @@ def test_lookup_in_a_ball_of_radius_two_as_worked_by_hand():
     ("items", "relevant", "k"),
     [(2_000, 200, 50), (3_000, 1_500, 1_200), (20_000, 30, 7), (400, 400, 13)],
 )
-def test_first_hits_sum_over_the_place_of_each(items, relevant, k):
-    """One bucket: how many others come before the j-th relevant item has the negative hypergeometric distribution."""
+def test_first_hits_sum_over_the_rank_of_each(items, relevant, k):
+    """One bucket: the rank of the j-th relevant item is negative hypergeometric."""
     others = np.arange(items - relevant + 1)
     means = [
         nhypergeom(items, items - relevant, j).pmf(others) @ (j / (others + j))
@@ -339,8 +345,10 @@ def test_curve_over_balls_as_worked_by_hand():
     curve = {(metric, radius): value for metric, radius, value in metrics.ball_curve(n, r)}
     assert curve == pytest.approx({
         ("pr_precision", 0): 0, ("pr_recall", 0): 0, ("pr_empty", 0): 1,
-        ("pr_precision", 1): 1 / 4, ("pr_recall", 1): 1 / 6, ("pr_empty", 1): 1 / 2, ("pr_precision_nonempty", 1): 1 / 2,
-        ("pr_precision", 2): 1 / 2, ("pr_recall", 2): 1, ("pr_empty", 2): 0, ("pr_precision_nonempty", 2): 1 / 2,
+        ("pr_precision", 1): 1 / 4, ("pr_recall", 1): 1 / 6, ("pr_empty", 1): 1 / 2,
+        ("pr_precision_nonempty", 1): 1 / 2,
+        ("pr_precision", 2): 1 / 2, ("pr_recall", 2): 1, ("pr_empty", 2): 0,
+        ("pr_precision_nonempty", 2): 1 / 2,
     })  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The nearest items by features, and the share of them that codes find, compared with brute force."""
+"""Nearest items by features, and their recall by codes, against brute force."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Networks against their published sizes and layouts, the loader against files that are missing, altered, foreign or hostile."""
+"""Networks against their published layouts; missing, altered, foreign and hostile weights."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from harness.plugins import ROOT
 from harness.storage import digest
 from harness.variants import Catalogue
 
-# Parameters as the pages of the official weights give them, tensors of the official files, and dimensions of the usual features.
+# Published numbers of parameters, of tensors in the official file, and of feature dimensions.
 PUBLISHED = {
     "vgg16": (138_357_544, 32, 4096),
     "vgg19": (143_667_240, 38, 4096),
@@ -167,7 +167,8 @@ def test_a_converted_file_loads_with_its_own_digest_and_only_with_it(tmp_path, s
     assert torch.equal(network(images), squeezenet(images))
     with pytest.raises(
         BenchmarkError,
-        match=r"not the official squeezenet1_1-b8a52dc0\.pth: give the SHA-256 of your file as `sha256`",
+        match=r"not the official squeezenet1_1-b8a52dc0\.pth: "
+        r"give the SHA-256 of your file as `sha256`",
     ):
         load(path)
     for wrong in ("", sha256[:8], "0" * 64):
@@ -178,7 +179,7 @@ def test_a_converted_file_loads_with_its_own_digest_and_only_with_it(tmp_path, s
             load(path, wrong)
 
 
-def test_the_official_file_is_verified_by_its_whole_digest(tmp_path, squeezenet, monkeypatch):
+def test_the_official_file_is_verified_by_its_complete_digest(tmp_path, squeezenet, monkeypatch):
     sha256 = saved(squeezenet.state_dict(), tmp_path / "x.pth")
     path = (tmp_path / "x.pth").rename(tmp_path / f"squeezenet1_1-{sha256[:8]}.pth")
     monkeypatch.setitem(imagenet.OFFICIAL, "squeezenet1_1", path.name)
@@ -195,7 +196,8 @@ def test_the_official_file_is_verified_by_its_whole_digest(tmp_path, squeezenet,
 def test_a_missing_converted_file_is_one_line(tmp_path):
     with pytest.raises(
         BenchmarkError,
-        match=r"weights .*mine\.pth are missing: put your file there, or get https://.*b8a52dc0\.pth and",
+        match=r"weights .*mine\.pth are missing: "
+        r"put your file there, or get https://.*b8a52dc0\.pth and",
     ):
         load(tmp_path / "mine.pth", "0" * 64)
 
@@ -284,8 +286,7 @@ def test_the_classifier_of_every_network_is_one_layer(name):
     with torch.device("meta"):
         network = imagenet.NETWORKS[name]()
     state = network.state_dict()
-    kept = imagenet._without_unfitting_classifier(network, {}, Path("mine.pth"))
-    assert kept == {}
+    assert imagenet._without_unfitting_classifier(network, {}, Path("mine.pth")) == {}
     assert len(set(state) - set(network.state_dict())) == 2  # weight and bias
     assert network.penultimate(torch.empty(1, 3, 64, 64, device="meta")).ndim == 2
 
@@ -307,9 +308,9 @@ def test_nothing_in_a_weight_file_is_called(tmp_path, monkeypatch):
     assert not (tmp_path / "called").exists()
 
 
-def extractor_of(folder, squeezenet, **keywords):
+def extractor_of(folder, squeezenet, **params):
     sha256 = saved(squeezenet.state_dict(), folder / "mine.pth")
-    extractor = SqueezeNet11Pool(weights="mine.pth", sha256=sha256, **keywords)
+    extractor = SqueezeNet11Pool(weights="mine.pth", sha256=sha256, **params)
     extractor.open(folder, 10)
     return extractor
 
@@ -345,15 +346,15 @@ def test_rows_do_not_depend_on_threads(tmp_path, squeezenet):
     assert np.allclose(alone, rows, atol=1e-5)
 
 
-def test_the_command_records_what_made_the_features_and_goes_on_after_a_kill(tmp_path, squeezenet):
+def test_the_command_records_its_inputs_and_resumes_after_a_kill(tmp_path, squeezenet):
     folder = tmp_path / "cache/datasets/mine"
     folder.mkdir(parents=True)
     images = np.random.default_rng(1).integers(0, 256, (200, 32, 32, 3)).astype(np.uint8)
     np.save(folder / "images.npy", images)
     write_dataset_record(folder)
     sha256 = saved(squeezenet.state_dict(), tmp_path / "mine.pth")
-    keywords = {"weights": "mine.pth", "sha256": sha256, "resize": 64, "crop": 64}
-    settings = json.dumps({"of": "squeezenet1_1_pool", "set": keywords})
+    params = {"weights": "mine.pth", "sha256": sha256, "resize": 64, "crop": 64}
+    entry = json.dumps({"of": "squeezenet1_1_pool", "set": params})
     command = [
         sys.executable,
         "-m",
@@ -361,8 +362,8 @@ def test_the_command_records_what_made_the_features_and_goes_on_after_a_kill(tmp
         "extract",
         "mine",
         "deep",
-        "--settings",
-        settings,
+        "--entry",
+        entry,
         "--data",
         str(tmp_path),
     ]
@@ -484,7 +485,7 @@ class TestPackagedWeights:
             pytest.skip(f"no {path}; set BGAN_BENCH_DATA")
         from PIL import Image
 
-        extractor = plugins.load_class(plugins.component("features", "efficientnet_lite0_pool"))()
+        extractor = plugins.load_class(plugins.read_plugin("features", "efficientnet_lite0_pool"))()
         extractor.open(tmp_path, 1)
         pixels = torch.tensor(np.asarray(Image.open(path).convert("RGB")))[None].permute(0, 3, 1, 2)
         network, _ = imagenet.load(

@@ -1,4 +1,4 @@
-"""MIRFlickr-25K, NUS-WIDE and the idx files: the published numbers from the real files, tiny official layouts, damaged files."""
+"""MIRFlickr-25K, NUS-WIDE and idx files: published counts, small layouts and damaged files."""
 
 import gzip
 import os
@@ -143,13 +143,13 @@ def flickr(tmp_path):
     """The official layout of MIRFlickr-25K with every annotation and the first forty images."""
     folder = tmp_path / "mirflickr25k"
     (folder / mirflickr.ANNOTATIONS).mkdir(parents=True)
-    for place, concept in enumerate(mirflickr.POTENTIAL):
-        numbers = range(place + 1, mirflickr.LABELLED + 1, 24)
+    for index, concept in enumerate(mirflickr.POTENTIAL):
+        numbers = range(index + 1, mirflickr.LABELLED_IMAGES + 1, 24)
         (folder / mirflickr.ANNOTATIONS / f"{concept}.txt").write_text(
             "".join(f"{number}\r\n" for number in numbers)
         )
         if concept in mirflickr.RELEVANT:
-            (folder / mirflickr.ANNOTATIONS / f"{concept}_r1.txt").write_text(f"{place + 1}\n")
+            (folder / mirflickr.ANNOTATIONS / f"{concept}_r1.txt").write_text(f"{index + 1}\n")
     for number in range(1, 41):
         image(folder / f"mirflickr/im{number}.jpg", colour=(number, 0, 0))
     return folder
@@ -191,16 +191,20 @@ class TestMIRFlickr:
         (flickr / "mirflickr/im3.jpg").unlink()
         with pytest.raises(
             BenchmarkError,
-            match=r"^24,961 of 25,000 images are missing: .*im3.jpg, .*im41.jpg.*http.*`subset: true`",
+            match=r"^24,961 of 25,000 images are missing: .*im3.jpg, .*im41.jpg.*http.*"
+            r"`subset: true`",
         ):
             mirflickr.MIRFlickr().load(flickr.parent, Path("no-cache"))
 
-    def test_nothing_there_says_what_to_get_and_where_to_put_it(self, tmp_path):
-        expected = r"_v080, .*/mirflickr are missing: .*get mirflickr25k.zip and .*_v080.zip from http.* into .*mirflickr25k"
+    def test_an_empty_folder_is_an_error_with_instructions(self, tmp_path):
+        expected = (
+            r"_v080, .*/mirflickr are missing: .*get mirflickr25k.zip and .*_v080.zip from http.* "
+            r"into .*mirflickr25k"
+        )
         with pytest.raises(BenchmarkError, match=expected):
             mirflickr.MIRFlickr().load(tmp_path, Path("no-cache"))
 
-    def test_the_smaller_variant_says_what_it_needs_and_takes_it(self, flickr):
+    def test_the_smaller_variant_states_and_accepts_its_input(self, flickr):
         dataset = mirflickr.MIRFlickr(protocol="20015", subset=True, size=8)
         with pytest.raises(
             BenchmarkError,
@@ -244,15 +248,18 @@ ROWS = 30
 
 @pytest.fixture
 def wide(tmp_path, monkeypatch):
-    """The official layout of NUS-WIDE with 30 images, 18 in the first half, 3 concepts of which the 2 most frequent are asked for."""
+    """The official layout of NUS-WIDE with 30 images, 18 in the first half, and 3 concepts.
+
+    The protocol selects the 2 most frequent concepts.
+    """
     counts = {"sky": 12, "lake": 9, "zebra": 4}
     monkeypatch.setattr(nuswide, "ROWS", ROWS)
     monkeypatch.setattr(nuswide, "TRAINING_ROWS", 18)
     monkeypatch.setattr(nuswide, "TEST_ROWS", 12)
     monkeypatch.setattr(nuswide, "CONCEPTS", 3)
-    monkeypatch.setattr(nuswide, "LABELLED", {"2": 14})
+    monkeypatch.setattr(nuswide, "LABELLED_IMAGES", {"2": 14})
     monkeypatch.setattr(
-        nuswide, "KNOWN_WRONG", {"Labels_lake_Train.txt": {5: (b"-1130179", False)}}
+        nuswide, "PUBLISHED_ERRORS", {"Labels_lake_Train.txt": {5: (b"-1130179", False)}}
     )
     folder = tmp_path / "nuswide"
     for name in (
@@ -265,9 +272,9 @@ def wide(tmp_path, monkeypatch):
     (folder / "ConceptsList/Concepts81.txt").write_text(
         "".join(f"{name}\r\n" for name in sorted(counts))
     )
-    for place, (name, count) in enumerate(counts.items()):
+    for index, (name, count) in enumerate(counts.items()):
         flags = (
-            np.isin(np.arange(ROWS), np.arange(5 * place, 5 * place + count))
+            np.isin(np.arange(ROWS), np.arange(5 * index, 5 * index + count))
             .astype(int)
             .astype(str)
         )
@@ -330,27 +337,31 @@ class TestNUSWIDE:
         flat, bare = nuswide.official_images(wide, "advice")
         assert flat.read(bare[7]) == (wide / "images/0007_1.jpg").read_bytes()
 
-    def test_missing_images_are_an_error_or_left_out_and_said(self, wide):
+    def test_missing_images_are_an_error_or_omitted_and_reported(self, wide):
         for row in (3, 7):
             (wide / f"Flickr/actor/{row:04}_1.jpg").unlink()
         found = nuswide.official_images(wide, "advice")
         with pytest.raises(
             BenchmarkError,
-            match=r"^2 of 30 images are missing: .*0003_1.jpg, .*0007_1.jpg; .*`leave_out_missing: true`",
+            match=r"^2 of 30 images are missing: .*0003_1.jpg, .*0007_1.jpg; .*"
+            r"`leave_out_missing: true`",
         ):
             nuswide.NUSWIDE()._image_files(*found)
-        images, present, said = nuswide.NUSWIDE(leave_out_missing=True)._image_files(*found)
+        images, present, losses = nuswide.NUSWIDE(leave_out_missing=True)._image_files(*found)
         assert (len(images), present.sum()) == (28, 28)
-        assert said[0][0] == "2 of 30 images are missing and left out"
+        assert losses[0][0] == "2 of 30 images are missing and left out"
 
-    def test_without_images_one_line_says_what_to_do(self, wide, tmp_path):
+    def test_without_images_one_line_gives_instructions(self, wide, tmp_path):
         (wide / "Flickr").rename(wide / "elsewhere")
         with pytest.raises(
             BenchmarkError,
             match=r"Flickr is missing: .*images/0001_2124494179.jpg.*, or set `images: false`",
         ):
             nuswide.NUSWIDE().load(tmp_path, Path("no-cache"))
-        all_of_it = r"Groundtruth, .*ConceptsList, .*ImageList, .*Flickr are missing: .*get what is missing from https://.*put it into"
+        all_of_it = (
+            r"Groundtruth, .*ConceptsList, .*ImageList, .*Flickr are missing: "
+            r".*get what is missing from https://.*put it into"
+        )
         with pytest.raises(BenchmarkError, match=all_of_it):
             nuswide.NUSWIDE().load(tmp_path / "empty", Path("no-cache"))
         with pytest.raises(
@@ -499,7 +510,8 @@ class TestIdx:
         for content in (idx(np.zeros((4, 1), np.uint8)), idx(np.zeros(5, np.uint8)), b""):
             with pytest.raises(
                 BenchmarkError,
-                match=r"has .* bytes that begin with .*, expected 12 that begin with 0000080100000004",
+                match=r"has .* bytes that begin with .*, "
+                r"expected 12 that begin with 0000080100000004",
             ):
                 _idx.parse(content, name, name)
         with pytest.raises(BenchmarkError, match="holds the label 10, expected 0 to 9"):
@@ -515,7 +527,10 @@ class TestIdx:
         monkeypatch.setattr(
             downloads, "_download", lambda url, part: (_ for _ in ()).throw(OSError("offline"))
         )
-        expected = r"Download https.*fashion-mnist.*train-images-idx3-ubyte.gz \(SHA-256 3aed.*\) yourself and put it at .*fashion_mnist/"
+        expected = (
+            r"Download https.*fashion-mnist.*train-images-idx3-ubyte.gz \(SHA-256 3aed.*\) "
+            r"yourself and put it at .*fashion_mnist/"
+        )
         with pytest.raises(BenchmarkError, match=expected) as caught:
             fashion_mnist.FashionMNIST().load(tmp_path, tmp_path / "cache")
         assert all(f"/{name}" in str(caught.value) for name in fashion_mnist.SHA256)

@@ -1,4 +1,4 @@
-"""Histograms and metrics compared with other programs: faiss for distances, trec_eval for average precision."""
+"""Histograms and metrics against other programs: faiss for distances, trec_eval for AP."""
 
 import subprocess
 import sys

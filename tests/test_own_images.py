@@ -1,4 +1,4 @@
-"""Images of a user's own in folders and lists; what damaged or hostile files come to: one line each, nothing half-written."""
+"""Images of users in folders and lists: each damaged or hostile file is one line of error."""
 
 import hashlib
 import io
@@ -39,11 +39,11 @@ def pixels(seed=0, shape=(12, 20, 3)):
 @pytest.fixture
 def animals(tmp_path):
     """Two classes of six images each, every one of its own size and kind."""
-    for place, name in enumerate(("cat", "dog")):
+    for index, name in enumerate(("cat", "dog")):
         (tmp_path / "animals" / name / "more").mkdir(parents=True)
         for number in range(6):
             array, kind = (
-                pixels(10 * place + number, (9 + number, 15 - number, 3)),
+                pixels(10 * index + number, (9 + number, 15 - number, 3)),
                 ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF")[number],
             )
             folder = tmp_path / "animals" / name / ("more" if number == 5 else "")
@@ -53,8 +53,8 @@ def animals(tmp_path):
     return tmp_path
 
 
-def folder_of(data, **keywords):
-    return image_folder.ImageFolder(path="animals", queries_per_class=2, size=8, **keywords).load(
+def folder_of(data, **params):
+    return image_folder.ImageFolder(path="animals", queries_per_class=2, size=8, **params).load(
         data, data / "cache"
     )
 
@@ -71,10 +71,11 @@ class TestFolder:
         assert (len(found.database), len(found.train)) == (8, 5)
         assert len(folder_of(animals).train) == 8
 
-    def test_too_few_images_name_the_keyword(self, animals):
+    def test_the_error_for_too_few_images_names_the_parameter(self, animals):
         with pytest.raises(
             BenchmarkError,
-            match=r"animals/cat has 6 images, expected more than 100: set queries_per_class, here 5 at most",
+            match=r"animals/cat has 6 images, expected more than 100: "
+            r"set queries_per_class, here 5 at most",
         ):
             image_folder.ImageFolder(path="animals").load(animals, animals)
 
@@ -89,13 +90,14 @@ class TestFolder:
             image_folder.ImageFolder(path="nowhere").load(animals, animals)
 
     @pytest.mark.parametrize(
-        ("keywords", "message"),
+        ("params", "message"),
         [
             ({"queries_per_class": -1}, "queries_per_class is -1, expected a whole number from 1"),
             ({"queries_per_class": 0}, "queries_per_class is 0, expected a whole number from 1"),
             (
                 {"training_images": -1},
-                "training_images is -1, expected 1 to 8, the training images of the protocol, or null",
+                "training_images is -1, expected 1 to 8, the training images of the protocol, "
+                "or null",
             ),
             ({"training_images": 9}, "training_images is 9, expected 1 to 8"),
             ({"training_images": "all"}, "training_images is 'all', expected 1 to 8"),
@@ -104,10 +106,10 @@ class TestFolder:
             ({"size": -8}, "size is -8, expected pixels of a side, 1 or more"),
         ],
     )
-    def test_numbers_that_ask_for_the_impossible_are_named(self, animals, keywords, message):
+    def test_numbers_that_ask_for_the_impossible_are_named(self, animals, params, message):
         with pytest.raises(BenchmarkError, match=message):
             image_folder.ImageFolder(
-                **{"path": "animals", "queries_per_class": 2, "size": 8} | keywords
+                **{"path": "animals", "queries_per_class": 2, "size": 8} | params
             ).load(animals, animals)
 
     def test_no_class_is_left_out_because_it_cannot_be_listed(self, animals, monkeypatch):
@@ -126,7 +128,8 @@ class TestFolder:
         (animals / "animals/emu").symlink_to(animals / "animals/cat", target_is_directory=True)
         with pytest.raises(
             BenchmarkError,
-            match=r"animals/emu is neither a file nor a folder but a link .*: expected images themselves",
+            match=r"animals/emu is neither a file nor a folder but a link .*: "
+            r"expected images themselves",
         ):
             folder_of(animals)
         (animals / "animals/emu").unlink()
@@ -264,8 +267,8 @@ class TestDecoding:
             )
 
         jpeg = bytearray(encoded(pixels(), "JPEG"))
-        place = jpeg.index(b"\xff\xc0") + 5
-        jpeg[place : place + 4] = struct.pack(">HH", 8_000, 8_000)
+        offset = jpeg.index(b"\xff\xc0") + 5
+        jpeg[offset : offset + 4] = struct.pack(">HH", 8_000, 8_000)
         ours, pillows = r"8,000 x 8,000 pixels, expected at most 50,000,000 in all", "Image size"
         for name, content, reason in (
             ("a.png", png(60_000), pillows),
@@ -290,7 +293,7 @@ class TestDecoding:
             "-m",
             "datasets",
             "animals",
-            "--settings",
+            "--entry",
             options,
             "--data",
             ".",
@@ -319,7 +322,9 @@ class TestDecoding:
         assert isinstance(one, np.memmap)
         assert (one[13] == images[1]).all()
 
-    def test_a_disk_that_is_too_small_is_said_before_the_work(self, animals, tmp_path, monkeypatch):
+    def test_a_disk_that_is_too_small_is_reported_before_the_work(
+        self, animals, tmp_path, monkeypatch
+    ):
         monkeypatch.setattr(_images.shutil, "disk_usage", lambda path: SimpleNamespace(free=100))
         with pytest.raises(BenchmarkError, match="GiB free, expected"):
             _images.write(folder_of(animals).images, tmp_path / "images.npy")

@@ -195,11 +195,13 @@ class TestErrors:
         [
             (
                 {"methods": ["itk"]},
-                r"methods: 'itk' is unknown; did you mean 'itq'\?: expected one of .*, or a new file methods/itk.py",
+                r"methods: 'itk' is unknown; did you mean 'itq'\?: expected one of .*, "
+                r"or a new file methods/itk.py",
             ),
             (
                 {"datasets": ["digit"]},
-                r"datasets: 'digit' is unknown; did you mean 'digits'\?: expected one of cifar10, digits",
+                r"datasets: 'digit' is unknown; did you mean 'digits'\?: "
+                r"expected one of cifar10, digits",
             ),
             (
                 {"datasets": ["cifar10-deepbits"]},
@@ -238,12 +240,14 @@ class TestErrors:
         [
             (
                 {"metods": ["itq"]},
-                "unknown key 'metods'; did you mean 'methods'?: expected one of bits, controls, data",
+                "unknown key 'metods'; did you mean 'methods'?: "
+                "expected one of bits, controls, data",
             ),
             ({"methods": "itq"}, "methods: found 'itq', expected a list"),
             (
                 {"methods": ["ITQ"]},
-                "methods: item 1: found 'ITQ', expected a name of lower-case letters and digits, joined by single - _ or .",
+                "methods: item 1: found 'ITQ', expected a name of lower-case letters and digits, "
+                "joined by single - _ or .",
             ),
             ({"methods": ["itq", "lsh", "itq"]}, "methods: found 'itq' more than once"),
             ({"methods": [{"bits": [12]}]}, "methods: item 1: 'name' is a required property"),
@@ -274,7 +278,8 @@ class TestErrors:
             ),
             (
                 {"name": "a b"},
-                "name: found 'a b', expected a name of letters, digits and _ . + -, the first one a letter or a digit",
+                "name: found 'a b', expected a name of letters, digits and _ . + -, "
+                "the first one a letter or a digit",
             ),
         ],
     )
@@ -430,7 +435,8 @@ class TestExperiments:
     def test_no_experiment_has_the_name_of_the_list_of_all(self, key, file):
         with pytest.raises(
             BenchmarkError,
-            match=r"^the experiment would be named 'index.html', .*: set the key `name` to another name$",
+            match=r"^the experiment would be named 'index.html', .*: "
+            r"set the key `name` to another name$",
         ):
             Plan.load(loaded() | {"name": key}, [file])
 
@@ -511,7 +517,10 @@ class TestTuned:
             Plan.load(loaded(methods=["itq.tuned"]))
 
 
-REFUSED = "experiments: --plan plan.json is not a plan, or was changed: use a file of cache/plans, which snakemake writes"
+REFUSED = (
+    "experiments: --plan plan.json is not a plan, or was changed: "
+    "use a file of cache/plans, which snakemake writes"
+)
 
 
 class TestSaving:

@@ -15,16 +15,16 @@ from harness.variants import Catalogue
 def plugin(tmp_path, monkeypatch):
     """Return a function that writes the plugin mine.py and methods/_part.py to another project."""
     monkeypatch.setattr(plugins, "ROOT", tmp_path)
-    for floor in plugins.WORK:
-        (tmp_path / floor).mkdir()
+    for stage in plugins.WORK:
+        (tmp_path / stage).mkdir()
     (tmp_path / "methods/_part.py").write_text("ONE = 1\n")
 
-    def write(imports, attributes, floor="methods"):
+    def write(imports, attributes, stage="methods"):
         functions = "".join(
             f"    def {name}(self):\n        pass\n\n"
-            for name in ("__init__", *plugins.WORK[floor])
+            for name in ("__init__", *plugins.WORK[stage])
         )
-        (tmp_path / floor / "mine.py").write_text(
+        (tmp_path / stage / "mine.py").write_text(
             f"{imports}\n\nclass Mine:\n    {attributes}\n\n{functions}"
         )
 
@@ -35,7 +35,7 @@ def test_attributes_of_a_plugin_are_read_with_annotations_and_without(plugin):
     plugin(
         "", "label: str = 'Mine'\n    uses_gpu: bool = True\n    sample: int\n    device_ = None"
     )
-    assert plugins.component("methods", "mine").literals == {
+    assert plugins.read_plugin("methods", "mine").literals == {
         "label": "Mine",
         "uses_gpu": True,
         "device_": None,
@@ -59,13 +59,14 @@ def test_declared_attributes_are_checked(plugin, attributes, message):
     plugin("", attributes)
     with pytest.raises(
         BenchmarkError,
-        match=rf"^methods/mine.py: class Mine: {message}, written as a literal: it is read without importing",
+        match=rf"^methods/mine.py: class Mine: {message}, "
+        r"written as a literal: it is read without importing",
     ):
-        plugins.component("methods", "mine")
+        plugins.read_plugin("methods", "mine")
 
 
 @pytest.mark.parametrize(
-    ("floor", "old", "new", "message"),
+    ("stage", "old", "new", "message"),
     [
         (
             "methods",
@@ -113,7 +114,7 @@ def test_declared_attributes_are_checked(plugin, attributes, message):
             "methods",
             "fit(self)",
             "fit(self, features, *, epochs=3)",
-            "remove the \\* before epochs in fit: parameters are keywords",
+            "remove the \\* before epochs in fit: parameters are keyword arguments",
         ),
         (
             "features",
@@ -141,12 +142,12 @@ def test_declared_attributes_are_checked(plugin, attributes, message):
         ),
     ],
 )
-def test_error_for_a_plugin_of_another_form(plugin, floor, old, new, message):
-    plugin("", "label = 'Mine'", floor)
-    path = plugins.ROOT / floor / "mine.py"
+def test_error_for_a_plugin_of_another_form(plugin, stage, old, new, message):
+    plugin("", "label = 'Mine'", stage)
+    path = plugins.ROOT / stage / "mine.py"
     path.write_text(path.read_text().replace(old, new))
-    with pytest.raises(BenchmarkError, match=rf"^{floor}/mine.py.*{message}"):
-        plugins.component(floor, "mine")
+    with pytest.raises(BenchmarkError, match=rf"^{stage}/mine.py.*{message}"):
+        plugins.read_plugin(stage, "mine")
 
 
 CONTRACTS = {"datasets": "Dataset", "features": "Extractor", "methods": "Hasher"}
@@ -168,21 +169,23 @@ def edited(stage, old, new):
 
 
 @pytest.mark.parametrize("stage", CONTRACTS)
-def test_a_keyword_with_the_name_of_a_member_of_the_contract_is_an_error(plugin, stage):
+def test_a_parameter_with_the_name_of_a_contract_member_is_an_error(plugin, stage):
     reserved = [*plugins.MEMBERS[stage], *plugins.ATTRIBUTES[stage], *plugins.WORK[stage]]
     positional = "self, n_bits" if stage == "methods" else "self"
     for name in reserved:
         plugin("", "label = 'Mine'", stage)
         edited(stage, "__init__(self)", f"__init__({positional}, *, {name}=1)")
-        with pytest.raises(BenchmarkError, match=rf"^{stage}/mine.py.* keyword '{name}' .*rename"):
-            plugins.component(stage, "mine")
+        with pytest.raises(
+            BenchmarkError, match=rf"^{stage}/mine.py.* parameter '{name}' .*rename"
+        ):
+            plugins.read_plugin(stage, "mine")
 
 
 INNOCENT = ["path", "database_path", "names", "images", "sha256", "weights", "encoder"]
 
 
 @pytest.mark.parametrize("stage", ["features", "methods"])
-def test_a_keyword_has_a_role_only_if_the_class_declares_it(plugin, stage):
+def test_a_parameter_has_a_role_only_if_the_class_declares_it(plugin, stage):
     """A number of a newcomer may be called `path`, and no file of that name is looked for."""
     arguments = ", ".join(f"{name}=3" for name in INNOCENT)
     positional = "self, n_bits" if stage == "methods" else "self"
@@ -195,14 +198,14 @@ def test_a_keyword_has_a_role_only_if_the_class_declares_it(plugin, stage):
     assert (variant.encoder, variant.stochastic) == ("features", True)
 
 
-def test_declared_keywords_name_files_weights_and_the_encoder(plugin):
+def test_declared_parameters_name_files_weights_and_the_encoder(plugin):
     attributes = [
         "label, file_params, memory_params = 'Mine', ('one', 'two'), ('three',)",
         "weights_param, digest_param, encoder_param = 'four', 'five', 'six'",
     ]
     plugin("", "\n    ".join(attributes))
-    keywords = "one='{seed}.npy', two=None, three=3, four='w.pth', five='00', six='vgg16'"
-    edited("methods", "__init__(self)", f"__init__(self, n_bits, *, seed=0, {keywords})")
+    params = "one='{seed}.npy', two=None, three=3, four='w.pth', five='00', six='vgg16'"
+    edited("methods", "__init__(self)", f"__init__(self, n_bits, *, seed=0, {params})")
     variant = Catalogue().resolve("methods", "mine")
     assert user_data.read_paths(variant, seed=7) == ["7.npy"]
     assert (variant.weights, variant.weights_digest, variant.encoder) == ("w.pth", "00", "vgg16")
@@ -211,24 +214,26 @@ def test_declared_keywords_name_files_weights_and_the_encoder(plugin):
 
 def test_a_fact_with_the_name_of_one_of_the_record_is_an_error(plugin):
     plugin("", "label = 'Mine'")
-    found = plugins.component("methods", "mine")
+    found = plugins.read_plugin("methods", "mine")
     assert plugins.checked_facts(found, {"saturated": 0.5}, {"device": "cpu"}) == {"saturated": 0.5}
     with pytest.raises(BenchmarkError, match=r"^methods/mine.py: facts_ holds 'device', .*rename"):
         plugins.checked_facts(found, {"device": "mine"}, {"device": "cpu"})
 
 
 @pytest.mark.parametrize("name", plugins.PARAM_MEMBERS)
-def test_a_role_of_a_keyword_that_does_not_exist_is_an_error(plugin, name):
+def test_a_role_of_a_parameter_that_does_not_exist_is_an_error(plugin, name):
     value = "('paht',)" if name.endswith("params") else "'paht'"
     plugin("", f"label, {name} = 'Mine', {value}")
-    with pytest.raises(BenchmarkError, match=rf"{name} names 'paht', which is not a keyword of"):
-        plugins.component("methods", "mine")
+    with pytest.raises(BenchmarkError, match=rf"{name} names 'paht', which is not a parameter of"):
+        plugins.read_plugin("methods", "mine")
 
 
-def test_protocols_need_a_keyword(plugin):
+def test_protocols_need_a_parameter(plugin):
     plugin("", "label, protocols = 'Mine', ('a', 'b')", "datasets")
-    with pytest.raises(BenchmarkError, match=r"several protocols: expected the keyword 'protocol'"):
-        plugins.component("datasets", "mine")
+    with pytest.raises(
+        BenchmarkError, match=r"several protocols: expected the parameter 'protocol'"
+    ):
+        plugins.read_plugin("datasets", "mine")
 
 
 @pytest.mark.parametrize(
@@ -255,19 +260,19 @@ def test_inherited_members_and_functions_count(plugin, imports, base):
     (plugins.ROOT / "methods/mine.py").write_text(
         f"{imports}\n\nclass Mine({base}):\n    label = 'Mine'\n"
     )
-    found = plugins.component("methods", "mine")
+    found = plugins.read_plugin("methods", "mine")
     assert (found.label, found.member("sample"), found.member("uses_gpu")) == ("Mine", 5, True)
-    assert (found.keywords, found.consumes) == ({"width": 2}, ("features", "images"))
+    assert (found.defaults, found.consumes) == ({"width": 2}, ("features", "images"))
 
 
 @pytest.mark.parametrize("stage", ["datasets", "features"])
 def test_an_empty_init_may_be_left_out_but_not_the_work(plugin, stage):
     plugin("", "label = 'Mine'", stage)
     edited(stage, "    def __init__(self):\n        pass\n", "")
-    assert plugins.component(stage, "mine").keywords == {}
+    assert plugins.read_plugin(stage, "mine").defaults == {}
     edited(stage, "def ", "def _")
     with pytest.raises(BenchmarkError, match=f"needs a function {plugins.WORK[stage][0]}"):
-        plugins.component(stage, "mine")
+        plugins.read_plugin(stage, "mine")
 
 
 @pytest.mark.parametrize(
@@ -285,7 +290,7 @@ def test_error_names_a_plugin_that_cannot_be_read(plugin, text, message):
         with pytest.raises(BenchmarkError, match=rf"methods/{name}.py(, |: ){message}"):
             identity.sources("methods", name)
     with pytest.raises(BenchmarkError, match=r"methods/mine.py(, |: )"):
-        plugins.component("methods", "mine")
+        plugins.read_plugin("methods", "mine")
 
 
 @pytest.mark.parametrize(
@@ -340,16 +345,15 @@ def test_imported_modules_of_the_user_are_sources(plugin, tmp_path, imports, exp
     )
 
 
-@pytest.mark.parametrize("floor", [*plugins.WORK, "evaluation", "experiments", "report"])
-def test_sources_of_the_project_are_of_one_stage_and_decisive_modules(floor):
+@pytest.mark.parametrize("stage", [*plugins.WORK, "evaluation", "experiments", "report"])
+def test_sources_of_the_project_are_of_one_stage_and_decisive_modules(stage):
     """A change of any other file recomputes nothing."""
     decisive = {f"{module.replace('.', '/')}.py" for module in identity.DECISIVE_MODULES}
-    stages = (floor, *identity.LIBRARIES.get(floor, ()))
-    expected = decisive | set(
-        plugins.relative([path for stage in stages for path in (ROOT / stage).rglob("*.py")])
-    )
-    for path in (ROOT / floor).glob("*.py"):
-        assert set(plugins.relative(identity.sources(floor, path.stem))) <= expected
+    stages = (stage, *identity.LIBRARIES.get(stage, ()))
+    files = [path for folder in stages for path in (ROOT / folder).rglob("*.py")]
+    expected = decisive | set(plugins.relative(files))
+    for path in (ROOT / stage).glob("*.py"):
+        assert set(plugins.relative(identity.sources(stage, path.stem))) <= expected
 
 
 def test_scores_depend_on_the_library_and_tables_on_its_statistics():

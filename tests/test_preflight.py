@@ -56,7 +56,7 @@ def jobs(plan, rule):
     return [job for job in plan.jobs() if job.rule == rule]
 
 
-def test_files_are_looked_for_where_some_are_needed_and_results_are_missing():
+def test_files_are_checked_if_results_that_need_them_are_missing():
     assert unprepared(state()) == []
     assert unprepared(state(features=["gist", "vgg19_fc7"])) == [("features", "vgg19_fc7")]
     found = state("paper.yaml", methods=["itq"])
@@ -74,7 +74,7 @@ def test_files_are_looked_for_where_some_are_needed_and_results_are_missing():
     ]
 
 
-def test_files_of_methods_are_looked_for_once_each(capfd, monkeypatch):
+def test_each_file_of_methods_is_checked_once(capfd, monkeypatch):
     monkeypatch.setenv(DATA_VARIABLE, "data")
     deep = {
         "of": "bgan",
@@ -171,8 +171,8 @@ def test_a_feature_file_is_compared_with_the_data_set_before_any_work(
     assert message in capfd.readouterr().err
 
 
-def image_folder(**settings):
-    return {"datasets": {"mine": {"of": "image_folder", "set": {"path": "photos", **settings}}}}
+def image_folder(**params):
+    return {"datasets": {"mine": {"of": "image_folder", "set": {"path": "photos", **params}}}}
 
 
 class TestMemory:

@@ -1,4 +1,4 @@
-"""Presets against the formulas of the codes that they replay, under a stable sort of a whole row of distances."""
+"""Presets against the formulas of the programs that they replay, by a stable sort."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,10 @@ CUTS = {
 
 
 def rankings(query_codes, database_codes, relevant, sort="stable"):
-    """Relevance (N,) of each query's ranking, 1 and 0; codes of +1 and -1, the distance from their product as the peers have it."""
+    """Relevance (N,), 1 or 0, of each query's ranking, by the distance of their programs.
+
+    Codes are +1 and -1, and the distance follows from their product.
+    """
     query_codes, database_codes = (2.0 * codes - 1 for codes in (query_codes, database_codes))
     for code, row in zip(query_codes, relevant, strict=True):
         yield row[np.argsort(0.5 * (code.size - database_codes @ code), kind=sort)].astype(int)
@@ -101,8 +104,10 @@ def test_each_preset_is_its_peers_formula_with_a_stable_sort(items, bits, multi)
     expected = peers(ranked)
     assert evaluation.score(*arrays, list(expected)) == pytest.approx(expected, rel=1e-12)
     with_relevant = [row for row in ranked if row.any()]
-    kept = relevant.any(axis=1)
-    found = evaluation.score(arrays[0][kept], arrays[1], arrays[2][kept], arrays[3], ["as-bgan"])
+    evaluated = relevant.any(axis=1)
+    queries, database, query_labels, labels = arrays
+    evaluable = queries[evaluated], database, query_labels[evaluated], labels
+    found = evaluation.score(*evaluable, ["as-bgan"])
     assert found["as-bgan"] == pytest.approx(bgan(with_relevant), rel=1e-12)
 
 
@@ -151,7 +156,7 @@ def test_queries_without_relevant_items_count_as_the_convention_has_it():
         evaluation.score(codes[:2], codes, np.array([1, 9]), np.ones(4, int), ["as-bgan"])
 
 
-def test_a_convention_without_a_query_left_says_so():
+def test_a_preset_without_queries_is_an_error():
     codes, labels = np.zeros((6_000, 3), bool), np.zeros(6_000, int)
     codes[-1], labels[-1] = True, 1
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""results/published/: the README lists what is out of date, and records belong to their tables and to the history."""
+"""results/published/: the README lists outdated results, and records match tables and history."""
 
 import csv
 import json
@@ -54,18 +54,18 @@ def test_records_are_of_the_runs_that_the_tables_show(folder):
             r"[Cc]ommit ([0-9a-f]{12})", re.sub(r"\s+", " ", table.read_text(encoding="utf-8"))
         )
         joined = {entry["commit"][:12] for entry in experiment.get("joined", [])}
-        made = {record["commit"][:12] for record in records} | {experiment["commit"][:12]}
-        assert set(named) <= made | joined | _tuned(experiment)
+        commits = {record["commit"][:12] for record in records} | {experiment["commit"][:12]}
+        assert set(named) <= commits | joined | _tuned(experiment)
 
 
 def _tuned(experiment):
-    made = [
+    methods = [
         entry
         for tried in experiment["tried"].values()
         for entry in (tried, *tried["methods"].values())
     ]
     return {
-        entry["commit"][:12] for entry in made if "commit" in entry
+        entry["commit"][:12] for entry in methods if "commit" in entry
     }  # of the data set, once, or of each method
 
 
@@ -121,7 +121,7 @@ def test_attestations_name_a_run_of_the_folder_with_equal_codes(folder):
             assert entry["dirty"] is False
 
 
-def test_the_readme_says_how_each_was_made(folder):
+def test_the_readme_states_the_command_of_each(folder):
     (row,) = [
         line
         for line in README.read_text(encoding="utf-8").splitlines()
@@ -136,9 +136,10 @@ def test_the_readme_says_how_each_was_made(folder):
 
 
 def higher_than_all(folder):
-    """The methods that are significantly higher than all others, as the daggers say: {(data set, features, bits): method}.
+    """Return the methods that are significantly higher than all others, from the daggers.
 
-    From the average precision of every query alone, which is what a published folder keeps so that any test can be made without training.
+    {(data set, features, bits): method}, from the average precision of every query alone. A
+    published folder stores it, so that every test can be repeated without training.
     """
     cells = defaultdict(dict)
     with np.load(folder / publish.QUERIES) as stored:
@@ -149,23 +150,23 @@ def higher_than_all(folder):
                     method, []
                 ).append(stored[name].astype(float))
     higher = {}
-    for (*place, bits), methods in cells.items():
-        lengths = sorted(length for *other, length in cells if other == place)
+    for (*pair, bits), methods in cells.items():
+        lengths = sorted(length for *other, length in cells if other == pair)
         best = max(methods, key=lambda name: np.mean(methods[name]))
         p_values = []
         for other in methods.keys() - {best}:
             differences = np.mean(methods[best], axis=0) - np.mean(methods[other], axis=0)
-            pooled = [_pooled(cells, place, name, lengths, bits) for name in (best, other)]
+            pooled = [_pooled(cells, pair, name, lengths, bits) for name in (best, other)]
             variances = [significance.over_queries(differences), *pooled]
             p_values.append(float(significance.estimate(differences.mean(), *variances).p))
         if all(is_best(p, len(lengths)) for p in p_values):
-            higher[*place, bits] = best
+            higher[*pair, bits] = best
     return higher
 
 
-def _pooled(cells, place, name, lengths, bits):
+def _pooled(cells, pair, name, lengths, bits):
     """The variance over seeds of a method at one code length, pooled over all."""
-    of_method = [np.array(cells[*place, length][name]).mean(axis=1) for length in lengths]
+    of_method = [np.array(cells[*pair, length][name]).mean(axis=1) for length in lengths]
     counts = [len(seeds) for seeds in of_method]
     spreads = [seeds.var(ddof=1) if len(seeds) > 1 else 0 for seeds in of_method]
     pooled = significance.over_seeds_pooled(spreads, counts)
@@ -189,16 +190,18 @@ def daggers(folder):
     return found
 
 
-def test_the_daggers_follow_from_what_is_kept_of_every_query(folder):
+def test_the_daggers_follow_from_the_stored_average_precision(folder):
     if not (folder / publish.QUERIES).is_file() or not (folder / "map.tex").is_file():
-        pytest.skip("keeps no average precision, or shows no table of its mean")
+        pytest.skip("stores no average precision, or shows no table of its mean")
     experiment = storage.read_json(folder / publish.EXPERIMENT)
     if experiment["metric_version"] != METRIC_VERSION:
         pytest.skip("its daggers are those of an earlier version")
     labels = {method["name"]: method["label"] for method in experiment["methods"]}
     expected = set()
     for (dataset, features, bits), method in higher_than_all(folder).items():
-        panel = f"{experiment['datasets'][dataset]['label']}, {experiment['features'][f'{dataset}/{features}']['label']}"
+        dataset_label = experiment["datasets"][dataset]["label"]
+        features_label = experiment["features"][f"{dataset}/{features}"]["label"]
+        panel = f"{dataset_label}, {features_label}"
         expected.add((panel, labels[method], f"{bits} bits"))
     assert daggers(folder) == expected
 
@@ -244,7 +247,10 @@ class Finished:
     def write(
         self, variants=("itq",), seeds=(0, 1), failed=(), split="a1", fill="c0", queries=(7, 9)
     ):
-        """Write all files. failed: (variant, seed) of runs that are not done; fill: begins the digests of codes."""
+        """Write all files.
+
+        failed: (variant, seed) of runs that are not done; fill: first digits of all code digests.
+        """
         runs = [Run("digits", "pixels", variant, 8, seed) for variant in variants for seed in seeds]
         done = [run for run in runs if (run.variant, run.seed) not in failed]
         codes = {run: f"{fill}{run.variant}{run.seed}" for run in done}
@@ -492,7 +498,7 @@ def test_results_that_are_not_current_are_not_published(results, change, named):
     assert not publish.PUBLISHED.exists()
 
 
-def test_a_missing_table_is_refused_with_the_names_there_are(results):
+def test_the_error_for_a_missing_table_lists_the_names(results):
     results.write()
     with pytest.raises(BenchmarkError, match=r"tables/nothing\.csv.*map\.tex"):
         publish.publish(results.root, "mine", ["nothing.csv"])
@@ -544,7 +550,7 @@ def test_more_seeds_are_added_to_a_cell(results):
     assert list(published()[0]) == [f"{ITQ}/seed{seed}" for seed in (0, 1, 2)]
 
 
-def test_a_cell_that_differs_is_replaced_whole(results):
+def test_all_runs_of_a_cell_that_differs_are_replaced(results):
     results.write(variants=("itq", "lsh"))
     publish.publish(results.root, "mine", ["map.tex"])
     results.write(fill="d0")

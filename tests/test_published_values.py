@@ -65,7 +65,7 @@ def differences_shown(found):
 
 
 def test_a_measured_figure_on_the_same_terms_is_compared(tmp_path):
-    """Synthetic runs: mean 0.51 at every length; the paper has 0.401, 0.531 and 0.558, the re-runs 0.442 and 0.461."""
+    """Runs with mAP 0.51; the paper has 0.401, 0.531 and 0.558, the re-runs 0.442 and 0.461."""
     (table,) = published_values.build(experiment(tmp_path))
     lengths = [column.label for column in table.columns]
     panel = next(
@@ -102,19 +102,19 @@ def test_a_measured_figure_on_the_same_terms_is_compared(tmp_path):
         ({"dataset": "cifar10-1"}, "protocol"),
     ],
 )
-def test_one_term_that_differs_leaves_a_figure_apart(tmp_path, changes, term):
+def test_a_value_with_one_different_term_is_not_compared(tmp_path, changes, term):
     found = experiment(tmp_path, **changes)
     assert not differences_shown(found)
     (table,) = published_values.build(found)
-    said = " ".join(table.notes)
+    notes = " ".join(table.notes)
     assert re.search(
-        rf"BGAN: VGG-19 \(.*\) is not compared with .*: different or not known: [^.]*{term}", said
+        rf"BGAN: VGG-19 \(.*\) is not compared with .*: different or not known: [^.]*{term}", notes
     )
     assert any(panel.label.startswith("Measured here by as-bgan") for panel in table.panels)
 
 
-def test_another_metric_or_preset_leaves_a_figure_apart(tmp_path):
-    """What the paper is set against is as-bgan: without it there is nothing to compare, whatever the map is."""
+def test_a_value_of_another_metric_or_preset_is_not_compared(tmp_path):
+    """The paper is compared with as-bgan: without it there is no comparison, whatever the mAP."""
     found = experiment(tmp_path, preset="as-other")
     assert not differences_shown(found)
     figure = published_values.read()[0]
@@ -124,7 +124,7 @@ def test_another_metric_or_preset_leaves_a_figure_apart(tmp_path):
 
 
 def test_a_cell_opens_the_values_of_the_preset_that_it_shows(tmp_path):
-    """The same rows stand in a panel of each preset: what a click says has to be the number that was clicked."""
+    """A panel of each preset has the same rows: a click describes the clicked number."""
     found = experiment(tmp_path)
     (table,) = published_values.build(found)
     measured = [panel for panel in table.panels if panel.label.startswith("Measured here by")]
@@ -148,9 +148,9 @@ def test_marks_of_measured_cells_are_explained(tmp_path):
             tmp_path, broken={("bgan.vgg19", 12, 0): "missing"}, distinct={("itq", 32, 1): 3}
         )
     )
-    said = " ".join(table.notes)
-    assert "2/3 beside a mean: over the 2 of 3 seeds that are done" in said
-    assert "c 1/3: near-collapse in 1 of 3 seeds" in said
+    notes = " ".join(table.notes)
+    assert "2/3 beside a mean: over the 2 of 3 seeds that are done" in notes
+    assert "c 1/3: near-collapse in 1 of 3 seeds" in notes
 
 
 def test_what_was_withdrawn_or_is_inexact_is_never_compared(tmp_path):

@@ -69,7 +69,7 @@ def printed(cell):
 # Cells
 
 
-def test_mean_and_deviation_of_a_hand_made_column(tmp_path):
+def test_mean_and_deviation_of_an_artificial_column(tmp_path):
     values = {
         "lsh": [0.1, 0.2, 0.3],
         "pcah": [0.35],
@@ -99,7 +99,7 @@ def test_controls_are_set_apart_and_never_best(tmp_path):
     assert [(cell.text, cell.span, cell.best) for cell in control] == [("0.620", 2, False)]
     assert [row.name for row in table.panels[0].rows] == ["lsh", "pcah", "itq", "bgan"]
     assert all(
-        cells(table, "bgan")[place].best for place in (0, 1)
+        cells(table, "bgan")[index].best for index in (0, 1)
     )  # although the control is higher
     assert "not upper bounds" in table.explanation
 
@@ -173,8 +173,8 @@ def test_a_near_collapse_stays_in_the_mean_and_is_marked(tmp_path):
     assert [cell.collapse.mark for cell in (lsh, pcah)] == ["c 3/3", "c"]
     assert bgan.collapse is None
     assert (
-        "c 3/3: near-collapse in 3 of 3 seeds, fewer distinct codes than 5 % of the items or of all codes."
-        in found["map"].explanation
+        "c 3/3: near-collapse in 3 of 3 seeds, fewer distinct codes than 5 % of the items or "
+        "of all codes." in found["map"].explanation
     )
     for name in ("map-tie-order", "map-at-1000", "precision-at-k--digits--pixels"):
         assert cells(found[name], "itq")[0].collapse.mark == "c 1/2"
@@ -190,8 +190,8 @@ def test_a_near_collapse_stays_in_the_mean_and_is_marked(tmp_path):
         .module.cell(cells(found["map-at-1000"], "itq")[0], "number", {})
     )
     assert (
-        '<span class="seeds">2/3</span> <sup><abbr title="near-collapse in 1 of 2 seeds">c 1/2</abbr></sup></td>'
-        in shown
+        '<span class="seeds">2/3</span> '
+        '<sup><abbr title="near-collapse in 1 of 2 seeds">c 1/2</abbr></sup></td>' in shown
     )
 
 
@@ -200,12 +200,12 @@ def test_a_near_collapse_stays_in_the_mean_and_is_marked(tmp_path):
     [(12, 2185, False), (12, 204, True), (48, 2999, True), (48, 3000, False)],
 )
 def test_a_near_collapse_is_of_the_codes_that_there_could_be(bits, distinct, collapsed):
-    """60,000 items: twelve bits have 4,096 codes, of which 5 % are 204.8; of the items they are 3,000."""
+    """12 bits have 4,096 codes: 5 % of the codes is 204.8; 5 % of 60,000 items is 3,000."""
     run = {"bits": bits, "items": "60000", "distinct_codes": str(distinct)}
     assert bool(cells_of_tables._collapse([run])) == collapsed
 
 
-def test_the_summary_says_that_a_best_method_collapsed(tmp_path, complete):
+def test_the_summary_states_that_a_best_method_collapsed(tmp_path, complete):
     folder = write_results(
         tmp_path / "results",
         distinct={("itq", 16, 1): 3, ("lsh", 16, 1): 3},
@@ -239,7 +239,7 @@ def test_a_done_run_without_a_score_is_named(tmp_path):
 def test_best_is_the_maximum_of_the_printed_numbers(numbers, decimals):
     value = Value(metric="map", decimals=decimals)
     rows = [
-        Row(str(place), "", [Cell(value.printed(number))]) for place, number in enumerate(numbers)
+        Row(str(index), "", [Cell(value.printed(number))]) for index, number in enumerate(numbers)
     ]
     exact = [
         Decimal(number).quantize(Decimal(10) ** -decimals, ROUND_HALF_EVEN) for number in numbers
@@ -258,7 +258,7 @@ def test_a_number_is_printed_as_its_exact_value_rounds(number, decimals):
 
 
 @given(st.floats(0.001, 1e6), st.integers(1, 4))
-def test_significant_digits_are_as_many_as_asked_or_the_whole_number(number, significant):
+def test_significant_digits_are_as_requested_or_the_whole_number(number, significant):
     printed = Value(fact="fit_seconds", significant=significant).printed(number).replace(",", "")
     digits = printed.replace(".", "").lstrip("0")
     assert (
@@ -305,14 +305,14 @@ def test_ranges_facts_and_groups(tmp_path):
 
 def test_a_column_that_is_equal_in_every_row_is_a_sentence(tmp_path):
     folder = write_results(tmp_path)
-    alike = built(folder)["costs"]
-    assert [column.label for column in alike.columns] == [
+    costs = built(folder)["costs"]
+    assert [column.label for column in costs.columns] == [
         "Fit (s)",
         "Encode (µs)",
         "Memory (MiB)",
         "Bytes",
     ]
-    assert alike.notes[:2] == ["Threads: 1.", "Device: cpu."]
+    assert costs.notes[:2] == ["Threads: 1.", "Device: cpu."]
     change_runs(folder, lambda run: {"device": "a GPU" if run["variant"] == "bgan" else "cpu"})
     unlike = built(folder)["costs"]
     assert [column.label for column in unlike.columns][4:] == ["Device"]
@@ -360,10 +360,10 @@ def test_a_dagger_is_of_the_one_best_that_beats_every_complete_cell(tmp_path):
         assert not any(cell.dagger for cell in cells(shown, "bgan"))
         assert "No \N{DAGGER}: no method" in shown.explanation
         assert ("not tested" in shown.explanation) == (verdict == "too few seeds")
-    lacking = table(
+    incomplete = table(
         "lacking", over_all | {("bgan", "lsh"): "no"}, broken={("lsh", 32, 0): "missing"}
     )
-    assert [cell.dagger for cell in cells(lacking, "bgan")] == [
+    assert [cell.dagger for cell in cells(incomplete, "bgan")] == [
         False,
         True,
     ]  # an incomplete cell competes with none
@@ -429,8 +429,8 @@ def test_a_metric_that_no_data_set_has_makes_no_file(plain):
     text = (plain / "index.html").read_text(encoding="utf-8")
     left_out = text.partition('<section id="tables-left-out"')[2].partition("</section>")[0]
     assert (
-        "<li>Mean average precision at 5,000, divided by the hits found: Digits, Pixels, k = 5,000: omitted, the database is"
-        in left_out
+        "<li>Mean average precision at 5,000, divided by the hits found: "
+        "Digits, Pixels, k = 5,000: omitted, the database is" in left_out
     )
     assert "#table-map-at-5000" not in text, "nor do the contents lead to it"
 
@@ -447,11 +447,13 @@ def test_captions_name_definition_protocol_and_provenance(tmp_path):
         "map-at-1000"
     ]
     assert table.explanation.startswith(
-        "mAP@1,000[found]: average precision over the first 1,000 ranks, divided by the number of relevant"
+        "mAP@1,000[found]: average precision over the first 1,000 ranks, "
+        "divided by the number of relevant"
     )
     assert "standard deviation (n \N{MINUS SIGN} 1) over 3 seeds" in table.explanation
     assert table.protocol == [
-        "Digits, Pixels: protocol default, 300 queries, database of 1,497, 1,497 training images, share of relevant items 0.100, "
+        "Digits, Pixels: protocol default, 300 queries, database of 1,497, "
+        "1,497 training images, share of relevant items 0.100, "
         "2 queries without a relevant item omitted. Rules of ours: 30 queries a class."
     ]
     assert table.notes == [
@@ -484,7 +486,8 @@ def test_summary_counts_runs_and_states_what_was_tested(tmp_path):
         )
     )
     assert summary.what_ran(found) == (
-        "4 methods, 2 code lengths (16, 32 bits), 3 seeds, 1 data set (Digits, Pixels). Of 20 runs: 18 done, 1 failed, 1 missing."
+        "4 methods, 2 code lengths (16, 32 bits), 3 seeds, 1 data set (Digits, Pixels). "
+        "Of 20 runs: 18 done, 1 failed, 1 missing."
     )
     ((_, bests),) = summary.best_methods(found)
     assert [(best.labels, printed(best.cell)) for best in bests] == [
@@ -551,14 +554,15 @@ TRIED = {
     "features": "pixels", "bits": [16, 32], "seeds": [100],
     "methods": {
         "bgan": {"of": "bgan", "label": "BGAN", "chosen": 1, "commit": "ab" * 20,
-                 "trials": [{"set": {}, "map": 0.6}, {"set": {"learning_rate": 0.003}, "map": 0.7}, {"set": {"epochs": 5}, "map": None}]},
+                 "trials": [{"set": {}, "map": 0.6}, {"set": {"learning_rate": 0.003}, "map": 0.7},
+                            {"set": {"epochs": 5}, "map": None}]},
         "itq": {"of": "itq", "label": "ITQ", "chosen": 0, "commit": "cd" * 20,
                 "trials": [{"set": {}, "map": 0.5}, {"set": {"iterations": 5}, "map": 0.4}]},
     },
 }  # fmt: skip
 
 
-def test_rows_with_settings_chosen_on_validation_labels_stand_beside_the_others_and_say_so(
+def test_tuned_rows_appear_with_the_others_and_state_it(
     tmp_path,
 ):
     bgan = [("bgan", "BGAN", 0.6, True), ("bgan-n", "BGAN, N", 0.5, True)]
@@ -601,12 +605,12 @@ def test_rows_with_settings_chosen_on_validation_labels_stand_beside_the_others_
     assert "Chosen on other features: gist for digits." in built(folder)["map"].explanation
 
 
-def test_settings_that_no_row_has_are_no_table(tmp_path):
+def test_parameters_that_no_row_has_are_no_table(tmp_path):
     assert "settings-digits" not in built(write_results(tmp_path, tried={"digits": TRIED}))
 
 
 def test_conventions_state_what_they_reorder(tmp_path):
-    """as-trec is made to fall with mAP here, so that it turns every pair round; all others rise with it."""
+    """as-trec falls with mAP here, so it reverses every pair; all other presets rise with mAP."""
     table = built(write_results(tmp_path))["conventions"]
     assert [panel.bits for panel in table.panels] == [16, 32]
     assert [column.label for column in table.columns][:3] == ["mAP", "[found]", "[min]"]
@@ -618,8 +622,8 @@ def test_conventions_state_what_they_reorder(tmp_path):
     orders = [note for note in table.notes if "pairs of methods" in note]
     panels = "Digits, Pixels, 16 bits; Digits, Pixels, 32 bits"
     assert (
-        orders[0]
-        == f"{panels}: of 6 pairs of methods ordered by mAP, these have another order under trec_eval: 6 pairs."
+        orders[0] == f"{panels}: of 6 pairs of methods ordered by mAP, "
+        "these have another order under trec_eval: 6 pairs."
     )
     assert len(orders) == 1
 
@@ -720,21 +724,24 @@ def test_the_page_needs_no_network_and_every_link_leads_somewhere(complete):
     assert not re.search(r"url\((?!#)|@import|\bnan\b", text)
 
 
-def test_the_page_says_what_went_wrong(complete):
+def test_the_page_states_what_went_wrong(complete):
     text = " ".join(Page(complete / "index.html").text)
     assert "Of 40 runs: 32 done, 4 failed, 4 missing." in text
     assert "ValueError: loss is not finite at step 40" in text
     assert "logs/runs/digits/pixels/itq/32bit/seed1.log" in text
     assert (
-        "Not complete: ITQ, 32 bits, on Digits, Pixels: 2/3 seeds; BGAN, 32 bits, on Digits, Pixels: failed 1/3"
-        in text
+        "Not complete: ITQ, 32 bits, on Digits, Pixels: 2/3 seeds; "
+        "BGAN, 32 bits, on Digits, Pixels: failed 1/3" in text
     )
 
 
 def test_references_are_text_on_the_page(tmp_path):
     """What BibTeX entries usually hold; a DOI is an address and stays as it is."""
     title = r"title = {100\% of {G}\"odel \& {\'E}va's $\ell_1$~norms, pages 1--2},"
-    entry = f'@article{{mine2026,\n  author = {{G{{\\"o}}del, Kurt}},\n  {title}\n  doi = {{10.1/a~b--c_$d}},\n}}\n'
+    author = '{G{\\"o}del, Kurt}'
+    entry = (
+        f"@article{{mine2026,\n  author = {author},\n  {title}\n  doi = {{10.1/a~b--c_$d}},\n}}\n"
+    )
     (tmp_path / "references.bib").write_text(entry)
     found = references.read(tmp_path / "references.bib")["mine2026"]
     assert (found.authors, found.title) == (
@@ -752,7 +759,7 @@ def test_references_are_those_of_the_rows(complete):
 
 @pytest.mark.filterwarnings("ignore:Glyph")  # the font has no Chinese
 def test_hostile_names_stay_text_on_the_page(tmp_path):
-    methods = [(f"m{place}", name, 0.3, True) for place, name in enumerate(HOSTILE)]
+    methods = [(f"m{index}", name, 0.3, True) for index, name in enumerate(HOSTILE)]
     folder = write_results(tmp_path / "results", methods=methods, bits=(16,), seeds=(0, 1))
     command.write(folder, folder / "report")
     page = Page(folder / "report/index.html")
@@ -776,12 +783,12 @@ def test_every_panel_of_the_overview_shows_its_lines(tmp_path, monkeypatch):
     describe(folder)
     panels = []
 
-    def kept(*arguments, **keywords):
-        canvas, axes = plot_style.canvas_of(*arguments, **keywords)
+    def stored_canvas(*arguments, **kwargs):
+        canvas, axes = plot_style.canvas_of(*arguments, **kwargs)
         panels.extend(axes)
         return canvas, axes
 
-    monkeypatch.setattr(plots, "canvas_of", kept)
+    monkeypatch.setattr(plots, "canvas_of", stored_canvas)
     plots.overview(results.read(folder))
     assert len(panels) == 2
     for axis in panels:
@@ -802,7 +809,7 @@ def test_partial_is_marked_everywhere(tmp_path, undrawn):
     assert all("Partial: 19 of 20 runs are done." in text for text in texts)
 
 
-def test_an_experiment_of_which_nothing_was_made(tmp_path):
+def test_an_experiment_without_results(tmp_path):
     everything = {
         (name, bits, seed): "missing" for name, *_ in METHODS for bits in (16, 32) for seed in SEEDS
     }
@@ -835,7 +842,7 @@ def test_the_same_results_make_the_same_bytes(complete, tmp_path):
         ).read_bytes(), file
 
 
-def test_report_json_states_what_the_report_is_made_of(complete, tmp_path, undrawn):
+def test_report_json_has_the_digests_of_its_inputs(complete, tmp_path, undrawn):
     record = records.read(complete / "report.json")
     digest = storage.digest(complete.parent / "experiment.json")
     assert record["made_of"] == json.loads(
@@ -858,7 +865,7 @@ def test_report_json_states_what_the_report_is_made_of(complete, tmp_path, undra
 
 
 def _luminance(colour):
-    channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    channels = [int(colour[index : index + 2], 16) / 255 for index in (1, 3, 5)]
     linear = [
         value / 12.92 if value <= 0.03928 else ((value + 0.055) / 1.055) ** 2.4
         for value in channels
@@ -912,9 +919,9 @@ def test_the_strip_holds_the_images_enlarged(tmp_path):
     side = 8 * 8
     assert pixels.shape == (3 * side + 2 * 4, 8 * side + 7 * 4, 4)
     for row, name in enumerate(("originals", "rebuilt", "sampled")):
-        for place in range(8):
-            top, left = row * (side + 4), place * (side + 4)
-            expected = np.kron(arrays[name][place], np.ones((8, 8, 1), dtype=np.uint8))
+        for index in range(8):
+            top, left = row * (side + 4), index * (side + 4)
+            expected = np.kron(arrays[name][index], np.ones((8, 8, 1), dtype=np.uint8))
             np.testing.assert_array_equal(
                 pixels[top : top + side, left : left + side, :3], expected
             )
@@ -955,12 +962,12 @@ def test_every_array_is_optional(tmp_path, absent, curves, rows):
     )
 
 
-def test_a_run_that_kept_nothing_to_show_has_no_section(plain):
+def test_a_run_without_extras_has_no_section(plain):
     assert "training" not in Page(plain / "index.html").ids
 
 
 def test_many_trainings_fit_on_the_page(tmp_path, monkeypatch):
-    methods = [(f"m{place}", f"M{place}", 0.3, True) for place in range(15)]
+    methods = [(f"m{index}", f"M{index}", 0.3, True) for index in range(15)]
     for grid, shown in (((DIGITS,), 12), ((DIGITS, ("cifar10", "gist")), 18)):
         folder = write_results(
             tmp_path / str(shown), methods=methods, grid=grid, bits=(16,), seeds=(0,)
@@ -1007,12 +1014,12 @@ def test_an_extras_file_damaged_anywhere_is_read_or_one_error(tmp_path):
     (path,) = folder.rglob("extras.npz")
     whole, random, errors = path.read_bytes(), np.random.default_rng(0), 0
     directory = len(whole) - 700  # the entries of the archive, where a byte does most
-    for place in [
+    for index in [
         *random.integers(0, len(whole), 150),
         *random.integers(directory, len(whole), 150),
     ]:
         damaged = bytearray(whole)
-        damaged[place] ^= random.integers(1, 256)
+        damaged[index] ^= random.integers(1, 256)
         path.write_bytes(damaged)
         try:
             training_curves._read(path)
@@ -1139,7 +1146,8 @@ def test_a_table_that_was_changed_after_it_was_written_is_refused(tmp_path, name
         file.write("\n")
     with pytest.raises(
         BenchmarkError,
-        match=rf"{name} was changed after it was written: .*: delete it and rerun the `snakemake` command",
+        match=rf"{name} was changed after it was written: .*: "
+        r"delete it and rerun the `snakemake` command",
     ):
         results.read(folder)
 
@@ -1278,7 +1286,7 @@ def test_partial_results_are_a_folder_of_their_own(tmp_path, monkeypatch, undraw
     assert (tmp_path / "results/partial/metrics.csv").is_file()
 
 
-def test_the_bibliography_is_read_whole():
+def test_every_entry_of_the_bibliography_is_read():
     path = references.BIBLIOGRAPHY
     found = references.read()
     assert len(found) == path.read_text(encoding="utf-8").count("@")

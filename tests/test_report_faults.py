@@ -1,4 +1,4 @@
-"""Hostile and odd inputs of the report: the shell's plot settings, text of others, and broken files."""
+"""Hostile inputs of the report: the shell's plot settings, foreign text and damaged files."""
 
 import csv
 import io
@@ -206,7 +206,7 @@ def test_tables_and_figures_of_a_configuration_are_in_the_report(tmp_path):
         ({"tables": [{"name": "x", "title": "t"}]}, "tables: x: values is missing"),
     ],
 )
-def test_an_invalid_table_or_figure_is_found_before_any_work(config, message):
+def test_an_invalid_table_or_figure_is_reported_before_any_work(config, message):
     with pytest.raises(BenchmarkError, match=message):
         table_specs.check(config)
 
@@ -226,7 +226,7 @@ def test_the_specifications_name_the_metrics_and_facts_that_exist():
     assert {metric: list(k) for metric, k in table_specs.CUTS.items()} == cuts
     assert all(name.startswith(table_specs.PRESET) for name in presets.PRESETS)
     assert set(table_specs.DERIVED_FACTS) == set(cells.DERIVED)
-    assert set(table_specs.TIMED_FACTS) == set(cells.TIMED)
+    assert set(table_specs.TIMED_FACTS) == set(cells.TIMING_VALUES)
     facts = {*table_specs.NUMBER_FACTS, *table_specs.TEXT_FACTS}
     assert facts <= set(schemas.RUNS_CSV)
 
@@ -243,7 +243,7 @@ def test_a_changed_table_changes_the_plan():
 
 
 def spoilt(folder, name, change):
-    """Change the bytes of a table, whose digest is recorded anew."""
+    """Change the bytes of a table and record its new digest."""
     path = folder / name
     path.write_bytes(change(path.read_bytes()))
     describe(folder)

@@ -1,4 +1,4 @@
-"""The scoring job, end to end on files, and what it says of files that are wrong."""
+"""The scoring job, end to end on files, and its errors for invalid files."""
 
 import csv
 import os
@@ -22,7 +22,7 @@ from harness.plugins import ROOT
 from harness.records import FORMAT
 
 QUERIES, ITEMS = 40, 300
-PLACE = ("toy", "pixels", "itq")
+SCORE_KEY = ("toy", "pixels", "itq")
 RUNS = [(12, 0), (12, 1), (20, 0)]
 
 
@@ -32,7 +32,7 @@ def codes_of(bits, seed):
 
 
 def write_codes(bits, seed, codes=None, stored_bits=None):
-    folder = Run(*PLACE, bits, seed).folder
+    folder = Run(*SCORE_KEY, bits, seed).folder
     folder.mkdir(parents=True, exist_ok=True)
     packed = np.packbits(codes_of(bits, seed), axis=1) if codes is None else codes
     np.savez(folder / "codes.npz", codes=packed, bits=np.int64(stored_bits or bits))
@@ -51,7 +51,10 @@ def describe(of="toy"):
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A data set of 300 items in 5 classes, the first query of a class of its own, with features and codes; the working directory."""
+    """A data set of 300 items in 5 classes with features and codes, in the working directory.
+
+    The first query has a class of its own.
+    """
     monkeypatch.chdir(tmp_path)
     data, features = Path("cache/datasets/toy"), Path("cache/features/toy/pixels")
     data.mkdir(parents=True)
@@ -139,7 +142,7 @@ def test_cuts_beyond_the_database_are_left_out_and_recorded(project):
 
 
 def test_a_preset_cuts_as_for_the_data_set_that_a_variant_is_of(project):
-    """DeepHash-pytorch leaves out the last item, but on NUS-WIDE cuts at 5,000, which all items of this database are within."""
+    """DeepHash-pytorch omits the last item, but on NUS-WIDE cuts at 5,000, beyond this database."""
     codes, labels = codes_of(12, 0), np.arange(ITEMS) % 5
     packed, rows = np.packbits(codes, axis=1), slice(1, QUERIES)
     relevance = Relevance.of(labels[rows], labels[QUERIES:])
@@ -154,7 +157,7 @@ def test_a_preset_cuts_as_for_the_data_set_that_a_variant_is_of(project):
 
 
 def test_a_preset_that_leaves_out_every_query_of_a_run_has_no_value_there(project, monkeypatch):
-    """Codes that are all the same rank by the order of the database, whose first ranks hold none of the queries' classes here."""
+    """Equal codes rank by the order of the database, whose first ranks have no relevant item."""
     monkeypatch.setitem(PRESETS, "as-hashnet", replace(PRESETS["as-hashnet"], cut=2))
     labels = np.arange(ITEMS) % 5
     labels[QUERIES : QUERIES + 2] = 99
@@ -169,7 +172,7 @@ def test_a_preset_that_leaves_out_every_query_of_a_run_has_no_value_there(projec
     assert {(bits, seed) for bits, seed, metric, _ in table if metric == "as-deepbit"} == set(RUNS)
 
 
-def test_record_says_what_was_scored(project):
+def test_record_states_what_was_scored(project):
     record_path = score() / "score.json"
     record = storage.read_json(record_path)
     assert (
@@ -191,7 +194,7 @@ def test_record_says_what_was_scored(project):
         for name in ("metrics.csv", "histograms.npz")
     }
     for entry, (bits, seed) in zip(record["runs"], RUNS, strict=True):
-        digest = storage.digest(Run(*PLACE, bits, seed).codes)
+        digest = storage.digest(Run(*SCORE_KEY, bits, seed).codes)
         assert (entry["bits"], entry["seed"], entry["sha256"]) == (bits, seed, digest)
         assert made_of["codes"][f"{bits}bit/seed{seed}"] == digest
         assert entry["seconds"] > 0
@@ -232,7 +235,7 @@ def test_a_control_is_scored_without_bits(project):
 
 
 def test_scores_belong_to_an_experiment(project):
-    scoring.score(Score(project / "elsewhere", *PLACE), RUNS[:1])
+    scoring.score(Score(project / "elsewhere", *SCORE_KEY), RUNS[:1])
     assert len(read_table(project / "elsewhere/scores/toy/pixels/itq")) > 20
     assert not Path("results/scores").exists()
 
@@ -316,16 +319,16 @@ def run(*arguments):
 
 
 def test_command_scores_and_prints_errors_as_one_line(project):
-    done = run("-m", "evaluation", "score", *PLACE, "--runs", "12:0", "12:1", "--threads", "1")
+    done = run("-m", "evaluation", "score", *SCORE_KEY, "--runs", "12:0", "12:1", "--threads", "1")
     assert done.returncode == 0, done.stderr
     assert len(read_table(Path("results/scores/toy/pixels/itq"))) > 100
-    failed = run("-m", "evaluation", "score", *PLACE, "--runs", "64:0")
+    failed = run("-m", "evaluation", "score", *SCORE_KEY, "--runs", "64:0")
     assert (failed.returncode, failed.stderr.count("\n")) == (1, 1)
     assert failed.stderr.startswith(
         "evaluation: results/runs/toy/pixels/itq/64bit/seed0/codes.npz is missing"
     )
     assert (
-        run("-m", "evaluation", "score", *PLACE, "--runs", "12").stderr
+        run("-m", "evaluation", "score", *SCORE_KEY, "--runs", "12").stderr
         == "evaluation: --runs 12: expected bits:seed, as in 48:0\n"
     )
 
@@ -334,7 +337,8 @@ def test_import_loads_nothing_heavy():
     assert (
         run(
             "-c",
-            "import evaluation, sys; sys.exit(any(name in sys.modules for name in ('numba', 'torch', 'numpy')))",
+            "import evaluation, sys; "
+            "sys.exit(any(name in sys.modules for name in ('numba', 'torch', 'numpy')))",
         ).returncode
         == 0
     )

@@ -1,4 +1,4 @@
-"""The shipped profile on a real Slurm, one node lost on the way; and what is submitted for a grid of thousands of runs."""
+"""The shipped profile on a real Slurm that loses a node, and the jobs of thousands of runs."""
 
 import csv
 import importlib.util
@@ -36,7 +36,7 @@ LIMIT = 900  # seconds
 
 
 PRETENDED = {
-    "sbatch": 'cat > /dev/null; echo "$@" >> submitted.txt; exit 1',  # refused: nothing after it can go on
+    "sbatch": 'cat > /dev/null; echo "$@" >> submitted.txt; exit 1',  # no later job can start
     "squeue": "exit 0",
     "sinfo": 'case "$*" in *%m*) echo "cpu* 16000";; *) echo "cpu*";; esac',
     "scontrol": "echo 'MinJobAge = 300 sec'",
@@ -47,13 +47,14 @@ PRETENDED = {
 def plugin():
     if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
         pytest.skip(
-            "no snakemake-executor-plugin-slurm: pip install -c constraints.txt -r requirements-slurm.txt"
+            "no snakemake-executor-plugin-slurm: "
+            "pip install -c constraints.txt -r requirements-slurm.txt"
         )
 
 
 @pytest.fixture
 def submitted(copy, tmp_path):
-    """What a cluster that refuses every job is asked for, by a configuration: the arguments of each call of sbatch."""
+    """Return the arguments of each call of sbatch for a configuration; every job is refused."""
     shutil.rmtree(copy.folder / "results")
     (tmp_path / "bin").mkdir()
     for name, text in PRETENDED.items():
@@ -85,7 +86,7 @@ def submitted(copy, tmp_path):
 
 
 def test_two_thousand_runs_are_few_submissions(submitted):
-    variants = {f"chance.{place}": {"of": "chance"} for place in range(25)}
+    variants = {f"chance.{index}": {"of": "chance"} for index in range(25)}
     grid = {
         "methods": list(variants),
         "bits": list(range(8, 72, 8)),
@@ -104,11 +105,11 @@ def test_two_thousand_runs_are_few_submissions(submitted):
 
 def test_a_trained_method_asks_for_a_gpu_and_another_attempt_for_more(submitted):
     calls = submitted({"methods": ["bgan"], "bits": [8], "seeds": [0], "controls": []}, retries="1")
-    asked = [
+    requests = [
         (call.partition(" --mem ")[2].split()[0], call.partition(" -t ")[2].split()[0])
         for call in calls
     ]
-    assert asked == [("4000", "720"), ("8000", "1440")]
+    assert requests == [("4000", "720"), ("8000", "1440")]
     assert all(call.partition(" -t ")[2].count("--gpus=1 ") == 1 for call in calls)
 
 
@@ -116,9 +117,9 @@ def test_another_attempt_of_a_group_asks_for_no_more_than_a_node_has(submitted):
     calls = submitted(
         {"methods": ["itq"], "bits": [8, 12], "seeds": [0, 1], "controls": []}, retries="2"
     )
-    asked = [int(call.partition(" --mem ")[2].split()[0]) for call in calls]
-    assert len(asked) == 3
-    assert max(asked) == 16000
+    requests = [int(call.partition(" --mem ")[2].split()[0]) for call in calls]
+    assert len(requests) == 3
+    assert max(requests) == 16000
 
 
 def test_a_space_in_the_path_is_one_line_before_anything_is_submitted(submitted, copy):

@@ -57,7 +57,7 @@ EVERYTHING = (
 
 
 def merged(text):
-    """The configuration that Snakemake makes of the default one and a file: mappings are merged, lists replaced."""
+    """Merge a file into the default configuration as Snakemake does: lists are replaced."""
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     return config | yaml.safe_load(text)
 
@@ -66,7 +66,7 @@ CONFIGS = {"tiny.yaml": merged(TINY), "own.yaml": merged(OWN)}
 
 
 def forget():
-    """Clear what the harness caches within a process: each comparison stands for a command of its own."""
+    """Clear what the harness caches in a process: each comparison represents its own command."""
     for function in (
         records.source_digests,
         records.report_digests,
@@ -128,7 +128,7 @@ class Finished(Copy):
     def stale(self, configfile="tiny.yaml", **changes):
         """Compare the results of a configuration, with some keys changed, with the present.
 
-        Returns {(rule, variant or "")} of every result that is not current, and the reasons shown on the screen.
+        Returns {(rule, variant or "")} of every outdated result, and the reasons on the screen.
         """
         forget()
         with pytest.MonkeyPatch.context() as patch:
@@ -146,7 +146,10 @@ class Finished(Copy):
 
     def plan(self, **changes):
         """The file of a plan as an argument of a job."""
-        saves = "import json, sys; from harness.plan import Plan; print(Plan.load(*json.loads(sys.stdin.read())).save())"
+        saves = (
+            "import json, sys; from harness.plan import Plan; "
+            "print(Plan.load(*json.loads(sys.stdin.read())).save())"
+        )
         done = self.command(
             "-c", saves, input=json.dumps([CONFIGS["tiny.yaml"] | changes, ["tiny.yaml"]])
         )
@@ -160,7 +163,7 @@ class Finished(Copy):
 
 
 @pytest.fixture(scope="module")
-def made(finished, build_once):
+def finished_project(finished, build_once):
     """The finished project, with the tables of a second experiment on files of the user."""
 
     def collect(folder):
@@ -176,23 +179,23 @@ def made(finished, build_once):
 
 
 @pytest.fixture(scope="module")
-def shared_project(made, tmp_path_factory):
+def shared_project(finished_project, tmp_path_factory):
     folder = tmp_path_factory.mktemp("shared") / "bgan-bench"
-    shutil.copytree(made, folder)
+    shutil.copytree(finished_project, folder)
     return Finished(folder)
 
 
 @pytest.fixture
 def project(shared_project):
-    """A project whose edited files are restored after the test. No job of the workflow may run in it."""
+    """A project whose edited files are restored after the test. No workflow job may run in it."""
     yield shared_project
     shared_project.restore()
 
 
 @pytest.fixture
-def own_project(made, tmp_path):
+def own_project(finished_project, tmp_path):
     """A copy of the project for one test, which may run jobs."""
-    shutil.copytree(made, tmp_path / "bgan-bench")
+    shutil.copytree(finished_project, tmp_path / "bgan-bench")
     return Finished(tmp_path / "bgan-bench")
 
 
@@ -231,7 +234,7 @@ def test_a_comparison_reads_each_record_once_and_no_array(project, monkeypatch):
     assert set(records_read.values()) == {1}
 
 
-# Each edit: the file, the text to replace (None: a constant is added), its replacement, and the jobs that rerun.
+# Each edit: file, text to replace (None: add a constant), replacement, jobs that rerun.
 TABLE = {
     "a method": (
         "methods/itq.py",
@@ -299,7 +302,7 @@ TABLE = {
 class TestSources:
     @pytest.mark.parametrize("when", TIMES)
     def test_what_no_result_depends_on_recomputes_nothing(self, project, when):
-        """Docstrings, comments, annotations and imports of the core, in every file that decides results."""
+        """Docstrings, comments, annotations and core imports of files that decide results."""
         for stage in ("methods", "features", "datasets", "evaluation", "experiments"):
             for path in (project.folder / stage).glob("*.py"):
                 name = f"{stage}/{path.name}"
@@ -346,8 +349,10 @@ class TestSources:
         """Its record is written by hand, since measuring takes long."""
         assert own_project.stale(timed=[8])[0] == END | {("timing", "")}
         write = (
-            "import json, sys; from harness import records; from harness.plan import Plan, Job; from harness.stale import State\n"
-            "plan = Plan.load(json.loads(sys.stdin.read()), ['tiny.yaml']); table, record = plan.outputs(Job('timing'))\n"
+            "import json, sys; from harness import records; "
+            "from harness.plan import Plan, Job; from harness.stale import State\n"
+            "plan = Plan.load(json.loads(sys.stdin.read()), ['tiny.yaml'])\n"
+            "table, record = plan.outputs(Job('timing'))\n"
             "table.touch(); records.write(record, State(plan).made_of(Job('timing')), sha256={})"
         )
         done = own_project.command(
@@ -440,7 +445,8 @@ class TestOutputs:
         jobs, reasons = project.stale()
         assert jobs == END
         assert reasons == [
-            f"1 collect job (results/experiments/tiny/{name} is not the file that experiment.json describes)"
+            f"1 collect job (results/experiments/tiny/{name} is not the file that "
+            "experiment.json describes)"
         ]
 
     @pytest.mark.parametrize(
@@ -467,7 +473,8 @@ class TestOutputs:
         jobs, reasons = project.stale()
         assert jobs == encodes("itq") | scores("itq") | END
         assert reasons == [
-            f"1 encode job ({RUNS}/itq/8bit/seed1/codes.npz is not the file that run.json describes)"
+            f"1 encode job ({RUNS}/itq/8bit/seed1/codes.npz is not the file that "
+            "run.json describes)"
         ]
 
     def test_codes_that_were_replaced_by_older_ones_are_recomputed(self, project):
@@ -594,12 +601,12 @@ class TestRecords:
     )
     def test_a_record_without_digests_is_of_a_result_to_recompute(self, project, name):
         record = json.loads(project.path(name).read_text())
-        kept = {
+        remaining = {
             key: value
             for key, value in record.items()
             if key not in ("sha256", "codes_sha256", "split_sha256")
         }
-        project.path(name).write_text(json.dumps(kept))
+        project.path(name).write_text(json.dumps(remaining))
         jobs, reasons = project.stale()
         assert jobs
         assert f"({name} does not state the digests of its files)" in reasons[0]
@@ -676,7 +683,7 @@ class TestUserFiles:
         ],
     )
     def test_an_official_layout(self, tmp_path, monkeypatch, change, counts):
-        """Lists count by content; images by name, size and time. The prepared data set is written by hand."""
+        """Lists count by content; images by name, size and time. The data are written by hand."""
         monkeypatch.chdir(tmp_path)
         monkeypatch.delenv("BGAN_BENCH_DATA", raising=False)
         layout = tmp_path / "data/mirflickr25k"
@@ -739,7 +746,10 @@ class TestSnakemake:
         assert own_project.reruns() == self.EDITED
 
     def test_a_killed_snakemake_whose_job_went_on(self, own_project):
-        """Snakemake marks outputs until it has seen the end of their job. A finished run stays, and its new scores are computed."""
+        """Outputs are incomplete until Snakemake sees their job end.
+
+        A finished run stays, and its new scores are computed.
+        """
         for name in ("codes.npz", "extras.npz", "run.json"):
             output = f"{RUNS}/itq/8bit/seed0/{name}"
             (
@@ -818,8 +828,8 @@ class TestSnakemake:
     def test_a_project_copied_with_times_recomputes_nothing(self, own_project):
         assert "Nothing to be done" in own_project.run("--dry-run")
 
-    def test_a_project_copied_without_times_recomputes_nothing(self, made, tmp_path):
-        shutil.copytree(made, tmp_path / "copied", copy_function=shutil.copyfile)
+    def test_a_project_copied_without_times_recomputes_nothing(self, finished_project, tmp_path):
+        shutil.copytree(finished_project, tmp_path / "copied", copy_function=shutil.copyfile)
         assert "Nothing to be done" in Finished(tmp_path / "copied").run("--dry-run")
 
     def test_missing_user_files_of_finished_results(self, own_project):
@@ -910,7 +920,7 @@ class TestTables:
         return project.command("-m", "experiments", "collect", "--plan", project.plan(**changes))
 
     def partial(self, project, **changes):
-        """The variants and controls with values in the partial tables, and the message on the runs of each variant."""
+        """Return the variants in the partial tables, and the message on each one's runs."""
         done = project.command("-m", "experiments", "partial", "--plan", project.plan(**changes))
         assert done.returncode == 0, done.stderr
         values, runs = (
@@ -965,7 +975,7 @@ class TestTables:
         assert all("features/pixels.py changed" in message for message in messages.values())
 
     def test_a_run_trained_by_hand_is_current(self, own_project):
-        """Without the option --settings, a run has the default parameters, as in a plan."""
+        """Without the option --entry, a run has the default parameters, as in a plan."""
         done = own_project.command("-m", "methods", "digits", "pixels", "itq", "8", "0")
         assert done.returncode == 0, done.stderr
         assert own_project.stale()[0] <= END

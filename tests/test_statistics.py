@@ -1,4 +1,4 @@
-"""statistics.csv and comparisons.csv, written from the average precision in histograms made by hand."""
+"""statistics.csv and comparisons.csv, from the average precision in artificial histograms."""
 
 import csv
 from pathlib import Path
@@ -53,7 +53,7 @@ def rows_of(path: Path):
 
 
 def level(mean, seeds, spread=0.0, queries=100):
-    """Average precision (seeds, queries) that differs over queries, and by `spread` from seed to seed."""
+    """Average precision (seeds, queries): differs over queries, by `spread` over seeds."""
     return (
         mean
         + np.linspace(-0.1, 0.1, queries)
@@ -122,7 +122,7 @@ def test_the_variance_of_seeds_is_pooled_over_code_lengths(tmp_path):
     assert errors["pooled"] > 2 * errors["alone"]
 
 
-def test_one_file_of_codes_made_elsewhere_tells_nothing_of_their_seeds(tmp_path):
+def test_one_file_of_imported_codes_has_no_deviation_over_seeds(tmp_path):
     mine = {"of": "imported", "set": {"path": "mine.npy"}}
     plan = planned(methods=["mine", "pcah"], variants={"methods": {"mine": mine}})
     scores = scored(tmp_path, {"mine": level(0.5, 1), "pcah": level(0.4, 1)})

@@ -32,7 +32,7 @@ def test_a_block_that_raises_leaves_the_old_file(tmp_path):
     assert os.listdir(tmp_path) == ["a"]
 
 
-def test_a_folder_is_replaced_as_a_whole(tmp_path):
+def test_a_folder_is_replaced_atomically(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "stale").touch()
@@ -72,7 +72,7 @@ def states(folder):
 
 
 def test_content_is_fsynced_before_the_rename(tmp_path, monkeypatch):
-    """A power cut keeps what was fsynced: each file and its folder, then the names."""
+    """Each file and its folder are fsynced, then the names."""
     order = []
     monkeypatch.setattr(
         os,
@@ -115,7 +115,7 @@ def test_files_of_killed_jobs_are_removed_and_no_others(tmp_path):
 
 
 @pytest.mark.parametrize("new", [storage.new_file, storage.new_folder])
-def test_a_place_that_cannot_be_written_is_one_line(tmp_path, new):
+def test_a_path_that_cannot_be_written_is_one_line(tmp_path, new):
     (tmp_path / "results").touch()
     expected = (
         r"^cannot write .*results/run \(.*\): expected a folder that can be written, on a disk"

@@ -1,4 +1,4 @@
-"""Times that are taken alone: what is searched for is found, and the job runs when nothing else does."""
+"""Measured times: the right operation is timed, and the job runs on an otherwise idle machine."""
 
 import numpy as np
 import pytest
@@ -17,9 +17,14 @@ TIMED = TINY.replace("[chance, pcah, itq, bgan-brief]", "[lsh, itq, bgan-brief]"
 def test_a_search_finds_the_nearest(bits, items):
     rng = np.random.default_rng(bits)
     codes, query = rng.random((items, bits)) < 0.5, rng.random(bits) < 0.5
-    packed, asked = words(np.packbits(codes, axis=1)), words(np.packbits(query[None], axis=1))[:, 0]
-    distances, found = np.empty(items, np.uint16), np.empty(min(timing.NEAREST, items), np.int64)
-    timing._search(asked, packed, distances, np.empty(8 * -(-bits // 8) + 1, np.int64), found)
+    packed = words(np.packbits(codes, axis=1))
+    packed_query = words(np.packbits(query[None], axis=1))[:, 0]
+    distances, found = (
+        np.empty(items, np.uint16),
+        np.empty(min(timing.SEARCH_ITEMS, items), np.int64),
+    )
+    buckets = np.empty(8 * -(-bits // 8) + 1, np.int64)
+    timing._search(packed_query, packed, distances, buckets, found)
     expected = (codes != query).sum(axis=1)
     assert len(set(found)) == len(found)
     assert sorted(expected[found]) == sorted(expected)[: len(found)]
@@ -29,9 +34,9 @@ def test_times_are_taken_once_all_runs_are_done(copy):
     copy.write("timed.yaml", TIMED)
     copy.run(config="timed.yaml")
     taken = copy.folder / "results/experiments/timed/timing.csv"
-    made = [path.stat().st_mtime for path in copy.folder.glob("results/**/lsh/**/*.np[yz]")]
-    assert len(made) == 5, "codes and extras of two lengths, and their scores"
-    assert max(made) < taken.stat().st_mtime
+    times = [path.stat().st_mtime for path in copy.folder.glob("results/**/lsh/**/*.np[yz]")]
+    assert len(times) == 5, "codes and extras of two lengths, and their scores"
+    assert max(times) < taken.stat().st_mtime
     rows = {row["variant"]: row for row in rows_of(taken)}
     hashing, controls = ("12", "2"), ("0", "768")
     assert {name: (row["bits"], row["bytes"]) for name, row in rows.items()} == {
@@ -51,7 +56,7 @@ def test_times_are_taken_once_all_runs_are_done(copy):
     assert "Exact cosine" in shown
     assert not list(copy.folder.glob("cache/checkpoints/*.pt"))
     assert "Nothing to be done" in copy.run("--dry-run", config="timed.yaml")
-    copy.replace("experiments/timing.py", "REPEATED = 5", "REPEATED = 4")
+    copy.replace("experiments/timing.py", "SEARCH_REPETITIONS = 5", "SEARCH_REPETITIONS = 4")
     assert copy.planned(config="timed.yaml") == [
         ("all", ""),
         ("experiments", ""),

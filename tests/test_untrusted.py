@@ -1,4 +1,4 @@
-"""What comes from strangers: whatever a configuration or a file holds, it is read as data, refused in one line, or both."""
+"""Untrusted configurations and files are read as data, rejected with one line, or both."""
 
 import datetime
 import json
@@ -29,7 +29,10 @@ from harness.variants import Catalogue, variant_of_text
 QUICK = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-HOSTILE = "$(touch HACKED) `touch HACKED` '; touch HACKED; \" && touch HACKED \n touch HACKED # {input} {{x}} {seeds} \\"
+HOSTILE = (
+    "$(touch HACKED) `touch HACKED` '; touch HACKED; \" && touch HACKED \n touch HACKED "
+    "# {input} {{x}} {seeds} \\"
+)
 SCHEMA = yaml.safe_load((ROOT / "config/schema.yaml").read_text())
 
 
@@ -43,14 +46,14 @@ def test_nothing_in_a_configuration_reaches_a_shell(copy, tmp_path):
         "label": HOSTILE,
         "note": HOSTILE,
     }
-    asked = {
+    config = {
         "data": str(data),
         "methods": ["chance", "mine"],
         "controls": [],
         "bits": [8],
         "seeds": [0],
     }
-    copy.write("hostile.yaml", yaml.safe_dump(asked | {"variants": {"methods": {"mine": entry}}}))
+    copy.write("hostile.yaml", yaml.safe_dump(config | {"variants": {"methods": {"mine": entry}}}))
     copy.run("collect", config="hostile.yaml")
     assert not list(tmp_path.rglob("HACKED"))
     runs = {
@@ -102,7 +105,7 @@ VALUES = st.recursive(
 
 
 @pytest.mark.parametrize(
-    ("floor", "of"),
+    ("stage", "of"),
     [
         ("methods", "bgan"),
         ("methods", "imported"),
@@ -112,27 +115,25 @@ VALUES = st.recursive(
 )
 @QUICK
 @given(data=st.data())
-def test_settings_are_planned_or_refused(floor, of, data, tmp_path, monkeypatch):
-    keywords = [name for name in plugins.component(floor, of).keywords if name != "seed"]
+def test_overrides_are_planned_or_refused(stage, of, data, tmp_path, monkeypatch):
+    params = [name for name in plugins.read_plugin(stage, of).defaults if name != "seed"]
     chosen = data.draw(
-        st.dictionaries(
-            st.one_of(st.sampled_from(keywords), st.text(max_size=3)), VALUES, max_size=3
-        )
+        st.dictionaries(st.one_of(st.sampled_from(params), st.text(max_size=3)), VALUES, max_size=3)
     )
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-    config |= {"variants": {floor: {"mine": {"of": of, "set": chosen}}}, floor: ["mine"]}
+    config |= {"variants": {stage: {"mine": {"of": of, "set": chosen}}}, stage: ["mine"]}
     try:
         jsonschema.validate(config, SCHEMA)
         plan = Plan.load(config)
     except (jsonschema.ValidationError, BenchmarkError):
         return
-    variant = getattr(plan, floor)["mine"]
-    assert variant_of_text(floor, "mine", variant.entry_text).entry_text == variant.entry_text
+    variant = getattr(plan, stage)["mine"]
+    assert variant_of_text(stage, "mine", variant.entry_text).entry_text == variant.entry_text
     monkeypatch.chdir(tmp_path)
     assert Plan.read(plan.save()) == plan
 
 
-def test_a_value_that_yaml_makes_a_date_is_told_to_be_quoted():
+def test_the_error_for_a_yaml_date_advises_quotes():
     entry = {"of": "imported", "set": {"path": datetime.date(2024, 1, 1)}}
     with pytest.raises(
         BenchmarkError,
@@ -188,7 +189,8 @@ class TestCodes:
         assert (tmp_path / "bomb.mat").stat().st_size < 50_000
         with pytest.raises(
             BenchmarkError,
-            match=r"bomb.mat holds B of shape \(5000, 5000\), expected at most 20 rows of 1,024 bits",
+            match=r"bomb.mat holds B of shape \(5000, 5000\), "
+            r"expected at most 20 rows of 1,024 bits",
         ):
             imported_codes.whole(tmp_path / "bomb.mat", 20)
 
@@ -294,7 +296,7 @@ def test_no_record_of_anything_is_current(copy_of_records, record, name):
 
 @pytest.fixture
 def copy_of_records(finished, tmp_path, monkeypatch):
-    """The plan of a finished project, whose results are in the current folder, and some of its records by name."""
+    """The plan of a finished project, whose results are in the current folder, and records."""
     for folder in ("cache", "results"):
         shutil.copytree(finished / folder, tmp_path / folder)
     monkeypatch.chdir(tmp_path)

@@ -19,7 +19,8 @@ def resolved(stage, name, entry):
     [
         (
             {"of": "itq", "set": {"iteration": 3}},
-            "methods/itq.py has no parameter 'iteration'; did you mean 'iterations'[?]: expected one of iterations",
+            "methods/itq.py has no parameter 'iteration'; did you mean 'iterations'[?]: "
+            "expected one of iterations",
         ),
         (
             {"of": "itq", "set": {"iterations": "3"}},
@@ -42,7 +43,8 @@ def resolved(stage, name, entry):
         ({"of": "mine"}, "variants: methods: mine: 'mine' is unknown: expected one of agh"),
         (
             {"of": "bgan-k10-k15"},
-            r"'bgan-k10-k15' is a variant itself: start from \{of: bgan, set: \{k1: 10, k2: 15\}\} and add your own",
+            r"'bgan-k10-k15' is a variant itself: "
+            r"start from \{of: bgan, set: \{k1: 10, k2: 15\}\} and add your own",
         ),
         (
             {"of": "itq", "neighbours": "l2"},
@@ -98,7 +100,8 @@ def test_a_parameter_that_names_a_file_is_a_text(stage, of, param, value):
     assert resolved(stage, "mine", {"of": of, "set": overrides})
     with pytest.raises(
         BenchmarkError,
-        match=rf"variants: {stage}: mine: set: {param}: found .*, expected a text; put a number in quotes",
+        match=rf"variants: {stage}: mine: set: {param}: found .*, "
+        r"expected a text; put a number in quotes",
     ):
         resolved(stage, "mine", {"of": of, "set": overrides | {param: value}})
 
@@ -123,7 +126,8 @@ def test_an_unknown_name_is_answered_with_the_most_similar_one(stage, name, mean
 def test_nothing_is_suggested_for_a_name_like_no_other():
     with pytest.raises(
         BenchmarkError,
-        match=r"^methods: 'xxxxxx' is unknown: expected one of .*, or a new file methods/xxxxxx.py$",
+        match=r"^methods: 'xxxxxx' is unknown: expected one of .*, "
+        r"or a new file methods/xxxxxx.py$",
     ):
         Catalogue().resolve("methods", "xxxxxx")
 
@@ -216,9 +220,9 @@ def test_the_entry_of_a_variant_reaches_a_job_unchanged():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "--settings is not valid JSON: Expecting property name"),
-        ("[" * 100_000, "--settings is not valid JSON: "),
-        ("[]", r'--settings: found \[\], expected {"of": "PLUGIN"'),
+        ("{", "--entry is not valid JSON: Expecting property name"),
+        ("[" * 100_000, "--entry is not valid JSON: "),
+        ("[]", r'--entry: found \[\], expected {"of": "PLUGIN"'),
         ('{"set": {}}', "expected {"),
         ('{"of": "itq", "set": []}', "expected {"),
         ('{"of": "itk"}', "mine: 'itk' is unknown"),
@@ -232,6 +236,6 @@ def test_the_entry_of_a_variant_reaches_a_job_unchanged():
         ),
     ],
 )
-def test_error_for_an_invalid_option_settings(text, message):
+def test_error_for_an_invalid_option_entry(text, message):
     with pytest.raises(BenchmarkError, match=message):
         variant_of_text("methods", "mine", text)

@@ -1,4 +1,7 @@
-"""The whole workflow on a copy of the project: what runs, and what a failure leaves behind. See test_stale.py for reruns."""
+"""The whole workflow on a copy of the project, with and without failures.
+
+test_stale.py tests which jobs rerun.
+"""
 
 import os
 import re
@@ -54,14 +57,14 @@ def test_snakemakes_own_report_has_page_tables_and_figures_with_captions(copy):
         names = {Path(name).name for name in archive.namelist()}
         text = archive.read("report/report.html").decode()
     assert {"index.html", "map.csv", "overview.svg", "statistics.csv"} <= names
-    for said in (
+    for expected in (
         "Tables",
         "Figures",
         "Data",
         "The numbers of one table of the page",
         "95 % interval over seeds and queries",
     ):
-        assert said in text
+        assert expected in text
 
 
 def test_snakemakes_own_report_has_nothing_that_is_out_of_date(copy):
@@ -127,7 +130,7 @@ def test_partial_tables_are_removed_when_the_report_is_complete(copy):
     assert not partial.exists()
 
 
-def test_partial_tables_are_made_at_any_time_and_a_job_at_work_has_not_failed(copy):
+def test_partial_tables_can_be_written_at_any_time(copy):
     copy.write(
         "more.yaml",
         TINY.replace("itq, bgan-brief", "itq, bgan-more").replace("bgan-brief:", "bgan-more:"),
@@ -254,7 +257,8 @@ def test_another_working_directory_is_one_line(copy, tmp_path):
     done = copy.snakemake("--dry-run", "--directory", str(tmp_path), config=None)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
-        f"snakemake: found the folder {tmp_path}, expected that of the project. Run `cd {copy.folder}` and rerun the command"
+        f"snakemake: found the folder {tmp_path}, expected that of the project. "
+        f"Run `cd {copy.folder}` and rerun the command"
     )
 
 
@@ -266,8 +270,8 @@ def test_a_cache_that_cannot_be_written_is_one_line(copy):
     assert done.stderr.splitlines()[-1].startswith("config: cannot write cache/stamp (")
 
 
-def test_what_is_missing_is_said_all_at_once_before_any_work(copy):
-    """And what is there runs by what the last line says."""
+def test_everything_missing_is_reported_together_before_any_work(copy):
+    """The command of the last line runs everything else."""
     (copy.folder / "given").mkdir()
     np.save(copy.folder / "given/there.npy", np.random.default_rng(0).normal(size=(1797, 8)))
     entries = ", ".join(
@@ -275,17 +279,18 @@ def test_what_is_missing_is_said_all_at_once_before_any_work(copy):
     )
     copy.write(
         "more.yaml",
-        "data: given\ndatasets: [digits, nuswide-21, mirflickr-24]\nfeatures: [there, gone]\nmethods: []\ncontrols: [exact-l2]\n"
+        "data: given\ndatasets: [digits, nuswide-21, mirflickr-24]\nfeatures: [there, gone]\n"
+        "methods: []\ncontrols: [exact-l2]\n"
         f"variants: {{features: {{{entries}}}}}\n",
     )
     prepared = sorted(path.name for path in (copy.folder / "cache/datasets").iterdir())
     done = copy.snakemake(config="more.yaml")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    *said, advice = done.stderr.splitlines()[-4:]
-    assert [line.partition(" ")[0] for line in said] == ["datasets:", "datasets:", "features:"]
+    *problems, advice = done.stderr.splitlines()[-4:]
+    assert [line.partition(" ")[0] for line in problems] == ["datasets:", "datasets:", "features:"]
     for line, names in zip(
-        said,
+        problems,
         ("given/nuswide/Groundtruth", "given/mirflickr25k/mirflickr", "given/gone.npy"),
         strict=True,
     ):
@@ -302,7 +307,7 @@ def test_what_is_missing_is_said_all_at_once_before_any_work(copy):
 
 
 def test_what_failed_when_it_was_recomputed_is_computed_by_the_next_command(copy):
-    """Snakemake has removed the codes, and the tables are newer than everything that they were collected from."""
+    """Snakemake has removed the codes, and the tables are newer than their inputs."""
     copy.write("methods/wavering.py", PARITY.replace("class Parity", "class Wavering"))
     copy.write("wavering.yaml", "methods: [wavering]\nbits: [8]\ncontrols: []\n")
     copy.run(config="wavering.yaml")
@@ -313,7 +318,7 @@ def test_what_failed_when_it_was_recomputed_is_computed_by_the_next_command(copy
     assert ("encode", "wavering") in copy.planned(config="wavering.yaml")
 
 
-def test_codes_made_elsewhere_are_a_row(copy):
+def test_imported_codes_are_a_row(copy):
     codes = np.random.default_rng(0).random((1797, 12)) < 0.5
     (copy.folder / "given").mkdir()
     np.save(copy.folder / "given/mine-12.npy", np.where(codes, 1, -1))
@@ -321,7 +326,10 @@ def test_codes_made_elsewhere_are_a_row(copy):
         for part in ("query", "database"):
             np.save(copy.folder / f"given/{part}.npy", codes[split[part]])
     entry = '{of: imported, set: {path: "mine-{bits}.npy"}, label: Mine}'
-    apart = "{of: imported, set: {path: query.npy, database_path: database.npy}, label: Mine of two files}"
+    apart = (
+        "{of: imported, set: {path: query.npy, database_path: database.npy}, "
+        "label: Mine of two files}"
+    )
     variants = f"variants: {{methods: {{mine: {entry}, apart: {apart}}}}}"
     copy.write("own.yaml", f"data: given\nmethods: [chance, mine, apart]\nbits: [12]\n{variants}\n")
     copy.run(config="own.yaml")
@@ -351,8 +359,8 @@ def test_codes_made_elsewhere_are_a_row(copy):
     failed = copy.snakemake(config="own.yaml")
     assert failed.returncode
     assert (
-        "given/mine-12.npy has 5 rows, expected 1,797, one for each image of the data set in its order"
-        in failed.stderr
+        "given/mine-12.npy has 5 rows, expected 1,797, one for each image of the data set in its "
+        "order" in failed.stderr
     )
 
 
@@ -362,11 +370,13 @@ def test_codes_made_elsewhere_are_a_row(copy):
         ("bits: 12", "config: bits: found 12, expected a list"),
         (
             "methods: [itk]",
-            "config: methods: 'itk' is unknown; did you mean 'itq'?: expected one of agh, bgan, chance",
+            "config: methods: 'itk' is unknown; did you mean 'itq'?: "
+            "expected one of agh, bgan, chance",
         ),
         (
             "methods: [citing]",
-            "config: methods/citing.py cites 'me2026', which is not in report/references.bib: add the entry, or set",
+            "config: methods/citing.py cites 'me2026', which is not in report/references.bib: "
+            "add the entry, or set",
         ),
     ],
 )
@@ -380,11 +390,11 @@ def test_a_wrong_configuration_is_one_line_before_any_work(copy, config, message
     copy.write("wrong.yaml", config)
     done = copy.snakemake("--dry-run", config="wrong.yaml")
     assert done.returncode != 0
-    said = [
+    lines = [
         line for line in (done.stdout + done.stderr).splitlines() if line.startswith("config: ")
     ]
-    assert len(said) == 1
-    assert message in said[0]
+    assert len(lines) == 1
+    assert message in lines[0]
     assert "Traceback" not in done.stdout + done.stderr
 
 
@@ -400,14 +410,14 @@ def test_every_shipped_configuration_can_be_planned(config, copy):
     copy.run("--dry-run", "--quiet", config=f"config/{config}")
 
 
-def test_codes_are_kept_packed(finished):
+def test_codes_are_stored_packed(finished):
     stored = np.load(finished / "results/runs/digits/pixels/pcah/12bit/seed0/codes.npz")
     assert (stored["codes"].shape, int(stored["bits"])) == ((1797, 2), 12)
 
 
 @pytest.mark.data
 def test_cifar10_from_the_official_batches_and_a_feature_file(tmp_path):
-    """From a folder of official batches to metrics, with features of our own making: 60,000 rows."""
+    """From a folder of official batches to metrics, with 60,000 rows of our own features."""
     data = Path(os.environ.get("BGAN_BENCH_DATA", ROOT / "data"))
     if not (data / "cifar-10-batches-py").is_dir():
         pytest.skip(f"no cifar-10-batches-py in {data}; set BGAN_BENCH_DATA")
@@ -420,7 +430,8 @@ def test_cifar10_from_the_official_batches_and_a_feature_file(tmp_path):
     copied = Copy(tmp_path / "bgan-bench")
     copied.write(
         "cifar.yaml",
-        f"data: {folder}\ndatasets: [cifar10]\nfeatures: [mine]\nmethods: [lsh]\nbits: [12]\nseeds: [0]\ncontrols: []\n"
+        f"data: {folder}\ndatasets: [cifar10]\nfeatures: [mine]\nmethods: [lsh]\nbits: [12]\n"
+        "seeds: [0]\ncontrols: []\n"
         "variants: {features: {mine: {of: file, set: {path: mine.npy}}}}\n",
     )
     copied.run(config="cifar.yaml")

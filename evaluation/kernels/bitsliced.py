@@ -162,12 +162,13 @@ def _transpose(rows, order, bits, planes):
 
 @compiled("uint64[:, ::1](uint64[:, ::1], int64)")
 def flips_of(rows, bits):
-    """Return each bit of rows (W, n) as a word of ones or zeros, (n, bits)."""
+    """Return each bit of packed rows (W, n) as a word of 64 equal bits, (n, bits)."""
     flips = np.zeros((rows.shape[1], bits), np.uint64)
     for item in range(rows.shape[1]):
         for row in range(len(rows)):
             word, first = rows[row, item], 64 * row
             for bit in range(min(64, bits - first)):
+                # 0 - 1 wraps around to 64 ones.
                 flips[item, first + bit] = np.uint64(0) - (word >> np.uint64(bit) & np.uint64(1))
     return flips
 
@@ -422,6 +423,7 @@ def _split(sums, counter, masks, mask_index, target):
         store(masks, t + 7 * WORDS + w, m7)
         any0, any1, any2, any3 = any0 | m0, any1 | m1, any2 | m2, any3 | m3
         any4, any5, any6, any7 = any4 | m4, any5 | m5, any6 | m6, any7 | m7
+
     low_four = some(any0) | some(any1) << 1 | some(any2) << 2 | some(any3) << 3
     high_four = some(any4) | some(any5) << 1 | some(any6) << 2 | some(any7) << 3
     return low_four | high_four << 4

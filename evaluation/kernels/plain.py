@@ -24,4 +24,5 @@ def count_levels(
 
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(count_query, range(queries.shape[1])))
+
     return counts

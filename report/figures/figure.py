@@ -116,6 +116,7 @@ def finished(
     traces_by_axis: dict[Axes, list[Trace]] = {axis: [] for axis in canvas.axes}
     for trace in traces:
         traces_by_axis[trace.axis].append(trace)
+
     panels = [_panel(axis, group) for axis, group in traces_by_axis.items()] if traces else []
 
     return Figure(

@@ -118,6 +118,7 @@ def _inspections(results: Results, pair: Pair, source: Path) -> dict[str, Inspec
         path = source / "scores" / pair.dataset / pair.features / name / "histograms.npz"
         if runs and path.is_file():
             inspections[name] = _read(path, runs)
+
     return {name: inspection for name, inspection in inspections.items() if inspection}
 
 
@@ -135,6 +136,7 @@ def _read(path: Path, runs: dict[int, dict]) -> Inspection:
         raise BenchmarkError(
             f"{path} cannot be read ({one_line(error)}): delete it and rerun the command"
         ) from None
+
     return inspection
 
 
@@ -184,12 +186,14 @@ def _images(pair: Pair) -> tuple[np.ndarray | None, str]:
     path = Place(pair.dataset, pair.features).images
     if not path.is_file():
         return None, f"{path} does not exist"
+
     try:
         images = np.load(path, mmap_mode="r", allow_pickle=False)
     except UNREADABLE as error:
         raise BenchmarkError(
             f"{path} cannot be read ({one_line(error)}): delete it and rerun the command"
         ) from None
+
     return (images, "") if images.size else (None, "this data set was prepared without images")
 
 
@@ -244,6 +248,7 @@ def _sprite(images: np.ndarray, rows: np.ndarray) -> Sprite:
         imsave(buffer, picture, format="png", **options)
     else:
         imsave(buffer, picture, format="jpeg", pil_kwargs={"quality": 80})
+
     kind = "png" if lossless else "jpeg"
     uri = f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
     return Sprite(uri, width, height, across, down)

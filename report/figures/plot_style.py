@@ -131,6 +131,7 @@ def _outline(marker: str) -> str:
         signs = [1, -1] * (len(vertices) // 2)  # x stays, y turns
         numbers = [f"{s * number:.3g}" for s, number in zip(signs, vertices, strict=True)]
         commands.append(letters[code] + " ".join(numbers))
+
     return "".join(commands)
 
 
@@ -170,6 +171,7 @@ def canvas_of(panels: int, labels: list[str], y_label: str = "") -> tuple[Canvas
         else:
             axis.set_ylabel(y_label)
         axes.append(axis)
+
     return canvas, axes
 
 
@@ -182,7 +184,7 @@ def printed_label(entry: dict) -> str:
     return entry["label"] if printable(entry["label"]) else entry["name"]
 
 
-def printed_place(results: Results, pair: tuple[str, str]) -> str:
+def printed_pair(results: Results, pair: tuple[str, str]) -> str:
     """Return the label of a data set and features, or their names, as `printed_label` does."""
     label = results.label(pair)
     return label if printable(label) else ", ".join(pair)

@@ -23,7 +23,7 @@ from report.figures.plot_style import (
     legend_columns,
     look,
     printed_label,
-    printed_place,
+    printed_pair,
     report_style,
     shortened,
 )
@@ -55,6 +55,7 @@ def draw(results: Results, processes: int = 1) -> list[Figure]:
     for pair in results.pairs:
         kinds = (precision_at_k, by_rank, by_radius, times)
         jobs += [partial(kind, results, pair) for kind in kinds]
+
     specs = read_figures(results.experiment.get("figures") or [])
     jobs += [partial(own_figure, results, spec) for spec in specs]
 
@@ -71,12 +72,14 @@ def overview(results: Results) -> Figure | None:
         traces += lines + _control_lines(axis, results, pair, "mAP")
         traces += _chance_line(axis, results, pair, "map_chance", results.experiment["bits"])
         incomplete += points
-        axis.set_title(printed_place(results, pair), y=1.0)
+        axis.set_title(printed_pair(results, pair), y=1.0)
+
     axes[0].set_ylim(bottom=0)  # the axes share their limits, which the last line completes
 
     sentences = ["Mean average precision over all ranks (expected over ties) against code length"]
     if any(trace.deviation for trace in traces):
         sentences.append("Bars are one standard deviation over seeds")
+
     if results.controls:
         sentences.append(
             "Straight lines are rankings by real-valued features, which are not upper bounds, and "
@@ -84,6 +87,7 @@ def overview(results: Results) -> Figure | None:
         )
     else:
         sentences.append("The straight line is the chance level")
+
     caption = ". ".join(sentences) + "." + _incomplete_sentence(incomplete)
     title = "Mean average precision against code length"
     return _finish(results, canvas, traces, ("overview", title, caption))
@@ -177,7 +181,7 @@ def own_figure(results: Results, spec: FigureSpec) -> Figure | None:
         lines, points = _lines(axis, results, pair, methods, value, label, lengths)
         traces += lines
         incomplete += points
-        axis.set_title(printed_place(results, pair), y=1.0)
+        axis.set_title(printed_pair(results, pair), y=1.0)
         if spec.logarithmic:
             axis.set_yscale("log")
             _plain_ticks(axis.yaxis)
@@ -221,6 +225,7 @@ def _lines(
             artists = _error_bars(axis, lengths, cells, value, printed_label(method), index)
             points = _points_of_cells(lengths, cells, "{:.4f}" if value.metric else "{:.3g}")
             traces.append(Trace(method["name"], axis, artists, quantity, **points))
+
     axis.set_xticks(lengths)
     axis.set_xlabel("bits")
     return traces, incomplete
@@ -298,6 +303,7 @@ def _curves(
     styles = []
     for index, method in enumerate(results.methods):
         styles.append((method, look(index) | {"markevery": 0.2}))
+
     for index, control in enumerate(results.controls):
         styles.append((control, control_look(index)))
 
@@ -406,6 +412,7 @@ def _finish(
     """Add one legend for all panels. Return None if nothing was drawn."""
     if not traces:
         return None
+
     handles = {}
     for axis in canvas.axes:
         lines, names = axis.get_legend_handles_labels()

@@ -90,6 +90,7 @@ def _sections(results: Results, pair: Pair) -> list[Callable[[], Training]]:
             sections.append(partial(_training, results, pair, method, run, extras))
         if len(sections) == methods_shown(results):
             break
+
     return sections
 
 
@@ -109,11 +110,13 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     """Return the arrays that a section shows; none if there is no such file."""
     if not path.is_file():
         return {}
+
     try:
         with np.load(path, allow_pickle=False) as file:
             extras = {name: file[name] for name in (*CURVES, *PICTURES) if name in file}
     except UNREADABLE as error:
         raise _damaged(path, f"cannot be read ({error})") from None
+
     _check_curves(path, extras)
     _check_pictures(path, extras)
     return extras
@@ -157,6 +160,7 @@ def _training(
     curves, strip = None, ""
     if "curves" in extras:
         curves = _curves(name, title, note, extras["curves"], extras["curve_names"])
+
     pictures = [picture for picture in PICTURES if picture in extras]
     if pictures:
         strip = _data_uri(_strip([extras[picture] for picture in pictures]))
@@ -174,6 +178,7 @@ def _curves(name: str, title: str, note: str, curves: np.ndarray, names: np.ndar
         axis.set_title(label, y=1.0)
         axis.set_xlabel("epoch")
         axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+
     caption = f"Quantities recorded during training, mean of each epoch ({note})."
     return finished(canvas, name, title, caption)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -11,9 +10,9 @@ from harness.errors import BenchmarkError
 from report.results import Pair, Results
 from report.tables import captions, gradient_table, paper_tables, published_values, tuning_table
 from report.tables.cells import (
-    NOT_PLANNED,
+    NOT_PLANNED_CELL,
     SHARED_FACTS,
-    TIMED,
+    TIMING_VALUES,
     control_cell,
     is_planned,
     method_cell,
@@ -43,12 +42,15 @@ def build_tables(results: Results, specs: list[TableSpec] | None = None) -> list
     """
     if specs is None:
         specs = read(results.experiment.get("tables") or [])
+
     tables = []
     for spec in specs:
         if _concerns(results, spec):
             tables += [_table(results, spec, pairs) for pairs in _files(results, spec)]
+
     for module in (gradient_table, tuning_table, paper_tables, published_values):
         tables += module.build(results)
+
     _check_names(tables)
     return tables
 
@@ -71,6 +73,7 @@ def _concerns(results: Results, spec: TableSpec) -> bool:
     """
     if _is_timed(spec) and not results.timing:
         return False
+
     experiment = results.experiment
     available = {
         "methods": {method["base"] for method in results.methods} | set(results.labels),
@@ -81,11 +84,12 @@ def _concerns(results: Results, spec: TableSpec) -> bool:
         required = min(2 if what == "methods" else 1, len(names))
         if len(available[what].intersection(names)) < required:
             return False
+
     return True
 
 
 def _is_timed(spec: TableSpec) -> bool:
-    return any(value.fact in TIMED for value in spec.values)
+    return any(value.fact in TIMING_VALUES for value in spec.values)
 
 
 def _files(results: Results, spec: TableSpec) -> list[list[Pair]]:
@@ -101,17 +105,20 @@ def _table(results: Results, spec: TableSpec, pairs: list[Pair]) -> Table:
         lengths = results.experiment["timed"]
     else:
         lengths = selected(spec.select, "bits", results.experiment["bits"])
+
     columns, omissions = _columns(results, spec, pairs, lengths)
     panels = _panels(results, spec, pairs, lengths, columns)
 
     shared = []
     if spec.columns == "values":
         columns, panels, shared = _without_shared_columns(columns, panels)
+
     pairs_with_panels = list(dict.fromkeys(panel.pair for panel in panels))
 
     notes = [*shared, *omissions]
     if spec.order:
         notes += captions.orders(panels, columns)
+
     notes += captions.mixtures(results, panels, columns)
     if pairs_with_panels:
         notes.append(captions.provenance(results, pairs_with_panels))
@@ -120,6 +127,7 @@ def _table(results: Results, spec: TableSpec, pairs: list[Pair]) -> Table:
     if spec.split:
         title += f": {results.label(pairs[0])}"
         name += f"--{pairs[0].file_part}"
+
     return Table(
         name=name,
         title=title,
@@ -193,6 +201,7 @@ def _planned_columns(spec: TableSpec, lengths: list[int]) -> list[Column]:
             columns.append(Column(value, None, spec.k, value.label))
         else:
             columns += [Column(value, bits, spec.k, f"{bits} bits") for bits in lengths]
+
     return columns
 
 
@@ -221,6 +230,7 @@ def _without_shared_columns(
             sentences.append(f"{column.label}: {min(texts)}.")
         else:
             remaining.append(index)
+
     if not sentences or not remaining:
         return columns, panels, []
 
@@ -231,6 +241,7 @@ def _without_shared_columns(
     for panel in panels:
         panel_rows, controls = map(reduced, panel.rows), map(reduced, panel.controls)
         reduced_panels.append(replace(panel, rows=list(panel_rows), controls=list(controls)))
+
     return [columns[index] for index in remaining], reduced_panels, sentences
 
 
@@ -265,15 +276,17 @@ def _panel(
         for column in columns:
             length = bits if column.bits is None else column.bits
             cells.append(method_cell(results, key, length, column))
-        if all(cell == NOT_PLANNED for cell in cells):
+        if all(cell == NOT_PLANNED_CELL for cell in cells):
             continue
         rows.append(Row(method["name"], method["label"], cells, method.get("note", "")))
+
     if spec.best:
         rows = _with_daggers(results, pair, bits, columns, _with_best(rows))
 
     controls = []
     if spec.controls:
         controls = [_control_row(results, pair, item, spec, columns) for item in results.controls]
+
     label = results.label(pair) + ("" if bits is None else f", {bits} bits")
     return Panel(label, pair, bits, rows, controls)
 
@@ -315,15 +328,15 @@ def _with_best(rows: list[Row]) -> list[Row]:
 
 
 def _with_best_cells(cells: tuple[Cell, ...]) -> list[Cell]:
-    numbers = []
-    for cell in cells:
-        is_number = cell.state == "complete"
-        numbers.append(float(cell.text.replace(",", "")) if is_number else -math.inf)
-    highest = max(numbers)
-    return [
-        replace(cell, best=True) if number == highest > -math.inf else cell
-        for cell, number in zip(cells, numbers, strict=True)
-    ]
+    """Mark the complete cells whose printed number is the highest."""
+    numbers = {}
+    for index, cell in enumerate(cells):
+        if cell.state == "complete":
+            numbers[index] = float(cell.text.replace(",", ""))
+
+    highest = max(numbers.values(), default=None)
+    best = {index for index, number in numbers.items() if number == highest}
+    return [replace(cell, best=True) if i in best else cell for i, cell in enumerate(cells)]
 
 
 def _with_daggers(
@@ -338,6 +351,7 @@ def _with_daggers(
             is_best = partial(results.is_best, pair, bits or column.bits, columns=len(lengths))
             cells = list(_with_dagger(is_best, rows, cells))
         marked.append(cells)
+
     return _with_columns(rows, marked)
 
 
@@ -349,6 +363,7 @@ def _with_dagger(
     for row, cell in zip(rows, cells, strict=True):
         if cell.state == "complete":
             complete[row.name] = cell
+
     best = [name for name, cell in complete.items() if cell.best]
     others = [name for name, cell in complete.items() if not cell.best]
     is_significant = (

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 
 from harness.schemas import VERDICTS
 from report.results import Pair, Results
-from report.tables.cells import NOT_PLANNED
-from report.tables.table import DAGGER, NEAR_COLLAPSE, Cell, Column, Panel, Row
+from report.tables.cells import NOT_PLANNED_CELL
+from report.tables.table import DAGGER, NEAR_COLLAPSE, Cell, Column, Panel, Row, cells_of
 from report.tables.table_specs import TableSpec
 
-NAMED = 3  # up to this number, pairs of methods and cells are named; more are counted
+MAX_NAMES = 3  # up to this number, pairs of methods and cells are named; more are counted
 OWN = "own"  # of a row whose settings were tuned for the row itself
 NOT_TESTED = next(words for words, verdict in VERDICTS.items() if verdict is None)
 
@@ -27,7 +27,7 @@ def filled(spec: TableSpec) -> str:
 
 def conventions(results: Results, spec: TableSpec, panels: list[Panel]) -> Iterator[str]:
     """Yield how cells are to be read; each sentence only if the table has such a cell."""
-    cells = [cell for panel in panels for row in panel.rows for cell in row.cells]
+    cells = cells_of(panels)
     has_metric = any(value.metric for value in spec.values)
 
     seeds = len(results.experiment["seeds"])
@@ -40,22 +40,25 @@ def conventions(results: Results, spec: TableSpec, panels: list[Panel]) -> Itera
         yield f"Mean over {seeds} seeds. A method without randomness runs once."
 
     if has_metric:
-        yield from _settings(results, panels)
+        yield from _tuning(results, panels)
+
     if any(cell.best for cell in cells):
         yield "The best printed value of a column is bold, and so are all values equal to it."
         if any(value.metric == "map" for value in spec.values):
             yield _significance(results, cells)
             yield from _detectable(results, panels)
+
     if any(cell.interval for cell in cells):
         yield (
             "In brackets: the 95 % interval of the mean, from the variance over queries and over "
             "seeds (over queries only if there is one run). It holds for this "
             "split of the data, not for others."
         )
+
     if any(panel.controls for panel in panels):
         yield "Below the rule: rankings by real-valued features, which are not upper bounds."
-    if NOT_PLANNED in cells:
-        yield f"{NOT_PLANNED.text}: {NOT_PLANNED.detail}."
+    if NOT_PLANNED_CELL in cells:
+        yield f"{NOT_PLANNED_CELL.text}: {NOT_PLANNED_CELL.detail}."
     yield from marks(cells)
 
 
@@ -70,9 +73,11 @@ def _significance(results: Results, cells: list[Cell]) -> str:
             "(two-sided, p < 0.05 divided by the number of code lengths of the table; the closest "
             "method decides)."
         )
+
     sentence = f"No {DAGGER}: no method is significantly higher than all others of its column"
     if any(comparison.p is None for comparison in results.comparisons.values()):
         return f"{sentence}; some comparisons are not tested ({NOT_TESTED})."
+
     return f"{sentence}."
 
 
@@ -81,11 +86,12 @@ def _detectable(results: Results, panels: list[Panel]) -> Iterator[str]:
     smallest = []
     for panel in panels:
         names = {row.name for row in panel.rows}
-        best = {row.name for row in panel.rows if any(cell.best for cell in row.cells)}
+        best = {row.name for row in panel.rows for cell in row.cells if cell.best}
         for (*pair, _, name, other), comparison in results.comparisons.items():
             is_shown = tuple(pair) == panel.pair and {name, other} <= names
             if is_shown and {name, other} & best:
                 smallest.append(comparison.detectable)
+
     if not smallest:
         return
 
@@ -102,6 +108,7 @@ def marks(cells: list[Cell]) -> Iterator[str]:
     if seeds:
         words = seeds.replace("/", " of ")
         yield f"{seeds} beside a mean: over the {words} seeds that are done; never bold."
+
     collapses = [cell.collapse for cell in cells if cell.collapse]
     if collapses:
         # A mark that counts seeds explains those that do not.
@@ -113,7 +120,7 @@ def marks(cells: list[Cell]) -> Iterator[str]:
         )
 
 
-def _settings(results: Results, panels: list[Panel]) -> Iterator[str]:
+def _tuning(results: Results, panels: list[Panel]) -> Iterator[str]:
     """Yield which rows have settings that were chosen with the labels of validation queries."""
     names = {row.name for panel in panels for row in panel.rows}
     kinds = {method.get("tuned", "") for method in results.methods if method["name"] in names}
@@ -124,9 +131,10 @@ def _settings(results: Results, panels: list[Panel]) -> Iterator[str]:
     counts = set()
     for dataset in tried.values():
         counts.update(len(method["trials"]) for method in dataset["methods"].values())
-    settings = " or ".join(str(count) for count in sorted(counts))
+
+    trials = " or ".join(str(count) for count in sorted(counts))
     yield (
-        f"(tuned): the best of {settings} settings by mean mAP over code lengths on validation "
+        f"(tuned): the best of {trials} settings by mean mAP over code lengths on validation "
         "labels, with queries and database from the training part and one other seed; then trained "
         "on the whole training part."
     )
@@ -142,8 +150,10 @@ def _settings(results: Results, panels: list[Panel]) -> Iterator[str]:
         chosen_on = tried.get(pair.dataset, {}).get("features", pair.features)
         if chosen_on != pair.features:
             elsewhere[pair.dataset] = f"{chosen_on} for {pair.dataset}"
+
     if elsewhere:
         yield f"Chosen on other features: {', '.join(elsewhere.values())}."
+
     yield "Other rows: default settings, the same for all data sets."
 
 
@@ -165,6 +175,7 @@ def _protocol(results: Results, pair: Pair, has_metric: bool) -> str:
     dataset = results.experiment["datasets"][pair.dataset]
     if "sizes" not in dataset:
         return "the data set is not prepared."
+
     sizes = dataset["sizes"]
     facts = [
         f"protocol {dataset['protocol']}",
@@ -208,6 +219,7 @@ def orders(panels: list[Panel], columns: list[Column]) -> list[str]:
             continue
         sentence = _order_sentence(pairs, columns)
         panels_by_sentence.setdefault(sentence, []).append(panel.label)
+
     return [f"{'; '.join(labels)}: {text}" for text, labels in panels_by_sentence.items()]
 
 
@@ -217,9 +229,11 @@ def _order_sentence(pairs: list[tuple[Row, Row]], columns: list[Column]) -> str:
         swapped = [pair for pair in pairs if _is_swapped(*pair, index)]
         if swapped:
             differences.append(f"{column.label}: {_named_pairs(swapped)}")
+
     start = f"of {len(pairs)} pairs of methods ordered by {columns[0].label}"
     if not differences:
         return f"{start}, all have the same order under every convention."
+
     return f"{start}, these have another order under {'; '.join(differences)}."
 
 
@@ -239,7 +253,7 @@ def _is_swapped(one: Row, other: Row, index: int) -> bool:
 
 
 def _named_pairs(pairs: list[tuple[Row, Row]]) -> str:
-    if len(pairs) > NAMED:
+    if len(pairs) > MAX_NAMES:
         return f"{len(pairs)} pairs"
     return ", ".join(f"{one.label} and {other.label}" for one, other in pairs)
 
@@ -262,8 +276,9 @@ def mixtures(results: Results, panels: list[Panel], columns: list[Column]) -> It
 
     texts = []
     for difference, cells in cells_by_difference.items():
-        named = "; ".join(cells.values()) if len(cells) <= NAMED else f"{len(cells)} cells"
+        named = "; ".join(cells.values()) if len(cells) <= MAX_NAMES else f"{len(cells)} cells"
         texts.append(f"{difference} ({named})")
+
     if texts:
         yield (
             "Seeds of one cell were run with different versions or on different processors: "
@@ -277,6 +292,7 @@ def _differences(runs: list[dict]) -> Iterator[str]:
     for run in runs:
         for package, version in json.loads(run["versions"] or "{}").items():
             versions.setdefault(package, {})[version] = None
+
     for package, numbers in versions.items():
         if len(numbers) > 1:
             yield f"{package} {_alternatives(numbers)}"
@@ -307,6 +323,7 @@ def provenance(results: Results, pairs: list[Pair]) -> str:
     )
     if features:
         sentences.append(f"Features: {'; '.join(features)}.")
+
     return " ".join(sentences)
 
 

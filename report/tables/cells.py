@@ -11,10 +11,10 @@ from report.tables.table import NEAR_COLLAPSE, Cell, Collapse, Column
 from report.tables.table_specs import TEXT_FACTS, Value
 
 DASH = "\N{EN DASH}"
-NOT_SCORED = Cell("not scored", "unscored")
-OMITTED = Cell(DASH, "omitted")
-MISSING = Cell("missing", "missing")
-NOT_PLANNED = Cell(DASH, "omitted", detail="not run at this code length")
+NOT_SCORED_CELL = Cell("not scored", "unscored")
+OMITTED_CELL = Cell(DASH, "omitted")
+MISSING_CELL = Cell("missing", "missing")
+NOT_PLANNED_CELL = Cell(DASH, "omitted", detail="not run at this code length")
 FEATURE_BYTES = 4  # per dimension, of float32
 # A column of these that is equal in every row becomes a sentence.
 SHARED_FACTS = (*TEXT_FACTS, "alone_device")
@@ -30,7 +30,7 @@ def _encode_microseconds(run: dict) -> float | None:
 
 
 # Facts that are computed from the columns of runs.csv.
-DERIVED = {
+RUN_VALUES = {
     "encode_microseconds": _encode_microseconds,
     "distinct_share": lambda run: float(run["distinct_codes"]) / float(run["items"]),
     "code_bytes": lambda run: -(-run["bits"] // 8),
@@ -45,7 +45,7 @@ def _image_microseconds(row: dict[str, str]) -> float | None:
 
 
 # Facts of timing.csv, which only the timed code lengths have.
-TIMED = {
+TIMING_VALUES = {
     "alone_fit_seconds": lambda row: _number_or_none(row["fit_seconds"]),
     "alone_encode_microseconds": lambda row: _number_or_none(row["encode_microseconds"]),
     "image_microseconds": _image_microseconds,
@@ -71,15 +71,16 @@ def method_cell(
     """
     value = column.value
     if value.metric and results.omission(Pair(*key[:2]), value.metric, column.k):
-        return OMITTED
-    if value.fact in TIMED:
+        return OMITTED_CELL
+    if value.fact in TIMING_VALUES:
         return _timed_cell(results, (*key, bits), value)
 
     if not is_planned(results, key, bits):
-        return NOT_PLANNED
+        return NOT_PLANNED_CELL
     runs = []
     for length in [bits] if bits is not None else results.experiment["bits"]:
         runs += results.runs.get((*key, length), [])
+
     done = [run for run in runs if run["status"] == "done"]
     if not done:
         return _cell_without_runs(runs)
@@ -89,6 +90,7 @@ def method_cell(
     cell = _metric_cell(results, key, done, column) if value.metric else _fact_cell(done, value)
     if cell.number is None:
         return cell
+
     cell = replace(cell, interval=_interval(results, (*key, bits), value))
     return _with_seeds(cell, len(done), runs)
 
@@ -105,7 +107,7 @@ def _metric_cell(results: Results, key: tuple, done: list[dict], column: Column)
     for metric in filter(None, (value.metric, value.to)):
         scores = [_score(results, key, run, metric, column) for run in done]
         if None in scores:
-            return NOT_SCORED
+            return NOT_SCORED_CELL
         series.append(scores)
     return replace(_mean_cell(series, value), collapse=_collapse(done))
 
@@ -117,18 +119,18 @@ def _score(results: Results, key: tuple, run: dict, metric: str, column: Column)
 
 def _fact_cell(done: list[dict], value: Value) -> Cell:
     """Return the mean of a fact; a dash if a run has none, for example codes made elsewhere."""
-    compute = DERIVED.get(value.fact, lambda run: _number_or_none(run.get(value.fact, "")))
+    compute = RUN_VALUES.get(value.fact, lambda run: _number_or_none(run.get(value.fact, "")))
     numbers = [compute(run) for run in done]
     if None in numbers:
-        return OMITTED
+        return OMITTED_CELL
     return _mean_cell([[number * value.scale for number in numbers]], value)
 
 
 def _timed_cell(results: Results, key: tuple[str, str, str, int], value: Value) -> Cell:
     row = results.timing.get(key)
-    fact = TIMED[value.fact](row) if row else None
+    fact = TIMING_VALUES[value.fact](row) if row else None
     if fact is None or fact == "":
-        return OMITTED
+        return OMITTED_CELL
     if isinstance(fact, str):
         return Cell(fact)
     return Cell(value.printed(fact * value.scale), number=fact * value.scale)
@@ -146,7 +148,7 @@ def _cell_without_runs(runs: list[dict]) -> Cell:
     failed = [run for run in runs if run["status"] == "failed"]
     if failed:
         return Cell(f"failed {len(failed)}/{len(runs)}", "failed", detail=failed[0]["message"])
-    return MISSING
+    return MISSING_CELL
 
 
 def _with_seeds(cell: Cell, done: int, runs: list[dict]) -> Cell:
@@ -182,21 +184,24 @@ def _mean_cell(series: list[list[float]], value: Value) -> Cell:
 def control_cell(results: Results, pair: Pair, name: str, column: Column) -> Cell:
     """Return the value of a ranking by real-valued features, or why there is none."""
     value = column.value
-    if value.fact in TIMED:
+    if value.fact in TIMING_VALUES:
         return _timed_cell(results, (*pair, name, 0), value)
     if value.fact:
         dimensions = results.experiment["features"]["/".join(pair)]["dimensions"]
         if value.fact != "code_bytes" or not dimensions:
-            return OMITTED
+            return OMITTED_CELL
         size = FEATURE_BYTES * dimensions
         return Cell(value.printed(size), number=size)
 
     if results.omission(pair, value.metric, column.k):
-        return OMITTED
+        return OMITTED_CELL
+
     series = []
     for metric in filter(None, (value.metric, value.to)):
         scores = results.scores.get((*pair, name, 0, metric, column.k), {})
         series.append([score * value.scale for score in scores.values()])
+
     if not all(series):
-        return MISSING
+        return MISSING_CELL
+
     return replace(_mean_cell(series, value), interval=_interval(results, (*pair, name, 0), value))

@@ -23,7 +23,7 @@ INCOMPLETE = "not complete"
 
 # The settings that both rows of a comparison have.
 TUNED = "tuned"
-SHARED = "with the settings tuned for the first"
+TUNED_FOR_FIRST = "with the settings tuned for the first"
 DEFAULT = "default settings"
 
 NONE_RUN = (
@@ -41,14 +41,14 @@ class Comparison:
     ----------
     row, other : str
         Labels.
-    settings : {TUNED, SHARED, DEFAULT}
+    tuning : {TUNED, TUNED_FOR_FIRST, DEFAULT}
     outcomes : dict
         {outcome: code lengths}.
     """
 
     row: str
     other: str
-    settings: str
+    tuning: str
     outcomes: dict[str, list[int]]
 
 
@@ -173,11 +173,13 @@ def _words(comparisons: list[Comparison], is_partial: bool) -> str:
     counts = Counter()
     for comparison in comparisons:
         counts.update({what: len(bits) for what, bits in comparison.outcomes.items()})
+
     better, worse, total = counts[BETTER], counts[WORSE], counts.total()
     if not better and not worse:
         is_tested = counts[UNDECIDED] and not counts[UNTESTED] and not counts[INCOMPLETE]
         if not is_tested:
             return "undecided"
+
     if better == total:
         return "holds (for the rows that were compared)" if is_partial else "holds"
 
@@ -186,6 +188,7 @@ def _words(comparisons: list[Comparison], is_partial: bool) -> str:
         return f"holds in some comparisons only {tally}"
     if better:
         return f"holds in part {tally}"
+
     return f"does not hold {tally}" if worse else f"finds no support {tally}"
 
 
@@ -204,19 +207,19 @@ def _pairing(results: Results, pair: Pair, claim: Claim, other: str) -> tuple[st
     with both, else default settings with default settings (both on the encoder of the claim, if
     both were run on it).
     """
-    kinds = [(TUNED, ""), (SHARED, ""), (DEFAULT, claim.encoder), (DEFAULT, "")]
-    for settings, encoder in kinds:
-        opponent = _row(results, pair, other, settings, encoder)
+    kinds = [(TUNED, ""), (TUNED_FOR_FIRST, ""), (DEFAULT, claim.encoder), (DEFAULT, "")]
+    for tuning, encoder in kinds:
+        opponent = _row(results, pair, other, tuning, encoder)
         # The first row is tuned for itself also where the other one shares its settings.
-        own = TUNED if settings == SHARED else settings
+        own = TUNED if tuning == TUNED_FOR_FIRST else tuning
         for base in claim.row:
             row = _row(results, pair, base, own, encoder)
             if row and opponent and _shared_lengths(results, pair, row, opponent):
-                return row, opponent, settings
+                return row, opponent, tuning
     return None
 
 
-def _row(results: Results, pair: Pair, base: str, settings: str, encoder: str) -> str | None:
+def _row(results: Results, pair: Pair, base: str, tuning: str, encoder: str) -> str | None:
     """Return the row `base` with settings of one kind; None if it was not run.
 
     A row without parameters, such as LSH, is of every kind.
@@ -224,22 +227,23 @@ def _row(results: Results, pair: Pair, base: str, settings: str, encoder: str) -
     plain = [method for method in results.methods if method["name"] == base]
     variants = [method for method in results.methods if method["base"] == base]
     variants = [method for method in variants if method["trial"] is None]
-    if settings != DEFAULT:
+    if tuning != DEFAULT:
         candidates = [method for method in plain if not method["keywords"]]
-        candidates += [method for method in variants if _is_tuned(method, pair, settings)]
+        candidates += [method for method in variants if _is_tuned(method, pair, tuning)]
     elif encoder:
         default = [method for method in variants if not method["tuned"]]
         candidates = [m for m in default if m["keywords"].get("encoder") == encoder]
     else:
         candidates = plain
+
     return candidates[0]["name"] if candidates else None
 
 
-def _is_tuned(method: dict, pair: Pair, settings: str) -> bool:
+def _is_tuned(method: dict, pair: Pair, tuning: str) -> bool:
     if not method["tuned"] or method["tuned_on"] != pair.dataset:
         return False
     is_own = method["tuned"] == "own"
-    return is_own if settings == TUNED else not is_own
+    return is_own if tuning == TUNED else not is_own
 
 
 def _missing(results: Results, claim: Claim, pairings: dict[str, tuple | None]) -> list[str]:
@@ -271,7 +275,7 @@ def _released(
     compared = [(released, other, DEFAULT) for other in others]
     corrected = _corrected(results, pair, compared)
     comparisons = [_comparison(results, pair, corrected, *names) for names in compared]
-    return [replace(comparison, settings="") for comparison in comparisons]
+    return [replace(comparison, tuning="") for comparison in comparisons]
 
 
 # --------------------------------------------------------------------- the comparisons
@@ -294,13 +298,13 @@ def _corrected(results: Results, pair: Pair, compared: list[tuple[str, str, str]
 
 
 def _comparison(
-    results: Results, pair: Pair, corrected: PValues, row: str, other: str, settings: str
+    results: Results, pair: Pair, corrected: PValues, row: str, other: str, tuning: str
 ) -> Comparison:
     outcomes: dict[str, list[int]] = {}
     for bits in _shared_lengths(results, pair, row, other):
         outcome = _outcome(results, (*pair, bits), corrected, row, other)
         outcomes.setdefault(outcome, []).append(bits)
-    return Comparison(results.labels[row], results.labels[other], settings, outcomes)
+    return Comparison(results.labels[row], results.labels[other], tuning, outcomes)
 
 
 def _shared_lengths(results: Results, pair: Pair, row: str, other: str) -> list[int]:
@@ -324,6 +328,7 @@ def _outcome(
         return UNTESTED
     if above is not None and above < LEVEL:
         return BETTER
+
     return WORSE if below is not None and below < LEVEL else UNDECIDED
 
 
@@ -339,6 +344,7 @@ def _collapsed(results: Results, pair: Pair, pairings: dict[str, tuple | None]) 
             if cell.collapse:
                 label = results.labels[name]
                 collapsed.append(f"{label} at {bits} bits ({cell.collapse.words})")
+
     return collapsed
 
 
@@ -346,12 +352,13 @@ def _sentences(comparisons: list[Comparison]) -> list[str]:
     others: dict[tuple, list[str]] = {}
     for comparison in comparisons:
         # The label of a tuned row states its settings.
-        settings = "" if comparison.settings in (TUNED, "") else f", {comparison.settings}"
-        key = (comparison.row, settings, _outcomes_in_words(comparison.outcomes))
+        tuning = "" if comparison.tuning in (TUNED, "") else f", {comparison.tuning}"
+        key = (comparison.row, tuning, _outcomes_in_words(comparison.outcomes))
         others.setdefault(key, []).append(comparison.other)
+
     return [
-        f"{row} against {listed(labels)}{settings}: {words}."
-        for (row, settings, words), labels in others.items()
+        f"{row} against {listed(labels)}{tuning}: {words}."
+        for (row, tuning, words), labels in others.items()
     ]
 
 

@@ -10,7 +10,7 @@ from harness.errors import BenchmarkError
 from report.plain_text import plain
 from report.results import Pair, Results
 from report.tables import captions
-from report.tables.cells import OMITTED
+from report.tables.cells import OMITTED_CELL
 from report.tables.table import Cell, Column, Panel, Row, Table
 from report.tables.table_specs import Value
 
@@ -32,6 +32,7 @@ def build(results: Results) -> list[Table]:
             recorded = _shares(results, pair, method["name"])
             if recorded:
                 shares[pair, method["name"]] = recorded
+
     if not shares:
         return []
 
@@ -64,7 +65,7 @@ def build(results: Results) -> list[Table]:
 
 
 def _shares(results: Results, pair: Pair, variant: str) -> Shares:
-    """Return what the done runs of a method record."""
+    """Return {term of the loss: its share of the gradient in each done run of a method}."""
     shares: Shares = {}
     for bits in results.experiment["bits"]:
         for run in results.runs.get((*pair, variant, bits), []):
@@ -91,6 +92,6 @@ def _is_share(value: object) -> bool:
 
 def _cell(shares: list[float]) -> Cell:
     if not shares:
-        return OMITTED
+        return OMITTED_CELL
     mean = 100 * math.fsum(shares) / len(shares)
     return Cell(PERCENT.printed(mean), number=mean)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from report.results import Pair, Results
 from report.tables import captions
 from report.tables.published_values import PublishedValue, measured_cell, read, reported_cell
-from report.tables.table import Cell, Column, Panel, Row, Table
+from report.tables.table import Cell, Column, Panel, Row, Table, cells_of
 from report.tables.table_specs import Paper, PaperTable, Value, read_paper
 
 UNKNOWN = "not known to us"
@@ -39,7 +39,7 @@ def _table(
     first = pairs[0] if pairs else Pair(layout.dataset, "")
     notes = [_known_cells(paper, layout, values), paper.source]
     if measured:
-        cells = [cell for panel in measured for row in panel.rows for cell in row.cells]
+        cells = cells_of(measured)
         experiment = results.experiment
         commit = f"Measured: commit {experiment['commit'][:12]}, {experiment['date'][:10]}."
         notes += [*captions.marks(cells), commit]
@@ -117,6 +117,7 @@ def _measured_panels(
         if any(cell.text for row in rows for cell in row.cells):
             label = f"Measured here by {layout.metric}: {results.label(pair)}"
             panels.append(Panel(label, pair, None, rows, []))
+
     return panels
 
 
@@ -124,6 +125,7 @@ def _known_cells(paper: Paper, layout: PaperTable, values: list[PublishedValue])
     counts = {}
     for table in paper.tables:
         counts[table.dataset] = len({value.bits for value in _of(table, values, paper.row)})
+
     columns = len(paper.bits)
     return (
         f"{counts[layout.dataset]} of {columns} cells known in the paper's row {paper.row}, "

@@ -14,7 +14,7 @@ from harness.errors import BenchmarkError, reading
 from report.results import Pair, Results
 from report.tables import captions
 from report.tables.cells import method_cell
-from report.tables.table import Cell, Column, Panel, Row, Table
+from report.tables.table import Cell, Column, Panel, Row, Table, cells_of
 from report.tables.table_specs import Value
 
 PUBLISHED_VALUES = Path(__file__).parents[1] / "published_values.csv"
@@ -148,6 +148,7 @@ def read(path: Path = PUBLISHED_VALUES) -> list[PublishedValue]:
                 f"{path.name} has the columns {reader.fieldnames}, expected {', '.join(COLUMNS)}"
             )
         values = [_published_value(row, f"{path.name}, line {reader.line_num}") for row in reader]
+
     _check_unique(path, values)
     return values
 
@@ -180,6 +181,7 @@ def _published_value(row: dict[str, str], where: str) -> PublishedValue:
         raise BenchmarkError(
             f"{where}: qualifier {row['qualifier']!r}, expected nothing, about or above"
         )
+
     try:
         value = float(row["value"])
         to = float(row["to"]) if row["to"] else None
@@ -188,7 +190,9 @@ def _published_value(row: dict[str, str], where: str) -> PublishedValue:
         pixels = int(row["pixels"] or 0)
     except ValueError as error:
         raise BenchmarkError(f"{where}: {error}") from None
-    if not 0 <= value <= (1 if to is None else to) <= 1:
+
+    highest = 1 if to is None else to
+    if not 0 <= value <= highest <= 1:
         raise BenchmarkError(f"{where}: value {value}, expected a share between 0 and 1")
 
     protocol, preset, encoder, weights = (
@@ -209,19 +213,20 @@ def _published_value(row: dict[str, str], where: str) -> PublishedValue:
 
 
 def measured_terms(results: Results, pair: Pair, method: dict, metric: str) -> Terms:
-    """Return the terms of what a method was given, and is measured by."""
-    keywords = method["keywords"]
+    """Return the terms of a method: its inputs and its metric."""
+    params = method["keywords"]
     sizes = results.experiment["datasets"][pair.dataset].get("sizes", {})
-    encoder = keywords.get("encoder", "features")
+    encoder = params.get("encoder", "features")
     if encoder == "features":
         features = results.experiment["features"]["/".join(pair)]
-        given = features.get("keywords", {})
+        feature_params = features.get("keywords", {})
         encoder = f"{features.get('of', '')} frozen"
-        weights, size = given.get("weights", ""), given.get("crop")
+        weights, size = feature_params.get("weights", ""), feature_params.get("crop")
         weights = "official" if weights is None else weights
     else:
         encoder = f"{encoder} trained"
-        weights, size = keywords.get("weights") or "official", keywords.get("encoder_size")
+        weights, size = params.get("weights") or "official", params.get("encoder_size")
+
     stem = PurePath(weights or "").stem
     return Terms(pair.dataset, metric, encoder, stem, size or 0, sizes.get("train", 0))
 
@@ -288,6 +293,7 @@ def _table(results: Results, name: str, values: list[PublishedValue]) -> Table:
     for sizes, metric in dict.fromkeys((value.sizes, value.metric) for value in values):
         rows = _rows(layout, [v for v in values if (v.sizes, v.metric) == (sizes, metric)])
         panels.append(Panel(_protocol(sizes, metric), layout.pairs[0], None, rows, []))
+
     panels += _measured_panels(layout)
 
     columns = []
@@ -298,7 +304,7 @@ def _table(results: Results, name: str, values: list[PublishedValue]) -> Table:
     experiment = results.experiment
     sources = [_source(number, *source) for number, source in enumerate(layout.sources, 1)]
     measured = f"Measured: commit {experiment['commit'][:12]}, {experiment['date'][:10]}."
-    cells = [cell for panel in panels for row in panel.rows for cell in row.cells]
+    cells = cells_of(panels)
     dataset = experiment["datasets"][layout.pairs[0].dataset]["label"]
     title = f"Reported and measured values: {dataset}"
     return Table(
@@ -339,6 +345,7 @@ def _not_compared(layout: _Layout) -> list[str]:
         sentences.append(
             f"{label} ({where}) is not compared with {listed}: different or not known: {reasons}."
         )
+
     return sentences
 
 
@@ -367,6 +374,7 @@ def _rows(layout: _Layout, values: list[PublishedValue]) -> list[Row]:
             cells[bits] = reported_cell([value for value in group if value.bits == bits])
         rows.append(Row(f"reported {len(rows)}", label, [*cells.values()]))
         rows += _measured_rows(layout, group, cells)
+
     return rows
 
 
@@ -416,6 +424,7 @@ def reported_cell(values: list[PublishedValue]) -> Cell:
         numbers = [value.value for value in values]
         mean, spread = math.fsum(numbers) / len(numbers), statistics.stdev(numbers)
         return Cell(MAP.printed(mean), number=mean, spread=spread, deviation=MAP.printed(spread))
+
     (value,) = values
     end = "" if value.to is None else "\N{EN DASH}" + MAP.printed(value.to)
     text = f"{value.qualifier} {MAP.printed(value.value)}{end}".strip()
@@ -459,6 +468,7 @@ def _measured_panels(layout: _Layout) -> list[Panel]:
             if any(cell.state == "complete" for row in rows for cell in row.cells):
                 label = f"Measured here by {metric}: {layout.results.label(pair)}"
                 panels.append(Panel(label, pair, None, rows, []))
+
     return panels
 
 

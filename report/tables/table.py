@@ -121,9 +121,15 @@ class Panel:
     controls: list[Row]
 
     @property
-    def place_label(self) -> str:
+    def pair_label(self) -> str:
         """The label without the code length."""
         return self.label.removesuffix(f", {self.bits} bits")
+
+
+def cells_of(panels: list[Panel]) -> list[Cell]:
+    """Return the cells of all rows, without those of controls."""
+    rows = [row for panel in panels for row in panel.rows]
+    return [cell for row in rows for cell in row.cells]
 
 
 @dataclass(frozen=True)

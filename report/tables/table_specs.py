@@ -167,17 +167,19 @@ def read(own: object = (), path: Path = TABLES_FILE) -> list[TableSpec]:
     Raises
     ------
     BenchmarkError
-        If an entry has an unknown key, a value of another type, or a name that is no file name.
+        If an entry has an unknown key, a value of another type, or an invalid file name.
     """
     specs = {}
     for index, entry in enumerate(_file(path)["tables"], 1):
         spec = _table_spec(entry, f"{path.name}: tables: {_name(entry, index)}")
         specs[spec.name] = spec
+
     names = set()
     for index, entry in enumerate(_listed(own, "tables"), 1):
         spec = _table_spec(entry, f"tables: {_name(entry, index)}")
         _check_unique(spec.name, names, "tables")
         specs[spec.name] = spec
+
     return list(specs.values())
 
 
@@ -277,10 +279,12 @@ def _table_spec(entry: object, where: str) -> TableSpec:
     spec = TableSpec(**entry | {"values": values})
     if spec.best and any(value.to for value in values):
         raise BenchmarkError(f"{where}: best: found a range, expected single numbers")
+
     _check_columns(spec, where)
     for value in values:
         for k in _cuts(spec, value):
             _check_cut(value.metric, k, where)
+
     return spec
 
 
@@ -299,6 +303,7 @@ def _value(entry: object, where: str) -> Value:
         raise BenchmarkError(f"{where}: found {entry}, expected either a metric or a fact")
     if value.interval and value.metric != "map":
         raise BenchmarkError(f"{where}: found an interval of {value.metric}, expected one of map")
+
     _check_known(value, where)
     return value
 
@@ -310,6 +315,7 @@ def _check_known(value: Value | FigureSpec, where: str) -> None:
         if value.fact not in FACTS and not optional:
             raise BenchmarkError(f"{where}: fact: {_unknown(value.fact, FACTS)}")
         return
+
     metrics = (*WHOLE_METRICS, *CUTS)
     for metric in filter(None, (value.metric, getattr(value, "to", ""))):
         if metric not in metrics and not metric.startswith(PRESET):
@@ -355,6 +361,7 @@ def _figure_spec(entry: object, where: str) -> FigureSpec:
     spec = FigureSpec(**entry)
     if bool(spec.metric) == bool(spec.fact):
         raise BenchmarkError(f"{where}: expected either a metric or a fact")
+
     _check_known(spec, where)
     _check_cut(spec.metric, spec.k, where)
     return spec
@@ -363,6 +370,7 @@ def _figure_spec(entry: object, where: str) -> FigureSpec:
 def _check_keys(entry: object, kind: type, required: tuple[str, ...], where: str) -> None:
     if not isinstance(entry, Mapping):
         raise BenchmarkError(f"{where}: found {entry!r}, expected keys with values")
+
     known = [item.name for item in fields(kind)]
     unknown = [key for key in entry if key not in known]
     if unknown:
@@ -371,6 +379,7 @@ def _check_keys(entry: object, kind: type, required: tuple[str, ...], where: str
         raise BenchmarkError(
             f"{where}: unknown key {unknown[0]!r}{hint}, expected one of {', '.join(known)}"
         )
+
     missing = [key for key in required if key not in entry]
     if missing:
         raise BenchmarkError(f"{where}: {missing[0]} is missing")
@@ -399,7 +408,8 @@ def _check_types(entry: Mapping, kind: type, where: str) -> None:
         is_stray_bool = isinstance(value, bool) and expected is not bool
         if not isinstance(value, expected) or is_stray_bool:
             raise BenchmarkError(f"{where}: {item.name}: found {value!r}, expected {words}")
-        if item.name == "k" and not _positive(value if isinstance(value, list) else [value]):
+        numbers = value if isinstance(value, list) else [value]
+        if item.name == "k" and not _positive(numbers):
             raise BenchmarkError(f"{where}: k: found {value!r}, expected numbers above 0")
 
 

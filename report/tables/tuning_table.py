@@ -33,6 +33,7 @@ def _table(results: Results, name: str, tried: dict) -> Table:
     for dataset, facts in results.experiment["datasets"].items():
         if name in (dataset, facts["base"]):
             datasets.append(dataset)
+
     pair = next(pair for pair in results.pairs if pair.dataset in datasets)
 
     rows = [_row(key, method, width) for key, method in methods.items()]
@@ -45,7 +46,7 @@ def _table(results: Results, name: str, tried: dict) -> Table:
         groups=[],
         columns=[Column(VALUE, None, None, f"Setting {number}") for number in range(1, width + 1)],
         panels=[Panel(f"{name}, validation", pair, None, rows, [])],
-        notes=[*_settings(methods), _provenance(tried)],
+        notes=[*_trials(methods), _provenance(tried)],
     )
 
 
@@ -57,13 +58,13 @@ def _provenance(tried: dict) -> str:
     return f"{runs} Commit {', '.join(commits)}."
 
 
-def _settings(methods: dict[str, dict]) -> list[str]:
+def _trials(methods: dict[str, dict]) -> list[str]:
     """Return a sentence for each plugin with trials: its settings."""
     plugins = {method["of"]: methods.get(method["of"], method) for method in methods.values()}
-    return [f"{method['label']}: {_settings_of(method['trials'])}." for method in plugins.values()]
+    return [f"{method['label']}: {_trial_texts(method['trials'])}." for method in plugins.values()]
 
 
-def _settings_of(trials: list[dict]) -> str:
+def _trial_texts(trials: list[dict]) -> str:
     texts = []
     for number, trial in enumerate(trials, 1):
         overrides = [f"{name} {json.dumps(value)}" for name, value in trial["set"].items()]

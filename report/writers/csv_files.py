@@ -37,6 +37,7 @@ def of_table(table: Table) -> str:
                 header.append(heading)
                 for line, text in zip(lines, texts, strict=True):
                     line.append(text)
+
     return _csv(header, lines)
 
 
@@ -52,6 +53,7 @@ def of_figure(figure: Figure) -> str:
                 spread = "" if deviation == NO_DEVIATION else deviation
                 point = [panel["x"], x, series["quantity"], y, spread, rank]
                 lines.append([panel["title"], series["name"], *point])
+
     return _csv(list(FIGURE_COLUMNS), lines)
 
 

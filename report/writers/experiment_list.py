@@ -29,7 +29,7 @@ def write(folder: Path) -> None:
 
 
 def _row(folder: Path, report: Path) -> dict:
-    """What the list shows of one experiment."""
+    """Return what the list shows of one experiment."""
     experiment = plain_values(records.read(report.parents[1] / "experiment.json"))
     lengths = [str(bits) for bits in experiment["bits"]]
     return {

@@ -101,12 +101,12 @@ def environment() -> jinja2.Environment:
 
 def _run_facts(run: dict, output: Path) -> dict:
     """Return what the table of runs shows of a run."""
-    keywords = json.loads(run["keywords"] or "{}")
+    params = json.loads(run["keywords"] or "{}")
     versions = json.loads(run["versions"] or "{}")
     key = ("dataset", "features", "variant", "bits", "seed")
     return run | {
         "name": "/".join(str(run[part]) for part in key),
-        "parameters": _parameters(keywords),
+        "parameters": _parameters(params),
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
         "modified": run["dirty"].lower() == "true",
         "record": _address(output, Path(run["folder"])) + "/run.json",
@@ -124,12 +124,14 @@ def _origin(results: Results, panel: Panel, row: Row, column: Column, cell: Cell
     is_of_all_lengths = bits is None and column.value.per == "row"
     if cell.state == "omitted" or not (is_control or bits or is_of_all_lengths):
         return {}
+
     length = bits or results.experiment["bits"][0]
     if not is_control and not results.runs.get((*panel.pair, row.name, length)):
         return {}
 
     if is_control:
         bits = 0
+
     parts = [*panel.pair, row.name] + ([] if bits is None else [str(bits)])
     attributes = {"data-run": "/".join(parts)}
 
@@ -137,6 +139,7 @@ def _origin(results: Results, panel: Panel, row: Row, column: Column, cell: Cell
     if scores and not column.value.to:
         scaled = {seed: score * column.value.scale for seed, score in sorted(scores.items())}
         attributes["data-values"] = " ".join(f"{seed}:{n:.6f}" for seed, n in scaled.items())
+
     return attributes
 
 
@@ -152,9 +155,9 @@ def _command(results: Results) -> str:
     return f"git checkout {{commit}}\nsnakemake --cores all {scores.metrics}{option}"
 
 
-def _parameters(keywords: dict) -> str:
+def _parameters(params: dict) -> str:
     texts = []
-    for name, value in keywords.items():
+    for name, value in params.items():
         texts.append(f"{name}={json.dumps(value, ensure_ascii=False)}")
     return ", ".join(texts)
 

@@ -63,10 +63,11 @@ def _with_printable_labels(table: Table) -> Table:
     panels = []
     for panel in table.panels:
         if not printable(panel.label):
-            names[panel.place_label] = ", ".join(panel.pair)
+            names[panel.pair_label] = ", ".join(panel.pair)
         label = _renamed(panel.label, names)
         rows, controls = map(_printable_rows, (panel.rows, panel.controls))
         panels.append(replace(panel, label=label, rows=rows, controls=controls))
+
     return replace(
         table,
         caption=_renamed(table.caption, names),
@@ -114,6 +115,7 @@ def render_report(
         texts = [f"{figure.title}.", figure.caption, figure.note]
         words = [_source_or_escaped(text, figure.latex) for text in texts if text]
         entries.append((Source(figure.name), Source(" ".join(words))))
+
     return (
         _environment()
         .get_template("report.tex.j2")
@@ -194,6 +196,7 @@ def _row(row: Row, chosen: Layout) -> str:
             text = rf"{{{small} {escape(cell.below)}}}" if cell.below else ""
             below.append(_spanning(text, cell.span))
         lines += [_line(["", *below]), r"\addlinespace[2pt]"]
+
     return "\n".join(lines)
 
 
@@ -218,10 +221,13 @@ def _cell(cell: Cell, size: Size) -> str:
     text = escape(cell.text)
     if cell.best:
         text = rf"\textbf{{{text}}}"
+
     if cell.state in ("failed", "missing", "unscored"):
         text = rf"\textit{{{text}}}"
+
     if cell.deviation:
         text += rf"{{{size.small}$\,\pm\,${escape(cell.deviation)}}}"
+
     # Narrow spaces: seven columns with marks are as wide as the text of a page.
     raised = escape(marks(cell)).replace(" ", r"\,")
     return text + (rf"\textsuperscript{{{raised}}}" if raised else "")

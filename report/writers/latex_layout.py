@@ -89,6 +89,7 @@ def layout(table: Table) -> Layout:
     layouts = [Layout(False, size, None, columns) for size in (SMALL, FOOTNOTE)]
     for label in (None, LABEL):
         layouts += [Layout(True, size, label, columns) for size in SIZES]
+
     for count in _smaller_parts(table, columns):
         layouts.append(Layout(True, SCRIPT, LABEL, count))
 
@@ -196,6 +197,7 @@ def _with_columns(table: Table, start: int, end: int) -> Table:
         if visible > 0:
             groups.append((label, visible))
         left += span
+
     return replace(table, columns=table.columns[start:end], groups=groups, panels=panels)
 
 
@@ -209,6 +211,7 @@ def _cut_rows(rows: list[Row], start: int, end: int) -> list[Row]:
                 cells.append(replace(cell, span=visible))
         if any(cell.text for cell in cells):
             cut.append(replace(row, cells=cells))
+
     return cut
 
 
@@ -231,8 +234,10 @@ def _pages(table: Table, chosen: Layout, is_last: bool) -> list[Table]:
                 lines = 0.0
             pages[-1].append(piece)
             lines += _lines(piece, chosen)
+
     if is_last and len(pages[-1]) > 1 and lines > page_with_notes:
         pages.append([pages[-1].pop()])
+
     return [replace(table, panels=panels) for panels in pages]
 
 
@@ -262,6 +267,7 @@ def _lines(panel: Panel, chosen: Layout) -> float:
             lines += 1
         if any(cell.below for cell in row.cells):
             lines += 1.3
+
     return lines
 
 
