@@ -175,6 +175,7 @@ def _row(
         "citation": variant.plugin.member("citation"),
         "encoder": encoder,
         "weights": weights,
+        **variant.uses,
         "keywords": json.dumps(variant.params),
         "folder": run.folder.as_posix(),
     }
@@ -292,6 +293,7 @@ def _method(variant: Variant) -> dict:
         "tuned": variant.tuned,
         "tuned_on": variant.tuned_on,
         "set": variant.overrides,
+        **variant.uses,
         "stochastic": variant.stochastic,
         "keywords": variant.params,
     }

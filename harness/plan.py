@@ -527,10 +527,10 @@ class Plan:
         if not variant.reads_features:
             if variant.encoder == FEATURES:
                 return "", ""
-            return variant.encoder, pretrained_weights(variant)
+            return variant.encoder, variant.pretrained_weights
 
         extractor = self.features[features]
-        files = [pretrained_weights(extractor), *extractor.user_files, ""]
+        files = [extractor.pretrained_weights, *extractor.user_files, ""]
         return extractor.plugin.name, next(filter(None, files), "")
 
     def submission(self, run: Run | Score) -> str | None:
@@ -559,18 +559,6 @@ def encode_job(run: Run) -> Job:
     return Job("encode", (run.dataset, run.features, run.variant, run.bits, run.seed))
 
 
-def pretrained_weights(variant: Variant) -> str:
-    """Return the file of the ImageNet weights of an extractor, or of the encoder of a method.
-
-    It is the one that the variant names, else the official one. Empty without an ImageNet network.
-    """
-    official = plugins.constant(plugins.ROOT / "harness/imagenet.py", "OFFICIAL")
-    network = variant.plugin.member("network") or variant.encoder
-    if network in official:
-        return variant.weights or f"weights/{official[network]}"
-    return (variant.weights or "") if variant.plugin.member("network") else ""
-
-
 def _from(producer: Job, *paths: Path) -> list[Input]:
     return [Input(path, producer) for path in paths]
 
@@ -582,7 +570,8 @@ def _plan_digest(saved: dict) -> str:
 def _described(variant: Variant) -> dict:
     """The fields of a variant that results or tables depend on."""
     fields = {name: value for name, value in vars(variant).items() if name != "plugin"}
-    literals = {name: variant.plugin.member(name) for name in ("label", "citation")}
+    literals = {name: variant.plugin.member(name) for name in ("label", "citation", "fidelity")}
+    literals |= {"tier": variant.tier} if variant.stage == "methods" else {}
     return fields | {"plugin": variant.plugin.name, "params": variant.params, "literals": literals}
 
 

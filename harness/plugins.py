@@ -33,12 +33,32 @@ _TEXT = ((str,), "a text")
 _OPTIONAL_TEXT = ((str, type(None)), "a text or None")
 _TRUTH = ((bool,), "True or False")
 _TEXTS = ((tuple,), "a tuple of texts")
+_SPACE = ((dict, type(None)), "a dictionary of tuples")
 _COMMON = {"label": (_TEXT, ""), "citation": (_OPTIONAL_TEXT, None), "file_params": (_TEXTS, ())}
 _PRETRAINED = {
     "uses_gpu": (_TRUTH, False),
     "weights_param": (_OPTIONAL_TEXT, None),
     "digest_param": (_OPTIONAL_TEXT, None),
 }
+
+# Of a method, what decides its codes besides the given features, from the least to the most. A
+# pretrained network is in the columns `encoder` and `weights` of every row.
+TIERS = {
+    "features": "the features of the training images only",
+    "images": "the training images too",
+    "encoder": "the training images, on which a pretrained encoder is trained further",
+    "text": "words or captions, or a network trained with them",
+    "unknown": "codes from files: it is not known",
+}
+# Of a method of the literature, how its implementation was verified; None for one of our own.
+FIDELITY_LEVELS = {
+    "A": "equals the authors' code numerically",
+    "B": "reproduces a published figure under its protocol",
+    "C": "passes oracles and tests of its definition only",
+}
+# Members that describe a method and that no code may read: they are no part of its identity.
+DESCRIPTIVE = ("tier", "fidelity", "search_space")
+_VALUES = {"tier": (*TIERS,), "fidelity": (*FIDELITY_LEVELS, None)}
 
 # Members of the contracts that are read from the source of a class: by stage and name, the type
 # and the default. `_base.py` of the stage explains each of them.
@@ -57,6 +77,9 @@ MEMBERS: dict[str, dict[str, tuple]] = {
         "sample": (((int, type(None)), "a whole number or None"), None),
         "encoder_param": (_OPTIONAL_TEXT, None),
         "memory_params": (_TEXTS, ()),
+        "tier": (_TEXT, "features"),
+        "fidelity": (_OPTIONAL_TEXT, None),
+        "search_space": (_SPACE, None),
     },
 }
 
@@ -257,6 +280,9 @@ def _check_members(stage: str, literals: dict, where: str) -> None:
                 f"{where}: {name} must be {words}, written as a literal: "
                 "it is read without importing the file"
             )
+        if value not in _VALUES.get(name, (value,)):
+            expected = ", ".join(map(repr, _VALUES[name]))
+            raise BenchmarkError(f"{where}: {name} is {value!r}: expected one of {expected}")
 
 
 def _check_functions(stage: str, functions: dict, where: str) -> None:
@@ -286,10 +312,25 @@ def _check_keywords(plugin: Component, where: str) -> None:
                     f"{where}: {name} names {param!r}, which is not a keyword of __init__: found "
                     f"the keywords {', '.join(plugin.keywords) or 'none'}"
                 )
+    _check_search_space(plugin, where)
     if "protocols" in plugin.literals and PROTOCOL not in plugin.keywords:
         raise BenchmarkError(
             f"{where} has several protocols: expected the keyword {PROTOCOL!r} of __init__"
         )
+
+
+def _check_search_space(plugin: Component, where: str) -> None:
+    """Raise BenchmarkError for values of no keyword, or without the default among them."""
+    for param, values in (plugin.member("search_space") or {}).items():
+        if param not in plugin.keywords:
+            raise BenchmarkError(
+                f"{where}: search_space names {param!r}, which is not a keyword of __init__"
+            )
+        if not isinstance(values, tuple) or plugin.keywords[param] not in values:
+            raise BenchmarkError(
+                f"{where}: search_space: {param}: found {values!r}, expected a tuple of values "
+                f"with the default {plugin.keywords[param]!r} among them"
+            )
 
 
 def _tree(path: Path) -> ast.Module:
@@ -385,6 +426,15 @@ def _literals(target: ast.expr, value: ast.expr) -> dict:
         return {target.id: ast.literal_eval(value)}
     except ValueError:
         return {target.id: ...}
+
+
+def is_literal(value: ast.expr) -> bool:
+    """Return whether an expression is a literal value."""
+    try:
+        ast.literal_eval(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _arguments(function: ast.FunctionDef, shown: Path) -> list[str]:

@@ -16,6 +16,7 @@ class Chance(Hasher):
     """
 
     label, citation, uses_gpu = "Chance", None, False
+    tier, fidelity = "features", None
 
     def __init__(self, n_bits, *, seed=0):
         self.n_bits = n_bits

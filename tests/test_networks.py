@@ -14,7 +14,6 @@ from builders import write_dataset_record
 from features.squeezenet1_1_pool import SqueezeNet11Pool
 from harness import identity, imagenet
 from harness.errors import BenchmarkError
-from harness.plan import pretrained_weights
 from harness.plugins import ROOT
 from harness.storage import digest
 from harness.variants import Catalogue
@@ -387,7 +386,7 @@ def test_the_command_records_what_made_the_features_and_goes_on_after_a_kill(tmp
 def test_an_extractor_names_the_official_file_and_follows_the_networks(name):
     variant = Catalogue().resolve("features", name)
     official = imagenet.OFFICIAL[variant.plugin.member("network")]
-    assert pretrained_weights(variant) == f"weights/{official}"
+    assert variant.pretrained_weights == f"weights/{official}"
     assert variant.uses_gpu is True
     assert ROOT / "harness/imagenet.py" in identity.sources("features", name)
 

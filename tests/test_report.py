@@ -307,6 +307,25 @@ def test_a_column_that_is_equal_in_every_row_is_a_sentence(tmp_path):
     assert unlike.notes[0] == "Threads: 1."
 
 
+def test_a_table_states_what_each_row_uses(tmp_path):
+    uses = {"tier": "features", "settings": "default", "trials": "0", "labels_used": "0"}
+    tuned_row = {"tier": "images", "fidelity": "C", "settings": "tuned", "trials": "16"}
+
+    def change(run):
+        return uses | (tuned_row | {"labels_used": "1497"} if run["variant"] == "bgan" else {})
+
+    folder = write_results(tmp_path)
+    assert not built(folder)["uses"].panels
+    change_runs(folder, change)
+    table = built(folder)["uses"]
+    labels = ["Sees", "Fidelity", "Settings", "Trials", "Labels"]
+    assert [column.label for column in table.columns] == labels
+    assert [panel.bits for panel in table.panels] == [None]
+    found = [[cell.text for cell in cells(table, name)] for name in ("itq", "bgan")]
+    assert found[0] == ["features", "\N{EN DASH}", "default", "0", "0"]
+    assert found[1] == ["images", "C", "tuned", "16", "1497"]
+
+
 def test_a_fact_that_runs_csv_lacks_is_left_out_or_an_error(tmp_path):
     found = results.read(write_results(tmp_path))
     value = Value(fact="query_microseconds", label="Query", optional=True)
@@ -540,9 +559,9 @@ TRIED = {
     "features": "pixels", "bits": [16, 32], "seeds": [100],
     "methods": {
         "bgan": {"of": "bgan", "label": "BGAN", "chosen": 1, "commit": "ab" * 20,
-                 "trials": [{"set": {}, "map": 0.6}, {"set": {"learning_rate": 0.003}, "map": 0.7}, {"set": {"epochs": 5}, "map": None}]},
+                 "trials": [{"set": {}, "value": 0.6}, {"set": {"learning_rate": 0.003}, "value": 0.7}, {"set": {"epochs": 5}, "value": None}]},
         "itq": {"of": "itq", "label": "ITQ", "chosen": 0, "commit": "cd" * 20,
-                "trials": [{"set": {}, "map": 0.5}, {"set": {"iterations": 5}, "map": 0.4}]},
+                "trials": [{"set": {}, "value": 0.5}, {"set": {"iterations": 5}, "value": 0.4}]},
     },
 }  # fmt: skip
 
