@@ -38,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_planned_jobs(add)
     _add_results_jobs(add)
     _add_records_jobs(add)
+    _add_method_jobs(add)
     return parser
 
 
@@ -90,6 +91,21 @@ def _add_records_jobs(add) -> None:
 
     merging = add("merge", merge, "copy the runs of another checkout that are missing")
     merging.add_argument("results", type=Path, metavar="OTHER/results")
+
+
+def _add_method_jobs(add) -> None:
+    """The jobs of a method that somebody adds."""
+    creating = add("new-method", new_method, "write methods/NAME.py, a template with comments")
+    creating.add_argument("name")
+
+    checking = add("check", check, "check the contract of a method on digits")
+    checking.add_argument("method", help="file in methods/, or path of a .py file elsewhere")
+    checking.add_argument(
+        "--set",
+        default="{}",
+        metavar="JSON",
+        help="parameters that differ from the defaults, as '{\"epochs\": 2}' for a quick check",
+    )
 
 
 def collect(arguments: argparse.Namespace) -> bool:
@@ -151,6 +167,21 @@ def merge(arguments: argparse.Namespace) -> bool:
     from experiments import merge as job
 
     return job.merge(arguments.results)
+
+
+def new_method(arguments: argparse.Namespace) -> bool:
+    from experiments import new_method as job
+
+    path = job.new_method(arguments.name)
+    print(f"{path}: edit it, then run `python -m experiments check {path.stem}`")
+    return True
+
+
+def check(arguments: argparse.Namespace) -> bool:
+    """Return whether the method keeps the contract."""
+    from experiments import contract
+
+    return contract.check(arguments.method, arguments.set)
 
 
 if __name__ == "__main__":

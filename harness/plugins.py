@@ -9,8 +9,10 @@ from __future__ import annotations
 import ast
 import functools
 import importlib
+import importlib.util
+import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,9 @@ FIDELITY_LEVELS = {
 # Members that describe a method and that no code may read: they are no part of its identity.
 DESCRIPTIVE = ("tier", "fidelity", "search_space")
 _VALUES = {"tier": (*TIERS,), "fidelity": (*FIDELITY_LEVELS, None)}
+
+# A function that a class may define.
+OPTIONAL_WORK = {"datasets": (), "features": (), "methods": ("project",)}
 
 # Members of the contracts that are read from the source of a class: by stage and name, the type
 # and the default. `_base.py` of the stage explains each of them.
@@ -113,6 +118,8 @@ class Component:
         Keyword arguments of `__init__` with their defaults, Ellipsis for a required one.
     consumes : tuple of str
         Names of the arguments of the functions in `WORK`.
+    path : Path or None
+        A file outside the folder of the stage.
     """
 
     stage: str
@@ -121,6 +128,7 @@ class Component:
     literals: dict = field(repr=False)
     keywords: dict = field(repr=False)
     consumes: tuple[str, ...]
+    path: Path | None = field(default=None, repr=False)
 
     def member(self, name: str) -> Any:
         """Return the value of one of `MEMBERS`; its default where the class does not set it."""
@@ -152,7 +160,18 @@ def names(stage: str) -> list[str]:
 
 def load_class(plugin: Component) -> type:
     """Import the file of a plugin and return its class."""
-    module = importlib.import_module(f"{plugin.stage}.{plugin.name}")
+    if plugin.path is None:
+        module = importlib.import_module(f"{plugin.stage}.{plugin.name}")
+        return getattr(module, plugin.class_name)
+
+    # Under a name that no other module has: the file may be called as a package is.
+    name = f"outside_{plugin.name}"
+    specification = importlib.util.spec_from_file_location(name, plugin.path)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[name] = module
+    specification.loader.exec_module(module)
     return getattr(module, plugin.class_name)
 
 
@@ -173,27 +192,46 @@ def component(stage: str, name: str) -> Component:
             f"{name!r} is unknown: expected one of {', '.join(names(stage))}, "
             f"or a new file {stage}/{name}.py"
         )
+    return _component_of(stage, path)
 
+
+def component_of_file(stage: str, path: Path) -> Component:
+    """Read the class of a plugin from a file that need not be in the folder of its stage.
+
+    Raises
+    ------
+    BenchmarkError
+        As `component`.
+    """
+    path = path.resolve()
+    if not path.is_file() or path.suffix != ".py":
+        raise BenchmarkError(f"{path} is missing or not a .py file: expected the file of a plugin")
+    if path.parent == ROOT / stage:
+        return component(stage, path.stem)
+    return replace(_component_of(stage, path), path=path)
+
+
+def _component_of(stage: str, path: Path) -> Component:
     lineage = list(_lineage(path, _public_class(path)))
     _, own = lineage[0]
-    where = f"{path.relative_to(ROOT)}: class {own.name}"
+    where = f"{_shown(path)}: class {own.name}"
     literals: dict[str, object] = {}
     functions: dict[str, tuple[ast.FunctionDef, Path]] = {}
     for file, node in reversed(lineage):
         literals |= _class_literals(node.body)
         functions |= {
-            item.name: (item, file.relative_to(ROOT))
-            for item in node.body
-            if isinstance(item, ast.FunctionDef)
+            item.name: (item, file) for item in node.body if isinstance(item, ast.FunctionDef)
         }
 
     _check_members(stage, literals, where)
     _check_functions(stage, functions, where)
-    keywords = _keywords(*functions["__init__"]) if "__init__" in functions else {}
-    consumed = [argument for work in WORK[stage] for argument in _arguments(*functions[work])]
+    keywords = _keywords(stage, *functions["__init__"]) if "__init__" in functions else {}
+    consumed = [
+        argument for work in WORK[stage] for argument in _arguments(stage, *functions[work])
+    ]
     plugin = Component(
         stage=stage,
-        name=name,
+        name=path.stem,
         class_name=own.name,
         literals={key: value for key, value in literals.items() if value is not ...},
         keywords=keywords,
@@ -231,7 +269,7 @@ def _public_class(path: Path) -> ast.ClassDef:
     found = ", ".join(node.name for node in classes) or "none"
     advice = ". Begin the names of the others with _" if classes else ""
     raise BenchmarkError(
-        f"{path.relative_to(ROOT)} must define exactly one public class: found {found}{advice}"
+        f"{_shown(path)} must define exactly one public class: found {found}{advice}"
     )
 
 
@@ -265,6 +303,11 @@ def _origin(path: Path, name: str) -> tuple[Path | None, str]:
 
 def _module(node: ast.ImportFrom, path: Path) -> str:
     """Dotted name, from the project's folder, of the module of an import in the file `path`."""
+    if node.level and not path.is_relative_to(ROOT):
+        raise BenchmarkError(
+            f"{_shown(path)}, line {node.lineno}: found a relative import outside of the project. "
+            "Write the name of the module from the folder of the project, as methods._base"
+        )
     package = path.relative_to(ROOT).parts[: -node.level] if node.level else ()
     return ".".join([*package, *filter(None, [node.module])])
 
@@ -296,7 +339,8 @@ def _check_functions(stage: str, functions: dict, where: str) -> None:
 def _check_keywords(plugin: Component, where: str) -> None:
     """Raise BenchmarkError for a keyword that the contract reserves, or for a missing one."""
     contract = f"the contract in {plugin.stage}/_base.py"
-    reserved = {*MEMBERS[plugin.stage], *ATTRIBUTES[plugin.stage], *WORK[plugin.stage]}
+    functions = WORK[plugin.stage] + OPTIONAL_WORK[plugin.stage]
+    reserved = {*MEMBERS[plugin.stage], *ATTRIBUTES[plugin.stage], *functions}
     for keyword in plugin.keywords:
         if keyword in reserved:
             raise BenchmarkError(
@@ -333,8 +377,14 @@ def _check_search_space(plugin: Component, where: str) -> None:
             )
 
 
+def _shown(path: Path) -> str:
+    """How messages name a file: from the project's folder, if it is below it."""
+    inside = path.is_relative_to(ROOT)
+    return (path.relative_to(ROOT) if inside else path).as_posix()
+
+
 def _tree(path: Path) -> ast.Module:
-    shown = path.relative_to(ROOT).as_posix()
+    shown = _shown(path)
     try:
         return _tree_of(path, path.stat().st_mtime_ns)
     except OSError as error:  # a folder
@@ -345,7 +395,7 @@ def _tree(path: Path) -> ast.Module:
 
 @functools.cache
 def _tree_of(path: Path, modified: int) -> ast.Module:
-    shown = path.relative_to(ROOT).as_posix()
+    shown = _shown(path)
     return parsed(decoded(path.read_bytes(), shown), shown)
 
 
@@ -437,9 +487,10 @@ def is_literal(value: ast.expr) -> bool:
     return True
 
 
-def _arguments(function: ast.FunctionDef, shown: Path) -> list[str]:
+def _arguments(stage: str, function: ast.FunctionDef, path: Path) -> list[str]:
     """Names of the arguments of a function in `WORK`, which declare what it consumes."""
-    _check_named(function, shown)
+    shown = _shown(path)
+    _check_named(stage, function, shown)
     if function.args.kwonlyargs:
         first = function.args.kwonlyargs[0].arg
         raise BenchmarkError(
@@ -455,24 +506,25 @@ def _arguments(function: ast.FunctionDef, shown: Path) -> list[str]:
     return names
 
 
-def _check_named(function: ast.FunctionDef, shown: Path) -> None:
+def _check_named(stage: str, function: ast.FunctionDef, shown: str) -> None:
     """Raise BenchmarkError for *args and **kwargs, whose names declare nothing."""
     for stars, argument in (("*", function.args.vararg), ("**", function.args.kwarg)):
         if argument:
             raise BenchmarkError(
                 f"{shown}: {function.name} takes {stars}{argument.arg}, "
-                f"expected every argument by its name, as in {shown.parent}/_base.py"
+                f"expected every argument by its name, as in {stage}/_base.py"
             )
 
 
-def _keywords(function: ast.FunctionDef, shown: Path) -> dict:
+def _keywords(stage: str, function: ast.FunctionDef, path: Path) -> dict:
     """Keyword-only arguments with their literal defaults; Ellipsis for one without a default.
 
     Raises BenchmarkError for positional arguments other than `self` and, for a method, the code
     length.
     """
-    _check_named(function, shown)
-    expected = 2 if shown.parent.name == "methods" else 1
+    shown = _shown(path)
+    _check_named(stage, function, shown)
+    expected = 2 if stage == "methods" else 1
     positional = [*function.args.posonlyargs, *function.args.args]
     if positional[expected:]:
         raise BenchmarkError(

@@ -1,4 +1,4 @@
-"""The control: random codes. Copy this file to start a method of your own."""
+"""The control: random codes."""
 
 import hashlib
 
