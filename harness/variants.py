@@ -150,10 +150,12 @@ class Variant:
         It is the one that the variant names, else the official one. Empty without an ImageNet
         network.
         """
-        official = plugins.constant(plugins.ROOT / "harness/imagenet.py", "OFFICIAL")
+        source = plugins.ROOT / "harness/imagenet.py"
+        official = plugins.constant(source, "OFFICIAL")
         network = self.plugin.member("network") or self.encoder
         if network in official:
-            return self.weights or f"weights/{official[network]}"
+            folder = plugins.constant(source, "PACKAGES").get(network, "weights")
+            return self.weights or f"{folder}/{official[network]}"
         return (self.weights or "") if self.plugin.member("network") else ""
 
     @property
