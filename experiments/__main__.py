@@ -58,7 +58,19 @@ def _add_planned_jobs(add) -> None:
 
 def _add_results_jobs(add) -> None:
     """The jobs of the results of an experiment."""
-    choosing = add("choose", choose, "choose parameters from the trials of config/tuning.yaml")
+    choosing = add("choose", choose, "choose parameters from the trials of an experiment")
+    choosing.add_argument(
+        "--by",
+        choices=("map", "neighbours"),
+        default="map",
+        help="map needs validation labels; neighbours, of the features, need none",
+    )
+    choosing.add_argument(
+        "--finalists",
+        type=int,
+        metavar="N",
+        help="write DATASET-finalists.json with the best N trials of each method instead",
+    )
     choosing.add_argument(
         "--output", type=Path, default=TUNED, help="folder of DATASET.json; other entries stay"
     )
@@ -132,7 +144,10 @@ def measure_times(arguments: argparse.Namespace) -> bool:
 def choose(arguments: argparse.Namespace) -> bool:
     from experiments import choose as job
 
-    job.choose(arguments.results, arguments.output)
+    if arguments.finalists is None:
+        job.choose(arguments.results, arguments.output, arguments.by)
+    else:
+        job.choose_finalists(arguments.results, arguments.output, arguments.finalists, arguments.by)
     return True
 
 

@@ -206,7 +206,7 @@ class Plan:
     config : dict
         The configuration that `load` received.
     trials, tried : dict
-        The trials of each plugin; what was chosen on validation labels, by data set.
+        The trials of each plugin or row; what was chosen on validation labels, by data set.
     """
 
     name: str
@@ -623,11 +623,21 @@ def _tuned(config: dict) -> dict[str, dict]:
         path = plugins.ROOT / TUNED / f"{dataset}.json"
         if path.is_file():
             chosen = storage.read_json(path)
+            _check_chosen(chosen, path)
             found[dataset] = {
                 "variants": chosen.get("variants") or {},
                 "tried": (chosen.get("tried") or {}).get(dataset, {}),
             }
     return found
+
+
+def _check_chosen(chosen: dict, path: Path) -> None:
+    for tried in (chosen.get("tried") or {}).values():
+        if "metric" not in tried:
+            raise BenchmarkError(
+                f"{path.relative_to(plugins.ROOT)} has no key 'metric': an earlier version wrote "
+                "it. Rerun `python -m experiments choose`, or delete the file"
+            )
 
 
 def _merged_variants(tuned: dict[str, dict], variants: dict) -> dict:
@@ -642,11 +652,14 @@ def _merged_variants(tuned: dict[str, dict], variants: dict) -> dict:
 def _with_trials(config: dict, catalogue: Catalogue) -> list[str]:
     """Names of the methods, each that has trials replaced by one variant per trial.
 
+    Trials are of a row of the configuration, or of all rows of a plugin that have none themselves.
     What a variant overrides takes precedence over what a trial sets: a row without the adversarial
     loss stays one.
     """
     trials = config.get("trials") or {}
     for name in trials:
+        if name in config["methods"]:  # of one row, which may be a variant
+            continue
         try:
             plugins.component("methods", name)
         except BenchmarkError as error:
@@ -655,7 +668,7 @@ def _with_trials(config: dict, catalogue: Catalogue) -> list[str]:
     names = []
     for name in config["methods"]:
         base = catalogue.resolve("methods", name)
-        numbered = list(enumerate(trials.get(base.plugin.name, ()), 1))
+        numbered = list(enumerate(trials.get(name) or trials.get(base.plugin.name, ()), 1))
         for number, overrides in numbered:
             entry = {
                 "of": base.plugin.name,
