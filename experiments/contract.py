@@ -133,13 +133,10 @@ class Check:
         What has to hold.
     problem_of : callable
         Takes a `Case` and returns what is wrong and how to fix it; empty if nothing is.
-    trains : bool
-        Whether it needs the codes of a trained method.
     """
 
     name: str
     problem_of: Callable[[Case], str]
-    trains: bool = True
 
 
 # -------------------------------------------------------------------------- clauses
@@ -162,6 +159,14 @@ def _docstring(case: Case) -> str:
     text = inspect.getdoc(case.method) or ""
     missing = [word for word in DOCSTRING if word not in text]
     return f"the docstring of the class has no `{missing[0]}`. Add it" if missing else ""
+
+
+def _search_space(case: Case) -> str:
+    for param, values in (case.plugin.member("search_space") or {}).items():
+        default = case.plugin.keywords[param]
+        if default not in values:
+            return f"{param} has {values}, without the default {default!r}. Add it"
+    return ""
 
 
 def _init_stores(case: Case) -> str:
@@ -253,9 +258,10 @@ def _beats_chance(case: Case) -> str:
 
 
 CHECKS = (
-    Check("the citation is in report/references.bib", _citation, trains=False),
-    Check("the docstring states the source and what differs from it", _docstring, trains=False),
-    Check("__init__ only stores its arguments", _init_stores, trains=False),
+    Check("the citation is in report/references.bib", _citation),
+    Check("the docstring states the source and what differs from it", _docstring),
+    Check("search_space, if there is one, has the defaults", _search_space),
+    Check("__init__ only stores its arguments", _init_stores),
     Check("fit learns without writing to its arguments, and returns the object", _fit),
     Check("encode returns bool (m, n_bits)", _codes),
     Check("images have different codes", _differing),

@@ -72,6 +72,7 @@ def test_a_method_that_keeps_the_contract_has_no_reason(reasons):
     [
         ("charikar2002similarity", "nobody2030", "_citation", "has no entry 'nobody2030'. Add it"),
         ("Source: none.", "", "_docstring", "has no `Source:`"),
+        ("def __init__(self, n_bits, *, ", "search_space = {'k': (1, 2)}\n\n    def __init__(self, n_bits, *, k=3, ", "_search_space", "k has (1, 2), without the default 3. Add it"),
         ("= n_bits, seed\n", "= n_bits, seed\n        self.a_ = 1\n", "_init_stores", "'a_'"),
         ("return self\n", "return None\n", "_fit", "fit returned NoneType, expected the object"),
         ("self.mean_ =", "features[0] = 0; self.mean_ =", "_fit", "ValueError: assignment dest"),
