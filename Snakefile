@@ -24,7 +24,7 @@ if set(workflow.basedir) & set("{}"):
     )
 sys.path.insert(0, workflow.basedir)
 
-from experiments import preflight, resources
+from experiments import preflight, resources, search_spaces
 from experiments.screen import Filter, Screen
 from harness import configuration, errors, provenance
 from harness.plan import EXPERIMENT_LIST, Job, Place, Plan, Run, Score, check_citations
@@ -54,7 +54,8 @@ configfile: "config/variants.yaml"
 
 try:
     given = [os.path.relpath(path) for path in workflow.overwrite_configfiles]
-    plan = Plan.load(config, given, lambda keys: validate(keys, "config/schema.yaml"))
+    drawn = search_spaces.with_drawn_trials(config)
+    plan = Plan.load(drawn, given, lambda keys: validate(keys, "config/schema.yaml"))
     check_citations(plan)
     table_specs.check(config)
     state = State(plan)

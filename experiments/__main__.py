@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_records_jobs(add)
     _add_comparison(add)
     _add_catalogue(add)
+    _add_method_jobs(add)
     return parser
 
 
@@ -63,7 +64,19 @@ def _add_planned_jobs(add) -> None:
 
 def _add_results_jobs(add) -> None:
     """Add the commands `choose` and `publish`; add: function (name, job, help) -> parser."""
-    choosing = add("choose", choose, "choose parameters from the trials of config/tuning.yaml")
+    choosing = add("choose", choose, "choose parameters from the trials of an experiment")
+    choosing.add_argument(
+        "--by",
+        choices=("map", "neighbours"),
+        default="map",
+        help="map needs validation labels; neighbours, of the features, need none",
+    )
+    choosing.add_argument(
+        "--finalists",
+        type=int,
+        metavar="N",
+        help="write DATASET-finalists.json with the best N trials of each method instead",
+    )
     choosing.add_argument(
         "--output",
         type=Path,
@@ -139,6 +152,21 @@ def _add_catalogue(add) -> None:
     cleaning.add_argument("--dry-run", action="store_true", help="delete nothing")
 
 
+def _add_method_jobs(add) -> None:
+    """The jobs of a new method: write its file, and check its contract."""
+    creating = add("new-method", new_method, "write methods/NAME.py, a template with comments")
+    creating.add_argument("name")
+
+    checking = add("check", check, "check the contract of a method on digits")
+    checking.add_argument("method", help="file in methods/, or path of a .py file elsewhere")
+    checking.add_argument(
+        "--set",
+        default="{}",
+        metavar="JSON",
+        help="parameters that differ from the defaults, as '{\"epochs\": 2}' for a quick check",
+    )
+
+
 def collect(arguments: argparse.Namespace) -> bool:
     from experiments import collect as job
 
@@ -163,7 +191,10 @@ def measure_times(arguments: argparse.Namespace) -> bool:
 def choose(arguments: argparse.Namespace) -> bool:
     from experiments import choose as job
 
-    job.choose(arguments.results, arguments.output)
+    if arguments.finalists is None:
+        job.choose(arguments.results, arguments.output, arguments.by)
+    else:
+        job.choose_finalists(arguments.results, arguments.output, arguments.finalists, arguments.by)
     return True
 
 
@@ -249,6 +280,21 @@ def clean(arguments: argparse.Namespace) -> bool:
 
     print(*job.clean(arguments.name, arguments.dry_run), sep="\n")
     return True
+
+
+def new_method(arguments: argparse.Namespace) -> bool:
+    from experiments import new_method as job
+
+    path = job.new_method(arguments.name)
+    print(f"{path}: edit it, then run `python -m experiments check {path.stem}`")
+    return True
+
+
+def check(arguments: argparse.Namespace) -> bool:
+    """Return whether the method fulfils the contract."""
+    from experiments import contract
+
+    return contract.check(arguments.method, arguments.set)
 
 
 if __name__ == "__main__":

@@ -181,6 +181,7 @@ def _row(
         "citation": variant.plugin.member("citation"),
         "encoder": encoder,
         "weights": weights,
+        **variant.uses,
         "keywords": json.dumps(variant.params),
         "folder": run.folder.as_posix(),
     }
@@ -298,6 +299,7 @@ def _method(variant: Variant) -> dict:
         "tuned": variant.tuned,
         "tuned_on": variant.tuned_on,
         "set": variant.overrides,
+        **variant.uses,
         "stochastic": variant.stochastic,
         "keywords": variant.params,
     }

@@ -20,7 +20,6 @@ from harness.plan import (
     Place,
     Plan,
     features_job,
-    pretrained_weights,
 )
 from harness.plugins import ROOT
 from harness.stale import State
@@ -61,7 +60,7 @@ def _variant(job: Job, plan: Plan) -> Variant:
 def _reads_files(variant: Variant) -> bool:
     if variant.stage == "datasets":
         return variant.plugin.member("needs_files")
-    return bool(variant.user_files or pretrained_weights(variant))
+    return bool(variant.user_files or variant.pretrained_weights)
 
 
 def _lacks_files(variant: Variant, state: State) -> bool:
@@ -71,7 +70,7 @@ def _lacks_files(variant: Variant, state: State) -> bool:
         images = [str(n) for n in _image_counts(variant, state)]
         options = ("--entry", variant.entry_text, "--images", *images)
         return _fails("features", "check", variant.name, *options)
-    if weights := pretrained_weights(variant):
+    if weights := variant.pretrained_weights:
         digest = variant.weights_digest
         return _fails(
             "harness.imagenet", variant.encoder, weights, *(["--sha256", digest] if digest else [])

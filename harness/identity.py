@@ -1,7 +1,8 @@
 """Digests that identify results: of the meaning of source files, and of which files they consist.
 
 A source file is identified by a canonical walk of its syntax tree. The walk leaves out what cannot
-change a result: docstrings, comments, layout, annotations and imports of the core. It gives the
+change a result: docstrings, comments, layout, annotations, imports of the core, and the members of
+a class that only describe it. It gives the
 same text under every supported version of Python. Standard library only.
 """
 
@@ -283,12 +284,24 @@ def _in_core(module: str | None) -> bool:
 
 
 def _is_ignored(item: object, in_class: bool) -> bool:
-    """Return whether a statement is `pass`, a docstring or an annotation outside a class."""
+    """Return whether a statement is `pass`, a docstring or description, or annotates no field."""
+    if in_class and isinstance(item, (ast.Assign, ast.AnnAssign)) and _describes(item):
+        return True
     if isinstance(item, ast.AnnAssign):
         return item.value is None and not in_class
     if isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant):
         return isinstance(item.value.value, str)
     return isinstance(item, ast.Pass)
+
+
+def _describes(item: ast.Assign | ast.AnnAssign) -> bool:
+    """Whether a statement gives values to `plugins.DESCRIPTIVE` alone, written as literals."""
+    targets = item.targets if isinstance(item, ast.Assign) else [item.target]
+    for target in targets:
+        names = target.elts if isinstance(target, ast.Tuple) else [target]
+        if not all(isinstance(name, ast.Name) and name.id in plugins.DESCRIPTIVE for name in names):
+            return False
+    return item.value is None or plugins.is_literal(item.value)
 
 
 def sources(stage: str, name: str) -> list[Path]:

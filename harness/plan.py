@@ -215,7 +215,7 @@ class Plan:
     config : dict
         The configuration that `load` received.
     trials, tried : dict
-        The trials of each plugin; what was chosen on validation labels, by data set.
+        The trials of each plugin or row; what was chosen on validation labels, by data set.
     """
 
     name: str
@@ -545,10 +545,10 @@ class Plan:
         if not variant.reads_features:
             if variant.encoder == FEATURES:
                 return "", ""
-            return variant.encoder, pretrained_weights(variant)
+            return variant.encoder, variant.pretrained_weights
 
         extractor = self.features[features]
-        files = [pretrained_weights(extractor), *extractor.user_files, ""]
+        files = [extractor.pretrained_weights, *extractor.user_files, ""]
         return extractor.plugin.name, next(filter(None, files), "")
 
     def submission(self, run: Run | Score) -> str | None:
@@ -577,20 +577,6 @@ def encode_job(run: Run) -> Job:
     return Job("encode", (run.dataset, run.features, run.variant, run.bits, run.seed))
 
 
-def pretrained_weights(variant: Variant) -> str:
-    """Return the file of the ImageNet weights of an extractor, or of the encoder of a method.
-
-    It is the one that the variant names, else the official one. Empty without an ImageNet network.
-    """
-    source = plugins.ROOT / "harness/imagenet.py"
-    official = plugins.constant(source, "OFFICIAL")
-    network = variant.plugin.member("network") or variant.encoder
-    if network in official:
-        folder = plugins.constant(source, "PACKAGES").get(network, "weights")
-        return variant.weights or f"{folder}/{official[network]}"
-    return (variant.weights or "") if variant.plugin.member("network") else ""
-
-
 def _from(producer: Job, *paths: Path) -> list[Input]:
     return [Input(path, producer) for path in paths]
 
@@ -602,7 +588,8 @@ def _plan_digest(saved: dict) -> str:
 def _described(variant: Variant) -> dict:
     """Return the fields of a variant that results or tables depend on."""
     fields = {name: value for name, value in vars(variant).items() if name != "plugin"}
-    literals = {name: variant.plugin.member(name) for name in ("label", "citation")}
+    literals = {name: variant.plugin.member(name) for name in ("label", "citation", "fidelity")}
+    literals |= {"tier": variant.tier} if variant.stage == "methods" else {}
     return fields | {"plugin": variant.plugin.name, "params": variant.params, "literals": literals}
 
 
@@ -665,12 +652,22 @@ def _tuned(config: dict) -> dict[str, dict]:
         path = plugins.ROOT / TUNED_FOLDER / f"{dataset}.json"
         if path.is_file():
             chosen = storage.read_json(path)
+            _check_chosen(chosen, path)
             configurations[dataset] = {
                 "variants": chosen.get("variants") or {},
                 "tried": (chosen.get("tried") or {}).get(dataset, {}),
             }
 
     return configurations
+
+
+def _check_chosen(chosen: dict, path: Path) -> None:
+    for tried in (chosen.get("tried") or {}).values():
+        if "metric" not in tried:
+            raise BenchmarkError(
+                f"{path.relative_to(plugins.ROOT)} has no key 'metric': an earlier version wrote "
+                "it. Rerun `python -m experiments choose`, or delete the file"
+            )
 
 
 def _merged_variants(tuned: dict[str, dict], variants: dict) -> dict:
@@ -700,10 +697,16 @@ def _rows(config: dict) -> list[Row]:
 
 
 def _methods(
-    rows: Iterable[Row], trials: Mapping[str, list[dict]], catalogue: Catalogue
+    rows: Sequence[Row], trials: Mapping[str, list[dict]], catalogue: Catalogue
 ) -> dict[str, Variant]:
-    """The methods that run, each that has trials replaced by one variant per trial."""
+    """The methods that run, each that has trials replaced by one variant per trial.
+
+    Trials are of a row of the configuration, or of all rows of a plugin that have none themselves.
+    """
+    row_names = {row.name for row in rows}
     for name in trials:
+        if name in row_names:  # of one row, which may be a variant
+            continue
         try:
             plugins.read_plugin("methods", name)
         except BenchmarkError as error:
@@ -712,7 +715,8 @@ def _methods(
     methods = {}
     for row in rows:
         base = catalogue.resolve("methods", row.name)
-        names = _add_trials(base, trials.get(base.plugin.name, ()), catalogue) or [row.name]
+        of_row = trials.get(row.name) or trials.get(base.plugin.name, ())
+        names = _add_trials(base, of_row, catalogue) or [row.name]
         for name in names if row.bits else ():
             variant = catalogue.resolve("methods", name)
             methods[name] = dataclasses.replace(variant, bits=row.bits, timed=row.timed)

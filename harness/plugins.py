@@ -9,8 +9,10 @@ from __future__ import annotations
 import ast
 import functools
 import importlib
+import importlib.util
+import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +35,35 @@ _TEXT = ((str,), "a text")
 _OPTIONAL_TEXT = ((str, type(None)), "a text or None")
 _TRUTH = ((bool,), "True or False")
 _TEXTS = ((tuple,), "a tuple of texts")
+_SPACE = ((dict, type(None)), "a dictionary of tuples")
 _COMMON = {"label": (_TEXT, ""), "citation": (_OPTIONAL_TEXT, None), "file_params": (_TEXTS, ())}
 _PRETRAINED = {
     "uses_gpu": (_TRUTH, False),
     "weights_param": (_OPTIONAL_TEXT, None),
     "digest_param": (_OPTIONAL_TEXT, None),
 }
+
+# Of a method, what decides its codes besides the given features, from the least to the most. A
+# pretrained network is in the columns `encoder` and `weights` of every row.
+TIERS = {
+    "features": "the features of the training images only",
+    "images": "the training images too",
+    "encoder": "the training images, on which a pretrained encoder is trained further",
+    "text": "words or captions, or a network trained with them",
+    "unknown": "codes from files: it is not known",
+}
+# Of a method of the literature, how its implementation was verified; None for one of our own.
+FIDELITY_LEVELS = {
+    "A": "equals the authors' code numerically",
+    "B": "reproduces a published figure under its protocol",
+    "C": "passes oracles and tests of its definition only",
+}
+# Members that describe a method and that no code may read: they are no part of its identity.
+DESCRIPTIVE = ("tier", "fidelity", "search_space")
+_VALUES = {"tier": (*TIERS,), "fidelity": (*FIDELITY_LEVELS, None)}
+
+# A function that a class may define.
+OPTIONAL_WORK = {"datasets": (), "features": (), "methods": ("project",)}
 
 # Members of the contracts that are read from the source of a class: by stage and name, the type
 # and the default. `_base.py` of the stage explains each of them.
@@ -57,6 +82,9 @@ MEMBERS: dict[str, dict[str, tuple]] = {
         "sample": (((int, type(None)), "a whole number or None"), None),
         "encoder_param": (_OPTIONAL_TEXT, None),
         "memory_params": (_TEXTS, ()),
+        "tier": (_TEXT, "features"),
+        "fidelity": (_OPTIONAL_TEXT, None),
+        "search_space": (_SPACE, None),
     },
 }
 
@@ -90,6 +118,8 @@ class Plugin:
         Parameters of `__init__` with their default values, Ellipsis for a required one.
     consumes : tuple of str
         Names of the arguments of the functions in `WORK`.
+    path : Path or None
+        A file outside the folder of the stage.
     """
 
     stage: str
@@ -98,6 +128,7 @@ class Plugin:
     literals: dict = field(repr=False)
     defaults: dict = field(repr=False)
     consumes: tuple[str, ...]
+    path: Path | None = field(default=None, repr=False)
 
     def member(self, name: str) -> Any:
         """Return the value of one of `MEMBERS`; its default where the class does not set it."""
@@ -129,7 +160,18 @@ def names(stage: str) -> list[str]:
 
 def load_class(plugin: Plugin) -> type:
     """Import the file of a plugin and return its class."""
-    module = importlib.import_module(f"{plugin.stage}.{plugin.name}")
+    if plugin.path is None:
+        module = importlib.import_module(f"{plugin.stage}.{plugin.name}")
+        return getattr(module, plugin.class_name)
+
+    # Under a name that no other module has: the file may be called as a package is.
+    name = f"outside_{plugin.name}"
+    specification = importlib.util.spec_from_file_location(name, plugin.path)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[name] = module
+    specification.loader.exec_module(module)
     return getattr(module, plugin.class_name)
 
 
@@ -150,27 +192,46 @@ def read_plugin(stage: str, name: str) -> Plugin:
             f"{name!r} is unknown: expected one of {', '.join(names(stage))}, "
             f"or a new file {stage}/{name}.py"
         )
+    return _plugin_of(stage, path)
 
+
+def plugin_of_file(stage: str, path: Path) -> Plugin:
+    """Read the class of a plugin from a file that need not be in the folder of its stage.
+
+    Raises
+    ------
+    BenchmarkError
+        As `read_plugin`.
+    """
+    path = path.resolve()
+    if not path.is_file() or path.suffix != ".py":
+        raise BenchmarkError(f"{path} is missing or not a .py file: expected the file of a plugin")
+    if path.parent == ROOT / stage:
+        return read_plugin(stage, path.stem)
+    return replace(_plugin_of(stage, path), path=path)
+
+
+def _plugin_of(stage: str, path: Path) -> Plugin:
     lineage = list(_lineage(path, _public_class(path)))
     _, own = lineage[0]
-    where = f"{path.relative_to(ROOT)}: class {own.name}"
+    where = f"{_shown(path)}: class {own.name}"
     literals: dict[str, object] = {}
     functions: dict[str, tuple[ast.FunctionDef, Path]] = {}
     for file, node in reversed(lineage):
         literals |= _class_literals(node.body)
         functions |= {
-            item.name: (item, file.relative_to(ROOT))
-            for item in node.body
-            if isinstance(item, ast.FunctionDef)
+            item.name: (item, file) for item in node.body if isinstance(item, ast.FunctionDef)
         }
 
     _check_members(stage, literals, where)
     _check_functions(stage, functions, where)
-    defaults = _defaults(*functions["__init__"]) if "__init__" in functions else {}
-    consumed = [argument for work in WORK[stage] for argument in _arguments(*functions[work])]
+    defaults = _defaults(stage, *functions["__init__"]) if "__init__" in functions else {}
+    consumed = [
+        argument for work in WORK[stage] for argument in _arguments(stage, *functions[work])
+    ]
     plugin = Plugin(
         stage=stage,
-        name=name,
+        name=path.stem,
         class_name=own.name,
         literals={key: value for key, value in literals.items() if value is not ...},
         defaults=defaults,
@@ -209,8 +270,7 @@ def _public_class(path: Path) -> ast.ClassDef:
     class_names = ", ".join(node.name for node in classes) or "none"
     advice = ". Begin the names of the others with _" if classes else ""
     raise BenchmarkError(
-        f"{path.relative_to(ROOT)} must define exactly one public class: "
-        f"found {class_names}{advice}"
+        f"{_shown(path)} must define exactly one public class: found {class_names}{advice}"
     )
 
 
@@ -244,6 +304,11 @@ def _origin(path: Path, name: str) -> tuple[Path | None, str]:
 
 def _module(node: ast.ImportFrom, path: Path) -> str:
     """Return the dotted name, from the project's folder, of the module of an import in `path`."""
+    if node.level and not path.is_relative_to(ROOT):
+        raise BenchmarkError(
+            f"{_shown(path)}, line {node.lineno}: found a relative import outside of the project. "
+            "Write the name of the module from the folder of the project, as methods._base"
+        )
     package = path.relative_to(ROOT).parts[: -node.level] if node.level else ()
     return ".".join([*package, *filter(None, [node.module])])
 
@@ -259,6 +324,9 @@ def _check_members(stage: str, literals: dict, where: str) -> None:
                 f"{where}: {name} must be {words}, written as a literal: "
                 "it is read without importing the file"
             )
+        if value not in _VALUES.get(name, (value,)):
+            expected = ", ".join(map(repr, _VALUES[name]))
+            raise BenchmarkError(f"{where}: {name} is {value!r}: expected one of {expected}")
 
 
 def _check_functions(stage: str, functions: dict, where: str) -> None:
@@ -272,7 +340,8 @@ def _check_functions(stage: str, functions: dict, where: str) -> None:
 def _check_params(plugin: Plugin, where: str) -> None:
     """Raise BenchmarkError for a parameter whose name is reserved, or for a missing one."""
     contract = f"the contract in {plugin.stage}/_base.py"
-    reserved = {*MEMBERS[plugin.stage], *ATTRIBUTES[plugin.stage], *WORK[plugin.stage]}
+    functions = WORK[plugin.stage] + OPTIONAL_WORK[plugin.stage]
+    reserved = {*MEMBERS[plugin.stage], *ATTRIBUTES[plugin.stage], *functions}
     for param in plugin.defaults:
         if param in reserved:
             raise BenchmarkError(
@@ -288,6 +357,7 @@ def _check_params(plugin: Plugin, where: str) -> None:
                     f"{where}: {name} names {param!r}, which is not a parameter of __init__: found "
                     f"the parameters {', '.join(plugin.defaults) or 'none'}"
                 )
+    _check_search_space(plugin, where)
 
     if "protocols" in plugin.literals and PROTOCOL not in plugin.defaults:
         raise BenchmarkError(
@@ -295,8 +365,27 @@ def _check_params(plugin: Plugin, where: str) -> None:
         )
 
 
+def _check_search_space(plugin: Plugin, where: str) -> None:
+    """Raise BenchmarkError for an unknown parameter, or values that are not a tuple."""
+    for param, values in (plugin.member("search_space") or {}).items():
+        if param not in plugin.defaults:
+            raise BenchmarkError(
+                f"{where}: search_space names {param!r}, which is not a parameter of __init__"
+            )
+        if not isinstance(values, tuple) or not values:
+            raise BenchmarkError(
+                f"{where}: search_space: {param}: found {values!r}, expected a tuple of values"
+            )
+
+
+def _shown(path: Path) -> str:
+    """How messages name a file: from the project's folder, if it is below it."""
+    inside = path.is_relative_to(ROOT)
+    return (path.relative_to(ROOT) if inside else path).as_posix()
+
+
 def _tree(path: Path) -> ast.Module:
-    shown = path.relative_to(ROOT).as_posix()
+    shown = _shown(path)
     try:
         return _tree_of(path, path.stat().st_mtime_ns)
     except OSError as error:  # a folder
@@ -307,7 +396,7 @@ def _tree(path: Path) -> ast.Module:
 
 @functools.cache
 def _tree_of(path: Path, modified: int) -> ast.Module:
-    shown = path.relative_to(ROOT).as_posix()
+    shown = _shown(path)
     return parsed(decoded(path.read_bytes(), shown), shown)
 
 
@@ -391,9 +480,19 @@ def _literals(target: ast.expr, value: ast.expr) -> dict:
         return {target.id: ...}
 
 
-def _arguments(function: ast.FunctionDef, shown: Path) -> list[str]:
+def is_literal(value: ast.expr) -> bool:
+    """Return whether an expression is a literal value."""
+    try:
+        ast.literal_eval(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _arguments(stage: str, function: ast.FunctionDef, path: Path) -> list[str]:
     """Return the names of the arguments of a function in `WORK`, which declare what it consumes."""
-    _check_named(function, shown)
+    shown = _shown(path)
+    _check_named(stage, function, shown)
     if function.args.kwonlyargs:
         first = function.args.kwonlyargs[0].arg
         raise BenchmarkError(
@@ -411,24 +510,25 @@ def _arguments(function: ast.FunctionDef, shown: Path) -> list[str]:
     return names
 
 
-def _check_named(function: ast.FunctionDef, shown: Path) -> None:
+def _check_named(stage: str, function: ast.FunctionDef, shown: str) -> None:
     """Raise BenchmarkError for *args and **kwargs, whose names declare nothing."""
     for stars, argument in (("*", function.args.vararg), ("**", function.args.kwarg)):
         if argument:
             raise BenchmarkError(
                 f"{shown}: {function.name} takes {stars}{argument.arg}, "
-                f"expected every argument by its name, as in {shown.parent}/_base.py"
+                f"expected every argument by its name, as in {stage}/_base.py"
             )
 
 
-def _defaults(function: ast.FunctionDef, shown: Path) -> dict:
+def _defaults(stage: str, function: ast.FunctionDef, path: Path) -> dict:
     """Return keyword-only arguments with their literal defaults; Ellipsis if there is none.
 
     Raises BenchmarkError for positional arguments other than `self` and, for a method, the code
     length.
     """
-    _check_named(function, shown)
-    expected = 2 if shown.parent.name == "methods" else 1
+    shown = _shown(path)
+    _check_named(stage, function, shown)
+    expected = 2 if stage == "methods" else 1
     positional = [*function.args.posonlyargs, *function.args.args]
     if positional[expected:]:
         raise BenchmarkError(

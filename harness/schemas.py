@@ -22,9 +22,13 @@ RECORD_COLUMNS = (
     *("bit_balance", "saturated", "device", "repeats", "threads", "commit", "dirty", "date"),
     "codes_sha256",
 )
+# What a row uses: the information tier and the level of fidelity of `harness.plugins`; whether the
+# parameters are released, default, tuned or of a trial; how many settings were tried for them, and
+# how many labels chose one.
+USES = ("tier", "fidelity", "settings", "trials", "labels_used")
 RUNS_CSV = (
     *RUN_KEY,
-    *("status", "message", "method", "label", "citation", "encoder", "weights", "keywords"),
+    *("status", "message", "method", "label", "citation", "encoder", "weights", *USES, "keywords"),
     *("fit_seconds", "encode_seconds", "peak_memory_mib", "items", "distinct_codes"),
     *("bit_balance", "saturated", "device", "processor", "repeats", "threads", "versions"),
     *("commit", "dirty", "date", "codes_sha256", "folder"),

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from harness import identity, plugins, provenance
 from harness.errors import BenchmarkError
-from harness.plan import RESULTS, Run, pretrained_weights
+from harness.plan import RESULTS, Run
 from harness.user_data import CACHE, data_folder, read_paths
 from harness.variants import Variant
 
@@ -89,7 +89,7 @@ def sealed_job(run: Run, variant: Variant, writable: Iterable[Path]) -> Iterator
 def read_files(run: Run, variant: Variant) -> list[Path]:
     """Return the files of the data folder and the cache that a run reads."""
     place, data = run.place, data_folder()
-    named = [*read_paths(variant, run.bits, run.seed), pretrained_weights(variant)]
+    named = [*read_paths(variant, run.bits, run.seed), variant.pretrained_weights]
     return [
         *(place.images, place.split, place.dataset_record),
         *(place.features_array, place.features_record),

@@ -25,6 +25,7 @@ STAGES_OF_KEY = {
     "neighbours": ("features",),
     "datasets": ("features", "methods"),
     **dict.fromkeys(("base", "tuned", "tuned_on"), ("methods",)),
+    **dict.fromkeys(("settings", "trials", "labels_used"), ("methods",)),
 }
 
 
@@ -55,7 +56,11 @@ class Variant:
         Whose chosen parameters the variant has: "own" for those of `base`, the name of another
         method for those of that method; empty if no parameters were chosen.
     tuned_on : str
-        The data set whose validation labels chose them.
+        The data set on whose validation part they were chosen.
+    settings : {"released", "default", "trial", "tuned"}
+        Where the parameters of a method come from.
+    trials, labels_used : int
+        How many settings were tried, and how many labels chose one of them.
     protocol : str
         Of data sets: the protocol, where `name` states it.
     validation : bool
@@ -76,6 +81,9 @@ class Variant:
     trial: int | None = None
     tuned: str = ""
     tuned_on: str = ""
+    settings: str = "default"
+    trials: int = 0
+    labels_used: int = 0
     protocol: str = ""
     validation: bool = False
     bits: tuple[int, ...] = ()
@@ -129,9 +137,47 @@ class Variant:
 
     @property
     def entry(self) -> dict:
-        """Plugin and resolved parameters: what a job needs to know of the variant."""
+        """Plugin, resolved parameters and their origin: what a job needs to know of the variant."""
         entry = {"of": self.plugin.name, "set": self.params}
-        return entry | ({"validation": True} if self.validation else {})
+        optional = {
+            "validation": self.validation,
+            "settings": self.settings if self.settings != "default" else "",
+            "trials": self.trials,
+            "labels_used": self.labels_used,
+        }
+        return entry | {key: value for key, value in optional.items() if value}
+
+    @property
+    def pretrained_weights(self) -> str:
+        """File of the ImageNet weights of an extractor, or of the encoder of a method.
+
+        It is the one that the variant names, else the official one. Empty without an ImageNet
+        network.
+        """
+        source = plugins.ROOT / "harness/imagenet.py"
+        official = plugins.constant(source, "OFFICIAL")
+        network = self.plugin.member("network") or self.encoder
+        if network in official:
+            folder = plugins.constant(source, "PACKAGES").get(network, "weights")
+            return self.weights or f"{folder}/{official[network]}"
+        return (self.weights or "") if self.plugin.member("network") else ""
+
+    @property
+    def tier(self) -> str:
+        """What decides the codes of a method besides the given features, of `plugins.TIERS`."""
+        tier = self.plugin.member("tier")
+        return "images" if tier == "encoder" and not self.pretrained_weights else tier
+
+    @property
+    def uses(self) -> dict[str, object]:
+        """What a row of a method uses: the columns `schemas.USES` of runs.csv, and of run.json."""
+        return {
+            "tier": self.tier,
+            "fidelity": self.plugin.member("fidelity"),
+            "settings": self.settings,
+            "trials": self.trials,
+            "labels_used": self.labels_used,
+        }
 
     @property
     def entry_text(self) -> str:
@@ -221,6 +267,9 @@ class Catalogue:
             trial=entry.get("trial"),
             tuned=entry.get("tuned") or "",
             tuned_on=entry.get("tuned_on") or "",
+            settings=_settings(entry),
+            trials=entry.get("trials") or 0,
+            labels_used=entry.get("labels_used") or 0,
             validation=bool(entry.get("validation")),
         )
 
@@ -273,6 +322,13 @@ class Catalogue:
             f"{stage}: {name!r} is unknown{did_you_mean(name, known)}: "
             f"expected one of {', '.join(known)}, or a new file {stage}/{name}.py"
         )
+
+
+def _settings(entry: dict) -> str:
+    """Where the parameters of an entry come from."""
+    if entry.get("tuned"):
+        return "tuned"
+    return "trial" if entry.get("trial") else entry.get("settings") or "default"
 
 
 def plain_label(label: str) -> str:

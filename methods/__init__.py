@@ -1,1 +1,1 @@
-"""Methods: each file is one method with one class. Start a new one from `chance.py`."""
+"""Methods: each file is one method with one class. `experiments new-method` starts one."""

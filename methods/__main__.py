@@ -89,7 +89,7 @@ def train_and_encode(
         hasher, codes, coded, measured = learned(variant, run, checkpoint, traceback_file, sealed)
         np.savez(folder / run.codes.name, codes=codes, bits=np.int64(run.bits))
         np.savez(folder / run.extras.name, **getattr(hasher, "extras_", {}))
-        facts = describe(hasher, codes[coded]) | measured
+        facts = describe(hasher, codes[coded]) | measured | variant.uses
         facts |= checked_facts(variant.plugin, getattr(hasher, "facts_", {}), facts)
         codes_digest = storage.digest(folder / run.codes.name)
         records.write(

@@ -27,6 +27,10 @@ class Hasher:
 
     Learned state ends in ``_``.
 
+    A method whose codes are thresholds of real values may define ``project(self, features)``, with
+    the arguments of `encode`: it returns an ndarray of finite floats, shape (m, n_bits), and
+    ``encode(x)`` equals ``project(x) >= 0``.
+
     Attributes
     ----------
     label : str
@@ -50,6 +54,17 @@ class Hasher:
         official file), and the SHA-256 of a file that is not the official one.
     memory_params : tuple of str
         Keywords that memory grows with, which an error for a lack of memory names.
+    tier : {"features", "images", "encoder", "text", "unknown"}
+        What decides the codes besides the given features: see `harness.plugins.TIERS`. A method of
+        the tier ``"encoder"`` is of ``"images"`` where a variant has no pretrained encoder.
+    fidelity : {"A", "B", "C"} or None
+        How the implementation was verified: it equals the authors' code numerically (A),
+        reproduces a published figure under its protocol (B), or passes oracles only (C). None for
+        a method of our own.
+    search_space : dict of str to tuple, or None
+        Values of keywords that tuning tries, the default and the authors' values among them. None
+        for a method with nothing to tune. No code may depend on `tier`, `fidelity` and
+        `search_space`: they are no part of the identity of a result.
     checkpoint : Path or None
         Set by the job: the file in which long training may save its state.
     device_ : torch.device or str
@@ -72,6 +87,9 @@ class Hasher:
     weights_param: str | None = None
     digest_param: str | None = None
     memory_params: tuple[str, ...] = ()
+    tier: str = "features"
+    fidelity: str | None = None
+    search_space: Mapping[str, tuple] | None = None
 
     # Set on an object.
     checkpoint: Path | None = None

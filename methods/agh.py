@@ -31,6 +31,8 @@ class AGH(Hasher):
 
     label, citation, uses_gpu = "AGH, two layers", "liu2011hashing", False
     sample = 200_000
+    tier, fidelity = "features", "A"
+    search_space = {"n_anchors": (100, 300, 600), "n_nearest": (2, 3, 5)}
 
     def __init__(
         self, n_bits, *, seed=0, n_anchors=300, kmeans_iterations=100, n_nearest=2, layers=2

@@ -103,6 +103,15 @@ class BGAN(Hasher):
     label, citation, uses_gpu = "BGAN (default)", "song2018binary", True
     encoder_param, weights_param, digest_param = "encoder", "weights", "sha256"
     memory_params = ("batch", "image_size", "width", "encoder_size")
+    tier, fidelity = "encoder", "C"
+    search_space = {
+        "weight_neighbourhood": (1.0, 10.0, 20.0, 100.0),
+        "weight_quantisation": (0.0, 1.0, 10.0),
+        "weight_pixel": (0.1, 1.0, 10.0),
+        "weight_perceptual": (0.1, 1.0, 3.3333333333333335, 10.0),
+        "weight_adversarial": (0.1, 1.0, 10.0),
+        "learning_rate": (0.0001, 0.0003, 0.001),
+    }
 
     def __init__(
         self,

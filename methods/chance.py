@@ -1,4 +1,4 @@
-"""The control: random codes. Copy this file to start a method of your own."""
+"""The control: random codes."""
 
 import hashlib
 
@@ -16,6 +16,7 @@ class Chance(Hasher):
     """
 
     label, citation, uses_gpu = "Chance", None, False
+    tier, fidelity = "features", None
 
     def __init__(self, n_bits, *, seed=0):
         self.n_bits = n_bits

@@ -47,6 +47,14 @@ class DeepBit(OneLayer):
 
     label, citation, uses_gpu = "DeepBit-style, no rotation (default)", "lin2016learning", False
     memory_params = ("batch",)
+    tier, fidelity = "features", "C"
+    search_space = {
+        "start": (25.0, 50.0, 100.0),
+        "weight_even": (1.0, 32.0, 100.0),
+        "learning_rate": (0.0001, 0.001, 0.01),
+        "relu": (True, False),
+        "threshold": ("global", "per-bit"),
+    }
 
     def __init__(
         self,

@@ -54,6 +54,14 @@ class DeepBitRotation(OneLayer):
     label, citation, uses_gpu = "DeepBit-style (default)", "lin2016learning", True
     encoder_param, weights_param, digest_param = "encoder", "weights", "sha256"
     memory_params = ("batch", "encoder_size")
+    tier, fidelity = "images", "C"
+    search_space = {
+        "start": (25.0, 50.0, 100.0),
+        "weight_even": (1.0, 32.0, 100.0),
+        "weight_rotation": (0.0001, 0.001, 0.01),
+        "relu": (True, False),
+        "threshold": ("global", "per-bit"),
+    }
 
     def __init__(
         self,

@@ -39,6 +39,12 @@ class DGH(Hasher):
 
     label, citation, uses_gpu = "DGH", "liu2014discrete", False
     sample = 200_000
+    tier, fidelity = "features", "C"
+    search_space = {
+        "n_anchors": (100, 300, 600),
+        "n_nearest": (2, 3, 5),
+        "weight_balance": (0.01, 0.1, 1.0),
+    }
 
     def __init__(
         self,

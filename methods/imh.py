@@ -35,6 +35,8 @@ class IMH(Hasher):
 
     label, citation, uses_gpu = "IMH", "shen2013inductive", False
     sample = 200_000
+    tier, fidelity = "features", "C"
+    search_space = {"n_anchors": (200, 400, 800), "n_nearest": (3, 5, 10)}
 
     def __init__(self, n_bits, *, seed=0, n_anchors=400, kmeans_iterations=10, n_nearest=5):
         self.n_bits = n_bits

@@ -24,6 +24,7 @@ class Imported(Hasher):
 
     label, citation, uses_gpu = "Imported codes", None, False
     file_params = ("path", "database_path")
+    tier, fidelity = "unknown", None
 
     def __init__(self, n_bits, *, seed=0, path, database_path=None):
         self.n_bits, self.seed, self.path, self.database_path = n_bits, seed, path, database_path

@@ -26,6 +26,8 @@ class IsoH(Hasher):
 
     label, citation, uses_gpu = "IsoH", "kong2012isotropic", False
     sample = 200_000
+    # Level A is of the iteration that finds the rotation.
+    tier, fidelity = "features", "A"
 
     def __init__(self, n_bits, *, seed=0, iterations=25):
         self.n_bits = n_bits

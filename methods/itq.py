@@ -16,6 +16,8 @@ class ITQ(Hasher):
 
     label, citation, uses_gpu = "ITQ", "gong2011iterative", False
     sample = 200_000
+    tier, fidelity = "features", "C"
+    search_space = {"iterations": (10, 25, 50, 100, 200)}
 
     def __init__(self, n_bits, *, seed=0, iterations=50):
         self.n_bits = n_bits

@@ -29,6 +29,7 @@ class KMeansCells(Hasher):
 
     label, citation, uses_gpu = "k-means cells", None, False
     sample = 200_000
+    tier, fidelity = "features", None
 
     def __init__(self, n_bits, *, seed=0, n_cells=100, kmeans_iterations=100, iterations=50):
         self.n_bits = n_bits

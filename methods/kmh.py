@@ -35,6 +35,8 @@ class KMH(Hasher):
 
     label, citation, uses_gpu = "KMH", "he2013kmeans", False
     sample = 100_000
+    tier, fidelity = "features", "C"
+    search_space = {"bits_per_subspace": (2, 4), "weight_affinity": (0.1, 1.0, 10.0, 100.0)}
 
     def __init__(self, n_bits, *, bits_per_subspace=4, weight_affinity=10.0, iterations=50):
         self.n_bits = n_bits

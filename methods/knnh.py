@@ -30,6 +30,8 @@ class KNNH(Hasher):
 
     label, citation, uses_gpu = "KNNH", "he2019knearest", False
     sample = 60_000
+    tier, fidelity = "features", "C"
+    search_space = {"n_neighbours": (5, 10, 20, 50, 100)}
 
     def __init__(self, n_bits, *, seed=0, n_neighbours=20, iterations=1001):
         self.n_bits = n_bits

@@ -19,6 +19,7 @@ class LSH(Hasher):
 
     label, citation, uses_gpu = "LSH", "charikar2002similarity", False
     sample = 200_000
+    tier, fidelity = "features", "C"
 
     def __init__(self, n_bits, *, seed=0):
         self.n_bits = n_bits

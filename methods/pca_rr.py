@@ -16,6 +16,7 @@ class PCARR(Hasher):
 
     label, citation, uses_gpu = "PCA-RR", "gong2011iterative", False
     sample = 200_000
+    tier, fidelity = "features", "C"
 
     def __init__(self, n_bits, *, seed=0):
         self.n_bits = n_bits

@@ -14,6 +14,7 @@ class PCAH(Hasher):
 
     label, citation, uses_gpu = "PCAH", "wang2010semi", False
     sample = 200_000
+    tier, fidelity = "features", "C"
 
     def __init__(self, n_bits):
         self.n_bits = n_bits

@@ -28,6 +28,8 @@ class SGH(Hasher):
 
     label, citation, uses_gpu = "SGH", "jiang2015scalable", False
     sample = 200_000
+    tier, fidelity = "features", "A"
+    search_space = {"n_bases": (100, 300, 600)}
 
     def __init__(self, n_bits, *, seed=0, n_bases=300):
         self.n_bits = n_bits

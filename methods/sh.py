@@ -19,6 +19,7 @@ class SH(Hasher):
 
     label, citation, uses_gpu = "SH", "weiss2008spectral", False
     sample = 200_000
+    tier, fidelity = "features", "C"
 
     def __init__(self, n_bits):
         self.n_bits = n_bits

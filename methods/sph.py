@@ -28,6 +28,7 @@ class SpH(Hasher):
 
     label, citation, uses_gpu = "SpH", "heo2012spherical", False
     sample = 200_000
+    tier, fidelity = "features", "A"
 
     def __init__(self, n_bits, *, seed=0, iterations=200):
         self.n_bits = n_bits

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from experiments import collect
-from experiments.choose import choose
+from experiments.choose import choose, choose_finalists
 from harness import records, storage
 from harness.errors import BenchmarkError
 from harness.plan import Plan
@@ -52,7 +52,7 @@ def test_a_trial_of_an_unknown_parameter_is_an_error():
         Plan.load(loaded(trials={"bgan": [{}, {"rate": 1}]}))
 
 
-@pytest.mark.parametrize("name", ["bgam", "bgan-n"])
+@pytest.mark.parametrize("name", ["bgam", "bgan-c"])
 def test_trials_of_an_unknown_method_are_an_error(name):
     with pytest.raises(
         BenchmarkError,
@@ -75,33 +75,46 @@ def test_every_row_of_the_shipped_tuning_has_the_same_number_of_trials():
     assert all(name.endswith("-validation") for name in shipped["datasets"])
 
 
-def results(folder, maps, dataset="digits-validation", failed=()):
+def results(folder, maps, dataset="digits-validation", failed=(), tried=None):
     """Write what `collect` writes of an experiment with trials.
 
     maps: {variant: [mAP of 12 bits, of 24 bits]}.
     """
     plan = Plan.load(loaded(methods=["bgan", "bgan-n"], datasets=[dataset]))
     facts = {"format": records.FORMAT, "commit": "ab" * 20, "date": "2026-01-02T03:04:05+00:00"}
-    facts |= {"bits": [12, 24], "seeds": [100], "trials": TRIALS}
+    facts |= {"bits": [12, 24], "seeds": [100], "trials": TRIALS, "tried": tried or {}}
     facts["methods"] = [collect._method(method) for method in plan.methods.values()]
-    facts["datasets"] = {name: collect._dataset(variant) for name, variant in plan.datasets.items()}
+    sizes = {"query": 299, "database": 1198}
+    facts["datasets"] = {
+        name: collect._dataset(variant) | {"sizes": sizes}
+        for name, variant in plan.datasets.items()
+    }
     folder.mkdir()
     (folder / "experiment.json").write_text(json.dumps(facts | {"grid": [[dataset, "pixels"]]}))
     key = ("dataset", "features", "variant", "bits", "seed")
     runs = [(dataset, "pixels", name, bits, 100) for name in maps for bits in (12, 24)]
     with open(folder / "runs.csv", "w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow([*key, "status", "folder"])
+        writer.writerow([*key, "status", "folder", "fit_seconds", "encode_seconds"])
         writer.writerows(
-            [*run, "failed" if run[2] in failed else "done", f"runs/{run[2]}"] for run in runs
+            [*run, "failed", f"runs/{run[2]}", "", ""]
+            if run[2] in failed
+            else [*run, "done", f"runs/{run[2]}", "2.0", "0.5"]
+            for run in runs
         )
     with open(folder / "metrics.csv", "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([*key, "metric", "k", "value"])
         writer.writerows(
-            [*run, "map", "", maps[run[2]][run[3] // 12 - 1]]
+            [*run, metric, cut, value]
             for run in runs
             if run[2] not in failed
+            for value in [maps[run[2]][run[3] // 12 - 1]]
+            for metric, cut, value in (
+                ("map", "", value),
+                ("neighbour_recall@k", "100", 1 - value),
+                ("neighbour_recall@k", "1000", 0.5),
+            )
         )
     describe(folder)
     return folder
@@ -128,7 +141,7 @@ def chosen(tmp_path, maps=MAPS, **params):
 def test_the_highest_mean_over_code_lengths_is_chosen_and_the_first_of_equals(tmp_path):
     found = chosen(tmp_path)["tried"]["digits"]["methods"]
     assert [found[name]["chosen"] for name in ("bgan", "bgan-n")] == [1, 0]
-    assert [trial["map"] for trial in found["bgan"]["trials"]] == pytest.approx([0.6, 0.65, 0.6])
+    assert [trial["value"] for trial in found["bgan"]["trials"]] == pytest.approx([0.6, 0.65, 0.6])
 
 
 def test_the_choices_are_variants_of_that_data_set_alone(tmp_path):
@@ -159,7 +172,7 @@ def test_a_row_that_chose_as_bgan_did_is_not_trained_twice(tmp_path):
 
 def test_a_failed_trial_is_never_chosen(tmp_path):
     found = chosen(tmp_path, failed={"bgan.trial2"})["tried"]["digits"]["methods"]["bgan"]
-    assert (found["chosen"], found["trials"][1]["map"]) == (0, None)
+    assert (found["chosen"], found["trials"][1]["value"]) == (0, None)
 
 
 def before(tmp_path, content, dataset="digits"):
@@ -190,7 +203,8 @@ OF_ITQ = {
     "of": "itq",
     "label": "ITQ",
     "commit": "cd" * 20,
-    "trials": [{"set": {"iterations": 9}, "map": 0.4}],
+    "trials": [{"set": {"iterations": 9}, "value": 0.4}],
+    "settings_tried": 1,
     "chosen": 0,
 }
 
@@ -200,6 +214,7 @@ def test_methods_that_were_not_tried_now_keep_what_was_chosen_before_on_the_same
         "features": "pixels",
         "bits": [12, 24],
         "seeds": [100],
+        "metric": "map",
         "methods": {"itq": OF_ITQ, "bgan": OF_ITQ | {"of": "bgan"}},
     }
     entries = {
@@ -218,7 +233,13 @@ def test_methods_that_were_not_tried_now_keep_what_was_chosen_before_on_the_same
 
 
 def test_parameters_chosen_on_other_terms_are_not_mixed(tmp_path):
-    tried = {"features": "gist", "bits": [12, 24], "seeds": [100], "methods": {"itq": OF_ITQ}}
+    tried = {
+        "features": "gist",
+        "bits": [12, 24],
+        "seeds": [100],
+        "metric": "map",
+        "methods": {"itq": OF_ITQ},
+    }
     path = before(tmp_path, {"tried": {"digits": tried}, "variants": {"methods": {}}})
     content = path.read_text()
     message = (
@@ -296,3 +317,107 @@ def test_a_damaged_file_is_one_line(tmp_path, name, content, message):
         choose(folder, tmp_path / "tuned")
     assert name in str(failure.value)
     assert "\n" not in str(failure.value)
+
+
+# Two stages, and choices without labels
+
+
+def finalists(tmp_path, maps=MAPS, count=2, **keywords):
+    folder = results(tmp_path / "first", maps, **keywords)
+    choose_finalists(folder, tmp_path / "tuned", count)
+    return json.loads((tmp_path / "tuned/digits-finalists.json").read_text())
+
+
+def test_finalists_are_the_best_trials_of_each_row_and_load_as_a_configuration(tmp_path):
+    found = finalists(tmp_path)
+    rate, pixel = {"learning_rate": 0.01}, {"weight_pixel": 5.0}
+    assert found["trials"]["bgan"] == [rate, {}]
+    assert [len(settings) for settings in found["trials"].values()] == [2, 2]
+    config = loaded(seeds=[101, 102], bits=[12, 32]) | found
+    methods = Plan.load(config).methods
+    assert list(methods) == ["bgan.trial1", "bgan.trial2", "bgan-n.trial1", "bgan-n.trial2"]
+    assert methods["bgan.trial1"].params["learning_rate"] == 0.01
+    assert methods["bgan-n.trial2"].params["weight_pixel"] == 0.0
+    assert pixel not in found["trials"]["bgan"]
+
+
+def test_trials_of_a_row_go_before_those_of_its_plugin():
+    methods = Plan.load(loaded(trials=TRIALS | {"bgan-n": [{"epochs": 5}, {"epochs": 6}]})).methods
+    assert methods["bgan-n.trial2"].params["epochs"] == 6
+    assert "bgan-n.trial3" not in methods
+    assert methods["bgan.trial3"].params["weight_pixel"] == 5.0
+
+
+def test_the_second_stage_stores_the_first_and_counts_its_settings(tmp_path):
+    first = finalists(tmp_path)
+    second = chosen(tmp_path, tried=first["tried"])["tried"]["digits"]["methods"]["bgan"]
+    assert len(second["first"]["trials"]) == second["settings_tried"] == 3
+    assert second["first"]["bits"] == [12, 24]
+    # 3 trials at 2 code lengths, 2.5 s each
+    assert second["first"]["core_seconds"] == second["core_seconds"] == pytest.approx(15)
+
+
+def test_settings_of_an_earlier_choice_count_and_repeating_a_choice_adds_none(tmp_path):
+    chosen(tmp_path)
+    path = tmp_path / "tuned/digits.json"
+    config = json.loads(path.read_text())
+    of_bgan = config["tried"]["digits"]["methods"]["bgan"]
+    of_bgan["trials"].append({"set": {"batch": 80}, "value": 0.1})
+    path.write_text(json.dumps(config))
+    for _ in range(2):
+        choose(tmp_path / "results", tmp_path / "tuned")
+        found = json.loads(path.read_text())
+        assert found["tried"]["digits"]["methods"]["bgan"]["settings_tried"] == 4
+        assert found["variants"]["methods"]["bgan.tuned-digits"]["trials"] == 4
+    assert found["variants"]["methods"]["bgan-n.as-bgan-digits"]["trials"] == 4
+
+
+def test_labels_that_choose_are_counted(tmp_path):
+    config = loaded(trials={}, methods=["bgan.tuned-digits"])
+    entries = chosen(tmp_path)["variants"]["methods"]
+    config["variants"]["methods"] |= entries
+    uses = Plan.load(config).methods["bgan.tuned-digits"].uses
+    assert (uses["settings"], uses["trials"], uses["labels_used"]) == ("tuned", 3, 299 + 1198)
+
+
+def test_neighbours_choose_another_setting_without_labels(tmp_path):
+    folder = results(tmp_path / "results", MAPS)  # where neighbour recall is 1 - mAP
+    choose(folder, tmp_path / "tuned", by="neighbours")
+    found = json.loads((tmp_path / "tuned/digits.json").read_text())
+    tried = found["tried"]["digits"]
+    assert (tried["metric"], tried["labels_used"]) == ("neighbour_recall@k", 0)
+    values = [trial["value"] for trial in tried["methods"]["bgan"]["trials"]]
+    assert values == pytest.approx([0.4, 0.35, 0.4])
+    assert tried["methods"]["bgan"]["chosen"] == 0
+    entry = found["variants"]["methods"]["bgan.tuned-digits"]
+    assert "labels_used" in entry
+    assert entry["labels_used"] == 0
+    assert "without labels" in entry["note"]
+
+
+def test_choices_by_two_metrics_are_not_mixed(tmp_path):
+    tried = {"features": "pixels", "bits": [12, 24], "seeds": [100], "metric": "map"}
+    content = {"tried": {"digits": tried | {"methods": {"itq": OF_ITQ}}}}
+    before(tmp_path, content | {"variants": {"methods": {}}})
+    folder = results(tmp_path / "results", MAPS)
+    with pytest.raises(BenchmarkError, match="chosen with metric map, found metric neighbour_rec"):
+        choose(folder, tmp_path / "tuned", by="neighbours")
+
+
+def test_finalists_by_one_metric_are_not_chosen_by_another(tmp_path):
+    folder = results(tmp_path / "results", MAPS, tried=finalists(tmp_path)["tried"])
+    with pytest.raises(BenchmarkError, match="the finalists were chosen by map"):
+        choose(folder, tmp_path / "tuned", by="neighbours")
+
+
+@pytest.mark.parametrize(
+    ("count", "failed", "message"),
+    [
+        (1, (), "--finalists: found 1, expected 2 or more"),
+        (2, ("bgan.trial1", "bgan.trial2"), "bgan: 1 of 3 trials are done, expected 2 or more"),
+    ],
+)
+def test_one_finalist_is_no_second_stage(tmp_path, count, failed, message):
+    with pytest.raises(BenchmarkError, match=message):
+        finalists(tmp_path, count=count, failed=failed)
+    assert not (tmp_path / "tuned").exists()

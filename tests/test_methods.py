@@ -1,7 +1,6 @@
 """The contract, over every file in methods/; then each method against its definition."""
 
-import inspect
-import random
+import functools
 import re
 import sys
 from types import SimpleNamespace
@@ -12,6 +11,7 @@ import torch
 
 import methods
 from evaluation import score
+from experiments import contract
 from features._neighbours import nearest
 from features.vgg16_fc7 import VGG16FC7
 from harness import imagenet, plugins
@@ -124,90 +124,25 @@ def problem(weights):
     return arrays
 
 
-def arguments(function, problem, rows=slice(None)):
-    """The arrays that a method reads; features are the pixels, or those of its network."""
-    given = problem | (
-        {"features": problem["network features"]}
-        if hasattr(function.__self__, "weight_rotation")
-        else {}
-    )
-    return {
-        name: given[name] if name == "neighbours" else given[name][rows]
-        for name in inspect.signature(function).parameters
-    }
-
-
 @pytest.fixture(scope="module")
-def fitted(problem):
-    done = {}
+def case(problem):
+    """Return a function that returns the case of a name, which is trained once."""
+    network = {"features": problem["network features"]}
 
-    def fit(name):
-        if name not in done:
-            hasher = hashers(name)
-            assert hasher.fit(**arguments(hasher.fit, problem)) is hasher
-            done[name] = hasher, hasher.encode(**arguments(hasher.encode, problem))
-        return done[name]
+    @functools.cache
+    def of(name):
+        of_network = network if name == "deepbit_rotation" else {}
+        arrays = {key: value for key, value in problem.items() if key in contract.ARRAYS}
+        of_case = contract.Problem(arrays | of_network, problem["labels"])
+        return contract.Case(component(name), of_case, QUICK.get(name, {}), BITS)
 
-    return fit
+    return of
 
 
 @pytest.mark.parametrize("name", CASES)
-class TestContract:
-    def test_codes_are_booleans_of_the_asked_length(self, name, fitted):
-        codes = fitted(name)[1]
-        assert (codes.dtype, codes.shape) == (bool, (400, BITS))
-
-    def test_the_same_seed_gives_the_same_codes(self, name, fitted, problem):
-        expected = fitted(name)[1]
-        for disturb in (random.seed, np.random.seed, torch.manual_seed):
-            disturb(2026)
-        again = hashers(name)
-        again.fit(**arguments(again.fit, problem))
-        assert (again.encode(**arguments(again.encode, problem)) == expected).all(), (
-            "randomness is of the seed alone"
-        )
-
-    def test_another_seed_gives_other_codes(self, name, fitted, problem):
-        if "seed" not in component(name).defaults:
-            pytest.skip("no randomness, no seed")
-        other = hashers(name, seed=1)
-        other.fit(**arguments(other.fit, problem))
-        assert (other.encode(**arguments(other.encode, problem)) != fitted(name)[1]).any()
-
-    def test_rows_are_encoded_each_on_its_own(self, name, fitted, problem):
-        hasher, codes = fitted(name)
-        rows = [5, 300, 17]
-        alone = [
-            hasher.encode(**arguments(hasher.encode, problem, slice(row, row + 1))) for row in rows
-        ]
-        assert (np.concatenate(alone) == codes[rows]).all()
-
-    def test_init_only_stores(self, name, fitted):
-        assert not [attribute for attribute in vars(hashers(name)) if attribute.endswith("_")]
-
-    def test_label_and_citation_resolve(self, name, fitted):
-        part = component(name)
-        keys = re.findall(r"@\w+\{(\w+),", (ROOT / "report/references.bib").read_text())
-        assert part.label
-        assert part.literals["citation"] is None or part.literals["citation"] in keys
-        assert part.literals["uses_gpu"] in (True, False)
-
-    def test_the_docstring_says_where_it_is_from_and_how_it_differs(self, name, fitted):
-        text = inspect.getdoc(type(fitted(name)[0]))
-        assert "Source:" in text
-        assert "Differs from the paper:" in text
-
-    def test_it_beats_chance(self, name, fitted, problem):
-        if component(name).literals["citation"] is None:
-            pytest.skip("a control")
-        codes, labels = fitted(name)[1], problem["labels"]
-        query = np.arange(400) % 5 == 0
-        found = score(codes[query], codes[~query], labels[query], labels[~query], metrics=("map",))[
-            "map"
-        ]
-        assert found > 0.35, (
-            "four balanced classes: random codes give 0.25, and stay below 0.28 over seeds"
-        )
+@pytest.mark.parametrize("clause", contract.CHECKS, ids=lambda clause: clause.problem_of.__name__)
+def test_a_method_fulfils_the_contract(name, clause, case):
+    assert clause.problem_of(case(name)) == ""
 
 
 FORGETFUL = """

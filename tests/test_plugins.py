@@ -53,6 +53,7 @@ def test_attributes_of_a_plugin_are_read_with_annotations_and_without(plugin):
         ("label = 'Mine'; memory_params = (1,)", "memory_params must be a tuple of texts"),
         ("label = 'Mine'; uses_gpu = bool(1)", "uses_gpu must be True or False"),
         ("label = 'Mine'; sample = 1e5", "sample must be a whole number or None"),
+        ("label = 'Mine'; search_space = [1]", "search_space must be a dictionary of tuples"),
     ],
 )
 def test_declared_attributes_are_checked(plugin, attributes, message):
@@ -62,6 +63,29 @@ def test_declared_attributes_are_checked(plugin, attributes, message):
         match=rf"^methods/mine.py: class Mine: {message}, "
         r"written as a literal: it is read without importing",
     ):
+        plugins.read_plugin("methods", "mine")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ("tier = 'labels'", "tier is 'labels': expected one of 'features', 'images', 'encoder'"),
+        ("fidelity = 'D'", "fidelity is 'D': expected one of 'A', 'B', 'C', None"),
+        ("search_space = {'rate': (1, 2)}", "search_space names 'rate', which is not a parameter"),
+    ],
+)
+def test_what_a_method_states_of_itself_has_known_values(plugin, attributes, message):
+    plugin("", f"label = 'Mine'; {attributes}")
+    with pytest.raises(BenchmarkError, match=f"^methods/mine.py: class Mine: {message}"):
+        plugins.read_plugin("methods", "mine")
+
+
+@pytest.mark.parametrize("values", ["()", "[3]", "3"])
+def test_a_search_space_has_tuples_of_values(plugin, values):
+    plugin("", f"label = 'Mine'; search_space = {{'width': {values}}}")
+    path = plugins.ROOT / "methods/mine.py"
+    path.write_text(path.read_text().replace("__init__(self)", "__init__(self, n, *, width=3)"))
+    with pytest.raises(BenchmarkError, match=r"search_space: width: found .*, expected a tuple"):
         plugins.read_plugin("methods", "mine")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
@@ -41,7 +42,7 @@ from harness.variants import Catalogue
 from report import __main__ as command
 from report import references, results, summary
 from report.figures import plot_style, plots, training_curves
-from report.tables import build, table_specs
+from report.tables import build, table_specs, tuning_table
 from report.tables import cells as cells_of_tables
 from report.tables.build import build_tables
 from report.tables.table import Cell, Row
@@ -320,6 +321,25 @@ def test_a_column_that_is_equal_in_every_row_is_a_sentence(tmp_path):
     assert unlike.notes[0] == "Threads: 1."
 
 
+def test_a_table_states_what_each_row_uses(tmp_path):
+    uses = {"tier": "features", "settings": "default", "trials": "0", "labels_used": "0"}
+    tuned_row = {"tier": "images", "fidelity": "C", "settings": "tuned", "trials": "16"}
+
+    def change(run):
+        return uses | (tuned_row | {"labels_used": "1497"} if run["variant"] == "bgan" else {})
+
+    folder = write_results(tmp_path)
+    assert not built(folder)["uses"].panels
+    change_runs(folder, change)
+    table = built(folder)["uses"]
+    labels = ["Sees", "Fidelity", "Settings", "Trials", "Labels"]
+    assert [column.label for column in table.columns] == labels
+    assert [panel.bits for panel in table.panels] == [None]
+    found = [[cell.text for cell in cells(table, name)] for name in ("itq", "bgan")]
+    assert found[0] == ["features", "\N{EN DASH}", "default", "0", "0"]
+    assert found[1] == ["images", "C", "tuned", "16", "1497"]
+
+
 def test_a_fact_that_runs_csv_lacks_is_left_out_or_an_error(tmp_path):
     found = results.read(write_results(tmp_path))
     value = Value(fact="query_microseconds", label="Query", optional=True)
@@ -551,13 +571,12 @@ def test_ablations_have_tables_of_the_variants_that_were_run(tmp_path):
 
 
 TRIED = {
-    "features": "pixels", "bits": [16, 32], "seeds": [100],
+    "features": "pixels", "bits": [16, 32], "seeds": [100], "metric": "map",
     "methods": {
-        "bgan": {"of": "bgan", "label": "BGAN", "chosen": 1, "commit": "ab" * 20,
-                 "trials": [{"set": {}, "map": 0.6}, {"set": {"learning_rate": 0.003}, "map": 0.7},
-                            {"set": {"epochs": 5}, "map": None}]},
-        "itq": {"of": "itq", "label": "ITQ", "chosen": 0, "commit": "cd" * 20,
-                "trials": [{"set": {}, "map": 0.5}, {"set": {"iterations": 5}, "map": 0.4}]},
+        "bgan": {"of": "bgan", "label": "BGAN", "chosen": 1, "settings_tried": 3, "commit": "ab" * 20,
+                 "trials": [{"set": {}, "value": 0.6}, {"set": {"learning_rate": 0.003}, "value": 0.7}, {"set": {"epochs": 5}, "value": None}]},
+        "itq": {"of": "itq", "label": "ITQ", "chosen": 0, "settings_tried": 2, "core_seconds": 12.4, "commit": "cd" * 20,
+                "trials": [{"set": {}, "value": 0.5}, {"set": {"iterations": 5}, "value": 0.4}]},
     },
 }  # fmt: skip
 
@@ -591,6 +610,8 @@ def test_tuned_rows_appear_with_the_others_and_state_it(
         "\N{EN DASH}",
     ]
     assert [cell.best for cell in cells(found["settings-digits"], "itq")] == [True, False, False]
+    note = "the time of fitting and encoding: BGAN 3, time not recorded; ITQ 2, 12 core-seconds."
+    assert found["settings-digits"].notes[-2].endswith(note)
     assert (
         "BGAN: setting 1: defaults; setting 2: learning_rate 0.003; setting 3: epochs 5."
         in found["settings-digits"].notes
@@ -605,7 +626,32 @@ def test_tuned_rows_appear_with_the_others_and_state_it(
     assert "Chosen on other features: gist for digits." in built(folder)["map"].explanation
 
 
-def test_parameters_that_no_row_has_are_no_table(tmp_path):
+def test_the_expected_best_of_draws_is_that_of_all_draws():
+    values = [0.3, 0.7, 0.5, 0.7]
+    for count in (1, 2, 3):
+        draws = list(itertools.product(values, repeat=count))
+        mean = sum(map(max, draws)) / len(draws)
+        assert tuning_table.expected_best(values, count) == pytest.approx(mean)
+
+
+def test_the_expected_best_setting_is_of_the_first_stage(tmp_path):
+    first = {"bits": [32], "seeds": [100], "core_seconds": 3.0, "commit": "ab" * 20}
+    values = (0.2, 0.4, None, 0.6)
+    first["trials"] = [{"set": {"iterations": n}, "value": value} for n, value in enumerate(values)]
+    of_itq = TRIED["methods"]["itq"] | {"first": first, "settings_tried": 4}
+    tried = TRIED | {"methods": TRIED["methods"] | {"itq": of_itq}}
+    rows = {"bgan": tuned("bgan")}
+    found = built(write_results(tmp_path, rows=rows, tried={"digits": tried}))
+    table = found["expected-best-digits"]
+    assert [column.label for column in table.columns] == ["n = 1", "n = 2", "n = 3"]
+    assert [cell.text for cell in cells(table, "itq")] == ["0.400", "0.489", "0.533"]
+    assert [cell.text for cell in cells(table, "bgan")] == ["0.650", "0.675", ""]
+    provenance = found["settings-digits"].notes[-1]
+    assert provenance.startswith("First stage: 32 bits, seed 100. 16, 32 bits, seed 100")
+    assert "ITQ 4, 15 core-seconds." in found["settings-digits"].notes[-2]
+
+
+def test_settings_that_no_row_has_are_no_table(tmp_path):
     assert "settings-digits" not in built(write_results(tmp_path, tried={"digits": TRIED}))
 
 

@@ -1,5 +1,7 @@
 """The columns and arrays that the stages write, compared with harness/schemas.py."""
 
+import json
+
 import numpy as np
 import pytest
 from builders import rows_of
@@ -19,6 +21,16 @@ TABLES = {
 @pytest.mark.parametrize("name", TABLES)
 def test_tables_have_their_columns(finished, name):
     assert tuple(rows_of(finished / name)[0]) == TABLES[name]
+
+
+def test_the_record_of_a_run_states_what_it_uses_outside_of_what_it_is_made_of(finished):
+    row = rows_of(finished / f"{ROOT}/runs.csv")[0]
+    record = json.loads((finished / row["folder"] / "run.json").read_text())
+    expected = {"tier": "features", "fidelity": None, "settings": "default"}
+    expected |= {"trials": 0, "labels_used": 0}
+    assert {name: record[name] for name in schemas.USES} == expected
+    assert [row[name] for name in schemas.USES] == ["features", "", "default", "0", "0"]
+    assert not set(schemas.USES) & set(record["made_of"])
 
 
 def types_of(path):

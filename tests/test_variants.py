@@ -239,3 +239,30 @@ def test_the_entry_of_a_variant_reaches_a_job_unchanged():
 def test_error_for_an_invalid_option_entry(text, message):
     with pytest.raises(BenchmarkError, match=message):
         variant_of_text("methods", "mine", text)
+
+
+@pytest.mark.parametrize(
+    ("entry", "tier"),
+    [
+        ({"of": "itq"}, "features"),
+        ({"of": "bgan"}, "images"),  # an encoder trained from scratch
+        ({"of": "bgan", "set": {"encoder": "features"}}, "images"),  # a head
+        ({"of": "bgan", "set": {"encoder": "vgg19"}}, "encoder"),
+        ({"of": "deepbit_rotation"}, "images"),
+        ({"of": "imported", "set": {"path": "codes.npy"}}, "unknown"),
+    ],
+)
+def test_the_tier_of_a_row_depends_on_its_encoder(entry, tier):
+    variant = Catalogue({"methods": {"mine": entry}}).resolve("methods", "mine")
+    assert variant.tier == variant.uses["tier"] == tier
+
+
+def test_a_job_gets_what_its_row_uses():
+    chosen = {"of": "itq", "tuned": "own", "trials": 16, "labels_used": 1497}
+    variant = Catalogue({"methods": {"itq.tuned-digits": chosen}}).resolve(
+        "methods", "itq.tuned-digits"
+    )
+    of_job = variant_of_text("methods", variant.name, variant.entry_text)
+    assert of_job.uses == variant.uses
+    assert (variant.uses["settings"], variant.uses["trials"]) == ("tuned", 16)
+    assert Catalogue().resolve("methods", "itq").uses["settings"] == "default"

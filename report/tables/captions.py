@@ -13,6 +13,10 @@ from report.tables.table import DAGGER, NEAR_COLLAPSE, Cell, Column, Panel, Row,
 from report.tables.table_specs import TableSpec
 
 MAX_NAMES = 3  # up to this number, pairs of methods and cells are named; more are counted
+CHOSEN_BY = {  # the metric by which parameters were chosen
+    "map": "mean mAP over code lengths on validation labels",
+    "neighbour_recall@k": "the share of neighbours by features among the first results, without labels",
+}
 OWN = "own"  # of a row whose settings were tuned for the row itself
 NOT_TESTED = next(words for words, verdict in VERDICTS.items() if verdict is None)
 
@@ -128,15 +132,16 @@ def _tuning(results: Results, panels: list[Panel]) -> Iterator[str]:
         return
 
     tried = results.experiment.get("tried", {})
-    counts = set()
+    counts, metrics = set(), set()
     for dataset in tried.values():
-        counts.update(len(method["trials"]) for method in dataset["methods"].values())
+        counts.update(method["settings_tried"] for method in dataset["methods"].values())
+        metrics.add(CHOSEN_BY[dataset["metric"]])
 
     trials = " or ".join(str(count) for count in sorted(counts))
     yield (
-        f"(tuned): the best of {trials} settings by mean mAP over code lengths on validation "
-        "labels, with queries and database from the training part and one other seed; then trained "
-        "on the whole training part."
+        f"(tuned): the best of {trials} settings by {' or '.join(sorted(metrics))}, with queries "
+        "and database from the training part and other seeds; then trained on the whole training "
+        "part."
     )
     for base in sorted(kinds - {"", OWN}):
         label = results.labels.get(base, base)

@@ -85,7 +85,8 @@ def method_cell(
     if not done:
         return _cell_without_runs(runs)
     if value.fact in TEXT_FACTS:
-        return Cell(", ".join(dict.fromkeys(run[value.fact] for run in done)))
+        texts = dict.fromkeys(run[value.fact] for run in done)
+        return Cell(", ".join(texts)) if any(texts) else OMITTED
 
     cell = _metric_cell(results, key, done, column) if value.metric else _fact_cell(done, value)
     if cell.number is None:

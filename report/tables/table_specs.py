@@ -43,7 +43,7 @@ NUMBER_FACTS = (
     *("fit_seconds", "encode_seconds", "peak_memory_mib", "items", "distinct_codes"),
     *("bit_balance", "saturated"),
 )
-TEXT_FACTS = ("device", "threads")
+TEXT_FACTS = ("device", "threads", "tier", "fidelity", "settings", "trials", "labels_used")
 DERIVED_FACTS = ("encode_microseconds", "distinct_share", "code_bytes")
 TIMED_FACTS = (
     *("alone_fit_seconds", "alone_encode_microseconds", "image_microseconds"),
