@@ -715,8 +715,8 @@ def _methods(
     methods = {}
     for row in rows:
         base = catalogue.resolve("methods", row.name)
-        of_row = trials.get(row.name) or trials.get(base.plugin.name, ())
-        names = _add_trials(base, of_row, catalogue) or [row.name]
+        trials_of_row = trials.get(row.name) or trials.get(base.plugin.name) or []
+        names = _add_trials(base, trials_of_row, catalogue) or [row.name]
         for name in names if row.bits else ():
             variant = catalogue.resolve("methods", name)
             methods[name] = dataclasses.replace(variant, bits=row.bits, timed=row.timed)

@@ -15,7 +15,7 @@ from report.tables.table_specs import TableSpec
 MAX_NAMES = 3  # up to this number, pairs of methods and cells are named; more are counted
 CHOSEN_BY = {  # the metric by which parameters were chosen
     "map": "mean mAP over code lengths on validation labels",
-    "neighbour_recall@k": "the share of neighbours by features among the first results, without labels",
+    "neighbour_recall@k": "the share of neighbours by features among the first, without labels",
 }
 OWN = "own"  # of a row whose settings were tuned for the row itself
 NOT_TESTED = next(words for words, verdict in VERDICTS.items() if verdict is None)

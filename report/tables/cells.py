@@ -86,7 +86,7 @@ def method_cell(
         return _cell_without_runs(runs)
     if value.fact in TEXT_FACTS:
         texts = dict.fromkeys(run[value.fact] for run in done)
-        return Cell(", ".join(texts)) if any(texts) else OMITTED
+        return Cell(", ".join(texts)) if any(texts) else OMITTED_CELL
 
     cell = _metric_cell(results, key, done, column) if value.metric else _fact_cell(done, value)
     if cell.number is None:
