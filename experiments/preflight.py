@@ -148,9 +148,10 @@ def check_memory(state: State) -> None:
         if needed > memory and state.problem(features_job(place)):
             raise BenchmarkError(
                 f"features: {place.features} of {place.dataset} has {dimensions:,} dimensions "
-                f"({size} x {size} x {channels}): a covariance matrix of them needs {needed / 2**30:,.0f} "
-                f"GiB, and this machine has {memory / 2**30:,.0f} GiB. Choose other features, as "
-                "in `features: [gist]`, or smaller images, as in `set: {size: 32}` of the data set"
+                f"({size} x {size} x {channels}): a covariance matrix of them needs "
+                f"{needed / 2**30:,.0f} GiB, and this machine has {memory / 2**30:,.0f} GiB. "
+                "Choose other features, as in `features: [gist]`, or smaller images, as in "
+                "`set: {size: 32}` of the data set"
             )
 
 

@@ -118,6 +118,19 @@ def test_verbose_shows_what_snakemake_prints(copy):
     assert "rule encode:" in copy.run("--verbose", target, config="more.yaml")
 
 
+def test_quiet_commands_print_less(copy):
+    """`--quiet` leaves out progress, `--quiet all` everything but failures."""
+    copy.write("more.yaml", "methods: [chance]\nbits: [9]\nseeds: [0]\ncontrols: []\n")
+    target = "results/experiments/more/metrics.csv"
+    done = copy.snakemake(target, "--quiet", config="more.yaml")
+    assert "done: 3 jobs" in done.stderr
+    copy.write("methods/raising.py", RAISING)
+    copy.write("more.yaml", "methods: [chance, raising]\nbits: [9]\nseeds: [0]\ncontrols: []\n")
+    done = copy.snakemake(target, "--quiet", "all", config="more.yaml")
+    assert "to do" not in done.stderr
+    assert "failed: raising, 9 bits" in done.stderr
+
+
 ENDINGS = {
     "killed": ("os.kill(os.getpid(), signal.SIGKILL)", "killed (signal 9), probably out of memory"),
     "quiet": ("os._exit(7)", "exit status 7 and no message"),
@@ -202,6 +215,16 @@ class Output:
 
 
 class TestEvents:
+    def test_a_silent_screen_prints_failures_only(self, screen):
+        screen.silent = True
+        screen.start([], 1, "1 core")
+        screen.succeed()
+        assert screen.stream.text == ""
+        Path("a.log").write_text("methods: no luck\nexit status 1\n")
+        self.emit(screen, "job_info")
+        self.emit(screen, "job_error")
+        assert "no luck" in screen.stream.text
+
     @pytest.fixture
     def screen(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
@@ -240,7 +263,7 @@ class TestEvents:
         assert screen.failures == {}
 
     def test_the_rate_of_a_running_job_is_that_of_its_log(self, screen):
-        Path("a.log").write_text("itq 8 bits: 3/50 iterations, 12.5/s, 4 s left\n")
+        Path("a.log").write_text("itq 8 bits: 3/50 iterations, 12.5/s, 4 s left  loss 0.1\n")
         self.emit(screen, "job_info")
         line = screen.status_line()
         assert "running: itq, 8 bits, seed 0 (3/50 iterations, 12.5/s, 4 s left)" in line
