@@ -198,6 +198,7 @@ def learn(
     )
     if "codes" not in opened:
         _checks.check_rows(hasher, opened, codes, bits, part.name)
+        _checks.check_precision(hasher, opened, codes, bits, part.name)
         on_gpu = str(getattr(hasher, "device_", "cpu")) != "cpu"  # sums are in no fixed order there
         if fitted - started < _checks.QUICK_SECONDS and not on_gpu:
             _checks.check_repeats(repetition, fitted_on, opened, codes, bits, part.name)
