@@ -271,7 +271,8 @@ class Catalogue:
         known = [*plugins.names(stage), *sorted(self._entries[stage])]
         return BenchmarkError(
             f"{stage}: {name!r} is unknown{did_you_mean(name, known)}: "
-            f"expected one of {', '.join(known)}, or a new file {stage}/{name}.py"
+            f"expected one of {', '.join(plugins.names(stage))}, a name in config/variants.yaml, "
+            f"or a new file {stage}/{name}.py"
         )
 
 
