@@ -1,16 +1,18 @@
-# make: set up and run the default experiment; make test: set up and test. Both need Python 3.11 or newer and nothing else.
+# Only Python 3.11 or newer is needed. The documentation shows the comment above each target.
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run setup test test-faults fuzz gpu lint clean
+.PHONY: run setup test test-faults fuzz gpu docs lint clean
+# Install into .venv and run the default experiment.
 run: .venv/run.stamp
 	snakemake --cores all
 	@echo "The report is in results/report/index.html, its LaTeX tables in results/report/tables/"
 
+# Install what the tests and the documentation need.
 setup: .venv/test.stamp
 
-# Two processes share the tests; one that has none left takes some of the other's.
+# Lint and run all tests. Two processes share them; one that has none left takes some of the other's.
 test: .venv/test.stamp lint
 	python -m pytest -n 2 --dist worksteal
 
@@ -26,6 +28,12 @@ gpu: .venv/test.stamp
 fuzz: .venv/test.stamp
 	BGAN_BENCH_FUZZ=10 BGAN_BENCH_FUZZ_SEED=$$(date +%s)000 python -m pytest -s tests/test_fuzz.py
 
+# Run the tutorials, and build the site in build/site/. Warnings are errors.
+docs: .venv/test.stamp
+	python -m pytest -m docs tests/test_docs.py
+	python -m sphinx --fail-on-warning --keep-going -d build/doctrees docs build/site
+
+# Check format, lint rules, the workflow and types.
 lint: .venv/test.stamp
 	ruff check .
 	ruff format --check .
@@ -40,9 +48,10 @@ lint: .venv/test.stamp
 	$(BIN)/python -m pip install --quiet -c constraints.txt -r requirements.txt
 	touch $@
 
-.venv/test.stamp: .venv/run.stamp requirements-test.txt
-	$(BIN)/python -m pip install --quiet -c constraints.txt -r requirements-test.txt
+.venv/test.stamp: .venv/run.stamp requirements-test.txt requirements-docs.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt -r requirements-test.txt -r requirements-docs.txt
 	touch $@
 
+# Delete all results, caches and logs. Published results stay.
 clean:
-	rm -rf results/runs results/scores results/report results/partial results/experiments results/*.csv results/*.json cache logs
+	rm -rf build results/runs results/scores results/report results/partial results/experiments results/*.csv results/*.json cache logs

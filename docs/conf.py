@@ -18,27 +18,26 @@ copyright = author  # noqa: A001
 release = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)[1]
 version = release
 
-extensions = ["myst_parser", "numpydoc", "sphinx.ext.mathjax"]
+extensions = ["myst_parser", "numpydoc", "mathml"]
+html_math_renderer = "mathml"
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
-exclude_patterns = ["generated/leaderboard"]
+exclude_patterns = ["generated/*.md", "explanation/*.svg.md"]
 default_role = "literal"  # single backticks in docstrings
 nitpicky = True
 numpydoc_show_class_members = False
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 4
-# Formulas are rendered by a copy of MathJax in the site, see `math_script`: no page asks the network.
-suppress_warnings = ["myst.header"]
 
 html_theme = "pydata_sphinx_theme"
 html_title = "bgan-bench"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
-html_extra_path = ["generated/leaderboard"]
+templates_path = ["generated/templates"]
 html_show_sourcelink = False
 html_theme_options = {
     "navbar_end": ["theme-switcher", "navbar-icon-links"],
     "navbar_persistent": ["search-button"],
-    "header_links_before_dropdown": 7,
+    "header_links_before_dropdown": 6,
     "external_links": [],
     "secondary_sidebar_items": ["page-toc"],
     "show_prev_next": True,
@@ -47,25 +46,29 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
+html_context = {"default_mode": "auto"}
 html_sidebars = {"index": [], "faq": [], "quickstart": []}
 
-# Pages of the repository that are outside of docs/, and the pages of the site that include them.
-INCLUDED = {
-    "../CONTRIBUTING.md": "contributing.md",
-    "../results/published/README.md": "measured.md",
-    "../README.md": "index.md",
-}
+LEADERBOARD = ROOT / "docs/generated/templates"
 
 
-def use_pages_of_the_site(app, name, content) -> None:
-    """Replace links to files of the repository by links to the pages that include them."""
-    for outside, page in INCLUDED.items():
-        content[0] = content[0].replace(f"]({outside}", f"](/{page}")
+def use_included_pages(app, name, content) -> None:
+    content[0] = generate.with_links_of_the_site(content[0])
+
+
+def use_leaderboard(app, name, template, context, tree) -> str | None:
+    """Return the template of the leaderboard for its page: the page that the report wrote."""
+    return "leaderboard.html" if name == "leaderboard" else None
 
 
 def setup(app) -> None:
     generate.write()
     # A process of its own: the report sets the number of threads before it imports NumPy.
-    command = [sys.executable, "-m", "report", "site", "--output", "docs/generated/leaderboard"]
+    command = [sys.executable, "-m", "report", "site", "--output", str(LEADERBOARD)]
     subprocess.run(command, cwd=ROOT, check=True)
-    app.connect("source-read", use_pages_of_the_site)
+    page = LEADERBOARD / "leaderboard.html"
+    page.write_text(
+        f"{{% raw %}}{page.read_text(encoding='utf-8')}{{% endraw %}}", encoding="utf-8"
+    )
+    app.connect("source-read", use_included_pages)
+    app.connect("html-page-context", use_leaderboard)

@@ -8,6 +8,8 @@ plugin is imported.
 from __future__ import annotations
 
 import ast
+import csv
+import itertools
 import json
 import re
 import subprocess
@@ -27,6 +29,8 @@ sys.path.insert(0, str(ROOT))
 from harness import plugins, variants  # noqa: E402
 
 GENERATED = ROOT / "docs/generated"
+PUBLISHED = ROOT / "results/published"
+INCLUDED = {"CONTRIBUTING.md": "contributing", "results/published/README.md": "measured"}
 LIBRARY = "bgan_bench"  # name of evaluation/ when it is installed
 KINDS = {"methods": "Methods", "datasets": "Data sets", "features": "Feature extractors"}
 BASES = {"methods": "Hasher", "datasets": "Dataset", "features": "Extractor"}
@@ -37,7 +41,16 @@ CAPTURE = Path(__file__).with_name("capture_parser.py")
 def write(folder: Path = GENERATED) -> None:
     """Write all pages. A page that has not changed keeps its time, so Sphinx does not reread it."""
     folder.mkdir(parents=True, exist_ok=True)
-    pages = {
+    pages = {f"{name}.rst": text for name, text in _reference().items()}
+    pages |= {"measured.md": measured(), **included_pages()}
+    for name, text in pages.items():
+        path = folder / name
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+
+
+def _reference() -> dict[str, str]:
+    return {
         "configuration": configuration(),
         "commands": commands(),
         "variants": named_variants(),
@@ -45,10 +58,68 @@ def write(folder: Path = GENERATED) -> None:
         "api": api(),
         **{stage: catalogue(stage) for stage in KINDS},
     }
-    for name, text in pages.items():
-        path = folder / f"{name}.rst"
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            path.write_text(text, encoding="utf-8")
+
+
+# ------------------------------------------------------- pages of the repository
+
+
+def measured() -> str:
+    """Return the curves and mean average precision of every published experiment, in Markdown."""
+    parts = []
+    for path in sorted(PUBLISHED.glob("*/map.csv")):
+        name = path.parent.name
+        parts.append(f"## {name}")
+        if (path.parent / "overview.svg").is_file():
+            image = f"generated/{_copied_figure(path.parent)}"
+            alt = f"Mean average precision against code length: {name}"
+            parts.append(f"```{{image}} {image}\n:alt: {alt}\n:class: overview\n```")
+        parts += _tables_of(path)
+    return "\n\n".join(parts) + "\n"
+
+
+def _copied_figure(folder: Path) -> str:
+    """Copy the figure of a folder for a light page, since a reader can choose the theme."""
+    text = (folder / "overview.svg").read_text(encoding="utf-8")
+    light = re.sub(r"@media\s*\(prefers-color-scheme:\s*dark\)\{[^}]*\}\}", "", text)
+    GENERATED.mkdir(parents=True, exist_ok=True)
+    (GENERATED / f"{folder.name}.svg").write_text(light, encoding="utf-8")
+    return f"{folder.name}.svg"
+
+
+def _tables_of(path: Path) -> Iterator[str]:
+    """Yield the panels of a map.csv as tables: mean and deviation in one cell."""
+    with open(path, encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    lengths = header[2::2]
+    for panel, group in itertools.groupby(rows, key=lambda row: row[0]):
+        lines = [f"| {panel} | {' | '.join(lengths)} |", "|---" * (len(lengths) + 1) + "|"]
+        for _, method, *numbers in group:
+            cells = itertools.starmap(_cell, zip(numbers[::2], numbers[1::2], strict=True))
+            lines.append(f"| {method} | {' | '.join(cells)} |")
+        yield "\n".join(lines)
+
+
+def _cell(mean: str, deviation: str) -> str:
+    if not mean:
+        return ""
+    text = f"{float(mean):.3f}"
+    return f"{text} ± {float(deviation):.3f}" if deviation else text
+
+
+def included_pages() -> dict[str, str]:
+    """Return the pages outside of docs/ that the site includes, with links to pages of the site."""
+    pages = {}
+    for path, name in INCLUDED.items():
+        text = (ROOT / path).read_text(encoding="utf-8")
+        pages[f"included-{name}.md"] = with_links_of_the_site(text)
+    return pages
+
+
+def with_links_of_the_site(text: str) -> str:
+    """Return Markdown in which links to included pages lead to the pages that include them."""
+    for path, name in INCLUDED.items():
+        text = re.sub(rf"\]\((?:\.\./)+{re.escape(path)}", f"](/{name}.md", text)
+    return text
 
 
 # ------------------------------------------------------------------- configuration
@@ -213,17 +284,11 @@ def make_targets() -> Iterator[tuple[str, str]]:
     """Yield (command, meaning) of each target of the Makefile, from the comment above it."""
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     names = re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)[1].split()
-    fallback = {
-        "run": "Install, and run the default experiment.",
-        "setup": "Install what the tests need.",
-        "lint": "Check format, lint rules, the workflow and types.",
-        "clean": "Delete all results, caches and logs; published results stay.",
-    }
     for name in names:
         found = re.search(rf"((?:^#.*\n)+){name}:", text, re.MULTILINE)
         lines = found[1].splitlines() if found else []
         comment = " ".join(line.removeprefix("#").strip() for line in lines)
-        yield f"``make {name}``", fallback.get(name) or escaped(comment)
+        yield f"``make {name}``", escaped(comment)
 
 
 # ------------------------------------------------------------------------- plugins
