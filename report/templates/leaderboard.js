@@ -40,8 +40,9 @@
     return facet(part) in board.rankings;
   };
 
-  // Replace what does not exist by the closest facet that does: tuned and frozen first.
-  function settle() {
+  // Replace what does not exist by the closest facet that does: tuned and frozen first. What the
+  // reader has just chosen stays.
+  function settle(chosen) {
     if (!tasks.has(state.task)) {
       const tuned = Object.keys(board.rankings).find((key) => key.endsWith("|frozen|tuned"));
       state.task = (tuned || Object.keys(board.rankings)[0] || board.tasks[0].id).split("|")[0];
@@ -50,9 +51,10 @@
     if (!known.includes(state.bits)) state.bits = known.includes(32) ? 32 : known[known.length - 1];
     const settings = [state.settings, "tuned", "default", "released"].filter((name) => name in SETTINGS);
     const encoders = [state.encoder, "frozen", "any", "trained"].filter((name) => name in ENCODERS);
-    for (const setting of settings)
-      for (const encoder of encoders)
-        if (exists({ settings: setting, encoder })) return Object.assign(state, { settings: setting, encoder });
+    const facets = settings.flatMap((setting) => encoders.map((encoder) => ({ settings: setting, encoder })));
+    if (chosen === "encoder") facets.sort((a, b) => encoders.indexOf(a.encoder) - encoders.indexOf(b.encoder));
+    const found = facets.find(exists);
+    if (found) return Object.assign(state, found);
     Object.assign(state, { settings: "default", encoder: "frozen" });
   }
 
@@ -144,7 +146,7 @@
     state[name] = name === "bits" ? Number(value) : value;
     if (name === "task") Object.assign(state, { encoder: "frozen", settings: "tuned" });
     state.record = null;
-    draw();
+    draw(name);
   });
   $("facets").addEventListener("submit", (event) => event.preventDefault());
 
@@ -235,7 +237,7 @@
     const table = h("table", { class: "board" }, head, bodies);
     const total = groups.reduce((sum, group) => sum + group.entries.length, 0);
     $("ranking").replaceChildren(tools(total),
-      total ? h("div", { class: "scroll" }, table) : h("p", { class: "empty" }, ranked.length || state.all ? "No row fits the filter." : "Nothing is measured in this facet."),
+      total ? h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Rows of the ranking" }, table) : h("p", { class: "empty" }, ranked.length || state.all ? "No row fits the filter." : "Nothing is measured in this facet."),
       total ? legend() : "");
   }
   function tableRow(entry, axis, shown) {
@@ -307,7 +309,7 @@
       h("div", { class: "quiet" }, `${task.dataset} (${task.protocol}), ${task.features}, ${row.bits} bits`),
       h("p", { class: "headline" }, `mAP ${row.mean.toFixed(4)}`, h("small", {}, `95 % interval ${row.low.toFixed(4)} to ${row.high.toFixed(4)}${row.deviation == null ? "" : `, deviation ${row.deviation.toFixed(4)} over ${row.seeds.length} seeds`}`)),
       h("h3", {}, "Seeds"),
-      h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ["Seed", "mAP", "Training", "Date", "Commit", "SHA-256 of the codes"].map((text) => h("th", { scope: "col" }, text)))),
+      h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Seeds" }, h("table", {}, h("thead", {}, h("tr", {}, ["Seed", "mAP", "Training", "Date", "Commit", "SHA-256 of the codes"].map((text) => h("th", { scope: "col" }, text)))),
         h("tbody", {}, row.seeds.map((seed) => h("tr", {}, h("td", {}, String(seed.seed)), h("td", {}, seed.value.toFixed(4)), h("td", {}, duration(seed.fit_seconds)), h("td", {}, seed.date),
           h("td", {}, h("code", {}, seed.commit.slice(0, 10))), h("td", {}, h("code", { title: seed.codes }, seed.codes.slice(0, 16)))))))),
       h("h3", {}, "Record"),
@@ -413,8 +415,8 @@
     } catch { /* a page from a file may have no storage */ }
   });
 
-  function draw() {
-    settle();
+  function draw(chosen) {
+    settle(chosen);
     drawFacets();
     drawTask();
     drawRanking();
