@@ -31,7 +31,6 @@ fuzz: .venv/test.stamp
 # Run the tutorials, and build the site in build/site/. Warnings are errors.
 docs: .venv/test.stamp
 	python -m pytest -m docs tests/test_docs.py
-	python -m sphinx --fail-on-warning --keep-going -d build/doctrees docs build/site
 
 # Check format, lint rules, the workflow and types.
 lint: .venv/test.stamp
