@@ -91,6 +91,19 @@ def _add_records_jobs(add) -> None:
     merging = add("merge", merge, "copy the runs of another checkout that are missing")
     merging.add_argument("results", type=Path, metavar="OTHER/results")
 
+    submitting = add("submit", submit, "make a submission of codes that another program made")
+    submitting.add_argument(
+        "codes", nargs="+", type=Path, help="one file per seed, a row per image of the data set"
+    )
+    submitting.add_argument(
+        "--card", type=Path, required=True, help="YAML file that describes the method"
+    )
+    submitting.add_argument(
+        "--output", type=Path, required=True, help="folder to write; it must not exist"
+    )
+    verifying = add("verify", verify, "score a submission again, and compare it with its card")
+    verifying.add_argument("folder", type=Path)
+
 
 def collect(arguments: argparse.Namespace) -> bool:
     from experiments import collect as job
@@ -151,6 +164,25 @@ def merge(arguments: argparse.Namespace) -> bool:
     from experiments import merge as job
 
     return job.merge(arguments.results)
+
+
+def submit(arguments: argparse.Namespace) -> bool:
+    from experiments import submissions
+
+    print(submissions.submit(arguments.codes, arguments.card, arguments.output))
+    return verify(argparse.Namespace(folder=arguments.output))
+
+
+def verify(arguments: argparse.Namespace) -> bool:
+    from experiments import submissions
+
+    found = submissions.verify(arguments.folder)
+    for seed, scores in enumerate(found.scores):
+        print(f"seed {seed}:", *(f"{name} {value:.4f}" for name, value in scores.items()))
+    print(submissions.NOT_KNOWN)
+    if found.missing:
+        print(f"unranked: the card does not state {', '.join(found.missing)}")
+    return True
 
 
 if __name__ == "__main__":
