@@ -94,7 +94,7 @@
       groups: [
         { name: "best", title: bestTitle(ranked), entries: ranked.filter((entry) => entry.best && fits(entry)) },
         { name: "below", title: "Significantly below the best", entries: ranked.filter((entry) => !entry.best && fits(entry)) },
-        { name: "beside", title: "Beside the ranking", entries: beside.filter(fits) },
+        { name: "beside", title: ranked.length ? "Beside the ranking" : "Not ranked", entries: beside.filter(fits) },
       ].filter((group) => group.entries.length),
       ranked,
     };
@@ -224,7 +224,7 @@
   function drawRanking() {
     const { groups, ranked } = view();
     const axis = scale();
-    const shown = (name) => !state.hide.has(name);
+    const shown = (name) => !state.hide.has(name) && (name !== "trend" || lengths(state.task).length > 1);
     const head = h("thead", {}, h("tr", {}, heading("rank", "Rank"), heading("method", "Method"), heading("map", "mAP"),
       h("th", { scope: "col", class: "plot" }, h("span", { class: "quiet" }, "Mean and 95 % interval"), ticks(axis)),
       shown("trend") && h("th", { scope: "col", class: "trend" }, "By length"),
