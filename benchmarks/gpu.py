@@ -44,7 +44,7 @@ TINY_SIZES = {"conv": 32, "features": 32, "squeezenet1_1": 24}  # VGG-19 has 0.5
 # Parameters of cells. The first encoder that is pretrained has random weights.
 PARAMS = {"deepbit_rotation": {"encoder": "squeezenet1_1", "encoder_size": 64}}
 TINY_PARAMS = {
-    "bgan": {"epochs": 1},
+    "bgan": {"epochs": 1, "betas": (1.0,)},
     "deepbit_rotation": {
         **{"encoder": "squeezenet1_1", "encoder_size": 24},
         **{"iterations": (20, 5), "step": (10, 3)},

@@ -117,7 +117,7 @@ def speed(
         keywords = {"encoder_size": SIZES[encoder], "precision": precision}
         keywords |= random_weights(encoder)
 
-    hasher = BGAN(32, encoder=encoder, batch=batch, epochs=1, k1=2, k2=3, **keywords)
+    hasher = BGAN(32, encoder=encoder, batch=batch, epochs=1, betas=(1.0,), k1=2, k2=3, **keywords)
 
     ends, step = [], hasher._step
 

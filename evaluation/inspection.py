@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import stdtrit
 
 from .relevance import Relevance
 
@@ -118,3 +120,19 @@ def _correlation(sample: np.ndarray) -> np.ndarray:
     spread = np.sqrt((centred**2).sum(axis=0))
     spread[spread == 0] = np.inf
     return np.rint(100 * (centred.T @ centred) / np.outer(spread, spread)).astype(np.int8)
+
+
+def is_at_chance(average_precision: ArrayLike, chance: ArrayLike) -> bool:
+    """Return whether a mean is not above that of a random ranking, by its interval over queries.
+
+    Parameters
+    ----------
+    average_precision, chance : array_like of float, shape (Q,)
+        Of each query, and of a random ranking for the same query. One query proves nothing.
+    """
+    differences = np.asarray(average_precision, np.float64) - np.asarray(chance, np.float64)
+    queries = len(differences)
+    if queries < 2:
+        return False
+    half = stdtrit(queries - 1, 0.975) * differences.std(ddof=1) / np.sqrt(queries)
+    return bool(differences.mean() - half <= 0)

@@ -166,19 +166,6 @@ def estimate(value: ArrayLike, *variances: Variance) -> Estimate:
     return Estimate(np.asarray(value, np.float64), np.sqrt(total), freedom)
 
 
-def is_at_chance(average_precision: ArrayLike, chance: ArrayLike) -> bool:
-    """Return whether a mean is not above that of a random ranking, by its interval over queries.
-
-    Parameters
-    ----------
-    average_precision, chance : array_like of float, shape (Q,)
-        Of each query, and of a random ranking for the same query. One query proves nothing.
-    """
-    differences = np.asarray(average_precision, np.float64) - np.asarray(chance, np.float64)
-    low, _ = estimate(differences.mean(), over_queries(differences)).interval()
-    return len(differences) > 1 and bool(low <= 0)
-
-
 def interval(mean: ArrayLike, *variances: Variance) -> tuple[Floats, Floats]:
     """Return the ends of the interval of CONFIDENCE of a mean, clipped to 0 and 1.
 

@@ -9,9 +9,9 @@ import numpy as np
 
 import evaluation
 from evaluation.histograms import hamming
+from evaluation.inspection import is_at_chance
 from evaluation.metrics import average_precision, chance, parse
 from evaluation.relevance import Relevance
-from evaluation.significance import is_at_chance
 from experiments import scoring
 from harness import imported_codes, schemas, storage
 from harness.errors import BenchmarkError

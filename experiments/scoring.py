@@ -16,11 +16,10 @@ import numpy as np
 from evaluation import METRIC_VERSION, metrics
 from evaluation.controls import each_query
 from evaluation.histograms import hamming_shared, items_and_relevant
-from evaluation.inspection import chosen, inspect
+from evaluation.inspection import chosen, inspect, is_at_chance
 from evaluation.neighbours import COUNT, Neighbours, nearest_items
 from evaluation.presets import PRESETS, replay, undefined
 from evaluation.relevance import Relevance
-from evaluation.significance import is_at_chance
 from experiments import tables
 from experiments.errors import USER_ERRORS
 from harness import records, schemas, storage

@@ -16,8 +16,9 @@ class NetworkExtractor(Extractor):
     """The input of the last layer of an ImageNet network.
 
     Images are resized to resize x resize pixels, bilinear and antialiased, whatever their aspect
-    is. By default nothing is cropped. RGB in 0..1 minus (0.485, 0.456, 0.406), divided by
-    (0.229, 0.224, 0.225).
+    is. By default nothing is cropped. RGB in 0..1 is normalised by the mean and the deviation that
+    the weights expect: minus (0.485, 0.456, 0.406), divided by (0.229, 0.224, 0.225), if the class
+    of the extractor does not state others.
 
     Parameters
     ----------
@@ -47,7 +48,10 @@ class NetworkExtractor(Extractor):
         network, digest = imagenet.load(*self._file(data))
         self._device = imagenet.device()
         self._network = network.to(self._device)
-        self.prepared = imagenet.Preprocessing(self.resize, self.crop).to(self._device)
+        self.prepared = imagenet.Preprocessing(self.resize, self.crop, self.network).to(
+            self._device
+        )
+        mean, deviation = imagenet.normalisation(self.network)
         self.facts_ = {
             "weights_sha256": digest,
             "preprocessing": {
@@ -55,8 +59,8 @@ class NetworkExtractor(Extractor):
                 "interpolation": "bilinear, antialiased",
                 "crop": [self.crop, self.crop],
                 "channels": "RGB in 0..1",
-                "mean": imagenet.MEAN,
-                "deviation": imagenet.DEVIATION,
+                "mean": mean,
+                "deviation": deviation,
             },
             "device": device_name(str(self._device)),
         }

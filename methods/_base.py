@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:
-    import torch
 
 
 class Hasher:
@@ -79,7 +75,7 @@ class Hasher:
 
     # Set on an object.
     checkpoint: Path | None = None
-    device_: torch.device | str = "cpu"
+    device_: object = "cpu"
     extras_: Mapping[str, np.ndarray] = MappingProxyType({})
     facts_: Mapping[str, object] = MappingProxyType({})
 

@@ -12,7 +12,7 @@ from harness import imagenet
 from harness.user_data import CACHE, data_folder
 
 # Networks that can be trained further, and the width of the input of their last layer.
-PRETRAINED = {"vgg19": 4096, "squeezenet1_1": 512}
+PRETRAINED = {"vgg19": 4096, "squeezenet1_1": 512, "efficientnet_lite0": 1280}
 ENCODERS = ("conv", "features", *PRETRAINED)
 PRECISIONS = ("float32", "bfloat16")
 BATCH_NORMS = ("released", "hidden")
@@ -131,7 +131,7 @@ class Pretrained(nn.Module):
         path = data_folder() / (weights or imagenet.official_path(name))
         network, self.weights_sha256 = imagenet.load(name, path, Path(CACHE, "weights"), sha256)
         self.network = network.train()
-        self.preprocessing = imagenet.Preprocessing(size, size)
+        self.preprocessing = imagenet.Preprocessing(size, size, name)
         self.reduced_precision = precision == "bfloat16"
 
     def forward(self, images: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ bits: [8, 12]
 seeds: [0, 1]
 variants:
   methods:
-    bgan-brief: {of: bgan, set: {epochs: 1}, label: "BGAN, 1 epoch"}
+    bgan-brief: {of: bgan, set: {epochs: 1, betas: [1.0]}, label: "BGAN, 1 epoch"}
 """
 PARITY = '''"""A method that somebody adds."""
 

@@ -230,9 +230,9 @@ def test_a_job_takes_its_device_before_it_imports_torch(tmp_path):
 
     def job(text):
         program = f"""
-import runpy, sys
+import os, runpy, sys
 from harness import gpus
-gpus.lease = lambda: sys.exit("torch" in sys.modules or 7)
+gpus.lease = lambda: os._exit("torch" in sys.modules or 7)
 sys.argv = {text.split()}
 runpy.run_module(sys.argv[0], run_name="__main__")
 """
@@ -302,9 +302,10 @@ def test_two_gpus_are_used_at_a_time_and_cpu_methods_run_meanwhile(tmp_path, mon
         json.loads(line)
         for line in (copy.folder / "cache/checkpoints/taken.txt").read_text().splitlines()
     ]
-    assert len(taken) == 4
-    together = [sum(start < other < end for _, other, _ in taken) for _, start, end in taken]
-    assert max(together) == 1, "two at a time, and both at once"
+    assert len(taken) >= 4  # the first training of a method may be repeated
+    starts = [start for _, start, _ in taken]
+    together = [sum(start <= at < end for _, start, end in taken) for at in starts]
+    assert max(together) == 2, "two at a time, and both at once"
     devices = {
         frozenset((one, other))
         for one, start, end in taken

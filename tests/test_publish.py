@@ -473,7 +473,7 @@ def another_report(results):
 REFUSED = [
     (failed_run, "seed1 is failed"),
     (uncommitted_changes, "seed1 .*uncommitted"),
-    (other_codes, "seed1 changed"),
+    (other_codes, "seed1 has changed"),
     (other_sources, r"seed1 .*methods/itq\.py"),
     (earlier_format, "format 1"),
     (scores_of_other_codes, "seed1"),

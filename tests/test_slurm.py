@@ -22,7 +22,7 @@ seeds: [0, 1]
 controls: []
 variants:
   methods:
-    bgan-brief: {of: bgan, set: {epochs: 1}, label: "BGAN, 1 epoch"}
+    bgan-brief: {of: bgan, set: {epochs: 1, betas: [1.0]}, label: "BGAN, 1 epoch"}
 """
 QUICK = [
     "--seconds-between-status-checks",

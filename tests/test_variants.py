@@ -155,7 +155,7 @@ def test_every_data_set_has_a_validation_part():
     )
     assert (found.base, found.protocol) == ("cifar10-bgan", "bgan")
     entry = json.loads(Catalogue().resolve("datasets", "digits-validation").entry_text)
-    assert entry == {"of": "digits", "set": {}, "validation": True}
+    assert entry == {"of": "digits", "set": {"training_images": None}, "validation": True}
 
 
 def test_a_protocol_is_part_of_the_label():
