@@ -47,7 +47,8 @@ html_theme_options = {
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
 html_context = {"default_mode": "auto"}
-html_sidebars = {"index": [], "faq": [], "quickstart": []}
+WITHOUT_SIDEBAR = ["index", "faq", "quickstart", "measured", "contributing"]
+html_sidebars = {page: [] for page in WITHOUT_SIDEBAR}
 
 LEADERBOARD = ROOT / "docs/generated/templates"
 

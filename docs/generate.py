@@ -103,7 +103,7 @@ def _cell(mean: str, deviation: str) -> str:
     if not mean:
         return ""
     text = f"{float(mean):.3f}"
-    return f"{text} ± {float(deviation):.3f}" if deviation else text
+    return f"{text}\u00a0±\u00a0{float(deviation):.3f}" if deviation else text
 
 
 def included_pages() -> dict[str, str]:
