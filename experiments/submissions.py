@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 import evaluation
-from evaluation.significance import is_at_chance
+from evaluation.inspection import is_at_chance
 from experiments import imported
 from experiments.publish import PUBLISHED, TABLE
 from harness import configuration, imported_codes, records, storage
