@@ -176,12 +176,12 @@ def submit(arguments: argparse.Namespace) -> bool:
 def verify(arguments: argparse.Namespace) -> bool:
     from experiments import submissions
 
-    found = submissions.verify(arguments.folder)
-    for seed, scores in enumerate(found.scores):
+    verified = submissions.verify(arguments.folder)
+    for seed, scores in enumerate(verified.scores):
         print(f"seed {seed}:", *(f"{name} {value:.4f}" for name, value in scores.items()))
     print(submissions.NOT_KNOWN)
-    if found.missing:
-        print(f"unranked: the card does not state {', '.join(found.missing)}")
+    if verified.missing:
+        print(f"unranked: the card does not state {', '.join(verified.missing)}")
     return True
 
 

@@ -28,7 +28,7 @@ from harness.plan import Place
 CARD, RECORD = "card.yaml", "submission.json"
 CODES = "codes-seed{}.npz"
 # Fields of a card, and whether a submission may be ranked without them.
-REQUIRED = {
+CARD_FIELDS = {
     "method": str,
     "paper": str,
     "dataset": str,
@@ -37,7 +37,7 @@ REQUIRED = {
     "training_data": str,
     "licence": str,
 }
-FOR_RANKING = {"search_space": str, "trials": int, "labels_used": str, "hardware": str}
+RANKING_FIELDS = {"search_space": str, "trials": int, "labels_used": str, "hardware": str}
 METRICS = ("map", "map_worst", "map_best", "map@1000[found]", "precision@100")
 TOLERANCE = 1e-9  # of a score: sums have another order on another processor
 
@@ -71,7 +71,7 @@ def submit(files: Sequence[Path], card: Path, output: Path) -> Path:
     files : sequence of Path
         One file per seed, with a code of every image in the order of the data set.
     card : Path
-        A YAML file with the fields in `REQUIRED`, and those in `FOR_RANKING`.
+        A YAML file with the fields in `CARD_FIELDS`, and those in `RANKING_FIELDS`.
     output : Path
         The folder. It must not exist.
 
@@ -83,7 +83,7 @@ def submit(files: Sequence[Path], card: Path, output: Path) -> Path:
     if output.exists():
         raise BenchmarkError(f"{output} exists: name another folder with --output")
     fields = _card(card)
-    place = _prepared(fields["dataset"])
+    place = _prepared_place(fields["dataset"])
     rows = _rows(place)
     with storage.new_folder(output) as folder:
         shutil.copyfile(card, folder / CARD)
@@ -112,7 +112,7 @@ def verify(folder: Path) -> Verified:
     """
     fields = _card(folder / CARD)
     stated = storage.read_json(folder / RECORD)
-    place = _prepared(fields["dataset"])
+    place = _prepared_place(fields["dataset"])
     paths = _paths(folder)
     expected = _record(place, {path.name: storage.digest(path) for path in paths}, [])
     _check_record(folder, stated, expected)
@@ -121,10 +121,10 @@ def verify(folder: Path) -> Verified:
     rows, scores = _rows(place), []
     for path, of_seed in zip(paths, stated["scores"], strict=True):
         codes = _codes(path, fields, rows)
-        found = _score(place, codes, path)
-        _check_scores(path, of_seed, found)
-        scores.append(found)
-    return Verified(scores, tuple(name for name in FOR_RANKING if name not in fields))
+        rescored = _score(place, codes, path)
+        _check_scores(path, of_seed, rescored)
+        scores.append(rescored)
+    return Verified(scores, tuple(name for name in RANKING_FIELDS if name not in fields))
 
 
 # ---------------------------------------------------------------------------- parts
@@ -135,8 +135,8 @@ def _card(path: Path) -> dict:
     fields = configuration.read(path)
     if not isinstance(fields, dict):
         raise BenchmarkError(f"{path}: expected fields, as in `method: NAME`")
-    known = REQUIRED | FOR_RANKING
-    for name in REQUIRED:
+    known = CARD_FIELDS | RANKING_FIELDS
+    for name in CARD_FIELDS:
         if name not in fields:
             raise BenchmarkError(f"{path}: the field {name!r} is missing: add it")
     for name, value in fields.items():
@@ -150,7 +150,7 @@ def _card(path: Path) -> dict:
     return fields
 
 
-def _prepared(dataset: str) -> Place:
+def _prepared_place(dataset: str) -> Place:
     place = Place(dataset, "")
     if not place.dataset_record.is_file():
         raise BenchmarkError(
@@ -249,8 +249,8 @@ def _score(place: Place, codes: np.ndarray, path: Path) -> dict[str, float]:
     return evaluation.score(*arrays, names)
 
 
-def _check_scores(path: Path, stated: dict, found: dict) -> None:
-    for name, value in found.items():
+def _check_scores(path: Path, stated: dict, rescored: dict) -> None:
+    for name, value in rescored.items():
         if abs(stated.get(name, np.inf) - value) > TOLERANCE:
             raise BenchmarkError(
                 f"{path.parent / RECORD}: {name} of {path.name} is {stated.get(name)}, expected "

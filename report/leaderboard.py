@@ -77,7 +77,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Place:
+class Standing:
     """A row of one ranking: its rank, the interval of it, and whether the best may be it.
 
     Parameters
@@ -180,8 +180,8 @@ def _cells(folder: Path, experiment: dict) -> Iterator[Cell]:
 
 
 def _run_name(row: dict) -> str:
-    place = "/".join(row[name] for name in ("dataset", "features", "variant"))
-    return f"{place}/{row['bits']}bit/seed{row['seed']}"
+    variant = "/".join(row[name] for name in ("dataset", "features", "variant"))
+    return f"{variant}/{row['bits']}bit/seed{row['seed']}"
 
 
 def _controls(folder: Path, experiment: dict) -> dict[str, dict[str, float]]:
@@ -195,13 +195,13 @@ def _controls(folder: Path, experiment: dict) -> dict[str, dict[str, float]]:
     for dataset, features in experiment["grid"]:
         shown = experiment["features"][f"{dataset}/{features}"]["label"]
         names[f"{experiment['datasets'][dataset]['label']}, {shown}"] = f"{dataset}/{features}"
-    found: dict[str, dict[str, float]] = defaultdict(dict)
+    values: dict[str, dict[str, float]] = defaultdict(dict)
     if path.is_file():
         with open(path, encoding="utf-8", newline="") as file:
             for panel, label, value, *_ in list(csv.reader(file))[1:]:
                 if label in labels and panel in names and value:
-                    found[names[panel]][label] = float(value)
-    return dict(found)
+                    values[names[panel]][label] = float(value)
+    return dict(values)
 
 
 # -------------------------------------------------------------------------- ranking
@@ -255,8 +255,8 @@ def interval(means: np.ndarray) -> tuple[float, float]:
     return max(0.0, float(low)), min(1.0, float(high))
 
 
-def ranked(cells: list[Cell], means: np.ndarray) -> list[Place]:
-    """Return the place of each cell in a ranking by the mean, the highest first.
+def ranked(cells: list[Cell], means: np.ndarray) -> list[Standing]:
+    """Return the standing of each cell in a ranking by the mean, the highest first.
 
     Parameters
     ----------
@@ -272,13 +272,13 @@ def ranked(cells: list[Cell], means: np.ndarray) -> list[Place]:
     # One-sided at LEVEL / 2: the interval of the difference to the best row contains 0.
     close = np.quantile(means[:, [best]] - means, LEVEL / 2, axis=0) <= 0
 
-    places = []
+    standings = []
     for index, cell in enumerate(cells):
         rank = 1 + int((observed > observed[index]).sum())
         low, high = min(int(ends[0, index]), rank), max(int(ends[1, index]), rank)
         untested = not (cell.tested and cells[best].tested)
-        places.append(Place(rank, low, high, bool(close[index]) or untested or index == best))
-    return places
+        standings.append(Standing(rank, low, high, bool(close[index]) or untested or index == best))
+    return standings
 
 
 def _rankings(
@@ -289,32 +289,32 @@ def _rankings(
         range(len(rows)), key=lambda index: (rows[index]["task"], rows[index]["bits"])
     ):
         indices = list(group)
-        for encoder, settings in itertools.product(ENCODERS, (TUNED, DEFAULT)):
-            chosen = [index for index in indices if _is_ranked(rows[index], encoder, settings)]
+        for encoder, tuning in itertools.product(ENCODERS, (TUNED, DEFAULT)):
+            chosen = [index for index in indices if _is_ranked(rows[index], encoder, tuning)]
             if len(chosen) < 2 or not _is_facet([rows[index] for index in chosen], encoder):
                 continue
             drawn = np.stack([means[index] for index in chosen], axis=1)
-            places = ranked([cells[index] for index in chosen], drawn)
+            standings = ranked([cells[index] for index in chosen], drawn)
             entries = [
-                [index, place.rank, place.low, place.high, place.best]
-                for index, place in zip(chosen, places, strict=True)
+                [index, standing.rank, standing.low, standing.high, standing.best]
+                for index, standing in zip(chosen, standings, strict=True)
             ]
-            facet = f"{task}|{bits}|{encoder}|{settings}"
+            facet = f"{task}|{bits}|{encoder}|{tuning}"
             yield facet, sorted(entries, key=lambda entry: entry[1])
 
 
 def _is_facet(rows: list[dict], encoder: str) -> bool:
     """Whether the rows are of the facet's kind, and not only methods that have no settings."""
     encoders = {row["encoder"] for row in rows}
-    of_settings = any(row["settings"] != FIXED for row in rows)
-    return of_settings and len(encoders) == len(ENCODERS[encoder])
+    of_tuning = any(row["settings"] != FIXED for row in rows)
+    return of_tuning and len(encoders) == len(ENCODERS[encoder])
 
 
-def _is_ranked(row: dict, encoder: str, settings: str) -> bool:
+def _is_ranked(row: dict, encoder: str, tuning: str) -> bool:
     """Whether a row takes part: methods without parameters do, whatever the settings."""
     if row["control"] or row["ablation"]:
         return False
-    return row["settings"] in (settings, FIXED) and row["encoder"] in ENCODERS[encoder]
+    return row["settings"] in (tuning, FIXED) and row["encoder"] in ENCODERS[encoder]
 
 
 # ------------------------------------------------------------------ what a row shows
@@ -334,7 +334,7 @@ def _row(cell: Cell, ends: tuple[float, float], experiment: dict, sources: dict[
         "citation": cell.method["citation"] or "",
         "note": cell.method["note"],
         "bits": bits,
-        "settings": settings_of(cell.method),
+        "settings": tuning_of(cell.method),
         "encoder": encoder_of(cell.method),
         "network": cell.runs[0]["row"]["encoder"],
         "control": cell.method["method"] == CHANCE,
@@ -377,7 +377,7 @@ def _seed(run: dict, value: float) -> dict:
     }
 
 
-def settings_of(method: dict) -> str:
+def tuning_of(method: dict) -> str:
     """Return whether the settings of a row are tuned, default or released, or there are none."""
     if "released" in method["name"] or "released" in method["label"]:
         return RELEASED
@@ -407,7 +407,7 @@ def is_ablation(method: dict) -> bool:
 
 def _trials(cell: Cell, experiment: dict) -> int:
     """Return the number of settings that were tried for the parameters of a tuned row."""
-    if settings_of(cell.method) != TUNED:
+    if tuning_of(cell.method) != TUNED:
         return 0
     base, _, dataset = cell.key[2].partition(".tuned-")
     tried = experiment["tried"].get(dataset, {}).get("methods", {})

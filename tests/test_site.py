@@ -120,7 +120,7 @@ def cell(mean, seeds=3, deviation=0.0, queries=200, spread=0.1, stochastic=True,
     return Cell(("toy", "pixels", str(mean), 8), method, "toy", [{}] * seeds, values)
 
 
-def place(cells):
+def standings(cells):
     return leaderboard.ranked(cells, leaderboard.drawn_means(cells))
 
 
@@ -128,8 +128,8 @@ def place(cells):
 
 
 def test_ranks_follow_the_means_and_distant_methods_are_certain():
-    places = place([cell(0.2), cell(0.6, noise=1), cell(0.4, noise=2)])
-    assert [(one.rank, one.low, one.high, one.best) for one in places] == [
+    ranked = standings([cell(0.2), cell(0.6, noise=1), cell(0.4, noise=2)])
+    assert [(one.rank, one.low, one.high, one.best) for one in ranked] == [
         (3, 3, 3, False),
         (1, 1, 1, True),
         (2, 2, 2, False),
@@ -137,26 +137,26 @@ def test_ranks_follow_the_means_and_distant_methods_are_certain():
 
 
 def test_methods_that_queries_cannot_separate_share_the_best():
-    places = place([cell(0.500), cell(0.501, noise=1), cell(0.2, noise=2)])
-    assert [one.best for one in places] == [True, True, False]
-    assert [(one.low, one.high) for one in places] == [(1, 2), (1, 2), (3, 3)]
+    ranked = standings([cell(0.500), cell(0.501, noise=1), cell(0.2, noise=2)])
+    assert [one.best for one in ranked] == [True, True, False]
+    assert [(one.low, one.high) for one in ranked] == [(1, 2), (1, 2), (3, 3)]
 
 
 def test_queries_are_paired():
     """The same queries, shifted: their spread over queries does not enter the difference."""
-    places = place([cell(0.50, spread=0.3), cell(0.51, spread=0.3)])
-    assert [one.best for one in places] == [False, True]
+    ranked = standings([cell(0.50, spread=0.3), cell(0.51, spread=0.3)])
+    assert [one.best for one in ranked] == [False, True]
 
 
 def test_a_spread_over_seeds_widens_the_rank_although_queries_are_certain():
-    places = place([cell(0.50, deviation=0.05, spread=0), cell(0.52, deviation=0.05, spread=0)])
-    assert [one.best for one in places] == [True, True]
+    ranked = standings([cell(0.50, deviation=0.05, spread=0), cell(0.52, deviation=0.05, spread=0)])
+    assert [one.best for one in ranked] == [True, True]
 
 
 def test_a_random_method_with_one_seed_is_not_called_worse():
-    (one, _) = place([cell(0.2, seeds=1), cell(0.6)])
+    (one, _) = standings([cell(0.2, seeds=1), cell(0.6)])
     assert one.best
-    (one, _) = place([cell(0.2, seeds=1, stochastic=False), cell(0.6)])
+    (one, _) = standings([cell(0.2, seeds=1, stochastic=False), cell(0.6)])
     assert not one.best
 
 
