@@ -100,6 +100,19 @@ def _add_records_jobs(add) -> None:
     merging = add("merge", merge, "copy the runs of another checkout that are missing")
     merging.add_argument("results", type=Path, metavar="OTHER/results")
 
+    submitting = add("submit", submit, "make a submission of codes that another program made")
+    submitting.add_argument(
+        "codes", nargs="+", type=Path, help="one file per seed, a row per image of the data set"
+    )
+    submitting.add_argument(
+        "--card", type=Path, required=True, help="YAML file that describes the method"
+    )
+    submitting.add_argument(
+        "--output", type=Path, required=True, help="folder to write; it must not exist"
+    )
+    verifying = add("verify", verify, "score a submission again, and compare it with its card")
+    verifying.add_argument("folder", type=Path)
+
 
 def _add_comparison(add) -> None:
     """The job that compares own codes, or an own experiment, with published runs."""
@@ -248,6 +261,25 @@ def clean(arguments: argparse.Namespace) -> bool:
     from experiments import clean as job
 
     print(*job.clean(arguments.name, arguments.dry_run), sep="\n")
+    return True
+
+
+def submit(arguments: argparse.Namespace) -> bool:
+    from experiments import submissions
+
+    print(submissions.submit(arguments.codes, arguments.card, arguments.output))
+    return verify(argparse.Namespace(folder=arguments.output))
+
+
+def verify(arguments: argparse.Namespace) -> bool:
+    from experiments import submissions
+
+    verified = submissions.verify(arguments.folder)
+    for seed, scores in enumerate(verified.scores):
+        print(f"seed {seed}:", *(f"{name} {value:.4f}" for name, value in scores.items()))
+    print(submissions.NOT_KNOWN)
+    if verified.missing:
+        print(f"unranked: the card does not state {', '.join(verified.missing)}")
     return True
 
 

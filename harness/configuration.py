@@ -103,6 +103,12 @@ def _update(config: dict[str, Any], changes: dict[str, Any]) -> None:
             config[key] = value
 
 
+def read(path: str | Path) -> object:
+    """Return the value of a YAML file whose text `check` accepts."""
+    check(path)
+    return yaml.load(Path(path).read_text(encoding="utf-8"), Loader=LOADER)
+
+
 def _position(path: str | Path, mark: yaml.Mark) -> str:
     return f"{path}:{mark.line + 1}:{mark.column + 1}"
 
