@@ -217,7 +217,7 @@ def compare(arguments: argparse.Namespace) -> bool:
     from experiments import compare as job
     from experiments import publish
 
-    lines, own, place = job.against(
+    lines, own, published_place = job.against(
         arguments.codes,
         publish.PUBLISHED / arguments.published.name,
         dataset=arguments.dataset,
@@ -226,7 +226,7 @@ def compare(arguments: argparse.Namespace) -> bool:
         bits=arguments.bits,
         label=arguments.label,
     )
-    print(job.text(lines, place, own))
+    print(job.text(lines, published_place, own))
     if arguments.latex:
         from report.latex_text import escape
 
