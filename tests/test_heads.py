@@ -1,0 +1,156 @@
+"""Heads on features against hand-worked batches, brute force, SciPy and finite differences."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from methods import _heads as heads
+from methods._nets import straight_through
+from methods.bihalf import BiHalf, balanced_sign
+from methods.greedyhash import GreedyHash, cubic_loss
+
+
+@pytest.fixture(scope="module")
+def features():
+    """Three clusters of 40 rows each, with a mean far from 0."""
+    generator = np.random.default_rng(5)
+    centres = generator.normal(size=(3, 10)) * 2 + 4
+    return (np.repeat(centres, 40, axis=0) + generator.normal(size=(120, 10))).astype(np.float32)
+
+
+def check_gradient(function, *tensors):
+    """Compare the gradient of a function of float64 tensors with finite differences."""
+    inputs = [torch.as_tensor(tensor, dtype=torch.float64).requires_grad_() for tensor in tensors]
+    assert torch.autograd.gradcheck(function, inputs, eps=1e-6, atol=1e-6)
+
+
+def random_batch(rows, columns, seed=0):
+    return torch.from_numpy(np.random.default_rng(seed).normal(size=(rows, columns)))
+
+
+# Scaling, schedules and pairs
+
+
+def test_unit_scaling_is_centred_rows_of_norm_one(features):
+    scaled = heads.Scaling(features, "unit")(torch.tensor(features)).numpy()
+    centred = features - features.mean(axis=0, dtype=np.float64)
+    expected = centred / np.linalg.norm(centred, axis=1, keepdims=True)
+    assert scaled == pytest.approx(expected, abs=1e-6)
+
+
+def test_standard_scaling_has_mean_zero_and_deviation_one(features):
+    scaled = heads.Scaling(features, "standard")(torch.tensor(features)).numpy()
+    assert scaled.mean(axis=0) == pytest.approx(np.zeros(10), abs=1e-5)
+    assert np.square(scaled).mean() == pytest.approx(1, rel=1e-5)
+
+
+def test_without_scaling_features_are_unchanged(features):
+    rows = torch.tensor(features)
+    assert torch.equal(heads.Scaling(features, "none")(rows), rows)
+
+
+def test_a_row_at_the_mean_stays_finite():
+    rows = np.array([[1.0, 0.0], [3.0, 0.0], [2.0, 0.0]], np.float32)
+    scaled = heads.Scaling(rows, "unit")(torch.tensor(rows))
+    assert scaled.tolist() == [[-1, 0], [1, 0], [0, 0]]
+
+
+def test_the_rate_falls_to_a_tenth_at_each_drop():
+    rates = [heads.learning_rate_at(step, 10, 2.0, "steps", (0.4, 0.8)) for step in range(10)]
+    assert rates == pytest.approx([2.0] * 4 + [0.2] * 4 + [0.02] * 2)
+
+
+def test_the_cosine_of_pairs_compares_the_halves_of_a_batch():
+    batch = torch.tensor([[1.0, 0.0], [1.0, 1.0], [2.0, 0.0], [0.0, 3.0]])
+    assert heads.pair_cosines(batch).tolist() == pytest.approx([1, np.sqrt(0.5)])
+
+
+def test_an_odd_batch_is_an_error(features):
+    with pytest.raises(ValueError, match="batch is 33: expected an even number"):
+        BiHalf(4, batch=33).fit(features)
+
+
+def test_the_cosine_difference_is_zero_for_equal_cosines_only():
+    inputs = random_batch(6, 5)
+    assert float(heads.cosine_difference(-3 * inputs, inputs)) == pytest.approx(0)
+    assert float(heads.cosine_difference(random_batch(6, 5, seed=1), inputs)) > 0.01
+
+
+def test_the_gradient_of_the_cosine_difference():
+    inputs = random_batch(6, 5)
+    check_gradient(lambda codes: heads.cosine_difference(codes, inputs), random_batch(6, 3, seed=1))
+
+
+# Bi-half
+
+
+def test_bihalf_on_a_hand_worked_batch():
+    """4 x 2: the two largest outputs of each column are on; gamma / (N L) is 6 / 8."""
+    outputs = torch.tensor([[3.0, -1.0], [2.0, -2.0], [1.0, 0.5], [-4.0, 4.0]], requires_grad=True)
+    codes = balanced_sign(outputs, 6.0)
+    assert codes.tolist() == [[1, -1], [1, -1], [-1, 1], [-1, 1]]
+
+    incoming = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, 2.0]])
+    codes.backward(incoming)
+    pull = [[2.0, 0.0], [1.0, -1.0], [2.0, -0.5], [-3.0, 3.0]]  # U - B
+    assert outputs.grad.tolist() == (incoming + 0.75 * torch.tensor(pull)).tolist()
+
+
+def test_bihalf_with_ties_and_an_odd_batch():
+    outputs = torch.tensor([[0.0], [0.0], [0.0], [-1.0], [0.0]])
+    assert balanced_sign(outputs, 0.0).flatten().tolist() == [1, 1, -1, -1, -1]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_bihalf_is_the_nearest_balanced_assignment(seed):
+    """The optimal transport: among all 20 balanced columns of 6 signs, the nearest one."""
+    outputs = random_batch(6, 3, seed)
+    balanced = [signs for signs in itertools.product((-1.0, 1.0), repeat=6) if sum(signs) == 0]
+    candidates = torch.tensor(balanced, dtype=torch.float64)  # (20, 6)
+    nearest = [candidates[torch.cdist(column[None], candidates).argmin()] for column in outputs.T]
+    assert torch.equal(balanced_sign(outputs, 1.0), torch.stack(nearest, dim=1))
+
+
+def test_bihalf_trains_bits_that_are_balanced(features):
+    hasher = BiHalf(6, epochs=100).fit(features)
+    share = hasher.encode(features).mean(axis=0)
+    assert np.abs(share - 0.5).max() < 0.2
+    curve = hasher.extras_["curves"][:, 0]
+    assert curve[-1] < curve[0]
+
+
+# GreedyHash
+
+
+def test_the_cubic_loss_is_its_formula():
+    outputs = torch.tensor([[0.5, -3.0], [1.0, 0.0]])
+    assert float(cubic_loss(outputs)) == pytest.approx((0.125 + 8 + 0 + 1) / 4)
+
+
+def test_the_gradient_of_the_cubic_loss():
+    check_gradient(cubic_loss, random_batch(4, 3))
+
+
+def test_greedyhash_passes_the_gradient_of_the_codes_to_the_outputs():
+    """Two pairs of two bits by hand: the pair loss, and its gradient through the signs."""
+    outputs = torch.tensor([[0.2, 3.0], [-1.0, 0.1], [0.7, 0.4], [2.0, 5.0]], requires_grad=True)
+    inputs = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 2.0]])  # cosines 1 and 1
+    loss = heads.cosine_difference(straight_through(outputs), inputs)
+    assert loss.item() == pytest.approx(0.5)  # codes (1, 1) and (1, 1), (-1, 1) and (1, 1): 1, 0
+    loss.backward()
+    # With cosine c of a and b, the gradient in a is (b / |b| - c a / |a|) / |a|: here b / 2 for the
+    # second pair, times 2 (0 - 1) / 2 = -1. For the first pair it is 0.
+    expected = [[0.0, 0.0], [-0.5, -0.5], [0.0, 0.0], [0.5, -0.5]]
+    assert outputs.grad.numpy() == pytest.approx(np.array(expected), abs=1e-6)
+
+
+def test_the_cubic_loss_draws_outputs_to_the_corners(features):
+    def distance(weight):
+        rates = {"learning_rate": 0.01, "epochs": 100}
+        hasher = GreedyHash(6, weight_cubic=weight, **rates).fit(features)
+        outputs = hasher.project(features)
+        return np.abs(np.abs(outputs) - 1).mean()
+
+    assert distance(10.0) < 0.8 * distance(0.0)
