@@ -5,8 +5,11 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from scipy.stats import beta
+from torch.nn import functional
 
 from methods import _heads as heads
+from methods import sdc
 from methods._nets import straight_through
 from methods.bihalf import BiHalf, balanced_sign
 from methods.greedyhash import GreedyHash, cubic_loss
@@ -154,3 +157,65 @@ def test_the_cubic_loss_draws_outputs_to_the_corners(features):
         return np.abs(np.abs(outputs) - 1).mean()
 
     assert distance(10.0) < 0.8 * distance(0.0)
+
+
+# SDC
+
+
+def test_sdc_targets_are_quantiles_of_a_beta_distribution_on_minus_one_to_one():
+    targets = sdc.beta_quantiles(8, 5.0).numpy()
+    shares = beta.cdf((targets + 1) / 2, 5, 5)
+    assert shares == pytest.approx((2 * np.arange(1, 9) - 1) / 16, abs=1e-6)
+
+
+def test_sdc_targets_of_a_uniform_distribution():
+    assert sdc.beta_quantiles(4, 1.0).tolist() == pytest.approx([-0.75, -0.25, 0.25, 0.75])
+
+
+def test_the_calibration_loss_on_a_hand_worked_batch():
+    """Cosines of inputs 1, 0; of outputs -1, 0.6: the second pair has the smaller target."""
+    inputs = torch.tensor([[1.0, 0.0], [1.0, 0.0], [2.0, 0.0], [0.0, 1.0]])
+    outputs = torch.tensor([[1.0, 0.0], [5.0, 0.0], [-3.0, 0.0], [3.0, 4.0]])
+    loss = sdc.calibration_loss(outputs, inputs, torch.tensor([-0.5, 0.5]))
+    assert loss.item() == pytest.approx((abs(0.6 + 0.5) + abs(-1 - 0.5)) / 2)
+
+
+def test_the_calibration_loss_depends_on_the_order_of_the_cosines_only():
+    inputs, outputs = random_batch(8, 3), random_batch(8, 5, seed=1)
+    first = functional.normalize(inputs[:4])
+    order = heads.pair_cosines(inputs).argsort().argsort()
+    angles = (3 - order.double()) / 4  # decreasing in the cosine, unequal otherwise
+    across = functional.normalize(inputs[4:] - heads.pair_cosines(inputs)[:, None] * first)
+    moved = torch.cat([first, angles.cos()[:, None] * first + angles.sin()[:, None] * across])
+    targets = sdc.beta_quantiles(4, 5.0).double()
+    assert sdc.calibration_loss(outputs, moved, targets) == pytest.approx(
+        sdc.calibration_loss(outputs, inputs, targets)
+    )
+
+
+def test_the_calibration_loss_is_zero_at_its_targets():
+    outputs = random_batch(10, 4)
+    targets = heads.pair_cosines(outputs).sort().values
+    assert sdc.calibration_loss(outputs, outputs, targets) == pytest.approx(0)
+
+
+def test_the_losses_of_sdc_have_their_gradients():
+    inputs, targets = random_batch(8, 5), sdc.beta_quantiles(4, 5.0).double()
+    check_gradient(
+        lambda outputs: sdc.calibration_loss(outputs, inputs, targets), random_batch(8, 3, seed=1)
+    )
+    check_gradient(sdc.quantisation_loss, random_batch(8, 3, seed=2))
+
+
+def test_the_quantisation_loss_of_sdc_is_zero_at_corners_of_any_size():
+    assert sdc.quantisation_loss(torch.tensor([[2.0, -2.0], [0.1, 0.1]])) == pytest.approx(
+        0, abs=1e-6
+    )
+
+
+def test_sdc_gives_its_codes_the_distribution():
+    features = random_batch(200, 10).float().numpy()
+    settings = {"epochs": 60, "batch": 40, "learning_rate": 0.01, "weight_quantisation": 0.0}
+    hasher = sdc.SDC(16, **settings).fit(features)
+    first, last = hasher.extras_["curves"][[0, -1], 0]
+    assert last < 0.6 * first
