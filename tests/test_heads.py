@@ -5,11 +5,12 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import pdist
 from scipy.stats import beta
 from torch.nn import functional
 
 from methods import _heads as heads
-from methods import sdc
+from methods import sdc, ssdh
 from methods._nets import straight_through
 from methods.bihalf import BiHalf, balanced_sign
 from methods.greedyhash import GreedyHash, cubic_loss
@@ -219,3 +220,55 @@ def test_sdc_gives_its_codes_the_distribution():
     hasher = sdc.SDC(16, **settings).fit(features)
     first, last = hasher.extras_["curves"][[0, -1], 0]
     assert last < 0.6 * first
+
+
+# SSDH
+
+
+def drawn_counts(left, right, mode=0.805, pairs=400_000):
+    """Histogram of distances with two half Gaussians of equal height at their mode."""
+    generator = np.random.default_rng(4)
+    draws = np.abs(generator.normal(size=pairs))
+    smaller = generator.random(pairs) < left / (left + right)
+    distances = mode + np.where(smaller, -left * draws, right * draws)
+    return np.histogram(distances, bins=ssdh.BINS, range=(0, 2))[0]
+
+
+@pytest.mark.parametrize(("left", "right"), [(0.1, 0.05), (0.08, 0.2)])
+def test_ssdh_finds_the_thresholds_of_two_half_gaussians(left, right):
+    small, large = ssdh.thresholds(drawn_counts(left, right), 2.0, 3.0)
+    assert small == pytest.approx(0.805 - 2 * left, abs=0.04)
+    assert large == pytest.approx(0.805 + 3 * right, abs=0.04)
+
+
+def test_ssdh_thresholds_by_hand():
+    """Mode 0.505; one pair 0.02 below, two 0.01 above: mirrored variances 2/6 0.02^2 and so on."""
+    counts = np.zeros(ssdh.BINS, np.int64)
+    counts[[48, 50, 51]] = 1, 4, 2
+    small, large = ssdh.thresholds(counts, 1.0, 1.0)
+    assert small == pytest.approx(0.505 - 0.02 * np.sqrt(2 / 6))
+    assert large == pytest.approx(0.505 + 0.01 * np.sqrt(4 / 8))
+
+
+def test_the_histogram_is_of_all_pairs_of_different_rows(features, monkeypatch):
+    monkeypatch.setattr(ssdh, "ROWS", 50)
+    unit = functional.normalize(torch.tensor(features) - 4)
+    counts = ssdh.distance_histogram(unit)
+    expected = np.histogram(pdist(unit, "cosine"), bins=ssdh.BINS, range=(0, 2))[0]
+    assert counts.sum() == 120 * 119
+    assert np.abs(np.cumsum(counts) - 2 * np.cumsum(expected)).max() <= 8, "rounding at the edges"
+
+
+def test_the_structure_loss_is_zero_at_corners_with_the_right_signs():
+    """Two groups far apart, and one row between them whose pairs do not count."""
+    unit = torch.tensor([[1.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]])
+    structure = ssdh.semantic_structure(unit, 0.5, 1.5)
+    assert structure.tolist() == [[1, 1, -1, 0], [1, 1, -1, 0], [-1, -1, 1, 0], [0, 0, 0, 1]]
+    codes = torch.tensor([[1.0, -1.0], [1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]])
+    assert ssdh.structure_loss(codes, structure) == 0
+    assert ssdh.structure_loss(-codes[[0, 2, 1, 3]], structure) == pytest.approx(4 * 4 / 16)
+
+
+def test_the_gradient_of_the_structure_loss():
+    structure = torch.from_numpy(np.random.default_rng(1).choice([-1.0, 0.0, 1.0], (5, 5)))
+    check_gradient(lambda codes: ssdh.structure_loss(codes, structure), random_batch(5, 3))
