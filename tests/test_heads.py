@@ -5,12 +5,13 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from scipy.linalg import solve
 from scipy.spatial.distance import pdist
 from scipy.stats import beta
 from torch.nn import functional
 
 from methods import _heads as heads
-from methods import sdc, ssdh
+from methods import mls3rduh, sdc, ssdh
 from methods._nets import straight_through
 from methods.bihalf import BiHalf, balanced_sign
 from methods.greedyhash import GreedyHash, cubic_loss
@@ -272,3 +273,85 @@ def test_the_structure_loss_is_zero_at_corners_with_the_right_signs():
 def test_the_gradient_of_the_structure_loss():
     structure = torch.from_numpy(np.random.default_rng(1).choice([-1.0, 0.0, 1.0], (5, 5)))
     check_gradient(lambda codes: ssdh.structure_loss(codes, structure), random_batch(5, 3))
+
+
+# MLS3RDUH
+
+
+def five_nodes():
+    """A graph of two triangles with a common node."""
+    graph = np.zeros((5, 5))
+    edges = {(0, 1): 0.9, (0, 2): 0.5, (1, 2): 0.7, (2, 3): 0.4, (2, 4): 0.8, (3, 4): 0.6}
+    for (row, column), weight in edges.items():
+        graph[row, column] = graph[column, row] = weight
+    return graph
+
+
+def test_manifold_similarities_solve_the_linear_system_of_the_paper():
+    graph = five_nodes()
+    degrees = np.diag(graph.sum(axis=1) ** -0.5)
+    system = np.eye(5) - 0.99 * degrees @ graph @ degrees
+    expected = solve(system, 0.01 * np.eye(5))
+    found = mls3rduh.manifold_similarities(graph)
+    assert found == pytest.approx(expected)
+    assert (found >= 0).all()
+
+
+def test_without_diffusion_every_row_is_similar_to_itself_only(monkeypatch):
+    monkeypatch.setattr(mls3rduh, "DIFFUSION", 1e-12)
+    assert mls3rduh.manifold_similarities(five_nodes()) == pytest.approx(np.eye(5), abs=1e-9)
+
+
+def transcribed_similarities(cosines, n_cosine, n_manifold):
+    """The steps of MLS3RDUH, row by row, for rows that all have mutual neighbours."""
+    n = len(cosines)
+    others = cosines - 2 * np.eye(n)
+    near = [set(np.argsort(row)[-n_cosine:]) for row in others]
+    graph = np.zeros((n, n))
+    for i, j in itertools.permutations(range(n), 2):
+        if j in near[i] and i in near[j]:
+            graph[i, j] = cosines[i, j]
+    scale = np.diag(graph.sum(axis=1) ** -0.5)
+    manifold = solve(np.eye(n) - 0.99 * scale @ graph @ scale, 0.01 * np.eye(n))
+    found = cosines.copy()
+    for value in (0, 1):  # a pair that is 1 in one direction stays 1
+        for i in range(n):
+            near_manifold = set(np.argsort(manifold[i])[-n_manifold:])
+            for j in near[i]:
+                if (j in near_manifold) == value:
+                    found[i, j] = found[j, i] = value
+    return found
+
+
+@pytest.mark.parametrize(("n_cosine", "n_manifold"), [(6, 9), (4, 4), (10, 5)])
+def test_reconstructed_similarities_are_their_definition(n_cosine, n_manifold, monkeypatch):
+    monkeypatch.setattr(mls3rduh, "ROWS", 7)
+    inputs = torch.from_numpy(np.random.default_rng(3).random((40, 4)))
+    cosines = mls3rduh.positive_cosines(inputs)
+    expected = transcribed_similarities(cosines.copy(), n_cosine, n_manifold)
+    found = mls3rduh.reconstructed(cosines, n_cosine, n_manifold)
+    assert found == pytest.approx(expected)
+    assert {0.0, 1.0} <= set(found.flatten())
+
+
+def test_a_row_without_mutual_neighbours_has_its_cosines():
+    """Row 3 is nearest to row 2, whose nearest row is 1: no edge of the graph reaches row 3."""
+    angles = np.array([0.0, 0.1, 0.3, 1.3])
+    cosines = np.cos(angles[:, None] - angles)
+    found = mls3rduh.reconstructed(cosines.copy(), 1, 2)
+    assert found[3] == pytest.approx(cosines[3])
+    assert found[0, 1] == 1
+
+
+def test_negative_cosines_count_as_zero():
+    inputs = torch.tensor([[1.0, 0.0], [-2.0, 0.0], [1.0, 1.0]])
+    expected = [[1, 0, 0.5**0.5], [0, 1, 0], [0.5**0.5, 0, 1]]
+    assert mls3rduh.positive_cosines(inputs) == pytest.approx(np.array(expected))
+
+
+def test_the_log_cosh_loss_is_its_formula_with_its_gradient():
+    codes, targets = random_batch(4, 3), random_batch(4, 4, seed=1)
+    expected = np.log(np.cosh(codes.numpy() @ codes.numpy().T / 3 - targets.numpy())).mean()
+    assert mls3rduh.log_cosh_loss(codes, targets).item() == pytest.approx(expected)
+    assert torch.isfinite(mls3rduh.log_cosh_loss(1000 * codes, targets))
+    check_gradient(lambda batch: mls3rduh.log_cosh_loss(batch, targets), codes)
