@@ -11,7 +11,8 @@ from scipy.stats import beta
 from torch.nn import functional
 
 from methods import _heads as heads
-from methods import mls3rduh, sdc, ssdh
+from methods import _training as training
+from methods import mls3rduh, sdc, ssdh, tbh
 from methods._nets import straight_through
 from methods.bihalf import BiHalf, balanced_sign
 from methods.greedyhash import GreedyHash, cubic_loss
@@ -355,3 +356,88 @@ def test_the_log_cosh_loss_is_its_formula_with_its_gradient():
     assert mls3rduh.log_cosh_loss(codes, targets).item() == pytest.approx(expected)
     assert torch.isfinite(mls3rduh.log_cosh_loss(1000 * codes, targets))
     check_gradient(lambda batch: mls3rduh.log_cosh_loss(batch, targets), codes)
+
+
+# TBH
+
+
+def test_tbh_codes_have_the_gradient_of_the_logistic_function():
+    logits = torch.tensor([-1.0, 0.0, 2.0], dtype=torch.float64, requires_grad=True)
+    codes = tbh.binary_codes(logits)
+    assert codes.tolist() == [0, 1, 1]
+    (codes * torch.tensor([1.0, 2.0, 3.0])).sum().backward()
+    probabilities = 1 / (1 + np.exp([1.0, 0.0, -2.0]))
+    expected = np.array([1, 2, 3]) * probabilities * (1 - probabilities)
+    assert logits.grad.numpy() == pytest.approx(expected)
+
+
+def test_tbh_connects_codes_by_their_hamming_distance():
+    codes = np.random.default_rng(0).integers(0, 2, (7, 9))
+    distances = (codes[:, None] != codes).sum(axis=2)
+    similarities = (1 - distances / 9) ** 1.4
+    degrees = similarities.sum(axis=1)
+    graph = tbh.code_graph(torch.from_numpy(codes).double())
+    assert graph.numpy() == pytest.approx(similarities / np.sqrt(np.outer(degrees, degrees)))
+    assert np.linalg.eigvalsh(graph.numpy()).max() == pytest.approx(1, abs=1e-7)
+
+
+def test_tbh_averages_the_batch_if_all_codes_are_equal():
+    graph = tbh.code_graph(torch.ones(5, 4, dtype=torch.float64))
+    assert graph.numpy() == pytest.approx(np.full((5, 5), 1 / 5))
+
+
+def test_tbh_with_opposite_codes_has_finite_gradients():
+    logits = torch.tensor([[0.3, -0.2, 0.9], [-0.3, 0.2, -0.9]], requires_grad=True)
+    tbh.code_graph(tbh.binary_codes(logits)).square().sum().backward()
+    assert torch.isfinite(logits.grad).all()
+
+
+def test_the_gradient_of_the_graph_of_tbh():
+    check_gradient(tbh.code_graph, torch.rand(4, 6, generator=torch.Generator().manual_seed(0)))
+
+
+def test_the_loss_of_a_critic_is_its_formula_with_its_gradient():
+    critic = torch.nn.Linear(3, 1).double()
+    real, generated = random_batch(5, 3), random_batch(5, 3, seed=1)
+
+    def loss(generated):
+        return tbh.critic_loss(critic, real, generated)
+
+    probabilities = [torch.sigmoid(critic(rows)).detach().numpy() for rows in (real, generated)]
+    expected = -np.log(probabilities[0]).mean() - np.log(1 - probabilities[1]).mean()
+    assert loss(generated).item() == pytest.approx(expected)
+    check_gradient(loss, generated)
+
+
+def test_the_critics_of_tbh_minimise_what_the_autoencoder_maximises(features):
+    """After one step of gradient descent from equal weights, by two separate objectives."""
+    settings = {"batch": 120, "epochs": 1, "optimiser": "sgd", "schedule": "constant"}
+    hasher = tbh.TBH(4, n_hidden=8, n_latent=6, learning_rate=0.01, **settings)
+    untrained = tbh.TBH(4, n_hidden=8, n_latent=6)
+    untrained.scaling_ = heads.Scaling(features, "unit")
+    untrained._build(features.shape[1])
+    hasher.fit(features)
+
+    rows = next(training.batches(120, 120, 1, seed=0))[1]
+    inputs = untrained.scaling_(torch.tensor(features))[rows]
+    codes, averaged, rebuilt = untrained.autoencoder_(inputs)
+    noise = training.stream(0, "noise", torch.device("cpu"))
+    adversarial = untrained._adversarial(codes, averaged, noise)
+    reconstruction = (rebuilt - inputs).square().sum() / 2
+    objectives = {
+        "critics_": adversarial,
+        "autoencoder_": reconstruction - adversarial,
+    }
+    for name, objective in objectives.items():
+        parameters = list(getattr(untrained, name).parameters())
+        gradients = torch.autograd.grad(objective, parameters, retain_graph=True)
+        trained = getattr(hasher, name).parameters()
+        for before, gradient, after in zip(parameters, gradients, trained, strict=True):
+            torch.testing.assert_close(after, before - 0.01 * gradient)
+
+
+def test_tbh_rebuilds_better_with_training(features):
+    settings = {"n_hidden": 32, "n_latent": 16, "batch": 60, "learning_rate": 0.01}
+    hasher = tbh.TBH(8, epochs=100, **settings).fit(features)
+    reconstruction = hasher.extras_["curves"][:, 0]
+    assert reconstruction[-1] < 0.7 * reconstruction[0]
