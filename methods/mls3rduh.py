@@ -128,7 +128,7 @@ def reconstructed(cosines, n_cosine, n_manifold):
     """
     np.fill_diagonal(cosines, 0)
     near = nearest(cosines, n_cosine)
-    graph = np.where(near & near.T, cosines, 0).astype(np.float64)  # A
+    graph = np.where(near & near.T, cosines, 0)  # A
     connected = graph.any(axis=1)
     near &= connected[:, None] & connected
 
@@ -152,9 +152,11 @@ def nearest(similarities, count):
 
 
 def manifold_similarities(graph):
-    """Return (1 - alpha) (I - alpha D^-1/2 A D^-1/2)^-1, float64 (n, n).
+    """Return (1 - alpha) (I - alpha D^-1/2 A D^-1/2)^-1, (n, n), in the precision of the graph.
 
-    graph: A, float64 (n, n), symmetric, not negative, with a diagonal of 0. It is overwritten.
+    The eigenvalues of the inverted matrix are in 0.01..1.99, so float32 is precise enough.
+
+    graph: A (n, n), symmetric, not negative, with a diagonal of 0. It is overwritten.
     """
     degrees = graph.sum(axis=1)  # the diagonal of D
     roots = np.sqrt(np.where(degrees > 0, degrees, 1))

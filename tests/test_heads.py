@@ -89,6 +89,38 @@ def test_the_gradient_of_the_cosine_difference():
     check_gradient(lambda codes: heads.cosine_difference(codes, inputs), random_batch(6, 3, seed=1))
 
 
+HEADS = {
+    BiHalf: {},
+    GreedyHash: {},
+    sdc.SDC: {"n_hidden": 16},
+    ssdh.SSDH: {},
+    mls3rduh.MLS3RDUH: {},
+    tbh.TBH: {"n_hidden": 16, "n_latent": 8},
+}
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_every_choice_of_every_head_changes_the_codes(head, features):
+    settings = HEADS[head] | {"batch": 40, "epochs": 5, "learning_rate": 0.01}
+    changes = [
+        {"scaling": "standard"},
+        {"scaling": "none"},
+        {"optimiser": "sgd"},
+        {"schedule": "constant"},
+        {"seed": 1},
+    ]
+    outputs = [head(6, **settings | change).fit(features).project(features) for change in changes]
+    usual = head(6, **settings).fit(features).project(features)
+    for change, changed in zip(changes, outputs, strict=True):
+        assert np.abs(changed - usual).max() > 1e-4, change
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_an_unknown_scaling_is_an_error(head, features):
+    with pytest.raises(ValueError, match=r"scaling is 'l2': expected one of unit, standard, none"):
+        head(6, scaling="l2").fit(features)
+
+
 # Bi-half
 
 
