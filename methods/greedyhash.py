@@ -28,6 +28,9 @@ class GreedyHash(Hasher):
     ones on the test queries. By default, features are scaled, and optimiser, schedule, weight decay
     and epochs are those of `_heads`; a parameter has the authors' value of each.
 
+    Sensitivity: a change of 1e-7 in the initial weights of the last layer changes no bit
+    (digits, 32 bits, one seed).
+
     Parameters
     ----------
     n_bits : int
