@@ -30,8 +30,8 @@ class SDC(Hasher):
     of 4096. By default, features are scaled, and learning rate, schedule and epochs are those of
     `_heads`; a parameter has the authors' value of each.
 
-    Sensitivity: a change of 1e-7 in the initial weights of the last layer changes 0.003 % of the bits
-    (digits, 32 bits, one seed).
+    Sensitivity: a change of 1e-7 in the initial weights of the last layer changes 0.003 % of the
+    bits (digits, 32 bits, one seed).
 
     Parameters
     ----------
