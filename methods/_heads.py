@@ -2,8 +2,9 @@
 
 A head is a small network on the features of a frozen one. Its default setting follows one rule for
 all methods: features scaled by "unit", Adam at its authors' rate of 1e-3, which falls to 0 along a
-cosine, 30 epochs, no weight decay, and the batch of the method's authors. Rates, weight decay and
-epochs of the authors belong to the activations of VGG-16, which are larger by two orders.
+cosine, 30 epochs, no weight decay, and the batch of the method's authors. Exceptions are stated in
+the class. Rates and weight decay of the authors belong to the activations of VGG-16, which are
+larger by two orders.
 """
 
 from __future__ import annotations
