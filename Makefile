@@ -1,9 +1,9 @@
-# make: set up and run the default experiment; make test: set up and test. Both need Python 3.11 or newer and nothing else.
+# Only Python 3.11 or newer is needed. The documentation shows the comment above each target.
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run help setup test test-faults fuzz gpu lint clean
+.PHONY: run help setup test test-faults fuzz gpu docs lint clean
 run: .venv/run.stamp  ## set up and run the default experiment (the default target)
 	snakemake --cores all
 	@echo "The report is in results/report/index.html, its LaTeX tables in results/report/tables/"
@@ -29,6 +29,10 @@ gpu: .venv/test.stamp  ## check and measure what needs a GPU
 fuzz: .venv/test.stamp  ## read damaged files with every reader: 6 minutes
 	BGAN_BENCH_FUZZ=10 BGAN_BENCH_FUZZ_SEED=$$(date +%s)000 python -m pytest -s tests/test_fuzz.py
 
+# Run the tutorials, and build the site in build/site/. Warnings are errors.
+docs: .venv/test.stamp  ## build the documentation in build/site/
+	python -m pytest -m docs tests/test_docs.py
+
 lint: .venv/test.stamp  ## check format, lint and types only
 	ruff check .
 	ruff format --check .
@@ -43,9 +47,9 @@ lint: .venv/test.stamp  ## check format, lint and types only
 	$(BIN)/python -m pip install --quiet -c constraints.txt -r requirements.txt
 	touch $@
 
-.venv/test.stamp: .venv/run.stamp requirements-test.txt
-	$(BIN)/python -m pip install --quiet -c constraints.txt -r requirements-test.txt
+.venv/test.stamp: .venv/run.stamp requirements-test.txt requirements-docs.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt -r requirements-test.txt -r requirements-docs.txt
 	touch $@
 
 clean:  ## delete all results, prepared data and logs, except results/published
-	rm -rf results/runs results/scores results/report results/partial results/experiments results/*.csv results/*.json cache logs
+	rm -rf build results/runs results/scores results/report results/partial results/experiments results/*.csv results/*.json cache logs

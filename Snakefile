@@ -8,7 +8,7 @@ import shutil
 import sys
 
 from snakemake.exceptions import WorkflowError
-from snakemake.settings.types import RerunTrigger
+from snakemake.settings.types import Quietness, RerunTrigger
 from snakemake.utils import min_version, validate
 
 min_version("9.27")
@@ -71,7 +71,13 @@ except (WorkflowError, errors.BenchmarkError) as error:
     sys.exit(f"config: {errors.explain(error)}")
 
 os.environ |= job_environment(plan.data)
-screen = Screen(plan, snakemake_logger)
+silenced = set(workflow.output_settings.quiet or ())
+screen = Screen(
+    plan,
+    snakemake_logger,
+    progress=Quietness.PROGRESS not in silenced,
+    silent=Quietness.ALL in silenced,
+)
 
 # `logged LOG COMMAND` writes what a command prints to its log, and if it fails, its exit status.
 # A log on a full disk fails no job, since Snakemake would remove the outputs of one that did.
@@ -223,6 +229,9 @@ onstart:
         sys.exit(missing)
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None
+    workflow.scheduler.print_progress = (
+        True  # else --quiet hides from the screen which jobs end
+    )
     if not workflow.touch:
         quiet.screen = screen
         jobs = list(workflow.dag.needrun_jobs())

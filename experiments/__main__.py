@@ -113,6 +113,19 @@ def _add_records_jobs(add) -> None:
     merging = add("merge", merge, "copy the runs of another checkout that are missing")
     merging.add_argument("results", type=Path, metavar="OTHER/results")
 
+    submitting = add("submit", submit, "make a submission of codes that another program made")
+    submitting.add_argument(
+        "codes", nargs="+", type=Path, help="one file per seed, a row per image of the data set"
+    )
+    submitting.add_argument(
+        "--card", type=Path, required=True, help="YAML file that describes the method"
+    )
+    submitting.add_argument(
+        "--output", type=Path, required=True, help="folder to write; it must not exist"
+    )
+    verifying = add("verify", verify, "score a submission again, and compare it with its card")
+    verifying.add_argument("folder", type=Path)
+
 
 def _add_comparison(add) -> None:
     """The job that compares own codes, or an own experiment, with published runs."""
@@ -235,7 +248,7 @@ def compare(arguments: argparse.Namespace) -> bool:
     from experiments import compare as job
     from experiments import publish
 
-    lines, own, place = job.against(
+    lines, own, published_place = job.against(
         arguments.codes,
         publish.PUBLISHED / arguments.published.name,
         dataset=arguments.dataset,
@@ -244,7 +257,7 @@ def compare(arguments: argparse.Namespace) -> bool:
         bits=arguments.bits,
         label=arguments.label,
     )
-    print(job.text(lines, place, own))
+    print(job.text(lines, published_place, own))
     if arguments.latex:
         from report.latex_text import escape
 
@@ -295,6 +308,25 @@ def check(arguments: argparse.Namespace) -> bool:
     from experiments import contract
 
     return contract.check(arguments.method, arguments.set)
+
+
+def submit(arguments: argparse.Namespace) -> bool:
+    from experiments import submissions
+
+    print(submissions.submit(arguments.codes, arguments.card, arguments.output))
+    return verify(argparse.Namespace(folder=arguments.output))
+
+
+def verify(arguments: argparse.Namespace) -> bool:
+    from experiments import submissions
+
+    verified = submissions.verify(arguments.folder)
+    for seed, scores in enumerate(verified.scores):
+        print(f"seed {seed}:", *(f"{name} {value:.4f}" for name, value in scores.items()))
+    print(submissions.NOT_KNOWN)
+    if verified.missing:
+        print(f"unranked: the card does not state {', '.join(verified.missing)}")
+    return True
 
 
 if __name__ == "__main__":

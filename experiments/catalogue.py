@@ -47,21 +47,21 @@ def description(name: str) -> list[str]:
         If nothing has this name.
     """
     catalogue = _catalogue()
-    found = []
+    lines = []
     for stage in STAGES:
         if variant := _resolved(catalogue, stage, name):
-            found += _of_variant(variant)
+            lines += _of_variant(variant)
     if name in _experiments():
-        found += _of_experiment(name)
+        lines += _of_experiment(name)
     if (publish.PUBLISHED / name).is_dir():
-        found += _of_published(publish.PUBLISHED / name)
-    if not found:
+        lines += _of_published(publish.PUBLISHED / name)
+    if not lines:
         known = [row[0] for kind in KINDS.values() for row in kind()]
         raise BenchmarkError(
             f"{name!r} is unknown{did_you_mean(name, known)}: `python -m experiments list` prints "
             "all names"
         )
-    return found
+    return lines
 
 
 # ------------------------------------------------------------------------------- lists
@@ -87,7 +87,8 @@ def _plugin_row(stage: str, name: str, catalogue: Catalogue) -> tuple[str, ...]:
 def _protocols() -> Rows:
     catalogue, rows = Catalogue(), []
     for name in plugins.names("datasets"):
-        protocols = plugins.read_plugin("datasets", name).member("protocols")
+        plugin = plugins.read_plugin("datasets", name)
+        protocols = plugin.member("protocols")
         for protocol in protocols if len(protocols) > 1 else ():
             variant = catalogue.resolve("datasets", f"{name}-{protocol}")
             default = " (default)" if protocol == protocols[0] else ""
@@ -125,8 +126,8 @@ def _published() -> Rows:
     rows = []
     for folder in publish.folders():
         experiment = storage.read_json(folder / publish.EXPERIMENT)
-        places = ", ".join("/".join(names) for names in experiment["grid"])
-        title = f"{len(experiment['methods'])} methods on {places}"
+        grid = ", ".join("/".join(names) for names in experiment["grid"])
+        title = f"{len(experiment['methods'])} methods on {grid}"
         lengths = ", ".join(map(str, experiment["bits"]))
         state = "out of date" if publish.outdated(folder) else "up to date"
         rows.append((folder.name, title, f"{lengths} bits", state))
@@ -144,10 +145,11 @@ KINDS: dict[str, Callable[[], Rows]] = {
 
 def _aligned(rows: Rows) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    lines = []
+    for row in rows:
+        padded = [f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)]
+        lines.append("  ".join(padded).rstrip())
+    return lines
 
 
 # ------------------------------------------------------------------------------- needs
@@ -232,18 +234,18 @@ def _of_variant(variant: Variant) -> list[str]:
     tree = plugins.parsed(plugins.decoded(path.read_bytes(), path.name), path.name)
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
     text = next(ast.get_docstring(node) for node in classes if node.name == plugin.class_name)
-    found = [f"{variant.name}: {variant.label} ({plugin.stage}/{plugin.name}.py)", ""]
-    found += (text or "").splitlines()
+    lines = [f"{variant.name}: {variant.label} ({plugin.stage}/{plugin.name}.py)", ""]
+    lines += (text or "").splitlines()
     if variant.note:
-        found += ["", f"Note: {variant.note}"]
-    found += ["", "Parameters, * set by this variant:"]
+        lines += ["", f"Note: {variant.note}"]
+    lines += ["", "Parameters, * set by this variant:"]
     for name, value in variant.params.items():
         mark = "*" if name in variant.overrides else " "
         shown = "must be set" if value is ... else json.dumps(value)
-        found.append(f" {mark} {name}: {shown}")
+        lines.append(f" {mark} {name}: {shown}")
     if not variant.params:
-        found.append("   none")
-    return [*found, "", f"Needs: {_needs(variant)}", f"State: {_state(variant)}"]
+        lines.append("   none")
+    return [*lines, "", f"Needs: {_needs(variant)}", f"State: {_state(variant)}"]
 
 
 def _of_experiment(name: str) -> list[str]:

@@ -16,7 +16,7 @@ from harness.variants import VALIDATION_SUFFIX
 
 # What chooses: metric and cut of metrics.csv, and whether it needs labels.
 CRITERIA = {"map": ("map", ""), "neighbours": ("neighbour_recall@k", "100")}
-LABELLED = ("map",)
+LABEL_CRITERIA = ("map",)
 TABLES = ("runs.csv", "metrics.csv")  # that are read
 EXPERIMENT_KEYS = ("trials", "tried", "grid", "datasets", "methods", "bits", "seeds", "commit")
 SECONDS = ("fit_seconds", "encode_seconds")
@@ -77,7 +77,7 @@ def choose(results: Path, output: Path, by: str = "map") -> None:
             config = storage.read_json(path)
 
         before = config["tried"].get(name)
-        _count_settings(trials.methods, before)
+        _count_overrides(trials.methods, before)
         methods = _staying(before, trials, path) | trials.methods
         labels = {"labels_used": trials.labels_used}
         config["tried"][name] = trials.terms | labels | {"methods": methods}
@@ -109,7 +109,7 @@ def choose_finalists(results: Path, output: Path, count: int, by: str = "map") -
         raise BenchmarkError(f"--finalists: found {count}, expected {FEWEST} or more")
     lines = []
     for name, trials in _trials(results, by).items():
-        _count_settings(trials.methods, None)
+        _count_overrides(trials.methods, None)
         finalists = {row: _best(row, tried, count) for row, tried in trials.methods.items()}
         config = {
             "name": f"tuning-finals-{name}",
@@ -160,7 +160,7 @@ def _trials(results: Path, by: str) -> dict[str, Trials]:
         terms = {"features": features, "bits": experiment["bits"], "seeds": experiment["seeds"]}
         methods = _tried(experiment, of_pair)
         _add_first_stage(methods, experiment["tried"].get(name) or {}, by)
-        labels = facts["sizes"]["query"] + facts["sizes"]["database"] if by in LABELLED else 0
+        labels = facts["sizes"]["query"] + facts["sizes"]["database"] if by in LABEL_CRITERIA else 0
         trials_of[name] = Trials(methods, terms | {"metric": CRITERIA[by][0]}, labels)
     return trials_of
 
@@ -294,17 +294,17 @@ def _mean(runs: list[Tried]) -> float | None:
     return None if None in values else math.fsum(values) / len(values)
 
 
-def _count_settings(methods: dict[str, dict], before: dict | None) -> None:
+def _count_overrides(methods: dict[str, dict], before: dict | None) -> None:
     """Count the different settings that were ever tried, those of an earlier choice included."""
     earlier = before["methods"] if before else {}
     for row, method in methods.items():
-        present = _settings_of(method)
-        past = _settings_of(earlier[row]) if row in earlier else []
+        present = _overrides_of(method)
+        past = _overrides_of(earlier[row]) if row in earlier else []
         method["earlier"] = [setting for setting in past if setting not in present]
         method["settings_tried"] = len(present) + len(method["earlier"])
 
 
-def _settings_of(method: dict) -> list[dict]:
+def _overrides_of(method: dict) -> list[dict]:
     """The different settings of a method, of both stages and of earlier choices."""
     trials = [*method.get("first", {}).get("trials", ()), *method["trials"]]
     different: list[dict] = []
@@ -342,7 +342,7 @@ def _chosen(methods: dict[str, dict], name: str, labels: int) -> dict[str, dict]
         entries[f"{method}.tuned-{name}"] = entry | own
 
         main = methods.get(tried["of"])
-        of_main = _setting_of(tried, main)
+        of_main = _shared_overrides(tried, main)
         if of_main is None or of_main == overrides:
             continue
         entry = _entry(method, tried, of_main, f"{main['label']}'s tuning", labels, name)
@@ -351,7 +351,7 @@ def _chosen(methods: dict[str, dict], name: str, labels: int) -> dict[str, dict]
     return entries
 
 
-def _setting_of(tried: dict, main: dict | None) -> dict | None:
+def _shared_overrides(tried: dict, main: dict | None) -> dict | None:
     """What a row had in the trial that was chosen for the row named after its plugin.
 
     All rows of a plugin are given the same trials, whose numbers therefore agree. The finalists of

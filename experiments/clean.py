@@ -74,8 +74,8 @@ def _of_method(name: str) -> list[Path]:
     roots = [RESULTS / "runs", LOGS / "runs"]
     for root in (RESULTS, *EXPERIMENTS.glob("*")):
         roots += [root / "scores", root / "partial/scores"]
-    found = [path for root in roots for path in sorted(root.glob(f"*/*/{name}"))]
-    return [*found, *sorted(LOGS.glob(f"results/**/scores/*/*/{name}.log"))]
+    folders = [path for root in roots for path in sorted(root.glob(f"*/*/{name}"))]
+    return [*folders, *sorted(LOGS.glob(f"results/**/scores/*/*/{name}.log"))]
 
 
 def _of_experiment(name: str) -> list[Path]:

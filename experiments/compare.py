@@ -198,11 +198,11 @@ def _lines_of(own: Method, others: list[Method], bits: int) -> list[Line]:
     for method in others:
         differences = values.mean(axis=0) - method.runs[bits].mean(axis=0)
         variances = own.variance_of_seeds(bits), method.variance_of_seeds(bits)
-        found = estimate(differences.mean(), over_queries(differences), *variances)
-        difference = (float(found.value), *map(float, found.interval()))
+        estimated = estimate(differences.mean(), over_queries(differences), *variances)
+        difference = (float(estimated.value), *map(float, estimated.interval()))
         line = Line(bits, method.label, len(method.runs[bits]), *method.interval(bits), difference)
         lines.append(line)
-        p_values.append(float(found.p) if own.is_tested and method.is_tested else None)
+        p_values.append(float(estimated.p) if own.is_tested and method.is_tested else None)
 
     tested = [index for index, p in enumerate(p_values) if p is not None]
     corrected = holm([p_values[index] for index in tested])
@@ -235,9 +235,9 @@ def published(folder: Path, place: Place) -> tuple[list[Method], np.ndarray]:
         arrays = {name: stored[name] for name in stored.files}
     names = schemas.published_queries(place.dataset, place.features)
     if names not in arrays:
-        places = ", ".join("/".join(grid) for grid in experiment["grid"])
+        pairs = ", ".join("/".join(grid) for grid in experiment["grid"])
         raise BenchmarkError(
-            f"{folder} has no runs on {place.dataset}/{place.features}: expected one of {places}. "
+            f"{folder} has no runs on {place.dataset}/{place.features}: expected one of {pairs}. "
             "Choose with --dataset and --features"
         )
 
@@ -266,18 +266,15 @@ def place_of(folder: Path, dataset: str | None, features: str | None) -> Place:
         If there is none, or several.
     """
     grid = [Place(*names) for names in _experiment(folder)["grid"]]
-    found = [
-        place
-        for place in grid
-        if dataset in (None, place.dataset) and features in (None, place.features)
-    ]
-    if len(found) != 1:
-        places = ", ".join(f"{place.dataset}/{place.features}" for place in grid)
+    wanted = [Place(dataset or pair.dataset, features or pair.features) for pair in grid]
+    fitting = [pair for pair, names in zip(grid, wanted, strict=True) if pair == names]
+    if len(fitting) != 1:
+        pairs = ", ".join(f"{pair.dataset}/{pair.features}" for pair in grid)
         raise BenchmarkError(
-            f"{folder} has runs on {places}: found {len(found)} that fit, expected 1. Choose with "
+            f"{folder} has runs on {pairs}: found {len(fitting)} that fit, expected 1. Choose with "
             "--dataset and --features"
         )
-    return found[0]
+    return fitting[0]
 
 
 def check_split(folder: Path, place: Place) -> None:
@@ -389,10 +386,10 @@ def of_experiment(
     return Method(method["label"], _stacked(runs), method["stochastic"])
 
 
-def _check_queries(found: np.ndarray, published: np.ndarray, where: Path) -> None:
-    if not np.array_equal(found, published):
+def _check_queries(own: np.ndarray, published: np.ndarray, where: Path) -> None:
+    if not np.array_equal(own, published):
         raise BenchmarkError(
-            f"{where} has {len(found):,} queries with a relevant item, the published runs have "
+            f"{where} has {len(own):,} queries with a relevant item, the published runs have "
             f"{len(published):,} or others: expected the same queries"
         )
 
@@ -403,11 +400,12 @@ def _expanded(files: Sequence[str]) -> list[list[Path]]:
         return [[Path(file) for file in files]]
     groups = []
     for values in sorted(_placeholder_values(files[0])):
-        names = [
-            PLACEHOLDER.sub(lambda match, found=dict(values): str(found[match[1]]), file)
-            for file in files
-        ]
-        groups.append([Path(name) for name in names])
+        numbers = dict(values)
+
+        def number_of(match: re.Match[str], numbers: dict[str, int] = numbers) -> str:
+            return str(numbers[match[1]])
+
+        groups.append([Path(PLACEHOLDER.sub(number_of, file)) for file in files])
     if not groups:
         raise BenchmarkError(
             f"no file fits {files[0]}: expected numbers in place of {{bits}} and {{seed}}"
@@ -429,11 +427,11 @@ def _placeholder_values(file: str) -> list[tuple[tuple[str, int], ...]]:
         else:
             pattern += rf"(?P<{part}>\d+)"
     matches = [re.fullmatch(pattern, path) for path in glob.glob("".join(wildcards))]
-    return [
-        tuple((key, int(value)) for key, value in match.groupdict().items())
-        for match in matches
-        if match
-    ]
+    numbers = []
+    for match in filter(None, matches):
+        values = match.groupdict()
+        numbers.append(tuple((key, int(value)) for key, value in values.items()))
+    return numbers
 
 
 # ------------------------------------------------------------------------------ output
@@ -489,22 +487,24 @@ def latex(lines: list[Line], own: Method, escape: Callable[[str], str]) -> str:
 
 def notes(own: Method) -> list[str]:
     """Return how a table is to be read."""
-    found = [
+    sentences = [
         "In brackets: 95 % intervals over queries and seeds. The verdict on the own codes is that "
         "of a t-test that is paired over the queries, at p < 0.05 after Holm's correction over the "
         "methods of a code length; not tested: too few seeds."
     ]
     if all(len(values) == 1 for values in own.runs.values()):
-        found.append(
+        sentences.append(
             f"{own.label}: one run at each code length, taken for a method without randomness. If "
             "it has some, save one file per seed and write {seed} in the name."
         )
-    return found
+    return sentences
 
 
 def _by_length(lines: list[Line]) -> list[tuple[int, list[Line]]]:
-    lengths = dict.fromkeys(line.bits for line in lines)
-    return [(bits, [line for line in lines if line.bits == bits]) for bits in lengths]
+    groups: dict[int, list[Line]] = {}
+    for line in lines:
+        groups.setdefault(line.bits, []).append(line)
+    return list(groups.items())
 
 
 def _mean(line: Line) -> str:

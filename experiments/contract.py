@@ -28,11 +28,11 @@ from harness.variants import check_param
 BITS = 12
 DIGITS = 600  # images of the problem: enough for the anchors of graph methods, and seconds
 NEIGHBOURS = 64  # in the list of an image, at most
-INSPECTED = (5, 300, 17)  # rows that are encoded alone
+ROWS_ALONE = (5, 300, 17)  # rows that are encoded alone
 MARGIN = 0.1  # of mean average precision above chance; random codes stay below 0.03 over seeds
 ARRAYS = ("images", "features", "neighbours")  # that a method may consume
 DOCSTRING = ("Source:", "Differs from the paper:")
-DISTURBED = 2026  # seed of the global generators in a repeated training; 0 in the first
+OTHER_SEED = 2026  # seed of the global generators in a repeated training; 0 in the first
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Case:
     plugin : Plugin
     problem : Problem
     params : dict
-        Keyword arguments of the class.
+        Parameters that differ from the defaults.
     bits : int
     """
 
@@ -182,12 +182,10 @@ def _fit(case: Case) -> str:
 
 def _codes(case: Case) -> str:
     codes, shape = case.codes, (len(case.problem.labels), case.bits)
-    found = type(codes).__name__
-    if isinstance(codes, np.ndarray):
-        found = f"{codes.dtype} {codes.shape}"
-    if found == f"bool {shape}":
+    description = _described(codes)
+    if description == f"bool {shape}":
         return ""
-    return f"encode returned {found}, expected bool {shape}. Return `values >= 0`"
+    return f"encode returned {description}, expected bool {shape}. Return `values >= 0`"
 
 
 def _differing(case: Case) -> str:
@@ -197,7 +195,7 @@ def _differing(case: Case) -> str:
 
 
 def _repeats(case: Case) -> str:
-    _seed_generators(DISTURBED)
+    _seed_generators(OTHER_SEED)
     share = (case.codes_of() != case.codes).mean()
     if not share:
         return ""
@@ -214,8 +212,8 @@ def _seed_counts(case: Case) -> str:
 
 
 def _rows_alone(case: Case) -> str:
-    alone = [case.encoded(case.trained, slice(row, row + 1)) for row in INSPECTED]
-    share = (np.concatenate(alone) != case.codes[list(INSPECTED)]).mean()
+    alone = [case.encoded(case.trained, slice(row, row + 1)) for row in ROWS_ALONE]
+    share = (np.concatenate(alone) != case.codes[list(ROWS_ALONE)]).mean()
     if not share:
         return ""
     return f"{share:.1%} of the bits differ. Compute means, medians and the like in fit"
@@ -233,13 +231,19 @@ def _project(case: Case) -> str:
 
     values, shape = hasher.project(**case.arguments(hasher.project)), case.codes.shape
     if not isinstance(values, np.ndarray) or values.dtype.kind != "f" or values.shape != shape:
-        found = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else type(values)
-        return f"project returned {found}, expected floats of shape {shape}"
+        return f"project returned {_described(values)}, expected floats of shape {shape}"
     if not np.isfinite(values).all():
         return "project returned values that are not finite. Check for divisions by 0"
     if ((values >= 0) != case.codes).any():
         return "encode differs from project >= 0. Return `self.project(...) >= 0` in encode"
     return ""
+
+
+def _described(values: object) -> str:
+    """Return the dtype and shape of an array, or the type of another object."""
+    if isinstance(values, np.ndarray):
+        return f"{values.dtype} {values.shape}"
+    return type(values).__name__
 
 
 def _beats_chance(case: Case) -> str:
@@ -355,9 +359,8 @@ def _params(plugin: Plugin, overrides: str) -> dict:
 
 def digits() -> Problem:
     """Return a problem of handwritten digits, with their pixels as features."""
-    collection = plugins.load_class(plugins.read_plugin("datasets", "digits"))().load(
-        Path(), Path()
-    )
+    plugin = plugins.read_plugin("datasets", "digits")
+    collection = plugins.load_class(plugin)().load(Path(), Path())
     images, labels = collection.images[:DIGITS], collection.labels[:DIGITS]
     features = images[..., 0].reshape(len(images), -1).astype(np.float32) / np.float32(255)
     arrays = {"images": images, "features": features, "neighbours": neighbours(features)}

@@ -56,12 +56,34 @@ def score(
     query, database = split["query"], split["database"]
     codes, _ = imported_codes.of_images(files, len(labels), query, database, bits)
 
-    names = metrics or [name for name in METRICS if (parse(name)[1] or 1) <= len(database)]
+    names = metrics or [name for name in METRICS if cut_of(name) <= len(database)]
     names = list(dict.fromkeys([*names, LEFT_OUT]))
-    arrays = codes[query], codes[database], labels[query], labels[database]
-    scores = evaluation.score(*arrays, names)
-    _warn_of_chance(dataset, files, *arrays)
+    scored = codes[query], codes[database], labels[query], labels[database]
+    scores = evaluation.score(*scored, names)
+    _warn_of_chance(dataset, files, *scored)
     return scores
+
+
+def arrays(
+    place: Place, codes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return codes and labels of the queries and the database, as `evaluation.score` takes them.
+
+    Parameters
+    ----------
+    place : Place
+        A prepared data set.
+    codes : ndarray of bool, shape (n, bits)
+        Codes of all images.
+    """
+    labels, split = labels_and_split(place)
+    query, database = split["query"], split["database"]
+    return codes[query], codes[database], labels[query], labels[database]
+
+
+def cut_of(metric: str) -> int:
+    """Return the number of ranks that a metric needs, 1 for one of the whole ranking."""
+    return parse(metric)[1] or 1
 
 
 def labels_and_split(place: Place) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -96,11 +118,23 @@ def _warn_of_chance(
     database_labels: np.ndarray,
 ) -> None:
     """Print a line on the standard error if the codes are not better than a random ranking."""
-    evaluated, relevance = Relevance.of(query_labels, database_labels).evaluated()
-    packed = np.packbits(query_codes[evaluated], axis=1), np.packbits(database_codes, axis=1)
-    n, r = hamming(*packed, query_codes.shape[1], relevance)
-    precision, random = average_precision(n, r), chance(n, r)
+    precision, random = average_precision_and_chance(
+        query_codes, database_codes, query_labels, database_labels
+    )
     if is_at_chance(precision, random):
         names = ", ".join(map(str, files))
         warning = scoring.chance_warning(names, precision.mean(), random.mean(), dataset)
         print(warning, file=sys.stderr)
+
+
+def average_precision_and_chance(
+    query_codes: np.ndarray,
+    database_codes: np.ndarray,
+    query_labels: np.ndarray,
+    database_labels: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the average precision of each query, and that of a random ranking, float64 (Q,)."""
+    evaluated, relevance = Relevance.of(query_labels, database_labels).evaluated()
+    packed = np.packbits(query_codes[evaluated], axis=1), np.packbits(database_codes, axis=1)
+    n, r = hamming(*packed, query_codes.shape[1], relevance)
+    return average_precision(n, r), chance(n, r)

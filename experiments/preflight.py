@@ -138,17 +138,19 @@ def check_memory(state: State) -> None:
         return
 
     for place in plan.places:
-        size = plan.datasets[place.dataset].params.get("size")
+        params = plan.datasets[place.dataset].params
+        size, channels = params.get("size"), 1 if params.get("grey") else 3
         if plan.features[place.features].plugin.name != "pixels" or not isinstance(size, int):
             continue
-        dimensions = size * size * 3
+        dimensions = size * size * channels
         needed = dimensions**2 * 8
         if needed > memory and state.problem(features_job(place)):
             raise BenchmarkError(
                 f"features: {place.features} of {place.dataset} has {dimensions:,} dimensions "
-                f"({size} x {size} x 3): a covariance matrix of them needs {needed / 2**30:,.0f} "
-                f"GiB, and this machine has {memory / 2**30:,.0f} GiB. Choose other features, as "
-                "in `features: [gist]`, or smaller images, as in `set: {size: 32}` of the data set"
+                f"({size} x {size} x {channels}): a covariance matrix of them needs "
+                f"{needed / 2**30:,.0f} GiB, and this machine has {memory / 2**30:,.0f} GiB. "
+                "Choose other features, as in `features: [gist]`, or smaller images, as in "
+                "`set: {size: 32}` of the data set"
             )
 
 

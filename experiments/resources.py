@@ -47,12 +47,12 @@ class Needs:
 
 def planned(jobs: Iterable[Any]) -> list[Job]:
     """Return Snakemake's jobs as jobs of a plan."""
-    found = []
+    planned_jobs = []
     for job in jobs:
         values = dict(job.wildcards.items())
         key = [int(values[name]) if name in ("bits", "seed") else values[name] for name in values]
-        found.append(Job(job.rule.name, tuple(key)))
-    return found
+        planned_jobs.append(Job(job.rule.name, tuple(key)))
+    return planned_jobs
 
 
 def needs(plan: Plan, jobs: Iterable[Job]) -> Needs:
@@ -70,8 +70,8 @@ def needs(plan: Plan, jobs: Iterable[Job]) -> Needs:
     for job in jobs:
         size = _output_bytes(job, plan, sizes)
         if size is None:
-            place = "/".join(map(str, job.key[:2])) if job.rule != "dataset" else str(job.key[0])
-            unsized[place] = None
+            names = job.key[:1] if job.rule == "dataset" else job.key[:2]
+            unsized["/".join(map(str, names))] = None
         else:
             disk += size
         if job.rule == "encode":
@@ -83,19 +83,19 @@ def needs(plan: Plan, jobs: Iterable[Job]) -> Needs:
     return Needs(disk, tuple(unsized), memory, largest)
 
 
-def shortage(found: Needs) -> str:
+def shortage(needs: Needs) -> str:
     """Return why the disk or the memory of this machine cannot suffice; empty if they can."""
     free = shutil.disk_usage(".").free
-    if found.disk > free:
+    if needs.disk > free:
         return (
-            f"disk: the outputs need {in_units(found.disk)}, and {in_units(free)} are free in "
+            f"disk: the outputs need {in_units(needs.disk)}, and {in_units(free)} are free in "
             f"{Path.cwd()}: nothing was started. Delete what you no longer need with `python -m "
             "experiments clean`, or link cache/ and results/ to another disk"
         )
     total = _memory()
-    if found.memory > FULL_SHARE * total:
+    if needs.memory > FULL_SHARE * total:
         return (
-            f"memory: {found.largest} needs {in_units(found.memory)}, and this machine has "
+            f"memory: {needs.largest} needs {in_units(needs.memory)}, and this machine has "
             f"{in_units(total)}: nothing was started. Choose fewer training images "
             "(`training_images` of the data set), features with fewer dimensions, or leave out the "
             "method"
@@ -107,14 +107,14 @@ def _memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def summary(found: Needs, parallel: int) -> str:
+def summary(needs: Needs, parallel: int) -> str:
     """Return what is needed and what is free, for the header on the screen."""
     free = in_units(shutil.disk_usage(".").free)
-    least = "at least " if found.unsized else ""
-    parts = [f"disk: {least}{in_units(found.disk)} of {free} free"]
-    if found.memory:
+    least = "at least " if needs.unsized else ""
+    parts = [f"disk: {least}{in_units(needs.disk)} of {free} free"]
+    if needs.memory:
         together = f", {parallel} at a time" if parallel > 1 else ""
-        parts.append(f"memory: up to {in_units(found.memory)} a job{together}")
+        parts.append(f"memory: up to {in_units(needs.memory)} a job{together}")
     return "; ".join(parts)
 
 
@@ -204,12 +204,12 @@ def _json(path: Path) -> dict:
 
 def _peaks(plan: Plan) -> dict[tuple[Place, str], list[float]]:
     """The largest memory of earlier runs in bytes, by place and variant."""
-    found = defaultdict(list)
+    peaks = defaultdict(list)
 
     def add(row: Mapping, place: Place, variant: str) -> None:
         with contextlib.suppress(TypeError, ValueError):
             peak = float(row["peak_memory_mib"]) * 2**20
-            found[place, variant].append(peak)
+            peaks[place, variant].append(peak)
 
     for path in sorted(PUBLISHED.glob("*/runs.csv")):
         with contextlib.suppress(OSError, ValueError, KeyError), open(path, newline="") as file:
@@ -219,4 +219,4 @@ def _peaks(plan: Plan) -> dict[tuple[Place, str], list[float]]:
         record = _json(run.record)
         if record.get("peak_memory_mib"):
             add(record, run.place, run.variant)
-    return found
+    return peaks

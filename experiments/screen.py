@@ -55,10 +55,23 @@ class Screen(logging.Handler):
         That of Snakemake.
     stream : text file, optional
         Where the lines are printed; default: the standard error.
+    progress : bool
+        Whether to print the live line.
+    silent : bool
+        Whether to print failures only.
     """
 
-    def __init__(self, plan: Plan, logger: logging.Logger, stream: TextIO | None = None):
+    def __init__(
+        self,
+        plan: Plan,
+        logger: logging.Logger,
+        stream: TextIO | None = None,
+        *,
+        progress: bool = True,
+        silent: bool = False,
+    ):
         super().__init__()
+        self.progress, self.silent = progress and not silent, silent
         self.plan = plan
         self.stream = stream or sys.stderr
         self.terminal = self.stream.isatty()
@@ -97,9 +110,11 @@ class Screen(logging.Handler):
         runs = [_run(job.wildcards) for job in jobs if job.rule.name == "encode"]
         timed = self.plan.timed_runs if self._jobs["timing"] else ()
         self._durations.expect(runs, timed)
-        self._print(*self._header(machine, needs))
+        if not self.silent:
+            self._print(*self._header(machine, needs))
         self.logger.addHandler(self)
-        threading.Thread(target=self._refresh, daemon=True).start()
+        if self.progress:
+            threading.Thread(target=self._refresh, daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Handle one event of Snakemake."""
@@ -172,6 +187,8 @@ class Screen(logging.Handler):
     def succeed(self) -> None:
         """Print the outputs, their paths, and the next commands."""
         self._stop()
+        if self.silent:
+            return
         took = duration(time.monotonic() - self._started)
         if self.finished["partial"]:
             self._print(f"tables of finished runs: {self.plan.partial_root}/report/index.html")
@@ -253,10 +270,13 @@ class Screen(logging.Handler):
         return [f"{name}: {work}", f"{expected}; {resources.summary(needs, self._parallel)}"]
 
     def _expected(self) -> str:
-        """Return the time that the remaining runs need; empty if it is not known."""
+        """Return the time that the remaining jobs need; empty if it is not known."""
         seconds, unknown = self._durations.left(self._parallel)
         if not seconds:
             return ""
+        jobs = self._jobs - self.finished
+        others = jobs.total() - jobs["encode"]
+        seconds += durations.START_SECONDS * others / self._parallel
         more = f" and {unknown:,} runs of unknown time" if unknown else ""
         return f"about {duration(seconds)}{more}"
 
@@ -311,7 +331,7 @@ class Screen(logging.Handler):
         """Replace the live line of a terminal."""
         if not self.terminal or (not line and not self._shown):
             return
-        width = shutil.get_terminal_size().columns - 1
+        width = shutil.get_terminal_size().columns - 3  # a terminal appends ^C
         self._shown = _printable(line)[:width]
         self._write(f"\r\x1b[K{self._shown}")
 
@@ -394,12 +414,13 @@ def _title(rule: str, wildcards: dict) -> str:
 
 
 def _rate(log: Path) -> str:
-    """Return the last progress line of a running job, without what it repeats."""
+    """Return the last progress line of a job, without its name and the values of its loss."""
     lines = []
     with contextlib.suppress(OSError):
         lines = last_lines(log)
     _, separator, progress = lines[-1].partition(": ") if lines else ("", "", "")
-    return f" ({progress.strip()})" if separator and "/s" in progress else ""
+    progress = progress.strip().partition("  ")[0]
+    return f" ({progress})" if separator and "/s" in progress else ""
 
 
 def _without_notes(message: str) -> str:

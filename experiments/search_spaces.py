@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from harness import plugins
 from harness.errors import BenchmarkError
@@ -30,12 +30,13 @@ def with_drawn_trials(config: Mapping) -> dict:
     if not isinstance(given, Mapping):
         return dict(config)
     trials = {
-        name: settings(name, value) if _is_number(value) else value for name, value in given.items()
+        name: drawn_overrides(name, value) if _is_number(value) else value
+        for name, value in given.items()
     }
     return dict(config) | {"trials": trials}
 
 
-def settings(name: str, count: int) -> list[dict]:
+def drawn_overrides(name: str, count: int) -> list[dict]:
     """Return different settings of a method, each with a value for every searched parameter.
 
     They are the first points of a scrambled Sobol sequence that differ on the grid of declared
@@ -62,14 +63,17 @@ def settings(name: str, count: int) -> list[dict]:
             "settings"
         )
     try:
-        space = plugins.read_plugin("methods", name).member("search_space")
+        plugin = plugins.read_plugin("methods", name)
     except BenchmarkError as error:
         raise BenchmarkError(f"trials: {error}") from None
+
+    space = plugin.member("search_space")
     if not space:
         raise BenchmarkError(
             f"trials: {name}: methods/{name}.py declares no search_space, so it has nothing to "
             "tune: remove it from trials, or list settings"
         )
+
     if math.prod(map(len, space.values())) <= count:
         points = itertools.product(*space.values())
     else:
@@ -82,17 +86,22 @@ def _is_number(value: object) -> bool:
 
 
 def _sobol_points(values: list[tuple], count: int) -> list[tuple]:
-    """The first `count` different points of the sequence, rounded down to positions in `values`."""
+    """Return the first `count` different points of the sequence, rounded down to the grid."""
     from scipy.stats import qmc  # takes a second, which only a plan with drawn trials should
 
     power = math.ceil(math.log2(count))
     while True:
         sampler = qmc.Sobol(len(values), scramble=True, rng=SEED)
-        points = [
-            tuple(choices[int(u * len(choices))] for u, choices in zip(point, values, strict=True))
-            for point in sampler.random_base2(power)
-        ]
+        points = [_grid_point(point, values) for point in sampler.random_base2(power)]
         different = list(dict.fromkeys(points))
         if len(different) >= count:
             return different[:count]
         power += 1
+
+
+def _grid_point(point: Iterable[float], values: list[tuple]) -> tuple:
+    """Return the value of each parameter whose index is the coordinate in [0, 1), scaled."""
+    return tuple(
+        choices[int(coordinate * len(choices))]
+        for coordinate, choices in zip(point, values, strict=True)
+    )

@@ -1,14 +1,18 @@
 """Check the text of configuration files: what YAML cannot parse, or reads as another value.
 
+The profiles run `check_arguments` before Snakemake reads the files, since Snakemake prints a
+traceback for a missing one, and runs the Python code of a file with the key `__use_yte__`.
+
 YAML 1.1, which Snakemake reads, takes 012 for an octal number, 1:30 for base 60 and `no` for False,
 and keeps only the last of two equal keys. Imports PyYAML, besides the standard library.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,7 @@ from harness.errors import BenchmarkError, one_line
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 TAG = "tag:yaml.org,2002:"
+TEMPLATE_KEY = "__use_yte__"  # Snakemake executes the other keys of such a file as a template
 # What a scalar without quotes must look like to be read as the value that it shows.
 UNAMBIGUOUS = {
     "int": re.compile(r"[-+]?(0|[1-9][0-9]*)"),
@@ -47,7 +52,8 @@ def check(path: str | Path) -> None:
     Raises
     ------
     BenchmarkError
-        If the file is missing or is not YAML, or YAML reads a value as another one than it shows.
+        If the file is missing or is not YAML with keys, if it has Python code for Snakemake, or if
+        YAML reads a value as another one than it shows.
         The message starts with ``FILE:LINE:COLUMN``.
     """
     text = ""
@@ -55,13 +61,20 @@ def check(path: str | Path) -> None:
         text = Path(path).read_text(encoding="utf-8")
         root = yaml.compose(text, Loader=LOADER)
     except FileNotFoundError:
-        raise BenchmarkError(f"{path} is missing: expected a configuration file") from None
+        raise BenchmarkError(
+            f"{path} is missing: expected a configuration file. Correct its path, and name targets "
+            "before --configfile"
+        ) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise BenchmarkError(f"{_position(path, mark)}: {_syntax(error, text)}") from None
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise BenchmarkError(f"{path} cannot be read as YAML ({one_line(error)})") from None
 
+    if not isinstance(root, yaml.MappingNode):
+        raise BenchmarkError(
+            f"{path} has no keys: expected lines KEY: VALUE, as in config/config.yaml"
+        )
     for node in _nodes(root):
         if problem := _problem(node):
             raise BenchmarkError(f"{_position(path, node.start_mark)}: {problem}")
@@ -88,6 +101,12 @@ def _update(config: dict[str, Any], changes: dict[str, Any]) -> None:
             _update(config[key], value)
         else:
             config[key] = value
+
+
+def read(path: str | Path) -> object:
+    """Return the value of a YAML file whose text `check` accepts."""
+    check(path)
+    return yaml.load(Path(path).read_text(encoding="utf-8"), Loader=LOADER)
 
 
 def _position(path: str | Path, mark: yaml.Mark) -> str:
@@ -121,6 +140,8 @@ def _problem(node: yaml.Node) -> str:
     """Return why YAML reads a node as something else than it shows; empty if it does not."""
     if isinstance(node, yaml.MappingNode):
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if TEMPLATE_KEY in keys:
+            return f"found the key {TEMPLATE_KEY!r}, with which a file runs Python code: remove it"
         repeated = [key for index, key in enumerate(keys) if key in keys[:index]]
         return f"found the key {repeated[0]!r} twice, expected once" if repeated else ""
 
@@ -133,13 +154,35 @@ def _problem(node: yaml.Node) -> str:
     return f"found {node.value}, which YAML reads as {value}: expected {EXPECTED_KINDS[kind]}"
 
 
-def main() -> None:
-    for path in sys.argv[1:]:
-        try:
+def check_arguments(arguments: Sequence[str]) -> None:
+    """Exit with one line if a command of Snakemake names a configuration that cannot be read.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Those of the command. The values of `--configfile` and `--config` are checked.
+    """
+    try:
+        for path in _values(arguments, "--configfile", "--configfiles"):
             check(path)
-        except BenchmarkError as error:
-            sys.exit(f"config: {one_line(error)}")
+        for value in _values(arguments, "--config", "-C"):
+            if not re.match(r"[a-zA-Z_][\w-]*=", value):
+                raise BenchmarkError(
+                    f"--config: found {value!r}, expected KEY=VALUE. Put values with spaces or "
+                    "brackets in quotes, as in --config 'bits=[16, 32]'"
+                )
+    except BenchmarkError as error:
+        sys.exit(f"config: {one_line(error)}")
 
 
-if __name__ == "__main__":
-    main()
+def _values(arguments: Sequence[str], *options: str) -> Iterator[str]:
+    """The values of an option that takes several, up to the next option."""
+    for index, argument in enumerate(arguments):
+        name, separator, value = argument.partition("=")
+        if name not in options:
+            continue
+        if separator:
+            yield value
+        else:
+            following = arguments[index + 1 :]
+            yield from itertools.takewhile(lambda word: not word.startswith("-"), following)

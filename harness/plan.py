@@ -270,10 +270,9 @@ class Plan:
         _check_controls(config, rows)
         _check_timed(config)
 
-        resolved = {
-            stage: {name: catalogue.resolve(stage, name) for name in config[stage]}
-            for stage in ("datasets", "features")
-        }
+        resolved = {}
+        for stage in ("datasets", "features"):
+            resolved[stage] = {name: catalogue.resolve(stage, name) for name in config[stage]}
         resolved["methods"] = _methods(rows, config.get("trials") or {}, catalogue)
         variants = {stage: MappingProxyType(named) for stage, named in resolved.items()}
         places = _places(variants["datasets"], variants["features"])
@@ -627,12 +626,12 @@ def _with_whole_numbers(config: dict) -> dict:
 
 
 def _whole_lists(entry: dict, keys: Iterable[str]) -> dict[str, list]:
-    """The lists of these keys, their texts converted to whole numbers."""
-    return {
-        key: [_whole_number(item) for item in entry[key]]
-        for key in keys
-        if isinstance(entry.get(key), list)
-    }
+    """Return the lists of these keys, their texts converted to whole numbers."""
+    lists = {}
+    for key in keys:
+        if isinstance(entry.get(key), list):
+            lists[key] = [_whole_number(item) for item in entry[key]]
+    return lists
 
 
 def _whole_number(item: object) -> object:

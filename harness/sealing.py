@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import importlib.machinery
 import os
+import shutil
 import stat
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -38,6 +41,10 @@ OF_FILES = WRITE_FILE | READ_FILE | TRUNCATE
 SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/usr", "/etc", "/opt", "/nix", "/cvmfs")
 DEVICES = ("/dev", "/proc", "/sys")
 GPU_FOLDERS = ("/tmp/nvidia-mps", "/run/nvidia-persistenced", "~/.nv")
+TEMPORARY = "bgan-bench-job-"  # the temporary folder of a job, in that of the system
+ABANDONED_SECONDS = 60.0  # between the creation of that folder and its lock at most
+# Folders of compiled or downloaded files, which libraries place in the home folder by default.
+CACHES_OF_LIBRARIES = ("NUMBA_CACHE_DIR", "TRITON_CACHE_DIR", "MPLCONFIGDIR")
 FOLDERS_OF_JOBS = (CACHE / "checkpoints", CACHE / "repeated", CACHE / "weights")
 
 _LIBRARY = ctypes.CDLL(None)
@@ -70,8 +77,9 @@ def sealed_job(run: Run, variant: Variant, writable: Iterable[Path]) -> Iterator
         importlib.machinery.SourceFileLoader(path.stem, str(path)).get_code(path.stem)
 
     outside = tempfile.gettempdir()
-    with tempfile.TemporaryDirectory(prefix="bgan-bench-job-") as temporary:
+    with _temporary_folder() as temporary:
         os.environ["TMPDIR"] = tempfile.tempdir = temporary
+        os.environ |= dict.fromkeys(CACHES_OF_LIBRARIES, temporary)
         folders = [*FOLDERS_OF_JOBS, *map(Path, writable)]
         for folder in folders:
             check_contents(folder)
@@ -84,6 +92,38 @@ def sealed_job(run: Run, variant: Variant, writable: Iterable[Path]) -> Iterator
         rules += [(Path(path).expanduser(), READ | CHANGE) for path in (*DEVICES, *GPU_FOLDERS)]
         rules.append((Path(outside), REMOVE_DIR))  # `temporary` itself
         yield restrict(rules)
+
+
+@contextlib.contextmanager
+def _temporary_folder() -> Iterator[str]:
+    """A folder that is removed at the end, or by a later job if this one is killed.
+
+    It is locked while a process uses it.
+    """
+    for path in Path(tempfile.gettempdir()).glob(f"{TEMPORARY}*"):
+        with contextlib.suppress(OSError):
+            _remove_abandoned(path)
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY) as temporary:
+        descriptor = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            with contextlib.suppress(OSError):  # without locks, the folder of a killed job stays
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield temporary
+        finally:
+            os.close(descriptor)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove the folder of a job that was killed. Raises OSError if a process uses it."""
+    status = path.lstat()
+    if status.st_uid != os.getuid() or time.time() - status.st_mtime < ABANDONED_SECONDS:
+        return
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(path, ignore_errors=True)
+    finally:
+        os.close(descriptor)
 
 
 def read_files(run: Run, variant: Variant) -> list[Path]:
@@ -165,8 +205,8 @@ def check_contents(folder: Path) -> None:
     inside = [path for path in hidden_folders() if path.is_relative_to(folder.resolve())]
     if inside:
         raise BenchmarkError(
-            f"{folder} contains {inside[0]}, which is hidden from training jobs: expected a folder "
-            "with results alone. Write to a folder further down"
+            f"a training job cannot write directly into {folder}, since {inside[0]} is hidden from "
+            f"it. Write to a folder further down, as in --output {folder / 'NEW/NAME'}"
         )
 
 
@@ -176,11 +216,19 @@ def _of_the_system() -> Iterator[tuple[str, int]]:
     # The stages too, for a data folder that contains the project or is the project's own.
     project = [plugins.ROOT, *(plugins.ROOT / name for name in ("harness", *plugins.STAGES))]
     folders: list[str | Path] = [*SYSTEM, *libraries, sys.prefix, sys.base_prefix, *sys.path]
-    folders += project
+    folders += [*project, *_editable_packages()]
     unlisted, unread = map(str, hidden_folders()), map(str, bundled_data())
     hidden = dict.fromkeys(unread, READ_DIR) | dict.fromkeys(unlisted, 0)
     for path in {os.path.realpath(path) for path in folders if path}:
         yield from _visible(path, hidden)
+
+
+def _editable_packages() -> Iterator[str]:
+    """Folders and modules installed by `pip install -e`, which are below no search path."""
+    for finder in sys.meta_path:
+        module = sys.modules.get(getattr(finder, "__module__", ""))
+        for path in getattr(module, "MAPPING", {}).values():
+            yield from (path, f"{path}.py")
 
 
 def _visible(path: str, hidden: dict[str, int]) -> Iterator[tuple[str, int]]:
@@ -217,14 +265,41 @@ def _is_below(path: str, folder: str) -> bool:
 
 @contextlib.contextmanager
 def explained(file: str, sealed: bool) -> Iterator[None]:
-    """Raise BenchmarkError, naming the path, if a plugin's `file` opens what is hidden."""
+    """Raise BenchmarkError, naming the path, if a plugin's `file` opens what is hidden.
+
+    Also if the plugin or a library raises an error of its own for that.
+    """
     try:
         yield
-    except PermissionError as error:
-        if not sealed or error.filename is None:
+    except Exception as error:
+        denied = _denied(error) if sealed else ""
+        if not denied:
             raise
-        raise BenchmarkError(
-            f"{file} opened {error.filename}, which is hidden from training jobs: expected the "
-            "arrays that `fit` and `encode` receive. Name another file that the method needs in a "
-            "parameter `path`, below the data folder"
-        ) from None
+        raise BenchmarkError(f"{file} {denied}") from None
+
+
+def _denied(error: BaseException | None) -> str:
+    """The path that caused an error, with what to do; empty if a path did not."""
+    raised, seen = error, set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, PermissionError) and isinstance(error.filename, str | bytes):
+            name = os.fsdecode(error.filename)
+            if _is_hidden(name):
+                return (
+                    f"opened {name}, which is hidden from training jobs: expected the arrays that "
+                    "`fit` and `encode` receive. Name another file that the method needs in a "
+                    "parameter `path`, below the data folder"
+                )
+            if error is raised:
+                return (
+                    f"could not open {name}: a training job can write temporary files only. Print "
+                    "to the log instead, or store arrays in `extras_`"
+                )
+        error = error.__cause__ or error.__context__
+    return ""
+
+
+def _is_hidden(name: str) -> bool:
+    path = os.path.realpath(name)
+    return any(_is_below(path, str(folder)) for folder in [*hidden_folders(), *bundled_data()])

@@ -57,7 +57,7 @@ class Variant:
         method for those of that method; empty if no parameters were chosen.
     tuned_on : str
         The data set on whose validation part they were chosen.
-    settings : {"released", "default", "trial", "tuned"}
+    origin : {"released", "default", "trial", "tuned"}
         Where the parameters of a method come from.
     trials, labels_used : int
         How many settings were tried, and how many labels chose one of them.
@@ -81,7 +81,7 @@ class Variant:
     trial: int | None = None
     tuned: str = ""
     tuned_on: str = ""
-    settings: str = "default"
+    origin: str = "default"
     trials: int = 0
     labels_used: int = 0
     protocol: str = ""
@@ -141,7 +141,7 @@ class Variant:
         entry = {"of": self.plugin.name, "set": self.params}
         optional = {
             "validation": self.validation,
-            "settings": self.settings if self.settings != "default" else "",
+            "settings": self.origin if self.origin != "default" else "",
             "trials": self.trials,
             "labels_used": self.labels_used,
         }
@@ -174,7 +174,7 @@ class Variant:
         return {
             "tier": self.tier,
             "fidelity": self.plugin.member("fidelity"),
-            "settings": self.settings,
+            "settings": self.origin,
             "trials": self.trials,
             "labels_used": self.labels_used,
         }
@@ -267,7 +267,7 @@ class Catalogue:
             trial=entry.get("trial"),
             tuned=entry.get("tuned") or "",
             tuned_on=entry.get("tuned_on") or "",
-            settings=_settings(entry),
+            origin=_origin(entry),
             trials=entry.get("trials") or 0,
             labels_used=entry.get("labels_used") or 0,
             validation=bool(entry.get("validation")),
@@ -320,12 +320,13 @@ class Catalogue:
         known = [*plugins.names(stage), *sorted(self._entries[stage])]
         return BenchmarkError(
             f"{stage}: {name!r} is unknown{did_you_mean(name, known)}: "
-            f"expected one of {', '.join(known)}, or a new file {stage}/{name}.py"
+            f"expected one of {', '.join(plugins.names(stage))}, a name in config/variants.yaml, "
+            f"or a new file {stage}/{name}.py"
         )
 
 
-def _settings(entry: dict) -> str:
-    """Where the parameters of an entry come from."""
+def _origin(entry: dict) -> str:
+    """Return where the parameters of an entry come from."""
     if entry.get("tuned"):
         return "tuned"
     return "trial" if entry.get("trial") else entry.get("settings") or "default"

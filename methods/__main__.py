@@ -216,6 +216,7 @@ def learn(
     if "codes" not in opened:
         measured = {"fit_seconds": fit_seconds, "encode_seconds": encode_seconds}
         _checks.check_rows(hasher, opened, codes, bits, plugin.name)
+        _checks.check_precision(hasher, opened, codes, bits, plugin.name)
         # On a GPU, sums have no fixed order.
         on_gpu = str(getattr(hasher, "device_", "cpu")) != "cpu"
         if fit_seconds < _checks.QUICK_SECONDS and not on_gpu:

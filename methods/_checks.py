@@ -15,6 +15,7 @@ LIMIT = 0.001  # share of bits that rounding may change
 FEWEST, MOST = 32, 512  # rows that are encoded again: one in a hundred, within these limits
 SUSPECT_ROWS = 4096  # rows that decide if more than LIMIT of the few bits differ
 BATCH = 64  # rows that are encoded again at a time
+PERTURBATION = 4 * float(np.finfo(np.float32).eps)  # relative to each feature
 QUICK_SECONDS = 2.0  # of a training that is repeated
 
 
@@ -56,6 +57,41 @@ def check_rows(hasher, opened: _runtime.Opened, codes: np.ndarray, bits: int, na
         "means, medians and the like in `fit`. Values that are 0 up to rounding have random "
         "signs: use fewer bits if the features have too few dimensions"
     )
+
+
+def check_precision(
+    hasher, opened: _runtime.Opened, codes: np.ndarray, bits: int, name: str
+) -> None:
+    """Raise BenchmarkError if bits are the signs of rounding errors.
+
+    Principal components beyond the rank of the features are 0 up to rounding. Changes of the
+    features as small as rounding then change their bits. Codes that differ although the features
+    have the rank, for example of values equal to a threshold, are no such case.
+
+    Parameters are those of `check_rows`.
+    """
+    if "features" not in _runtime.arguments(hasher.encode):
+        return
+    generator, n = np.random.default_rng(0), len(codes)
+    rows = np.sort(generator.choice(n, min(MOST, n), replace=False))
+    arrays = {
+        argument: np.array(_runtime.rows_of(opened[argument], rows))
+        for argument in _runtime.arguments(hasher.encode)
+    }
+    features = arrays["features"]
+    noise = generator.uniform(-PERTURBATION, PERTURBATION, features.shape)
+    arrays["features"] = (features * (1 + noise)).astype(features.dtype)
+    expected = np.unpackbits(codes[rows], axis=1, count=bits).astype(bool)
+    share = np.mean(hasher.encode(**arrays) != expected)
+    if share <= LIMIT:
+        return
+    rank = int(np.linalg.matrix_rank(features - features.mean(axis=0)))
+    if rank < bits:
+        raise BenchmarkError(
+            f"methods/{name}.py: {share:.1%} of the bits are the signs of rounding errors, since "
+            f"the features have {rank} independent dimensions and the codes {bits} bits. Use "
+            f"features with more dimensions, or at most {rank} bits"
+        )
 
 
 def check_repeats(

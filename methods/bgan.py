@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+import methods._heads as heads
 import methods._nets as nets
 import methods._training as training
 from harness.imagenet import device, resized
@@ -17,6 +18,7 @@ CHOICES = {
     "generator_input": ("relaxed", "binary", "noisy"),
     "discriminator_sees": ("reconstructions", "noise", "both"),
     "encoder": nets.ENCODERS,
+    "scaling": heads.SCALINGS,
     "precision": nets.PRECISIONS,
     "batch_norm": nets.BATCH_NORMS,
     "optimiser": training.OPTIMISERS,
@@ -60,6 +62,8 @@ class BGAN(Hasher):
     n_bits : int
     seed : int
     encoder : {"conv", "features", "vgg19", "squeezenet1_1"}
+    scaling : {"standard", "unit", "none"}
+        Of the features that encoder "features" has; see `Scaling`.
     weights, sha256, encoder_size, precision
         Of a pretrained encoder; see `Pretrained`. encoder_size is in pixels a side.
     k1, k2, ties, second_step
@@ -119,6 +123,7 @@ class BGAN(Hasher):
         *,
         seed=0,
         encoder="conv",
+        scaling="standard",
         weights=None,
         sha256=None,
         encoder_size=224,
@@ -150,7 +155,8 @@ class BGAN(Hasher):
         epochs=10,
     ):
         self.n_bits, self.seed = n_bits, seed
-        self.encoder, self.weights, self.sha256 = encoder, weights, sha256
+        self.encoder, self.scaling = encoder, scaling
+        self.weights, self.sha256 = weights, sha256
         self.encoder_size, self.precision = encoder_size, precision
         self.k1, self.k2, self.ties, self.second_step = k1, k2, ties, second_step
         self.scale_by_length = scale_by_length
@@ -212,6 +218,11 @@ class BGAN(Hasher):
                 f"betas has {len(self.betas)} values and epochs is {self.epochs}: "
                 "expected at least one value, and an epoch for each"
             )
+        if self.scaling != "standard" and self.encoder != "features":
+            raise ValueError(
+                f"scaling is {self.scaling!r}, which changes nothing where encoder is "
+                f'{self.encoder!r}: expected encoder "features", or scaling "standard"'
+            )
         if self.adversarial_to_encoder and self.discriminator_sees == "noise":
             raise ValueError(
                 'adversarial_to_encoder changes nothing where discriminator_sees is "noise": '
@@ -223,6 +234,8 @@ class BGAN(Hasher):
         pretrained = self.weights, self.sha256, self.encoder_size, self.precision
         with training.initialised_by(self.seed, "encoder"):
             trunk, n_hidden = nets.trunk_of(self.encoder, features, *pretrained)
+            if self.scaling != "standard":
+                trunk[0] = heads.Scaling(features, self.scaling)
             noisy = self.generator_input == "noisy"
             self.encoder_ = nets.Encoder(trunk, n_hidden, self.n_bits, noisy)
 

@@ -1,4 +1,7 @@
-"""`python -m report`: write the page, the tables and the figures of the collected results."""
+"""`python -m report`: write the page, the tables and the figures of the collected results.
+
+`python -m report site` writes the leaderboard of results/published/ instead.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from report.tables.table import Table
 
 CONTENTS = ("index.html", "report.tex", "tables", "figures", "references.bib", "report.json")
+SITE = "site"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -34,7 +38,11 @@ def main() -> None:
     source = Path(arguments.results or default)
     output = Path(arguments.output or source / "report")
     try:
-        if arguments.experiments:
+        if arguments.job == SITE:
+            from report.writers import site
+
+            site.write(Path(arguments.output or "build/site"))
+        elif arguments.experiments:
             from report.writers import experiment_list
 
             experiment_list.write(EXPERIMENTS)
@@ -47,6 +55,9 @@ def main() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m report", description=__doc__)
     parser.add_argument(
+        "job", nargs="?", choices=[SITE], help="write leaderboard.html from results/published/"
+    )
+    parser.add_argument(
         "--results",
         help="folder with metrics.csv, runs.csv and experiment.json (default: results, or "
         "results/partial with --partial)",
@@ -54,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--output",
         help="folder to write; an existing report is replaced (default: report in the folder of "
-        "--results)",
+        "--results; build/site for site)",
     )
     parser.add_argument(
         "--partial", action="store_true", help="mark the report as made from the runs that exist"

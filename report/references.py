@@ -76,3 +76,9 @@ def _without_latex(value: str) -> str:
 
 def _accented(letter: str, accent: str) -> str:
     return unicodedata.normalize("NFC", letter + ACCENTS[accent])
+
+
+def sources(path: Path = BIBLIOGRAPHY) -> dict[str, str]:
+    """Return the BibTeX text of each entry of a bibliography, by its key."""
+    text = path.read_text(encoding="utf-8")
+    return {match[1]: match[0] for match in ENTRY.finditer(text)}

@@ -284,6 +284,9 @@ def _check_entries(path: Path, experiment: dict) -> None:
             absent = [name for name in names if not isinstance(entry, dict) or name not in entry]
             if absent:
                 raise _broken(path, f"has an entry of {key} without {', '.join(absent)}")
+            for name in ("label", "name"):
+                if not isinstance(entry.get(name, ""), str):
+                    raise _broken(path, f"has {entry[name]!r} as {name} in {key}, expected a text")
 
     for pair in experiment["grid"]:
         valid = isinstance(pair, list) and len(pair) == 2 and all(isinstance(n, str) for n in pair)
@@ -334,6 +337,10 @@ def _read_metrics(path: Path) -> pd.DataFrame:
             _existing(path), dtype=texts, keep_default_na=False, na_values={"k": [""]}
         )
         _check_columns(path, schemas.METRICS_CSV, metrics.columns)
+        for column in ("bits", "seed", "k"):
+            numbers = metrics[column].dropna().astype("float64")
+            if not (np.isfinite(numbers) & (numbers % 1 == 0)).all():
+                raise ValueError(f"found another number than a whole one as {column}")
         metrics = metrics.astype({"bits": "int64", "seed": "int64", "k": "float64"})
     except (ValueError, TypeError, OverflowError) as error:  # pandas' own errors are ValueErrors
         raise _broken(path, f"is not a valid table: {error}") from None
@@ -458,7 +465,7 @@ def _check_run(path: Path, run: dict) -> None:
     for column in JSON_COLUMNS:
         try:
             value = json.loads(run[column] or "{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             value = None
         if not isinstance(value, dict):
             raise _broken(path, f"has {run[column]!r} as {column}, expected a JSON object")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import faulthandler
 import importlib
+import io
 import json
 import os
 import pickle
@@ -21,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from builders import describe, scores, write_csv, write_results
 from corpus import build
 from damage import changed, damaged
 from hypothesis import HealthCheck, given, seed, settings
@@ -28,13 +30,16 @@ from hypothesis import strategies as st
 
 from datasets import _files, _idx, _images, _labels, cifar10, mirflickr
 from features.file import File
-from harness import imported_codes, storage
+from harness import configuration as configuration_text
+from harness import errors, imported_codes, records, schemas, storage
 from harness.errors import BenchmarkError
+from harness.plan import COLLECTED_TABLES
 from harness.plugins import ROOT
 
 ROWS = 20
 CODES = np.random.default_rng(0).random((ROWS, 12)) < 0.5
-EXAMPLES = 100  # of one call of hypothesis
+EXAMPLES = 100  # of one call of hypothesis in a long run
+FEW_EXAMPLES = 25  # the same in a short one
 BULK = 25  # inputs of each example in a long run, which hypothesis does not shrink
 HANG = 10  # seconds of processor time: a busy machine is no failure
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
@@ -90,6 +95,13 @@ def idx(path):
     assert _idx.parse(content, name, path.name).shape == (10_000,)
 
 
+def batch(path):
+    """Unpickle a batch of a few rows: searching in 30 MB would be slow."""
+    with errors.reading(path.name, "a CIFAR-10 batch", "Get it again."):
+        loaded = cifar10._ArrayUnpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
+        assert (loaded[b"data"].shape[1:], len(loaded[b"labels"])) == ((3072,), 3)
+
+
 def lists(path):
     for name in ("train", "test"):
         path.with_name(f"{name}.txt").write_bytes(path.read_bytes())
@@ -102,15 +114,31 @@ def names(path):
 
 
 def configuration(path):
+    """Read a configuration as the Snakefile does."""
     plan = importlib.import_module("harness.plan")
     jsonschema = importlib.import_module("jsonschema")
     schema = yaml.safe_load((ROOT / "config/schema.yaml").read_text())
+    configuration_text.check(path)
+    loaded = {"variants": {}} | yaml.safe_load(path.read_bytes())
     try:
-        loaded = yaml.safe_load(path.read_bytes())
         jsonschema.validate(loaded, schema)
-    except (yaml.YAMLError, jsonschema.ValidationError):  # Snakemake reports these
-        return
+    except jsonschema.ValidationError as invalid:
+        reported = ValueError()
+        reported.__context__ = invalid  # as in the error of Snakemake
+        raise BenchmarkError(errors.explain(reported)) from None
     plan.Plan.load(loaded)
+
+
+def collected(path):
+    """Read a damaged table of an experiment, whose record has its digest."""
+    results = importlib.import_module("report.results")
+    folder = path.parent
+    if path.name != "experiment.json":
+        describe(folder)
+    digest = storage.digest(folder / "timing.csv")
+    records.write(folder / "timing.json", {}, sha256={"timing.csv": digest})
+    found = results.read(folder)
+    assert all(np.isfinite(value) for key in found.scores for value in found.scores[key].values())
 
 
 def table(path):
@@ -196,7 +224,27 @@ def save_idx_gz(path):
 
 def save_batch(path):
     batch = {b"data": np.zeros((3, 3072), np.uint8), b"labels": [1, 2, 3]}
-    path.write_bytes(pickle.dumps(batch, protocol=2))
+    content = pickle.dumps(batch, protocol=3)
+    path.write_bytes(content.replace(b"numpy._core.", b"numpy.core."))  # as in official batches
+
+
+def save_results(path):
+    """Write the tables of an experiment of two runs, of which `path` is one."""
+    folder = path.parent
+    method = (("itq", "ITQ", 0.6, True),)
+    write_results(folder, methods=method, bits=(16,), seeds=(0, 1), timed=[16])
+    keys = [("digits", "pixels", "itq", 16, seed) for seed in (0, 1)]
+    few = [(*key, *row) for key in keys for row in scores(0.5, 16, 100)[:4]]
+    curve = [(*key, "pr_precision", k, 0.5) for key in keys for k in (1, 10)]
+    write_csv(folder / "metrics.csv", schemas.METRICS_CSV, few + curve)
+    compared = dict.fromkeys(schemas.COMPARISONS_CSV, 0.5)
+    compared |= {"dataset": "digits", "features": "pixels", "bits": 16, "variant": "itq"}
+    compared |= {"other": "lsh", "significant": "no"}
+    write_csv(folder / "comparisons.csv", schemas.COMPARISONS_CSV, [[*compared.values()]])
+    timed = dict.fromkeys(schemas.TIMING_CSV, 0.5)
+    timed |= {"dataset": "digits", "features": "pixels", "bits": 16, "variant": "itq"}
+    write_csv(folder / "timing.csv", schemas.TIMING_CSV, [[*timed.values()]])
+    describe(folder)
 
 
 def save_names(path):
@@ -245,9 +293,7 @@ READERS = {
     "bzip2.zip": Reader(save_zip(zipfile.ZIP_BZIP2), archive),
     "labels-idx1-ubyte": Reader(save_idx, idx),
     "labels.gz": Reader(save_idx_gz, idx),
-    "data_batch_1": Reader(
-        save_batch, lambda path: cifar10._unpickle(path.name, path.read_bytes())
-    ),
+    "data_batch_1": Reader(save_batch, batch),
     "database.txt": Reader(text("a/0.png 0 1\na/1.png 1 0\n"), lists, text=True),
     "classes/database.txt": Reader(text("a/0.png 33\nb c/1.png 4\n"), lists, text=True),
     "annotations.txt": Reader(
@@ -263,6 +309,10 @@ READERS = {
     "record.json": Reader(text('{"sha256": {"a": [1, null]}}'), storage.read_json, text=True),
     "weights.pth": Reader(save_torch(), weights),
     "config.yaml": Reader(text(config_text()), configuration, text=True),
+    **{
+        f"{Path(name).stem}/{name}": Reader(save_results, collected, text=True)
+        for name in (*COLLECTED_TABLES, "timing.csv", "experiment.json")
+    },
     "published_values.csv": Reader(text(published_text()), table, text=True),
 }
 
@@ -306,8 +356,7 @@ def fuzz(name, number, seconds, folder, guard):
     path.parent.mkdir(parents=True, exist_ok=True)
     reader.write(path)
     whole, counts = path.read_bytes(), {"reader": name, "inputs": 0, "accepted": 0}
-    if name != "data_batch_1":
-        reader.read(path)  # the whole file is accepted
+    reader.read(path)  # the whole file is accepted
     inputs = damaged(whole)
     if reader.text:
         characters = "".join(sorted(set(whole.decode()) | set("-.\"' \t\r\\/é\x00")))
@@ -338,7 +387,7 @@ def fuzz(name, number, seconds, folder, guard):
     started = time.monotonic()
     while time.monotonic() - started < seconds:
         options = settings(
-            max_examples=EXAMPLES, deadline=None, database=None,
+            max_examples=EXAMPLES if seconds > 1 else FEW_EXAMPLES, deadline=None, database=None,
             suppress_health_check=list(HealthCheck),
         )  # fmt: skip
         seed(number)(options(given(inputs, st.integers(0, 2**32))(body)))()

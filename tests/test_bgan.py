@@ -116,6 +116,18 @@ def test_the_adversary_beside_the_neighbourhood_changes_nothing(images, neighbou
     ).all()
 
 
+@pytest.mark.parametrize("scaling", ["unit", "none"])
+def test_the_scaling_of_features_changes_the_codes_of_a_head(images, neighbours, scaling):
+    alone = NOTHING | {"weight_neighbourhood": 10.0, "encoder": "features"}
+    standard = codes_of(images, neighbours, **alone)
+    assert (codes_of(images, neighbours, **alone, scaling=scaling) != standard).any()
+
+
+def test_a_scaling_that_changes_nothing_is_an_error(images, neighbours):
+    with pytest.raises(ValueError, match="scaling is 'unit', which changes nothing"):
+        fitted(images, neighbours, scaling="unit")
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -11,6 +11,8 @@ from builders import Copy
 
 from harness.errors import BenchmarkError
 from methods import _checks
+from methods.lsh import LSH
+from methods.pcah import PCAH
 
 N, BITS = 3000, 16
 FEATURES = np.random.default_rng(0).normal(size=(N, 24)).astype(np.float32)
@@ -80,6 +82,36 @@ def test_a_bit_that_rounding_changes_in_few_rows_is_tolerated():
 def test_bits_that_differ_in_each_batch_are_not():
     with pytest.raises(BenchmarkError, match=r"signs\.py"):
         check_rows(Signs(noisy_rows=4))
+
+
+class TestPrecision:
+    """Features with three independent dimensions among sixteen."""
+
+    RANDOM = np.random.default_rng(1)
+    LOW = (RANDOM.normal(size=(N, 3)) @ RANDOM.normal(size=(3, 16))).astype(np.float32)
+
+    def check(self, hasher, features, bits):
+        codes = np.packbits(hasher.fit(features).encode(features), axis=1)
+        _checks.check_precision(hasher, {"features": lambda: features}, codes, bits, "mine")
+
+    def test_signs_of_rounding_errors_are_no_bits(self):
+        with pytest.raises(BenchmarkError, match=r"mine\.py.* 3 independent dimensions .* 8 bits"):
+            self.check(PCAH(8), self.LOW, 8)
+        self.check(PCAH(3), self.LOW, 3)
+
+    def test_more_random_projections_than_dimensions_are_bits(self):
+        self.check(LSH(32, seed=0), self.LOW, 32)
+
+    def test_values_equal_to_a_threshold_are_not_taken_for_rounding_errors(self):
+        class Threshold:
+            def fit(self, features):
+                return self
+
+            def encode(self, features):
+                return features >= 2
+
+        levels = self.RANDOM.integers(0, 4, (N, 16)).astype(np.float32)
+        self.check(Threshold(), levels, 16)
 
 
 def test_an_unseeded_generator_is_detected_by_a_second_training(tmp_path):

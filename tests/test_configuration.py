@@ -52,7 +52,6 @@ def test_a_value_that_yaml_reads_as_another_one_is_refused(tmp_path, text, posit
 @pytest.mark.parametrize(
     "text",
     [
-        "",
         "bits: [8, 12, +16, 0]",
         "label: '012'\nnote: \"no\"\nmore: >\n  010",
         "set: {learning_rate: 1.0e-4, decay: .5, weight: -3., flag: true, other: False}",
@@ -100,6 +99,11 @@ def test_the_files_of_the_project_are_accepted():
         configuration.check(path)
 
 
+@pytest.mark.parametrize("text", ["", "# a comment", "[1, 2]", "bits"])
+def test_a_file_without_keys_is_refused(tmp_path, text):
+    assert problem(tmp_path, text).startswith("mine.yaml has no keys")
+
+
 @pytest.mark.parametrize("bits", ["020", "0o20", "1_6", "١٢"])
 def test_a_number_on_the_command_line_has_no_second_meaning(bits):
     """`snakemake --config 'bits=[020]'` gives a list of texts."""
@@ -118,9 +122,57 @@ def stopping(seen):
     return validate
 
 
+def snakemake(folder, *arguments):
+    """The exit status and the lines that snakemake prints on errors."""
+    command = [sys.executable, "-m", "snakemake", "--dry-run", *map(str, arguments)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    return done.returncode, done.stderr.splitlines()
+
+
+@pytest.mark.parametrize("profile", ["default", "slurm"])
+def test_a_configuration_file_runs_no_code(tmp_path, profile):
+    """Snakemake would execute it before it reads the Snakefile."""
+    path = tmp_path / "mine.yaml"
+    code = f"open({str(tmp_path / 'HACKED')!r}, 'w')"
+    path.write_text(f'__use_yte__: true\n__definitions__:\n  - "{code}"\nbits: [8]\n')
+    status, lines = snakemake(ROOT, "--workflow-profile", profile, "--configfile", path)
+    assert not (tmp_path / "HACKED").exists()
+    assert status == 1
+    assert lines[-1].startswith(f"config: {path}:1:1: found the key '__use_yte__'")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--configfile", "none.yaml"], "none.yaml is missing"),
+        (["--configfile=none.yaml"], "none.yaml is missing"),
+        (["-n", "--configfiles", "config/config.yaml", "all"], "all is missing"),
+        (["--configfile", "config"], "config cannot be read as YAML"),
+        (["--config", "bits=[8,", "12]"], "found '12]', expected KEY=VALUE"),
+        (["-C", "bits"], "found 'bits', expected KEY=VALUE"),
+    ],
+)
+def test_arguments_that_snakemake_answers_with_a_traceback(monkeypatch, arguments, message):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SystemExit) as stopped:
+        configuration.check_arguments(arguments)
+    assert stopped.value.code.startswith("config: ")
+    assert message in stopped.value.code
+
+
+def test_arguments_that_are_right(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    configuration.check_arguments(["-c2", "none.yaml", "--config", "bits=[8]", "--", "none.yaml"])
+    configuration.check_arguments(["--configfile", "config/paper.yaml", "-n", "--config=name=a"])
+
+
 def test_the_workflow_checks_its_configuration(tmp_path):
-    (tmp_path / "mine.yaml").write_text("bits: [012]\n")
-    command = [sys.executable, "-m", "snakemake", "-n", "--configfile", tmp_path / "mine.yaml"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "mine.yaml:1:8: found 012, which YAML reads as 10" in done.stderr
+    for text, message in (
+        ("bits: [012]", "1:8: found 012, which YAML reads as 10"),
+        ("bits: [8]\nlabel: BGAN: mine", "2:12: found a second"),
+    ):
+        (tmp_path / "mine.yaml").write_text(text)
+        status, lines = snakemake(ROOT, "--configfile", tmp_path / "mine.yaml")
+        assert status == 1
+        assert f"mine.yaml:{message}" in lines[-1]
+        assert len(lines) < 3

@@ -59,7 +59,7 @@ REPORT = {
     "figures": ({"numpy", "matplotlib"}, {"latex_text", "results", "tables", "figures"}),
     "writers": (
         {"jinja2"},
-        {"latex_text", "plain_text", "results", "references", "summary"}
+        {"latex_text", "plain_text", "results", "references", "summary", "leaderboard"}
         | {"tables", "figures", "writers"},
     ),
 }

@@ -34,6 +34,7 @@ QUICK = {
     "bgan": {"epochs": 6, "k1": 10, "k2": 15},
     "imh": {"n_anchors": 60},
     "kmh": {"iterations": 10},
+    "tbh": {"n_hidden": 64, "n_latent": 32, "batch": 100, "epochs": 30},
     "deepbit": {"iterations": 2000, "step": 1000},
     "deepbit_rotation": {
         "encoder": "vgg16",

@@ -407,6 +407,7 @@ def test_sources_are_the_file_its_imports_from_the_stage_and_the_networks():
     assert names("bgan") == [
         "imagenet.py",
         "_base.py",
+        "_heads.py",
         "_neighbourhood.py",
         "_nets.py",
         "_runtime.py",

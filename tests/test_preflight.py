@@ -190,12 +190,19 @@ class TestMemory:
         assert "features: [gist]" in str(refused.value)
         assert "set: {size: 32}" in str(refused.value)
 
+    def test_grey_images_have_one_channel(self):
+        with pytest.raises(BenchmarkError, match=r"\(512 x 512 x 1\)"):
+            preflight.check_memory(
+                state(datasets=["mine"], variants=image_folder(grey=True, size=512))
+            )
+
     @pytest.mark.parametrize(
         "changes",
         [
             {"features": ["gist"]},
             {"methods": []},
             {"variants": image_folder(size=32)},
+            {"variants": image_folder(grey=True)},
             {"datasets": ["digits"]},
         ],
     )

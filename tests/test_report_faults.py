@@ -271,10 +271,39 @@ def test_a_broken_table_is_one_line(tmp_path, undrawn, monkeypatch, name, change
     assert "\n" not in stopped.value.code
 
 
+DEEP = b'"' + b"[" * 100_000 + b'"'
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("metrics.csv", b"[found],1000,", b"[found],inf,"),
+        ("metrics.csv", b"[found],1000,", b"[found],1000.5,"),
+        ("metrics.csv", b",16,0,", b",16.5,0,"),
+        ("runs.csv", b'"{""a"": 1}"', DEEP),
+    ],
+    ids=["infinite", "fraction", "fraction of a bit", "nested"],
+)
+def test_a_cell_that_collect_does_not_write_is_one_line(tmp_path, name, old, new):
+    folder = write_results(tmp_path / "results", **SMALL)
+    if new == DEEP:
+        rows = list(csv.reader((folder / name).open(newline="")))
+        rows[1][rows[0].index("keywords")] = "MARK"
+        with (folder / name).open("w", newline="") as file:
+            csv.writer(file).writerows(rows)
+        old = b"MARK"
+    assert old in (folder / name).read_bytes()
+    spoilt(folder, name, lambda whole: whole.replace(old, new, 1))
+    with pytest.raises(BenchmarkError, match=name):
+        results.read(folder)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda record: record.pop("sha256"), "has no key sha256"),
+        (lambda record: record["methods"][0].update(label=["a"]), "as label in methods"),
+        (lambda record: record["datasets"]["digits"].update(label=3), "as label in datasets"),
         (lambda record: record.update(sha256=[]), "expected dict"),
         (lambda record: record.update(bits=["16"]), "as bits, expected whole numbers"),
         (lambda record: record.update(grid=[["digits"]]), "in grid, expected a data set"),

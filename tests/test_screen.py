@@ -94,17 +94,17 @@ def test_a_terminal_has_one_live_line(copy):
     assert re.search(r"highest mAP on digits, pixels, 12 bits: ITQ, 0\.\d", text)
 
 
-def test_eleven_failures_are_a_short_list(copy):
+def test_many_failures_are_a_short_list(copy):
     copy.write("methods/raising.py", RAISING)
-    bits = list(range(8, 19))
-    copy.write("more.yaml", f"methods: [chance, raising]\nbits: {bits}\nseeds: [0]\ncontrols: []\n")
+    copy.replace("experiments/screen.py", "PRINTED_FAILURES = 10", "PRINTED_FAILURES = 2")
+    copy.write("more.yaml", "methods: [raising]\nbits: [8, 9, 10]\nseeds: [0]\ncontrols: []\n")
     done = copy.snakemake(config="more.yaml")
     assert done.returncode == 1
     lines = (done.stdout + done.stderr).splitlines()
-    assert len(lines) < 40
-    assert sum(line.startswith("failed: raising") for line in lines) == 10
+    assert len(lines) < 20
+    assert sum(line.startswith("failed: raising") for line in lines) == 2
     line = RAISING.splitlines().index("        raise ValueError('no luck')") + 1
-    (summary,) = [text for text in lines if "raising, 11 jobs" in text]
+    (summary,) = [text for text in lines if "raising, 3 jobs" in text]
     assert f"raised ValueError: no luck at methods/raising.py:{line}" in summary
     assert "Traceback" not in done.stderr
     assert "rule encode:" not in done.stderr
@@ -116,6 +116,17 @@ def test_verbose_shows_what_snakemake_prints(copy):
     copy.write("more.yaml", "methods: [chance]\nbits: [9]\nseeds: [0]\ncontrols: []\n")
     target = "results/runs/digits/pixels/chance/9bit/seed0/codes.npz"
     assert "rule encode:" in copy.run("--verbose", target, config="more.yaml")
+
+
+def test_quiet_commands_print_less(copy):
+    """`--quiet` leaves out progress, `--quiet all` everything but failures."""
+    copy.write("more.yaml", "methods: [chance]\nbits: [9, 10]\nseeds: [0]\ncontrols: []\n")
+    target = "results/runs/digits/pixels/chance/{}bit/seed0/codes.npz"
+    printed = copy.run(target.format(9), "--quiet", config="more.yaml")
+    assert "done: 1 job" in printed
+    printed = copy.run(target.format(10), "--quiet", "all", config="more.yaml")
+    assert "to do" not in printed
+    assert "done" not in printed
 
 
 ENDINGS = {
@@ -202,6 +213,16 @@ class Output:
 
 
 class TestEvents:
+    def test_a_silent_screen_prints_failures_only(self, screen):
+        screen.silent = True
+        screen.start([], 1, "1 core")
+        screen.succeed()
+        assert screen.stream.text == ""
+        Path("a.log").write_text("methods: no luck\nexit status 1\n")
+        self.emit(screen, "job_info")
+        self.emit(screen, "job_error")
+        assert "no luck" in screen.stream.text
+
     @pytest.fixture
     def screen(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
@@ -240,7 +261,7 @@ class TestEvents:
         assert screen.failures == {}
 
     def test_the_rate_of_a_running_job_is_that_of_its_log(self, screen):
-        Path("a.log").write_text("itq 8 bits: 3/50 iterations, 12.5/s, 4 s left\n")
+        Path("a.log").write_text("itq 8 bits: 3/50 iterations, 12.5/s, 4 s left  loss 0.1\n")
         self.emit(screen, "job_info")
         line = screen.status_line()
         assert "running: itq, 8 bits, seed 0 (3/50 iterations, 12.5/s, 4 s left)" in line

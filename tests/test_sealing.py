@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,6 +38,30 @@ class Cheat(Hasher):
     def encode(self, features):
         return features[:, : self.n_bits] >= 0.3
 '''
+LOOP = """import numba
+
+
+@numba.njit(cache=True)
+def increased(number):
+    return number + 1
+"""
+# What setuptools writes for `pip install -e`, as a file that Python executes when it starts.
+EDITABLE = """
+import importlib.util, sys
+
+MAPPING = {{"editable_package": {0!r}}}
+
+
+class Finder:
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if name in MAPPING:
+            init = MAPPING[name] + "/__init__.py"
+            return importlib.util.spec_from_file_location(name, init)
+
+
+sys.meta_path.append(Finder)
+"""
 LABELS = "cache/datasets/digits/labels.npy"
 # Statements of `fit`, and the path that the one-line message names.
 CHEATS = {
@@ -53,7 +78,24 @@ CHEATS = {
     ),
     "by moving them": (f"import os; os.rename('{LABELS}', 'cache/checkpoints/mine.npy')", LABELS),
     "by a link in the project": ("open('linked/list.txt')", "linked/list.txt"),
+    "with an error of its own": (
+        f"""try:
+            open('{LABELS}')
+        except OSError as error:
+            raise RuntimeError('no labels') from error""",
+        LABELS,
+    ),
 }
+# Statements of `fit` that try all of them.
+ATTEMPTS = """from harness import sealing
+        for name, (statements, path) in CHEATS.items():
+            try:
+                exec(statements.replace(" " * 8, ""))
+            except (OSError, RuntimeError) as error:
+                denied = sealing._denied(error)
+            else:
+                raise AssertionError(name)
+            assert path in denied and "hidden from training jobs" in denied, (name, denied)"""
 # Statements of `fit` that fail by themselves if they do not find what they expect.
 HONEST = {
     "a child": f"import subprocess; assert subprocess.run(['cat', '{LABELS}']).returncode == 1",
@@ -76,6 +118,8 @@ HONEST = {
             file.write(b'1'), file.flush()
             assert open(file.name).read() == '1'""",
     "packages, own modules": "import mymodule, scipy.cluster, sklearn.cluster, torch",
+    "an editable package": "import editable_package.part",
+    "loops that Numba compiles": "import mymodule; assert mymodule.increased(1) == 2",
 }
 needs_landlock = pytest.mark.skipif(
     subprocess.run(
@@ -101,7 +145,11 @@ def project(tmp_path_factory):
         (folder / name).parent.mkdir(parents=True)
         (folder / name).write_text("a.png 1\n")
     (folder / "linked").symlink_to("data/photos")
-    (folder / "mymodule.py").touch()
+    (folder / "mymodule.py").write_text(LOOP)
+    (folder / "sitecustomize.py").write_text(EDITABLE.format(str(folder.parent / "source")))
+    (folder.parent / "source").mkdir()
+    (folder.parent / "source/part.py").touch()
+    (folder.parent / "source/__init__.py").touch()
     return folder
 
 
@@ -131,22 +179,26 @@ def record(folder):
 
 
 @needs_landlock
-@pytest.mark.parametrize(("body", "path"), CHEATS.values(), ids=CHEATS)
-def test_what_a_method_should_not_see_is_out_of_its_reach(project, body, path):
+def test_what_a_method_should_not_see_is_one_line(project):
+    body, path = CHEATS["with an error of its own"]
     done = train(project, body)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1, done.stderr
-    assert "methods/cheat.py opened " in done.stderr
-    assert path in done.stderr
-    assert "hidden from training jobs" in done.stderr
+    assert f"methods/cheat.py opened {path}, which is hidden from training jobs" in done.stderr
     assert not (project / "results/runs/digits/pixels/cheat/8bit/seed0").exists()
+
+
+@needs_landlock
+def test_what_a_method_should_not_see_is_out_of_its_reach(project):
+    """Each attempt is refused, and the error that it gets names the path."""
+    done = train(project, ATTEMPTS.replace("CHEATS", repr(CHEATS)))
+    assert done.returncode == 0, done.stderr
     assert np.load(project / LABELS).shape == (1797,)
 
 
 @needs_landlock
-@pytest.mark.parametrize("body", HONEST.values(), ids=HONEST)
-def test_what_it_starts_is_sealed_and_the_rest_works(project, body):
-    done = train(project, body)
+def test_what_it_starts_is_sealed_and_the_rest_works(project):
+    done = train(project, "\n        ".join(HONEST.values()))
     assert done.returncode == 0, done.stderr
     assert record(project)["sealed"] is True
     assert "sealed" not in json.dumps(record(project)["made_of"])
@@ -161,6 +213,55 @@ def test_without_landlock_a_run_states_that_it_was_not_sealed(project):
     assert record(project)["sealed"] is False
 
 
+@needs_landlock
+def test_a_file_that_it_writes_is_refused_with_a_way_out(project):
+    done = train(project, "open('loss.csv', 'w')")
+    assert "methods/cheat.py could not open loss.csv: " in done.stderr
+    assert "`extras_`" in done.stderr
+
+
+def test_an_output_folder_in_that_of_the_project_is_refused_with_a_way_out(project):
+    arguments = ("methods", "digits", "pixels", "itq", "8", "0", "--output")
+    done = command(project, *arguments, "out")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.endswith("as in --output NEW/NAME\n")
+    assert command(project, *arguments, "NEW/NAME").returncode == 0
+    assert (project / "NEW/NAME/codes.npz").is_file()
+
+
+class TestTemporaryFolders:
+    """The folder of a job that was killed is removed by a later one."""
+
+    @pytest.fixture
+    def system(self, tmp_path, monkeypatch):
+        """The temporary folder of the system, in which all is old."""
+        monkeypatch.setattr(sealing.tempfile, "tempdir", str(tmp_path))
+        monkeypatch.setattr(sealing, "ABANDONED_SECONDS", 0)
+        return tmp_path
+
+    def test_of_a_killed_job_are_removed(self, system):
+        abandoned = system / f"{sealing.TEMPORARY}killed"
+        abandoned.mkdir()
+        (abandoned / "file").touch()
+        with sealing._temporary_folder() as folder:
+            assert sorted(system.iterdir()) == [Path(folder)]
+        assert not list(system.iterdir())
+
+    def test_of_jobs_at_work_stay(self, system):
+        with sealing._temporary_folder() as first, sealing._temporary_folder() as second:
+            assert sorted(system.iterdir()) == sorted([Path(first), Path(second)])
+
+    def test_of_others_and_new_ones_stay(self, system, monkeypatch):
+        other = system / "other"
+        other.mkdir()
+        (system / f"{sealing.TEMPORARY}link").symlink_to(other)
+        monkeypatch.setattr(sealing, "ABANDONED_SECONDS", 60)
+        (system / f"{sealing.TEMPORARY}new").mkdir()
+        with sealing._temporary_folder():
+            assert len(list(system.iterdir())) == 4
+
+
 def test_the_user_file_of_a_parameter_and_its_weights_can_be_read():
     variant = Catalogue().resolve("methods", "itq")
     named = Catalogue({"methods": {"mine": {"of": "imported", "set": {"path": "mine-{bits}.npy"}}}})
@@ -171,5 +272,5 @@ def test_the_user_file_of_a_parameter_and_its_weights_can_be_read():
 
 
 def test_a_folder_to_write_that_contains_the_hidden_ones_is_refused():
-    with pytest.raises(BenchmarkError, match="hidden from training jobs"):
+    with pytest.raises(BenchmarkError, match=r"cannot write directly into .* --output"):
         sealing.check_contents(ROOT)

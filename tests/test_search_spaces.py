@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 import yaml
 
-from experiments.search_spaces import settings, with_drawn_trials
+from experiments.search_spaces import drawn_overrides, with_drawn_trials
 from harness import plugins
 from harness.errors import BenchmarkError
 from harness.plan import Plan
@@ -25,28 +25,28 @@ def space_of(name):
 
 @pytest.mark.parametrize("name", SEARCHED)
 def test_settings_are_different_points_of_the_declared_grid(name):
-    found = settings(name, 16)
+    found = drawn_overrides(name, 16)
     space = space_of(name)
     grid = [dict(zip(space, point, strict=True)) for point in itertools.product(*space.values())]
     assert all(setting in grid for setting in found)
     assert all(found.count(setting) == 1 for setting in found)
     assert len(found) == min(16, len(grid))
-    assert found == settings(name, 16)
+    assert found == drawn_overrides(name, 16)
 
 
 def test_a_space_no_larger_than_the_number_is_tried_whole():
     values = space_of("itq")["iterations"]
-    assert settings("itq", len(values)) == [{"iterations": value} for value in values]
-    assert len(settings("itq", len(values) - 1)) == len(values) - 1
+    assert drawn_overrides("itq", len(values)) == [{"iterations": value} for value in values]
+    assert len(drawn_overrides("itq", len(values) - 1)) == len(values) - 1
 
 
 def test_more_settings_begin_with_fewer():
-    assert settings("bgan", 32)[:16] == settings("bgan", 16)
+    assert drawn_overrides("bgan", 32)[:16] == drawn_overrides("bgan", 16)
 
 
 def test_points_fill_the_space_evenly():
     """Of 16 points of a Sobol sequence, 4 or 5 fall into each quarter of a parameter."""
-    counts = Counter(setting["weight_neighbourhood"] for setting in settings("bgan", 16))
+    counts = Counter(setting["weight_neighbourhood"] for setting in drawn_overrides("bgan", 16))
     assert sorted(counts.values()) == [4, 4, 4, 4]
 
 

@@ -1,0 +1,442 @@
+"""The leaderboard: published runs as rankings, one for each facet.
+
+A facet is a data set with its protocol, features, a code length, a kind of encoder and a kind of
+settings. Nothing is averaged over facets. Queries and seeds are samples, so a rank is an interval.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import itertools
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from harness import plugins
+from harness.errors import BenchmarkError
+from harness.families import LEVEL
+from report.plain_text import plain_values
+
+PUBLISHED = Path("results/published")
+VARIANTS = Path("config/variants.yaml")
+DRAWS = 4000
+SEED = 0
+CHANCE = "chance"  # the plugin of the control
+TUNED, DEFAULT, RELEASED, FIXED = "tuned", "default", "released", "fixed"
+FROZEN, TRAINED, ANY = "frozen", "trained", "any"
+ENCODERS = {FROZEN: (FROZEN,), TRAINED: (TRAINED,), ANY: (FROZEN, TRAINED)}
+
+CellKey = tuple[str, str, str, int]  # data set, features, variant and bits
+
+
+@dataclass
+class Cell:
+    """One variant at one code length on one data set and its features.
+
+    Parameters
+    ----------
+    key : tuple
+        Data set, features, variant and bits.
+    method : dict
+        The entry of the variant in experiment.json.
+    folder : str
+        Name of the published folder.
+    runs : list of dict
+        Row of runs.csv and record of each seed, as ``{"row": ..., "record": ...}``.
+    average_precision : ndarray of float64, shape (S, Q)
+    """
+
+    key: CellKey
+    method: dict
+    folder: str
+    runs: list[dict]
+    average_precision: np.ndarray
+    variance: float = field(init=False)
+    freedom: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        seeds = len(self.runs)
+        of_seeds = self.average_precision.mean(axis=1)
+        self.variance = float(of_seeds.var(ddof=1)) if seeds > 1 else 0.0
+        self.freedom = max(seeds - 1.0, 1.0)
+
+    @property
+    def of_queries(self) -> np.ndarray:
+        return self.average_precision.mean(axis=0)
+
+    @property
+    def tested(self) -> bool:
+        """Whether the variance over seeds is known: several seeds, or no randomness."""
+        return len(self.runs) > 1 or not self.method.get("stochastic", True)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A row of one ranking: its rank, the interval of it, and whether the best may be it.
+
+    Parameters
+    ----------
+    rank, low, high : int
+    best : bool
+        Whether the difference to the row with the highest mean is not significant.
+    """
+
+    rank: int
+    low: int
+    high: int
+    best: bool
+
+
+def build(folder: Path = PUBLISHED) -> dict:
+    """Return everything that the page shows, as JSON has it.
+
+    Raises
+    ------
+    BenchmarkError
+        If no published folder has the average precision of its queries.
+    """
+    cells, experiments = read(folder)
+    if not cells:
+        raise BenchmarkError(
+            f"{folder} has no folder with average_precision.npz: publish results with "
+            "`python -m experiments publish`"
+        )
+    tasks = _tasks(cells, experiments)
+    ordered = sorted(cells.values(), key=lambda cell: (cell.key[:2], cell.key[3], cell.key[2]))
+    _pool_variances(ordered)
+    means = _means(ordered)
+    sources: dict[str, int] = {}
+    rows = [
+        _row(cell, interval(drawn), experiments[cell.folder], sources)
+        for cell, drawn in zip(ordered, means, strict=True)
+    ]
+    version = plugins.constant(plugins.ROOT / "evaluation/__init__.py", "METRIC_VERSION")
+    return plain_values(
+        {
+            "tasks": tasks,
+            "rows": rows,
+            "rankings": dict(_rankings(ordered, rows, means)),
+            "metric_version": version,
+            "draws": DRAWS,
+            "sources": [json.loads(text) for text in sources],
+            "left_out": _left_out(folder),
+        }
+    )
+
+
+# -------------------------------------------------------------------------- reading
+
+
+def read(folder: Path) -> tuple[dict[CellKey, Cell], dict[str, dict]]:
+    """Return the cells of all published folders, and experiment.json of each folder.
+
+    A cell that several folders have is the one whose runs are the newest.
+    """
+    cells: dict[CellKey, Cell] = {}
+    experiments = {}
+    for path in sorted(folder.glob("*/average_precision.npz")):
+        experiment = json.loads((path.parent / "experiment.json").read_text(encoding="utf-8"))
+        experiment["controls_of"] = _controls(path.parent, experiment)
+        experiments[path.parent.name] = experiment
+        for cell in _cells(path.parent, experiment):
+            known = cells.get(cell.key)
+            if known is None or _date(cell) > _date(known):
+                cells[cell.key] = cell
+    return cells, experiments
+
+
+def _left_out(folder: Path) -> list[str]:
+    """Return the names of the folders without the average precision of their queries."""
+    paths = sorted(path.parent for path in folder.glob("*/experiment.json"))
+    return [path.name for path in paths if not (path / "average_precision.npz").is_file()]
+
+
+def _date(cell: Cell) -> str:
+    return max(run["row"]["date"] for run in cell.runs)
+
+
+def _cells(folder: Path, experiment: dict) -> Iterator[Cell]:
+    with open(folder / "runs.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    with gzip.open(folder / "runs.jsonl.gz", "rt", encoding="utf-8") as file:
+        records = [json.loads(line) for line in file]
+    methods = {method["name"]: method for method in experiment["methods"]}
+
+    groups: dict[CellKey, list[dict]] = defaultdict(list)
+    for row, record in zip(rows, records, strict=True):
+        key = row["dataset"], row["features"], row["variant"], int(row["bits"])
+        groups[key].append({"row": row, "record": record})
+    with np.load(folder / "average_precision.npz", allow_pickle=False) as stored:
+        for key, runs in groups.items():
+            names = [_run_name(run["row"]) for run in runs]
+            values = np.stack([stored[name] for name in names]).astype(np.float64)
+            yield Cell(key, methods[key[2]], folder.name, runs, values)
+
+
+def _run_name(row: dict) -> str:
+    variant = "/".join(row[name] for name in ("dataset", "features", "variant"))
+    return f"{variant}/{row['bits']}bit/seed{row['seed']}"
+
+
+def _controls(folder: Path, experiment: dict) -> dict[str, dict[str, float]]:
+    """Return {DATASET/FEATURES: {label: mAP}} of the rankings by real-valued features.
+
+    They are the rows of map.csv that are named like a control.
+    """
+    path = folder / "map.csv"
+    labels = {control["label"] for control in experiment["controls"]}
+    names = {}
+    for dataset, features in experiment["grid"]:
+        shown = experiment["features"][f"{dataset}/{features}"]["label"]
+        names[f"{experiment['datasets'][dataset]['label']}, {shown}"] = f"{dataset}/{features}"
+    values: dict[str, dict[str, float]] = defaultdict(dict)
+    if path.is_file():
+        with open(path, encoding="utf-8", newline="") as file:
+            for panel, label, value, *_ in list(csv.reader(file))[1:]:
+                if label in labels and panel in names and value:
+                    values[names[panel]][label] = float(value)
+    return dict(values)
+
+
+# -------------------------------------------------------------------------- ranking
+
+
+def _pool_variances(cells: list[Cell]) -> None:
+    """Give each cell the larger of its variance over seeds and the one of all its code lengths.
+
+    The variance of three seeds is sometimes far too small by chance. The pooled one has more
+    degrees of freedom. `evaluation.significance` does the same for the daggers of tables.
+    """
+    for _, group in itertools.groupby(
+        sorted(cells, key=lambda cell: cell.key[:3]), key=lambda cell: cell.key[:3]
+    ):
+        lengths = [cell for cell in group if len(cell.runs) > 1]
+        freedom = sum(len(cell.runs) - 1.0 for cell in lengths)
+        squares = sum(cell.variance * (len(cell.runs) - 1) for cell in lengths)
+        for cell in lengths:
+            if squares / freedom > cell.variance:
+                cell.variance, cell.freedom = squares / freedom, freedom
+
+
+def _means(cells: list[Cell]) -> list[np.ndarray]:
+    """Return the drawn means of each cell; those of one data set and length belong together."""
+    means: list[np.ndarray] = []
+    for _, group in itertools.groupby(cells, key=lambda cell: (*cell.key[:2], cell.key[3])):
+        means += list(drawn_means(list(group)).T)
+    return means
+
+
+def drawn_means(cells: list[Cell], draws: int = DRAWS) -> np.ndarray:
+    """Return the means of the cells in repetitions of the experiment, float64 (draws, cells).
+
+    The queries are drawn with replacement, the same for all cells. Three seeds are too few to draw
+    from: the error of a mean over seeds is drawn from Student's distribution instead.
+    """
+    generator = np.random.default_rng(SEED)
+    values = np.stack([cell.of_queries for cell in cells])  # (M, Q)
+    queries = values.shape[1]
+    counts = generator.multinomial(queries, np.full(queries, 1 / queries), size=draws)
+    means = counts.astype(np.float64) @ values.T / queries
+    for column, cell in enumerate(cells):
+        error = (cell.variance / len(cell.runs)) ** 0.5
+        means[:, column] += error * generator.standard_t(cell.freedom, draws)
+    return means
+
+
+def interval(means: np.ndarray) -> tuple[float, float]:
+    """Return the ends of the 95 % interval of a mean, from `drawn_means`, within 0 and 1."""
+    low, high = np.quantile(means, [LEVEL / 2, 1 - LEVEL / 2])
+    return max(0.0, float(low)), min(1.0, float(high))
+
+
+def ranked(cells: list[Cell], means: np.ndarray) -> list[Standing]:
+    """Return the standing of each cell in a ranking by the mean, the highest first.
+
+    Parameters
+    ----------
+    cells : list of Cell
+        With the same queries.
+    means : ndarray of float64, shape (draws, cells)
+        From `drawn_means`.
+    """
+    observed = np.array([cell.of_queries.mean() for cell in cells])
+    ranks = 1 + (means[:, None, :] > means[:, :, None]).sum(axis=2)  # (draws, M)
+    ends = np.quantile(ranks, [LEVEL / 2, 1 - LEVEL / 2], axis=0, method="inverted_cdf")
+    best = int(observed.argmax())
+    # One-sided at LEVEL / 2: the interval of the difference to the best row contains 0.
+    close = np.quantile(means[:, [best]] - means, LEVEL / 2, axis=0) <= 0
+
+    standings = []
+    for index, cell in enumerate(cells):
+        rank = 1 + int((observed > observed[index]).sum())
+        low, high = min(int(ends[0, index]), rank), max(int(ends[1, index]), rank)
+        untested = not (cell.tested and cells[best].tested)
+        standings.append(Standing(rank, low, high, bool(close[index]) or untested or index == best))
+    return standings
+
+
+def _rankings(
+    cells: list[Cell], rows: list[dict], means: list[np.ndarray]
+) -> Iterator[tuple[str, list]]:
+    """Yield (facet, [row, rank, low, high, best] by rank) of each facet with two rows or more."""
+    for (task, bits), group in itertools.groupby(
+        range(len(rows)), key=lambda index: (rows[index]["task"], rows[index]["bits"])
+    ):
+        indices = list(group)
+        for encoder, tuning in itertools.product(ENCODERS, (TUNED, DEFAULT)):
+            chosen = [index for index in indices if _is_ranked(rows[index], encoder, tuning)]
+            if len(chosen) < 2 or not _is_facet([rows[index] for index in chosen], encoder):
+                continue
+            drawn = np.stack([means[index] for index in chosen], axis=1)
+            standings = ranked([cells[index] for index in chosen], drawn)
+            entries = [
+                [index, standing.rank, standing.low, standing.high, standing.best]
+                for index, standing in zip(chosen, standings, strict=True)
+            ]
+            facet = f"{task}|{bits}|{encoder}|{tuning}"
+            yield facet, sorted(entries, key=lambda entry: entry[1])
+
+
+def _is_facet(rows: list[dict], encoder: str) -> bool:
+    """Whether the rows are of the facet's kind, and not only methods that have no settings."""
+    encoders = {row["encoder"] for row in rows}
+    of_tuning = any(row["settings"] != FIXED for row in rows)
+    return of_tuning and len(encoders) == len(ENCODERS[encoder])
+
+
+def _is_ranked(row: dict, encoder: str, tuning: str) -> bool:
+    """Whether a row takes part: methods without parameters do, whatever the settings."""
+    if row["control"] or row["ablation"]:
+        return False
+    return row["settings"] in (tuning, FIXED) and row["encoder"] in ENCODERS[encoder]
+
+
+# ------------------------------------------------------------------ what a row shows
+
+
+def _row(cell: Cell, ends: tuple[float, float], experiment: dict, sources: dict[str, int]) -> dict:
+    """Return what the page shows of a cell; `sources` has the index of each set of digests."""
+    dataset, features, variant, bits = cell.key
+    of_seeds = cell.average_precision.mean(axis=1)
+    first = cell.runs[0]["record"]
+    made_of = first["made_of"]
+    return {
+        "task": f"{dataset}/{features}",
+        "variant": variant,
+        "label": cell.method["label"],
+        "method": cell.method["method"],
+        "citation": cell.method["citation"] or "",
+        "note": cell.method["note"],
+        "bits": bits,
+        "settings": tuning_of(cell.method),
+        "encoder": encoder_of(cell.method),
+        "network": cell.runs[0]["row"]["encoder"],
+        "control": cell.method["method"] == CHANCE,
+        "ablation": is_ablation(cell.method),
+        "mean": float(cell.of_queries.mean()),
+        "low": ends[0],
+        "high": ends[1],
+        "deviation": float(of_seeds.std(ddof=1)) if len(of_seeds) > 1 else None,
+        "fit_seconds": float(np.mean([run["record"]["fit_seconds"] for run in cell.runs])),
+        "memory_mib": max(run["record"].get("peak_memory_mib", 0) for run in cell.runs),
+        "trials": _trials(cell, experiment),
+        "tested": cell.tested,
+        "seeds": [_seed(run, float(value)) for run, value in zip(cell.runs, of_seeds, strict=True)],
+        "record": {
+            "params": made_of["params"],
+            "versions": {"python": first["python"]} | first["versions"],
+            "machine": first["machine"]["processor"],
+            "device": first["device"],
+            "repeats": first.get("repeats", ""),
+            "split": made_of["split"],
+            "features": made_of["features"],
+            "sources": sources.setdefault(json.dumps(made_of["sources"]), len(sources)),
+            "metric_version": experiment.get("metric_version"),
+            "configfiles": experiment.get("configfiles", []),
+            "folder": cell.folder,
+            "attested": max(len(run["record"].get("attested", [])) for run in cell.runs),
+        },
+    }
+
+
+def _seed(run: dict, value: float) -> dict:
+    record = run["record"]
+    return {
+        "seed": int(run["row"]["seed"]),
+        "value": value,
+        "commit": record["commit"],
+        "date": record["date"][:10],
+        "codes": record["codes_sha256"],
+        "fit_seconds": record["fit_seconds"],
+    }
+
+
+def tuning_of(method: dict) -> str:
+    """Return whether the settings of a row are tuned, default or released, or there are none."""
+    if "released" in method["name"] or "released" in method["label"]:
+        return RELEASED
+    if method["tuned"]:
+        return TUNED
+    return DEFAULT if method["keywords"] else FIXED
+
+
+def encoder_of(method: dict) -> str:
+    """Return whether a method trains the network through which it sees the images."""
+    encoder = method["keywords"].get("encoder", "features")
+    frozen = encoder == "features" or method["note"].startswith("frozen")
+    return FROZEN if frozen else TRAINED
+
+
+def is_ablation(method: dict) -> bool:
+    """Return whether a row is a method with a part changed.
+
+    These have a colon in their label in config/variants.yaml. So have rows with the chosen
+    parameters of another method.
+    """
+    name = method["name"].partition(".tuned-")[0]
+    entries = yaml.safe_load((plugins.ROOT / VARIANTS).read_text(encoding="utf-8"))["variants"]
+    label = entries["methods"].get(name, {}).get("label", "")
+    return ": " in label or method["tuned"] not in ("", "own")
+
+
+def _trials(cell: Cell, experiment: dict) -> int:
+    """Return the number of settings that were tried for the parameters of a tuned row."""
+    if tuning_of(cell.method) != TUNED:
+        return 0
+    base, _, dataset = cell.key[2].partition(".tuned-")
+    tried = experiment["tried"].get(dataset, {}).get("methods", {})
+    return len(tried.get(base, {}).get("trials", []))
+
+
+def _tasks(cells: dict[CellKey, Cell], experiments: dict[str, dict]) -> list[dict]:
+    """Return what the page shows of each data set and its features."""
+    tasks = {}
+    for cell in sorted(cells.values(), key=_date):
+        dataset, features, *_ = cell.key
+        experiment = experiments[cell.folder]
+        data, kind = experiment["datasets"][dataset], experiment["features"]
+        entry = kind[f"{dataset}/{features}"]
+        identifier = f"{dataset}/{features}"
+        controls = tasks.get(identifier, {}).get("controls", {})
+        tasks[identifier] = {
+            "id": identifier,
+            "dataset": data["label"],
+            "name": dataset,
+            "protocol": data["protocol"],
+            "features": entry["label"],
+            "note": entry["note"],
+            "dimensions": entry.get("dimensions"),
+            "classes": data["classes"],
+            "sizes": data["sizes"],
+            "rules": data["rules"],
+            "citation": data.get("citation") or "",
+            "split": data["split_sha256"],
+            "controls": controls | experiment["controls_of"].get(identifier, {}),
+        }
+    return [tasks[name] for name in sorted(tasks)]

@@ -1,0 +1,437 @@
+"""The leaderboard: what is ranked, its intervals, and the page in a browser."""
+
+import csv
+import gzip
+import io
+import json
+import re
+import subprocess
+
+import numpy as np
+import pytest
+
+from harness.errors import BenchmarkError
+from report import leaderboard
+from report.leaderboard import Cell
+from report.writers import site
+
+HOSTILE = '<img src=x onerror="window.hacked = 1"> & "q"'
+QUERIES = 40
+MIB = 2**20
+METHODS = {  # name: label, plugin, mean, deviation over seeds, seeds, entry
+    "chance": ("Chance", "chance", 0.1, 0.001, 3, {}),
+    "lsh": ("LSH", "lsh", 0.3, 0.02, 3, {}),
+    "sh": ("SH", "sh", 0.4, 0.0, 1, {"stochastic": False}),
+    "itq.tuned-toy": ("ITQ (tuned)", "itq", 0.61, 0.01, 3, {"tuned": "own"}),
+    "best.tuned-toy": (HOSTILE, "best", 0.62, 0.01, 3, {"tuned": "own"}),
+    "bgan-released": ("BGAN (released)", "bgan", 0.7, 0.01, 3, {}),
+    "bgan-noise": ("BGAN: noise", "bgan", 0.5, 0.01, 3, {}),
+    "bgan": ("BGAN", "bgan", 0.8, 0.01, 3, {"keywords": {"encoder": "conv"}}),
+}
+
+
+def write_published(folder, bits=(16, 32), dataset="toy", methods=METHODS, date="2026-11-01"):
+    """Write a published folder; every method has these means at all code lengths."""
+    generator = np.random.default_rng(0)
+    folder.mkdir(parents=True)
+    shared = generator.normal(0, 0.05, QUERIES)
+    arrays = {f"{dataset}/pixels/query": np.arange(QUERIES)}
+    rows, records, entries = [], [], []
+    for name, (label, plugin, mean, deviation, seeds, entry) in methods.items():
+        keywords = {} if plugin in ("chance", "lsh", "sh") else {"iterations": 3}
+        defaults = {"stochastic": True, "tuned": "", "keywords": keywords, "note": ""}
+        entries.append(
+            {"name": name, "label": label, "method": plugin, "citation": None} | defaults | entry
+        )
+        for length in bits:
+            for seed in range(seeds):
+                values = mean + deviation * (seed - 1) + shared
+                arrays[f"{dataset}/pixels/{name}/{length}bit/seed{seed}"] = np.clip(values, 0, 1)
+                rows.append([dataset, "pixels", name, length, seed, "pixels", date])
+                records.append(record(name, length, seed, date))
+    np.savez(folder / "average_precision.npz", **arrays)
+    with gzip.open(folder / "runs.jsonl.gz", "wt") as file:
+        file.writelines(json.dumps(line) + "\n" for line in records)
+    with open(folder / "runs.csv", "w", newline="") as file:
+        header = ["dataset", "features", "variant", "bits", "seed", "encoder", "date"]
+        csv.writer(file).writerows([header, *rows])
+    (folder / "experiment.json").write_text(json.dumps(experiment(dataset, entries)))
+    (folder / "map.csv").write_text('Panel,Method,16 bits\n"Toy, Pixels",Exact cosine,0.66\n')
+    return folder
+
+
+def record(name, bits, seed, date):
+    made_of = {"params": {}, "split": "ab" * 32, "features": "cd" * 32, "sources": {name: "ast1:0"}}
+    return {
+        "made_of": made_of,
+        "fit_seconds": 1.5,
+        "peak_memory_mib": 40,
+        "python": "3.11",
+        "versions": {"numpy": "2"},
+        "machine": {"processor": "EPYC"},
+        "device": "cpu",
+        "repeats": "bit for bit",
+        "commit": "c0ffee" * 6,
+        "date": date,
+        "codes_sha256": f"{bits:02}{seed:02}" * 16,
+    }
+
+
+def experiment(dataset, methods):
+    data = {
+        "label": "Toy",
+        "protocol": "default",
+        "classes": 10,
+        "sizes": {"query": QUERIES, "database": 90, "train": 90},
+        "rules": [{"rule": "drawn", "source": "ours"}],
+        "split_sha256": "ab" * 32,
+        "citation": "krizhevsky2009learning",
+    }
+    return {
+        "methods": methods,
+        "controls": [{"name": "exact-cosine", "label": "Exact cosine"}],
+        "grid": [[dataset, "pixels"]],
+        "datasets": {dataset: data},
+        "features": {f"{dataset}/pixels": {"label": "Pixels", "note": "", "dimensions": 4}},
+        "tried": {"toy": {"methods": {"itq": {"trials": [1, 2, 3]}}}},
+        "metric_version": 5,
+        "configfiles": [],
+    }
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("published")
+    write_published(folder / "toy")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def board(published):
+    return leaderboard.build(published)
+
+
+def cell(mean, seeds=3, deviation=0.0, queries=200, spread=0.1, stochastic=True, noise=0):
+    generator = np.random.default_rng(noise)
+    of_queries = mean + spread * generator.standard_normal(queries)
+    offsets = deviation * (np.arange(seeds) - (seeds - 1) / 2)
+    values = of_queries - of_queries.mean() + mean + offsets[:, None]
+    method = {"stochastic": stochastic}
+    return Cell(("toy", "pixels", str(mean), 8), method, "toy", [{}] * seeds, values)
+
+
+def standings(cells):
+    return leaderboard.ranked(cells, leaderboard.drawn_means(cells))
+
+
+# Ranks
+
+
+def test_ranks_follow_the_means_and_distant_methods_are_certain():
+    ranked = standings([cell(0.2), cell(0.6, noise=1), cell(0.4, noise=2)])
+    assert [(one.rank, one.low, one.high, one.best) for one in ranked] == [
+        (3, 3, 3, False),
+        (1, 1, 1, True),
+        (2, 2, 2, False),
+    ]
+
+
+def test_methods_that_queries_cannot_separate_share_the_best():
+    ranked = standings([cell(0.500), cell(0.501, noise=1), cell(0.2, noise=2)])
+    assert [one.best for one in ranked] == [True, True, False]
+    assert [(one.low, one.high) for one in ranked] == [(1, 2), (1, 2), (3, 3)]
+
+
+def test_queries_are_paired():
+    """The same queries, shifted: their spread over queries does not enter the difference."""
+    ranked = standings([cell(0.50, spread=0.3), cell(0.51, spread=0.3)])
+    assert [one.best for one in ranked] == [False, True]
+
+
+def test_a_spread_over_seeds_widens_the_rank_although_queries_are_certain():
+    ranked = standings([cell(0.50, deviation=0.05, spread=0), cell(0.52, deviation=0.05, spread=0)])
+    assert [one.best for one in ranked] == [True, True]
+
+
+def test_a_random_method_with_one_seed_is_not_called_worse():
+    (one, _) = standings([cell(0.2, seeds=1), cell(0.6)])
+    assert one.best
+    (one, _) = standings([cell(0.2, seeds=1, stochastic=False), cell(0.6)])
+    assert not one.best
+
+
+def test_equal_methods_are_rarely_called_different():
+    """Ranks of simulated experiments in which all methods have the same mean, and three seeds."""
+    generator = np.random.default_rng(3)
+    wrong = 0
+    for _ in range(150):
+        cells = []
+        for name in range(2):
+            of_queries = generator.normal(0.5, 0.1, 300)
+            values = of_queries + generator.normal(0, 0.02, (3, 1))
+            key = ("toy", "pixels", str(name), 8)
+            cells.append(Cell(key, {"stochastic": True}, "toy", [{}] * 3, values))
+        drawn = leaderboard.drawn_means(cells, draws=500)
+        wrong += not all(one.best for one in leaderboard.ranked(cells, drawn))
+    assert wrong <= 15, "twice the nominal rate of 5 %"
+
+
+def test_the_interval_is_near_that_of_a_normal_mean():
+    one = cell(0.5, seeds=1, stochastic=False, queries=400, spread=0.2)
+    low, high = leaderboard.interval(leaderboard.drawn_means([one])[:, 0])
+    half = 1.96 * one.of_queries.std(ddof=1) / 20
+    assert (high - low) / 2 == pytest.approx(half, rel=0.06)
+    assert low < 0.5 < high
+
+
+def test_the_variance_over_seeds_is_pooled_over_code_lengths():
+    cells = [cell(0.5, deviation=deviation) for deviation in (0.01, 0.03)]
+    leaderboard._pool_variances(cells[:1])
+    assert cells[0].variance == pytest.approx(0.01**2)
+    cells[1].key = (*cells[0].key[:3], 16)
+    leaderboard._pool_variances(cells)
+    assert cells[0].variance == pytest.approx((0.01**2 + 0.03**2) / 2)
+    assert cells[0].freedom == 4
+    assert cells[1].variance == pytest.approx(0.03**2)
+    assert cells[1].freedom == 2
+
+
+# What is ranked
+
+
+def names(board, facet):
+    return [board["rows"][entry[0]]["variant"] for entry in board["rankings"][facet]]
+
+
+def test_a_facet_ranks_its_rows_only(board):
+    assert names(board, "toy/pixels|32|frozen|tuned") == [
+        "best.tuned-toy",
+        "itq.tuned-toy",
+        "sh",
+        "lsh",
+    ]
+    assert names(board, "toy/pixels|32|any|default")[0] == "bgan"
+    everywhere = {name for facet in board["rankings"] for name in names(board, facet)}
+    assert not everywhere & {"chance", "bgan-released", "bgan-noise"}
+
+
+def test_a_facet_without_rows_of_its_settings_does_not_exist(board):
+    assert "toy/pixels|32|frozen|default" not in board["rankings"]
+    assert "toy/pixels|32|trained|default" not in board["rankings"], "one row is no ranking"
+
+
+def test_a_row_has_its_record(board):
+    row = next(row for row in board["rows"] if row["variant"] == "itq.tuned-toy")
+    assert (row["trials"], row["settings"], row["encoder"]) == (3, "tuned", "frozen")
+    assert [seed["value"] for seed in row["seeds"]] == pytest.approx(
+        [row["mean"] - 0.01, row["mean"], row["mean"] + 0.01]
+    )
+    assert row["low"] < row["mean"] < row["high"]
+    assert row["seeds"][1]["codes"] == "1601" * 16
+    assert board["sources"][row["record"]["sources"]] == {"itq.tuned-toy": "ast1:0"}
+
+
+def test_controls_come_from_the_table(board):
+    (task,) = board["tasks"]
+    assert task["controls"] == {"Exact cosine": 0.66}
+
+
+def test_the_newest_of_two_folders_with_a_cell_counts(tmp_path):
+    write_published(tmp_path / "a", date="2026-11-02")
+    old = {
+        name: (label, plugin, 0.05, *rest) for name, (label, plugin, _, *rest) in METHODS.items()
+    }
+    write_published(tmp_path / "b", methods=old, date="2026-11-01")
+    rows = leaderboard.build(tmp_path)["rows"]
+    assert len(rows) == 2 * len(METHODS)
+    assert {row["record"]["folder"] for row in rows} == {"a"}
+
+
+def test_a_folder_without_the_precision_of_queries_is_named(published, tmp_path):
+    write_published(tmp_path / "whole")
+    write_published(tmp_path / "older")
+    (tmp_path / "older/average_precision.npz").unlink()
+    assert leaderboard.build(tmp_path)["left_out"] == ["older"]
+    (tmp_path / "whole/average_precision.npz").unlink()
+    with pytest.raises(BenchmarkError, match="average_precision"):
+        leaderboard.build(tmp_path)
+
+
+def test_the_published_results_make_a_small_page(tmp_path):
+    page = site.write(tmp_path)
+    text = page.read_text(encoding="utf-8")
+    board = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])
+    assert len(text.encode()) * 25 / len({row["method"] for row in board["rows"]}) < 3 * MIB
+    assert not re.search(r'(?:src|href)="(?:https?:)?//', text)
+    for row in board["rows"]:
+        assert 0 <= row["low"] <= row["mean"] <= row["high"] <= 1
+
+
+# The page
+
+
+@pytest.fixture(scope="module")
+def page_file(board, tmp_path_factory):
+    path = tmp_path_factory.mktemp("page") / "leaderboard.html"
+    path.write_text(site.render(board), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def opened(browser, page_file):
+    """Open the page; at the end it has printed nothing, requested nothing and run no label."""
+    contexts, said, asked = [], [], []
+
+    def open_page(address="", **options):
+        contexts.append(browser.new_context(**options))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(page_file.as_uri() + address)
+        return page
+
+    yield open_page
+    hacked = [page.evaluate("window.hacked") for one in contexts for page in one.pages]
+    for context in contexts:
+        context.close()
+    assert not said
+    assert not [url for url in asked if not re.match(r"file:.*leaderboard\.html|data:|blob:", url)]
+    assert not any(hacked)
+
+
+def shown(page):
+    return page.locator("tbody .who").all_inner_texts()
+
+
+def test_the_page_opens_with_the_tuned_ranking_and_groups_the_best(opened):
+    page = opened()
+    assert shown(page) == [HOSTILE, "ITQ (tuned)", "SH", "LSH", "BGAN (released)"]
+    assert page.locator("tbody.beside .who").all_inner_texts() == ["BGAN (released)"]
+    assert "settings=tuned" in page.url
+    assert "bits=32" in page.url
+
+
+def test_sorting_a_column_stays_inside_the_groups(opened):
+    page = opened()
+    page.click('[data-sort="method"]')
+    assert page.locator("tbody.below .who").all_inner_texts() == ["LSH", "SH"]
+    page.click('[data-sort="method"]')
+    assert page.locator("tbody.below .who").all_inner_texts() == ["SH", "LSH"]
+    assert page.locator('th[aria-sort="descending"]').inner_text() == "Method"
+
+
+def test_a_filter_and_hidden_columns_are_in_the_address_and_come_back(opened):
+    page = opened()
+    page.get_by_label("Filter methods").fill("itq")
+    page.get_by_text("Columns").click()
+    page.get_by_label("Training time").uncheck()
+    assert shown(page) == ["ITQ (tuned)"]
+    query = page.url.partition("?")[2]
+    again = opened(f"?{query}")
+    assert shown(again) == ["ITQ (tuned)"]
+    assert again.locator('[data-sort="fit"]').count() == 0
+    assert again.locator('[data-sort="seeds"]').count() == 1
+
+
+def test_all_rows_state_why_they_are_not_ranked(opened):
+    page = opened("?all=1")
+    text = page.locator("tbody.beside").inner_text()
+    assert "ablation, not ranked" in text
+    assert "trains its encoder" in text
+    assert "Chance" not in text
+
+
+def test_a_facet_changes_the_ranking(opened):
+    page = opened()
+    page.get_by_label("All", exact=True).check(force=True)
+    assert page.locator("tbody.best .who").all_inner_texts() == ["BGAN"]
+    assert "encoder=any" in page.url
+    assert "settings=default" in page.url
+
+
+def test_an_unknown_address_opens_the_default_view(opened):
+    page = opened("?task=no/such&bits=7&encoder=x&settings=y&sort=z&record=w")
+    assert len(shown(page)) == 5
+
+
+def test_a_number_opens_its_record_and_the_address_leads_to_it(opened):
+    page = opened()
+    page.locator('[data-record="itq.tuned-toy"]').click()
+    record = page.locator("dialog")
+    text = record.inner_text()
+    for expected in ("ITQ (tuned)", "3202320232023202", "c0ffee", "numpy 2", "3 trials", "ab" * 32):
+        assert expected in text
+    assert "record=itq.tuned-toy" in page.url
+    page.keyboard.press("Escape")
+    # The event of a closed dialog comes later than the key.
+    page.wait_for_function("document.activeElement.dataset.record === 'itq.tuned-toy'")
+    assert "record=" not in page.url
+    assert opened("?record=sh").locator("dialog[open] h2").inner_text() == "SH"
+
+
+def download(page, button):
+    with page.expect_download() as saved:
+        page.get_by_role("button", name=button, exact=True).click()
+    return saved.value
+
+
+def test_downloads_have_the_rows_that_are_shown(opened, tmp_path):
+    page = opened("?q=tuned")
+    saved = download(page, "CSV")
+    assert saved.suggested_filename == "leaderboard-toy-pixels-32bit.csv"
+    rows = list(csv.DictReader(io.StringIO(saved.path().read_text(encoding="utf-8"))))
+    assert [row["variant"] for row in rows] == ["best.tuned-toy", "itq.tuned-toy"]
+    assert rows[0]["method"] == HOSTILE
+    assert rows[0]["split_sha256"] == "ab" * 32
+    assert "@" in download(page, "BibTeX").path().read_text(encoding="utf-8")
+    source = download(page, "LaTeX").path().read_text(encoding="utf-8")
+    assert r"\& " in source
+    assert source.count(r"\\") == 3
+
+
+def test_the_latex_table_compiles(opened, tmp_path):
+    import shutil
+
+    if shutil.which("pdflatex") is None:
+        pytest.skip("needs pdflatex")
+    source = download(opened(), "LaTeX").path().read_text(encoding="utf-8")
+    source = re.sub(r"~\\cite\{.*?\}", "", source)
+    document = (
+        "\\documentclass{article}\\usepackage[T1]{fontenc}\\usepackage{booktabs}\\begin{document}"
+    )
+    (tmp_path / "a.tex").write_text(f"{document}\n{source}\\end{{document}}")
+    done = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "a.tex"],
+        cwd=tmp_path,
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stdout[-800:]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_is_accessible_and_fits_a_phone(opened, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    for options in ({}, {"viewport": {"width": 390, "height": 800}}):
+        page = opened("?all=1", color_scheme=scheme, **options)
+        found = axe.run(page).response["violations"]
+        serious = [one["id"] for one in found if one["impact"] in ("serious", "critical")]
+        assert not serious, found
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.locator('[data-record="lsh"]').click()
+    found = axe.run(page).response["violations"]
+    assert not [one["id"] for one in found if one["impact"] in ("serious", "critical")], found
+
+
+def test_the_theme_can_be_chosen(opened):
+    page = opened(color_scheme="light")
+    background = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(background)
+    page.get_by_role("button", name="Theme").click()
+    page.get_by_role("button", name="Theme").click()
+    assert page.evaluate(background) != light
+
+
+def test_the_rows_can_be_read_without_a_script(opened):
+    page = opened(java_script_enabled=False)
+    assert "ITQ (tuned)" in page.locator("noscript table").inner_text()
