@@ -573,9 +573,13 @@ def test_ablations_have_tables_of_the_variants_that_were_run(tmp_path):
 TRIED = {
     "features": "pixels", "bits": [16, 32], "seeds": [100], "metric": "map",
     "methods": {
-        "bgan": {"of": "bgan", "label": "BGAN", "chosen": 1, "settings_tried": 3, "commit": "ab" * 20,
-                 "trials": [{"set": {}, "value": 0.6}, {"set": {"learning_rate": 0.003}, "value": 0.7}, {"set": {"epochs": 5}, "value": None}]},
-        "itq": {"of": "itq", "label": "ITQ", "chosen": 0, "settings_tried": 2, "core_seconds": 12.4, "commit": "cd" * 20,
+        "bgan": {"of": "bgan", "label": "BGAN", "chosen": 1, "settings_tried": 3,
+                 "commit": "ab" * 20,
+                 "trials": [{"set": {}, "value": 0.6},
+                            {"set": {"learning_rate": 0.003}, "value": 0.7},
+                            {"set": {"epochs": 5}, "value": None}]},
+        "itq": {"of": "itq", "label": "ITQ", "chosen": 0, "settings_tried": 2,
+                "core_seconds": 12.4, "commit": "cd" * 20,
                 "trials": [{"set": {}, "value": 0.5}, {"set": {"iterations": 5}, "value": 0.4}]},
     },
 }  # fmt: skip
