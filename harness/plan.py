@@ -665,7 +665,7 @@ def _check_chosen(chosen: dict, path: Path) -> None:
         if "metric" not in tried:
             raise BenchmarkError(
                 f"{path.relative_to(plugins.ROOT)} has no key 'metric': an earlier version wrote "
-                "it. Rerun `python -m experiments choose`, or delete the file"
+                "the file. Rerun `python -m experiments choose`, or delete the file"
             )
 
 

@@ -411,7 +411,8 @@ def _trials(cell: Cell, experiment: dict) -> int:
         return 0
     base, _, dataset = cell.key[2].partition(".tuned-")
     tried = experiment["tried"].get(dataset, {}).get("methods", {})
-    return len(tried.get(base, {}).get("trials", []))
+    method = tried.get(base, {})
+    return method.get("settings_tried", len(method.get("trials", ())))
 
 
 def _tasks(cells: dict[CellKey, Cell], experiments: dict[str, dict]) -> list[dict]:

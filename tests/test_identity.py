@@ -402,7 +402,7 @@ def test_the_core_counts_where_it_decides_results():
     assert dependants("harness/imported_codes.py") == {"methods/imported"}
     extractors = [plugins.read_plugin("features", name) for name in plugins.names("features")]
     networks = {f"features/{part.name}" for part in extractors if "network" in part.literals}
-    assert len(networks) == 5
+    assert len(networks) == 6
     assert dependants("harness/imagenet.py") == networks | {
         "features/gist",
         "methods/bgan",

@@ -486,7 +486,7 @@ class TestTuned:
             }
             chosen = {
                 "variants": {"methods": {"itq.tuned": entry | {"label": dataset}}},
-                "tried": {dataset: {"itq": iterations}},
+                "tried": {dataset: {"metric": "map", "itq": iterations}},
             }
             (tmp_path / f"config/tuned/{dataset}.json").write_text(json.dumps(chosen))
 
@@ -497,7 +497,7 @@ class TestTuned:
         (plugins.ROOT / "config/tuned/cifar10.json").write_text("{")
         plan = Plan.load(loaded(methods=["itq.tuned"]))
         assert plan.methods["itq.tuned"].params == {"iterations": 3}
-        assert plan.tried == {"digits": {"itq": 3}}
+        assert plan.tried == {"digits": {"metric": "map", "itq": 3}}
         with pytest.raises(BenchmarkError, match=r"cifar10\.json"):
             Plan.load(loaded(datasets=["digits", "cifar10"]))
 
@@ -595,9 +595,10 @@ def test_a_plan_larger_than_one_argument_of_a_command(finished, tmp_path):
                 "tuned_on": dataset,
             }
         }
+        trials = [{"iterations": number} for number in range(200)]
         chosen = {
             "variants": {"methods": tuned},
-            "tried": {dataset: {"itq": [{"iterations": number} for number in range(200)]}},
+            "tried": {dataset: {"metric": "map", "itq": trials}},
         }
         storage.write_json(copy.folder / f"config/tuned/{dataset}.json", chosen)
     variants = {

@@ -207,7 +207,8 @@ def test_the_entry_of_a_variant_reaches_a_job_unchanged():
     config = loaded()
     catalogue = Catalogue(config["variants"])
     for stage in STAGES:
-        for name in [*config["variants"][stage], *config[stage]]:
+        listed = [entry["name"] if isinstance(entry, dict) else entry for entry in config[stage]]
+        for name in [*config["variants"][stage], *listed]:
             variant = catalogue.resolve(stage, name)
             received = variant_of_text(stage, name, variant.entry_text)
             assert (received.plugin, received.validation) == (variant.plugin, variant.validation), (
