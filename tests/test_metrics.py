@@ -301,7 +301,7 @@ def test_the_number_of_threads_changes_no_bit_of_any_metric(monkeypatch):
     rng = np.random.default_rng(3)
     g = rng.multinomial(200, np.ones(27) / 27, size=11).reshape(11, 9, 3)
     n, r = g.sum(axis=2), g[:, :, 1:].sum(axis=2)
-    monkeypatch.setattr(metrics, "SHARED", 0)
+    monkeypatch.setattr(metrics, "THREAD_BUCKETS", 0)
     keys = [(metric, None) for metric in (*metrics.WHOLE, *metrics.LOOKUP)] + [
         (metric, 70) for metric in (*metrics.CUT, *metrics.GRADED)
     ]
