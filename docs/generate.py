@@ -207,7 +207,11 @@ def described(rule: dict, schema: dict) -> str:
     """Return a rule of the schema in words."""
     if reference := rule.get("$ref"):
         name = reference.rpartition("/")[2]
-        named = {"name": "name", "names": "list of names", "variants": "mapping of variants"}
+        named = {
+            **{"name": "name", "names": "list of names", "variants": "mapping of variants"},
+            **{"method": "name, or mapping of name, bits and timed,", "length": "code length"},
+            "bits": "list of code lengths, 1 to 1024",
+        }
         return named[name]
     if "enum" in rule:
         return "one of " + ", ".join(f"``{value}``" for value in rule["enum"])
@@ -281,14 +285,12 @@ def described_text(text: str) -> str:
 
 
 def make_targets() -> Iterator[tuple[str, str]]:
-    """Yield (command, meaning) of each target of the Makefile, from the comment above it."""
+    """Yield (command, meaning) of each target of the Makefile, from the text behind `##`."""
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     names = re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)[1].split()
     for name in names:
-        found = re.search(rf"((?:^#.*\n)+){name}:", text, re.MULTILINE)
-        lines = found[1].splitlines() if found else []
-        comment = " ".join(line.removeprefix("#").strip() for line in lines)
-        yield f"``make {name}``", escaped(comment)
+        match = re.search(rf"^{name}:.*## (.*)$", text, re.MULTILINE)
+        yield f"``make {name}``", escaped(match[1] if match else "")
 
 
 # ------------------------------------------------------------------------- plugins
