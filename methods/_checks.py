@@ -83,6 +83,8 @@ def check_precision(
     features = arrays["features"]
     noise = generator.uniform(-PERTURBATION, PERTURBATION, features.shape)
     arrays["features"] = (features * (1 + noise)).astype(features.dtype)
+    for array in arrays.values():
+        _runtime.read_only(array)
     expected = np.unpackbits(codes[rows], axis=1, count=bits).astype(bool)
     share = np.mean(hasher.encode(**arrays) != expected)
     if share <= LIMIT:

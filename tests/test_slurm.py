@@ -173,7 +173,9 @@ def test_the_workflow_ends_on_a_cluster_that_loses_a_node(tmp_path):
     ), finished
     with open(copy.folder / "results/experiments/tiny/runs.csv", newline="") as file:
         assert [row["status"] for row in csv.DictReader(file)] == ["done"] * 6
-    submitted = set(re.findall(r"has been submitted with SLURM jobid (\d+)", log.read_text()))
+    logs = (copy.folder / ".snakemake/log").glob("*.log")
+    printed = "".join(path.read_text() for path in logs)
+    submitted = set(re.findall(r"has been submitted with SLURM jobid (\d+)", printed))
     jobs = (
         3 + 2 + 3 + 1
     )  # preparation; a group for each of two methods; BGAN's runs and scoring; the tables

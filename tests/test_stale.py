@@ -287,7 +287,12 @@ TABLE = {
     "columns and arrays": ("harness/schemas.py", None, None, scores(*METHODS) | CONTROLS | END),
     "collected tables": ("experiments/collect.py", None, None, END),
     "statistics": ("experiments/statistics.py", None, None, END),
-    "tests of differences": ("evaluation/significance.py", None, None, END),
+    "tests of differences": (
+        "evaluation/significance.py",
+        None,
+        None,
+        scores(*METHODS) | CONTROLS | END,
+    ),
     "a report file": ("report/tables/build.py", None, None, {("report", "")}),
     "a template": ("report/templates/page.html.j2", None, None, {("report", "")}),
     "published values": ("report/published_values.csv", None, None, {("report", "")}),
@@ -763,8 +768,8 @@ class TestSnakemake:
     def test_another_text_of_a_shell_command(self, own_project):
         own_project.replace(
             "Snakefile",
-            "{params.root} --threads {threads} >",
-            "{params.root}  --threads {threads} >",
+            "python -m report {params.root} --threads",
+            "python -m report {params.root}  --threads",
         )
         own_project.append("report/tables/build.py")
         assert own_project.reruns() == {("report", "")}
@@ -906,7 +911,7 @@ class TestReruns:
         assert failed.returncode != 0
         name = path.relative_to(own_project.folder).as_posix()
         assert f"{name} was changed after it was written" in failed.stderr
-        assert f"delete it and rerun the command with {name} as the target" in failed.stderr
+        assert f"Delete it and rerun the command with {name} as the target" in failed.stderr
         path.unlink()
         own_project.run(name)
         assert path.read_bytes() == content

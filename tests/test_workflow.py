@@ -62,7 +62,7 @@ def test_snakemakes_own_report_has_page_tables_and_figures_with_captions(copy):
         "Figures",
         "Data",
         "The numbers of one table of the page",
-        "95 % interval over seeds and queries",
+        "the 95 % interval over",
     ):
         assert expected in text
 
@@ -371,7 +371,7 @@ def test_imported_codes_are_a_row(copy):
         (
             "methods: [itk]",
             "config: methods: 'itk' is unknown; did you mean 'itq'?: "
-            "expected one of agh, bgan, chance",
+            "expected one of agh, bgan, bihalf",
         ),
         (
             "methods: [citing]",
