@@ -407,6 +407,7 @@ def test_the_core_counts_where_it_decides_results():
         "features/gist",
         "methods/bgan",
         "methods/deepbit_rotation",
+        "methods/greedyhash",
     }
 
 
