@@ -10,7 +10,7 @@ from pathlib import Path
 from experiments import publish
 from harness import configuration, plugins, storage
 from harness.errors import BenchmarkError
-from harness.plan import DEFAULT_CONFIG, Place, Plan, pretrained_weights
+from harness.plan import DEFAULT_CONFIG, Place, Plan
 from harness.user_data import data_folder, file_and_array, user_path
 from harness.variants import STAGES, Catalogue, Variant, did_you_mean
 
@@ -166,7 +166,7 @@ def _needs(variant: Variant) -> str:
 
 def _files(variant: Variant) -> list[str]:
     """The user's files that a variant reads; of a data set, the places where they may be."""
-    weights = pretrained_weights(variant) if variant.stage != "datasets" else ""
+    weights = variant.pretrained_weights if variant.stage != "datasets" else ""
     reads = variant.plugin.member("reads") or ()
     alternatives = [" or ".join(reads)] if reads else []
     files = [file_and_array(path)[0] for path in variant.user_files]
