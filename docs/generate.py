@@ -35,6 +35,15 @@ LIBRARY = "bgan_bench"  # name of evaluation/ when it is installed
 KINDS = {"methods": "Methods", "datasets": "Data sets", "features": "Feature extractors"}
 BASES = {"methods": "Hasher", "datasets": "Dataset", "features": "Extractor"}
 # Prints the parser of a command as JSON, instead of running it.
+# Rules that several keys of the schema have.
+NAMED_RULES = {
+    "name": "name",
+    "names": "list of names",
+    "variants": "mapping of variants",
+    "length": "whole number",
+    "bits": "list of whole numbers",
+    "method": "name or mapping",
+}
 CAPTURE = Path(__file__).with_name("capture_parser.py")
 
 
@@ -207,8 +216,7 @@ def described(rule: dict, schema: dict) -> str:
     """Return a rule of the schema in words."""
     if reference := rule.get("$ref"):
         name = reference.rpartition("/")[2]
-        named = {"name": "name", "names": "list of names", "variants": "mapping of variants"}
-        return named[name]
+        return NAMED_RULES[name]
     if "enum" in rule:
         return "one of " + ", ".join(f"``{value}``" for value in rule["enum"])
     words = {"array": "list", "object": "mapping", "string": "text", "integer": "whole number"}
@@ -281,14 +289,12 @@ def described_text(text: str) -> str:
 
 
 def make_targets() -> Iterator[tuple[str, str]]:
-    """Yield (command, meaning) of each target of the Makefile, from the comment above it."""
+    """Yield (command, meaning) of each target of the Makefile, from the text after its ``##``."""
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     names = re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)[1].split()
     for name in names:
-        found = re.search(rf"((?:^#.*\n)+){name}:", text, re.MULTILINE)
-        lines = found[1].splitlines() if found else []
-        comment = " ".join(line.removeprefix("#").strip() for line in lines)
-        yield f"``make {name}``", escaped(comment)
+        meaning = re.search(rf"^{name}:.*## (.*)$", text, re.MULTILINE)
+        yield f"``make {name}``", escaped(meaning[1] if meaning else "")
 
 
 # ------------------------------------------------------------------------- plugins

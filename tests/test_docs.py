@@ -68,7 +68,7 @@ def test_the_reference_has_every_plugin_with_its_parameters(generate, stage):
     found = {text.partition(":")[0]: text for text in sections}
     assert found.keys() == {*plugins.names(stage), "contract"}
     for name in plugins.names(stage):
-        for keyword in plugins.component(stage, name).keywords:
+        for keyword in plugins.read_plugin(stage, name).defaults:
             assert keyword == "seed" or f"* - ``{keyword}``" in found[name]
 
 
@@ -113,7 +113,7 @@ def test_every_command_line_is_found(generate):
 def test_a_parser_is_read_with_its_commands_and_defaults(generate):
     parser = generate.captured("experiments")
     source = (ROOT / "experiments/__main__.py").read_text()
-    assert set(re.findall(r'add\(\s*"(\w+)"', source)) == set(parser["commands"])
+    assert set(re.findall(r'add\(\s*"([\w-]+)"', source)) == set(parser["commands"])
     merging = parser["commands"]["merge"]
     assert [argument["name"] for argument in merging["arguments"]] == ["OTHER/results"]
 
