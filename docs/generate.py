@@ -35,15 +35,6 @@ LIBRARY = "bgan_bench"  # name of evaluation/ when it is installed
 KINDS = {"methods": "Methods", "datasets": "Data sets", "features": "Feature extractors"}
 BASES = {"methods": "Hasher", "datasets": "Dataset", "features": "Extractor"}
 # Prints the parser of a command as JSON, instead of running it.
-# Rules that several keys of the schema have.
-NAMED_RULES = {
-    "name": "name",
-    "names": "list of names",
-    "variants": "mapping of variants",
-    "length": "whole number",
-    "bits": "list of whole numbers",
-    "method": "name or mapping",
-}
 CAPTURE = Path(__file__).with_name("capture_parser.py")
 
 
@@ -216,7 +207,12 @@ def described(rule: dict, schema: dict) -> str:
     """Return a rule of the schema in words."""
     if reference := rule.get("$ref"):
         name = reference.rpartition("/")[2]
-        return NAMED_RULES[name]
+        named = {
+            **{"name": "name", "names": "list of names", "variants": "mapping of variants"},
+            **{"method": "name, or mapping of name, bits and timed,", "length": "code length"},
+            "bits": "list of code lengths, 1 to 1024",
+        }
+        return named[name]
     if "enum" in rule:
         return "one of " + ", ".join(f"``{value}``" for value in rule["enum"])
     words = {"array": "list", "object": "mapping", "string": "text", "integer": "whole number"}
@@ -289,12 +285,12 @@ def described_text(text: str) -> str:
 
 
 def make_targets() -> Iterator[tuple[str, str]]:
-    """Yield (command, meaning) of each target of the Makefile, from the text after its ``##``."""
+    """Yield (command, meaning) of each target of the Makefile, from the text behind `##`."""
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     names = re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)[1].split()
     for name in names:
-        meaning = re.search(rf"^{name}:.*## (.*)$", text, re.MULTILINE)
-        yield f"``make {name}``", escaped(meaning[1] if meaning else "")
+        match = re.search(rf"^{name}:.*## (.*)$", text, re.MULTILINE)
+        yield f"``make {name}``", escaped(match[1] if match else "")
 
 
 # ------------------------------------------------------------------------- plugins

@@ -74,10 +74,12 @@ def check_precision(
         return
     generator, n = np.random.default_rng(0), len(codes)
     rows = np.sort(generator.choice(n, min(MOST, n), replace=False))
-    arrays = {
-        argument: np.array(_runtime.rows_of(opened[argument], rows))
-        for argument in _runtime.arguments(hasher.encode)
-    }
+    # A batch at a time: rows far apart make the system map much of the file.
+    batches = np.split(rows, range(BATCH, len(rows), BATCH))
+    arrays = {}
+    for argument in _runtime.arguments(hasher.encode):
+        parts = [_runtime.rows_of(opened[argument], batch) for batch in batches]
+        arrays[argument] = np.concatenate(parts)
     features = arrays["features"]
     noise = generator.uniform(-PERTURBATION, PERTURBATION, features.shape)
     arrays["features"] = (features * (1 + noise)).astype(features.dtype)

@@ -119,7 +119,8 @@ def configuration(path):
     jsonschema = importlib.import_module("jsonschema")
     schema = yaml.safe_load((ROOT / "config/schema.yaml").read_text())
     configuration_text.check(path)
-    loaded = {"variants": {}} | yaml.safe_load(path.read_bytes())
+    named = yaml.safe_load((ROOT / "config/variants.yaml").read_text(encoding="utf-8"))
+    loaded = named | yaml.safe_load(path.read_bytes())
     try:
         jsonschema.validate(loaded, schema)
     except jsonschema.ValidationError as invalid:

@@ -581,7 +581,7 @@ def test_a_read_only_folder_is_reported_before_the_training(prepared, project, m
         ),
         (
             torch.AcceleratorError("CUDA error: unknown"),
-            "AcceleratorError: CUDA error: unknown; the GPU failed: run the same command again",
+            "AcceleratorError: CUDA error: unknown; the GPU failed: rerun the command",
         ),
         (
             RuntimeError("CUDA error: device-side assert"),
@@ -669,7 +669,7 @@ class TestCheckpoints:
         return Checkpoint(folder / "state.pt", self.parts(), noise)
 
     def test_a_changed_byte_is_detected_and_training_restarts(self, tmp_path, monkeypatch):
-        checkpoint = self.checkpoint(tmp_path, monkeypatch)
+        checkpoint = self.checkpoint_of(tmp_path, monkeypatch)
         whole = (tmp_path / "state.pt").read_bytes()
         assert len(checkpoint.resume()) == 1
         seen = []
@@ -695,7 +695,7 @@ class TestCheckpoints:
         )
 
     def test_half_a_checkpoint_is_detected(self, tmp_path, monkeypatch):
-        checkpoint = self.checkpoint(tmp_path, monkeypatch)
+        checkpoint = self.checkpoint_of(tmp_path, monkeypatch)
         whole = (tmp_path / "state.pt").read_bytes()
         for length in (0, 10, len(whole) // 2, len(whole) - 1):
             (tmp_path / "state.pt").write_bytes(whole[:length])
@@ -709,7 +709,7 @@ class TestCheckpoints:
 
     @pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EIO, "I/O error")])
     def test_an_unreadable_checkpoint_is_not_deleted(self, tmp_path, monkeypatch, error):
-        checkpoint = self.checkpoint(tmp_path, monkeypatch)
+        checkpoint = self.checkpoint_of(tmp_path, monkeypatch)
 
         def fail(*args, **kwargs):
             raise error
@@ -720,7 +720,7 @@ class TestCheckpoints:
         assert (tmp_path / "state.pt").exists()
 
     def test_training_does_not_resume_on_another_device(self, tmp_path, monkeypatch):
-        checkpoint = self.checkpoint(tmp_path, monkeypatch)
+        checkpoint = self.checkpoint_of(tmp_path, monkeypatch)
         state = torch.load(tmp_path / "state.pt", weights_only=True)
         torch.save(state | {"device": "cuda"}, tmp_path / "state.pt")
         with pytest.raises(

@@ -16,6 +16,7 @@ import pytest
 from builders import PARITY, loaded, rows_of
 
 from experiments import durations, job_logs
+from experiments.resources import Needs
 from experiments.screen import Screen
 from harness.plan import Plan
 
@@ -215,7 +216,7 @@ class Output:
 class TestEvents:
     def test_a_silent_screen_prints_failures_only(self, screen):
         screen.silent = True
-        screen.start([], 1, "1 core")
+        screen.start([], 1, "1 core", Needs(0, (), 0, ""))
         screen.succeed()
         assert screen.stream.text == ""
         Path("a.log").write_text("methods: no luck\nexit status 1\n")
