@@ -906,7 +906,7 @@ class TestReruns:
         assert failed.returncode != 0
         name = path.relative_to(own_project.folder).as_posix()
         assert f"{name} was changed after it was written" in failed.stderr
-        assert f"delete it and rerun the command with {name} as the target" in failed.stderr
+        assert f"Delete it and rerun the command with {name} as the target" in failed.stderr
         path.unlink()
         own_project.run(name)
         assert path.read_bytes() == content
