@@ -763,8 +763,8 @@ class TestSnakemake:
     def test_another_text_of_a_shell_command(self, own_project):
         own_project.replace(
             "Snakefile",
-            "{params.root} --threads {threads} >",
-            "{params.root}  --threads {threads} >",
+            "report {params.root} --threads",
+            "report {params.root}  --threads",
         )
         own_project.append("report/tables/build.py")
         assert own_project.reruns() == {("report", "")}
