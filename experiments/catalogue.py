@@ -7,15 +7,16 @@ import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from experiments import publish
+from experiments import publish, search_spaces
 from harness import configuration, plugins, storage
 from harness.errors import BenchmarkError
-from harness.plan import DEFAULT_CONFIG, Place, Plan, pretrained_weights
+from harness.plan import DEFAULT_CONFIG, Place, Plan
 from harness.user_data import data_folder, file_and_array, user_path
 from harness.variants import STAGES, Catalogue, Variant, did_you_mean
 
 VARIANTS = Path("config/variants.yaml")
-NO_EXPERIMENTS = ("config.yaml", "variants.yaml", "schema.yaml")  # files of config/
+# Files of config/. The data set and the trials of tuning-finals.yaml are in a file of the user.
+NO_EXPERIMENTS = ("config.yaml", "variants.yaml", "schema.yaml", "tuning-finals.yaml")
 DEFAULT_EXPERIMENT = "default"
 NOTHING = "-"
 Rows = list[tuple[str, ...]]
@@ -166,7 +167,7 @@ def _needs(variant: Variant) -> str:
 
 def _files(variant: Variant) -> list[str]:
     """The user's files that a variant reads; of a data set, the places where they may be."""
-    weights = pretrained_weights(variant) if variant.stage != "datasets" else ""
+    weights = variant.pretrained_weights if variant.stage != "datasets" else ""
     reads = variant.plugin.member("reads") or ()
     alternatives = [" or ".join(reads)] if reads else []
     files = [file_and_array(path)[0] for path in variant.user_files]
@@ -298,4 +299,6 @@ def _experiments() -> dict[str, Path]:
 def _plan(path: Path) -> Plan:
     if path == DEFAULT_CONFIG:
         return Plan.load(configuration.merged(DEFAULT_CONFIG, VARIANTS))
-    return Plan.load(configuration.merged(DEFAULT_CONFIG, VARIANTS, path), [str(path)])
+
+    config = configuration.merged(DEFAULT_CONFIG, VARIANTS, path)
+    return Plan.load(search_spaces.with_drawn_trials(config), [str(path)])
