@@ -331,7 +331,7 @@ def finish_and_compare(victim, undisturbed, seed):
     assert not left, f"seed {seed}"
 
 
-def test_ten_kills_and_the_results_are_the_same(tmp_path):
+def test_five_kills_and_the_results_are_the_same(tmp_path):
     undisturbed, victim = (
         Victim(tmp_path / name, "collect", bits=[12], seeds=[0])
         for name in ("undisturbed", "victim")
@@ -340,6 +340,7 @@ def test_ten_kills_and_the_results_are_the_same(tmp_path):
     process = victim.start()
     while process.poll() is None and not jobs_of(process.pid):
         time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGSTOP)  # it could end before the second one looks for a lock
     second = victim.snakemake(config="faults.yaml")
     assert second.returncode != 0, "two workflows in one folder"
     assert "Directory cannot be locked" in second.stdout + second.stderr
@@ -350,7 +351,7 @@ def test_ten_kills_and_the_results_are_the_same(tmp_path):
         (second.stdout + second.stderr).split()
     )
     victim.run("--unlock", config="faults.yaml")
-    kills(victim, undisturbed, 1, 9, {"line": 2, "group": 2, "snakemake": 1})
+    kills(victim, undisturbed, 1, 4, {"line": 2, "group": 2, "snakemake": 1})
 
 
 @pytest.mark.faults
