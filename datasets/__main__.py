@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument(
         "--check",
         action="store_true",
-        help="say whether everything is there, downloads included, and prepare nothing",
+        help="look for all files, downloads included, and prepare nothing",
     )
     arguments = parser.parse_args()
     warnings.filterwarnings(

@@ -82,7 +82,8 @@ def _report_unreadable(collection: Collection, unreadable: dict[int, str], path:
     with storage.new_file(path) as temporary:
         temporary.write_text("".join(f"{message}\n" for message in messages), encoding="utf-8")
     if len(unreadable) == len(collection.images) or not collection.leave_out_unreadable:
+        first = "; ".join(message.rstrip(".") for message in messages[:MAX_NAMES])
         raise BenchmarkError(
-            f"{len(unreadable):,} of {len(collection.images):,} images cannot be read: "
-            f"{'; '.join(messages[:MAX_NAMES])}. All of them are listed in {path}"
+            f"{len(unreadable):,} of {len(collection.images):,} images cannot be read: {first}. "
+            f"All of them are listed in {path}"
         )

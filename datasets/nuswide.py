@@ -206,7 +206,7 @@ def official_images(folder: Path, advice: str) -> tuple[Files, tuple[str, ...]]:
         text = lists.read("Imagelist.txt").decode("utf-8")
     except UnicodeDecodeError as error:
         raise BenchmarkError(
-            f"{shown} is no text ({error}): expected the official image list"
+            f"{shown} is not UTF-8 text ({error}): expected the official image list"
         ) from None
 
     names = tuple(line.strip().replace("\\", "/") for line in text.splitlines() if line.strip())

@@ -43,7 +43,7 @@ def main() -> None:
     )
     timing.set_defaults(job=time_alone)
     search = commands.add_parser(
-        "check", help="say whether the files that features need are there, downloads included"
+        "check", help="look for the files that features need, downloads included"
     )
     search.set_defaults(job=check)
     for command in (extraction, listing, timing):

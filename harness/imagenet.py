@@ -615,7 +615,8 @@ def _filled(name: str, state: dict[str, Tensor], path: Path) -> nn.Module:
     unknown = sorted(set(state) - set(network.state_dict()))
     if unknown:
         raise BenchmarkError(
-            f"weights {path} hold {unknown[0]}, which {name} has not: are they of another network?"
+            f"weights {path}: found the parameter {unknown[0]}, expected those of {name} alone: "
+            "are they of another network?"
         )
 
     network.load_state_dict(

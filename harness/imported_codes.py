@@ -558,17 +558,16 @@ def _torch(path: Path, name: str, rows: int) -> np.ndarray:
 def _chosen(path: Path, name: str, names: Sequence[str] | Mapping[str, object]) -> str:
     """Return the name of the array to read: the given one, or that of the only array."""
     names = list(names)
+    if not names:
+        raise BenchmarkError(f"{path} has no array, expected one of codes. {SAVE_AS_NPY}")
     if not name and len(names) == 1:
         return names[0]
     if not name:
         raise BenchmarkError(
-            f"{path} has the variables {', '.join(names) or 'none'}: name one, as "
-            f"{path}:{[*names, 'B'][0]}"
+            f"{path} has the variables {', '.join(names)}: name one, as {path}:{names[0]}"
         )
     if name not in names:
-        raise BenchmarkError(
-            f"{path} has no variable {name!r}: expected one of {', '.join(names) or 'none'}"
-        )
+        raise BenchmarkError(f"{path} has no variable {name!r}: expected one of {', '.join(names)}")
 
     return name
 

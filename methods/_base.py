@@ -72,9 +72,10 @@ class Hasher:
     extras_ : mapping of str to ndarray
         Set by `fit`: arrays that are stored beside the codes, as curves and pictures.
     facts_ : mapping of str to object
-        Set by `fit`: values for run.json. Known are ``saturated``, the share of units past the
-        slope of their activation at the end of training, and ``weights_sha256``, the digest of
-        the file of pretrained weights.
+        Set by `fit`: values for run.json. Present ones are ``saturated``, the share of units past
+        the slope of their activation at the end of training; ``weights_sha256``, the digest of
+        the file of pretrained weights; and ``iterations`` and ``converged``, the number of
+        iterations and whether they reached their tolerance.
     """
 
     # Literals: they are read from the source of a class without importing it.

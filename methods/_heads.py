@@ -1,4 +1,4 @@
-"""Blocks of heads on features: scaling, optimisers, schedules, curves, and cosines of pairs.
+"""Blocks of heads on features: scaling, codes, batches, schedules, curves, and cosines of pairs.
 
 A head is a small network on the features of a frozen one. Its default setting follows one rule for
 all methods: features scaled by "unit", Adam at its authors' rate of 1e-3, which falls to 0 along a
@@ -21,7 +21,7 @@ from harness.progress import Progress
 from methods._base import Hasher
 
 SCALINGS = ("unit", "standard", "none")
-OPTIMISERS = ("adam", "sgd")
+OPTIMISERS = ("adam", "sgd")  # of a head without a parameter epsilon
 SCHEDULES = (*training.SCHEDULES, "steps")
 DROP = 0.1  # factor of the rate at each drop of the schedule "steps"
 ENCODED_ROWS = 1024  # at a time
@@ -58,26 +58,30 @@ class Scaling(nn.Module):
         return (features - self.mean) / self.deviation
 
 
-def projected(scaling: Scaling, head: nn.Module, features: np.ndarray) -> np.ndarray:
-    """Return the outputs of a head, float32 (m, n_bits), in the mode of evaluation."""
-    head.eval()
-    with torch.no_grad():
-        blocks = torch.tensor(features).split(ENCODED_ROWS)
-        return torch.cat([head(scaling(block)) for block in blocks]).numpy()
+class FeatureHead(Hasher):
+    """A network on scaled features, whose outputs are thresholded.
 
+    A method stores n_bits and scaling. Its `fit` trains `head_` on the rows of `_scaled`.
+    """
 
-def optimiser_of(
-    network: nn.Module,
-    name: str,
-    learning_rate: float,
-    weight_decay: float = 0.0,
-    momentum: float = 0.9,
-) -> torch.optim.Optimizer:
-    """Return one of `OPTIMISERS` for all parameters of a network; momentum is that of "sgd"."""
-    parameters = network.parameters()
-    if name == "sgd":
-        return torch.optim.SGD(parameters, learning_rate, momentum, weight_decay=weight_decay)
-    return torch.optim.Adam(parameters, learning_rate, weight_decay=weight_decay, fused=True)
+    scaling_: Scaling
+    head_: nn.Module
+
+    def _scaled(self, features: np.ndarray) -> Tensor:
+        """Set the scaling of the training features (n, d), and return them scaled."""
+        self.scaling_ = Scaling(features, self.scaling)
+        return self.scaling_(torch.tensor(features))
+
+    def project(self, features: np.ndarray) -> np.ndarray:
+        """Return the outputs of the head, float32 (m, n_bits), in the mode of evaluation."""
+        self.head_.eval()
+        with torch.no_grad():
+            blocks = torch.tensor(features).split(ENCODED_ROWS)
+            return torch.cat([self.head_(self.scaling_(block)) for block in blocks]).numpy()
+
+    def encode(self, features: np.ndarray) -> np.ndarray:
+        """Return the codes, bool (m, n_bits)."""
+        return self.project(features) >= 0
 
 
 def learning_rate_at(

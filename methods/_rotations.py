@@ -28,7 +28,9 @@ def itq_rotation(projected: np.ndarray, rotation: np.ndarray, iterations: int) -
     ndarray of shape (n_bits, n_bits)
     """
     for _ in range(iterations):
-        codes = np.where(projected @ rotation >= 0, 1.0, -1.0)  # B = sgn(V R), R fixed
-        left, _, right = np.linalg.svd(codes.T @ projected)  # S Omega S^'T in the paper
-        rotation = (left @ right).T  # R = S^ S^T, B fixed
+        # Eq. (3) with R fixed: B = sgn(V R), then with B fixed: R = S^ S^T, where the SVD of
+        # B^T V is S Omega S^'T.
+        codes = np.where(projected @ rotation >= 0, 1.0, -1.0)  # (n, n_bits)
+        left, _, right = np.linalg.svd(codes.T @ projected)
+        rotation = (left @ right).T
     return rotation

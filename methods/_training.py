@@ -216,17 +216,26 @@ def set_learning_rate(optimisers: list[torch.optim.Optimizer], rate: float) -> N
 
 
 def optimiser_of(
-    network: nn.Module, name: str, learning_rate: float, epsilon: float
+    network: nn.Module,
+    name: str,
+    learning_rate: float,
+    epsilon: float = 1e-8,
+    weight_decay: float = 0.0,
+    momentum: float = 0.9,
 ) -> torch.optim.Optimizer:
     """Return one of `OPTIMISERS` for all parameters of a network.
 
-    They are Adam as in PyTorch or in TensorFlow, and gradient descent with a momentum of 0.9.
+    They are Adam as in PyTorch or in TensorFlow, with an epsilon, and gradient descent with a
+    momentum.
     """
+    parameters = list(network.parameters())
     if name == "sgd":
-        return torch.optim.SGD(network.parameters(), learning_rate, momentum=0.9)
+        return torch.optim.SGD(parameters, learning_rate, momentum, weight_decay=weight_decay)
     if name == "adam-tensorflow":
-        return TensorFlowAdam(network, learning_rate, epsilon)
-    return torch.optim.Adam(network.parameters(), learning_rate, eps=epsilon, fused=True)
+        return TensorFlowAdam(parameters, learning_rate, epsilon, weight_decay)
+    return torch.optim.Adam(
+        parameters, learning_rate, eps=epsilon, weight_decay=weight_decay, fused=True
+    )
 
 
 class TensorFlowAdam(torch.optim.Adam):
@@ -237,10 +246,16 @@ class TensorFlowAdam(torch.optim.Adam):
     Source: tf.compat.v1.train.AdamOptimizer; Kingma & Ba, ICLR 2015, end of section 2.
     """
 
-    def __init__(self, network: nn.Module, learning_rate: float, epsilon: float):
+    def __init__(
+        self,
+        parameters: list[nn.Parameter],
+        learning_rate: float,
+        epsilon: float,
+        weight_decay: float,
+    ):
         self.epsilon = epsilon
-        groups = [{"params": list(network.parameters()), "taken": 0}]
-        super().__init__(groups, learning_rate, fused=True)
+        groups = [{"params": parameters, "taken": 0}]
+        super().__init__(groups, learning_rate, weight_decay=weight_decay, fused=True)
 
     def step(self, closure=None):
         for group in self.param_groups:

@@ -9,12 +9,13 @@ import methods._nets as nets
 import methods._training as training
 from harness.imagenet import device, resized
 from harness.progress import Progress
+from methods._activations import ACTIVATIONS, straight_through
 from methods._base import Hasher
 from methods._neighbourhood import TIES, similar_pairs
 
 CHOICES = {
     "ties": TIES,
-    "activation": tuple(nets.ACTIVATIONS),
+    "activation": tuple(ACTIVATIONS),
     "generator_input": ("relaxed", "binary", "noisy"),
     "discriminator_sees": ("reconstructions", "noise", "both"),
     "encoder": nets.ENCODERS,
@@ -336,7 +337,7 @@ class BGAN(Hasher):
     def _differentiate(self, inputs, pixels, targets, beta):
         """Set the gradient of each network's objective; return the losses and the codes."""
         represented, log_variance = self._represent(inputs)
-        codes = nets.ACTIVATIONS[self.activation](represented, beta)  # (B, n_bits)
+        codes = ACTIVATIONS[self.activation](represented, beta)  # (B, n_bits)
         losses = {
             "neighbourhood": neighbourhood_loss(codes, targets, self.scale_by_length),
             "quantisation": quantisation_loss(codes),
@@ -398,7 +399,7 @@ class BGAN(Hasher):
     def _generator_codes(self, codes, represented, log_variance):
         """Return what the generator is given, (B, n_bits)."""
         if self.generator_input == "binary":
-            return nets.straight_through(represented)
+            return straight_through(represented)
         if self.generator_input == "noisy":
             return codes + torch.exp(log_variance / 2) * self._noise(len(codes))
         return codes

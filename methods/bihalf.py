@@ -5,7 +5,7 @@ from torch import nn
 
 import methods._heads as heads
 import methods._training as training
-from methods._base import Hasher
+from methods._heads import FeatureHead
 
 CHOICES = {
     "scaling": heads.SCALINGS,
@@ -15,7 +15,7 @@ CHOICES = {
 DROPS = 0.4, 0.8  # of the schedule "steps": the authors' 120 and 240 of 300 epochs
 
 
-class BiHalf(Hasher):
+class BiHalf(FeatureHead):
     """A linear layer whose bits are on for half of each batch.
 
     The cosines of pairs of codes are those of their features.
@@ -52,6 +52,7 @@ class BiHalf(Hasher):
     """
 
     label, citation, uses_gpu = "Bi-half head (default)", "li2021deep", False
+    tier, fidelity = "features", "C"
 
     def __init__(
         self,
@@ -75,12 +76,11 @@ class BiHalf(Hasher):
 
     def fit(self, features):
         training.check_choices(self, CHOICES)
-        self.scaling_ = heads.Scaling(features, self.scaling)
-        inputs = self.scaling_(torch.tensor(features))  # (n, d)
+        inputs = self._scaled(features)  # (n, d)
         with training.initialised_by(self.seed, "head"):
             self.head_ = nn.Linear(features.shape[1], self.n_bits)
-        optimiser = heads.optimiser_of(
-            self.head_, self.optimiser, self.learning_rate, self.weight_decay
+        optimiser = training.optimiser_of(
+            self.head_, self.optimiser, self.learning_rate, weight_decay=self.weight_decay
         )
 
         steps = heads.Steps(self, len(inputs), optimiser, DROPS)
@@ -93,12 +93,6 @@ class BiHalf(Hasher):
             steps.record(pairs=loss)
         self.extras_ = steps.curves()
         return self
-
-    def project(self, features):
-        return heads.projected(self.scaling_, self.head_, features)
-
-    def encode(self, features):
-        return self.project(features) >= 0
 
 
 def balanced_sign(outputs, gamma):

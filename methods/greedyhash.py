@@ -1,12 +1,11 @@
 """GreedyHash in its unsupervised form."""
 
-import torch
 from torch import nn
 
 import methods._heads as heads
 import methods._training as training
-from methods._base import Hasher
-from methods._nets import straight_through
+from methods._activations import straight_through
+from methods._heads import FeatureHead
 
 CHOICES = {
     "scaling": heads.SCALINGS,
@@ -15,7 +14,7 @@ CHOICES = {
 }
 
 
-class GreedyHash(Hasher):
+class GreedyHash(FeatureHead):
     """A linear layer whose signs are trained with the gradient of the identity.
 
     The cosines of pairs of codes are those of their features, and outputs are drawn to -1 and 1.
@@ -52,6 +51,7 @@ class GreedyHash(Hasher):
     """
 
     label, citation, uses_gpu = "GreedyHash head (default)", "su2018greedy", False
+    tier, fidelity = "features", "C"
 
     def __init__(
         self,
@@ -75,12 +75,11 @@ class GreedyHash(Hasher):
 
     def fit(self, features):
         training.check_choices(self, CHOICES)
-        self.scaling_ = heads.Scaling(features, self.scaling)
-        inputs = self.scaling_(torch.tensor(features))  # (n, d)
+        inputs = self._scaled(features)  # (n, d)
         with training.initialised_by(self.seed, "head"):
             self.head_ = nn.Linear(features.shape[1], self.n_bits)
-        optimiser = heads.optimiser_of(
-            self.head_, self.optimiser, self.learning_rate, self.weight_decay
+        optimiser = training.optimiser_of(
+            self.head_, self.optimiser, self.learning_rate, weight_decay=self.weight_decay
         )
 
         steps = heads.Steps(self, len(inputs), optimiser)
@@ -94,12 +93,6 @@ class GreedyHash(Hasher):
             steps.record(pairs=pairs, cubic=cubic)
         self.extras_ = steps.curves()
         return self
-
-    def project(self, features):
-        return heads.projected(self.scaling_, self.head_, features)
-
-    def encode(self, features):
-        return self.project(features) >= 0
 
 
 def cubic_loss(outputs):

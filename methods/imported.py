@@ -16,8 +16,9 @@ class Imported(Hasher):
     seed : int
     path : str
         File of all images in the order of the data set; with `database_path`, of the queries in the
-        order of the split. It is a .npy or .mat file below the data folder. ``{bits}`` and
-        ``{seed}`` stand for those of the run. Without ``{seed}`` there is one run.
+        order of the split. It is a file of NumPy, MATLAB, HDF5 or PyTorch, absolute or below the
+        data folder; ``FILE:NAME`` selects one of several arrays. ``{bits}`` and ``{seed}`` stand
+        for those of the run. Without ``{seed}`` there is one run.
     database_path : str or None
         File of the database in the order of the split. Other images get zeros.
     """

@@ -1,9 +1,8 @@
 """Iterative quantization."""
 
-import numpy as np
-
 from methods._base import Hasher
 from methods._pca import principal_axes
+from methods._rotations import itq_rotation, random_rotation
 
 
 class ITQ(Hasher):
@@ -27,17 +26,8 @@ class ITQ(Hasher):
     def fit(self, features):
         self.mean_, axes = principal_axes(features, self.n_bits)
         projected = (features - self.mean_) @ axes  # (n, n_bits), V in the paper
-
-        gaussian = np.random.default_rng(self.seed).standard_normal((self.n_bits, self.n_bits))
-        rotation = np.linalg.svd(gaussian)[0]
-        for _ in range(self.iterations):
-            # Eq. (3) with R fixed: B = sgn(V R), then with B fixed: R = S^ S^T, where the SVD of
-            # B^T V is S Omega S^'T.
-            codes = np.where(projected @ rotation >= 0, 1.0, -1.0)  # (n, n_bits)
-            left, _, right = np.linalg.svd(codes.T @ projected)
-            rotation = (left @ right).T
-
-        self.projection_ = axes @ rotation  # (d, n_bits)
+        start = random_rotation(self.n_bits, self.seed)
+        self.projection_ = axes @ itq_rotation(projected, start, self.iterations)  # (d, n_bits)
         return self
 
     def encode(self, features):

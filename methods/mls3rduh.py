@@ -8,7 +8,7 @@ from torch.nn import functional
 
 import methods._heads as heads
 import methods._training as training
-from methods._base import Hasher
+from methods._heads import FeatureHead
 
 CHOICES = {
     "scaling": heads.SCALINGS,
@@ -19,7 +19,7 @@ DIFFUSION = 0.99  # alpha in the paper
 ROWS = 1000  # of a matrix of all pairs at a time
 
 
-class MLS3RDUH(Hasher):
+class MLS3RDUH(FeatureHead):
     """A linear layer that reproduces cosines, corrected by similarities on a manifold.
 
     A near neighbour by cosine becomes a similar one if it is also near by diffusion on the graph
@@ -60,6 +60,7 @@ class MLS3RDUH(Hasher):
 
     label, citation, uses_gpu = "MLS3RDUH head (default)", "tu2020mls3rduh", False
     sample = 10_000
+    tier, fidelity = "features", "C"
 
     def __init__(
         self,
@@ -85,8 +86,7 @@ class MLS3RDUH(Hasher):
 
     def fit(self, features):
         training.check_choices(self, CHOICES)
-        self.scaling_ = heads.Scaling(features, self.scaling)
-        inputs = self.scaling_(torch.tensor(features))  # (n, d)
+        inputs = self._scaled(features)  # (n, d)
         n_cosine = max(1, int(len(inputs) * self.share_cosine))
         n_manifold = max(1, int(len(inputs) * self.share_manifold))
         cosines = positive_cosines(inputs)
@@ -94,8 +94,12 @@ class MLS3RDUH(Hasher):
 
         with training.initialised_by(self.seed, "head"):
             self.head_ = nn.Linear(features.shape[1], self.n_bits)
-        optimiser = heads.optimiser_of(
-            self.head_, self.optimiser, self.learning_rate, self.weight_decay, momentum=0.0
+        optimiser = training.optimiser_of(
+            self.head_,
+            self.optimiser,
+            self.learning_rate,
+            weight_decay=self.weight_decay,
+            momentum=0.0,
         )
         steps = heads.Steps(self, len(inputs), optimiser)
         for rows in steps:
@@ -108,12 +112,6 @@ class MLS3RDUH(Hasher):
             steps.record(similarity=loss)
         self.extras_ = steps.curves()
         return self
-
-    def project(self, features):
-        return heads.projected(self.scaling_, self.head_, features)
-
-    def encode(self, features):
-        return self.project(features) >= 0
 
 
 def positive_cosines(inputs):

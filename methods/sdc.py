@@ -7,7 +7,7 @@ from torch.nn import functional
 
 import methods._heads as heads
 import methods._training as training
-from methods._base import Hasher
+from methods._heads import FeatureHead
 
 CHOICES = {
     "scaling": heads.SCALINGS,
@@ -17,7 +17,7 @@ CHOICES = {
 DROPS = (0.8,)  # of the schedule "steps", as the authors'
 
 
-class SDC(Hasher):
+class SDC(FeatureHead):
     """Codes whose cosines have a Beta distribution, in the order of those of the features.
 
     The head has a hidden layer and batch normalisation.
@@ -57,6 +57,7 @@ class SDC(Hasher):
     """
 
     label, citation, uses_gpu = "SDC head (default)", "ng2023unsupervised", False
+    tier, fidelity = "features", "C"
 
     def __init__(
         self,
@@ -83,8 +84,7 @@ class SDC(Hasher):
 
     def fit(self, features):
         training.check_choices(self, CHOICES)
-        self.scaling_ = heads.Scaling(features, self.scaling)
-        inputs = self.scaling_(torch.tensor(features))  # (n, d)
+        inputs = self._scaled(features)  # (n, d)
         d = features.shape[1]
         n_hidden = self.n_hidden or d
         with training.initialised_by(self.seed, "head"):
@@ -94,8 +94,8 @@ class SDC(Hasher):
                 nn.Linear(n_hidden, self.n_bits),
                 nn.BatchNorm1d(self.n_bits),
             )
-        optimiser = heads.optimiser_of(
-            self.head_, self.optimiser, self.learning_rate, self.weight_decay
+        optimiser = training.optimiser_of(
+            self.head_, self.optimiser, self.learning_rate, weight_decay=self.weight_decay
         )
         targets = beta_quantiles(self.batch // 2, self.concentration)
 
@@ -110,12 +110,6 @@ class SDC(Hasher):
             steps.record(calibration=calibration, quantisation=quantisation)
         self.extras_ = steps.curves()
         return self
-
-    def project(self, features):
-        return heads.projected(self.scaling_, self.head_, features)
-
-    def encode(self, features):
-        return self.project(features) >= 0
 
 
 def beta_quantiles(count, concentration):

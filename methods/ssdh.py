@@ -7,7 +7,7 @@ from torch.nn import functional
 
 import methods._heads as heads
 import methods._training as training
-from methods._base import Hasher
+from methods._heads import FeatureHead
 
 CHOICES = {
     "scaling": heads.SCALINGS,
@@ -18,7 +18,7 @@ WIDTH, BINS = 0.01, 200  # of the histogram of cosine distances, from 0 to 2
 ROWS = 1000  # of the matrix of distances at a time
 
 
-class SSDH(Hasher):
+class SSDH(FeatureHead):
     """A linear layer that separates pairs of clearly small and clearly large cosine distance.
 
     A distance is small or large if it is two deviations from the most frequent one. The deviations
@@ -57,6 +57,7 @@ class SSDH(Hasher):
 
     label, citation, uses_gpu = "SSDH head (default)", "yang2018semantic", False
     sample = 100_000
+    tier, fidelity = "features", "C"
 
     def __init__(
         self,
@@ -80,8 +81,7 @@ class SSDH(Hasher):
 
     def fit(self, features):
         training.check_choices(self, CHOICES)
-        self.scaling_ = heads.Scaling(features, self.scaling)
-        inputs = self.scaling_(torch.tensor(features))  # (n, d)
+        inputs = self._scaled(features)  # (n, d)
         unit = functional.normalize(inputs)
         small, large = thresholds(distance_histogram(unit), self.left, self.right)
 
@@ -100,12 +100,6 @@ class SSDH(Hasher):
             steps.record(structure=loss)
         self.extras_ = steps.curves()
         return self
-
-    def project(self, features):
-        return heads.projected(self.scaling_, self.head_, features)
-
-    def encode(self, features):
-        return self.project(features) >= 0
 
 
 def distance_histogram(unit):

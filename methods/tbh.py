@@ -6,7 +6,7 @@ from torch.nn import functional
 
 import methods._heads as heads
 import methods._training as training
-from methods._base import Hasher
+from methods._heads import FeatureHead
 
 CHOICES = {
     "scaling": heads.SCALINGS,
@@ -18,7 +18,7 @@ POWER = 1.4  # of the similarity of two codes in the graph
 MARGIN = 1e-8  # is added to the degrees of the graph
 
 
-class TBH(Hasher):
+class TBH(FeatureHead):
     """The codes of an autoencoder whose decoder sees latent vectors averaged over a graph.
 
     The graph of a batch connects images with similar codes. Two critics draw the codes towards fair
@@ -60,6 +60,7 @@ class TBH(Hasher):
 
     label, citation, uses_gpu = "TBH head (default)", "shen2020auto", False
     memory_params = ("batch", "n_hidden", "n_latent")
+    tier, fidelity = "features", "C"
 
     def __init__(
         self,
@@ -85,12 +86,11 @@ class TBH(Hasher):
 
     def fit(self, features):
         training.check_choices(self, CHOICES)
-        self.scaling_ = heads.Scaling(features, self.scaling)
-        inputs = self.scaling_(torch.tensor(features))  # (n, d)
+        inputs = self._scaled(features)  # (n, d)
         self._build(features.shape[1])
         noise = training.stream(self.seed, "noise", inputs.device)
         networks = nn.ModuleList([self.autoencoder_, self.critics_])
-        optimiser = heads.optimiser_of(networks, self.optimiser, self.learning_rate)
+        optimiser = training.optimiser_of(networks, self.optimiser, self.learning_rate)
 
         steps = heads.Steps(self, len(inputs), optimiser)
         for rows in steps:
@@ -108,18 +108,13 @@ class TBH(Hasher):
         self.extras_ = steps.curves()
         return self
 
-    def project(self, features):
-        return heads.projected(self.scaling_, self.autoencoder_.encoder, features)
-
-    def encode(self, features):
-        return self.project(features) >= 0
-
     def _build(self, d):
         """Build the autoencoder and the critics, each from its own random stream."""
         with training.initialised_by(self.seed, "autoencoder"):
             self.autoencoder_ = _Autoencoder(
                 d, self.n_bits, self.n_hidden, self.n_latent, self.output
             )
+        self.head_ = self.autoencoder_.encoder
         with training.initialised_by(self.seed, "critics"):
             self.critics_ = nn.ModuleDict(
                 {"codes": nn.Linear(self.n_bits, 1), "averaged": nn.Linear(self.n_latent, 1)}

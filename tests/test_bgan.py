@@ -13,7 +13,8 @@ from harness.errors import BenchmarkError
 from harness.storage import digest
 from harness.user_data import DATA_VARIABLE
 from methods import _nets as nets
-from methods._nets import PRETRAINED, Pretrained, app, straight_through
+from methods._activations import ACTIVATIONS, app, straight_through
+from methods._nets import PRETRAINED, Pretrained
 from methods._training import Checkpoint, learning_rate_at, optimiser_of
 from methods.bgan import BGAN, adversarial_loss, neighbourhood_loss, quantisation_loss
 
@@ -235,7 +236,7 @@ def test_each_step_has_the_learning_rate_of_the_schedule(images, neighbours, mon
 def objectives(hasher, inputs, pixels, targets, beta):
     """The objective of each network as its definition, from a forward pass of its own."""
     represented, _ = hasher._represent(inputs)
-    codes = nets.ACTIVATIONS[hasher.activation](represented, beta)
+    codes = ACTIVATIONS[hasher.activation](represented, beta)
     content = adversary = of_discriminator = torch.zeros(())
     if hasher.generator_ is not None:
         rebuilt = hasher.generator_(codes)
@@ -564,7 +565,7 @@ def test_parameters_without_effect_are_refused(images, neighbours, params, messa
         fitted(images, neighbours, **params)
 
 
-@pytest.mark.parametrize("activation", nets.ACTIVATIONS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_only_an_activation_with_an_end_to_its_slope_saturates(images, neighbours, activation):
     hasher = fitted(images, neighbours, activation=activation, **ONE_EPOCH)
     assert (

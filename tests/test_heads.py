@@ -13,7 +13,7 @@ from torch.nn import functional
 from methods import _heads as heads
 from methods import _training as training
 from methods import mls3rduh, sdc, ssdh, tbh
-from methods._nets import straight_through
+from methods._activations import straight_through
 from methods.bihalf import BiHalf, balanced_sign
 from methods.greedyhash import GreedyHash, cubic_loss
 

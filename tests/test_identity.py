@@ -407,7 +407,6 @@ def test_the_core_counts_where_it_decides_results():
         "features/gist",
         "methods/bgan",
         "methods/deepbit_rotation",
-        "methods/greedyhash",
     }
 
 

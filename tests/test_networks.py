@@ -213,7 +213,10 @@ def test_a_file_that_does_not_fit_is_named_by_its_first_parameter(tmp_path, sque
             {key: value for key, value in state.items() if key != "features.0.bias"},
             "features.0.bias is missing, expected shape",
         ),
-        (state | {"extra": torch.zeros(1)}, "hold extra, which squeezenet1_1 has not"),
+        (
+            state | {"extra": torch.zeros(1)},
+            "found the parameter extra, expected those of squeezenet1_1 alone",
+        ),
         ([torch.zeros(1)], "hold list, expected a dictionary of parameter names and tensors"),
         ({"state": state}, "hold dict, expected a dictionary of parameter names and tensors"),
         ({"model": {}}, "features.0.weight is missing"),

@@ -310,6 +310,7 @@ class TestDecoding:
         assert "2 of 12 images cannot be read" in done.stderr
         assert "cat/2.gif" in done.stderr
         assert "dog/1.jpeg" in done.stderr
+        assert ".;" not in done.stderr
         assert os.listdir(animals / "cache/datasets") == []
 
     def test_one_thread_or_many_write_the_same(self, animals, tmp_path):

@@ -402,9 +402,10 @@ def test_sources_are_the_file_its_imports_from_the_stage_and_the_networks():
     def names(method):
         return [path.name for path in identity.sources("methods", method)]
 
-    assert names("itq") == ["_base.py", "_pca.py", "_runtime.py", "itq.py"]
+    assert names("itq") == ["_base.py", "_pca.py", "_rotations.py", "_runtime.py", "itq.py"]
     assert names("bgan") == [
         "imagenet.py",
+        "_activations.py",
         "_base.py",
         "_heads.py",
         "_neighbourhood.py",
@@ -413,3 +414,9 @@ def test_sources_are_the_file_its_imports_from_the_stage_and_the_networks():
         "_training.py",
         "bgan.py",
     ]
+
+
+@pytest.mark.parametrize("name", plugins.names("methods"))
+def test_a_method_of_the_literature_states_how_it_was_verified(name):
+    plugin = plugins.read_plugin("methods", name)
+    assert (plugin.member("fidelity") is None) == (plugin.member("citation") is None)

@@ -84,7 +84,7 @@ CASES = [
     refuses("codes", "matlab73-sparse-out-of-range.mat", "damaged or not an HDF5 file"),
     refuses("codes", "two.hdf5", "name one, as"),
     refuses("codes", "text.h5", "expected an array of numbers"),
-    refuses("codes", "none.h5", "has the variables none"),
+    refuses("codes", "none.h5", "has no array, expected one of codes"),
     refuses("codes", "huge.h5", "expected at most 60 rows of 1,024 bits"),
     refuses("codes", "external.h5", "is stored in other files"),
     refuses("codes", "virtual.h5", "is stored in other files"),
