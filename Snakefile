@@ -27,7 +27,16 @@ sys.path.insert(0, workflow.basedir)
 from experiments import preflight, resources, search_spaces
 from experiments.screen import Filter, Screen
 from harness import configuration, errors, provenance
-from harness.plan import EXPERIMENT_LIST, Job, Place, Plan, Run, Score, check_citations
+from harness.plan import (
+    EXPERIMENT_LIST,
+    Job,
+    Place,
+    Plan,
+    Run,
+    Score,
+    check_citations,
+    job_of,
+)
 from harness.stale import STAMP, State
 from harness.user_data import job_environment
 from report.tables import table_specs
@@ -154,10 +163,7 @@ def inputs(rule):
 
     def of_job(wildcards):
         let_records_decide()
-        values = [
-            int(value) if name in ("bits", "seed") else value for name, value in wildcards.items()
-        ]
-        job = Job(rule, tuple(values))
+        job = job_of(rule, wildcards)
         files = [
             (
                 str(file.path)

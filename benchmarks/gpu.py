@@ -12,7 +12,6 @@ sources are discarded. Images and weights of the throughput are random; cells ar
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import re
 import subprocess
@@ -90,7 +89,7 @@ def pieces(tiny: bool) -> dict[str, Callable[[], Figures]]:
 def gpu_methods() -> list[str]:
     """Return the names of the methods that can run on a GPU."""
     names = plugins.names("methods")
-    return [name for name in names if plugins.read_plugin("methods", name).literals["uses_gpu"]]
+    return [name for name in names if plugins.read_plugin("methods", name).member("uses_gpu")]
 
 
 def run(work: dict[str, Callable[[], Figures]], only: str | None, output: Path) -> dict:
@@ -203,8 +202,7 @@ class Problem:
         fitted_on = {key: array[self.train] for key, array in arrays.items()}
         fitted_on["neighbours"] = nearest(fitted_on["features"])
 
-        class_name = plugins.read_plugin("methods", name).class_name
-        method = getattr(importlib.import_module(f"methods.{name}"), class_name)
+        method = plugins.load_class(plugins.read_plugin("methods", name))
         hasher = _runtime.build(method, BITS, params, 0, torch=True)
         hasher.fit(**{key: fitted_on[key] for key in _runtime.arguments(hasher.fit)})
         return hasher.encode(**{key: arrays[key] for key in _runtime.arguments(hasher.encode)})

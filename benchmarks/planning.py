@@ -19,10 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 
-import yaml
-
 from benchmarks.harness import BITS, SEEDS, copied, grid, run
-from harness import provenance, records, storage
+from harness import configuration, provenance, records, storage
 from harness.plan import Job, Plan, fields_of
 from harness.plugins import ROOT
 from harness.stale import State
@@ -76,13 +74,8 @@ def part(copy: Path, name: str) -> list[float]:
 
 def planned() -> Plan:
     """Return the plan of grid.json, merged with the default configuration as Snakemake does."""
-    config = {}
-    for name in ("config.yaml", "variants.yaml"):
-        config |= yaml.safe_load((ROOT / "config" / name).read_text())
-    own = storage.read_json("grid.json")
-    methods = config["variants"]["methods"] | own["variants"]["methods"]
-    variants = config["variants"] | {"methods": methods}
-    return Plan.load(config | own | {"variants": variants}, ["grid.json"])
+    files = [ROOT / "config" / name for name in ("config.yaml", "variants.yaml")]
+    return Plan.load(configuration.merged(*files, "grid.json"), ["grid.json"])
 
 
 def load() -> None:

@@ -312,7 +312,7 @@ def measure_all(
 
     Parameters
     ----------
-    asked : iterable of (str, int or None)
+    keys : iterable of (str, int or None)
         Metrics and cuts, from `parse`.
     n, r : ndarray of int64, shape (Q, B)
         Items and relevant items in each bucket.

@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from experiments import publish, search_spaces
+from experiments.clean import DEFAULT_EXPERIMENT
 from harness import configuration, plugins, storage
 from harness.errors import BenchmarkError
 from harness.plan import DEFAULT_CONFIG, Place, Plan
-from harness.user_data import data_folder, file_and_array, user_path
+from harness.user_data import data_folder, file_and_array, user_file
 from harness.variants import STAGES, Catalogue, Variant, did_you_mean
 
 VARIANTS = Path("config/variants.yaml")
 # Files of config/. The data set and the trials of tuning-finals.yaml are in a file of the user.
 NO_EXPERIMENTS = ("config.yaml", "variants.yaml", "schema.yaml", "tuning-finals.yaml")
-DEFAULT_EXPERIMENT = "default"
 NOTHING = "-"
 Rows = list[tuple[str, ...]]
 
@@ -116,7 +116,7 @@ def _experiment_rows() -> Rows:
         plan = _plan(path)
         places = ", ".join(f"{place.dataset}/{place.features}" for place in plan.places)
         done = sum(run.record.is_file() for run in plan.runs)
-        missing = list(dict.fromkeys(_missing(plan)))
+        missing = _missing(plan)
         state = f"missing: {', '.join(missing)}" if missing else "ready"
         title = f"{len(plan.methods)} methods on {places}"
         rows.append((name, title, f"{done:,} of {len(plan.runs):,} runs done", state))
@@ -176,23 +176,32 @@ def _files(variant: Variant) -> list[str]:
 
 def _state(variant: Variant) -> str:
     """Whether everything that a variant needs is there."""
-    if variant.stage == "datasets" and Place(variant.name, "").dataset_record.is_file():
+    if _is_prepared(variant):
         return "prepared"
-    files = _files(variant)
-    absent = [names for names in files if not _is_present(names)]
+    files, absent = _files(variant), _absent(variant)
     if absent:
         return "missing" if absent == files else f"missing: {', '.join(absent)}"
     return "there" if files else "ready"
+
+
+def _is_prepared(variant: Variant) -> bool:
+    return variant.stage == "datasets" and Place(variant.name, "").dataset_record.is_file()
+
+
+def _absent(variant: Variant) -> list[str]:
+    """The files that a variant needs and does not find; none for a prepared data set."""
+    if _is_prepared(variant):
+        return []
+    return [names for names in _files(variant) if not _is_present(names)]
 
 
 def _is_present(names: str) -> bool:
     """Whether a file exists, or one of several alternatives; {bits} and {seed} fit any number."""
     data = data_folder()
     for name in names.split(" or "):
-        path = user_path(data, name)
+        path = user_file(name, "*", "*", data)
         if "{" in name:
-            pattern = path.name.replace("{bits}", "*").replace("{seed}", "*")
-            if path.parent.is_dir() and any(path.parent.glob(pattern)):
+            if path.parent.is_dir() and any(path.parent.glob(path.name)):
                 return True
         elif path.exists():
             return True
@@ -202,14 +211,7 @@ def _is_present(names: str) -> bool:
 def _missing(plan: Plan) -> list[str]:
     """The files that the data sets, features and methods of a plan need and do not find."""
     variants = [*plan.datasets.values(), *plan.features.values(), *plan.methods.values()]
-    absent = []
-    for variant in variants:
-        is_prepared = (
-            variant.stage == "datasets" and Place(variant.name, "").dataset_record.is_file()
-        )
-        if not is_prepared:
-            absent += [names for names in _files(variant) if not _is_present(names)]
-    return absent
+    return list(dict.fromkeys(names for variant in variants for names in _absent(variant)))
 
 
 # ------------------------------------------------------------------------ descriptions
@@ -259,7 +261,7 @@ def _of_experiment(name: str) -> list[str]:
         comment.append(line.lstrip("# "))
     option = f" --configfile {path}" if plan.name else ""
     done = sum(run.record.is_file() for run in plan.runs)
-    missing = list(dict.fromkeys(_missing(plan)))
+    missing = _missing(plan)
     return [
         f"{name}: {path}",
         "",

@@ -7,15 +7,15 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from experiments.resources import in_units
 from harness.errors import BenchmarkError
-from harness.plan import COLLECTED_TABLES, EXPERIMENTS, RESULTS
+from harness.plan import EXPERIMENTS, LOGS, RESULTS
+from harness.schemas import COLLECTED_TABLES
 from harness.user_data import CACHE
 
-LOGS = Path("logs")
 LOCKS = Path(".snakemake/locks")  # has files while a command runs
 ALL_CACHES = "cache"
 DEFAULT_EXPERIMENT = "default"
-UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
 def clean(name: str, dry_run: bool = False) -> list[str]:
@@ -61,10 +61,10 @@ def clean(name: str, dry_run: bool = False) -> list[str]:
     for path in paths:
         files, size = _contents(path)
         total += size
-        lines.append(f"{path}: {files:,} file{'' if files == 1 else 's'}, {_in_units(size)}")
+        lines.append(f"{path}: {files:,} file{'' if files == 1 else 's'}, {in_units(size)}")
         if not dry_run:
             _delete(path)
-    return [*lines, f"{'would free' if dry_run else 'freed'} {_in_units(total)}"]
+    return [*lines, f"{'would free' if dry_run else 'freed'} {in_units(total)}"]
 
 
 def _of_method(name: str) -> list[Path]:
@@ -101,10 +101,3 @@ def _delete(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink()
-
-
-def _in_units(size: int) -> str:
-    number, unit = float(size), 0
-    while number >= 1000 and unit < len(UNITS) - 1:
-        number, unit = number / 1000, unit + 1
-    return f"{number:.0f} {UNITS[unit]}" if unit == 0 else f"{number:.1f} {UNITS[unit]}"

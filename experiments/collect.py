@@ -15,7 +15,6 @@ from experiments.job_logs import ending, memory_params
 from harness import identity, records, schemas, storage
 from harness.errors import BenchmarkError
 from harness.plan import (
-    COLLECTED_TABLES,
     Job,
     Place,
     Plan,
@@ -219,7 +218,7 @@ def _write(
         made_of or {},
         **_experiment(plan, rows, scores),
         partial=partial,
-        sha256={name: storage.digest(root / name) for name in COLLECTED_TABLES},
+        sha256={name: storage.digest(root / name) for name in schemas.COLLECTED_TABLES},
     )
 
 

@@ -9,24 +9,19 @@ import glob
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 import evaluation
-from evaluation.significance import (
-    Variance,
-    estimate,
-    interval,
-    over_queries,
-    over_seeds,
-    over_seeds_pooled,
-)
+from evaluation.significance import estimate, over_queries
 from experiments import imported, publish, statistics
+from experiments.statistics import Cell
 from harness import imported_codes, records, schemas, storage
 from harness.errors import BenchmarkError
 from harness.families import LEVEL, holm
-from harness.plan import Place
+from harness.plan import Place, Score
 
 # The average precision of a query has had one definition since version 3 of the metrics.
 COMPARABLE_VERSIONS = range(3, evaluation.METRIC_VERSION + 1)
@@ -52,27 +47,20 @@ class Method:
 
     def interval(self, bits: int) -> tuple[float, float, float]:
         """The mean at a code length, and the ends of its 95 % interval."""
-        values = self.runs[bits]
-        mean = float(values.mean())
-        of_seeds = _at(over_seeds([_variance(values)], [len(values)]), 0)
-        low, high = interval(mean, over_queries(values.mean(axis=0)), of_seeds)
-        return mean, float(low), float(high)
+        return evaluation.mean_interval(self.runs[bits])
 
-    def variance_of_seeds(self, bits: int) -> Variance:
-        """The variance over seeds of the mean, pooled over the code lengths."""
-        pooled = over_seeds_pooled(
-            [_variance(values) for values in self.runs.values()],
-            [len(values) for values in self.runs.values()],
-        )
-        return _at(pooled, list(self.runs).index(bits))
+    @cached_property
+    def cells(self) -> dict[int, Cell]:
+        """The means over seeds and over queries, by code length."""
+        return {
+            bits: Cell(values.mean(axis=0), values.mean(axis=1), complete=True)
+            for bits, values in self.runs.items()
+        }
 
     @property
     def is_tested(self) -> bool:
-        """Whether there are enough seeds for a test, or no randomness. A single run has none."""
-        fewest = min(map(len, self.runs.values()))
-        if not self.stochastic or fewest >= statistics.TESTED_SEEDS:
-            return True
-        return len(self.runs) > 1 and fewest >= statistics.TESTED_SEEDS_POOLED
+        """Whether there are enough seeds for a test, or no randomness."""
+        return not self.stochastic or statistics.has_enough_seeds(self.cells.values())
 
 
 @dataclass(frozen=True)
@@ -193,11 +181,10 @@ def compare(own: Method, published: Iterable[Method]) -> list[Line]:
 
 
 def _lines_of(own: Method, others: list[Method], bits: int) -> list[Line]:
-    values = own.runs[bits]
     lines, p_values = [], []
     for method in others:
-        differences = values.mean(axis=0) - method.runs[bits].mean(axis=0)
-        variances = own.variance_of_seeds(bits), method.variance_of_seeds(bits)
+        differences = own.cells[bits].of_queries - method.cells[bits].of_queries
+        variances = [statistics.variances_of_seeds(part.cells)[bits] for part in (own, method)]
         estimated = estimate(differences.mean(), over_queries(differences), *variances)
         difference = (float(estimated.value), *map(float, estimated.interval()))
         line = Line(bits, method.label, len(method.runs[bits]), *method.interval(bits), difference)
@@ -208,7 +195,7 @@ def _lines_of(own: Method, others: list[Method], bits: int) -> list[Line]:
     corrected = holm([p_values[index] for index in tested])
     for index, p in zip(tested, corrected, strict=True):
         lines[index] = replace(lines[index], p=p)
-    lines.append(Line(bits, own.label, len(values), *own.interval(bits)))
+    lines.append(Line(bits, own.label, len(own.runs[bits]), *own.interval(bits)))
     return sorted(lines, key=lambda line: -line.mean)
 
 
@@ -327,12 +314,10 @@ def of_files(
         If a file is missing or does not fit the data set, or the queries are others.
     """
     labels, split = imported.labels_and_split(place)
+    parts = split["query"], split["database"]
     runs: dict[int, list] = {}
     for paths in _expanded(files):
-        codes, _ = imported_codes.of_images(
-            paths, len(labels), split["query"], split["database"], bits
-        )
-        parts = split["query"], split["database"]
+        codes, _ = imported_codes.of_images(paths, len(labels), *parts, bits)
         arrays = [array[part] for array in (codes, labels) for part in parts]
         values = evaluation.per_query(*arrays)
         _check_queries(split["query"][values["query"]], query, place.dataset_folder)
@@ -372,7 +357,7 @@ def of_experiment(
             f"{results} has the methods {_listed(methods)}: found {_listed(chosen) or 'none'} to "
             "compare, expected one of them. Choose with --method"
         )
-    histograms = results / "scores" / place.dataset / place.features / chosen[0] / "histograms.npz"
+    histograms = Score(results, place.dataset, place.features, chosen[0]).histograms
     if not histograms.is_file():
         raise BenchmarkError(
             f"{histograms} is missing: expected scores of {chosen[0]} on "
@@ -521,15 +506,6 @@ def _difference(line: Line) -> str:
 def _stacked(runs: dict[int, list]) -> dict[int, np.ndarray]:
     """The runs of each code length as float64 (S, Q), in the order of the lengths."""
     return {bits: np.stack(values).astype(np.float64) for bits, values in sorted(runs.items())}
-
-
-def _variance(values: np.ndarray) -> float:
-    """Sample variance over seeds of the means of (S, Q); 0 with one seed."""
-    return float(values.mean(axis=1).var(ddof=1)) if len(values) > 1 else 0.0
-
-
-def _at(variance: Variance, index: int) -> Variance:
-    return Variance(variance.values[..., index], variance.freedom[..., index])
 
 
 def _listed(items: Iterable[object]) -> str:

@@ -8,9 +8,8 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable
 
-from harness.plan import RESULTS, Plan, Run
+from harness.plan import PUBLISHED, Plan, Run
 
-PUBLISHED = RESULTS / "published"
 PLUGIN = "plugin"
 START_SECONDS = 1.5  # of one job: starting Python and its packages, reading, writing
 

@@ -8,10 +8,8 @@ from pathlib import Path
 import numpy as np
 
 import evaluation
-from evaluation.histograms import hamming
 from evaluation.inspection import is_at_chance
-from evaluation.metrics import average_precision, chance, parse
-from evaluation.relevance import Relevance
+from evaluation.metrics import parse
 from experiments import scoring
 from harness import imported_codes, schemas, storage
 from harness.errors import BenchmarkError
@@ -134,7 +132,6 @@ def average_precision_and_chance(
     database_labels: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the average precision of each query, and that of a random ranking, float64 (Q,)."""
-    evaluated, relevance = Relevance.of(query_labels, database_labels).evaluated()
-    packed = np.packbits(query_codes[evaluated], axis=1), np.packbits(database_codes, axis=1)
-    n, r = hamming(*packed, query_codes.shape[1], relevance)
-    return average_precision(n, r), chance(n, r)
+    scored = query_codes, database_codes, query_labels, database_labels
+    values = evaluation.per_query(*scored, ["map", "map_chance"])
+    return values["map"], values["map_chance"]

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.plan import Plan
+from harness.plugins import STAGES
 
-# Names of the commands. The message of a failed job begins with one of them.
-COMMANDS = ("datasets", "features", "methods", "evaluation", "experiments", "report")
 STATUS_LINE = re.compile(r"exit status (\d+)")  # the rules of the Snakefile add it to a log
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 TAIL_BYTES = 65_536
@@ -61,7 +60,7 @@ def ending(log: Path, memory_params: Iterable[str] = ()) -> Ending:
         return _killed(status - 128, memory_params, shown)
 
     command, separator, message = last.partition(": ")
-    if separator and command in COMMANDS:
+    if separator and command in STAGES:  # the message of a failed job begins with its stage
         return Ending("failed", message)
     if status:
         return Ending("failed", f"the job ended with exit status {status} and no message{shown}")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import keyword
-import re
 from pathlib import Path
 
-from harness.errors import BenchmarkError
+from experiments.new_method import class_name, new_path
 from harness.plugins import ROOT
 
 TEMPLATE = '''"""@LABEL@: images, labels and the protocol of its split."""
@@ -86,19 +84,10 @@ def write(name: str, folder: Path = ROOT / "datasets") -> Path:
     BenchmarkError
         If the name is not possible, or the file exists.
     """
-    if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or keyword.iskeyword(name):
-        raise BenchmarkError(
-            f"new-dataset: found the name {name!r}, expected lower-case letters, digits and single "
-            "_, since it names a Python file"
-        )
-    path = folder / f"{name}.py"
-    if path.exists():
-        raise BenchmarkError(f"new-dataset: {path} exists: choose another name, or edit the file")
-    words = name.split("_")
-    label = " ".join(words).capitalize()
-    class_name = "".join(word.capitalize() for word in words)
+    path = new_path("new-dataset", folder, name)
+    label = name.replace("_", " ").capitalize()
     text = TEMPLATE.replace("@NAME@", name).replace("@LABEL@", label)
-    path.write_text(text.replace("@CLASS@", class_name), encoding="utf-8")
+    path.write_text(text.replace("@CLASS@", class_name(name)), encoding="utf-8")
     return path
 
 

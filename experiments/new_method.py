@@ -21,17 +21,27 @@ def new_method(name: str) -> Path:
     BenchmarkError
         For a name that exists, that no module can have or that configurations do not allow.
     """
+    path = new_path("new-method", plugins.ROOT / "methods", name)
+    text = TEMPLATE.read_text(encoding="utf-8").replace("CLASS", class_name(name))
+    path.write_text(text.replace("LABEL", name.replace("_", " ")), encoding="utf-8")
+    return path
+
+
+def new_path(command: str, folder: Path, name: str) -> Path:
+    """Return the path of a new plugin. Raise BenchmarkError for a name that it cannot have."""
     if not NAME.fullmatch(name) or keyword.iskeyword(name):
         raise BenchmarkError(
-            f"new-method: found the name {name!r}, expected lower-case letters and digits, joined "
+            f"{command}: found the name {name!r}, expected lower-case letters and digits, joined "
             "by single underscores, a letter first"
         )
-    path = plugins.ROOT / "methods" / f"{name}.py"
+    path = folder / f"{name}.py"
     if path.exists():
-        raise BenchmarkError(f"methods/{name}.py exists: choose another name, or edit the file")
-
-    words = name.split("_")
-    text = TEMPLATE.read_text(encoding="utf-8")
-    text = text.replace("CLASS", "".join(word.capitalize() for word in words))
-    path.write_text(text.replace("LABEL", " ".join(words)), encoding="utf-8")
+        raise BenchmarkError(
+            f"{folder.name}/{path.name} exists: choose another name, or edit the file"
+        )
     return path
+
+
+def class_name(name: str) -> str:
+    """Return the name of the class of a plugin, for example ``MyMethod`` for ``my_method``."""
+    return "".join(word.capitalize() for word in name.split("_"))

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from harness import records
-from harness.errors import BenchmarkError
+from harness.errors import BenchmarkError, memory_bytes
 from harness.plan import (
     EXPERIMENT_LIST,
     EXPERIMENTS,
@@ -133,7 +133,7 @@ def check_memory(state: State) -> None:
     BenchmarkError
         If a matrix of all pairs of dimensions, which methods based on PCA compute, cannot fit.
     """
-    plan, memory = state.plan, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    plan, memory = state.plan, memory_bytes()
     if not any("features" in method.plugin.consumes for method in plan.methods.values()):
         return
 

@@ -20,9 +20,8 @@ from evaluation import METRIC_VERSION
 from experiments import statistics, tables
 from harness import identity, plugins, records, schemas, storage
 from harness.errors import BenchmarkError
-from harness.plan import Place, Run, Score
+from harness.plan import PUBLISHED, Place, Run, Score
 
-PUBLISHED = Path("results/published")
 RUNS, EXPERIMENT, TABLE = "runs.jsonl.gz", "experiment.json", "runs.csv"
 QUERIES = "average_precision.npz"
 RERUN = "Rerun the command of the experiment"

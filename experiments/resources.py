@@ -6,7 +6,6 @@ import contextlib
 import csv
 import json
 import math
-import os
 import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -14,12 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.plan import RESULTS, Job, Place, Plan, Run
+from harness.errors import memory_bytes
+from harness.plan import PUBLISHED, Job, Place, Plan, Run, job_of
+from harness.user_data import CACHE
 
-PUBLISHED = RESULTS / "published"
 LIST_NEIGHBOURS = 64  # of each training image, int32
 RECORD_BYTES = 20_000  # of a run beside its codes: record, log and extras
 REPORT_BYTES = 20_000_000
+UNITS = ("bytes", "kB", "MB", "GB", "TB")
 FULL_SHARE = 0.95  # of the memory, beyond which a job cannot be expected to end
 
 
@@ -47,12 +48,7 @@ class Needs:
 
 def planned(jobs: Iterable[Any]) -> list[Job]:
     """Return Snakemake's jobs as jobs of a plan."""
-    planned_jobs = []
-    for job in jobs:
-        values = dict(job.wildcards.items())
-        key = [int(values[name]) if name in ("bits", "seed") else values[name] for name in values]
-        planned_jobs.append(Job(job.rule.name, tuple(key)))
-    return planned_jobs
+    return [job_of(job.rule.name, job.wildcards) for job in jobs]
 
 
 def needs(plan: Plan, jobs: Iterable[Job]) -> Needs:
@@ -92,7 +88,7 @@ def shortage(needs: Needs) -> str:
             f"{Path.cwd()}: nothing was started. Delete what you no longer need with `python -m "
             "experiments clean`, or link cache/ and results/ to another disk"
         )
-    total = _memory()
+    total = memory_bytes()
     if needs.memory > FULL_SHARE * total:
         return (
             f"memory: {needs.largest} needs {in_units(needs.memory)}, and this machine has "
@@ -101,10 +97,6 @@ def shortage(needs: Needs) -> str:
             "method"
         )
     return ""
-
-
-def _memory() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def summary(needs: Needs, parallel: int) -> str:
@@ -119,10 +111,11 @@ def summary(needs: Needs, parallel: int) -> str:
 
 
 def in_units(size: float) -> str:
-    """Return a number of bytes in MB or GB, for example ``12 MB``."""
-    if size < 1e9:
-        return f"{math.ceil(size / 1e6):,} MB"
-    return f"{size / 1e9:,.1f} GB"
+    """Return a number of bytes in a unit that suits it, for example ``12.3 MB``."""
+    unit = 0
+    while size >= 1000 and unit < len(UNITS) - 1:
+        size, unit = size / 1000, unit + 1
+    return f"{size:.0f} {UNITS[unit]}" if unit == 0 else f"{size:,.1f} {UNITS[unit]}"
 
 
 def _output_bytes(job: Job, plan: Plan, sizes: _Sizes) -> int | None:
@@ -173,9 +166,9 @@ class _Sizes:
                 self._add_dataset(name, record)
             for names, record in experiment.get("features", {}).items():
                 self._add_features(names, record)
-        for path in Path().glob("cache/datasets/*/dataset.json"):
+        for path in CACHE.glob("datasets/*/dataset.json"):
             self._add_dataset(path.parent.name, _json(path))
-        for path in Path().glob("cache/features/*/*/features.json"):
+        for path in CACHE.glob("features/*/*/features.json"):
             self._add_features("/".join(path.parts[-3:-1]), _json(path))
 
     def training_bytes(self, place: Place) -> int | None:

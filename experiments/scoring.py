@@ -28,12 +28,7 @@ from harness.plan import Place, Run, Score
 from harness.user_data import CACHE
 from harness.variants import CONTROLS
 
-DENOMINATORS = ("found", "min", "R", "hits")
-CUTS = [(f"map@k[{denominator}]", k) for denominator in DENOMINATORS for k in (1000, 5000)]
-CUTS += [("precision@k", k) for k in (1, 10, 50, 100, 500, 1000, 5000)]
-GRADED_CUTS = [(metric, k) for metric in metrics.GRADED for k in (100, 1000)]
-NEIGHBOUR_CUTS = [(metric, k) for metric in metrics.NEIGHBOURS for k in (100, 1000)]
-ALL_CUTS = CUTS + GRADED_CUTS + NEIGHBOUR_CUTS
+CUTS = [(metric, k) for metric, ranks in schemas.CUTS.items() for k in ranks]
 CURVE_RANKS = 40  # log-spaced ranks of the curve of precision and recall
 
 Rows = list[tuple[str, int | None, float]]  # metric, k, value
@@ -76,7 +71,6 @@ def score(target: Score, runs: Iterable[tuple[int, int]]) -> None:
         else:
             source = Run(*target.key, bits, seed).codes
             rows, run_arrays = _score_codes(source, bits, inputs)
-            rows += _replayed(source, bits, inputs)
         seconds = time.perf_counter() - started
 
         rows.append(("queries_left_out", None, inputs.left_out))
@@ -246,6 +240,7 @@ def _score_codes(source: Path, bits: int, inputs: Inputs) -> tuple[Rows, Arrays]
     relevance = inputs.relevance
     with _naming(source):
         g = hamming_shared(query_codes, database_codes, bits, relevance)
+        replayed = _replayed(query_codes, database_codes, bits, inputs)
 
     n, r = items_and_relevant(g)
     inspected = inspect(query_codes, database_codes, bits, relevance, n, r)
@@ -258,7 +253,7 @@ def _score_codes(source: Path, bits: int, inputs: Inputs) -> tuple[Rows, Arrays]
 
     values = _measure(g, weights, relevance.single) | metrics.measure_all(lookup, n, r)
     rows = [(*key, value.mean()) for key, value in values.items()]
-    rows += list(metrics.ball_curve(n, r))
+    rows += [*metrics.ball_curve(n, r), *replayed]
 
     histograms = {"n": n, "r": r} | ({} if relevance.single else {"g": g})
     arrays = {name: counts.astype(np.int32) for name, counts in histograms.items()}
@@ -277,13 +272,13 @@ def _codes(source: Path, bits: int, inputs: Inputs) -> tuple[np.ndarray, np.ndar
     return codes[inputs.query], codes[inputs.database]
 
 
-def _replayed(source: Path, bits: int, inputs: Inputs) -> Rows:
+def _replayed(
+    query_codes: np.ndarray, database_codes: np.ndarray, bits: int, inputs: Inputs
+) -> Rows:
     """Return the presets that have a value for these codes."""
-    packed = _codes(source, bits, inputs)
-    left_out = inputs.left_out
+    relevance, left_out = inputs.relevance, inputs.left_out
     names = [name for name in PRESETS if not undefined(name, left_out)]
-    with _naming(source):
-        values = replay(names, *packed, bits, inputs.relevance, left_out, inputs.plugin)
+    values = replay(names, query_codes, database_codes, bits, relevance, left_out, inputs.plugin)
     return [(name, None, value) for name, value in values.items() if value is not None]
 
 
@@ -317,11 +312,11 @@ def _measure(
     """
     n, r = items_and_relevant(g)
     size = n[0].sum()
-    keys = [(metric, None) for metric in metrics.WHOLE]
-    keys += [key for key in CUTS + GRADED_CUTS if not _omission(*key, size, single)]
-    values = metrics.measure_all(keys, n, r, g)
-    for metric, k in NEIGHBOUR_CUTS:
-        if weights is not None and not _omission(metric, k, size, single):
+    cuts = [key for key in CUTS if not _omission(*key, size, single)]
+    of_labels = [key for key in cuts if key[0] not in metrics.NEIGHBOURS]
+    values = metrics.measure_all([(metric, None) for metric in metrics.WHOLE] + of_labels, n, r, g)
+    for metric, k in cuts:
+        if metric in metrics.NEIGHBOURS and weights is not None:
             values[metric, k] = metrics.NEIGHBOURS[metric](n, weights, k)
 
     ranks = np.unique(np.geomspace(1, size, CURVE_RANKS).round().astype(np.int64))
@@ -338,7 +333,7 @@ def _omission(metric: str, k: int, size: int, single: bool) -> str:
 
 def _facts(inputs: Inputs) -> dict:
     size, left_out = len(inputs.database), inputs.left_out
-    reasons = {key: _omission(*key, size, inputs.relevance.single) for key in ALL_CUTS}
+    reasons = {key: _omission(*key, size, inputs.relevance.single) for key in CUTS}
     reasons |= {(name, None): undefined(name, left_out) for name in PRESETS}
     omitted = [
         {"metric": metric, "k": k, "reason": reason}

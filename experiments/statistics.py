@@ -174,8 +174,13 @@ def _comparisons(
 ) -> Iterator[tuple[tuple[object, ...], Estimate, bool]]:
     """Yield bits and two variants, the higher mean first; their difference; if it is tested."""
     complete = {key: cell for key, cell in cells.items() if cell.complete}
-    variances = {name: _variances_of_seeds(name, complete) for name in plan.methods}
-    tested = {name: _is_tested(name, plan, complete) for name in plan.methods}
+    variances, tested = {}, {}
+    for name, method in plan.methods.items():
+        of_method = {bits: cell for (variant, bits), cell in complete.items() if variant == name}
+        variances[name] = variances_of_seeds(of_method)
+        # Codes from files may be random, even if there is only one seed.
+        tested[name] = not method.seeded or has_enough_seeds(of_method.values())
+
     for bits in plan.bits:
         present = [name for name in plan.methods if (name, bits) in complete]
         present.sort(key=lambda name: -complete[name, bits].of_queries.mean())
@@ -190,28 +195,33 @@ def _comparisons(
             yield (bits, name, other), difference, tested[name] and tested[other]
 
 
-def _variances_of_seeds(name: str, cells: dict[CellKey, Cell]) -> dict[int, Variance]:
-    """Return the variance over seeds of the mean of a method, by code length."""
-    of_method = {bits: cell for (variant, bits), cell in cells.items() if variant == name}
+def variances_of_seeds(cells: dict[int, Cell]) -> dict[int, Variance]:
+    """Return the variance over seeds of the mean of a method, pooled over its code lengths.
+
+    Parameters
+    ----------
+    cells : dict of int to Cell
+        By code length.
+
+    Returns
+    -------
+    dict of int to Variance
+        By code length.
+    """
     variances = over_seeds_pooled(
-        [cell.variance_of_seeds for cell in of_method.values()],
-        [len(cell.of_seeds) for cell in of_method.values()],
+        [cell.variance_of_seeds for cell in cells.values()],
+        [len(cell.of_seeds) for cell in cells.values()],
     )
-    return {bits: _at(variances, index) for index, bits in enumerate(of_method)}
+    return {bits: _at(variances, index) for index, bits in enumerate(cells)}
 
 
 def _at(variance: Variance, index: int) -> Variance:
     return Variance(variance.values[..., index], variance.freedom[..., index])
 
 
-def _is_tested(name: str, plan: Plan, cells: dict[CellKey, Cell]) -> bool:
-    """Return whether a method has enough seeds for a test, or no randomness.
-
-    Codes from files may be random, even if there is only one seed.
-    """
-    if not plan.methods[name].seeded:
-        return True
-    seeds = [len(cell.of_seeds) for (variant, _), cell in cells.items() if variant == name]
+def has_enough_seeds(cells: Iterable[Cell]) -> bool:
+    """Return whether a method with randomness has enough seeds at each code length for a test."""
+    seeds = [len(cell.of_seeds) for cell in cells]
     fewest = min(seeds, default=0)
     return fewest >= TESTED_SEEDS or (len(seeds) > 1 and fewest >= TESTED_SEEDS_POOLED)
 

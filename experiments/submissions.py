@@ -153,9 +153,7 @@ def _card(path: Path) -> dict:
 def _prepared_place(dataset: str) -> Place:
     place = Place(dataset, "")
     if not place.dataset_record.is_file():
-        raise BenchmarkError(
-            f"{place.dataset_folder} is missing: `python -m datasets {dataset}` prepares it"
-        )
+        raise imported.unprepared(place)
     return place
 
 
@@ -243,7 +241,7 @@ def _score(place: Place, codes: np.ndarray, path: Path) -> dict[str, float]:
     if is_at_chance(precision, random):
         raise BenchmarkError(
             f"{path}: mAP is {precision.mean():.4f}, not above the {random.mean():.4f} of a random "
-            f"ranking. Is the order of the rows that of cache/datasets/{place.dataset}?"
+            f"ranking. Is the order of the rows that of {place.dataset_folder}?"
         )
     names = [name for name in METRICS if imported.cut_of(name) <= len(arrays[1])]
     return evaluation.score(*arrays, names)

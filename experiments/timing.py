@@ -132,7 +132,7 @@ def _job(stage: str, *arguments: str) -> str:
 
 
 def seconds_of_codes(queries: np.ndarray, database: np.ndarray) -> float:
-    """Return the seconds of a query that finds the NEAREST items by Hamming distance.
+    """Return the seconds of a query that finds the first SEARCH_ITEMS by Hamming distance.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def seconds_of_codes(queries: np.ndarray, database: np.ndarray) -> float:
 
 
 def seconds_of_features(control: str, queries: np.ndarray, database: np.ndarray) -> float:
-    """Return the seconds of a query that finds the NEAREST items by real-valued features.
+    """Return the seconds of a query that finds the first SEARCH_ITEMS by real-valued features.
 
     Norms of the database are computed before, so a query is one product of the matrix and a vector,
     and a selection.
@@ -192,7 +192,7 @@ SIGNATURE = "(uint64[::1], uint64[:, ::1], uint16[::1], int64[::1], int64[::1])"
 def _search(query, database, distances, counts, nearest):
     """Write the items of the smallest distances into `nearest`; ties in the order of the database.
 
-    query (words,), database (words, N), distances (N,), counts (B,), nearest (NEAREST,).
+    query (words,), database (words, N), distances (N,), counts (B,), nearest (SEARCH_ITEMS,).
     """
     distances[:] = 0
     for row in range(len(query)):

@@ -90,8 +90,7 @@ def merged(*paths: str | Path) -> dict[str, Any]:
     """
     config: dict[str, Any] = {}
     for path in paths:
-        check(path)
-        _update(config, yaml.load(Path(path).read_text(encoding="utf-8"), Loader=LOADER) or {})
+        _update(config, read(path))
     return config
 
 
@@ -103,7 +102,7 @@ def _update(config: dict[str, Any], changes: dict[str, Any]) -> None:
             config[key] = value
 
 
-def read(path: str | Path) -> object:
+def read(path: str | Path) -> Any:
     """Return the value of a YAML file whose text `check` accepts."""
     check(path)
     return yaml.load(Path(path).read_text(encoding="utf-8"), Loader=LOADER)

@@ -124,7 +124,7 @@ def _device_advice(error: BaseException, smaller: Sequence[str]) -> str:
     if kind == "OutOfMemoryError" or isinstance(error, MemoryError):
         if smaller:
             return f"too little memory: lower {' or '.join(smaller)}"
-        if _array_bytes(error) > _memory_bytes():
+        if _array_bytes(error) > memory_bytes():
             return (
                 "this array is larger than the memory of the machine: use features with fewer "
                 "dimensions, or a smaller `size` of the images"
@@ -144,7 +144,8 @@ def _array_bytes(error: BaseException) -> int:
     return math.prod(shape) * dtype.itemsize
 
 
-def _memory_bytes() -> int:
+def memory_bytes() -> int:
+    """Return the size of the machine's memory."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 

@@ -2,8 +2,8 @@
 
 A source file is identified by a canonical walk of its syntax tree. The walk leaves out what cannot
 change a result: docstrings, comments, layout, annotations, imports of the core, and the members of
-a class that only describe it. It gives the
-same text under every supported version of Python. Standard library only.
+a class that only describe it. It gives the same text under every supported version of Python.
+Standard library only.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from harness import plugins, storage
 from harness.errors import BenchmarkError
+from harness.schemas import COLLECTED_TABLES
 from harness.user_data import CACHE
 from harness.variants import (
     CONTROLS,
@@ -31,13 +32,12 @@ from harness.variants import (
 
 RESULTS = Path("results")
 EXPERIMENTS = RESULTS / "experiments"
+PUBLISHED = RESULTS / "published"
+LOGS = Path("logs")
 EXPERIMENT_LIST = EXPERIMENTS / "index.html"
 TUNED_FOLDER = Path("config/tuned")  # DATASET.json: parameters chosen on validation labels
 DEFAULT_CONFIG = Path("config/config.yaml")
 MAX_NAME = 100  # characters: names are joined in names of files, which have 255
-COLLECTED_TABLES = ("metrics.csv", "runs.csv", "statistics.csv", "comparisons.csv")
-# The keys of a configuration that results depend on; `data` may move without changing a result.
-KEYS = ("datasets", "features", "methods", "controls", "bits", "seeds", "timed", "trials", "tried")
 
 
 @dataclass(frozen=True, order=True)
@@ -129,7 +129,7 @@ class Run:
 
     @property
     def log(self) -> Path:
-        return Path("logs/runs") / f"{self.name}.log"
+        return LOGS / "runs" / f"{self.name}.log"
 
 
 @dataclass(frozen=True, order=True)
@@ -560,6 +560,13 @@ class Plan:
         return f"{run.dataset}.{run.features}.{run.variant}"
 
 
+def job_of(rule: str, wildcards: Mapping[str, str]) -> Job:
+    """Return a job by its rule and Snakemake's wildcards of it."""
+    numbers = ("bits", "seed")
+    key = [int(value) if name in numbers else value for name, value in wildcards.items()]
+    return Job(rule, tuple(key))
+
+
 def dataset_job(place: Place) -> Job:
     return Job("dataset", (place.dataset,))
 
@@ -835,10 +842,15 @@ def _bits_and_seeds(method: Variant, seeds: Iterable[int]) -> list[tuple[int, in
     return [(length, seed) for length in method.bits for seed in chosen]
 
 
+def citation_keys() -> set[str]:
+    """Return the keys of the entries in report/references.bib."""
+    text = (plugins.ROOT / "report/references.bib").read_text(encoding="utf-8")
+    return set(re.findall(r"^@\w+\{\s*([^,\s]+)", text, re.MULTILINE))
+
+
 def check_citations(plan: Plan) -> None:
     """Raise BenchmarkError if a plugin cites a key that report/references.bib does not have."""
-    text = (plugins.ROOT / "report/references.bib").read_text(encoding="utf-8")
-    entries = set(re.findall(r"^@\w+\{\s*([^,\s]+)", text, re.MULTILINE))
+    entries = citation_keys()
     variants = [*plan.datasets.values(), *plan.features.values(), *plan.methods.values()]
     for variant in variants:
         cited = variant.plugin.member("citation")

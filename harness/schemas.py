@@ -13,6 +13,19 @@ RUN_KEY = ("dataset", "features", "variant", "bits", "seed")
 # scores/DATASET/FEATURES/VARIANT/metrics.csv: all runs of one variant. k is empty without a cut.
 SCORES_CSV = ("bits", "seed", "metric", "k", "value")
 
+# Cuts at which each metric of the first k items is computed.
+CUTS = {
+    "map@k[found]": (1000, 5000),
+    "map@k[min]": (1000, 5000),
+    "map@k[R]": (1000, 5000),
+    "map@k[hits]": (1000, 5000),
+    "precision@k": (1, 10, 50, 100, 500, 1000, 5000),
+    "ndcg@k": (100, 1000),
+    "ndcg_linear@k": (100, 1000),
+    "acg@k": (100, 1000),
+    "neighbour_recall@k": (100, 1000),
+}
+
 # metrics.csv: the scores of all variants. Controls have 0 bits and seed 0.
 METRICS_CSV = ("dataset", "features", "variant", *SCORES_CSV)
 
@@ -55,6 +68,14 @@ COMPARISONS_CSV = (
     *("difference", "low", "high", "p", "p_holm", "significant", "detectable"),
 )
 VERDICTS = {"yes": True, "no": False, "too few seeds": None}  # of the column `significant`
+
+# The tables that `collect` writes.
+COLLECTED_TABLES = {
+    "metrics.csv": METRICS_CSV,
+    "runs.csv": RUNS_CSV,
+    "statistics.csv": STATISTICS_CSV,
+    "comparisons.csv": COMPARISONS_CSV,
+}
 
 # timing.csv: one row per timed run and control. A cell is empty if nothing was computed.
 TIMING_CSV = (

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from harness import identity, plugins, provenance
 from harness.errors import BenchmarkError
-from harness.plan import RESULTS, Run
+from harness.plan import LOGS, RESULTS, Run
 from harness.user_data import CACHE, data_folder, read_paths
 from harness.variants import Variant
 
@@ -141,7 +141,7 @@ def read_files(run: Run, variant: Variant) -> list[Path]:
 
 def hidden_folders() -> list[Path]:
     """Return the folders in which a sealed job can open only what a rule names."""
-    names = (CACHE, RESULTS, "logs", ".git", ".snakemake")
+    names = (CACHE, RESULTS, LOGS, ".git", ".snakemake")
     folders = [plugins.ROOT / name for name in names]
     return [path.resolve() for path in (data_folder(), *folders)]
 

@@ -50,7 +50,11 @@ def user_path(data: Path, path: str) -> Path:
 
 def user_file(path: str, bits: object, seed: object, data: Path) -> Path:
     """Return the path of a user file below `data`; {bits} and {seed} stand for those of the run."""
-    return user_path(data, path.replace("{bits}", str(bits)).replace("{seed}", str(seed)))
+    return user_path(data, _filled(path, bits, seed))
+
+
+def _filled(path: str, bits: object, seed: object) -> str:
+    return path.replace("{bits}", str(bits)).replace("{seed}", str(seed))
 
 
 def file_and_array(path: str) -> tuple[str, str]:
@@ -68,9 +72,8 @@ def read_paths(variant: Variant, bits: object = "", seed: object = "") -> list[s
     They are those that its parameters name, and of a data set the official layout that its class
     declares in `reads`. Weights are not among them: their digest is known in advance.
     """
-    files = [file_and_array(path)[0] for path in variant.user_files]
-    filled = [path.replace("{bits}", str(bits)).replace("{seed}", str(seed)) for path in files]
-    return list(dict.fromkeys([*filled, *(variant.plugin.member("reads") or ())]))
+    files = [_filled(file_and_array(path)[0], bits, seed) for path in variant.user_files]
+    return list(dict.fromkeys([*files, *(variant.plugin.member("reads") or ())]))
 
 
 def content_digests(data: Path, paths: Iterable[str]) -> dict[str, str]:

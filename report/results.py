@@ -16,7 +16,6 @@ import pandas as pd
 
 from harness import families, records, schemas, storage
 from harness.errors import BenchmarkError
-from harness.plan import COLLECTED_TABLES
 from report.plain_text import plain, plain_values
 from report.tables.table_specs import NUMBER_FACTS
 
@@ -226,7 +225,7 @@ def read(folder: Path) -> Results:
         If a file is missing, was changed, or is not what `collect` writes.
     """
     experiment = _read_experiment(folder / "experiment.json")
-    _check_digests(folder / "experiment.json", experiment, COLLECTED_TABLES)
+    _check_digests(folder / "experiment.json", experiment, schemas.COLLECTED_TABLES)
     metrics = _read_metrics(folder / "metrics.csv")
     is_curve = metrics["metric"].str.startswith(CURVES)
     timed = experiment.get("timed") and not experiment["partial"]

@@ -22,7 +22,6 @@ import yaml
 from PIL import Image
 
 from harness import schemas, storage
-from harness.plan import COLLECTED_TABLES
 from harness.plugins import ROOT
 from harness.records import FORMAT
 from report import results
@@ -271,7 +270,7 @@ def describe(folder, experiment=None):
     experiment: the new content; by default, that of the existing file.
     """
     experiment = experiment or described(folder)
-    digests = {name: storage.digest(folder / name) for name in COLLECTED_TABLES}
+    digests = {name: storage.digest(folder / name) for name in schemas.COLLECTED_TABLES}
     (folder / "experiment.json").write_text(
         json.dumps(experiment | {"sha256": digests}), encoding="utf-8"
     )

@@ -33,7 +33,6 @@ from features.file import File
 from harness import configuration as configuration_text
 from harness import errors, imported_codes, records, schemas, storage
 from harness.errors import BenchmarkError
-from harness.plan import COLLECTED_TABLES
 from harness.plugins import ROOT
 
 ROWS = 20
@@ -312,7 +311,7 @@ READERS = {
     "config.yaml": Reader(text(config_text()), configuration, text=True),
     **{
         f"{Path(name).stem}/{name}": Reader(save_results, collected, text=True)
-        for name in (*COLLECTED_TABLES, "timing.csv", "experiment.json")
+        for name in (*schemas.COLLECTED_TABLES, "timing.csv", "experiment.json")
     },
     "published_values.csv": Reader(text(published_text()), table, text=True),
 }

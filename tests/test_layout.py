@@ -108,7 +108,7 @@ HARNESS = {
     "variants": {"errors", "plugins"},
     "user_data": {"errors", "plugins", "storage", "variants"},
     "imagenet": {"downloads", "errors", "storage", "user_data"},
-    "plan": {"errors", "plugins", "storage", "user_data", "variants"},
+    "plan": {"errors", "plugins", "schemas", "storage", "user_data", "variants"},
     "records": {
         "errors",
         "identity",

@@ -36,7 +36,7 @@ from hypothesis import strategies as st
 
 from harness import records, schemas, storage
 from harness.errors import BenchmarkError
-from harness.plan import COLLECTED_TABLES, EXPERIMENTS
+from harness.plan import EXPERIMENTS
 from harness.plugins import ROOT
 from harness.variants import Catalogue
 from report import __main__ as command
@@ -1188,7 +1188,7 @@ def test_a_mistake_is_one_line_and_writes_nothing(tmp_path, monkeypatch, undrawn
     assert not (folder / "report/index.html").exists()
 
 
-@pytest.mark.parametrize("name", COLLECTED_TABLES)
+@pytest.mark.parametrize("name", schemas.COLLECTED_TABLES)
 def test_a_table_that_was_changed_after_it_was_written_is_refused(tmp_path, name):
     folder = write_results(tmp_path)
     results.read(folder)

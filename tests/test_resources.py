@@ -48,7 +48,7 @@ def test_sizes_are_those_of_published_experiments(plan):
 def test_what_is_not_known_is_stated(plan):
     found = resources.needs(plan, plan.jobs())
     assert found.unsized == ("digits",)
-    assert resources.summary(found, 2).startswith("disk: at least 20 MB of ")
+    assert resources.summary(found, 2).startswith("disk: at least 20.0 MB of ")
 
 
 def test_prepared_arrays_count_and_not_the_published_ones(plan):
@@ -74,7 +74,7 @@ def test_the_memory_is_the_largest_of_earlier_runs_of_a_method(plan):
 @pytest.mark.parametrize(
     ("needs", "message"),
     [
-        ((10**18, (), 0, ""), "disk: the outputs need 1,000,000,000.0 GB"),
+        ((10**18, (), 0, ""), "disk: the outputs need 1,000,000.0 TB"),
         ((0, (), 10**15, "digits/pixels/itq/12bit/seed0"), "memory: digits/pixels/itq/12bit"),
     ],
 )

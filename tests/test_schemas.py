@@ -10,10 +10,7 @@ from harness import schemas
 
 ROOT = "results/experiments/tiny"
 TABLES = {
-    f"{ROOT}/metrics.csv": schemas.METRICS_CSV,
-    f"{ROOT}/runs.csv": schemas.RUNS_CSV,
-    f"{ROOT}/statistics.csv": schemas.STATISTICS_CSV,
-    f"{ROOT}/comparisons.csv": schemas.COMPARISONS_CSV,
+    **{f"{ROOT}/{name}": columns for name, columns in schemas.COLLECTED_TABLES.items()},
     f"{ROOT}/scores/digits/pixels/itq/metrics.csv": schemas.SCORES_CSV,
 }
 

@@ -16,28 +16,18 @@ from pathlib import Path
 import yaml
 
 from harness.errors import BenchmarkError
+from harness.schemas import CUTS
 
 TABLES_FILE = Path(__file__).parents[1] / "tables.yaml"
 NAME = re.compile(r"[a-z0-9-]+")
 COLUMNS = ("bits", "k", "values")
 SELECTIONS = ("methods", "bits", "datasets")
-# Metrics of metrics.csv, besides the presets, whose names start with PRESET; and their cuts.
+# Metrics of metrics.csv without a cut, besides the presets, whose names start with PRESET.
 WHOLE_METRICS = (
     *("map", "map_worst", "map_best", "map_chance", "relevant_share"),
     *("precision_r2", "recall_r2", "empty_r2"),
 )
 PRESET = "as-"
-CUTS = {
-    "map@k[found]": (1000, 5000),
-    "map@k[min]": (1000, 5000),
-    "map@k[R]": (1000, 5000),
-    "map@k[hits]": (1000, 5000),
-    "precision@k": (1, 10, 50, 100, 500, 1000, 5000),
-    "ndcg@k": (100, 1000),
-    "neighbour_recall@k": (100, 1000),
-    "ndcg_linear@k": (100, 1000),
-    "acg@k": (100, 1000),
-}
 # Columns of runs.csv with numbers and texts, facts computed from them, and those of timing.csv.
 NUMBER_FACTS = (
     *("fit_seconds", "encode_seconds", "peak_memory_mib", "items", "distinct_codes"),
