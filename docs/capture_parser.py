@@ -58,8 +58,8 @@ def main() -> None:
     name = module if module.startswith("benchmarks.") else f"{module}.__main__"
     try:
         runpy.run_module(name, run_name="__main__")
-    except _ParserFound as found:
-        print(found)
+    except _ParserFound as parser:
+        print(parser)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
 """Write the reference pages into docs/generated/, from the code itself.
 
-Every page is made of what the project reads anyway: the schema of configurations and the comments
-of the default one, the parsers of the commands, the sources of the plugins, and docstrings. No
-plugin is imported.
+The pages are made from the schema of configurations, the comments of the default one, the parsers
+of the commands, the sources of the plugins, and docstrings. No plugin is imported.
 """
 
 from __future__ import annotations
@@ -164,17 +163,17 @@ def configuration() -> str:
 
 def comments_of_keys(text: str) -> dict[str, str]:
     """Return the comment above each top-level key of a YAML text."""
-    found, comment = {}, []
+    texts, comment = {}, []
     for line in text.splitlines():
         key = re.match(r"([a-z_]+):", line)
         if line.startswith("#"):
             comment.append(line.removeprefix("#").removeprefix(" "))
         elif key:
-            found[key[1]] = _as_rst(comment)
+            texts[key[1]] = _as_rst(comment)
             comment = []
         elif not line.strip():
             comment = []
-    return found
+    return texts
 
 
 def _as_rst(lines: list[str]) -> str:
@@ -254,7 +253,7 @@ def commands() -> str:
 
 
 def captured(module: str) -> dict:
-    """Return the parser of a command as JSON has it; its process stops before it does anything."""
+    """Return the parser of a command as JSON values; its process stops before it does anything."""
     done = subprocess.run(
         [sys.executable, str(CAPTURE), module], cwd=ROOT, capture_output=True, text=True
     )

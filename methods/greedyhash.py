@@ -37,7 +37,7 @@ class GreedyHash(FeatureHead):
     scaling : {"unit", "standard", "none"}
         Of the features; see `Scaling`. The authors' is "none".
     weight_cubic : float
-        Of the mean of | |h| - 1 |^3 over the outputs h.
+        Of the mean of ``abs(abs(h) - 1) ** 3`` over the outputs h.
     optimiser : {"adam", "sgd"}
         The authors' is "sgd", with a momentum of 0.9.
     learning_rate, weight_decay : float

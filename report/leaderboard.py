@@ -7,6 +7,7 @@ settings. Nothing is averaged over facets. Queries and seeds are samples, so a r
 from __future__ import annotations
 
 import csv
+import functools
 import gzip
 import itertools
 import json
@@ -78,11 +79,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Standing:
-    """A row of one ranking: its rank, the interval of it, and whether the best may be it.
+    """The position of a row in one ranking.
 
     Parameters
     ----------
-    rank, low, high : int
+    rank : int
+    low, high : int
+        Ends of the 95 % interval of the rank.
     best : bool
         Whether the difference to the row with the highest mean is not significant.
     """
@@ -94,7 +97,7 @@ class Standing:
 
 
 def build(folder: Path = PUBLISHED) -> dict:
-    """Return everything that the page shows, as JSON has it.
+    """Return the data of the page, as values that JSON can represent.
 
     Raises
     ------
@@ -136,7 +139,7 @@ def build(folder: Path = PUBLISHED) -> dict:
 def read(folder: Path) -> tuple[dict[CellKey, Cell], dict[str, dict]]:
     """Return the cells of all published folders, and experiment.json of each folder.
 
-    A cell that several folders have is the one whose runs are the newest.
+    If several folders have a cell, the one with the newest runs is returned.
     """
     cells: dict[CellKey, Cell] = {}
     experiments = {}
@@ -400,9 +403,15 @@ def is_ablation(method: dict) -> bool:
     parameters of another method.
     """
     name = method["name"].partition(".tuned-")[0]
-    entries = yaml.safe_load((plugins.ROOT / VARIANTS).read_text(encoding="utf-8"))["variants"]
-    label = entries["methods"].get(name, {}).get("label", "")
+    label = _named_methods().get(name, {}).get("label", "")
     return ": " in label or method["tuned"] not in ("", "own")
+
+
+@functools.cache
+def _named_methods() -> dict[str, dict]:
+    """Return the entries of the methods in config/variants.yaml."""
+    text = (plugins.ROOT / VARIANTS).read_text(encoding="utf-8")
+    return yaml.safe_load(text)["variants"]["methods"]
 
 
 def _trials(cell: Cell, experiment: dict) -> int:

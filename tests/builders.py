@@ -135,11 +135,40 @@ def write_dataset_record(folder, of="digits"):
 def jobs_of(text):
     """(rule, variant or '') of every job that Snakemake lists in a dry run."""
     jobs = re.split(r"\n(?=rule |localrule |checkpoint )", text)[1:]
-    found = [
+    matches = [
         (re.match(r"(?:local)?rule (\w+):", job)[1], re.search(r"variant=([^,\s]+)", job))
         for job in jobs
     ]
-    return sorted((rule, variant[1] if variant else "") for rule, variant in found)
+    return sorted((rule, variant[1] if variant else "") for rule, variant in matches)
+
+
+# Pages in a browser
+
+
+def checked_pages(browser, url, allowed):
+    """Yield a function that opens a page.
+
+    At the end, no page has logged or loaded anything or executed a label. `allowed` is a pattern
+    of the addresses that a page may load.
+    """
+    contexts, messages, urls = [], [], []
+
+    def open_page(address="", **options):
+        contexts.append(browser.new_context(**options))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: messages.append(message.text))
+        page.on("pageerror", lambda error: messages.append(str(error)))
+        page.on("request", lambda request: urls.append(request.url))
+        page.goto(url + address)
+        return page
+
+    yield open_page
+    hacked = [page.evaluate("window.hacked") for context in contexts for page in context.pages]
+    for context in contexts:
+        context.close()
+    assert not messages
+    assert not [loaded_url for loaded_url in urls if not re.match(allowed, loaded_url)]
+    assert not any(hacked)
 
 
 # Configurations
@@ -291,7 +320,7 @@ def _write_statistics(folder, metrics, bits, significant):
     for dataset, features, variant, length, _, metric, _, value in metrics:
         if metric == "map":
             values.setdefault((dataset, features, variant, length), []).append(float(value))
-    means = {key: np.mean(found) for key, found in values.items()}
+    means = {key: np.mean(scores) for key, scores in values.items()}
     cells = [
         (*key, len(values[key]), 300, mean, "", mean - 0.02, mean + 0.02)
         for key, mean in means.items()

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from builders import DIGITS, METHODS, write_extras, write_results
+from builders import DIGITS, METHODS, checked_pages, write_extras, write_results
 
 from harness.plugins import ROOT
 from report import __main__ as command
@@ -59,25 +59,9 @@ def metrics(results):
 
 @pytest.fixture
 def opened(browser, results):
-    """Open the page; at the end, no page has logged or loaded anything or executed a label."""
-    contexts, messages, urls = [], [], []
-
-    def open_page(address="", **options):
-        contexts.append(browser.new_context(**options))
-        page = contexts[-1].new_page()
-        page.on("console", lambda message: messages.append(message.text))
-        page.on("pageerror", lambda error: messages.append(str(error)))
-        page.on("request", lambda request: urls.append(request.url))
-        page.goto((results / "report/index.html").as_uri() + address)
-        return page
-
-    yield open_page
-    hacked = [page.evaluate("window.hacked") for context in contexts for page in context.pages]
-    for context in contexts:
-        context.close()
-    assert not messages
-    assert not [url for url in urls if not re.match(r"file:.*/report/index\.html|data:", url)]
-    assert not any(hacked)
+    yield from checked_pages(
+        browser, (results / "report/index.html").as_uri(), r"file:.*/report/index\.html|data:"
+    )
 
 
 def rows(page, table="map", part="tbody:not(.controls)"):
@@ -220,10 +204,15 @@ def test_a_method_has_one_colour_in_all_plots(opened):
         "paths => paths.map("
         "path => [path.closest('[data-series]').dataset.series, path.style.stroke])",
     )
-    found = {name: {colour for other, colour in colours if other == name} for name, _ in colours}
-    assert {"lsh", "pcah", "itq", "bgan", "odd"} <= set(found)
-    assert all(len(seen) == 1 for seen in found.values())
-    assert len({next(iter(found[name])) for name in ("lsh", "pcah", "itq", "bgan", "odd")}) == 5
+    colours_of_names = {
+        name: {colour for other, colour in colours if other == name} for name, _ in colours
+    }
+    assert {"lsh", "pcah", "itq", "bgan", "odd"} <= set(colours_of_names)
+    assert all(len(seen) == 1 for seen in colours_of_names.values())
+    assert (
+        len({next(iter(colours_of_names[name])) for name in ("lsh", "pcah", "itq", "bgan", "odd")})
+        == 5
+    )
 
 
 def test_the_pointer_reads_every_marker_and_the_values_are_those_of_the_metrics(opened, metrics):
@@ -419,14 +408,14 @@ def test_axe_finds_nothing_serious(opened, scheme, width):
         summary.click()
 
     def serious(part):
-        found = (
+        violations = (
             axe.Axe()
             .run(page, context=part, options={"resultTypes": ["violations"]})
             .response["violations"]
         )
         return [
             (item["id"], item["nodes"][0]["html"][:200])
-            for item in found
+            for item in violations
             if item["impact"] in ("serious", "critical")
         ]
 

@@ -45,9 +45,9 @@ def experiment(folder, levels=BGAN, significant=ALL_LOWER, **options):
     )
 
 
-def verdict(found, name="rq1"):
+def verdict(collected, name="rq1"):
     index = [claim.name for claim in table_specs.read_claims()].index(name)
-    ((_, verdicts),) = claims.verdicts(found)
+    ((_, verdicts),) = claims.verdicts(collected)
     return verdicts[index]
 
 
@@ -92,14 +92,14 @@ def test_a_verdict_counts_what_is_significant_either_way(
 
 
 def test_a_claim_states_which_of_its_rows_were_not_run(tmp_path):
-    found = experiment(
+    collected = experiment(
         tmp_path,
         {"bgan": 0.5, "itq": 0.4, "lsh": 0.3},
         {("bgan", "itq"): "yes", ("bgan", "lsh"): "yes"},
     )
-    assert verdict(found).words == "undecided"
-    assert verdict(found).missing == ["bgan-nc", "bgan-n", "bgan-ca"]
-    compared = verdict(found, "rq3")
+    assert verdict(collected).words == "undecided"
+    assert verdict(collected).missing == ["bgan-nc", "bgan-n", "bgan-ca"]
+    compared = verdict(collected, "rq3")
     assert (compared.words, compared.kind) == ("holds (for the rows that were compared)", "holds")
     assert compared.missing == [
         "sh",
@@ -125,8 +125,8 @@ def test_rows_are_compared_at_the_code_lengths_of_both(tmp_path):
 
 
 def test_an_incomplete_or_failed_cell_keeps_a_claim_from_holding(tmp_path):
-    found = experiment(tmp_path, broken={("bgan-nc", 32, 1): "failed"})
-    shown = verdict(found)
+    collected = experiment(tmp_path, broken={("bgan-nc", 32, 1): "failed"})
+    shown = verdict(collected)
     assert shown.words == "holds in part (5 of 6 comparisons in favour, 0 against)"
     assert (
         "BGAN against N + C, default settings: at 16 bits better; at 32 bits not complete."
@@ -149,12 +149,14 @@ def test_tuned_rows_are_preferred_and_never_mixed_with_default_ones(tmp_path):
         ("bgan.tuned-digits", "bgan-n.as-bgan-digits"): "yes",
     }
     shown = verdict(experiment(tmp_path, levels, significant))
-    assert [(found.row, found.other, found.tuning) for found in shown.comparisons] == [
+    assert [
+        (comparison.row, comparison.other, comparison.tuning) for comparison in shown.comparisons
+    ] == [
         ("BGANtuned-digits", "N + Ctuned-digits", "tuned"),
         ("BGANtuned-digits", "Nas-bgan-digits", "with the settings tuned for the first"),
         ("BGAN", "C + A", "default settings"),
     ]
-    assert [list(found.outcomes) for found in shown.comparisons] == [
+    assert [list(comparison.outcomes) for comparison in shown.comparisons] == [
         ["worse"],
         ["better"],
         ["better"],
@@ -186,8 +188,10 @@ def test_tuned_rows_are_preferred_and_never_mixed_with_default_ones(tmp_path):
 
 def test_a_row_that_a_claim_names_is_compared_whatever_its_encoder_is(tmp_path):
     """The paper's grid: BGAN trains VGG-19, and the other methods have no encoder of their own."""
-    found = experiment(tmp_path, {"bgan.vgg19": 0.5, "itq": 0.4}, {("bgan.vgg19", "itq"): "yes"})
-    (compared,) = verdict(found, "rq3").comparisons
+    collected = experiment(
+        tmp_path, {"bgan.vgg19": 0.5, "itq": 0.4}, {("bgan.vgg19", "itq"): "yes"}
+    )
+    (compared,) = verdict(collected, "rq3").comparisons
     assert (compared.row, compared.other, compared.tuning) == (
         "BGANvgg19",
         "ITQ",
@@ -220,18 +224,18 @@ def test_relations_are_read_from_fields_and_never_from_names(tmp_path):
 
 
 def test_claims_of_rows_that_were_not_run_are_one_sentence(tmp_path):
-    found = experiment(tmp_path, {"itq": 0.5, "lsh": 0.4}, {})
-    assert claims.verdicts(found) == []
-    assert summary.sentences(found)[-1] == claims.NONE_RUN
-    assert not any("undecided" in sentence for sentence in summary.sentences(found))
+    collected = experiment(tmp_path, {"itq": 0.5, "lsh": 0.4}, {})
+    assert claims.verdicts(collected) == []
+    assert summary.sentences(collected)[-1] == claims.NONE_RUN
+    assert not any("undecided" in sentence for sentence in summary.sentences(collected))
 
 
 def test_near_collapsed_rows_are_named_in_the_claims_that_rest_on_them(tmp_path):
-    found = experiment(tmp_path, distinct={("bgan-ca", 16, seed): 2 for seed in SEEDS})
-    assert verdict(found).collapsed == ["C + A at 16 bits (near-collapse in 3 of 3 seeds)"]
-    assert not verdict(found, "rq2").collapsed
+    collected = experiment(tmp_path, distinct={("bgan-ca", 16, seed): 2 for seed in SEEDS})
+    assert verdict(collected).collapsed == ["C + A at 16 bits (near-collapse in 3 of 3 seeds)"]
+    assert not verdict(collected, "rq2").collapsed
     assert any(
-        "Near-collapsed: C + A at 16 bits" in sentence for sentence in summary.sentences(found)
+        "Near-collapsed: C + A at 16 bits" in sentence for sentence in summary.sentences(collected)
     )
 
 
@@ -272,11 +276,11 @@ def test_the_released_code_is_shown_and_decides_nothing(tmp_path):
     levels |= {"bgan-released": 0.1}
     significant = {("bgan.tuned-digits", name): "yes" for name in levels}
     significant |= {(name, "bgan-released"): "yes" for name in levels}
-    found = experiment(tmp_path, levels, significant)
-    shown = verdict(found)
+    collected = experiment(tmp_path, levels, significant)
+    shown = verdict(collected)
     assert (shown.words, shown.decided_on) == ("holds", "BGANtuned-digits")
     assert [list(compared.outcomes) for compared in shown.released] == [["worse"]] * 3
-    text = next(sentence for sentence in summary.sentences(found) if "RQ1" in sentence)
+    text = next(sentence for sentence in summary.sentences(collected) if "RQ1" in sentence)
     assert "For comparison: bgan-released against" in text
 
 
@@ -287,7 +291,7 @@ def test_a_method_without_parameters_is_compared_with_tuned_rows(tmp_path):
         experiment(tmp_path, levels, significant, rows={"lsh": {"keywords": {}}}), "rq3"
     )
     assert shown.words == "holds (for the rows that were compared)"
-    assert [found.other for found in shown.comparisons] == [
+    assert [comparison.other for comparison in shown.comparisons] == [
         "LSH",
         "ITQtuned-digits",
     ]  # PCAH, here with settings, has none chosen
@@ -377,11 +381,11 @@ def test_a_winner_is_of_the_complete_methods_and_the_others_are_named(tmp_path):
         {"bgan": 0.7, "itq": 0.5, "lsh": 0.4},
         {("bgan", 16, 0): "failed", ("lsh", 32, 1): "missing"},
     )
-    found = experiment(
+    collected = experiment(
         tmp_path, levels, {("itq", "lsh"): "yes", ("bgan", "itq"): "yes"}, broken=broken
     )
     higher = "significantly higher than every other method whose seeds are all done; not complete:"
-    assert summary.winners(found)[:2] == [
+    assert summary.winners(collected)[:2] == [
         f"Digits, Pixels: ITQ has the highest mAP at 16 bits (0.500), {higher} BGAN.",
         f"Digits, Pixels: BGAN has the highest mAP at 32 bits (0.700), {higher} LSH.",
     ]
@@ -392,8 +396,10 @@ def test_a_winner_is_of_the_complete_methods_and_the_others_are_named(tmp_path):
 
 
 def test_rankings_by_the_features_are_of_the_data_set_that_is_named(tmp_path):
-    found = results.read(write_results(tmp_path, grid=(DIGITS, results.Pair("cifar10", "gist"))))
-    rankings = [text for text in summary.winners(found) if "anking by the features" in text]
+    collected = results.read(
+        write_results(tmp_path, grid=(DIGITS, results.Pair("cifar10", "gist")))
+    )
+    rankings = [text for text in summary.winners(collected) if "anking by the features" in text]
     assert [text.partition(": ")[0] for text in rankings] == ["Digits, Pixels", "Cifar10, Gist"]
 
 
@@ -419,8 +425,8 @@ def test_a_code_length_that_was_not_timed_has_no_panel_and_times_alone_a_table_o
     folder = tmp_path / "results"
     experiment(folder, {"bgan": 0.5, "itq": 0.4}, {})
     assert "efficiency" not in built(folder)
-    found = timed(folder, {("bgan", 32): 4.5, ("itq", 32): 0.25})
-    assert found.timing
+    collected = timed(folder, {("bgan", 32): 4.5, ("itq", 32): 0.25})
+    assert collected.timing
     table = built(folder)["efficiency"]
     (panel,) = table.panels
     assert panel.bits == 32

@@ -65,11 +65,11 @@ def test_a_key_without_a_text_is_an_error(generate, monkeypatch):
 def test_the_reference_has_every_plugin_with_its_parameters(generate, stage):
     page = generate.catalogue(stage)
     sections = page.split(f".. _{stage}-")[1:]
-    found = {text.partition(":")[0]: text for text in sections}
-    assert found.keys() == {*plugins.names(stage), "contract"}
+    sections_by_name = {text.partition(":")[0]: text for text in sections}
+    assert sections_by_name.keys() == {*plugins.names(stage), "contract"}
     for name in plugins.names(stage):
         for keyword in plugins.read_plugin(stage, name).defaults:
-            assert keyword == "seed" or f"* - ``{keyword}``" in found[name]
+            assert keyword == "seed" or f"* - ``{keyword}``" in sections_by_name[name]
 
 
 def test_the_reference_has_every_variant(generate):
@@ -106,8 +106,8 @@ def test_every_command_line_is_found(generate):
     modules = generate.command_modules()
     assert set(plugins.STAGES) <= set(modules)
     for path in (ROOT / "benchmarks").glob("*.py"):
-        if "ArgumentParser(" in path.read_text():
-            assert f"benchmarks.{path.stem}" in modules
+        is_command = 'if __name__ == "__main__"' in path.read_text()
+        assert is_command == (f"benchmarks.{path.stem}" in modules)
 
 
 def test_a_parser_is_read_with_its_commands_and_defaults(generate):
@@ -148,11 +148,11 @@ def test_links_between_pages_lead_to_files_and_headings(page):
 
 def anchors(path):
     """The anchors of the headings of a page, as GitHub and MyST make them."""
-    found = set()
+    anchors_of_page = set()
     for heading in re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE):
         words = re.sub(r"[^\w\- ]", "", re.sub(r"[`*]", "", heading).lower())
-        found.add(words.strip().replace(" ", "-"))
-    return found
+        anchors_of_page.add(words.strip().replace(" ", "-"))
+    return anchors_of_page
 
 
 def test_pages_are_in_the_table_of_contents():
@@ -189,12 +189,12 @@ def test_yaml_on_a_page_is_valid(page):
 
 def blocks(page):
     """(kind, caption, options, body) of every fenced block: sh, text, python, yaml, console."""
-    found = []
+    parsed = []
     for match in BLOCK.finditer(page.read_text()):
         kind = match["open"].replace("{code-block}", "").strip()
         caption = re.search(r":caption: (.+)", match["options"])
-        found.append((kind, caption and caption[1], match["options"], match["body"]))
-    return found
+        parsed.append((kind, caption and caption[1], match["options"], match["body"]))
+    return parsed
 
 
 def assert_shown(output, shown, page):
@@ -227,9 +227,9 @@ def project(request, tmp_path_factory):
 @pytest.mark.parametrize("page", TUTORIALS, ids=lambda path: path.stem)
 def test_a_tutorial_runs_and_prints_what_it_shows(page, project):
     hidden = ("BGAN_BENCH", "SNAKEMAKE")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
     binaries = os.path.dirname(sys.executable)
-    environment = kept | {"PATH": f"{binaries}{os.pathsep}{kept['PATH']}"}
+    environment = inherited | {"PATH": f"{binaries}{os.pathsep}{inherited['PATH']}"}
     output = ""
     for kind, caption, _, body in blocks(page):
         if caption:

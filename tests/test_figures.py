@@ -64,8 +64,8 @@ def test_a_report_drawn_by_two_processes_is_the_same(tmp_path):
 
 
 def test_the_files_of_a_figure_keep_their_legend_and_the_page_has_its_own(tmp_path):
-    found = results.read(write_results(tmp_path))
-    overview = plots.draw(found)[0]
+    collected = results.read(write_results(tmp_path))
+    overview = plots.draw(collected)[0]
     assert overview.svg.count(">BGAN</text>") == 1
     assert "BGAN" not in overview.inline
     assert 'data-series="bgan"' in overview.inline
@@ -97,21 +97,21 @@ def test_a_table_as_csv_has_the_numbers_and_the_words_of_its_cells(tmp_path):
     folder = write_results(
         tmp_path, map_of=lambda name, bits, seed: values[name][seed], broken=broken
     )
-    found = {
+    lines = {
         table.name: csv_files.of_table(table).splitlines()
         for table in build_tables(results.read(folder))
     }
     assert (
-        found["map"][0] == 'Panel,Method,16 bits,"16 bits, deviation",32 bits,"32 bits, deviation"'
+        lines["map"][0] == 'Panel,Method,16 bits,"16 bits, deviation",32 bits,"32 bits, deviation"'
     )
-    assert [float(text) for text in found["map"][1].split("LSH,")[1].split(",")] == pytest.approx(
+    assert [float(text) for text in lines["map"][1].split("LSH,")[1].split(",")] == pytest.approx(
         [0.2, 0.1, 0.2, 0.1], abs=1e-12
     )
-    assert found["map"][2] == '"Digits, Pixels",PCAH,0.35,,0.35,'
-    assert found["map"][4].endswith(",0.41,0.0,failed 3/3,")
-    assert found["map"][5] == '"Digits, Pixels",Exact cosine,0.62,,0.62,'
-    assert "Bit balance: 16 bits" in found["code-health"][0]
-    assert "\N{EN DASH}" in found["map-tie-order"][1]
+    assert lines["map"][2] == '"Digits, Pixels",PCAH,0.35,,0.35,'
+    assert lines["map"][4].endswith(",0.41,0.0,failed 3/3,")
+    assert lines["map"][5] == '"Digits, Pixels",Exact cosine,0.62,,0.62,'
+    assert "Bit balance: 16 bits" in lines["code-health"][0]
+    assert "\N{EN DASH}" in lines["map-tie-order"][1]
 
 
 def test_a_mean_over_fewer_seeds_states_them_in_the_csv(tmp_path):
@@ -147,15 +147,15 @@ def drawn(monkeypatch):
 
 
 def test_every_row_of_panels_names_its_y_axis(tmp_path, drawn):
-    found = results.read(
+    collected = results.read(
         write_results(
             tmp_path,
             bits=(8, 12, 16, 24, 32, 48),
             grid=[*GRID, results.Pair("cifar10", "vgg19_fc7")],
         )
     )
-    plots.overview(found)
-    plots.precision_at_k(found, GRID[0])
+    plots.overview(collected)
+    plots.precision_at_k(collected, GRID[0])
     assert [[axis.get_ylabel() for axis in axes] for axes in drawn] == [
         ["mAP over all ranks", "", "", "mAP over all ranks", ""],
         ["Precision@k", "", "", "Precision@k", "", ""],
@@ -170,8 +170,8 @@ def test_long_labels_stay_on_the_canvas(tmp_path, drawn):
     methods = [
         (f"m{index}", label, 0.3, True) for index, label in enumerate([*long, "W" * 60, "LSH"])
     ]
-    found = results.read(write_results(tmp_path, methods=methods))
-    overview = plots.draw(found)[0]
+    collected = results.read(write_results(tmp_path, methods=methods))
+    overview = plots.draw(collected)[0]
     assert ">A method of ours with ever\N{HORIZONTAL ELLIPSIS}, 7, and more</text>" in overview.svg
     canvas = drawn[0][0].figure
     extent = canvas.legends[0].get_window_extent()
@@ -180,15 +180,15 @@ def test_long_labels_stay_on_the_canvas(tmp_path, drawn):
 
 
 def test_chance_is_its_average_precision_or_its_precision(tmp_path, drawn):
-    found = results.read(write_results(tmp_path))
-    plots.overview(found)
-    plots.precision_at_k(found, found.pairs[0])
+    collected = results.read(write_results(tmp_path))
+    plots.overview(collected)
+    plots.precision_at_k(collected, collected.pairs[0])
     lines = [
         next(line for line in axes[0].lines if line.get_label() == plot_style.CHANCE)
         for axes in drawn
     ]
     assert [line.get_ydata()[0] for line in lines] == [0.104, 0.1]
-    assert summary.winners(found)[-1].endswith("; chance has 0.104.")
+    assert summary.winners(collected)[-1].endswith("; chance has 0.104.")
 
 
 def test_the_caption_of_the_overview_names_what_is_drawn(tmp_path):
@@ -210,9 +210,9 @@ def test_the_caption_of_the_overview_names_what_is_drawn(tmp_path):
 def test_rows_with_one_label_are_distinguished(tmp_path):
     """A variant without a label has that of its plugin; a legend has one entry a label."""
     methods = [("itq", "ITQ", 0.4, True), ("itq-500", "ITQ", 0.3, True), ("lsh", "LSH", 0.2, True)]
-    found = results.read(write_results(tmp_path, methods=methods))
+    collected = results.read(write_results(tmp_path, methods=methods))
     labels = ["ITQ (itq)", "ITQ (itq-500)", "LSH"]
-    (table, *_) = build_tables(found)
+    (table, *_) = build_tables(collected)
     assert [row.label for row in table.panels[0].rows] == labels
-    overview = plots.draw(found)[0]
+    overview = plots.draw(collected)[0]
     assert all(f">{label}</text>" in overview.svg for label in labels)

@@ -87,9 +87,9 @@ def test_thumbnails_are_the_images_at_their_positions(tmp_path, monkeypatch):
     np.testing.assert_array_equal(tile(query), images[rows[query]])
     with np.load(tmp_path / "results/scores/digits/pixels/itq/histograms.npz") as arrays:
         first = arrays["32bit/seed0/first"][3]
-    found = shown.data["methods"][2]["lengths"][32]["items"][3]
-    assert [rows[position] for position in found] == first.tolist()
-    for position in found:
+    items = shown.data["methods"][2]["lengths"][32]["items"][3]
+    assert [rows[position] for position in items] == first.tolist()
+    for position in items:
         np.testing.assert_array_equal(tile(position), images[rows[position]])
     assert len(set(rows)) == len(rows)  # each image once
 
@@ -284,10 +284,10 @@ def expected(report, dataset, bits, query):
         label: [
             ["✓" if right else "✗", distance]
             for right, distance in zip(
-                found["relevant"][query], found["distances"][query], strict=True
+                length["relevant"][query], length["distances"][query], strict=True
             )
         ]
-        for label, found in lengths.items()
+        for label, length in lengths.items()
     }
 
 
@@ -329,7 +329,7 @@ def test_statistics_have_a_card_a_method_with_exact_values(report, opened):
     opened.locator("#gallery select[data-picks=dataset]").select_option("0")
     opened.locator("#gallery select[data-picks=bits]").select_option("32")
     assert opened.locator(".code-cards h3").all_inner_texts() == [label for _, label, *_ in METHODS]
-    found = report[1][0].data["methods"][0]["lengths"][32]
+    length = report[1][0].data["methods"][0]["lengths"][32]
     title = (
         opened.locator(".code-cards li")
         .first.locator("svg")
@@ -337,7 +337,7 @@ def test_statistics_have_a_card_a_method_with_exact_values(report, opened):
         .nth(15)
         .text_content()
     )
-    relevant, others = (100 * share[15] for share in found["pairs"])
+    relevant, others = (100 * share[15] for share in length["pairs"])
     assert (
         title == f"distance 15: {relevant:.1f} % of relevant pairs, {others:.1f} % of other pairs"
     )

@@ -106,10 +106,10 @@ def ablations(folder):
 
 @pytest.mark.parametrize("document", CLASSES.values(), ids=CLASSES)
 def test_every_table_compiles_as_pasted_and_fits(tmp_path, document):
-    found = built(experiment_of_two_data_sets(tmp_path))
+    tables = built(experiment_of_two_data_sets(tmp_path))
     shown = {
         name: pasted(tmp_path, latex.render(table, []), document)
-        for name, table in found.items()
+        for name, table in tables.items()
         if table.panels
     }
     assert len(shown) == 16
@@ -121,12 +121,12 @@ def test_every_table_compiles_as_pasted_and_fits(tmp_path, document):
 
 @pytest.mark.parametrize("document", CLASSES.values(), ids=CLASSES)
 def test_tables_of_many_methods_are_cut_into_parts_that_fit(tmp_path, document):
-    found = built(ablations(tmp_path))
+    tables = built(ablations(tmp_path))
     for name in ("map", "conventions", "precision-at-k--digits--pixels", "loss-components"):
-        source = latex.render(found[name], [])
+        source = latex.render(tables[name], [])
         text = pasted(tmp_path, source, document)
         assert len(re.findall(r"Table 1: ", text)) == source.count(r"\begin{tabular}")
-        for row in found[name].panels[-1].rows:
+        for row in tables[name].panels[-1].rows:
             assert row.label.split()[-1] in text
 
 
@@ -148,9 +148,9 @@ def test_a_part_repeats_no_row_and_loses_none(tmp_path):
 def synthetic(columns, text="0.500", label="ITQ", rows=1, span=None):
     """A table of so many columns, the last row a control that may span them all."""
     value = Value(metric="map")
-    found = [Row(f"m{index}", label, [Cell(text)] * columns) for index in range(rows)]
+    methods = [Row(f"m{index}", label, [Cell(text)] * columns) for index in range(rows)]
     controls = [Row("exact", "Exact", [Cell("0.6", span=columns)])] if span else []
-    panel = Panel("Digits", results.Pair("digits", "pixels"), None, found, controls)
+    panel = Panel("Digits", results.Pair("digits", "pixels"), None, methods, controls)
     return Table(
         "t",
         "T",
@@ -235,8 +235,8 @@ def test_widths_are_those_of_the_fonts_or_a_little_more(tmp_path, points):
 
 
 def test_the_report_holds_every_table_and_compiles(tmp_path):
-    found = built(experiment_of_two_data_sets(tmp_path))
-    shown = [table for table in found.values() if table.panels]
+    tables = built(experiment_of_two_data_sets(tmp_path))
+    shown = [table for table in tables.values() if table.panels]
     (tmp_path / "tables").mkdir()
     for table in shown:
         (tmp_path / f"tables/{table.name}.tex").write_text(
@@ -380,12 +380,12 @@ def test_escaping_balances_braces(text):
 
 def test_hostile_names_and_captions_stay_text_in_tables(tmp_path):
     methods = [(f"m{index}", name, 0.3, True) for index, name in enumerate(HOSTILE)]
-    found = built(write_results(tmp_path, methods=methods, bits=(16,), seeds=(0, 1)))
+    tables = built(write_results(tmp_path, methods=methods, bits=(16,), seeds=(0, 1)))
     caption = " ".join(HOSTILE)
     for name in ("map", "precision-at-k--digits--pixels", "costs"):
         text = pasted(
             tmp_path,
-            latex.render(replace(found[name], note=caption, caption=HOSTILE[1]), []),
+            latex.render(replace(tables[name], note=caption, caption=HOSTILE[1]), []),
             CLASSES["one column"],
         )
         assert "50%" in text
@@ -415,5 +415,5 @@ def test_bold_is_on_the_printed_maximum_and_on_all_that_tie_with_it(numbers, dec
 
 
 def test_one_method_alone_is_the_best_of_nothing(tmp_path):
-    found = built(write_results(tmp_path, methods=[("itq", "ITQ", 0.4, True)]))
-    assert not any(cell.best for row in found["map"].panels[0].rows for cell in row.cells)
+    tables = built(write_results(tmp_path, methods=[("itq", "ITQ", 0.4, True)]))
+    assert not any(cell.best for row in tables["map"].panels[0].rows for cell in row.cells)

@@ -59,8 +59,8 @@ def experiment(
     return results.read(folder)
 
 
-def differences_shown(found):
-    (table,) = published_values.build(found)
+def differences_shown(collected):
+    (table,) = published_values.build(collected)
     return [row for panel in table.panels for row in panel.rows if row.label == "difference"]
 
 
@@ -103,9 +103,9 @@ def test_a_measured_figure_on_the_same_terms_is_compared(tmp_path):
     ],
 )
 def test_a_value_with_one_different_term_is_not_compared(tmp_path, changes, term):
-    found = experiment(tmp_path, **changes)
-    assert not differences_shown(found)
-    (table,) = published_values.build(found)
+    collected = experiment(tmp_path, **changes)
+    assert not differences_shown(collected)
+    (table,) = published_values.build(collected)
     notes = " ".join(table.notes)
     assert re.search(
         rf"BGAN: VGG-19 \(.*\) is not compared with .*: different or not known: [^.]*{term}", notes
@@ -115,23 +115,23 @@ def test_a_value_with_one_different_term_is_not_compared(tmp_path, changes, term
 
 def test_a_value_of_another_metric_or_preset_is_not_compared(tmp_path):
     """The paper is compared with as-bgan: without it there is no comparison, whatever the mAP."""
-    found = experiment(tmp_path, preset="as-other")
-    assert not differences_shown(found)
+    collected = experiment(tmp_path, preset="as-other")
+    assert not differences_shown(collected)
     figure = published_values.read()[0]
-    method = next(method for method in found.methods if method["name"] == "bgan.vgg19")
-    measured = published_values.measured_terms(found, CIFAR, method, "map")
+    method = next(method for method in collected.methods if method["name"] == "bgan.vgg19")
+    measured = published_values.measured_terms(collected, CIFAR, method, "map")
     assert measured.differing(figure.terms) == ["metric"]
 
 
 def test_a_cell_opens_the_values_of_the_preset_that_it_shows(tmp_path):
     """A panel of each preset has the same rows: a click describes the clicked number."""
-    found = experiment(tmp_path)
-    (table,) = published_values.build(found)
+    collected = experiment(tmp_path)
+    (table,) = published_values.build(collected)
     measured = [panel for panel in table.panels if panel.label.startswith("Measured here by")]
     assert [panel.label.split()[3].rstrip(":") for panel in measured] == ["as-bgan", "as-deepbit"]
     for panel, row in [(shown, row) for shown in measured for row in shown.rows]:
         for column, cell in zip(table.columns, row.cells, strict=True):
-            values = html._origin(found, panel, row, column, cell).get("data-values")
+            values = html._origin(collected, panel, row, column, cell).get("data-values")
             assert values is None or np.mean(
                 [float(text.split(":")[1]) for text in values.split()]
             ) == pytest.approx(cell.number)
@@ -154,11 +154,11 @@ def test_marks_of_measured_cells_are_explained(tmp_path):
 
 
 def test_what_was_withdrawn_or_is_inexact_is_never_compared(tmp_path):
-    found = experiment(tmp_path)
+    collected = experiment(tmp_path)
     for figure in published_values.read():
-        for method in published_values.compared_methods(found, figure):
+        for method in published_values.compared_methods(collected, figure):
             if figure.status == "withdrawn":
-                assert "withdrawn" in published_values.differences(found, CIFAR, method, figure)
+                assert "withdrawn" in published_values.differences(collected, CIFAR, method, figure)
     about = published_values.reported_cell(
         [
             figure
@@ -171,7 +171,7 @@ def test_what_was_withdrawn_or_is_inexact_is_never_compared(tmp_path):
         [figure for figure in published_values.read() if figure.to is not None]
     )
     assert span.text == "0.220\N{EN DASH}0.300"
-    (table,) = published_values.build(found)
+    (table,) = published_values.build(collected)
     lines = csv_files.of_table(table).splitlines()
     assert any("51 epochs" in line and ",above 0.401," in line for line in lines)
     assert any("0.220\N{EN DASH}0.300" in line for line in lines)

@@ -52,8 +52,8 @@ from report.writers import experiment_list, html, latex
 
 def cells(table, method, panel=0):
     """The cells of a method in one panel of a table."""
-    found = table.panels[panel]
-    return next(row.cells for row in found.rows + found.controls if row.name == method)
+    panel_rows = table.panels[panel]
+    return next(row.cells for row in panel_rows.rows + panel_rows.controls if row.name == method)
 
 
 def change_runs(folder, change):
@@ -168,27 +168,29 @@ def test_a_near_collapse_stays_in_the_mean_and_is_marked(tmp_path):
         | {("bgan", 32, seed): "missing" for seed in SEEDS},
         map_of=lambda name, bits, seed: values[name] + seed / 100,
     )
-    found = built(folder)
-    itq, lsh, pcah, bgan = (cells(found["map"], name)[0] for name in ("itq", "lsh", "pcah", "bgan"))
+    tables = built(folder)
+    itq, lsh, pcah, bgan = (
+        cells(tables["map"], name)[0] for name in ("itq", "lsh", "pcah", "bgan")
+    )
     assert (printed(itq), itq.seeds, itq.collapse.mark) == ("0.905 ± 0.007", "2/3", "c 1/2")
     assert [cell.collapse.mark for cell in (lsh, pcah)] == ["c 3/3", "c"]
     assert bgan.collapse is None
     assert (
         "c 3/3: near-collapse in 3 of 3 seeds, fewer distinct codes than 5 % of the items or "
-        "of all codes." in found["map"].explanation
+        "of all codes." in tables["map"].explanation
     )
     for name in ("map-tie-order", "map-at-1000", "precision-at-k--digits--pixels"):
-        assert cells(found[name], "itq")[0].collapse.mark == "c 1/2"
+        assert cells(tables[name], "itq")[0].collapse.mark == "c 1/2"
     for name in ("costs", "code-health"):
-        assert cells(found[name], "itq")[0].collapse is None
-        assert "near-collapse" not in found[name].explanation
-    source = latex.render(found["map"], [])
+        assert cells(tables[name], "itq")[0].collapse is None
+        assert "near-collapse" not in tables[name].explanation
+    source = latex.render(tables["map"], [])
     assert r"0.905{\scriptsize$\,\pm\,$0.007}\textsuperscript{2/3,\,c\,1/2} &" in source
     assert r"PCAH & 0.300\textsuperscript{c} & " in source
     shown = (
         html.environment()
         .get_template("table.html.j2")
-        .module.cell(cells(found["map-at-1000"], "itq")[0], "number", {})
+        .module.cell(cells(tables["map-at-1000"], "itq")[0], "number", {})
     )
     assert (
         '<span class="seeds">2/3</span> '
@@ -292,13 +294,13 @@ def test_significant_digits(number, text):
 
 
 def test_ranges_facts_and_groups(tmp_path):
-    found = built(write_results(tmp_path, map_of=lambda name, bits, seed: 0.5))
-    assert cells(found["map-tie-order"], "itq")[0].text == "0.469\N{EN DASH}0.531"
-    assert found["code-health"].groups[0] == ("Distinct codes (share)", 2)
-    assert [cell.text for cell in cells(found["costs"], "itq", panel=1)][2:] == ["312", "4"]
-    assert [cell.text for cell in cells(found["costs"], "exact-l2")] == [*"\N{EN DASH}" * 3, "768"]
-    assert cells(found["code-health"], "itq")[0].text == "0.835"  # 1500 of 1797
-    assert [cells(found["code-health"], name)[-1].text for name in ("itq", "bgan")] == [
+    tables = built(write_results(tmp_path, map_of=lambda name, bits, seed: 0.5))
+    assert cells(tables["map-tie-order"], "itq")[0].text == "0.469\N{EN DASH}0.531"
+    assert tables["code-health"].groups[0] == ("Distinct codes (share)", 2)
+    assert [cell.text for cell in cells(tables["costs"], "itq", panel=1)][2:] == ["312", "4"]
+    assert [cell.text for cell in cells(tables["costs"], "exact-l2")] == [*"\N{EN DASH}" * 3, "768"]
+    assert cells(tables["code-health"], "itq")[0].text == "0.835"  # 1500 of 1797
+    assert [cells(tables["code-health"], name)[-1].text for name in ("itq", "bgan")] == [
         "\N{EN DASH}",
         "0.25",
     ]
@@ -335,18 +337,18 @@ def test_a_table_states_what_each_row_uses(tmp_path):
     labels = ["Sees", "Fidelity", "Settings", "Trials", "Labels"]
     assert [column.label for column in table.columns] == labels
     assert [panel.bits for panel in table.panels] == [None]
-    found = [[cell.text for cell in cells(table, name)] for name in ("itq", "bgan")]
-    assert found[0] == ["features", "\N{EN DASH}", "default", "0", "0"]
-    assert found[1] == ["images", "C", "tuned", "16", "1497"]
+    texts = [[cell.text for cell in cells(table, name)] for name in ("itq", "bgan")]
+    assert texts[0] == ["features", "\N{EN DASH}", "default", "0", "0"]
+    assert texts[1] == ["images", "C", "tuned", "16", "1497"]
 
 
 def test_a_fact_that_runs_csv_lacks_is_left_out_or_an_error(tmp_path):
-    found = results.read(write_results(tmp_path))
+    collected = results.read(write_results(tmp_path))
     value = Value(fact="query_microseconds", label="Query", optional=True)
     entry = table_specs.TableSpec(
         "timed", "", [Value(fact="fit_seconds", label="Fit"), value], columns="values"
     )
-    (table,) = build_tables(found, [entry])
+    (table,) = build_tables(collected, [entry])
     assert [column.label for column in table.columns] == ["Fit"]
     assert "Digits, Pixels, Query: omitted, no run has it." in table.notes
     required = {"name": "timed", "title": "t", "values": [{"fact": "query_microseconds"}]}
@@ -395,12 +397,12 @@ def test_a_dagger_is_of_the_one_best_that_beats_every_complete_cell(tmp_path):
 def test_a_dagger_does_not_hang_on_how_a_table_prints_the_metric(tmp_path, columns):
     values = {"lsh": 0.1, "pcah": 0.2, "itq": 0.3, "bgan": 0.4}
     over_all = {("bgan", name): "yes" for name in values}
-    found = results.read(
+    collected = results.read(
         write_results(tmp_path, map_of=lambda name, bits, seed: values[name], significant=over_all)
     )
     value = Value(metric="map", label="mAP", decimals=4, deviation=False)
     (table,) = build_tables(
-        found, [table_specs.TableSpec("own", "", [value], columns=columns, best=True)]
+        collected, [table_specs.TableSpec("own", "", [value], columns=columns, best=True)]
     )
     assert all(
         cell.dagger for panel in range(len(table.panels)) for cell in cells(table, "bgan", panel)
@@ -422,19 +424,19 @@ def test_intervals_stand_below_the_means_of_methods_and_controls(tmp_path):
 
 
 def test_an_omitted_cut_loses_its_column_or_its_panel_and_is_stated(tmp_path):
-    found = built(write_results(tmp_path, grid=(DIGITS, ("cifar10", "gist"))))
-    assert [panel.label for panel in found["map-at-5000"].panels] == ["Cifar10, Gist"]
+    tables = built(write_results(tmp_path, grid=(DIGITS, ("cifar10", "gist"))))
+    assert [panel.label for panel in tables["map-at-5000"].panels] == ["Cifar10, Gist"]
     assert (
         "Digits, Pixels, k = 5,000: omitted, the database is too small."
-        in found["map-at-5000"].notes
+        in tables["map-at-5000"].notes
     )
-    assert [column.k for column in found["precision-at-k--digits--pixels"].columns] == [
+    assert [column.k for column in tables["precision-at-k--digits--pixels"].columns] == [
         1,
         10,
         100,
         1000,
     ]
-    assert [column.k for column in found["precision-at-k--cifar10--gist"].columns] == [
+    assert [column.k for column in tables["precision-at-k--cifar10--gist"].columns] == [
         1,
         10,
         100,
@@ -497,7 +499,7 @@ def test_summary_counts_runs_and_states_what_was_tested(tmp_path):
     values = {"lsh": [0.1] * 3, "pcah": [0.44], "itq": [0.4, 0.45, 0.5], "bgan": [0.5, 0.55, 0.6]}
     broken = {("lsh", 32, 0): "failed", ("lsh", 32, 1): "missing"}
     verdicts = {("bgan", "pcah"): "yes", ("bgan", "lsh"): "too few seeds"}
-    found = results.read(
+    collected = results.read(
         write_results(
             tmp_path,
             broken=broken,
@@ -505,11 +507,11 @@ def test_summary_counts_runs_and_states_what_was_tested(tmp_path):
             significant=verdicts,
         )
     )
-    assert summary.what_ran(found) == (
+    assert summary.what_ran(collected) == (
         "4 methods, 2 code lengths (16, 32 bits), 3 seeds, 1 data set (Digits, Pixels). "
         "Of 20 runs: 18 done, 1 failed, 1 missing."
     )
-    ((_, bests),) = summary.best_methods(found)
+    ((_, bests),) = summary.best_methods(collected)
     assert [(best.labels, printed(best.cell)) for best in bests] == [
         (["BGAN"], "0.550 ± 0.050")
     ] * 2
@@ -553,21 +555,21 @@ def test_a_selection_that_leaves_nothing_to_compare_makes_no_table(tmp_path, sel
 
 def test_ablations_have_tables_of_the_variants_that_were_run(tmp_path):
     levels = {"itq": 0.5, "bgan": 0.3, "bgan-n": 0.31, "bgan-nc": 0.2, "bgan-ste": 0.4}
-    found = built(
+    tables = built(
         write_results(
             tmp_path, methods=[(name, name, level, True) for name, level in levels.items()]
         )
     )
-    assert [row.name for row in found["loss-components"].panels[0].rows] == [
+    assert [row.name for row in tables["loss-components"].panels[0].rows] == [
         "bgan-n",
         "bgan-nc",
         "bgan",
     ]
-    assert [row.name for row in found["activation"].panels[0].rows] == ["bgan", "bgan-ste"]
-    assert [row.name for row in found["map"].panels[0].rows] == list(levels)
-    assert not {"released", "graph"} & set(found)
-    assert cells(found["loss-components"], "bgan-n")[0].best
-    assert cells(found["loss-components"], "bgan-n")[0].deviation
+    assert [row.name for row in tables["activation"].panels[0].rows] == ["bgan", "bgan-ste"]
+    assert [row.name for row in tables["map"].panels[0].rows] == list(levels)
+    assert not {"released", "graph"} & set(tables)
+    assert cells(tables["loss-components"], "bgan-n")[0].best
+    assert cells(tables["loss-components"], "bgan-n")[0].deviation
 
 
 TRIED = {
@@ -598,34 +600,34 @@ def test_tuned_rows_appear_with_the_others_and_state_it(
         "bgan-n.as-bgan-digits": tuned("bgan-n", whose="bgan"),
     }
     folder = write_results(tmp_path, methods=bgan + chosen, rows=relations, tried={"digits": TRIED})
-    found = built(folder)
+    tables = built(folder)
     order = ["bgan-n", "bgan-n.as-bgan-digits", "bgan", "bgan.tuned-digits"]
-    assert [row.name for row in found["loss-components"].panels[0].rows] == order
+    assert [row.name for row in tables["loss-components"].panels[0].rows] == order
     assert (
         "(tuned): the best of 2 or 3 settings by mean mAP over code lengths on validation labels"
-        in found["loss-components"].explanation
+        in tables["loss-components"].explanation
     )
-    assert "Other rows: default settings" in found["map"].explanation
-    assert "other features" not in found["map"].explanation
-    assert "default settings" not in found["costs"].explanation
-    assert [cell.text for cell in cells(found["settings-digits"], "bgan")] == [
+    assert "Other rows: default settings" in tables["map"].explanation
+    assert "other features" not in tables["map"].explanation
+    assert "default settings" not in tables["costs"].explanation
+    assert [cell.text for cell in cells(tables["settings-digits"], "bgan")] == [
         "0.600",
         "0.700",
         "\N{EN DASH}",
     ]
-    assert [cell.best for cell in cells(found["settings-digits"], "itq")] == [True, False, False]
+    assert [cell.best for cell in cells(tables["settings-digits"], "itq")] == [True, False, False]
     note = "the time of fitting and encoding: BGAN 3, time not recorded; ITQ 2, 12 core-seconds."
-    assert found["settings-digits"].notes[-2].endswith(note)
+    assert tables["settings-digits"].notes[-2].endswith(note)
     assert (
         "BGAN: setting 1: defaults; setting 2: learning_rate 0.003; setting 3: epochs 5."
-        in found["settings-digits"].notes
+        in tables["settings-digits"].notes
     )
     assert (
-        found["settings-digits"]
+        tables["settings-digits"]
         .notes[-1]
         .endswith("features pixels. Commit abababababab, cdcdcdcdcdcd.")
     )
-    assert r"\textbf{0.700}" in latex.render(found["settings-digits"], [])
+    assert r"\textbf{0.700}" in latex.render(tables["settings-digits"], [])
     describe(folder, described(folder) | {"tried": {"digits": TRIED | {"features": "gist"}}})
     assert "Chosen on other features: gist for digits." in built(folder)["map"].explanation
 
@@ -645,14 +647,14 @@ def test_the_expected_best_setting_is_of_the_first_stage(tmp_path):
     of_itq = TRIED["methods"]["itq"] | {"first": first, "settings_tried": 4}
     tried = TRIED | {"methods": TRIED["methods"] | {"itq": of_itq}}
     rows = {"bgan": tuned("bgan")}
-    found = built(write_results(tmp_path, rows=rows, tried={"digits": tried}))
-    table = found["expected-best-digits"]
+    tables = built(write_results(tmp_path, rows=rows, tried={"digits": tried}))
+    table = tables["expected-best-digits"]
     assert [column.label for column in table.columns] == ["n = 1", "n = 2", "n = 3"]
     assert [cell.text for cell in cells(table, "itq")] == ["0.400", "0.489", "0.533"]
     assert [cell.text for cell in cells(table, "bgan")] == ["0.650", "0.675", ""]
-    provenance = found["settings-digits"].notes[-1]
+    provenance = tables["settings-digits"].notes[-1]
     assert provenance.startswith("First stage: 32 bits, seed 100. 16, 32 bits, seed 100")
-    assert "ITQ 4, 15 core-seconds." in found["settings-digits"].notes[-2]
+    assert "ITQ 4, 15 core-seconds." in tables["settings-digits"].notes[-2]
 
 
 def test_settings_that_no_row_has_are_no_table(tmp_path):
@@ -793,12 +795,12 @@ def test_references_are_text_on_the_page(tmp_path):
         f"@article{{mine2026,\n  author = {author},\n  {title}\n  doi = {{10.1/a~b--c_$d}},\n}}\n"
     )
     (tmp_path / "references.bib").write_text(entry)
-    found = references.read(tmp_path / "references.bib")["mine2026"]
-    assert (found.authors, found.title) == (
+    reference = references.read(tmp_path / "references.bib")["mine2026"]
+    assert (reference.authors, reference.title) == (
         "Kurt G\u00f6del",
         "100% of G\u00f6del & \u00c9va's ell_1 norms, pages 1\N{EN DASH}2",
     )
-    assert found.link == "https://doi.org/10.1/a~b--c_$d"
+    assert reference.link == "https://doi.org/10.1/a~b--c_$d"
 
 
 def test_references_are_those_of_the_rows(complete):
@@ -1025,9 +1027,9 @@ def test_many_trainings_fit_on_the_page(tmp_path, monkeypatch):
         for pair in grid:
             for name, *_ in reversed(methods):
                 write_extras(folder, name, pair=pair, bits=16, curves=None, curve_names=None)
-        found = training_curves.draw(results.read(folder))
-        assert len(found) == shown
-        assert [item.title for item in found[:2]] == [
+        trainings = training_curves.draw(results.read(folder))
+        assert len(trainings) == shown
+        assert [item.title for item in trainings[:2]] == [
             "Training of M0: Digits, Pixels",
             "Training of M1: Digits, Pixels",
         ]
@@ -1302,15 +1304,15 @@ def test_seeds_of_a_cell_that_were_run_on_different_machines_are_noted(tmp_path)
         return {"processor": "C processor"} if run["variant"] == "lsh" else {}  # all seeds alike
 
     change_runs(folder, change)
-    found = built(folder)
+    tables = built(folder)
     start = "Seeds of one cell were run with different versions or on different processors: "
     itq = "torch 2.13.0 and 2.14.0 (ITQ, 16 bits, Digits, Pixels; ITQ, 32 bits, Digits, Pixels)"
     sentence = (
         f"{start}{itq}; processors A processor and B processor (BGAN, 32 bits, Digits, Pixels)."
     )
     for name in ("map", "map-at-1000", "precision-at-k--digits--pixels", "costs", "conventions"):
-        assert [note for note in found[name].notes if note.startswith(start)] == [sentence], name
-    assert "torch 2.13.0 and 2.14.0" in latex.render(found["map"], [])
+        assert [note for note in tables[name].notes if note.startswith(start)] == [sentence], name
+    assert "torch 2.13.0 and 2.14.0" in latex.render(tables["map"], [])
 
 
 def test_many_cells_of_different_machines_are_counted_and_missing_runs_are_not_compared(tmp_path):
@@ -1338,14 +1340,14 @@ def test_partial_results_are_a_folder_of_their_own(tmp_path, monkeypatch, undraw
 
 def test_every_entry_of_the_bibliography_is_read():
     path = references.BIBLIOGRAPHY
-    found = references.read()
-    assert len(found) == path.read_text(encoding="utf-8").count("@")
+    entries = references.read()
+    assert len(entries) == path.read_text(encoding="utf-8").count("@")
     assert all(
-        entry.authors and entry.title and entry.year and entry.venue for entry in found.values()
+        entry.authors and entry.title and entry.year and entry.venue for entry in entries.values()
     )
-    assert found["song2018binary"].authors.startswith("Jingkuan Song, Tao He")
+    assert entries["song2018binary"].authors.startswith("Jingkuan Song, Tao He")
     listed = references.cited(
-        ["holm1979simple", "wang2010semi", "song2018binary", "charikar2002similarity"], found
+        ["holm1979simple", "wang2010semi", "song2018binary", "charikar2002similarity"], entries
     )
     assert [entry.authors.split(",")[0] for entry in listed] == [
         "Moses S. Charikar",
@@ -1353,4 +1355,4 @@ def test_every_entry_of_the_bibliography_is_read():
         "Jingkuan Song",
         "Jun Wang",
     ]
-    assert found["song2018binary"].link == "https://doi.org/10.1609/aaai.v32i1.11276"
+    assert entries["song2018binary"].link == "https://doi.org/10.1609/aaai.v32i1.11276"

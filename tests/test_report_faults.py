@@ -133,8 +133,8 @@ def test_a_label_that_no_font_has_is_the_name_in_figures_and_tables(tmp_path):
     experiment = described(folder)
     experiment["datasets"]["digits"]["label"] = "\u6570\u5b57"
     describe(folder, experiment)
-    found = results.read(folder)
-    overview = plots.overview(found)
+    collected = results.read(folder)
+    overview = plots.overview(collected)
     source = latex.render(built(folder)["map"], [])
     for text in (overview.svg, source):
         assert "mine" in text
@@ -142,7 +142,7 @@ def test_a_label_that_no_font_has_is_the_name_in_figures_and_tables(tmp_path):
         assert "\u6f22" not in text
         assert "U+" not in text
     assert "\u03b7 caf\u00e9" in overview.svg
-    assert found.labels["mine"] == "\u6f22\u5b57", "the page shows it in a font of the system"
+    assert collected.labels["mine"] == "\u6f22\u5b57", "the page shows it in a font of the system"
 
 
 # Tables and figures of one's own (D12)

@@ -9,6 +9,7 @@ import subprocess
 
 import numpy as np
 import pytest
+from builders import checked_pages
 
 from harness.errors import BenchmarkError
 from report import leaderboard
@@ -279,25 +280,7 @@ def page_file(board, tmp_path_factory):
 
 @pytest.fixture
 def opened(browser, page_file):
-    """Open the page; at the end it has printed nothing, requested nothing and run no label."""
-    contexts, said, asked = [], [], []
-
-    def open_page(address="", **options):
-        contexts.append(browser.new_context(**options))
-        page = contexts[-1].new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(page_file.as_uri() + address)
-        return page
-
-    yield open_page
-    hacked = [page.evaluate("window.hacked") for one in contexts for page in one.pages]
-    for context in contexts:
-        context.close()
-    assert not said
-    assert not [url for url in asked if not re.match(r"file:.*leaderboard\.html|data:|blob:", url)]
-    assert not any(hacked)
+    yield from checked_pages(browser, page_file.as_uri(), r"file:.*leaderboard\.html|data:|blob:")
 
 
 def shown(page):
@@ -414,13 +397,15 @@ def test_the_page_is_accessible_and_fits_a_phone(opened, scheme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     for options in ({}, {"viewport": {"width": 390, "height": 800}}):
         page = opened("?all=1", color_scheme=scheme, **options)
-        found = axe.run(page).response["violations"]
-        serious = [one["id"] for one in found if one["impact"] in ("serious", "critical")]
-        assert not serious, found
+        violations = axe.run(page).response["violations"]
+        serious = [one["id"] for one in violations if one["impact"] in ("serious", "critical")]
+        assert not serious, violations
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.locator('[data-record="lsh"]').click()
-    found = axe.run(page).response["violations"]
-    assert not [one["id"] for one in found if one["impact"] in ("serious", "critical")], found
+    violations = axe.run(page).response["violations"]
+    assert not [one["id"] for one in violations if one["impact"] in ("serious", "critical")], (
+        violations
+    )
 
 
 def test_the_theme_can_be_chosen(opened):

@@ -312,6 +312,12 @@ def _alternatives(texts: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}"
 
 
+def measured(results: Results) -> str:
+    """Return the commit and the date of the measured rows beside published ones."""
+    experiment = results.experiment
+    return f"Measured: commit {experiment['commit'][:12]}, {experiment['date'][:10]}."
+
+
 def provenance(results: Results, pairs: list[Pair]) -> str:
     """Return the commit and the date of the results, and the features of these data sets."""
     experiment = results.experiment

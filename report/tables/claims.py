@@ -6,13 +6,11 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 from harness.families import LEVEL, holm
-from harness.schemas import VERDICTS
 from report.results import Pair, Results
+from report.tables.captions import NOT_TESTED
 from report.tables.cells import method_cell
 from report.tables.table import Column
 from report.tables.table_specs import Claim, Value, read_claims
-
-NOT_TESTED = next(words for words, verdict in VERDICTS.items() if verdict is None)
 
 # The outcomes of a comparison at one code length.
 BETTER = "better"

@@ -39,10 +39,7 @@ def _table(
     first = pairs[0] if pairs else Pair(layout.dataset, "")
     notes = [_known_cells(paper, layout, values), paper.source]
     if measured:
-        cells = cells_of(measured)
-        experiment = results.experiment
-        commit = f"Measured: commit {experiment['commit'][:12]}, {experiment['date'][:10]}."
-        notes += [*captions.marks(cells), commit]
+        notes += [*captions.marks(cells_of(measured)), captions.measured(results)]
     else:
         cell = Cell(layout.not_measured, "omitted", span=len(paper.bits))
         measured = [Panel("Measured here", first, None, [Row("none", "All methods", [cell])], [])]

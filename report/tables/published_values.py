@@ -301,11 +301,9 @@ def _table(results: Results, name: str, values: list[PublishedValue]) -> Table:
         label = "not stated" if bits is None else f"{bits}"
         columns.append(Column(Value(metric=layout.metric), bits, None, label))
 
-    experiment = results.experiment
     sources = [_source(number, *source) for number, source in enumerate(layout.sources, 1)]
-    measured = f"Measured: commit {experiment['commit'][:12]}, {experiment['date'][:10]}."
     cells = cells_of(panels)
-    dataset = experiment["datasets"][layout.pairs[0].dataset]["label"]
+    dataset = results.experiment["datasets"][layout.pairs[0].dataset]["label"]
     title = f"Reported and measured values: {dataset}"
     return Table(
         name=f"reported-{name}",
@@ -315,7 +313,12 @@ def _table(results: Results, name: str, values: list[PublishedValue]) -> Table:
         groups=[("Bits", len(columns))],
         columns=columns,
         panels=panels,
-        notes=[*sources, *_not_compared(layout), *captions.marks(cells), measured],
+        notes=[
+            *sources,
+            *_not_compared(layout),
+            *captions.marks(cells),
+            captions.measured(results),
+        ],
     )
 
 

@@ -42,7 +42,7 @@ def render(table: Table, references: list[str]) -> str:
         .render(
             caption=caption,
             continued=Source(f"{caption.removesuffix('.')} (continued)."),
-            name=Source(table.name),  # a label is no text: escaped underscores would break it
+            name=Source(table.name),  # \label takes the name without escapes
             file=Source(f"{table.name}.tex"),
             environment=Source(chosen.environment),
             references=Source(" ".join(dict.fromkeys(references))),

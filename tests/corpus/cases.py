@@ -1,4 +1,4 @@
-"""What each input of the corpus comes to. A case is one line: command, input, expected outcome.
+"""The expected outcome of each input of the corpus. A case is one line: command, input, outcome.
 
 The commands are those of `tests/test_corpus.py`: `codes FILE...`, `image_folder FOLDER`,
 `image_list FOLDER` and `features FILE`, each with `KEY=VALUE` parameters. An accepted input
@@ -27,7 +27,7 @@ def refuses(command: str, given: str, fragment: str) -> Case:
     return Case(command, given, False, fragment)
 
 
-RIGHT = "map              0.4176"  # of the codes of build.py, in whatever file they are
+RIGHT = "map              0.4176"  # of the codes of build.py in every format
 SIZES = "{'query': 4, 'database': 8, 'train': 8}"
 LISTED = "{'query': 2, 'database': 4, 'train': 4}"
 
@@ -115,9 +115,7 @@ CASES = [
     accepts("image_folder", "newline", "'database': 9"),
     accepts("image_folder", "damaged leave_out_unreadable=true", "6 of 18 images cannot be read"),
     accepts("image_folder", "text leave_out_unreadable=true", "1 of 13 images cannot be read"),
-    refuses(
-        "image_folder", "damaged", "All of them are listed in logs/datasets/mine.unreadable.tx"
-    ),
+    refuses("image_folder", "damaged", "are listed in logs/datasets/mine.unreadable.txt"),
     refuses("image_folder", "text", "its first bytes are of no such format"),
     refuses("image_folder", "float", "magick"),
     refuses("image_folder", "latin1", r"1 file names are not UTF-8: found b'cat/caf\xe9.png'"),
