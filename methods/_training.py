@@ -34,7 +34,12 @@ def stream_seed(seed: int, name: str) -> int:
 def initialised_by(seed: int, name: str) -> Iterator[None]:
     """Draw weights of networks and zeros of dropout in this block from a stream of their own."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream_seed(seed, name))
+        number = stream_seed(seed, name)
+        torch.default_generator.manual_seed(number)
+        # torch.manual_seed would queue a call, with its traceback, where no device is in use yet:
+        # of a stream a step that is 4 % of the time, and memory that grows.
+        if torch.cuda.is_initialized():
+            torch.cuda.manual_seed_all(number)
         yield
 
 
