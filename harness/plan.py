@@ -705,9 +705,10 @@ def _rows(config: dict) -> list[Row]:
 def _methods(
     rows: Sequence[Row], trials: Mapping[str, list[dict]], catalogue: Catalogue
 ) -> dict[str, Variant]:
-    """The methods that run, each that has trials replaced by one variant per trial.
+    """Return the methods that run. A method with trials is replaced by one variant per trial.
 
-    Trials are of a row of the configuration, or of all rows of a plugin that have none themselves.
+    A key of `trials` is an entry of `methods`, or a plugin: its trials are those of all entries of
+    this plugin that have no trials of their own.
     """
     row_names = {row.name for row in rows}
     for name in trials:
@@ -730,10 +731,10 @@ def _methods(
 
 
 def _add_trials(base: Variant, trials: Iterable[dict], catalogue: Catalogue) -> list[str]:
-    """Define a variant for each trial of a method, and return their names.
+    """Define a variant for each trial of `base`, and return the names of the new variants.
 
-    What the method overrides takes precedence over what a trial sets: a row without the adversarial
-    loss stays one.
+    The overrides of `base` take precedence over those of a trial. So all trials of a variant
+    without the adversarial loss are without it.
     """
     names = []
     for number, overrides in enumerate(trials, 1):
