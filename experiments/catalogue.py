@@ -53,10 +53,8 @@ def description(name: str) -> list[str]:
         If nothing has this name.
     """
     catalogue = _catalogue()
-    descriptions = []
-    for stage in STAGES:
-        if variant := _resolved(catalogue, stage, name):
-            descriptions.append(_described_variant(variant))
+    variants = [_resolved(catalogue, stage, name) for stage in STAGES]
+    descriptions = [_described_variant(variant) for variant in variants if variant]
     if name in _experiments():
         descriptions.append(_described_experiment(name))
     if (publish.PUBLISHED / name).is_dir():
