@@ -61,7 +61,7 @@ class MIRFlickr(Dataset):
     training_images : int, optional
         Number of the protocol's training images, drawn without labels. Default: all.
     size : int
-        Pixels of a side.
+        Side length in pixels.
     leave_out_unreadable : bool
         Run without the images that cannot be decoded. They are an error otherwise.
 

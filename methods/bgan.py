@@ -68,7 +68,7 @@ class BGAN(Hasher):
     scaling : {"standard", "unit", "none"}
         Of the features that encoder "features" has; see `Scaling`.
     weights, sha256, encoder_size, precision
-        Of a pretrained encoder; see `Pretrained`. encoder_size is in pixels a side.
+        Of a pretrained encoder; see `Pretrained`. encoder_size is a side length in pixels.
     k1, k2, ties, second_step
         Of the neighbourhood; see `similar_pairs`.
     scale_by_length : bool
