@@ -144,7 +144,7 @@ def read_concepts(files: Files, protocol: str) -> np.ndarray:
     if labelled != LABELLED_IMAGES:
         raise BenchmarkError(
             f"{files.shown('')}: {labelled:,} images carry a concept, expected "
-            f"{LABELLED_IMAGES:,}: get it again from {SITE}"
+            f"{LABELLED_IMAGES:,}: download it again from {SITE}"
         )
 
     return labels

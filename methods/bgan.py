@@ -369,8 +369,9 @@ class BGAN(Hasher):
     def _image_gradients(self, rebuilt, real):
         """Return the losses of rebuilt images, and the gradients of C and A with respect to them.
 
-        A gradient is None where no loss has one. The gradient of A is set for the discriminator,
-        and for the generator where it generates from noise.
+        C are the losses of the content, A is the adversarial one (see `_differentiate`). A gradient
+        is None if no loss with a weight depends on the rebuilt images. This method also sets the
+        gradients of A in the discriminator, and in the generator if it generates from noise.
         """
         image = rebuilt.detach().requires_grad_()
         losses = {"pixel": functional.mse_loss(image, real)}
