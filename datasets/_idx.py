@@ -103,8 +103,8 @@ def _array(
     file_sha256 = digest(path)
     if file_sha256 != published.sha256:
         raise BenchmarkError(
-            f"{path} has SHA-256 {file_sha256}, expected {published.sha256}: download it again from "
-            f"{published.url}"
+            f"{path} has SHA-256 {file_sha256}, expected {published.sha256}: download it "
+            f"again from {published.url}"
         )
 
     return parse(unpack(path.read_bytes(), name, str(path)), name, str(path))

@@ -279,8 +279,8 @@ def _archive(data: Path, cache: Path) -> Path:
     sha256 = digest(local)
     if sha256 != PUBLISHED_ARCHIVE.sha256:
         raise BenchmarkError(
-            f"{local} has SHA-256 {sha256}, expected {PUBLISHED_ARCHIVE.sha256}: download it again from "
-            f"{ARCHIVE_URL}"
+            f"{local} has SHA-256 {sha256}, expected {PUBLISHED_ARCHIVE.sha256}: "
+            f"download it again from {ARCHIVE_URL}"
         )
 
     return local
