@@ -10,10 +10,10 @@ from pathlib import Path
 from experiments import publish, search_spaces
 from experiments.clean import DEFAULT_EXPERIMENT
 from harness import configuration, plugins, storage
-from harness.errors import BenchmarkError
+from harness.errors import BenchmarkError, did_you_mean
 from harness.plan import DEFAULT_CONFIG, Place, Plan
 from harness.user_data import data_folder, file_and_array, user_file
-from harness.variants import STAGES, Catalogue, Variant, did_you_mean
+from harness.variants import STAGES, Catalogue, Variant
 
 VARIANTS = Path("config/variants.yaml")
 # Files of config/. The data set and the trials of tuning-finals.yaml are in a file of the user.

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from harness import plugins, storage
-from harness.errors import BenchmarkError
+from harness.errors import BenchmarkError, did_you_mean
 from harness.schemas import COLLECTED_TABLES
 from harness.user_data import CACHE
 from harness.variants import (
@@ -26,7 +26,6 @@ from harness.variants import (
     FEATURES,
     Catalogue,
     Variant,
-    did_you_mean,
     plain_label,
 )
 
@@ -643,7 +642,7 @@ def _whole_lists(entry: dict, keys: Iterable[str]) -> dict[str, list]:
 
 def _whole_number(item: object) -> object:
     """Return 12 for "12" and for 12.0, which a path does not allow; else the item."""
-    if isinstance(item, str) and re.fullmatch("0|[1-9][0-9]*", item):
+    if isinstance(item, str) and re.fullmatch("0|-?[1-9][0-9]*", item):
         return int(item)
     return int(item) if isinstance(item, float) and item.is_integer() else item
 

@@ -60,7 +60,7 @@ def test_a_description_has_the_parameters_and_the_needs(in_root):
     assert "snakemake --cores all --configfile config/ablations.yaml" in "\n".join(
         catalogue.description("ablations")
     )
-    with pytest.raises(BenchmarkError, match="'bgn' is unknown; did you mean 'bgan'"):
+    with pytest.raises(BenchmarkError, match=r"'bgn' is unknown \(did you mean 'bgan'"):
         catalogue.description("bgn")
 
 
