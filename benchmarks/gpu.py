@@ -151,25 +151,25 @@ def repeat(tiny: bool) -> Figures:
 
 
 def throughput(encoder: str, tiny: bool) -> Figures:
-    """Return images per second and TFLOP/s of an encoder, beside the peak of matrix products."""
+    """Return images per second and TFLOP/s of an encoder, and the peak of matrix products."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if tiny:
         training.PEAK["cpu"] = ("float32", 64)
         training.SIZES |= TINY_SIZES
 
     peak, batches = training.matrix_peak(device), 1 if tiny else training.TIMED_STEPS[device]
-    ways = {"float32": {"batch": 8 if tiny else 40}}
+    modes = {"float32": {"batch": 8 if tiny else 40}}
     if device == "cuda" and encoder in PRETRAINED:
-        ways["bfloat16"] = {"batch": 128, "precision": "bfloat16"}
-        ways["released"] = {"batch": 40, "exact": True}
+        modes["bfloat16"] = {"batch": 128, "precision": "bfloat16"}
+        modes["released"] = {"batch": 40, "exact": True}
 
     figures = {"peak_tflops": peak / 1e12, "peak_of": training.PEAK[device][0]}
-    for way, options in ways.items():
+    for mode, options in modes.items():
         trained, encoded = training.speed(encoder, batches=batches, **options)
-        figures |= {f"{way}_trained_per_second": trained, f"{way}_encoded_per_second": encoded}
+        figures |= {f"{mode}_trained_per_second": trained, f"{mode}_encoded_per_second": encoded}
         if encoder in PRETRAINED:
             speed = trained * training.flops(encoder, training.SIZES[encoder])
-            figures |= {f"{way}_tflops": speed / 1e12, f"{way}_share_of_peak": speed / peak}
+            figures |= {f"{mode}_tflops": speed / 1e12, f"{mode}_share_of_peak": speed / peak}
 
     return figures
 

@@ -5,8 +5,9 @@
 
 The runs are a grid of variants of `chance`, in a copy of the project in a temporary folder.
 Finished results are synthetic: files of a few bytes with the records that jobs write. The dry run
-is compared with that of a Snakefile with the same rules, inputs and outputs as literal texts and no
-Python function, which is the cost of Snakemake itself. Each figure is of a process of its own.
+is compared with that of a Snakefile that has the same rules, inputs and outputs as literal paths,
+without Python functions. That is the cost of Snakemake itself. Each time is measured in a new
+process.
 """
 
 from __future__ import annotations
@@ -140,11 +141,11 @@ def compare_dry_runs(copy: Path) -> None:
 
 
 def literal_rules(plan: Plan) -> str:
-    """Return a Snakefile with the project's rules, their inputs and outputs as literal texts."""
+    """Return a Snakefile with the project's rules, their inputs and outputs as literal paths."""
     (dataset, features), (variant, *_) = plan.scores[0].key[:2], plan.methods
     first, root = plan.runs[0], plan.root
-    wildcards = {
-        f"/{first.name}/": "/{dataset}/{features}/{variant}/{bits}bit/seed{seed}/",
+    of_run = {f"/{first.name}/": "/{dataset}/{features}/{variant}/{bits}bit/seed{seed}/"}
+    of_score = {
         f"/{dataset}/{features}/{variant}/": "/{dataset}/{features}/{variant}/",
         f"/{dataset}/{features}/": "/{dataset}/{features}/",
         f"datasets/{dataset}/": "datasets/{dataset}/",
@@ -159,16 +160,16 @@ def literal_rules(plan: Plan) -> str:
     for rule in ("dataset", "features", "encode", "score", "collect", "report"):
         job = Job(rule, tuple(keys.get(rule, ())))
         # A scoring job reads all code lengths and seeds, so its paths have no wildcards for them.
-        known = wildcards if job.key else {}
-        known = dict(list(known.items())[1:]) if rule == "score" else known
+        wildcards = {} if rule == "score" else of_run
+        wildcards = wildcards | of_score if job.key else {}
         lines += ["", "", f"rule {rule}:"]
         for directive, paths in (
             ("input", [file.path for file in plan.inputs(job)]),
             ("output", plan.outputs(job)),
         ):
-            texts = [f"        {_literal(path, known)}," for path in dict.fromkeys(paths)]
-            if texts:
-                lines += [f"    {directive}:", *texts]
+            literals = [f"        {_literal(path, wildcards)}," for path in dict.fromkeys(paths)]
+            if literals:
+                lines += [f"    {directive}:", *literals]
         lines.append('    shell: "true"')
 
     return "\n".join(lines) + "\n"

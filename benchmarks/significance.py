@@ -287,14 +287,14 @@ def _power(test: Estimate, shift: float, claim: Floats) -> Floats:
 
 
 def _covered(simulated: Simulated, rule: str) -> Floats:
-    """Return whether the interval of each cell contains its mean, (E, M, L)."""
+    """Return whether the interval of each cell contains its true mean, (E, M, L)."""
     queries = simulated.over_queries + COMMON_DEVIATION**2 / QUERIES
     of_queries = Variance(queries, np.full(queries.shape, QUERIES - 1.0))
     of_seeds = over_seeds(simulated.of_seeds, simulated.seeds[:, None])
     errors = simulated.means + simulated.shared
     if rule == "satterthwaite":
         low, high = estimate(errors, of_queries, of_seeds).interval()
-    else:
+    else:  # `interval` clips to 0 and 1, so the true mean is set to 0.5
         low, high = (end - 0.5 for end in interval(0.5 + errors, of_queries, of_seeds))
 
     return ((low <= 0) & (high >= 0)).astype(np.float64)

@@ -103,8 +103,8 @@ def _array(
     file_sha256 = digest(path)
     if file_sha256 != published.sha256:
         raise BenchmarkError(
-            f"{path} has SHA-256 {file_sha256}, expected {published.sha256}: get it again from "
-            f"{published.url}"
+            f"{path} has SHA-256 {file_sha256}, expected {published.sha256}: download it "
+            f"again from {published.url}"
         )
 
     return parse(unpack(path.read_bytes(), name, str(path)), name, str(path))
@@ -140,14 +140,14 @@ def parse(content: bytes, name: str, shown: str) -> np.ndarray:
     if len(content) != expected or not content.startswith(header):
         start = f"{len(content):,} bytes that begin with {content[: len(header)].hex()}"
         raise BenchmarkError(
-            f"{shown} has {start}, expected {expected:,} that begin with {header.hex()}: get it "
-            "again"
+            f"{shown} has {start}, expected {expected:,} that begin with {header.hex()}: "
+            "download it again"
         )
 
     array = np.frombuffer(content, np.uint8, offset=len(header)).reshape(shape)
     if len(shape) == 1 and array.max() > 9:
         raise BenchmarkError(
-            f"{shown} holds the label {array.max()}, expected 0 to 9: get it again"
+            f"{shown} has the label {array.max()}, expected 0 to 9: download it again"
         )
 
     return array

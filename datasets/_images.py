@@ -30,15 +30,15 @@ class ImageFiles:
     """Image files that read like an array (n, size, size, 3) uint8.
 
     A file is decoded when its row is read. The short side is resized to `size` pixels (Pillow's
-    bilinear filter, antialiased) and the central square kept, as RGB. Of 16 bits a channel, the
-    high byte is taken. Rotation tags are ignored.
+    bilinear filter, antialiased) and the central square is used, as RGB. Of channels with 16 bits,
+    the high byte is used. Rotation tags are ignored.
 
     Parameters
     ----------
     files : Files
     names : tuple of str
     size : int
-        Pixels of a side.
+        Side length in pixels.
     grey : bool
         Whether colours are converted to grey, which all three channels then hold.
     """
@@ -109,9 +109,9 @@ def decode(content: bytes, size: int, grey: bool = False) -> np.ndarray:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Return an image with 8 bits a channel.
+    """Return an image with 8 bits per channel.
 
-    Of grey values with 16 bits, it is the high byte, which Pillow itself takes of colours.
+    Grey values with 16 bits are reduced to the high byte, as Pillow itself does with colours.
     Pillow would clip grey values at 255 instead.
     """
     if image.mode in SIXTEEN_BITS or (image.mode == "I" and image.format in ("PNG", "PPM")):

@@ -40,7 +40,7 @@ class ImageFolder(Dataset):
     Queries are drawn from each class. All other images are the database. Rows are in the order of
     a hash of their paths, so that the position of an image does not tell its class. Thumbnails,
     system files and names that begin with a dot are skipped. Every other file must be an image.
-    Of 16 bits a channel, the high byte is taken.
+    Of channels with 16 bits, the high byte is used.
 
     Parameters
     ----------
@@ -51,9 +51,9 @@ class ImageFolder(Dataset):
     training_images : int, optional
         Number of training images, drawn from the database without labels. Default: all.
     size : int
-        Pixels of a side.
+        Side length in pixels.
     grey : bool
-        Convert to grey. `pixels` then takes one channel.
+        Convert to grey. `pixels` then reads one channel.
     leave_out_unreadable : bool
         Run without the images that cannot be decoded. They are an error otherwise.
     """

@@ -17,8 +17,8 @@ class ImageList(Dataset):
 
     Lines are `file 0 1 0 ...`, a 0 or 1 for each class, or `file CLASS`, a class number. Images
     are relevant if they have a label in common. Rows: the images of the database in their order,
-    then training images and queries that are not in it. Of 16 bits a channel, the high byte is
-    taken.
+    then training images and queries that are not in it. Of channels with 16 bits, the high byte is
+    used.
 
     Parameters
     ----------
@@ -31,9 +31,9 @@ class ImageList(Dataset):
     training_images : int, optional
         Number of training images, drawn without labels. Default: all.
     size : int
-        Pixels of a side.
+        Side length of the images in pixels.
     grey : bool
-        Convert to grey. `pixels` then takes one channel.
+        Convert to grey. `pixels` then reads one channel.
     leave_out_unreadable : bool
         Run without the images that cannot be decoded. They are an error otherwise.
 
@@ -95,7 +95,7 @@ def _check_present(files: Folder, names: tuple[str, ...]) -> None:
     if not present.all():
         raise BenchmarkError(
             f"{missing_images(files, names, present)}; expected every image of the lists: change "
-            f"`images`{advice_on_absolute(names, present)}"
+            f"the parameter `images` of the data set{advice_on_absolute(names, present)}"
         )
 
 

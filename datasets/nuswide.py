@@ -73,7 +73,7 @@ class NUSWIDE(Dataset):
     training_images : int, optional
         Number of the protocol's training images, drawn without labels. Default: all.
     size : int
-        Pixels of a side.
+        Side length in pixels.
 
     References
     ----------

@@ -69,20 +69,26 @@ def measured() -> str:
         name = path.parent.name
         parts.append(f"## {name}")
         if (path.parent / "overview.svg").is_file():
-            image = f"generated/{_copied_figure(path.parent)}"
-            alt = f"Mean average precision against code length: {name}"
-            parts.append(f"```{{image}} {image}\n:alt: {alt}\n:class: overview\n```")
+            figure = _figure_of_page(path.parent)
+            parts.append(f"```{{raw}} html\n:file: {figure}\n```")
         parts += _tables_of(path)
     return "\n\n".join(parts) + "\n"
 
 
-def _copied_figure(folder: Path) -> str:
-    """Copy the figure of a folder for a light page, since a reader can choose the theme."""
+def _figure_of_page(folder: Path) -> str:
+    """Write the figure of a folder as a part of a page, which has the colours of its theme.
+
+    The styles of the file would apply to the page, and its ids may be in other figures too.
+    """
     text = (folder / "overview.svg").read_text(encoding="utf-8")
-    light = re.sub(r"@media\s*\(prefers-color-scheme:\s*dark\)\{[^}]*\}\}", "", text)
+    text = re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL)
+    text = re.sub(r'(id="|#)overview-', rf"\1{folder.name}-", text)
+    label = f"Mean average precision against code length: {folder.name}"
+    svg = text.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
     GENERATED.mkdir(parents=True, exist_ok=True)
-    (GENERATED / f"{folder.name}.svg").write_text(light, encoding="utf-8")
-    return f"{folder.name}.svg"
+    html = f'<div class="overview">\n{svg}</div>\n'
+    (GENERATED / f"{folder.name}.html").write_text(html, encoding="utf-8")
+    return f"generated/{folder.name}.html"
 
 
 def _tables_of(path: Path) -> Iterator[str]:

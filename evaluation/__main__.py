@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     importing.add_argument(
         "--bits", type=int, help="length of packed codes whose last byte is not full"
     )
-    importing.add_argument("--metrics", nargs="+", help="as map, map@1000[found], precision@100")
+    importing.add_argument("--metrics", nargs="+", help="for example map, map@1000[found]")
     return parser
 
 

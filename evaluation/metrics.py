@@ -275,6 +275,12 @@ def parse(name: str, others: Sequence[str] = ()) -> tuple[str, int | None]:
         metric, k = name, None
         known = metric in WHOLE or metric in LOOKUP
 
+    if not known and metric == "map@k":
+        denominators = ", ".join(f"map@{k}[{end}]" for end in ("found", "min", "R", "hits"))
+        raise EvaluationError(
+            f"metric {name!r} has no denominator: expected one of {denominators}. The first one is "
+            "the most common"
+        )
     if not known:
         names = ", ".join([*WHOLE, *LOOKUP, *CUT, *GRADED, *others])
         raise EvaluationError(

@@ -81,8 +81,8 @@ def nearest_items(queries: np.ndarray, database: np.ndarray, train: np.ndarray) 
     """Return the `COUNT` nearest database items of each query.
 
     The distance is that of the control "exact-cosine": cosine after subtracting the mean of the
-    training rows. Candidates are found by matrix products, and ranked by the sums of the control,
-    so that the same items are ties.
+    training rows. A matrix product finds the candidates. Their distances are then computed exactly
+    as in the control, so that two items are tied here if they are tied there.
 
     Parameters
     ----------
@@ -92,6 +92,10 @@ def nearest_items(queries: np.ndarray, database: np.ndarray, train: np.ndarray) 
         Features of the database, at least `COUNT` rows.
     train : ndarray of float, shape (n_train, d)
         Features of the training images.
+
+    Returns
+    -------
+    Neighbours
 
     Raises
     ------

@@ -214,8 +214,10 @@ def _distances_of(query, database, first, items, distances):
 def _scan(queries, database, members, relevant, depths, seen, seen_relevant, sums, hits):
     """Update sums and hits (C, K) for queries (W, C) and database (W, N).
 
-    members (N,): group of each item; relevant (C, G): of each group; seen and seen_relevant
-    (C, bits + 1): items ranked before the next one at each distance, which are updated.
+    There are C queries in a part, codes of W words, G groups of items with equal labels and K
+    depths. members (N,) is the group of each item. relevant (C, G) is True if a group is relevant
+    to a query. seen and seen_relevant (C, bits + 1) count the items, and the relevant items, that
+    are ranked before the next item at each distance. They are updated too.
     """
     distances, items = np.empty(BLOCK, np.uint16), database.shape[1]
     for query in range(queries.shape[1]):

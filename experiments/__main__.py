@@ -153,7 +153,7 @@ def _add_comparison(add) -> None:
 def _add_catalogue(add) -> None:
     """The jobs of what there is: list, describe, add and delete."""
     listing = add(
-        "list", list_names, "list what there is, what it needs, and whether that is there"
+        "list", list_names, "list methods, data sets, ...: what each needs, and what is missing"
     )
     listing.add_argument("kind", nargs="?", choices=KINDS)
     showing = add("show", show, "describe a method, data set, experiment or published folder")

@@ -1,4 +1,4 @@
-"""What there is, what it needs, and whether that is there: methods, data sets, experiments, ..."""
+"""List and describe methods, data sets, experiments, ...: what each needs, and what is missing."""
 
 from __future__ import annotations
 
@@ -10,37 +10,42 @@ from pathlib import Path
 from experiments import publish, search_spaces
 from experiments.clean import DEFAULT_EXPERIMENT
 from harness import configuration, plugins, storage
-from harness.errors import BenchmarkError
+from harness.errors import BenchmarkError, did_you_mean
 from harness.plan import DEFAULT_CONFIG, Place, Plan
 from harness.user_data import data_folder, file_and_array, user_file
-from harness.variants import STAGES, Catalogue, Variant, did_you_mean
+from harness.variants import STAGES, Catalogue, Variant
 
 VARIANTS = Path("config/variants.yaml")
 # Files of config/. The data set and the trials of tuning-finals.yaml are in a file of the user.
 NO_EXPERIMENTS = ("config.yaml", "variants.yaml", "schema.yaml", "tuning-finals.yaml")
 NOTHING = "-"
+COLUMNS = "NAME", "LABEL", "NEEDS", "STATE"
+COLUMNS_OF_KIND = {
+    "experiments": ("NAME", "CONTENT", "RUNS", "FILES"),
+    "published": ("NAME", "CONTENT", "CODE LENGTHS", "SOURCES"),
+}
 Rows = list[tuple[str, ...]]
 
 
 def lines(kinds: Iterable[str]) -> list[str]:
-    """Return a line for each entry of some kinds: name, label, what it needs, whether it is there.
+    """Return a table for each kind, with one line per entry below the column names.
 
     Parameters
     ----------
     kinds : iterable of str
-        Keys of `KINDS`; of several, each has a heading.
+        Keys of `KINDS`. If there are several, the name of the kind is above each table.
     """
     kinds = list(kinds)
     printed = []
     for kind in kinds:
         if len(kinds) > 1:
             printed += [*([""] if printed else []), f"{kind}:"]
-        printed += _aligned(KINDS[kind]())
+        printed += _aligned([COLUMNS_OF_KIND.get(kind, COLUMNS), *KINDS[kind]()])
     return printed
 
 
 def description(name: str) -> list[str]:
-    """Return what is known of a name: source, parameters, needs; or of an experiment, its runs.
+    """Return the description of a method, data set, features, experiment or published folder.
 
     Raises
     ------
@@ -48,21 +53,20 @@ def description(name: str) -> list[str]:
         If nothing has this name.
     """
     catalogue = _catalogue()
-    lines = []
-    for stage in STAGES:
-        if variant := _resolved(catalogue, stage, name):
-            lines += _of_variant(variant)
+    variants = [_resolved(catalogue, stage, name) for stage in STAGES]
+    descriptions = [_described_variant(variant) for variant in variants if variant]
     if name in _experiments():
-        lines += _of_experiment(name)
+        descriptions.append(_described_experiment(name))
     if (publish.PUBLISHED / name).is_dir():
-        lines += _of_published(publish.PUBLISHED / name)
-    if not lines:
+        descriptions.append(_described_folder(publish.PUBLISHED / name))
+    if not descriptions:
         known = [row[0] for kind in KINDS.values() for row in kind()]
         raise BenchmarkError(
             f"{name!r} is unknown{did_you_mean(name, known)}: `python -m experiments list` prints "
             "all names"
         )
-    return lines
+    first, *others = descriptions
+    return first + [line for lines in others for line in ("", *lines)]
 
 
 # ------------------------------------------------------------------------------- lists
@@ -80,7 +84,7 @@ def _plugin_row(stage: str, name: str, catalogue: Catalogue) -> tuple[str, ...]:
     plugin = plugins.read_plugin(stage, name)
     missing = [param for param, default in plugin.defaults.items() if default is ...]
     if missing:
-        return name, plugin.label, f"{', '.join(missing)}: set in a variant", NOTHING
+        return name, plugin.label, f"{', '.join(missing)} (set in a variant)", NOTHING
     variant = catalogue.resolve(stage, name)
     return name, plugin.label, _needs(variant), _state(variant)
 
@@ -161,7 +165,7 @@ def _needs(variant: Variant) -> str:
     arrays = variant.plugin.consumes if variant.stage == "methods" else ()
     needs = [*arrays, *_files(variant)]
     if variant.uses_gpu:
-        needs.append("a GPU for speed")
+        needs.append("GPU (optional)")
     return ", ".join(needs) or "nothing"
 
 
@@ -175,13 +179,13 @@ def _files(variant: Variant) -> list[str]:
 
 
 def _state(variant: Variant) -> str:
-    """Whether everything that a variant needs is there."""
+    """Return whether a variant can be used: what it needs is prepared, present or missing."""
     if _is_prepared(variant):
         return "prepared"
     files, absent = _files(variant), _absent(variant)
     if absent:
         return "missing" if absent == files else f"missing: {', '.join(absent)}"
-    return "there" if files else "ready"
+    return "present" if files else "ready"
 
 
 def _is_prepared(variant: Variant) -> bool:
@@ -231,7 +235,7 @@ def _resolved(catalogue: Catalogue, stage: str, name: str) -> Variant | None:
         return None
 
 
-def _of_variant(variant: Variant) -> list[str]:
+def _described_variant(variant: Variant) -> list[str]:
     plugin = variant.plugin
     path = plugins.ROOT / plugin.stage / f"{plugin.name}.py"
     tree = plugins.parsed(plugins.decoded(path.read_bytes(), path.name), path.name)
@@ -251,7 +255,7 @@ def _of_variant(variant: Variant) -> list[str]:
     return [*lines, "", f"Needs: {_needs(variant)}", f"State: {_state(variant)}"]
 
 
-def _of_experiment(name: str) -> list[str]:
+def _described_experiment(name: str) -> list[str]:
     path = _experiments()[name]
     plan = _plan(path)
     comment = []
@@ -279,11 +283,12 @@ def _of_experiment(name: str) -> list[str]:
     ]
 
 
-def _of_published(folder: Path) -> list[str]:
+def _described_folder(folder: Path) -> list[str]:
     reasons = publish.outdated(folder)
     shown = sorted(path.name for path in folder.iterdir() if path.suffix in (".tex", ".svg"))
     return [
         f"{folder.name}: {folder}",
+        "",
         f"Shows:   {', '.join(shown)}",
         f"State:   {'out of date' if reasons else 'up to date'}",
         *(f"  {reason}" for reason in reasons),

@@ -185,6 +185,11 @@ def _add_first_stage(methods: dict[str, dict], tried: dict, by: str) -> None:
 def _experiment(results: Path) -> dict:
     """The record of an experiment, whose tables are the files that it describes."""
     path = results / "experiment.json"
+    if not path.is_file():
+        raise BenchmarkError(
+            f"--results: {results} has no experiment.json: expected the results of an experiment "
+            "with trials that has run, as results/experiments/tuning"
+        )
     experiment = records.read(path)
     missing = [key for key in (*EXPERIMENT_KEYS, "sha256") if key not in experiment]
     if missing:

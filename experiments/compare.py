@@ -311,7 +311,7 @@ def of_files(
     Raises
     ------
     BenchmarkError
-        If a file is missing or does not fit the data set, or the queries are others.
+        If a file is missing or does not fit the data set, or its queries are not `query`.
     """
     labels, split = imported.labels_and_split(place)
     parts = split["query"], split["database"]

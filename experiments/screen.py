@@ -127,6 +127,7 @@ class Screen(logging.Handler):
         elif event == "job_finished":
             self._finish(record.job_id)
         elif event == "job_error" and not self.interrupted:
+            # Snakemake indents the error messages of jobs that ran in a group.
             self._fail(record.jobid, in_group=getattr(record, "indent", False))
 
     def _finish(self, jobid: int) -> None:

@@ -22,7 +22,7 @@ from evaluation.inspection import is_at_chance
 from experiments import imported
 from experiments.publish import PUBLISHED, TABLE
 from harness import configuration, imported_codes, records, storage
-from harness.errors import BenchmarkError, one_line
+from harness.errors import BenchmarkError, did_you_mean, one_line
 from harness.plan import Place
 
 CARD, RECORD = "card.yaml", "submission.json"
@@ -132,17 +132,25 @@ def verify(folder: Path) -> Verified:
 
 def _card(path: Path) -> dict:
     """Return the fields of a card."""
+    if not path.is_file():
+        raise BenchmarkError(
+            f"{path} is missing: expected the card of a submission. docs/howto/submit.md has an "
+            "example"
+        )
     fields = configuration.read(path)
     if not isinstance(fields, dict):
         raise BenchmarkError(f"{path}: expected fields, as in `method: NAME`")
     known = CARD_FIELDS | RANKING_FIELDS
-    for name in CARD_FIELDS:
-        if name not in fields:
-            raise BenchmarkError(f"{path}: the field {name!r} is missing: add it")
+    missing = [repr(name) for name in CARD_FIELDS if name not in fields]
+    if len(missing) > 1:
+        raise BenchmarkError(f"{path}: the fields {', '.join(missing)} are missing: add them")
+    if missing:
+        raise BenchmarkError(f"{path}: the field {missing[0]} is missing: add it")
     for name, value in fields.items():
         if name not in known:
             raise BenchmarkError(
-                f"{path}: the field {name!r} is unknown: expected one of {', '.join(known)}"
+                f"{path}: the field {name!r} is unknown{did_you_mean(name, known)}: expected "
+                f"one of {', '.join(known)}"
             )
         if type(value) is not known[name]:
             kind = "a whole number" if known[name] is int else "a text"

@@ -28,7 +28,7 @@ class NetworkExtractor(Extractor):
     sha256 : str or None
         Digest of a file that is not the official one.
     resize, crop : int
-        Pixels of a side after resizing, and of the central part that remains.
+        Side length in pixels after resizing, and of the central part that remains.
     """
 
     uses_gpu, weights_param, digest_param = True, "weights", "sha256"

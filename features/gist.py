@@ -16,7 +16,7 @@ from harness.provenance import device_name
 SCALES, ORIENTATIONS, PARTS = 4, 8, 4  # d = 4 x 8 x 4 x 4 = 512
 CYCLES = 4  # per image: cut-off of the prefilter
 PREFILTER_BORDER, BORDER = 5, 32  # pixels mirrored at each edge
-SMALLEST = 32  # pixels of a side: mirroring needs as many as the border has
+SMALLEST = 32  # side length in pixels: mirroring needs as many as the border has
 
 
 class GIST(Extractor):
@@ -29,7 +29,7 @@ class GIST(Extractor):
     Parameters
     ----------
     side : int
-        Pixels of a side, a multiple of 4 from 32. Published GIST tables seldom state it.
+        Side length in pixels, a multiple of 4 from 32. Published GIST tables seldom state it.
 
     Notes
     -----

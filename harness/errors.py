@@ -8,7 +8,7 @@ import math
 import os
 import re
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,11 +87,11 @@ def raised_by(
     except (Exception, SystemExit) as error:  # SystemExit would end the job without a message
         traceback_note = _save_traceback(traceback_path)
         advice = _device_advice(error, memory_params)
-        message = f"{type(error).__name__}: {one_line(error)}"
         line = plugin_line(error)
-        message += f" at {line}" if line else ""
+        position = f" at {line}" if line else ""
+        message = f"raised {type(error).__name__}{position}: {one_line(error)}"
         message += f"; {advice}" if advice else ""
-        raise BenchmarkError(f"{file} raised {message}{traceback_note}") from None
+        raise BenchmarkError(f"{file} {message}{traceback_note}") from None
 
 
 def plugin_line(error: BaseException) -> str:
@@ -165,8 +165,7 @@ def explain(error: Exception) -> str:
         case "additionalProperties":
             known = sorted(invalid.schema.get("properties", {}))
             unknown = ", ".join(repr(name) for name in instance if name not in known)
-            similar = difflib.get_close_matches(unknown.strip("'"), known, n=1)
-            hint = f"; did you mean {similar[0]!r}?" if similar else ""
+            hint = did_you_mean(unknown.strip("'"), known)
             return f"{key}unknown key {unknown}{hint}: expected one of {', '.join(known)}"
         case "required":
             return f"{key}{invalid.message}"
@@ -174,7 +173,15 @@ def explain(error: Exception) -> str:
             repeated = next(item for item in instance if instance.count(item) > 1)
             return f"{key}found {repeated!r} more than once"
     expected = _in_words(invalid.validator, invalid.validator_value)
+    if expected == "a list" and isinstance(instance, str | int):
+        expected += f": write [{instance}]"
     return f"{key}found {instance!r}, expected {expected}"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ` (did you mean 'X'?)` for the known name that is most similar, or an empty text."""
+    similar = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {similar[0]!r}?)" if similar else ""
 
 
 def _key(part: str | int) -> str:

@@ -1,4 +1,4 @@
-"""Digests that identify results: of the meaning of source files, and of which files they consist.
+"""Digests of source files by their meaning, and the lists of source files that decide a result.
 
 A source file is identified by a canonical walk of its syntax tree. The walk leaves out what cannot
 change a result: docstrings, comments, layout, annotations, imports of the core, and the members of

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from harness import plugins, storage
-from harness.errors import BenchmarkError
+from harness.errors import BenchmarkError, did_you_mean
 from harness.schemas import COLLECTED_TABLES
 from harness.user_data import CACHE
 from harness.variants import (
@@ -26,7 +26,6 @@ from harness.variants import (
     FEATURES,
     Catalogue,
     Variant,
-    did_you_mean,
     plain_label,
 )
 
@@ -643,7 +642,7 @@ def _whole_lists(entry: dict, keys: Iterable[str]) -> dict[str, list]:
 
 def _whole_number(item: object) -> object:
     """Return 12 for "12" and for 12.0, which a path does not allow; else the item."""
-    if isinstance(item, str) and re.fullmatch("0|[1-9][0-9]*", item):
+    if isinstance(item, str) and re.fullmatch("0|-?[1-9][0-9]*", item):
         return int(item)
     return int(item) if isinstance(item, float) and item.is_integer() else item
 
@@ -705,9 +704,10 @@ def _rows(config: dict) -> list[Row]:
 def _methods(
     rows: Sequence[Row], trials: Mapping[str, list[dict]], catalogue: Catalogue
 ) -> dict[str, Variant]:
-    """The methods that run, each that has trials replaced by one variant per trial.
+    """Return the methods that run. A method with trials is replaced by one variant per trial.
 
-    Trials are of a row of the configuration, or of all rows of a plugin that have none themselves.
+    A key of `trials` is an entry of `methods`, or a plugin: its trials are those of all entries of
+    this plugin that have no trials of their own.
     """
     row_names = {row.name for row in rows}
     for name in trials:
@@ -730,10 +730,10 @@ def _methods(
 
 
 def _add_trials(base: Variant, trials: Iterable[dict], catalogue: Catalogue) -> list[str]:
-    """Define a variant for each trial of a method, and return their names.
+    """Define a variant for each trial of `base`, and return the names of the new variants.
 
-    What the method overrides takes precedence over what a trial sets: a row without the adversarial
-    loss stays one.
+    The overrides of `base` take precedence over those of a trial. So all trials of a variant
+    without the adversarial loss are without it.
     """
     names = []
     for number, overrides in enumerate(trials, 1):

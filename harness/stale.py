@@ -220,7 +220,7 @@ class State:
 
         return self._files[path]
 
-    # ------------------------------------------------------------------ facts
+    # ------------------------------------------ `made_of` of the record that each job would write
 
     def _place_digests(self, place: Place, *arrays: str) -> dict[str, str]:
         if (place, arrays) not in self._digests:

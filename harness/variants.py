@@ -5,14 +5,13 @@ Standard library only.
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import re
 from dataclasses import dataclass, replace
 
 from harness import plugins
-from harness.errors import BenchmarkError
+from harness.errors import BenchmarkError, did_you_mean
 
 STAGES = ("datasets", "features", "methods")
 DEFAULT_SUFFIX = " (default)"  # of the label of a row that has a tuned version
@@ -335,12 +334,6 @@ def _origin(entry: dict) -> str:
 def plain_label(label: str) -> str:
     """Return the label of a method without the words for its default parameters."""
     return label.removesuffix(DEFAULT_SUFFIX)
-
-
-def did_you_mean(name: str, known: list[str]) -> str:
-    """Return `; did you mean 'X'?` for the most similar known name, or nothing."""
-    similar = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {similar[0]!r}?" if similar else ""
 
 
 def variant_of_text(stage: str, name: str, text: str | None) -> Variant:

@@ -150,7 +150,7 @@ def build(plugin: Plugin, run: Run, params: dict):
 
 
 def uses_torch(plugin: Plugin) -> bool:
-    """Return whether a method has imported torch, or a source of it does so later."""
+    """Return True if torch is imported already, or a source file of the method can import it."""
     imported = {
         module.partition(".")[0]
         for path in sources("methods", plugin.name)

@@ -109,7 +109,7 @@ class Pretrained(nn.Module):
     sha256 : str or None
         Digest of a file that is not the official one.
     size : int
-        Pixels of a side.
+        Side length in pixels.
     precision : {"float32", "bfloat16"}
         Of the products of the network; its parameters stay float32.
 
@@ -181,7 +181,7 @@ class Generator(nn.Module):
     ----------
     n_bits : int
     size : int
-        Pixels of a side, a multiple of 8.
+        Side length in pixels, a multiple of 8.
     width : float
         Factor of the released 256, 256, 128 and 32 channels.
     batch_norm : {"released", "hidden"}
@@ -229,7 +229,7 @@ class Discriminator(nn.Module):
     Parameters
     ----------
     size : int
-        Pixels of a side, a multiple of 8.
+        Side length in pixels, a multiple of 8.
     width : float
         Factor of the released channels.
     batch_norm : {"released", "hidden"}

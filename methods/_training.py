@@ -98,12 +98,12 @@ class Checkpoint:
         try:
             with zipfile.ZipFile(self.path) as archive:
                 damaged = archive.testzip()
-            if damaged is None:  # the parts move the state to their device
+            if damaged is None:  # `load_state_dict` moves the state to the device
                 return torch.load(self.path, weights_only=True, map_location="cpu")
         except MemoryError:
             raise
-        except Exception as error:  # the two raise errors of many kinds for damaged bytes
-            # An offset that is not in the file is EINVAL.
+        except Exception as error:  # zipfile and torch raise many kinds of error on damaged bytes
+            # EINVAL is a damaged offset. Any other OSError is of the disk, not of the content.
             if isinstance(error, OSError) and error.errno != errno.EINVAL:
                 raise
             damaged = one_line(error)

@@ -34,7 +34,8 @@ PICTURES = 16  # training images stored with the run, with what the generator ma
 class BGAN(Hasher):
     """An encoder of near-binary codes, trained with a generator and a discriminator.
 
-    The codes keep the neighbourhood of the images, and the generator rebuilds the images from them.
+    The encoder learns codes that preserve the neighbours of an image. The generator reconstructs
+    the image from its code, and the discriminator compares both images.
 
     Source: Song et al., AAAI 2018 (arXiv 1708.04150), and the authors' code,
     github.com/htconquer/BGAN at 1c121b9.
@@ -43,8 +44,9 @@ class BGAN(Hasher):
 
     - The paper's values of loss weights, betas, batch, learning rate and epochs are not known to
       us. The weights are the released code's 10, 1 and 1, although its pair loss has no factor 1/2
-      and its perceptual loss is 10 / 3 of the mean here. So are the list of betas, in equal stages
-      (the code never leaves the first), and the batch of 40.
+      and its perceptual loss is 10 / 3 of the mean here. The list of betas and the batch of 40 are
+      the released code's too. The betas have stages of equal length here. The released code never
+      leaves the first stage.
     - By default the encoder is a small network trained from scratch ("conv"), or a head on given
       features ("features"), instead of VGG-19. All layers of "vgg19", and of the lighter
       "squeezenet1_1", are trained further.
@@ -56,7 +58,7 @@ class BGAN(Hasher):
       a quarter to a third of the bits (digits, 12 and 32 bits), and here about 1 %.
     - As in the code, the perceptual loss is on the last hidden layer of the discriminator, and the
       generator minimises -log D.
-    - As in neither: PyTorch's initial weights, and logarithms that are not clipped.
+    - Neither has PyTorch's initial weights, or logarithms that are not clipped.
 
     Parameters
     ----------
@@ -66,7 +68,7 @@ class BGAN(Hasher):
     scaling : {"standard", "unit", "none"}
         Of the features that encoder "features" has; see `Scaling`.
     weights, sha256, encoder_size, precision
-        Of a pretrained encoder; see `Pretrained`. encoder_size is in pixels a side.
+        Of a pretrained encoder; see `Pretrained`. encoder_size is a side length in pixels.
     k1, k2, ties, second_step
         Of the neighbourhood; see `similar_pairs`.
     scale_by_length : bool
@@ -367,8 +369,9 @@ class BGAN(Hasher):
     def _image_gradients(self, rebuilt, real):
         """Return the losses of rebuilt images, and the gradients of C and A with respect to them.
 
-        A gradient is None where no loss has one. The gradient of A is set for the discriminator,
-        and for the generator where it generates from noise.
+        C are the losses of the content, A is the adversarial one (see `_differentiate`). A gradient
+        is None if no loss with a weight depends on the rebuilt images. This method also sets the
+        gradients of A in the discriminator, and in the generator if it generates from noise.
         """
         image = rebuilt.detach().requires_grad_()
         losses = {"pixel": functional.mse_loss(image, real)}

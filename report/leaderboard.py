@@ -211,14 +211,17 @@ def _controls(folder: Path, experiment: dict) -> dict[str, dict[str, float]]:
 
 
 def _pool_variances(cells: list[Cell]) -> None:
-    """Give each cell the larger of its variance over seeds and the one of all its code lengths.
+    """Give each cell the larger of two variances over seeds: its own, and the pooled one.
 
-    The variance of three seeds is sometimes far too small by chance. The pooled one has more
-    degrees of freedom. `evaluation.significance` does the same for the daggers of tables.
+    The pooled variance is that of one variant over all code lengths. The variance of three seeds is
+    sometimes far too small by chance, and the pooled one has more degrees of freedom.
+    `evaluation.significance` pools in the same way for the tests in tables.
     """
-    for _, group in itertools.groupby(
-        sorted(cells, key=lambda cell: cell.key[:3]), key=lambda cell: cell.key[:3]
-    ):
+
+    def without_length(cell: Cell) -> tuple:
+        return cell.key[:3]
+
+    for _, group in itertools.groupby(sorted(cells, key=without_length), key=without_length):
         lengths = [cell for cell in group if len(cell.runs) > 1]
         freedom = sum(len(cell.runs) - 1.0 for cell in lengths)
         squares = sum(cell.variance * (len(cell.runs) - 1) for cell in lengths)

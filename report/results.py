@@ -471,6 +471,7 @@ def _check_run(path: Path, run: dict) -> None:
 
 
 def _index_scores(metrics: pd.DataFrame) -> dict[tuple, dict[int, float]]:
+    """Return {seed: value} of each (dataset, features, variant, bits, metric, k or None)."""
     scores = defaultdict(dict)
     rows = metrics[list(schemas.METRICS_CSV)].itertuples(index=False)
     for dataset, features, variant, bits, seed, metric, k, value in rows:
@@ -480,6 +481,7 @@ def _index_scores(metrics: pd.DataFrame) -> dict[tuple, dict[int, float]]:
 
 
 def _index_curves(metrics: pd.DataFrame) -> dict[tuple, Curve]:
+    """Return the curve of each (dataset, features, variant, bits, metric) over the column k."""
     keys = ["dataset", "features", "variant", "bits", "metric"]
     points = metrics.groupby([*keys, "k"], sort=True)["value"].agg(["mean", "std"]).reset_index()
     curves = {}

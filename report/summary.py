@@ -32,7 +32,7 @@ class Best:
     dagger : bool
         Whether the one best method is significantly higher than every other.
     undecided : list of str
-        Methods that no test distinguishes from the best.
+        Methods that the best is not significantly higher than.
     untested : list of str
         Methods that were not tested against the best, since there are too few seeds.
     collapsed : list of str
@@ -182,9 +182,12 @@ def _outcomes(best: Best, others: str) -> Iterator[str]:
     if best.dagger:
         yield f"significantly higher than {others}"
     if best.undecided:
-        yield f"not distinguishable from {_named(best.undecided)}"
+        yield f"not significantly higher than {_named(best.undecided)}"
     if best.untested:
-        yield f"not tested against {_named(best.untested)} ({NOT_TESTED})"
+        differences = "difference" if len(best.untested) == 1 else "differences"
+        verb = "is" if len(best.untested) == 1 else "are"
+        named = _named(best.untested)
+        yield f"the {differences} from {named} {verb} not tested ({NOT_TESTED})"
 
 
 def _lengths(bests: list[Best]) -> str:
@@ -213,7 +216,7 @@ def _features_sentence(results: Results, pair: Pair, bests: list[Best]) -> list[
 
     chance = MAP.printed(results.chance(pair, "map_chance"))
     ranking = f"{results.label(pair)}: ranking by the features themselves has {listed(texts)}"
-    return [f"{ranking}; chance has {chance}."]
+    return [f"{ranking}; a random ranking has {chance}."]
 
 
 # --------------------------------------------------------------------------- problems

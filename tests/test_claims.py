@@ -352,14 +352,14 @@ def test_code_lengths_with_one_winner_share_a_sentence(tmp_path):
         "(Exact cosine; the best method is above it at 2 of 2 code lengths)"
     )
     undecided = summary_of("open", {("bgan", "lsh"): "yes"})[0]
-    assert undecided.endswith("; not distinguishable from ITQ.")
+    assert undecided.endswith("; not significantly higher than ITQ.")
     many = {"bgan": 0.7} | {f"m{index}": 0.1 for index in range(5)}
     assert summary.winners(experiment(tmp_path / "many", many, {}))[0].endswith(
-        "; not distinguishable from 5 other methods."
+        "; not significantly higher than 5 other methods."
     )
     untested = dict.fromkeys(both, "too few seeds")
     assert summary_of("untested", untested)[0].endswith(
-        "; not tested against ITQ and LSH (too few seeds)."
+        "; the differences from ITQ and LSH are not tested (too few seeds)."
     )
     changing = summary_of(
         "changing",

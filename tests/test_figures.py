@@ -188,7 +188,7 @@ def test_chance_is_its_average_precision_or_its_precision(tmp_path, drawn):
         for axes in drawn
     ]
     assert [line.get_ydata()[0] for line in lines] == [0.104, 0.1]
-    assert summary.winners(collected)[-1].endswith("; chance has 0.104.")
+    assert summary.winners(collected)[-1].endswith("; a random ranking has 0.104.")
 
 
 def test_the_caption_of_the_overview_names_what_is_drawn(tmp_path):

@@ -132,7 +132,7 @@ def test_tables_of_many_methods_are_cut_into_parts_that_fit(tmp_path, document):
 
 def test_a_part_repeats_no_row_and_loses_none(tmp_path):
     table = built(ablations(tmp_path))["conventions"]
-    chosen = latex_layout.layout(table)
+    chosen = latex_layout.first_fitting(table)
     blocks = latex_layout._blocks(table, chosen)
     assert [column.label for block in blocks for column in block.columns] == [
         column.label for column in table.columns
@@ -163,14 +163,14 @@ def synthetic(columns, text="0.500", label="ITQ", rows=1, span=None):
 
 
 def test_a_table_takes_the_narrowest_width_that_it_fits():
-    chosen = [latex_layout.layout(synthetic(columns)) for columns in (2, 7, 14)]
+    chosen = [latex_layout.first_fitting(synthetic(columns)) for columns in (2, 7, 14)]
     assert [(layout.environment, layout.columns) for layout in chosen] == [
         ("table", 2),
         ("table*", 7),
         ("table*", 7),
     ]
     assert (
-        latex_layout.layout(synthetic(5, label="BGAN: " + "a very long name " * 4)).label
+        latex_layout.first_fitting(synthetic(5, label="BGAN: " + "a very long name " * 4)).label
         == latex_layout.LABEL
     )
     assert r"\multicolumn{7}{c}{0.6}" in latex.render(synthetic(14, span=True), [])
@@ -193,9 +193,9 @@ def test_a_long_word_of_a_label_is_broken_within_its_column(tmp_path, label):
 def test_a_table_too_long_for_a_column_with_its_notes_is_whole_across_both():
     for notes, environment in (([], "table"), (["word " * 200], "table*")):
         table = replace(synthetic(2, rows=34), notes=notes)
-        chosen = latex_layout.layout(table)
+        chosen = latex_layout.first_fitting(table)
         assert (chosen.environment, len(latex_layout.parts(table, chosen))) == (environment, 1)
-    assert latex_layout.layout(synthetic(2, rows=200)).environment == "table", (
+    assert latex_layout.first_fitting(synthetic(2, rows=200)).environment == "table", (
         "whole nowhere, so as narrow as it can be"
     )
 

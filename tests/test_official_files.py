@@ -514,7 +514,7 @@ class TestIdx:
                 r"expected 12 that begin with 0000080100000004",
             ):
                 _idx.parse(content, name, name)
-        with pytest.raises(BenchmarkError, match="holds the label 10, expected 0 to 9"):
+        with pytest.raises(BenchmarkError, match="has the label 10, expected 0 to 9"):
             _idx.parse(idx(np.array([1, 2, 10, 0], np.uint8)), name, name)
 
     def test_a_gzip_bomb_is_read_no_further_than_needed(self):

@@ -195,12 +195,12 @@ class TestErrors:
         [
             (
                 {"methods": ["itk"]},
-                r"methods: 'itk' is unknown; did you mean 'itq'\?: expected one of .*, "
+                r"methods: 'itk' is unknown \(did you mean 'itq'\?\): expected one of .*, "
                 r"or a new file methods/itk.py",
             ),
             (
                 {"datasets": ["digit"]},
-                r"datasets: 'digit' is unknown; did you mean 'digits'\?: "
+                r"datasets: 'digit' is unknown \(did you mean 'digits'\?\): "
                 r"expected one of cifar10, digits",
             ),
             (
@@ -221,7 +221,7 @@ class TestErrors:
             ),
             (
                 {"controls": ["exact-12"]},
-                "controls: 'exact-12' is unknown; did you mean 'exact-l2'",
+                r"controls: 'exact-12' is unknown \(did you mean 'exact-l2'",
             ),
             ({"methods": ["exact-l2"]}, "'exact-l2' is a control: list it under controls"),
             ({"methods": ["itq", {"name": "itq"}]}, "methods: found 'itq' more than once"),
@@ -240,7 +240,7 @@ class TestErrors:
         [
             (
                 {"metods": ["itq"]},
-                "unknown key 'metods'; did you mean 'methods'?: "
+                "unknown key 'metods' (did you mean 'methods'?): "
                 "expected one of bits, controls, data",
             ),
             ({"methods": "itq"}, "methods: found 'itq', expected a list"),

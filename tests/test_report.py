@@ -710,7 +710,7 @@ def test_every_selected_method_is_a_variant():
     [
         ("{name: a b, title: t, values: [{metric: map}]}", "lower-case letters"),
         ("{name: a, title: t, values: [], colour: red}", "unknown key 'colour'"),
-        ("{name: a, title: t, values: [], colums: k}", "did you mean columns"),
+        ("{name: a, title: t, values: [], colums: k}", "did you mean 'columns'"),
         ("{name: a, values: []}", "title is missing"),
         ("{name: a, title: t, values: []}", "at least one"),
         ("{name: a, title: t, values: map}", "values: found 'map', expected a list"),
@@ -718,8 +718,8 @@ def test_every_selected_method_is_a_variant():
         ("{name: a, title: t, values: [map]}", "found 'map', expected keys"),
         ("map", "tables: entry 1: found 'map', expected keys"),
         ("{name: a, title: t, values: [{label: x}]}", "either a metric or a fact"),
-        ("{name: a, title: t, values: [{metric: mpa}]}", "did you mean map"),
-        ("{name: a, title: t, values: [{fact: fit_second}]}", "did you mean fit_seconds"),
+        ("{name: a, title: t, values: [{metric: mpa}]}", "did you mean 'map'"),
+        ("{name: a, title: t, values: [{fact: fit_second}]}", "did you mean 'fit_seconds'"),
         (
             "{name: a, title: t, values: [{metric: map}], columns: seeds}",
             "expected bits, k, values",

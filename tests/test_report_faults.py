@@ -200,7 +200,7 @@ def test_tables_and_figures_of_a_configuration_are_in_the_report(tmp_path):
         ({"tables": {"name": "x"}}, "tables: found .* expected a list"),
         ({"figures": [{"name": "x", "title": "t"}]}, "figures: x: expected either a metric"),
         ({"figures": [{"name": "x", "title": "t", "metric": "map", "k": 5}]}, "which has no cut"),
-        ({"figures": [{"name": "x", "title": "t", "metrik": "map"}]}, "did you mean metric"),
+        ({"figures": [{"name": "x", "title": "t", "metrik": "map"}]}, "did you mean 'metric'"),
         ({"figures": [{"name": "x", "title": "t", "metric": "map"}] * 2}, "more than once"),
         ({"tables": [{"name": "x", "title": "t"}]}, "tables: x: values is missing"),
     ],

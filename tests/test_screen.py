@@ -106,7 +106,7 @@ def test_many_failures_are_a_short_list(copy):
     assert sum(line.startswith("failed: raising") for line in lines) == 2
     line = RAISING.splitlines().index("        raise ValueError('no luck')") + 1
     (summary,) = [text for text in lines if "raising, 3 jobs" in text]
-    assert f"raised ValueError: no luck at methods/raising.py:{line}" in summary
+    assert f"raised ValueError at methods/raising.py:{line}: no luck" in summary
     assert "Traceback" not in done.stderr
     assert "rule encode:" not in done.stderr
     (log,) = sorted((copy.folder / ".snakemake/log").glob("*.log"), key=os.path.getmtime)[-1:]
@@ -133,7 +133,7 @@ def test_quiet_commands_print_less(copy):
 ENDINGS = {
     "killed": ("os.kill(os.getpid(), signal.SIGKILL)", "killed (signal 9), probably out of memory"),
     "quiet": ("os._exit(7)", "exit status 7 and no message"),
-    "leaving": ("raise SystemExit(3)", "raised SystemExit: 3 at methods/leaving.py:"),
+    "leaving": ("raise SystemExit(3)", "raised SystemExit at methods/leaving.py:"),
     "stopped": ("os.kill(os.getpid(), signal.SIGTERM)", "interrupted (signal 15)"),
 }
 

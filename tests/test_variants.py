@@ -19,7 +19,7 @@ def resolved(stage, name, entry):
     [
         (
             {"of": "itq", "set": {"iteration": 3}},
-            "methods/itq.py has no parameter 'iteration'; did you mean 'iterations'[?]: "
+            "methods/itq.py has no parameter 'iteration' [(]did you mean 'iterations'[?][)]: "
             "expected one of iterations",
         ),
         (
@@ -118,7 +118,7 @@ def test_a_parameter_that_names_a_file_is_a_text(stage, of, param, value):
 def test_an_unknown_name_is_answered_with_the_most_similar_one(stage, name, meant):
     with pytest.raises(
         BenchmarkError,
-        match=f"^{stage}: '{name}' is unknown; did you mean '{meant}'[?]: expected one of ",
+        match=f"^{stage}: '{name}' is unknown [(]did you mean '{meant}'[?][)]: expected one of ",
     ):
         Catalogue(loaded()["variants"]).resolve(stage, name)
 
@@ -229,7 +229,7 @@ def test_the_entry_of_a_variant_reaches_a_job_unchanged():
         ('{"of": "itk"}', "mine: 'itk' is unknown"),
         (
             '{"of": "itq", "set": {"iteration": 3}}',
-            "methods/itq.py has no parameter 'iteration'; did you mean 'iterations'",
+            r"methods/itq.py has no parameter 'iteration' \(did you mean 'iterations'",
         ),
         (
             '{"of": "itq", "set": {"iterations": "3"}}',

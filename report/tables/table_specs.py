@@ -10,12 +10,11 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from pathlib import Path
 
 import yaml
 
-from harness.errors import BenchmarkError
+from harness.errors import BenchmarkError, did_you_mean
 from harness.schemas import CUTS
 
 TABLES_FILE = Path(__file__).parents[1] / "tables.yaml"
@@ -313,9 +312,7 @@ def _check_known(value: Value | FigureSpec, where: str) -> None:
 
 
 def _unknown(name: str, known: tuple[str, ...]) -> str:
-    close = get_close_matches(name, known, n=1)
-    hint = f" (did you mean {close[0]}?)" if close else ""
-    return f"unknown name {name!r}{hint}, expected one of {', '.join(known)}"
+    return f"unknown name {name!r}{did_you_mean(name, known)}: expected one of {', '.join(known)}"
 
 
 def _check_cut(metric: str, k: int | None, where: str) -> None:
@@ -364,10 +361,9 @@ def _check_keys(entry: object, kind: type, required: tuple[str, ...], where: str
     known = [item.name for item in fields(kind)]
     unknown = [key for key in entry if key not in known]
     if unknown:
-        close = get_close_matches(str(unknown[0]), known, n=1)
-        hint = f" (did you mean {close[0]}?)" if close else ""
+        hint = did_you_mean(str(unknown[0]), known)
         raise BenchmarkError(
-            f"{where}: unknown key {unknown[0]!r}{hint}, expected one of {', '.join(known)}"
+            f"{where}: unknown key {unknown[0]!r}{hint}: expected one of {', '.join(known)}"
         )
 
     missing = [key for key in required if key not in entry]

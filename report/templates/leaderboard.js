@@ -94,7 +94,7 @@
       groups: [
         { name: "best", title: bestTitle(ranked), entries: ranked.filter((entry) => entry.best && fits(entry)) },
         { name: "below", title: "Significantly below the best", entries: ranked.filter((entry) => !entry.best && fits(entry)) },
-        { name: "beside", title: ranked.length ? "Beside the ranking" : "Not ranked", entries: beside.filter(fits) },
+        { name: "beside", title: ranked.length ? "Not in this ranking" : "Not ranked", entries: beside.filter(fits) },
       ].filter((group) => group.entries.length),
       ranked,
     };
@@ -103,8 +103,8 @@
   function why(row) {
     if (row.settings === "released") return "released settings, not ranked";
     if (row.ablation) return "ablation, not ranked";
-    if (state.encoder !== "any" && row.encoder !== state.encoder) return row.encoder === "trained" ? "trains its encoder: another facet" : "frozen features: another facet";
-    return `${row.settings} settings: another facet`;
+    if (state.encoder !== "any" && row.encoder !== state.encoder) return row.encoder === "trained" ? "trains its encoder: another ranking" : "frozen features: another ranking";
+    return `${row.settings} settings: another ranking`;
   }
 
   const KEYS = {
@@ -122,7 +122,7 @@
   // Facets
   function segments(name, title, options) {
     const legend = h("legend", {}, title);
-    const inputs = options.map(([value, text, enabled]) => h("label", { title: enabled ? null : "Nothing to rank in this facet" },
+    const inputs = options.map(([value, text, enabled]) => h("label", { title: enabled ? null : "Nothing to rank with these settings" },
       h("input", { type: "radio", name, value, checked: String(state[name]) === String(value), disabled: !enabled, "aria-label": text }), h("span", {}, text)));
     return h("fieldset", {}, legend, h("div", { class: "segments" }, inputs));
   }
@@ -237,7 +237,7 @@
     const table = h("table", { class: "board" }, head, bodies);
     const total = groups.reduce((sum, group) => sum + group.entries.length, 0);
     $("ranking").replaceChildren(tools(total),
-      total ? h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Rows of the ranking" }, table) : h("p", { class: "empty" }, ranked.length || state.all ? "No row fits the filter." : "Nothing is measured in this facet."),
+      total ? h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Rows of the ranking" }, table) : h("p", { class: "empty" }, ranked.length || state.all ? "No row fits the filter." : "Nothing is measured with these settings."),
       total ? legend() : "");
   }
   function tableRow(entry, axis, shown) {
@@ -314,7 +314,7 @@
           h("td", {}, h("code", {}, seed.commit.slice(0, 10))), h("td", {}, h("code", { title: seed.codes }, seed.codes.slice(0, 16)))))))),
       h("h3", {}, "Record"),
       facts([
-        ["Rank", place ? `${place[1]}, interval ${place[2]} to ${place[3]}` : "not ranked in this facet"],
+        ["Rank", place ? `${place[1]}, interval ${place[2]} to ${place[3]}` : "not in this ranking"],
         ["Settings", row.settings === "fixed" ? "the method has no parameters" : row.settings === "tuned" ? `tuned on validation labels, ${count(row.trials, "trial")}` : row.settings],
         ["Encoder", row.encoder === "frozen" ? "frozen" : `${row.network}, trained by the method`],
         ["Note", row.note], ["Peak memory", `${row.memory_mib.toLocaleString("en", { maximumFractionDigits: 0 })} MiB`],

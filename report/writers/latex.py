@@ -13,8 +13,8 @@ from report.tables.table import Cell, Panel, Row, Table
 from report.writers.latex_layout import (
     Layout,
     Size,
+    first_fitting,
     is_broken,
-    layout,
     marks,
     parts,
     sentences,
@@ -33,8 +33,8 @@ def render(table: Table, references: list[str]) -> str:
         Keys of references.bib that it cites.
     """
     table = _with_printable_labels(table)
-    chosen = layout(table)
-    size = rf"{chosen.size.command}\setlength{{\tabcolsep}}{{{chosen.size.gap}pt}}"
+    layout = first_fitting(table)
+    size = rf"{layout.size.command}\setlength{{\tabcolsep}}{{{layout.size.gap}pt}}"
     caption = _source_or_escaped(table.caption, table.latex)
     return (
         _environment()
@@ -44,11 +44,11 @@ def render(table: Table, references: list[str]) -> str:
             continued=Source(f"{caption.removesuffix('.')} (continued)."),
             name=Source(table.name),  # \label takes the name without escapes
             file=Source(f"{table.name}.tex"),
-            environment=Source(chosen.environment),
+            environment=Source(layout.environment),
             references=Source(" ".join(dict.fromkeys(references))),
             size=Source(size),
             notes=Source(" ".join(escape(sentence) for sentence in sentences(table))),
-            parts=[_part(part, chosen) for part in parts(table, chosen)],
+            parts=[_part(part, layout) for part in parts(table, layout)],
         )
     )
 
@@ -146,13 +146,13 @@ def _environment() -> jinja2.Environment:
     )
 
 
-def _part(table: Table, chosen: Layout) -> dict[str, object]:
+def _part(table: Table, layout: Layout) -> dict[str, object]:
     """Return one tabular: its columns, its header and its panels."""
     alignment = "".join("l" if column.value.per == "row" else "c" for column in table.columns)
     return {
         "columns": Source(f"l{alignment}"),
         "header": header(table),
-        "panels": [body(len(table.columns), panel, chosen) for panel in table.panels],
+        "panels": [body(len(table.columns), panel, layout) for panel in table.panels],
     }
 
 
@@ -175,22 +175,22 @@ def _group_rules(table: Table) -> str:
     return "".join(rules)
 
 
-def body(columns: int, panel: Panel, chosen: Layout) -> Source:
+def body(columns: int, panel: Panel, layout: Layout) -> Source:
     """Return the lines of one panel: its heading, the methods, and below a rule the controls."""
     lines = [rf"\multicolumn{{{columns + 1}}}{{l}}{{\textit{{{escape(panel.label)}}}}} \\"]
-    lines += [_row(row, chosen) for row in panel.rows]
+    lines += [_row(row, layout) for row in panel.rows]
     if panel.controls:
         lines.append(rf"\cmidrule(lr){{1-{columns + 1}}}")
-        lines += [_row(row, chosen) for row in panel.controls]
+        lines += [_row(row, layout) for row in panel.controls]
     return Source("\n".join(lines))
 
 
-def _row(row: Row, chosen: Layout) -> str:
+def _row(row: Row, layout: Layout) -> str:
     """Return the line of a row, and below it a line of intervals or statuses if it has any."""
-    cells = [_spanning(_cell(cell, chosen.size), cell.span) for cell in row.cells]
-    lines = [_line([_label(row.label, chosen), *cells])]
+    cells = [_spanning(_cell(cell, layout.size), cell.span) for cell in row.cells]
+    lines = [_line([_label(row.label, layout), *cells])]
     if any(cell.below for cell in row.cells):
-        small = chosen.size.small
+        small = layout.size.small
         below = []
         for cell in row.cells:
             text = rf"{{{small} {escape(cell.below)}}}" if cell.below else ""
@@ -200,13 +200,13 @@ def _row(row: Row, chosen: Layout) -> str:
     return "\n".join(lines)
 
 
-def _label(label: str, chosen: Layout) -> str:
+def _label(label: str, layout: Layout) -> str:
     """Return the label of a row, in a box if it is wider than its column."""
-    if not is_broken(label, chosen):
+    if not is_broken(label, layout):
         return escape(label)
-    points = chosen.size.points
-    text = breakable(label, points, chosen.label - points)  # later lines are indented by an em
-    return rf"\parbox[t]{{{chosen.label}pt}}{{\raggedright\hangindent=1em {text}\strut}}"
+    points = layout.size.points
+    text = breakable(label, points, layout.label - points)  # later lines are indented by an em
+    return rf"\parbox[t]{{{layout.label}pt}}{{\raggedright\hangindent=1em {text}\strut}}"
 
 
 def _line(cells: list[str]) -> str:

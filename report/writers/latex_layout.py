@@ -78,7 +78,7 @@ class Layout:
         return TEXT if self.wide else COLUMN
 
 
-def layout(table: Table) -> Layout:
+def first_fitting(table: Table) -> Layout:
     """Return the first layout in which the whole table fits.
 
     They are tried in this order: one column; the text; the text with broken labels; and that with
@@ -109,16 +109,16 @@ def _smaller_parts(table: Table, columns: int) -> list[int]:
 # ---------------------------------------------------------------------------- widths
 
 
-def _fits(table: Table, chosen: Layout) -> bool:
-    return all(_width(block, chosen) <= chosen.width for block in _blocks(table, chosen))
+def _fits(table: Table, layout: Layout) -> bool:
+    return all(_width(block, layout) <= layout.width for block in _blocks(table, layout))
 
 
-def _width(table: Table, chosen: Layout) -> float:
+def _width(table: Table, layout: Layout) -> float:
     """Return the width of a table in points, estimated from above."""
-    size = chosen.size
+    size = layout.size
     label = max((width(row.label, size.points) for row in table.rows), default=0)
-    if chosen.label is not None:
-        label = min(label, chosen.label)
+    if layout.label is not None:
+        label = min(label, layout.label)
 
     widths = [width(column.label, size.points) for column in table.columns]
     for row in table.rows:
@@ -162,22 +162,22 @@ def _positions(row: Row) -> list[tuple[int, Cell]]:
 # ----------------------------------------------------------------------------- parts
 
 
-def parts(table: Table, chosen: Layout) -> list[Table]:
+def parts(table: Table, layout: Layout) -> list[Table]:
     """Return the parts of a table, each a float: it is cut by columns first, then by rows."""
     pages = []
-    blocks = _blocks(table, chosen)
+    blocks = _blocks(table, layout)
     for block in blocks:
-        pages += _pages(block, chosen, block is blocks[-1])
+        pages += _pages(block, layout, block is blocks[-1])
     return pages
 
 
-def _blocks(table: Table, chosen: Layout) -> list[Table]:
+def _blocks(table: Table, layout: Layout) -> list[Table]:
     """Return the table in blocks of as many columns as a part takes, without blank rows."""
-    if chosen.columns >= len(table.columns):
+    if layout.columns >= len(table.columns):
         return [table]
     blocks = []
-    for start in range(0, len(table.columns), chosen.columns):
-        end = min(start + chosen.columns, len(table.columns))
+    for start in range(0, len(table.columns), layout.columns):
+        end = min(start + layout.columns, len(table.columns))
         blocks.append(_with_columns(table, start, end))
     return blocks
 
@@ -215,25 +215,25 @@ def _cut_rows(rows: list[Row], start: int, end: int) -> list[Row]:
     return cut
 
 
-def _pages(table: Table, chosen: Layout, is_last: bool) -> list[Table]:
+def _pages(table: Table, layout: Layout, is_last: bool) -> list[Table]:
     """Return parts of the table that fit a page each, if possible with whole panels.
 
     is_last: whether the notes are below the last of them.
     """
     text = sum(width(sentence, NOTE_POINTS) + 3 for sentence in sentences(table))
-    notes_height = NOTE_LINE * math.ceil(text / chosen.width)
-    page = HEIGHT / chosen.size.line
-    page_with_notes = max(12.0, (HEIGHT - notes_height) / chosen.size.line)
+    notes_height = NOTE_LINE * math.ceil(text / layout.width)
+    page = HEIGHT / layout.size.line
+    page_with_notes = max(12.0, (HEIGHT - notes_height) / layout.size.line)
 
     pages: list[list[Panel]] = [[]]
     lines = 0.0
     for panel in table.panels:
-        for piece in _pieces(panel, page_with_notes, chosen):
-            if pages[-1] and lines + _lines(piece, chosen) > page:
+        for piece in _pieces(panel, page_with_notes, layout):
+            if pages[-1] and lines + _lines(piece, layout) > page:
                 pages.append([])
                 lines = 0.0
             pages[-1].append(piece)
-            lines += _lines(piece, chosen)
+            lines += _lines(piece, layout)
 
     if is_last and len(pages[-1]) > 1 and lines > page_with_notes:
         pages.append([pages[-1].pop()])
@@ -241,28 +241,28 @@ def _pages(table: Table, chosen: Layout, is_last: bool) -> list[Table]:
     return [replace(table, panels=panels) for panels in pages]
 
 
-def _pieces(panel: Panel, most: float, chosen: Layout) -> list[Panel]:
+def _pieces(panel: Panel, most: float, layout: Layout) -> list[Panel]:
     """Return the panel in pieces of at most so many lines."""
-    if _lines(panel, chosen) <= most or len(panel.rows) < 2:
+    if _lines(panel, layout) <= most or len(panel.rows) < 2:
         return [panel]
     count = len(panel.rows) - 1
-    while count > 1 and _lines(_first_rows(panel, count), chosen) > most:
+    while count > 1 and _lines(_first_rows(panel, count), layout) > most:
         count -= 1
     heading = panel.label.removesuffix(CONTINUED) + CONTINUED
     rest = replace(panel, label=heading, rows=panel.rows[count:])
-    return [_first_rows(panel, count), *_pieces(rest, most, chosen)]
+    return [_first_rows(panel, count), *_pieces(rest, most, layout)]
 
 
 def _first_rows(panel: Panel, count: int) -> Panel:
     return replace(panel, rows=panel.rows[:count], controls=[])
 
 
-def _lines(panel: Panel, chosen: Layout) -> float:
+def _lines(panel: Panel, layout: Layout) -> float:
     """Return how many lines a panel takes, its heading and rules included."""
     lines = 2.5
     for row in panel.rows + panel.controls:
-        if is_broken(row.label, chosen):
-            lines += math.ceil(1.1 * width(row.label, chosen.size.points) / chosen.label)
+        if is_broken(row.label, layout):
+            lines += math.ceil(1.1 * width(row.label, layout.size.points) / layout.label)
         else:
             lines += 1
         if any(cell.below for cell in row.cells):
@@ -271,9 +271,9 @@ def _lines(panel: Panel, chosen: Layout) -> float:
     return lines
 
 
-def is_broken(label: str, chosen: Layout) -> bool:
+def is_broken(label: str, layout: Layout) -> bool:
     """Return whether a label is broken into lines."""
-    return chosen.label is not None and width(label, chosen.size.points) > chosen.label
+    return layout.label is not None and width(label, layout.size.points) > layout.label
 
 
 # ----------------------------------------------------------------------------- words

@@ -21,7 +21,6 @@ def write(output: Path) -> Path:
     """
     board = leaderboard.build()
     page = render(board)
-    output.mkdir(parents=True, exist_ok=True)
     with storage.new_file(output / PAGE) as temporary:
         temporary.write_text(page, encoding="utf-8")
     print(f"{output / PAGE}: {len(board['rankings'])} rankings of {len(board['rows'])} rows")
