@@ -17,8 +17,8 @@ from report.figures.parallel import in_parallel
 from report.figures.plot_style import (
     CHANCE,
     CHANCE_NAME,
-    INK,
     canvas_of,
+    chance_look,
     control_look,
     legend_columns,
     look,
@@ -393,8 +393,7 @@ def _chance_line(
     if chance is None:
         return []
     entry = {"name": CHANCE_NAME, "label": CHANCE}
-    style = {"color": INK, "linestyle": ":", "linewidth": 0.9}
-    return [_straight_line(axis, entry, chance, lengths, "mAP", style)]
+    return [_straight_line(axis, entry, chance, lengths, "mAP", chance_look())]
 
 
 def _straight_line(
