@@ -20,13 +20,13 @@ from evaluation.inspection import chosen, inspect, is_at_chance
 from evaluation.neighbours import COUNT, Neighbours, nearest_items
 from evaluation.presets import PRESETS, replay, undefined
 from evaluation.relevance import Relevance
-from experiments import tables
+from experiments import quantisation, tables
 from experiments.errors import USER_ERRORS
 from harness import records, schemas, storage
 from harness.errors import BenchmarkError, one_line
 from harness.plan import Place, Run, Score
 from harness.user_data import CACHE
-from harness.variants import CONTROLS
+from harness.variants import CONTROLS, QUANTISERS, control_bits
 
 CUTS = [(metric, k) for metric, ranks in schemas.CUTS.items() for k in ranks]
 CURVE_RANKS = 40  # log-spaced ranks of the curve of precision and recall
@@ -43,7 +43,8 @@ def score(target: Score, runs: Iterable[tuple[int, int]]) -> None:
     target : Score
         A variant or a control, on a data set and its features.
     runs : iterable of (int, int)
-        Bits and seed of each run; (0, 0) for a control.
+        Bits and seed of each run. A control has seed 0, and 0 bits unless it has a value for each
+        code length.
 
     Raises
     ------
@@ -54,8 +55,8 @@ def score(target: Score, runs: Iterable[tuple[int, int]]) -> None:
     records.check_sources("experiments", "scoring")
     runs = sorted(set(runs))
     control = target.variant in CONTROLS
-    if control and runs != [(0, 0)]:
-        raise BenchmarkError(f"{target.variant} ranks by real-valued features: expected --runs 0:0")
+    if control:
+        _check_control(target.variant, runs)
 
     inputs = _inputs(target.place)
 
@@ -67,7 +68,7 @@ def score(target: Score, runs: Iterable[tuple[int, int]]) -> None:
         started = time.perf_counter()
         if control:
             source = storage.unchanged(target.place.features_array, target.place.features_record)
-            rows, run_arrays = _score_control(target.variant, source, inputs)
+            rows, run_arrays = _score_control(target.variant, source, bits, inputs)
         else:
             source = Run(*target.key, bits, seed).codes
             rows, run_arrays = _score_codes(source, bits, inputs)
@@ -88,6 +89,16 @@ def score(target: Score, runs: Iterable[tuple[int, int]]) -> None:
     made_of = _made_of(target, scored, inputs.plugin)
     facts = dict(zip(("dataset", "features", "variant"), target.key, strict=True))
     _write(target, table, arrays, made_of, facts | _facts(inputs) | {"runs": scored})
+
+
+def _check_control(control: str, runs: list[tuple[int, int]]) -> None:
+    """Raise BenchmarkError for bits or seeds that the scores of a control do not have."""
+    for bits, seed in runs:
+        expected = control_bits(control, max(bits, 1))
+        if (bits, seed) != (expected, 0):
+            raise BenchmarkError(
+                f"{control} ranks by features: found --runs {bits}:{seed}, expected {expected}:0"
+            )
 
 
 def chance_warning(codes: str, mean: float, chance: float, dataset: str) -> str:
@@ -219,7 +230,8 @@ def _made_of(target: Score, scored: list[dict], plugin: str) -> dict:
     """Return what the scores are made of. plugin: of the data set."""
     digests = records.place_digests(target.place, "features")
     if target.variant in CONTROLS:
-        return records.of_scores({}, plugin, digests)
+        bits = [run["bits"] for run in scored if run["bits"]]
+        return records.of_scores({}, plugin, digests, bits)
     codes = {schemas.run_part(run["bits"], run["seed"]): run["sha256"] for run in scored}
     return records.of_scores(codes, plugin, digests)
 
@@ -282,9 +294,14 @@ def _replayed(
     return [(name, None, value) for name, value in values.items() if value is not None]
 
 
-def _score_control(control: str, source: Path, inputs: Inputs) -> tuple[Rows, Arrays]:
+def _score_control(control: str, source: Path, bits: int, inputs: Inputs) -> tuple[Rows, Arrays]:
     features = _features(source, inputs.items)
-    rows = (features[part] for part in (inputs.query, inputs.database, inputs.train))
+    rows = [features[part] for part in (inputs.query, inputs.database, inputs.train)]
+    if control in QUANTISERS:
+        with _naming(source):
+            rows[:2] = quantisation.decoded(control, *rows, bits)
+        control = "exact-l2"
+
     neighbours, single = inputs.neighbours, inputs.relevance.single
     if neighbours is None:
         queries = each_query(

@@ -26,6 +26,7 @@ from harness.variants import (
     FEATURES,
     Catalogue,
     Variant,
+    control_bits,
     did_you_mean,
     plain_label,
 )
@@ -384,6 +385,13 @@ class Plan:
     def runs_of(self, score: Score) -> list[Run]:
         """Return the runs that one scoring job scores; none for a control."""
         return self._runs_by_score.get(score.key, [])
+
+    def scored(self, score: Score) -> list[tuple[int, int]]:
+        """Return bits and seed of all that one scoring job scores. The seed of a control is 0."""
+        if score.variant not in CONTROLS:
+            return [(run.bits, run.seed) for run in self.runs_of(score)]
+        lengths = {control_bits(score.variant, bits) for bits in self.bits}
+        return [(bits, 0) for bits in sorted(lengths)]
 
     # ------------------------------------------------------------------- jobs
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness import identity, plugins, provenance, storage
@@ -166,7 +167,9 @@ def of_run(run: Run, variant: Variant, digests: dict[str, str], data: Path) -> d
     return _of_plugin(variant) | facts
 
 
-def of_scores(codes: dict[str, str], dataset: str, digests: dict[str, str]) -> dict:
+def of_scores(
+    codes: dict[str, str], dataset: str, digests: dict[str, str], bits: Sequence[int] = ()
+) -> dict:
     """Return what the scores of a variant are made of.
 
     Parameters
@@ -177,6 +180,8 @@ def of_scores(codes: dict[str, str], dataset: str, digests: dict[str, str]) -> d
         Plugin of the data set, by which some presets choose their cut.
     digests : dict of str to str
         Of the arrays of the place.
+    bits : sequence of int
+        Code lengths of a control that has a value for each.
     """
     return {
         "sources": source_digests("experiments", "scoring"),
@@ -185,6 +190,7 @@ def of_scores(codes: dict[str, str], dataset: str, digests: dict[str, str]) -> d
         "split": digests.get("split"),
         "features": digests.get("features"),
         **({"codes": codes} if codes else {}),
+        **({"bits": sorted(bits)} if bits else {}),
     }
 
 

@@ -26,7 +26,8 @@ CUTS = {
     "neighbour_recall@k": (100, 1000),
 }
 
-# metrics.csv: the scores of all variants. Controls have 0 bits and seed 0.
+# metrics.csv: the scores of all variants. Controls have seed 0, and 0 bits unless they have a value
+# for each code length.
 METRICS_CSV = ("dataset", "features", "variant", *SCORES_CSV)
 
 # runs.csv: one row per run. RECORD_COLUMNS have the values of the same keys in run.json.

@@ -19,7 +19,7 @@ from harness import identity, records, schemas, storage
 from harness.errors import BenchmarkError, one_line
 from harness.plan import Job, Place, Plan, Run
 from harness.user_data import CACHE, data_folder, file_digest, save_digests
-from harness.variants import STAGES
+from harness.variants import PRODUCT_QUANTISER, STAGES
 
 MISSING = "is missing"
 FORCED = "is rerun by an option of the command"
@@ -253,7 +253,8 @@ class State:
         }
         plugin = self.plan.datasets[dataset].plugin.name
         digests = self._place_digests(score.place, "features")
-        return records.of_scores(codes, plugin, digests)
+        bits = self.plan.bits if variant == PRODUCT_QUANTISER else ()
+        return records.of_scores(codes, plugin, digests, bits)
 
     def _made_of_collect(self) -> dict:
         read = [

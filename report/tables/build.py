@@ -7,8 +7,16 @@ from dataclasses import replace
 from functools import partial
 
 from harness.errors import BenchmarkError
+from harness.variants import control_bits
 from report.results import Pair, Results
-from report.tables import captions, gradient_table, paper_tables, published_values, tuning_table
+from report.tables import (
+    captions,
+    gradient_table,
+    paper_tables,
+    published_values,
+    reference_table,
+    tuning_table,
+)
 from report.tables.cells import (
     NOT_PLANNED_CELL,
     SHARED_FACTS,
@@ -48,7 +56,8 @@ def build_tables(results: Results, specs: list[TableSpec] | None = None) -> list
         if _concerns(results, spec):
             tables += [_table(results, spec, pairs) for pairs in _files(results, spec)]
 
-    for module in (gradient_table, tuning_table, paper_tables, published_values):
+    modules = (reference_table, gradient_table, tuning_table, paper_tables, published_values)
+    for module in modules:
         tables += module.build(results)
 
     _check_names(tables)
@@ -285,7 +294,8 @@ def _panel(
 
     controls = []
     if spec.controls:
-        controls = [_control_row(results, pair, item, spec, columns) for item in results.controls]
+        row_of = partial(_control_row, results, pair, bits, spec, columns)
+        controls = [row_of(control) for control in results.controls]
 
     label = results.label(pair) + ("" if bits is None else f", {bits} bits")
     return Panel(label, pair, bits, rows, controls)
@@ -304,15 +314,21 @@ def _selected_methods(results: Results, spec: TableSpec) -> list[dict]:
 
 
 def _control_row(
-    results: Results, pair: Pair, control: dict, spec: TableSpec, columns: list[Column]
+    results: Results,
+    pair: Pair,
+    bits: int | None,
+    spec: TableSpec,
+    columns: list[Column],
+    control: dict,
 ) -> Row:
-    """Return a ranking by real-valued features: one cell spans the columns of all lengths."""
-    name = control["name"]
-    if spec.columns == "bits":
-        cell = control_cell(results, pair, name, columns[0])
-        cells = [replace(cell, span=len(columns))]
-    else:
-        cells = [control_cell(results, pair, name, column) for column in columns]
+    """Return a ranking by features: one cell spans all code lengths if they have one value."""
+    name, cells = control["name"], []
+    for column in columns:
+        length = bits if column.bits is None else column.bits
+        cells.append(control_cell(results, pair, name, length, column))
+
+    if spec.columns == "bits" and not control_bits(name, 1):
+        cells = [replace(cells[0], span=len(columns))]
     return Row(name, control["label"], cells)
 
 
