@@ -380,9 +380,11 @@ rule score:
             f"{bits}:{seed}"
             for bits, seed in plan.scored(plan.score(Place(w.dataset, w.features), w.variant))
         ],
+        rankings=f"--rankings {' '.join(plan.rankings)}" if plan.rankings else "",
     shell:
         "logged {log:q} python -m evaluation score {wildcards.dataset} {wildcards.features}"
-        " {wildcards.variant} --runs {params.runs} {params.root} --threads {threads}"
+        " {wildcards.variant} --runs {params.runs} {params.rankings} {params.root}"
+        " --threads {threads}"
 
 
 rule collect:

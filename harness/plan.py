@@ -207,6 +207,8 @@ class Plan:
     bits, seeds, timed : tuple of int
     places : tuple of Place
     runs : tuple of Run
+    rankings : tuple of str
+        Rankings of the methods besides that by Hamming distance, of `schemas.RANKINGS`.
     omitted : tuple of str
         Listed methods that do not run, since none of their own code lengths is among `bits`.
     configfiles : tuple of str
@@ -230,6 +232,7 @@ class Plan:
     places: tuple[Place, ...]
     runs: tuple[Run, ...]
     omitted: tuple[str, ...] = ()
+    rankings: tuple[str, ...] = ()
     configfiles: tuple[str, ...] = ()
     data: str = "data"
     config: dict = field(default_factory=dict, repr=False)
@@ -292,6 +295,7 @@ class Plan:
             places=tuple(places),
             runs=tuple(_runs(places, variants["methods"], config)),
             omitted=tuple(row.name for row in rows if not row.bits),
+            rankings=tuple(sorted(config.get("rankings") or ())),
             configfiles=tuple(configfiles),
             data=config.get("data") or "data",
             config=config,
@@ -326,7 +330,8 @@ class Plan:
         for stage in ("datasets", "features", "methods"):
             rows[stage] = [_described(variant) for variant in getattr(self, stage).values()]
 
-        shown = {key: self.config[key] for key in ("tables", "figures") if self.config.get(key)}
+        optional = ("tables", "figures", "rankings")
+        shown = {key: self.config[key] for key in optional if self.config.get(key)}
         content = (
             rows
             | shown

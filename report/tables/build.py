@@ -83,6 +83,9 @@ def _concerns(results: Results, spec: TableSpec) -> bool:
     if _is_timed(spec) and not results.timing:
         return False
 
+    if not _has_rankings(results, spec):
+        return False
+
     experiment = results.experiment
     available = {
         "methods": {method["base"] for method in results.methods} | set(results.labels),
@@ -95,6 +98,13 @@ def _concerns(results: Results, spec: TableSpec) -> bool:
             return False
 
     return True
+
+
+def _has_rankings(results: Results, spec: TableSpec) -> bool:
+    """Return whether some run has an optional metric of a table, if it shows any."""
+    optional = [value for value in spec.values if value.metric and value.optional]
+    metrics = {(value.metric, value.k) for value in optional}
+    return not optional or any(key[-2:] in metrics for key in results.scores)
 
 
 def _is_timed(spec: TableSpec) -> bool:
@@ -216,14 +226,23 @@ def _planned_columns(spec: TableSpec, lengths: list[int]) -> list[Column]:
 
 def _omission(results: Results, pair: Pair, column: Column) -> str | None:
     """Return why a column is omitted for a data set and features; None if it is not."""
-    if column.value.metric:
-        return results.omission(pair, column.value.metric, column.k)
-    if not column.value.optional:
+    value = column.value
+    if value.metric and (reason := results.omission(pair, value.metric, column.k)):
+        return reason
+    if not value.optional or _has_optional(results, pair, column):
         return None
-    for key, runs in results.runs.items():
-        if key[:2] == pair and any(run.get(column.value.fact) for run in runs):
-            return None
     return "no run has it"
+
+
+def _has_optional(results: Results, pair: Pair, column: Column) -> bool:
+    """Return whether some run on a data set and features has a metric or a fact."""
+    value = column.value
+    if value.metric:
+        cell = (*pair, value.metric, column.k)
+        return any((*key[:2], *key[-2:]) == cell for key in results.scores)
+    return any(
+        run.get(value.fact) for key, runs in results.runs.items() if key[:2] == pair for run in runs
+    )
 
 
 def _without_shared_columns(

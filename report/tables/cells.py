@@ -108,6 +108,8 @@ def _metric_cell(results: Results, key: tuple, done: list[dict], column: Column)
     series = []
     for metric in filter(None, (value.metric, value.to)):
         scores = [_score(results, key, run, metric, column) for run in done]
+        if value.optional and scores == [None] * len(scores):
+            return OMITTED_CELL
         if None in scores:
             return NOT_SCORED_CELL
         series.append(scores)
