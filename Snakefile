@@ -377,13 +377,14 @@ rule score:
     params:
         root=f"--root {plan.root}",
         runs=lambda w: [
-            f"{run.bits}:{run.seed}"
-            for run in plan.runs_of(plan.score(Place(w.dataset, w.features), w.variant))
-        ]
-        or ["0:0"],
+            f"{bits}:{seed}"
+            for bits, seed in plan.scored(plan.score(Place(w.dataset, w.features), w.variant))
+        ],
+        rankings=f"--rankings {' '.join(plan.rankings)}" if plan.rankings else "",
     shell:
         "logged {log:q} python -m evaluation score {wildcards.dataset} {wildcards.features}"
-        " {wildcards.variant} --runs {params.runs} {params.root} --threads {threads}"
+        " {wildcards.variant} --runs {params.runs} {params.rankings} {params.root}"
+        " --threads {threads}"
 
 
 rule collect:

@@ -222,7 +222,9 @@ def described(rule: dict, schema: dict) -> str:
         return "one of " + ", ".join(f"``{value}``" for value in rule["enum"])
     words = {"array": "list", "object": "mapping", "string": "text", "integer": "whole number"}
     text = words[rule["type"]]
-    if rule["type"] == "array":
+    if rule["type"] == "array" and "enum" in rule["items"]:
+        text = "list of " + ", ".join(f"``{value}``" for value in rule["items"]["enum"])
+    elif rule["type"] == "array":
         text = f"list of {described(rule['items'], schema)}s"
     if "maximum" in rule:
         text += f", {rule['minimum']} to {rule['maximum']}"

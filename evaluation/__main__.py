@@ -10,6 +10,7 @@ from pathlib import Path
 # This command is the only file of `evaluation` that imports the project. The library does not.
 from harness.errors import BenchmarkError, one_line
 from harness.plan import RESULTS, Score
+from harness.schemas import RANKINGS
 
 BLAS_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -43,6 +44,13 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         metavar="BITS:SEED",
         help="the runs to score; 0:0 for a control",
+    )
+    scoring.add_argument(
+        "--rankings",
+        nargs="+",
+        default=[],
+        choices=list(RANKINGS),
+        help="rankings of a method besides that by Hamming distance",
     )
     scoring.add_argument(
         "--root", type=Path, default=RESULTS, help="folder of the experiment with the scores"
@@ -81,7 +89,7 @@ def score(arguments: argparse.Namespace) -> None:
     from experiments import scoring
 
     target = Score(arguments.root, arguments.dataset, arguments.features, arguments.variant)
-    scoring.score(target, [_run(text) for text in arguments.runs])
+    scoring.score(target, [_run(text) for text in arguments.runs], arguments.rankings)
 
 
 def codes(arguments: argparse.Namespace) -> None:

@@ -69,7 +69,7 @@ def average_precision_at(n: np.ndarray, r: np.ndarray, k: int, denominator: str)
         Value of each query.
     """
     n, r = _checked(n, r, k)
-    total, per_hit = _precision_at_hits(n, r, k, _harmonic(n[0].sum()))
+    total, per_hit = _precision_at_hits(n, r, k, harmonic_sums(n[0].sum()))
     relevant = _row_sums(r)
     values = {"found": per_hit, "min": total / np.minimum(k, relevant), "R": total / relevant}
     return values[denominator]
@@ -82,7 +82,7 @@ def precision_of_first_hits(n: np.ndarray, r: np.ndarray, k: int) -> np.ndarray:
     DGCPN (Yu et al., AAAI 2021).
     """
     n, r = _checked(n, r, k)
-    return _first_hits(n, r, k, _harmonic(n[0].sum()))
+    return _first_hits(n, r, k, harmonic_sums(n[0].sum()))
 
 
 def worst(n: np.ndarray, r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -443,7 +443,7 @@ def _interleave(first, second):
 
 
 @functools.lru_cache(maxsize=4)
-def _harmonic(items: int) -> np.ndarray:
+def harmonic_sums(items: int) -> np.ndarray:
     """Return prefix sums of the harmonic series and their rounding errors, float64 (N + 1, 2)."""
     return _prefix_sums(items)
 
@@ -461,7 +461,7 @@ def _prefix_sums(items):
 
 
 @compiled("float64(int64, int64, float64[:, ::1])")
-def _reciprocals(before, count, harmonic):
+def reciprocals(before, count, harmonic):
     """Return 1 / (before + 1) + ... + 1 / (before + count).
 
     The rounding errors keep the digits of a short sum, the difference of two large ones.
@@ -484,11 +484,11 @@ def _bucket(before, hits, n, r, m, harmonic):
         return 0.0
     slope = (r - 1) / (n - 1) if n > 1 else 0.0
     constant = hits + 1 - slope * (before + 1)
-    return r / n * (slope * m + constant * _reciprocals(before, m, harmonic))
+    return r / n * (slope * m + constant * reciprocals(before, m, harmonic))
 
 
 @compiled("float64(int64, int64, int64, int64)")
-def _odds(hits, n, r, m):
+def odds(hits, n, r, m):
     """Return P(hits + 1) / P(hits) of the hypergeometric distribution: m of n drawn, r relevant."""
     return (r - hits) * (m - hits) / ((hits + 1) * (n - r - m + hits + 1))
 
@@ -509,13 +509,13 @@ def _per_hit(before, hits, total, n, r, m, harmonic):
         precisions = total + _bucket(before, hits, m, drawn, m, harmonic)
         weights += weight
         mean += weight * precisions / max(hits + drawn, 1)
-        weight *= _odds(drawn, n, r, m)
+        weight *= odds(drawn, n, r, m)
         drawn += 1
 
     drawn, weight = mode - 1, 1.0
     while drawn >= fewest and weight > TAIL_CUTOFF:
         precisions = total + _bucket(before, hits, m, drawn, m, harmonic)
-        weight /= _odds(drawn, n, r, m)
+        weight /= odds(drawn, n, r, m)
         weights += weight
         mean += weight * precisions / max(hits + drawn, 1)
         drawn -= 1

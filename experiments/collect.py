@@ -88,7 +88,7 @@ def _partial_scores(plan: Plan, state: State, done: set[Run]) -> dict[Score, dic
     progress = Progress("scoring", total=len(unscored), unit="methods")
     for target, runs in unscored:
         with contextlib.redirect_stdout(io.StringIO()):
-            scoring.score(target, runs)
+            scoring.score(target, runs, plan.rankings)
         progress.advance()
 
     return {target: records.read(target.record) for target in targets}
@@ -104,12 +104,12 @@ def _copy_score(score: Score, target: Score) -> None:
 
 def _is_current(target: Score, runs: list[Run], plan: Plan, state: State) -> bool:
     """Return whether earlier partial scores are those of the runs that are done now."""
-    codes = {
-        schemas.run_part(run.bits, run.seed): state.record(run.record)["codes_sha256"]
-        for run in runs
-    }
+    run_records = {schemas.run_part(run.bits, run.seed): state.record(run.record) for run in runs}
+    codes = {part: record["codes_sha256"] for part, record in run_records.items()}
     plugin = plan.datasets[target.dataset].plugin.name
-    made_of = records.of_scores(codes, plugin, records.place_digests(target.place, "features"))
+    digests = records.place_digests(target.place, "features")
+    optional = records.of_rankings(plan.rankings, run_records)
+    made_of = records.of_scores(codes, plugin, digests, optional)
     try:
         record = records.read(target.record)
     except BenchmarkError:  # missing, or of another version
@@ -251,11 +251,7 @@ def _experiment(plan: Plan, rows: list[dict], scores: dict[Score, dict]) -> dict
         },
         "methods": [_method(variant) for variant in plan.methods.values()],
         "controls": [{"name": name, "label": CONTROLS[name]} for name in plan.controls],
-        "omitted": [
-            {"dataset": score.dataset, "features": score.features, **omitted}
-            for score, record in _first_scores(scores)
-            for omitted in record["omitted"]
-        ],
+        "omitted": _omitted(scores),
         "queries_left_out": {
             f"{score.dataset}/{score.features}": record["queries_left_out"]
             for score, record in scores.items()
@@ -304,12 +300,14 @@ def _method(variant: Variant) -> dict:
     }
 
 
-def _first_scores(scores: dict[Score, dict]) -> list[tuple[Score, dict]]:
-    """Return one score of each place: the metrics that are left out depend on the place alone."""
-    first: dict[Place, tuple[Score, dict]] = {}
+def _omitted(scores: dict[Score, dict]) -> list[dict]:
+    """Return the metrics that are left out for each place, and why."""
+    entries: dict[tuple, dict] = {}
     for score, record in scores.items():
-        first.setdefault(score.place, (score, record))
-    return list(first.values())
+        names = {"dataset": score.dataset, "features": score.features}
+        for omitted in record["omitted"]:
+            entries[score.place, omitted["metric"], omitted["k"]] = names | omitted
+    return list(entries.values())
 
 
 def _failure(row: dict) -> dict:

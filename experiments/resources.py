@@ -18,7 +18,7 @@ from harness.plan import PUBLISHED, Job, Place, Plan, Run, job_of
 from harness.user_data import CACHE
 
 LIST_NEIGHBOURS = 64  # of each training image, int32
-RECORD_BYTES = 20_000  # of a run beside its codes: record, log and extras
+RECORD_BYTES = 20_000  # of a run beside its codes and real values: record, log and extras
 REPORT_BYTES = 20_000_000
 UNITS = ("bytes", "kB", "MB", "GB", "TB")
 FULL_SHARE = 0.95  # of the memory, beyond which a job cannot be expected to end
@@ -130,12 +130,15 @@ def _output_bytes(job: Job, plan: Plan, sizes: _Sizes) -> int | None:
         return None if job.rule == "dataset" else 0
     if job.rule == "dataset":
         return math.prod(shape)
+    queries = sizes.parts.get(str(job.key[0]), {}).get("query", 0)
     if job.rule == "encode":
-        return shape[0] * -(-int(job.key[3]) // 8) + RECORD_BYTES
+        bits = int(job.key[3])
+        has_values = plan.methods[str(job.key[2])].plugin.has_project
+        query_values = queries * bits * 4 if has_values else 0
+        return shape[0] * -(-bits // 8) + query_values + RECORD_BYTES
     place = Place(*job.key[:2])
     if job.rule == "score":
         runs = plan.runs_of(plan.score(place, str(job.key[2])))
-        queries = sizes.parts.get(place.dataset, {}).get("query", 0)
         return sum(queries * (run.bits + 1) * 8 for run in runs)
     if job.rule == "neighbours":
         return sizes.parts.get(place.dataset, {}).get("train", 0) * LIST_NEIGHBOURS * 4

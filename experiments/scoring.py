@@ -7,35 +7,37 @@ import functools
 import time
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from evaluation import METRIC_VERSION, metrics
+from evaluation import METRIC_VERSION, asymmetric, metrics
 from evaluation.controls import each_query
 from evaluation.histograms import hamming_shared, items_and_relevant
 from evaluation.inspection import chosen, inspect, is_at_chance
 from evaluation.neighbours import COUNT, Neighbours, nearest_items
 from evaluation.presets import PRESETS, replay, undefined
 from evaluation.relevance import Relevance
-from experiments import tables
+from evaluation.reranking import average_precision_reranked
+from experiments import quantisation, tables
 from experiments.errors import USER_ERRORS
 from harness import records, schemas, storage
 from harness.errors import BenchmarkError, one_line
 from harness.plan import Place, Run, Score
 from harness.user_data import CACHE
-from harness.variants import CONTROLS
+from harness.variants import CONTROLS, QUANTISERS, control_bits
 
 CUTS = [(metric, k) for metric, ranks in schemas.CUTS.items() for k in ranks]
+ASYMMETRIC = {"map_asymmetric": "product", "map_sigmoid": "sigmoid"}  # metric: its distance
 CURVE_RANKS = 40  # log-spaced ranks of the curve of precision and recall
 
 Rows = list[tuple[str, int | None, float]]  # metric, k, value
 Arrays = dict[str, np.ndarray]
 
 
-def score(target: Score, runs: Iterable[tuple[int, int]]) -> None:
+def score(target: Score, runs: Iterable[tuple[int, int]], rankings: Sequence[str] = ()) -> None:
     """Write metrics.csv, histograms.npz and score.json of some runs into the folder of `target`.
 
     Parameters
@@ -43,7 +45,10 @@ def score(target: Score, runs: Iterable[tuple[int, int]]) -> None:
     target : Score
         A variant or a control, on a data set and its features.
     runs : iterable of (int, int)
-        Bits and seed of each run; (0, 0) for a control.
+        Bits and seed of each run. A control has seed 0, and 0 bits unless it has a value for each
+        code length.
+    rankings : sequence of str
+        Rankings of a method besides that by Hamming distance, of `schemas.RANKINGS`.
 
     Raises
     ------
@@ -54,10 +59,11 @@ def score(target: Score, runs: Iterable[tuple[int, int]]) -> None:
     records.check_sources("experiments", "scoring")
     runs = sorted(set(runs))
     control = target.variant in CONTROLS
-    if control and runs != [(0, 0)]:
-        raise BenchmarkError(f"{target.variant} ranks by real-valued features: expected --runs 0:0")
+    if control:
+        _check_control(target.variant, runs)
 
     inputs = _inputs(target.place)
+    rank = None if control or not rankings else _ranker(target, rankings, inputs)
 
     table, scored, arrays = [], [], {"query": inputs.query}
     if not control:
@@ -67,10 +73,11 @@ def score(target: Score, runs: Iterable[tuple[int, int]]) -> None:
         started = time.perf_counter()
         if control:
             source = storage.unchanged(target.place.features_array, target.place.features_record)
-            rows, run_arrays = _score_control(target.variant, source, inputs)
+            rows, run_arrays = _score_control(target.variant, source, bits, inputs)
         else:
             source = Run(*target.key, bits, seed).codes
             rows, run_arrays = _score_codes(source, bits, inputs)
+            rows += rank(Run(*target.key, bits, seed)) if rank else []
         seconds = time.perf_counter() - started
 
         rows.append(("queries_left_out", None, inputs.left_out))
@@ -85,9 +92,20 @@ def score(target: Score, runs: Iterable[tuple[int, int]]) -> None:
         if is_at_chance(run_arrays["ap"], inputs.chance):
             print(chance_warning(run, rows[0][2], inputs.chance.mean(), target.dataset))
 
-    made_of = _made_of(target, scored, inputs.plugin)
+    made_of = _made_of(target, scored, inputs.plugin, rankings)
     facts = dict(zip(("dataset", "features", "variant"), target.key, strict=True))
-    _write(target, table, arrays, made_of, facts | _facts(inputs) | {"runs": scored})
+    facts |= _facts(inputs, () if control else rankings)
+    _write(target, table, arrays, made_of, facts | {"runs": scored})
+
+
+def _check_control(control: str, runs: list[tuple[int, int]]) -> None:
+    """Raise BenchmarkError for bits or seeds that the scores of a control do not have."""
+    for bits, seed in runs:
+        expected = control_bits(control, max(bits, 1))
+        if (bits, seed) != (expected, 0):
+            raise BenchmarkError(
+                f"{control} ranks by features: found --runs {bits}:{seed}, expected {expected}:0"
+            )
 
 
 def chance_warning(codes: str, mean: float, chance: float, dataset: str) -> str:
@@ -121,6 +139,8 @@ class Inputs:
         Number of images of the data set.
     query, database, train : ndarray of int64
         Image indices of the split. `query` has only the queries with a relevant item.
+    evaluated : ndarray of int64
+        Positions of these queries among all queries of the split.
     relevance : Relevance
     chance : ndarray of float64
         Average precision of a random ranking, for each query.
@@ -135,6 +155,7 @@ class Inputs:
     query: np.ndarray
     database: np.ndarray
     train: np.ndarray
+    evaluated: np.ndarray
     relevance: Relevance
     chance: np.ndarray
     left_out: int
@@ -161,6 +182,7 @@ def _inputs(place: Place) -> Inputs:
         query[evaluated],
         database,
         split["train"],
+        evaluated,
         relevance,
         _chance(relevance, len(database)),
         len(query) - len(evaluated),
@@ -215,13 +237,20 @@ def _features(source: Path, items: int) -> np.ndarray:
     return features
 
 
-def _made_of(target: Score, scored: list[dict], plugin: str) -> dict:
+def _made_of(target: Score, scored: list[dict], plugin: str, rankings: Sequence[str]) -> dict:
     """Return what the scores are made of. plugin: of the data set."""
     digests = records.place_digests(target.place, "features")
     if target.variant in CONTROLS:
-        return records.of_scores({}, plugin, digests)
+        bits = [run["bits"] for run in scored if run["bits"]]
+        return records.of_scores({}, plugin, digests, {"bits": bits})
+
     codes = {schemas.run_part(run["bits"], run["seed"]): run["sha256"] for run in scored}
-    return records.of_scores(codes, plugin, digests)
+    run_records = {}
+    for run in scored if rankings else ():
+        path = Run(*target.key, run["bits"], run["seed"]).record
+        run_records[schemas.run_part(run["bits"], run["seed"])] = records.read(path)
+    optional = records.of_rankings(rankings, run_records)
+    return records.of_scores(codes, plugin, digests, optional)
 
 
 def _write(target: Score, table: list[tuple], arrays: Arrays, made_of: dict, facts: dict) -> None:
@@ -260,6 +289,84 @@ def _score_codes(source: Path, bits: int, inputs: Inputs) -> tuple[Rows, Arrays]
     return rows, arrays | {"ap": values["map", None], **inspected}
 
 
+def _ranker(target: Score, rankings: Sequence[str], inputs: Inputs) -> Callable[[Run], Rows]:
+    """Return the function that scores a run by other rankings than that by Hamming distance."""
+    rank_again = None
+    if "reranked" in rankings:
+        rank_again = _reranker(target.place, inputs)
+
+    def rank(run: Run) -> Rows:
+        codes = _codes(run.codes, run.bits, inputs)
+        rows = []
+        if "asymmetric" in rankings:
+            rows += _asymmetric_rows(run, codes[1], inputs)
+        if rank_again is not None:
+            rows += rank_again(run, *codes)
+        return rows
+
+    return rank
+
+
+def _asymmetric_rows(run: Run, database_codes: np.ndarray, inputs: Inputs) -> Rows:
+    """Return the metrics of real-valued queries; none if the method has no real values."""
+    digest = records.read(run.record).get("query_values_sha256")
+    if digest is None:
+        return []
+
+    [values] = _arrays(run.extras, schemas.QUERY_VALUES).values()
+    if storage.bytes_digest(values.tobytes()) != digest:
+        raise BenchmarkError(
+            f"{run.extras}: {schemas.QUERY_VALUES} is not the array that {run.record.name} "
+            f"describes: delete {run.folder} and rerun the command"
+        )
+
+    cuts = _ranking_cuts("asymmetric", len(inputs.database))
+    rows = []
+    for name, distance in ASYMMETRIC.items():
+        own = [(metric, k) for metric, k in cuts if metric.partition("@")[0] == name]
+        standard = [(metric.replace(name, "map"), k) for metric, k in own]
+        measure = functools.partial(metrics.measure_all, standard)
+        queries = asymmetric.each_query(
+            distance, values[inputs.evaluated], database_codes, inputs.relevance, measure
+        )
+        for key, wanted in zip(own, standard, strict=True):
+            rows.append((*key, np.concatenate([query[wanted] for query in queries]).mean()))
+
+    return rows
+
+
+def _reranker(place: Place, inputs: Inputs) -> Callable[[Run, np.ndarray, np.ndarray], Rows]:
+    """Return the function that orders the first items of a run by their features."""
+    source = storage.unchanged(place.features_array, place.features_record)
+    features = _features(source, inputs.items)
+    queries, database = features[inputs.query], features[inputs.database]
+    centre = features[inputs.train].mean(axis=0, dtype=np.float64)
+
+    def rank_again(run: Run, query_codes: np.ndarray, database_codes: np.ndarray) -> Rows:
+        rows = []
+        for metric, k in _ranking_cuts("reranked", len(database)):
+            values = average_precision_reranked(
+                query_codes,
+                database_codes,
+                run.bits,
+                queries,
+                database,
+                centre,
+                inputs.relevance,
+                k,
+            )
+            rows.append((metric, k, values.mean()))
+        return rows
+
+    return rank_again
+
+
+def _ranking_cuts(ranking: str, size: int) -> list[tuple[str, int | None]]:
+    """Return the metrics of a ranking and their cuts that a database of this size has."""
+    cuts = [(metric, k) for metric, ranks in schemas.RANKINGS[ranking].items() for k in ranks]
+    return [(metric, k) for metric, k in cuts if k is None or k <= size]
+
+
 def _codes(source: Path, bits: int, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
     """Return the codes of the queries and of the database."""
     stored = _arrays(source, *schemas.CODES_NPZ)
@@ -282,9 +389,14 @@ def _replayed(
     return [(name, None, value) for name, value in values.items() if value is not None]
 
 
-def _score_control(control: str, source: Path, inputs: Inputs) -> tuple[Rows, Arrays]:
+def _score_control(control: str, source: Path, bits: int, inputs: Inputs) -> tuple[Rows, Arrays]:
     features = _features(source, inputs.items)
-    rows = (features[part] for part in (inputs.query, inputs.database, inputs.train))
+    rows = [features[part] for part in (inputs.query, inputs.database, inputs.train)]
+    if control in QUANTISERS:
+        with _naming(source):
+            rows[:2] = quantisation.decoded(control, *rows, bits)
+        control = "exact-l2"
+
     neighbours, single = inputs.neighbours, inputs.relevance.single
     if neighbours is None:
         queries = each_query(
@@ -324,16 +436,19 @@ def _measure(
     return values | {(metric, rank): value for metric, rank, value in curve}
 
 
-def _omission(metric: str, k: int, size: int, single: bool) -> str:
+def _omission(metric: str, k: int | None, size: int, single: bool) -> str:
     """Return why a cut of a metric is left out, or empty."""
     if metric in metrics.GRADED and single:
         return "items have one label each"
-    return f"the database has {size:,} items" if k > size else ""
+    return f"the database has {size:,} items" if k is not None and k > size else ""
 
 
-def _facts(inputs: Inputs) -> dict:
+def _facts(inputs: Inputs, rankings: Sequence[str]) -> dict:
     size, left_out = len(inputs.database), inputs.left_out
-    reasons = {key: _omission(*key, size, inputs.relevance.single) for key in CUTS}
+    cuts = list(CUTS)
+    for ranking in rankings:
+        cuts += [(metric, k) for metric, ks in schemas.RANKINGS[ranking].items() for k in ks]
+    reasons = {key: _omission(*key, size, inputs.relevance.single) for key in cuts}
     reasons |= {(name, None): undefined(name, left_out) for name in PRESETS}
     omitted = [
         {"metric": metric, "k": k, "reason": reason}

@@ -24,6 +24,7 @@ from harness.errors import BenchmarkError
 from harness.plan import Job, Place, Plan, Run, fields_of
 from harness.progress import Progress
 from harness.stale import State
+from harness.variants import QUANTISERS
 
 SEARCH_QUERIES = 100  # queries, one after another
 SEARCH_ITEMS = 100  # items that a search finds
@@ -45,7 +46,7 @@ def write(plan: Plan) -> None:
     made_of = State(plan).made_of(Job("timing"))
     now = provenance.record()
     facts = {"processor": now["machine"]["processor"], "date": now["date"]}
-    total = len(plan.timed_runs) + len(plan.places) * len(plan.controls)
+    total = len(plan.timed_runs) + len(plan.places) * len(_timed_controls(plan))
     progress, rows = Progress("timing", total=total, unit="rows"), []
     with tempfile.TemporaryDirectory() as scratch:
         for place in plan.places:
@@ -77,13 +78,18 @@ def _rows(place: Place, scratch: Path, plan: Plan) -> Iterator[dict]:
     path = storage.unchanged(place.features_array, place.features_record)
     features = np.load(path, mmap_mode="r", allow_pickle=False)
     queries, database = (np.ascontiguousarray(features[part], np.float32) for part in searched)
-    for control in plan.controls:
+    for control in _timed_controls(plan):
         yield common | {
             **{"variant": control, "bits": 0, "seed": 0, "device": "cpu"},
             "bytes": database.itemsize * database.shape[1],
             "extract_microseconds": extracted,
             "search_microseconds": seconds_of_features(control, queries, database) * 1e6,
         }
+
+
+def _timed_controls(plan: Plan) -> list[str]:
+    """Return the controls whose search is timed: no quantised features, which need an index."""
+    return [control for control in plan.controls if control not in QUANTISERS]
 
 
 def _run_row(run: Run, searched: tuple[np.ndarray, ...], folder: Path, plan: Plan) -> dict:

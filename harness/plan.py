@@ -26,6 +26,7 @@ from harness.variants import (
     FEATURES,
     Catalogue,
     Variant,
+    control_bits,
     plain_label,
 )
 
@@ -205,6 +206,8 @@ class Plan:
     bits, seeds, timed : tuple of int
     places : tuple of Place
     runs : tuple of Run
+    rankings : tuple of str
+        Rankings of the methods besides that by Hamming distance, of `schemas.RANKINGS`.
     omitted : tuple of str
         Listed methods that do not run, since none of their own code lengths is among `bits`.
     configfiles : tuple of str
@@ -228,6 +231,7 @@ class Plan:
     places: tuple[Place, ...]
     runs: tuple[Run, ...]
     omitted: tuple[str, ...] = ()
+    rankings: tuple[str, ...] = ()
     configfiles: tuple[str, ...] = ()
     data: str = "data"
     config: dict = field(default_factory=dict, repr=False)
@@ -290,6 +294,7 @@ class Plan:
             places=tuple(places),
             runs=tuple(_runs(places, variants["methods"], config)),
             omitted=tuple(row.name for row in rows if not row.bits),
+            rankings=tuple(sorted(config.get("rankings") or ())),
             configfiles=tuple(configfiles),
             data=config.get("data") or "data",
             config=config,
@@ -324,7 +329,8 @@ class Plan:
         for stage in ("datasets", "features", "methods"):
             rows[stage] = [_described(variant) for variant in getattr(self, stage).values()]
 
-        shown = {key: self.config[key] for key in ("tables", "figures") if self.config.get(key)}
+        optional = ("tables", "figures", "rankings")
+        shown = {key: self.config[key] for key in optional if self.config.get(key)}
         content = (
             rows
             | shown
@@ -383,6 +389,13 @@ class Plan:
     def runs_of(self, score: Score) -> list[Run]:
         """Return the runs that one scoring job scores; none for a control."""
         return self._runs_by_score.get(score.key, [])
+
+    def scored(self, score: Score) -> list[tuple[int, int]]:
+        """Return bits and seed of all that one scoring job scores. The seed of a control is 0."""
+        if score.variant not in CONTROLS:
+            return [(run.bits, run.seed) for run in self.runs_of(score)]
+        lengths = {control_bits(score.variant, bits) for bits in self.bits}
+        return [(bits, 0) for bits in sorted(lengths)]
 
     # ------------------------------------------------------------------- jobs
 

@@ -118,6 +118,8 @@ class Plugin:
         Parameters of `__init__` with their default values, Ellipsis for a required one.
     consumes : tuple of str
         Names of the arguments of the functions in `WORK`.
+    has_project : bool
+        Whether a method has real values before the threshold.
     path : Path or None
         A file outside the folder of the stage.
     """
@@ -128,6 +130,7 @@ class Plugin:
     literals: dict = field(repr=False)
     defaults: dict = field(repr=False)
     consumes: tuple[str, ...]
+    has_project: bool = False
     path: Path | None = field(default=None, repr=False)
 
     def member(self, name: str) -> Any:
@@ -236,6 +239,7 @@ def _plugin_of(stage: str, path: Path) -> Plugin:
         literals={key: value for key, value in literals.items() if value is not ...},
         defaults=defaults,
         consumes=tuple(sorted(set(consumed))),
+        has_project="project" in functions,
     )
     _check_params(plugin, where)
     return plugin

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness import identity, plugins, provenance, storage
@@ -166,7 +167,9 @@ def of_run(run: Run, variant: Variant, digests: dict[str, str], data: Path) -> d
     return _of_plugin(variant) | facts
 
 
-def of_scores(codes: dict[str, str], dataset: str, digests: dict[str, str]) -> dict:
+def of_scores(
+    codes: dict[str, str], dataset: str, digests: dict[str, str], optional: Mapping
+) -> dict:
     """Return what the scores of a variant are made of.
 
     Parameters
@@ -177,6 +180,9 @@ def of_scores(codes: dict[str, str], dataset: str, digests: dict[str, str]) -> d
         Plugin of the data set, by which some presets choose their cut.
     digests : dict of str to str
         Of the arrays of the place.
+    optional : mapping
+        Facts that most scores do not have: of `of_rankings`, or `bits`, the code lengths of a
+        control that has a value for each. Empty ones are left out.
     """
     return {
         "sources": source_digests("experiments", "scoring"),
@@ -185,7 +191,27 @@ def of_scores(codes: dict[str, str], dataset: str, digests: dict[str, str]) -> d
         "split": digests.get("split"),
         "features": digests.get("features"),
         **({"codes": codes} if codes else {}),
+        **{name: fact for name, fact in optional.items() if fact},
     }
+
+
+def of_rankings(rankings: Sequence[str], runs: Mapping[str, dict]) -> dict:
+    """Return what the rankings of a method besides that by Hamming distance are made of.
+
+    Parameters
+    ----------
+    rankings : sequence of str
+        Of `schemas.RANKINGS`.
+    runs : mapping of str to dict
+        Record of each run, by `12bit/seed0`.
+    """
+    values = {}
+    if "asymmetric" in rankings:
+        for part, record in runs.items():
+            if "query_values_sha256" in record:
+                values[part] = record["query_values_sha256"]
+
+    return {"rankings": sorted(rankings), "query_values": values}
 
 
 def of_tables(plan: Plan, records: dict[str, str]) -> dict:

@@ -26,7 +26,22 @@ CUTS = {
     "neighbour_recall@k": (100, 1000),
 }
 
-# metrics.csv: the scores of all variants. Controls have 0 bits and seed 0.
+# Rankings of a method besides that by Hamming distance, of the key `rankings` of a configuration:
+# their metrics, and the cuts of each.
+# - asymmetric: real-valued queries, for a method with `project`.
+# - reranked: the first k items by Hamming distance in the order of their features.
+RANKINGS: dict[str, dict[str, tuple[int | None, ...]]] = {
+    "asymmetric": {
+        "map_asymmetric": (None,),
+        "map_asymmetric@k[found]": (1000,),
+        "map_sigmoid": (None,),
+        "map_sigmoid@k[found]": (1000,),
+    },
+    "reranked": {"map_reranked@k": (1000,)},
+}
+
+# metrics.csv: the scores of all variants. Controls have seed 0, and 0 bits unless they have a value
+# for each code length.
 METRICS_CSV = ("dataset", "features", "variant", *SCORES_CSV)
 
 # runs.csv: one row per run. RECORD_COLUMNS have the values of the same keys in run.json.
@@ -92,6 +107,10 @@ SPLIT_NPZ = {
     "database": ("int64", ("n_database",)),
     "train": ("int64", ("n_train",)),
 }
+# extras.npz: the arrays of a method, and this one of a method with `project`, in the order of the
+# queries of the split.
+QUERY_VALUES = "query_values"
+EXTRAS_NPZ = {QUERY_VALUES: ("float32", ("n_query", "bits"))}
 CODES_NPZ = {"codes": ("uint8", ("n", "ceil(bits / 8)")), "bits": ("int64", ())}
 
 # histograms.npz: these two arrays, and for each run those of SCORED_ARRAYS below "8bit/seed0/".

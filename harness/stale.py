@@ -19,7 +19,7 @@ from harness import identity, records, schemas, storage
 from harness.errors import BenchmarkError, one_line
 from harness.plan import Job, Place, Plan, Run
 from harness.user_data import CACHE, data_folder, file_digest, save_digests
-from harness.variants import STAGES
+from harness.variants import CONTROLS, STAGES
 
 MISSING = "is missing"
 FORCED = "is rerun by an option of the command"
@@ -247,13 +247,18 @@ class State:
 
     def _made_of_score(self, dataset: str, features: str, variant: str) -> dict:
         score = self.plan.score(Place(dataset, features), variant)
-        codes = {
-            schemas.run_part(run.bits, run.seed): self.record(run.record)["codes_sha256"]
+        runs = {
+            schemas.run_part(run.bits, run.seed): self.record(run.record)
             for run in self.plan.runs_of(score)
         }
+        codes = {part: record["codes_sha256"] for part, record in runs.items()}
         plugin = self.plan.datasets[dataset].plugin.name
         digests = self._place_digests(score.place, "features")
-        return records.of_scores(codes, plugin, digests)
+        if variant not in CONTROLS:
+            optional = records.of_rankings(self.plan.rankings, runs)
+        else:
+            optional = {"bits": [bits for bits, _ in self.plan.scored(score) if bits]}
+        return records.of_scores(codes, plugin, digests, optional)
 
     def _made_of_collect(self) -> dict:
         read = [

@@ -248,6 +248,11 @@ def unchanged(path: str | Path, record: str | Path) -> Path:
     return path
 
 
+def bytes_digest(content: bytes) -> str:
+    """Return the SHA-256 of bytes in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def digest(path: str | Path) -> str:
     """Return the SHA-256 of a file's content in hexadecimal."""
     with open(path, "rb") as file:

@@ -18,7 +18,15 @@ DEFAULT_SUFFIX = " (default)"  # of the label of a row that has a tuned version
 FEATURES = "features"  # the encoder of a method that sees no images
 VALIDATION_SUFFIX = "-validation"
 METRICS = ("centred-cosine", "cosine", "l2")  # of neighbour lists, the default first
-CONTROLS = {"exact-cosine": "Exact cosine", "exact-l2": "Exact Euclidean"}
+# Rankings by features, which are no hash codes. The quantised ones are the reference lines.
+CONTROLS = {
+    "exact-cosine": "Exact cosine",
+    "exact-l2": "Exact Euclidean",
+    "int8": "Int8 features",
+    "pq": "Product quantisation",
+}
+QUANTISERS = ("int8", "pq")
+PRODUCT_QUANTISER = "pq"  # has a value for each code length; other controls have 0 bits
 
 STAGES_OF_KEY = {
     "neighbours": ("features",),
@@ -191,6 +199,11 @@ class Variant:
             or dataset.name in allowed
             or (self.stage == "features" and dataset.plugin.name in allowed)
         )
+
+
+def control_bits(control: str, bits: int) -> int:
+    """Return the bits of the scores of a control at a code length: 0 if it has one for all."""
+    return bits if control == PRODUCT_QUANTISER else 0
 
 
 class Catalogue:

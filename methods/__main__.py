@@ -14,12 +14,13 @@ import mmap
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from harness import gpus, provenance, records, sealing, storage
+from harness import gpus, provenance, records, schemas, sealing, storage
 from harness.errors import BenchmarkError, one_line, raised_by
 from harness.identity import sources
 from harness.plan import Run
@@ -74,8 +75,9 @@ def train_and_encode(
 ) -> None:
     """Write codes.npz, extras.npz and run.json into the run's folder or `output`: all or none.
 
-    A folder that cannot be written is found before the work. extras.npz is empty if the method has
-    no extras. seal: make labels unreadable for this process, for good.
+    A folder that cannot be written is found before the work. extras.npz has the extras of the
+    method and its real-valued queries, if there are any. seal: make labels unreadable for this
+    process, for good.
     """
     arrays = records.place_digests(run.place, *records.consumed_arrays(variant))
     made_of = records.of_run(run, variant, arrays, data_folder())
@@ -86,9 +88,10 @@ def train_and_encode(
         leased = gpus.lease() if variant.uses_gpu else None
         writable = [path.parent for path in (folder, Path(traceback_file or folder))]
         sealed = seal and stack.enter_context(sealing.sealed_job(run, variant, writable))
-        hasher, codes, coded, measured = learned(variant, run, checkpoint, traceback_file, sealed)
+        hasher, outputs = learned(variant, run, checkpoint, traceback_file, sealed)
+        codes, coded, measured = outputs.codes, outputs.coded, outputs.measured
         np.savez(folder / run.codes.name, codes=codes, bits=np.int64(run.bits))
-        np.savez(folder / run.extras.name, **getattr(hasher, "extras_", {}))
+        np.savez(folder / run.extras.name, **outputs.extras)
         facts = describe(hasher, codes[coded]) | measured | variant.uses
         facts |= checked_facts(variant.plugin, getattr(hasher, "facts_", {}), facts)
         codes_digest = storage.digest(folder / run.codes.name)
@@ -112,7 +115,7 @@ def learned(
     checkpoint: Path | None,
     traceback_file: str | None,
     sealed: bool,
-) -> tuple:
+) -> tuple[object, Outputs]:
     """Return the fitted method, and what `learn` returns.
 
     Raises BenchmarkError for whatever the method raises, and if all codes are the same.
@@ -128,15 +131,16 @@ def learned(
         key = records.digest_of({"sources": sources_of_method, "params": variant.params})
         rebuild = partial(build, plugin, run, variant.params)
         repetition = _checks.Repetition(rebuild, CACHE / "repeated" / key)
-        codes, coded, measured = learn(hasher, plugin, run, repetition)
+        outputs = learn(hasher, plugin, run, repetition)
 
-    if (codes[coded] == codes[coded][0]).all():
+    codes = outputs.codes[outputs.coded]
+    if (codes == codes[0]).all():
         raise BenchmarkError(
-            f"methods/{plugin.name}.py collapsed: all {len(codes[coded]):,} items have the same "
-            "code. Change its parameters"
+            f"methods/{plugin.name}.py collapsed: all {len(codes):,} items have the same code. "
+            "Change its parameters"
         )
 
-    return hasher, codes, coded, measured
+    return hasher, outputs
 
 
 def build(plugin: Plugin, run: Run, params: dict):
@@ -159,23 +163,34 @@ def uses_torch(plugin: Plugin) -> bool:
     return "torch" in imported | sys.modules.keys()
 
 
-def learn(
-    hasher, plugin: Plugin, run: Run, repetition: _checks.Repetition
-) -> tuple[np.ndarray, slice | np.ndarray, dict]:
+@dataclass(frozen=True)
+class Outputs:
+    """What a fitted method gives.
+
+    Attributes
+    ----------
+    codes : ndarray of uint8, shape (n, ceil(bits / 8))
+        Packed.
+    coded : slice or ndarray
+        The rows that have a code.
+    extras : dict of str to ndarray
+        The arrays of extras.npz.
+    measured : dict
+        Facts for the record of the run.
+    """
+
+    codes: np.ndarray
+    coded: slice | np.ndarray
+    extras: dict[str, np.ndarray]
+    measured: dict
+
+
+def learn(hasher, plugin: Plugin, run: Run, repetition: _checks.Repetition) -> Outputs:
     """Fit on the training rows and encode every row.
 
     Imported codes may omit rows that are neither queries nor database, and have no times.
     Files are opened again for every block of rows: all pages that were read through a memory map
     count as memory while it is open.
-
-    Returns
-    -------
-    codes : ndarray of uint8, shape (n, ceil(bits / 8))
-        Packed.
-    coded : slice or ndarray
-        The rows that have a code.
-    measured : dict
-        Facts for the record of the run.
     """
     place, bits = run.place, run.bits
     arrays = {
@@ -225,7 +240,57 @@ def learn(
     n = len(codes[coded])
     measured["fitted_rows"] = len(train)
     measured["bit_balance"] = float(np.minimum(ones, n - ones).mean() / n)
-    return codes, coded, measured
+
+    extras = dict(getattr(hasher, "extras_", {}))
+    if hasattr(hasher, "project"):
+        values = query_values(hasher, opened, codes, query, bits, plugin.name)
+        _check_extras(extras, plugin.name)
+        extras[schemas.QUERY_VALUES] = values
+        measured["query_values_sha256"] = storage.bytes_digest(values.tobytes())
+
+    return Outputs(codes, coded, extras, measured)
+
+
+def query_values(
+    hasher, opened: _runtime.Opened, codes: np.ndarray, query: np.ndarray, bits: int, name: str
+) -> np.ndarray:
+    """Return the real values of the queries before the threshold, float32 (Q, bits).
+
+    Parameters
+    ----------
+    hasher : Hasher
+        Fitted, with `project`.
+    opened : dict
+        Opens each array that the method reads.
+    codes : ndarray of uint8, shape (n, ceil(bits / 8))
+        Packed codes of all rows.
+    query : ndarray of int64, shape (Q,)
+        Indices of the queries.
+    bits : int
+    name : str
+        File of the method, without ``.py``.
+    """
+    blocks = []
+    for start in range(0, len(query), _runtime.BLOCK):
+        rows = query[start : start + _runtime.BLOCK]
+        arrays = {
+            argument: _runtime.read_only(_runtime.rows_of(opened[argument], rows))
+            for argument in _runtime.arguments(hasher.project)
+        }
+        values = hasher.project(**arrays)
+        _checks.check_query_values(values, codes[rows], bits, name)
+        blocks.append(values.astype(np.float32))
+
+    return np.concatenate(blocks)
+
+
+def _check_extras(extras: dict[str, np.ndarray], name: str) -> None:
+    """Raise BenchmarkError if a method has an array with the name of the real-valued queries."""
+    if schemas.QUERY_VALUES in extras:
+        raise BenchmarkError(
+            f"methods/{name}.py: extras_ holds {schemas.QUERY_VALUES!r}, which the job writes "
+            "itself for a method with project: rename the array"
+        )
 
 
 def encoded(

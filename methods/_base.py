@@ -29,7 +29,7 @@ class Hasher:
 
     A method whose codes are thresholds of real values may define ``project(self, features)``, with
     the arguments of `encode`: it returns an ndarray of finite floats, shape (m, n_bits), and
-    ``encode(x)`` equals ``project(x) >= 0``.
+    ``encode(x)`` equals ``project(x) >= 0``. A run stores these values of the queries.
 
     Attributes
     ----------

@@ -98,6 +98,38 @@ def check_precision(
         )
 
 
+def check_query_values(values: object, codes: np.ndarray, bits: int, name: str) -> None:
+    """Raise BenchmarkError if real values are not those of which codes are the signs.
+
+    Parameters
+    ----------
+    values : object
+        What `project` returned for m rows.
+    codes : ndarray of shape (m, bytes), uint8
+        Packed codes of these rows.
+    bits : int
+    name : str
+        File of the method, without ``.py``.
+    """
+    expected = np.unpackbits(codes, axis=1, count=bits).astype(bool)
+    if not isinstance(values, np.ndarray) or values.shape != expected.shape:
+        shape = getattr(values, "shape", type(values).__name__)
+        raise BenchmarkError(
+            f"methods/{name}.py: project returned {shape}, expected an array {expected.shape}"
+        )
+    if not np.isfinite(values.astype(np.float32)).all():
+        raise BenchmarkError(
+            f"methods/{name}.py: project returned values that are not finite as float32. Return "
+            "finite values below 3e38"
+        )
+    share = np.mean((values >= 0) != expected)
+    if share > LIMIT:
+        raise BenchmarkError(
+            f"methods/{name}.py: {share:.1%} of the bits are not those of project >= 0, expected "
+            f"at most {LIMIT:.1%}. Return `self.project(...) >= 0` in encode"
+        )
+
+
 def check_repeats(
     repetition: Repetition,
     fitted_on: dict[str, np.ndarray],

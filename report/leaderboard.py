@@ -22,6 +22,7 @@ import yaml
 from harness import plugins
 from harness.errors import BenchmarkError
 from harness.families import LEVEL
+from harness.variants import QUANTISERS
 from report.plain_text import plain_values
 
 PUBLISHED = Path("results/published")
@@ -190,10 +191,13 @@ def _run_name(row: dict) -> str:
 def _controls(folder: Path, experiment: dict) -> dict[str, dict[str, float]]:
     """Return {DATASET/FEATURES: {label: mAP}} of the rankings by real-valued features.
 
-    They are the rows of map.csv that are named like a control.
+    They are the rows of map.csv that are named like a control. Quantised features are left out.
     """
     path = folder / "map.csv"
-    labels = {control["label"] for control in experiment["controls"]}
+    labels = set()
+    for control in experiment["controls"]:
+        if control["name"] not in QUANTISERS:
+            labels.add(control["label"])
     names = {}
     for dataset, features in experiment["grid"]:
         shown = experiment["features"][f"{dataset}/{features}"]["label"]

@@ -16,6 +16,7 @@ import pandas as pd
 
 from harness import families, records, schemas, storage
 from harness.errors import BenchmarkError
+from harness.variants import control_bits
 from report.plain_text import plain, plain_values
 from report.tables.table_specs import NUMBER_FACTS
 
@@ -184,6 +185,23 @@ class Results:
         if comparison is None or comparison.p is None:
             return None
         return families.is_best(comparison.p, columns)
+
+    def of_control(
+        self, pair: Pair, name: str, bits: int | None, metric: str, k: int | None = None
+    ) -> float | None:
+        """Return the value of a control; None if it is not scored.
+
+        Parameters
+        ----------
+        pair : Pair
+        name : str
+        bits : int or None
+            Code length, which decides nothing for most controls.
+        metric : str
+        k : int or None
+        """
+        length = control_bits(name, bits or 0)
+        return self.scores.get((*pair, name, length, metric, k), {}).get(0)
 
     def chance(self, pair: Pair, metric: str) -> float | None:
         """Return the value of a random ranking.

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from harness.variants import QUANTISERS
 from report.results import Pair, Results
 from report.tables.cells import is_planned, method_cell
 from report.tables.claims import NONE_RUN, NOT_TESTED, Verdict, listed, verdicts
@@ -202,9 +203,11 @@ def _features_sentence(results: Results, pair: Pair, bests: list[Best]) -> list[
     """Return how the best methods compare with rankings by the features themselves."""
     texts = []
     for control in results.controls:
-        values = list(results.scores.get((*pair, control["name"], 0, "map", None), {}).values())
-        if values and bests:
-            level = MAP.printed(sum(values) / len(values))
+        value = None
+        if control["name"] not in QUANTISERS:
+            value = results.of_control(pair, control["name"], None, "map")
+        if value is not None and bests:
+            level = MAP.printed(value)
             above = sum(float(best.cell.text) > float(level) for best in bests)
             lengths = _count(len(bests), "code length")
             texts.append(

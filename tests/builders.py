@@ -24,6 +24,7 @@ from PIL import Image
 from harness import schemas, storage
 from harness.plugins import ROOT
 from harness.records import FORMAT
+from harness.variants import CONTROLS, QUANTISERS
 from report import results
 from report.figures import training_curves
 from report.tables.build import build_tables
@@ -227,7 +228,7 @@ DIGITS = results.Pair("digits", "pixels")
 
 def write_results(
     folder, *, methods=METHODS, grid=(DIGITS,), bits=(16, 32), seeds=SEEDS, broken=(), distinct=(),
-    map_of=None, significant=None, rows=(), **changes
+    map_of=None, significant=None, rows=(), quantised=False, **changes
 ):  # fmt: skip
     """Write what `collect` writes, with correct digests, into `folder` and return it.
 
@@ -236,6 +237,7 @@ def write_results(
     map_of: (variant, bits, seed) -> map.
     significant: {(higher, lower): "yes" or "too few seeds"}, else "no".
     rows: {variant: keys of its entry in experiment.json}, as those of `tuned`.
+    quantised: whether int8 features and product quantisation are controls too.
     changes: keys of experiment.json.
     """
     random = np.random.default_rng(0)
@@ -270,10 +272,7 @@ def write_results(
                         (dataset, features, name, length, seed, *row)
                         for row in scores(value, length, database)
                     ]
-        for control, value in (("exact-cosine", 0.62), ("exact-l2", 0.6)):
-            metrics += [
-                (dataset, features, control, 0, 0, *row) for row in scores(value, 0, database)
-            ]
+        metrics += [(dataset, features, *row) for row in _control_scores(database, bits, quantised)]
     folder.mkdir(parents=True, exist_ok=True)
     write_csv(folder / "metrics.csv", schemas.METRICS_CSV, metrics)
     _write_statistics(folder, metrics, list(bits), significant or {})
@@ -282,10 +281,26 @@ def write_results(
         schemas.RUNS_CSV,
         [[run.get(column, "") for column in schemas.RUNS_CSV] for run in runs],
     )
-    described = experiment(methods, grid, bits, seeds, runs) | changes
+    described = experiment(methods, grid, bits, seeds, runs)
+    if quantised:
+        described["controls"] += [{"name": name, "label": CONTROLS[name]} for name in QUANTISERS]
+    described |= changes
     for method in described["methods"]:
         method.update(dict(rows).get(method["name"], {}))
     return describe(folder, described)
+
+
+def _control_scores(database, bits, quantised):
+    """Return (control, bits, seed, metric, k, value) of every control."""
+    levels = {("exact-cosine", 0): 0.62, ("exact-l2", 0): 0.6}
+    if quantised:
+        levels["int8", 0] = 0.615
+        levels |= {("pq", length): 0.5 + length / 1000 for length in bits}
+    return [
+        (*control, 0, *row)
+        for control, level in levels.items()
+        for row in scores(level, 0, database)
+    ]
 
 
 def described(folder):
@@ -328,7 +343,8 @@ def _write_statistics(folder, metrics, bits, significant):
     write_csv(folder / "statistics.csv", schemas.STATISTICS_CSV, cells)
     compared = []
     for (*pair, one, length), (*other_pair, other, same) in itertools.combinations(means, 2):
-        if pair == other_pair and length == same in bits:
+        is_method = not {one, other} & set(QUANTISERS)
+        if is_method and pair == other_pair and length == same in bits:
             higher, lower = sorted((one, other), key=lambda name: -means[*pair, name, length])
             verdict = significant.get((higher, lower), "no")
             p = 1e-6 if verdict == "yes" else 0.5

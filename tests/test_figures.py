@@ -216,3 +216,40 @@ def test_rows_with_one_label_are_distinguished(tmp_path):
     assert [row.label for row in table.panels[0].rows] == labels
     overview = plots.draw(collected)[0]
     assert all(f">{label}</text>" in overview.svg for label in labels)
+
+
+def style_of(look):
+    return look["color"], look.get("marker"), str(look["linestyle"])
+
+
+def test_no_two_methods_look_alike():
+    """The field has more than thirty rows, and colours repeat after seven."""
+    looks = [plot_style.look(index) for index in range(100)]
+    assert len(set(map(style_of, looks))) == len(looks)
+
+    lines = [(look["color"], str(look["linestyle"])) for look in looks]
+    cycle = len(plot_style.COLOURS) * len(plot_style.METHOD_DASHES)
+    assert len(set(lines[:cycle])) == cycle  # without their markers, too
+    assert {look["linestyle"] for look in looks[:7]} == {"-"}
+
+
+def test_controls_and_chance_look_like_no_method():
+    count = len(plot_style.CONTROL_DASHES)
+    others = [*map(plot_style.control_look, range(count)), plot_style.chance_look()]
+    assert len(set(map(style_of, others))) == count + 1
+    for look in others:
+        assert look["color"] not in plot_style.COLOURS
+        assert "marker" not in look
+        assert look["linestyle"] != "-"
+
+
+def test_the_legend_of_the_page_shows_the_dashes_of_the_figures(tmp_path):
+    methods = [(f"m{index}", f"Method {index}", 0.3, False) for index in range(9)]
+    shown = results.read(write_results(tmp_path, methods=methods))
+    keys = {key.name: key for key in plot_style.legend(shown)}
+    assert [keys[f"m{index}"].dashes for index in (0, 6, 7, 8)] == ["", "", "4 1.5", "4 1.5"]
+    for index, method in enumerate(shown.methods):
+        style = plot_style.look(index)["linestyle"]
+        drawn_dashes = "" if style == "-" else " ".join(f"{length:g}" for length in style[1])
+        assert keys[method["name"]].dashes == drawn_dashes
+    assert keys["m0"].colour == keys["m7"].colour

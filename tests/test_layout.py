@@ -14,7 +14,7 @@ ALLOWED = {
     "features": {"numpy", "torch", "PIL"},
     "methods": {"numpy", "scipy", "sklearn", "torch"},
     "evaluation": {"numpy", "scipy", "numba", "llvmlite"},
-    "experiments": {"numpy", "scipy", "numba", "psutil", "evaluation"},
+    "experiments": {"numpy", "scipy", "sklearn", "numba", "psutil", "evaluation"},
     "report": {"numpy", "pandas", "jinja2", "matplotlib", "yaml"},
 }
 LIBRARY = "evaluation"  # imports nothing of the project

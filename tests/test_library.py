@@ -39,6 +39,11 @@ def test_the_library_imports_itself_only_and_relatively(path):
                 assert ".".join([*package, name]) in {*MODULES, "kernels"}
 
 
+def test_every_module_is_installed_but_the_command():
+    files = set((ROOT / "evaluation").rglob("*.py"))
+    assert files - set(FILES) == {ROOT / "evaluation/__main__.py"}
+
+
 def test_the_version_is_that_of_the_citation_and_the_changelog():
     version = PROJECT["project"]["version"]
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == version

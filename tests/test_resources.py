@@ -45,6 +45,15 @@ def test_sizes_are_those_of_published_experiments(plan):
     assert found.memory == 900 * 192 * 4  # features of the training images
 
 
+def test_the_real_values_of_queries_count(plan):
+    """Those of IsoH, and of SDC, whose class inherits them."""
+    published()
+    plan = Plan.load(loaded(methods=["isoh", "sdc"], bits=[12], seeds=[0], controls=[]))
+    jobs = [job for job in plan.jobs() if job.rule == "encode"]
+    run = 1000 * 2 + 100 * 12 * 4 + resources.RECORD_BYTES
+    assert resources.needs(plan, jobs).disk == 2 * run
+
+
 def test_what_is_not_known_is_stated(plan):
     found = resources.needs(plan, plan.jobs())
     assert found.unsized == ("digits",)

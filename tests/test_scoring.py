@@ -304,7 +304,7 @@ def test_labels_and_features_that_do_not_fit(project):
     describe()
     with pytest.raises(BenchmarkError, match="cache/datasets/toy: no query has a relevant item"):
         score()
-    with pytest.raises(BenchmarkError, match="expected --runs 0:0"):
+    with pytest.raises(BenchmarkError, match="expected 0:0"):
         score("exact-l2", [(12, 0)])
 
 

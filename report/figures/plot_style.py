@@ -17,9 +17,14 @@ from report.results import Results
 # Okabe and Ito's colours, the light ones darkened: each has a contrast of at least 3 to white and
 # to the dark page.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#a8790a", "#3f9bb0", "#7d6fd0")
-# Nine markers and seven colours: 63 methods before a combination repeats.
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
-CONTROL_DASHES = ("--", "-.")
+# Lengths of dashes and gaps in multiples of the width of the line, as `stroke-dasharray` has them.
+# The lines of the first seven methods are solid, and each further seven methods have the next
+# pattern: no two methods of one colour look alike, whatever their markers.
+METHOD_DASHES = ((), (4, 1.5), (1.5, 1.5), (6, 1.5, 1.5, 1.5), (6, 1.5, 1.5, 1.5, 1.5, 1.5))
+# Controls are thin, have no markers, and have the colour of the text.
+CONTROL_DASHES = ((5, 2), (6, 2, 1, 2), (9, 2, 3, 2), (9, 2, 1, 2, 1, 2))
+CHANCE_DASHES = (1, 2)
 INK = "#010203"  # stands for the colour of the surrounding text, in the written SVG
 COLUMNS = 4
 CHANCE = "Chance level"
@@ -97,25 +102,53 @@ def legend(results: Results) -> list[Key]:
     keys = []
     for index, method in enumerate(results.methods):
         style = look(index)
-        marker = _outline(style["marker"])
-        keys.append(Key(index, method["name"], method["label"], style["color"], marker))
+        name, label, marker = method["name"], method["label"], _outline(style["marker"])
+        dashes = _dash_array(_method_dashes(index))
+        keys.append(Key(index, name, label, style["color"], marker, dashes))
 
-    dashes = ("5 2", "6 2 1 2")
     for index, control in enumerate(results.controls):
         name, label = control["name"], control["label"]
-        keys.append(Key(len(keys), name, label, "currentColor", dashes=dashes[index % 2]))
+        dashes = _dash_array(_control_dashes(index))
+        keys.append(Key(len(keys), name, label, "currentColor", dashes=dashes))
 
-    return [*keys, Key(len(keys), CHANCE_NAME, CHANCE, "currentColor", dashes="1 2")]
+    dashes = _dash_array(CHANCE_DASHES)
+    return [*keys, Key(len(keys), CHANCE_NAME, CHANCE, "currentColor", dashes=dashes)]
 
 
 def look(index: int) -> dict:
-    """Return colour and marker of the method at this index of the configuration."""
-    return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
+    """Return colour, marker and dashes of the method at this index of the configuration."""
+    return {
+        "color": COLOURS[index % len(COLOURS)],
+        "marker": MARKERS[index % len(MARKERS)],
+        "linestyle": _line_style(_method_dashes(index)),
+    }
 
 
 def control_look(index: int) -> dict:
     """Return the line style of the control at this index of the configuration."""
-    return {"color": INK, "linestyle": CONTROL_DASHES[index % 2], "linewidth": 0.9}
+    return {"color": INK, "linestyle": _line_style(_control_dashes(index)), "linewidth": 0.9}
+
+
+def chance_look() -> dict:
+    """Return the line style of the chance level."""
+    return {"color": INK, "linestyle": _line_style(CHANCE_DASHES), "linewidth": 0.9}
+
+
+def _method_dashes(index: int) -> tuple[float, ...]:
+    return METHOD_DASHES[index // len(COLOURS) % len(METHOD_DASHES)]
+
+
+def _control_dashes(index: int) -> tuple[float, ...]:
+    return CONTROL_DASHES[index % len(CONTROL_DASHES)]
+
+
+def _line_style(dashes: tuple[float, ...]) -> str | tuple[int, tuple[float, ...]]:
+    return (0, dashes) if dashes else "-"
+
+
+def _dash_array(dashes: tuple[float, ...]) -> str:
+    """Return dashes as the value of `stroke-dasharray`; empty for a solid line."""
+    return " ".join(f"{length:g}" for length in dashes)
 
 
 def _outline(marker: str) -> str:

@@ -12,13 +12,14 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import LogLocator, NullLocator
 
+from harness.variants import QUANTISERS, control_bits
 from report.figures.figure import NO_DEVIATION, Figure, Trace, finished
 from report.figures.parallel import in_parallel
 from report.figures.plot_style import (
     CHANCE,
     CHANCE_NAME,
-    INK,
     canvas_of,
+    chance_look,
     control_look,
     legend_columns,
     look,
@@ -82,9 +83,12 @@ def overview(results: Results) -> Figure | None:
 
     if results.controls:
         sentences.append(
-            "Straight lines are rankings by real-valued features, which are not upper bounds, and "
-            "the chance level"
+            "Lines without markers are rankings by real-valued features, which are not upper "
+            "bounds, and the chance level"
         )
+        names = {control["name"] for control in results.controls}
+        if not names.isdisjoint(QUANTISERS):
+            sentences.append("Those of quantised features are reference lines, not hashes")
     else:
         sentences.append("The straight line is the chance level")
 
@@ -253,7 +257,7 @@ def _points_of_cells(lengths: list[int], cells: list[Cell], number_format: str) 
 def _points(
     x: list | np.ndarray,
     y: list | np.ndarray,
-    spreads: list | np.ndarray,
+    spreads: list | np.ndarray = (),
     number_format: str = "{:.4f}",
 ) -> Points:
     """Return points as text."""
@@ -310,7 +314,9 @@ def _curves(
     traces = []
     for axis, bits in zip(axes, lengths, strict=True):
         for entry, style in styles:
-            length = 0 if entry in results.controls else bits
+            length = bits
+            if entry in results.controls:
+                length = control_bits(entry["name"], bits)
             numbers = curve((*pair, entry["name"], length))
             if numbers:
                 x, y, points = numbers
@@ -376,13 +382,18 @@ def _plain(value: float, _: int) -> str:
 
 
 def _control_lines(axis: Axes, results: Results, pair: Pair, quantity: str) -> list[Trace]:
-    """Draw the mAP of each control as a straight line."""
-    traces = []
+    """Draw the mAP of each control: a straight line, or a value for each code length."""
+    traces, lengths = [], results.experiment["bits"]
     for index, control in enumerate(results.controls):
-        scores = results.scores.get((*pair, control["name"], 0, "map", None), {})
-        for value in scores.values():
-            lengths, style = results.experiment["bits"], control_look(index)
-            traces.append(_straight_line(axis, control, value, lengths, quantity, style))
+        name, style = control["name"], control_look(index)
+        values = [results.of_control(pair, name, bits, "map") for bits in lengths]
+        if None in values:
+            continue
+        if not control_bits(name, 1):
+            traces.append(_straight_line(axis, control, values[0], lengths, quantity, style))
+            continue
+        line = axis.plot(lengths, values, label=printed_label(control), **style)
+        traces.append(Trace(name, axis, line, quantity, **_points(lengths, values)))
     return traces
 
 
@@ -393,8 +404,7 @@ def _chance_line(
     if chance is None:
         return []
     entry = {"name": CHANCE_NAME, "label": CHANCE}
-    style = {"color": INK, "linestyle": ":", "linewidth": 0.9}
-    return [_straight_line(axis, entry, chance, lengths, "mAP", style)]
+    return [_straight_line(axis, entry, chance, lengths, "mAP", chance_look())]
 
 
 def _straight_line(
@@ -402,7 +412,7 @@ def _straight_line(
 ) -> Trace:
     """Draw a horizontal line; its tooltips are at the code lengths."""
     line = axis.axhline(value, label=printed_label(entry), **style)
-    points = _points(lengths, [value] * len(lengths), [])
+    points = _points(lengths, [value] * len(lengths))
     return Trace(entry["name"], axis, [line], quantity, **points)
 
 

@@ -7,8 +7,16 @@ from dataclasses import replace
 from functools import partial
 
 from harness.errors import BenchmarkError
+from harness.variants import control_bits
 from report.results import Pair, Results
-from report.tables import captions, gradient_table, paper_tables, published_values, tuning_table
+from report.tables import (
+    captions,
+    gradient_table,
+    paper_tables,
+    published_values,
+    reference_table,
+    tuning_table,
+)
 from report.tables.cells import (
     NOT_PLANNED_CELL,
     SHARED_FACTS,
@@ -48,7 +56,8 @@ def build_tables(results: Results, specs: list[TableSpec] | None = None) -> list
         if _concerns(results, spec):
             tables += [_table(results, spec, pairs) for pairs in _files(results, spec)]
 
-    for module in (gradient_table, tuning_table, paper_tables, published_values):
+    modules = (reference_table, gradient_table, tuning_table, paper_tables, published_values)
+    for module in modules:
         tables += module.build(results)
 
     _check_names(tables)
@@ -74,6 +83,9 @@ def _concerns(results: Results, spec: TableSpec) -> bool:
     if _is_timed(spec) and not results.timing:
         return False
 
+    if not _has_rankings(results, spec):
+        return False
+
     experiment = results.experiment
     available = {
         "methods": {method["base"] for method in results.methods} | set(results.labels),
@@ -86,6 +98,13 @@ def _concerns(results: Results, spec: TableSpec) -> bool:
             return False
 
     return True
+
+
+def _has_rankings(results: Results, spec: TableSpec) -> bool:
+    """Return whether some run has an optional metric of a table, if it shows any."""
+    optional = [value for value in spec.values if value.metric and value.optional]
+    metrics = {(value.metric, value.k) for value in optional}
+    return not optional or any(key[-2:] in metrics for key in results.scores)
 
 
 def _is_timed(spec: TableSpec) -> bool:
@@ -207,14 +226,23 @@ def _planned_columns(spec: TableSpec, lengths: list[int]) -> list[Column]:
 
 def _omission(results: Results, pair: Pair, column: Column) -> str | None:
     """Return why a column is omitted for a data set and features; None if it is not."""
-    if column.value.metric:
-        return results.omission(pair, column.value.metric, column.k)
-    if not column.value.optional:
+    value = column.value
+    if value.metric and (reason := results.omission(pair, value.metric, column.k)):
+        return reason
+    if not value.optional or _has_optional(results, pair, column):
         return None
-    for key, runs in results.runs.items():
-        if key[:2] == pair and any(run.get(column.value.fact) for run in runs):
-            return None
     return "no run has it"
+
+
+def _has_optional(results: Results, pair: Pair, column: Column) -> bool:
+    """Return whether some run on a data set and features has a metric or a fact."""
+    value = column.value
+    if value.metric:
+        cell = (*pair, value.metric, column.k)
+        return any((*key[:2], *key[-2:]) == cell for key in results.scores)
+    return any(
+        run.get(value.fact) for key, runs in results.runs.items() if key[:2] == pair for run in runs
+    )
 
 
 def _without_shared_columns(
@@ -285,7 +313,8 @@ def _panel(
 
     controls = []
     if spec.controls:
-        controls = [_control_row(results, pair, item, spec, columns) for item in results.controls]
+        row_of = partial(_control_row, results, pair, bits, spec, columns)
+        controls = [row_of(control) for control in results.controls]
 
     label = results.label(pair) + ("" if bits is None else f", {bits} bits")
     return Panel(label, pair, bits, rows, controls)
@@ -304,15 +333,21 @@ def _selected_methods(results: Results, spec: TableSpec) -> list[dict]:
 
 
 def _control_row(
-    results: Results, pair: Pair, control: dict, spec: TableSpec, columns: list[Column]
+    results: Results,
+    pair: Pair,
+    bits: int | None,
+    spec: TableSpec,
+    columns: list[Column],
+    control: dict,
 ) -> Row:
-    """Return a ranking by real-valued features: one cell spans the columns of all lengths."""
-    name = control["name"]
-    if spec.columns == "bits":
-        cell = control_cell(results, pair, name, columns[0])
-        cells = [replace(cell, span=len(columns))]
-    else:
-        cells = [control_cell(results, pair, name, column) for column in columns]
+    """Return a ranking by features: one cell spans all code lengths if they have one value."""
+    name, cells = control["name"], []
+    for column in columns:
+        length = bits if column.bits is None else column.bits
+        cells.append(control_cell(results, pair, name, length, column))
+
+    if spec.columns == "bits" and not control_bits(name, 1):
+        cells = [replace(cells[0], span=len(columns))]
     return Row(name, control["label"], cells)
 
 

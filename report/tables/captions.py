@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator
 
 from harness.schemas import VERDICTS
+from harness.variants import QUANTISERS
 from report.results import Pair, Results
 from report.tables.cells import NOT_PLANNED_CELL
 from report.tables.table import DAGGER, NEAR_COLLAPSE, Cell, Column, Panel, Row, cells_of
@@ -59,8 +60,11 @@ def conventions(results: Results, spec: TableSpec, panels: list[Panel]) -> Itera
             "split of the data, not for others."
         )
 
-    if any(panel.controls for panel in panels):
+    controls = {row.name for panel in panels for row in panel.controls}
+    if controls:
         yield "Below the rule: rankings by real-valued features, which are not upper bounds."
+    if not controls.isdisjoint(QUANTISERS):
+        yield "Quantised features are ranked by asymmetric distance, and are no hash codes."
     if NOT_PLANNED_CELL in cells:
         yield f"{NOT_PLANNED_CELL.text}: {NOT_PLANNED_CELL.detail}."
     yield from marks(cells)

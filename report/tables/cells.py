@@ -6,6 +6,7 @@ import math
 import statistics
 from dataclasses import replace
 
+from harness.variants import QUANTISERS, control_bits
 from report.results import Pair, Results
 from report.tables.table import NEAR_COLLAPSE, Cell, Collapse, Column
 from report.tables.table_specs import TEXT_FACTS, Value
@@ -107,6 +108,8 @@ def _metric_cell(results: Results, key: tuple, done: list[dict], column: Column)
     series = []
     for metric in filter(None, (value.metric, value.to)):
         scores = [_score(results, key, run, metric, column) for run in done]
+        if value.optional and scores == [None] * len(scores):
+            return OMITTED_CELL
         if None in scores:
             return NOT_SCORED_CELL
         series.append(scores)
@@ -182,16 +185,26 @@ def _mean_cell(series: list[list[float]], value: Value) -> Cell:
     return Cell(text, number=means[0], spread=spread, deviation=deviation)
 
 
-def control_cell(results: Results, pair: Pair, name: str, column: Column) -> Cell:
-    """Return the value of a ranking by real-valued features, or why there is none."""
-    value = column.value
+def control_cell(results: Results, pair: Pair, name: str, bits: int | None, column: Column) -> Cell:
+    """Return the value of a ranking by features, or why there is none.
+
+    Parameters
+    ----------
+    results : Results
+    pair : Pair
+    name : str
+    bits : int or None
+        Code length of a control that has a value for each.
+    column : Column
+    """
+    value, length = column.value, control_bits(name, bits or 0)
     if value.fact in TIMING_VALUES:
-        return _timed_cell(results, (*pair, name, 0), value)
+        return _timed_cell(results, (*pair, name, length), value)
     if value.fact:
         dimensions = results.experiment["features"]["/".join(pair)]["dimensions"]
         if value.fact != "code_bytes" or not dimensions:
             return OMITTED_CELL
-        size = FEATURE_BYTES * dimensions
+        size = _stored_bytes(name, dimensions, length)
         return Cell(value.printed(size), number=size)
 
     if results.omission(pair, value.metric, column.k):
@@ -199,10 +212,17 @@ def control_cell(results: Results, pair: Pair, name: str, column: Column) -> Cel
 
     series = []
     for metric in filter(None, (value.metric, value.to)):
-        scores = results.scores.get((*pair, name, 0, metric, column.k), {})
-        series.append([score * value.scale for score in scores.values()])
+        score = results.of_control(pair, name, bits, metric, column.k)
+        if score is None:
+            return MISSING_CELL
+        series.append([score * value.scale])
 
-    if not all(series):
-        return MISSING_CELL
+    interval = _interval(results, (*pair, name, length), value)
+    return replace(_mean_cell(series, value), interval=interval)
 
-    return replace(_mean_cell(series, value), interval=_interval(results, (*pair, name, 0), value))
+
+def _stored_bytes(control: str, dimensions: int, bits: int) -> int:
+    """Return the bytes that a control stores for each item."""
+    if bits:
+        return -(-bits // 8)
+    return dimensions if control in QUANTISERS else FEATURE_BYTES * dimensions

@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from harness.errors import BenchmarkError, did_you_mean
-from harness.schemas import CUTS
+from harness.schemas import CUTS, RANKINGS
 
 TABLES_FILE = Path(__file__).parents[1] / "tables.yaml"
 NAME = re.compile(r"[a-z0-9-]+")
@@ -27,6 +27,10 @@ WHOLE_METRICS = (
     *("precision_r2", "recall_r2", "empty_r2"),
 )
 PRESET = "as-"
+# The cuts of every metric that has any, or that a ranking has without one.
+KNOWN_CUTS: dict[str, tuple[int | None, ...]] = dict(CUTS)
+for ranking_cuts in RANKINGS.values():
+    KNOWN_CUTS |= ranking_cuts
 # Columns of runs.csv with numbers and texts, facts computed from them, and those of timing.csv.
 NUMBER_FACTS = (
     *("fit_seconds", "encode_seconds", "peak_memory_mib", "items", "distinct_codes"),
@@ -305,7 +309,7 @@ def _check_known(value: Value | FigureSpec, where: str) -> None:
             raise BenchmarkError(f"{where}: fact: {_unknown(value.fact, FACTS)}")
         return
 
-    metrics = (*WHOLE_METRICS, *CUTS)
+    metrics = (*WHOLE_METRICS, *KNOWN_CUTS)
     for metric in filter(None, (value.metric, getattr(value, "to", ""))):
         if metric not in metrics and not metric.startswith(PRESET):
             raise BenchmarkError(f"{where}: metric: {_unknown(metric, metrics)}")
@@ -317,10 +321,10 @@ def _unknown(name: str, known: tuple[str, ...]) -> str:
 
 def _check_cut(metric: str, k: int | None, where: str) -> None:
     """Raise BenchmarkError for a cut that is not computed, or of a metric over all ranks."""
-    if metric in CUTS and k not in CUTS[metric]:
-        cuts = ", ".join(map(str, CUTS[metric]))
+    if metric in KNOWN_CUTS and k not in KNOWN_CUTS[metric]:
+        cuts = ", ".join(map(str, KNOWN_CUTS[metric])).replace("None", "no cut")
         raise BenchmarkError(f"{where}: k: found {k!r} for {metric}, expected one of {cuts}")
-    if metric and metric not in CUTS and k is not None:
+    if metric and metric not in KNOWN_CUTS and k is not None:
         raise BenchmarkError(f"{where}: k: found {k} for {metric}, which has no cut: remove k")
 
 

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import jinja2
 
 from harness.plan import EXPERIMENTS, RESULTS, Score
+from harness.variants import control_bits
 from report import summary
 from report.figures.figure import Figure
 from report.figures.gallery import METHODS, Gallery
@@ -130,7 +131,7 @@ def _origin(results: Results, panel: Panel, row: Row, column: Column, cell: Cell
         return {}
 
     if is_control:
-        bits = 0
+        bits = control_bits(row.name, bits or 0)
 
     parts = [*panel.pair, row.name] + ([] if bits is None else [str(bits)])
     attributes = {"data-run": "/".join(parts)}
