@@ -26,7 +26,7 @@ from harness.plan import Run
 from harness.plugins import Plugin, checked_facts, imported_modules, load_class
 from harness.user_data import CACHE, data_folder, user_file
 from harness.variants import Variant, variant_of_text
-from methods import _checks, _runtime
+from methods import _checks, _pool, _runtime
 
 
 def main() -> None:
@@ -128,7 +128,7 @@ def learned(
         key = records.digest_of({"sources": sources_of_method, "params": variant.params})
         rebuild = partial(build, plugin, run, variant.params)
         repetition = _checks.Repetition(rebuild, CACHE / "repeated" / key)
-        codes, coded, measured = learn(hasher, plugin, run, repetition)
+        codes, coded, measured = learn(hasher, variant, run, repetition)
 
     if (codes[coded] == codes[coded][0]).all():
         raise BenchmarkError(
@@ -160,7 +160,7 @@ def uses_torch(plugin: Plugin) -> bool:
 
 
 def learn(
-    hasher, plugin: Plugin, run: Run, repetition: _checks.Repetition
+    hasher, variant: Variant, run: Run, repetition: _checks.Repetition
 ) -> tuple[np.ndarray, slice | np.ndarray, dict]:
     """Fit on the training rows and encode every row.
 
@@ -177,21 +177,20 @@ def learn(
     measured : dict
         Facts for the record of the run.
     """
-    place, bits = run.place, run.bits
+    place, bits, plugin = run.place, run.bits, variant.plugin
     arrays = {
         "images": (place.images, place.dataset_record),
         "features": (place.features_array, place.features_record),
         "neighbours": (place.neighbours_array, place.neighbours_record),
+        "views": (place.views_array, place.views_record),
     }
     split = storage.unchanged(place.split, place.dataset_record)
     with np.load(split, allow_pickle=False) as indices:
         query, database, train = (indices[name] for name in ("query", "database", "train"))
 
-    train = _runtime.training_rows(train, plugin.member("sample"), run.seed)
-
     coded = slice(None)
     opened = {}
-    for name in plugin.consumes:
+    for name in variant.consumes:
         if name != "codes":
             opened[name] = partial(_opened, storage.unchanged(*arrays[name]))
 
@@ -204,7 +203,7 @@ def learn(
         imported, coded = imported_codes.of_images(paths, n, query, database, bits)
         opened["codes"] = lambda: imported
 
-    fitted_on = _runtime.training_arrays(hasher.fit, opened, train)
+    fitted_on = training_arrays(hasher, variant, run, opened, train)
     started = time.perf_counter()
     hasher.fit(**fitted_on)
     fit_seconds = time.perf_counter() - started
@@ -223,9 +222,25 @@ def learn(
             _checks.check_repeats(repetition, fitted_on, opened, codes, bits, plugin.name)
 
     n = len(codes[coded])
-    measured["fitted_rows"] = len(train)
+    rows = _runtime.training_rows(train, plugin.member("sample"), run.seed)
+    measured["fitted_rows"] = len(fitted_on["features"] if variant.fitted_on else rows)
     measured["bit_balance"] = float(np.minimum(ones, n - ones).mean() / n)
     return codes, coded, measured
+
+
+def training_arrays(
+    hasher, variant: Variant, run: Run, opened: _runtime.Opened, train: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return the arguments of `fit`."""
+    sample = variant.plugin.member("sample")
+    if variant.fitted_on:
+        return _pool.pooled_arrays(hasher.fit, opened, sample, run.seed)
+
+    if "views" in variant.consumes:
+        return _pool.training_arrays(hasher.fit, opened, train)
+
+    rows = _runtime.training_rows(train, sample, run.seed)
+    return _runtime.training_arrays(hasher.fit, opened, rows)
 
 
 def encoded(

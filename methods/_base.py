@@ -23,6 +23,8 @@ class Hasher:
     - ``images``: ndarray of uint8, shape (n, h, w, 3)
     - ``neighbours``, in `fit` only: ndarray of int32, shape (n, min(64, n)), the training images
       by distance from each one, which comes first itself
+    - ``views``, in `fit` only: ndarray of float32, shape (4, n, d), the features of augmented
+      copies of the training images, for features that are computed from images
     - ``codes``, in `encode` only: ndarray of bool, shape (m, n_bits), from the user's files
 
     Learned state ends in ``_``.
@@ -54,7 +56,7 @@ class Hasher:
         official file), and the SHA-256 of a file that is not the official one.
     memory_params : tuple of str
         Keywords that memory grows with, which an error for a lack of memory names.
-    tier : {"features", "images", "encoder", "text", "unknown"}
+    tier : {"features", "views", "images", "encoder", "text", "unknown"}
         What decides the codes besides the given features: see `harness.plugins.TIERS`. A method of
         the tier ``"encoder"`` is of ``"images"`` where a variant has no pretrained encoder.
     fidelity : {"A", "B", "C"} or None
