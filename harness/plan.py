@@ -861,11 +861,17 @@ def _check_method(method: Variant, dataset: Variant) -> None:
             f"methods/{plugin.name}.py declares `sample` and consumes {whole[0]}, which are "
             "of all training images: remove one of the two"
         )
-    if method.fitted_on and set(plugin.consumes) != {"features"}:
+    if plugin.member("sample") and plugin.member("pooled"):
+        raise BenchmarkError(
+            f"methods/{plugin.name}.py declares `sample` and `pooled`, for which the rows of all "
+            "views are needed: remove one of the two"
+        )
+    alone = set(plugin.consumes) == {"features"}
+    if method.fitted_on and not (alone or (plugin.member("pooled") and method.reads_features)):
         raise BenchmarkError(
             f"variants: methods: {method.name}: fitted_on is {method.fitted_on!r}, expected a "
-            f"method that consumes features alone, found {', '.join(plugin.consumes)}: remove "
-            "`fitted_on`"
+            "method that reads features alone, or declares `pooled` and has no encoder of its "
+            f"own; found one that reads {', '.join(plugin.consumes)}: remove `fitted_on`"
         )
     if not method.fits(dataset):
         raise BenchmarkError(

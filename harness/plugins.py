@@ -73,7 +73,7 @@ AUGMENTATIONS = {
 }
 # Members that no code of the plugin may read: they are no part of the identity of its result. What
 # an augmentation decides states it itself.
-DESCRIPTIVE = ("tier", "fidelity", "search_space", "augmentation")
+DESCRIPTIVE = ("tier", "fidelity", "pooled", "search_space", "augmentation")
 _VALUES = {
     "tier": (*TIERS,),
     "fidelity": (*FIDELITY_LEVELS, None),
@@ -106,6 +106,7 @@ MEMBERS: dict[str, dict[str, tuple]] = {
         "memory_params": (_TEXTS, ()),
         "tier": (_TEXT, "features"),
         "fidelity": (_OPTIONAL_TEXT, None),
+        "pooled": (_TRUTH, False),
         "search_space": (_SPACE, None),
     },
 }

@@ -192,7 +192,7 @@ class Variant:
         """What decides the codes of a method besides the given features, of `plugins.TIERS`."""
         tier = self.plugin.member("tier")
         if tier == "features" and self.fitted_on:
-            return "views"
+            return self.fitted_on
         return "images" if tier == "encoder" and not self.pretrained_weights else tier
 
     @property

@@ -234,7 +234,7 @@ def training_arrays(
     """Return the arguments of `fit`."""
     sample = variant.plugin.member("sample")
     if variant.fitted_on:
-        return _pool.pooled_arrays(hasher.fit, opened, sample, run.seed)
+        return _pool.pooled_arrays(hasher.fit, opened, train, sample, run.seed)
 
     if "views" in variant.consumes:
         return _pool.training_arrays(hasher.fit, opened, train)

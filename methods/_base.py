@@ -63,10 +63,14 @@ class Hasher:
         How the implementation was verified: it equals the authors' code numerically (A),
         reproduces a published figure under its protocol (B), or passes oracles only (C). None for
         a method of our own.
+    pooled : bool
+        Of a method that reads features and other arrays: whether it can be fitted on the pool of
+        views. Row r of the features is then a view of training image r % n. A method that reads
+        features alone always can.
     search_space : dict of str to tuple, or None
         Values of keywords that tuning tries, the default and the authors' values among them. None
-        for a method with nothing to tune. No code may depend on `tier`, `fidelity` and
-        `search_space`: they are no part of the identity of a result.
+        for a method with nothing to tune. No code may depend on `tier`, `fidelity`,
+        `pooled` and `search_space`: they are no part of the identity of a result.
     checkpoint : Path or None
         Set by the job: the file in which long training may save its state.
     device_ : torch.device or str
@@ -92,6 +96,7 @@ class Hasher:
     memory_params: tuple[str, ...] = ()
     tier: str = "features"
     fidelity: str | None = None
+    pooled: bool = False
     search_space: Mapping[str, tuple] | None = None
 
     # Set on an object.

@@ -27,24 +27,23 @@ def training_arrays(
 
 
 def pooled_arrays(
-    fit: Callable, opened: _runtime.Opened, limit: int | None, seed: int
+    fit: Callable, opened: _runtime.Opened, train: np.ndarray, limit: int | None, seed: int
 ) -> dict[str, np.ndarray]:
-    """Return the features on which a method is fitted that takes each view as a row.
+    """Return the arguments of `fit`, whose features have each view as a row.
 
     Parameters
     ----------
     fit : callable
-        Its only argument is ``features``.
     opened : dict
-        With ``views`` (m, n_train, d), which become rows (m * n_train, d).
+        With ``views`` (m, n_train, d), which become features (m * n_train, d).
+    train : ndarray of int64, shape (n_train,)
+        Rows of the other arrays.
     limit : int or None
-        Maximum number of rows, a random subset. None for all rows.
+        Maximum number of rows of the features, a random subset. None for all rows.
     seed : int
     """
-
-    def rows() -> np.ndarray:
-        views = opened["views"]()
-        return views.reshape(-1, views.shape[-1])
-
-    pool = _runtime.training_rows(np.arange(len(rows())), limit, seed)
-    return _runtime.training_arrays(fit, {"features": rows}, pool)
+    views = opened["views"]()
+    pool = views.reshape(-1, views.shape[-1])
+    rows = _runtime.training_rows(np.arange(len(pool)), limit, seed)
+    features = _runtime.read_only(_runtime.rows_of(lambda: pool, rows))
+    return training_arrays(fit, opened, train) | {"features": features}

@@ -263,7 +263,7 @@ def test_trials_of_a_pool_are_fitted_on_it():
         (
             {"methods": ["mine"]},
             {"methods": {"mine": {"of": "bgan", "fitted_on": "views"}}},
-            r"mine: fitted_on is 'views', expected a method that consumes features alone, found ",
+            r"mine: fitted_on is 'views', expected a method that reads features alone, or declares",
         ),
         (
             {"features": ["mine"]},
@@ -298,11 +298,12 @@ def test_a_pool_has_the_views_as_rows_one_view_after_the_other():
     def fit(features):
         pass
 
-    opened = {"views": views.copy, "features": None}
-    pool = _pool.pooled_arrays(fit, opened, None, seed=0)
+    opened = {"views": views.copy, "features": lambda: np.zeros((4, 3), np.float32)}
+    train = np.arange(4)
+    pool = _pool.pooled_arrays(fit, opened, train, None, seed=0)
     assert pool["features"].tolist() == views.reshape(8, 3).tolist()
     assert not pool["features"].flags.writeable
-    sample = _pool.pooled_arrays(fit, opened, 5, seed=0)["features"]
+    sample = _pool.pooled_arrays(fit, opened, train, 5, seed=0)["features"]
     assert len(np.unique(sample, axis=0)) == 5
 
 
