@@ -32,6 +32,9 @@ class CroVCA(FeatureHead):
     weight decay and epochs are those of `_heads`; a parameter has the authors' value of each. With
     the default weight decay of 0, the optimiser AdamW is Adam.
 
+    Sensitivity: a change of 1e-7 in the initial weights of the last layer changes 1 % of the bits
+    (digits, 32 bits, one seed).
+
     Parameters
     ----------
     n_bits : int

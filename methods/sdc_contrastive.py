@@ -26,6 +26,9 @@ class SDCContrastive(FeatureHead):
     computed before, for each batch. By default, features are scaled, and learning rate, schedule
     and epochs are those of `_heads`; a parameter has the authors' value of each.
 
+    Sensitivity: a change of 1e-7 in the initial weights of the last layer changes 4 % of the bits
+    (digits, 32 bits, one seed).
+
     Parameters
     ----------
     n_bits : int

@@ -69,7 +69,7 @@ def test_declared_attributes_are_checked(plugin, attributes, message):
 @pytest.mark.parametrize(
     ("attributes", "message"),
     [
-        ("tier = 'labels'", "tier is 'labels': expected one of 'features', 'images', 'encoder'"),
+        ("tier = 'labels'", "tier is 'labels': expected one of 'features', 'views', 'images'"),
         ("fidelity = 'D'", "fidelity is 'D': expected one of 'A', 'B', 'C', None"),
         ("search_space = {'rate': (1, 2)}", "search_space names 'rate', which is not a parameter"),
     ],
