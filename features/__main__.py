@@ -86,33 +86,17 @@ def main() -> None:
 
 
 def extract(arguments: argparse.Namespace) -> None:
-    """Write features.npy (n, d) float32 and features.json.
-
-    An interrupted job resumes at its last block.
-    """
+    """Write features.npy (n, d) float32 and features.json."""
     place, variant = Place(arguments.dataset, arguments.features), variant_of(arguments)
     images = storage.unchanged(place.images, place.dataset_record)
     made_of = records.of_features(variant, records.place_digests(place), arguments.data)
     n = len(_base.opened(images))
     extractor = ready(variant, place, arguments.data, n, arguments.threads)
-    facts = dict(extractor.facts_)
-    partial = CACHE / "checkpoints" / f"{records.digest_of([made_of, facts])}.npy"
-    with storage.writing(place.features_folder):
-        opened = functools.partial(_base.opened, images)
-        dimensions = write_features(partial, extractor, variant.plugin, opened, (n,))
-        described = {
-            "name": variant.name,
-            "label": extractor.label,
-            "citation": extractor.citation,
-            "dimensions": dimensions,
-        }
-        described["sha256"] = storage.digest(partial)
-        described |= checked_facts(variant.plugin, facts, described)
-        place.features_folder.mkdir(parents=True, exist_ok=True)
-        storage.move(partial, place.features_array)
-
-    records.write(place.features_record, made_of, **described)
-    rows_done(partial).unlink(missing_ok=True)
+    described = {"name": variant.name, "label": extractor.label, "citation": extractor.citation}
+    opened = functools.partial(_base.opened, images)
+    dimensions = store(
+        place.features_array, extractor, variant.plugin, opened, (n,), made_of, described
+    )
     print(f"{variant.name}: {n:,} x {dimensions:,}")
 
 
@@ -165,6 +149,44 @@ def built(variant: Variant) -> _base.Extractor:
     extractor = load_class(variant.plugin)(**variant.params)
     records.check_sources("features", variant.plugin.name)
     return extractor
+
+
+def store(
+    path: Path,
+    extractor: _base.Extractor,
+    plugin: Plugin,
+    images: Callable,
+    shape: tuple[int, ...],
+    made_of: dict,
+    described: dict,
+) -> int:
+    """Write an array of features, with its record beside it; return its dimensions.
+
+    An interrupted job resumes at its last block.
+
+    Parameters
+    ----------
+    path : Path
+        Of the array.
+    extractor, plugin, images, shape
+        See `write_features`.
+    made_of : dict
+        What decides the array.
+    described : dict
+        Other facts for the record.
+    """
+    facts = dict(extractor.facts_)
+    partial = CACHE / "checkpoints" / f"{records.digest_of([made_of, facts])}.npy"
+    with storage.writing(path.parent):
+        dimensions = write_features(partial, extractor, plugin, images, shape)
+        described = described | {"dimensions": dimensions, "sha256": storage.digest(partial)}
+        described |= checked_facts(plugin, facts, described)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        storage.move(partial, path)
+
+    records.write(path.with_suffix(".json"), made_of, **described)
+    rows_done(partial).unlink(missing_ok=True)
+    return dimensions
 
 
 def rows_done(partial: Path) -> Path:
@@ -257,7 +279,6 @@ def views(arguments: argparse.Namespace) -> None:
     """Write views.npy (m, n_train, d) float32 and views.json.
 
     They are the features of m augmented copies of the training images, in the order of the split.
-    An interrupted job resumes at its last block.
     """
     place, variant = Place(arguments.dataset, arguments.features), variant_of(arguments)
     variant.check_views()
@@ -267,27 +288,20 @@ def views(arguments: argparse.Namespace) -> None:
     train = np.load(split, allow_pickle=False)["train"]
     made_of = records.of_views(variant, records.place_digests(place), arguments.data)
     extractor = ready(variant, place, arguments.data, len(_base.opened(images)), arguments.threads)
-    shape = _views.VIEWS, len(train)
-    partial = CACHE / "checkpoints" / f"{records.digest_of([made_of, dict(extractor.facts_)])}.npy"
 
     def augmented() -> _views.AugmentedImages:
         return _views.AugmentedImages(_base.opened(images), train, augmentation)
 
-    with storage.writing(place.features_folder):
-        dimensions = write_features(partial, extractor, variant.plugin, augmented, shape)
-        digest = storage.digest(partial)
-        place.features_folder.mkdir(parents=True, exist_ok=True)
-        storage.move(partial, place.views_array)
-
-    records.write(
-        place.views_record,
-        made_of,
-        sha256=digest,
-        shape=[*shape, dimensions],
-        operations=AUGMENTATIONS[augmentation],
-        seed=_views.SEED,
+    shape = _views.VIEWS, len(train)
+    described = {
+        "name": variant.name,
+        "views": _views.VIEWS,
+        "operations": AUGMENTATIONS[augmentation],
+        "seed": _views.SEED,
+    }
+    dimensions = store(
+        place.views_array, extractor, variant.plugin, augmented, shape, made_of, described
     )
-    rows_done(partial).unlink(missing_ok=True)
     print(f"{variant.name}: {_views.VIEWS} views, {len(train):,} x {dimensions:,}")
 
 

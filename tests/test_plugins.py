@@ -160,6 +160,12 @@ def test_a_search_space_has_tuples_of_values(plugin, values):
         ),
         (
             "methods",
+            "encode(self)",
+            "encode(self, features, views)",
+            "encode consumes 'views', which are of the training",
+        ),
+        (
+            "methods",
             "class Mine:",
             "class Other:\n    pass\n\nclass Mine:",
             "one public class: found Other, Mine. Begin the names",
