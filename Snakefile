@@ -333,6 +333,27 @@ rule neighbours:
         " --metric {params.metric} --threads {threads}"
 
 
+rule views:
+    input:
+        inputs("views"),
+    output:
+        paths(plan.outputs(Job("views", (PLACE.dataset, PLACE.features)))),
+    log:
+        "logs/features/{dataset}/{features}.views.log",
+    priority: 2
+    conda:
+        "environment.yaml"
+    threads: lambda w: 4 if plan.features[w.features].uses_gpu else 1
+    resources:
+        gpu=lambda w: gpu(plan.features[w.features]),
+        mem_mb=memory(8000),
+    params:
+        entry=lambda w: plan.features[w.features].entry_text,
+    shell:
+        "logged {log:q} python -m features views {wildcards.dataset} {wildcards.features}"
+        " --entry {params.entry:q} --threads {threads}"
+
+
 # Labels are no input here: every method is unsupervised. The longest jobs start first, so that none
 # runs alone at the end.
 rule encode:

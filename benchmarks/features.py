@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from features.__main__ import write_features
-from features._base import BLOCK, Extractor
+from features._base import BLOCK, Extractor, opened
 from harness import imagenet, plugins, provenance, storage
 from harness.user_data import CACHE
 
@@ -105,7 +105,8 @@ def extract(arguments: argparse.Namespace) -> None:
         np.lib.format.open_memmap(images, mode="w+", dtype=np.uint8, shape=shape).flush()
         extractor, plugin = built(name, folder, arguments.threads)
         output = folder / "features.npy"
-        dimensions = write_features(output, FirstBlocks(extractor), plugin, images, n)
+        blocks = FirstBlocks(extractor)
+        dimensions = write_features(output, blocks, plugin, lambda: opened(images), (n,))
 
     peak = f"peak {provenance.peak_memory_mib():,.0f} MiB"
     print(f"{name}: {n:,} images, {dimensions:,} dimensions: {peak}", flush=True)

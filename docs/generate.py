@@ -420,6 +420,8 @@ def _variant(stage: str, variant: variants.Variant) -> str:
         lines.append(f"For {', '.join(f'``{name}``' for name in variant.datasets)} only.")
     if variant.neighbours != variants.METRICS[0]:
         lines.append(f"Neighbours by ``{variant.neighbours}``.")
+    if variant.fitted_on:
+        lines.append("Fitted on the views of the training images, as ordinary rows.")
     text = " ".join(lines)
     if not variant.overrides:
         return text

@@ -351,13 +351,16 @@ def _has_networks(plugin: str) -> bool:
 
 def _check_prepared(run: Run, variant: Variant, folder_records: Records) -> None:
     """Raise BenchmarkError, with the command to run, if the cache lacks what a run reads."""
-    place, consumes = run.place, variant.plugin.consumes
+    place, consumes = run.place, variant.consumes
     needed = [place.dataset_record]
     if "features" in consumes or "codes" in consumes:
         needed.append(place.features_record)
 
     if "neighbours" in consumes:
         needed.append(place.neighbours_record)
+
+    if "views" in consumes:
+        needed.append(place.views_record)
 
     missing = [path.as_posix() for path in needed if not path.is_file()]
     if missing:

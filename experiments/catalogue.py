@@ -162,7 +162,7 @@ def _aligned(rows: Rows) -> list[str]:
 
 def _needs(variant: Variant) -> str:
     """What a variant reads: arrays of the workflow, and files below the data folder."""
-    arrays = variant.plugin.consumes if variant.stage == "methods" else ()
+    arrays = variant.consumes if variant.stage == "methods" else ()
     needs = [*arrays, *_files(variant)]
     if variant.uses_gpu:
         needs.append("GPU (optional)")

@@ -276,6 +276,8 @@ def _tried(experiment: dict, runs: list[Tried]) -> dict[str, dict]:
             continue
         label = method["label"].rpartition(",")[0]
         facts = {"of": method["method"], "label": label, "commit": experiment["commit"]}
+        if method.get("fitted_on"):
+            facts["fitted_on"] = method["fitted_on"]
         tried = methods.setdefault(method["base"], facts | {"trials": [], "core_seconds": 0.0})
         of_trial = by_variant[method["name"]]
         tried["trials"].append({"set": method["set"], "value": _mean(of_trial)})
@@ -374,8 +376,10 @@ def _shared_overrides(tried: dict, main: dict | None) -> dict | None:
 
 def _entry(method: str, tried: dict, overrides: dict, what: str, labels: int, name: str) -> dict:
     chosen_on = "tuned on validation labels" if labels else "tuned without labels"
+    fitted_on = {"fitted_on": tried["fitted_on"]} if "fitted_on" in tried else {}
     return {
         "of": tried["of"],
+        **fitted_on,
         "set": overrides,
         "label": f"{tried['label']} ({what})",
         "note": f"{chosen_on}: {json.dumps(overrides)}",

@@ -293,6 +293,7 @@ def _method(variant: Variant) -> dict:
         "trial": variant.trial,
         "tuned": variant.tuned,
         "tuned_on": variant.tuned_on,
+        "fitted_on": variant.fitted_on,
         "set": variant.overrides,
         **variant.uses,
         "stochastic": variant.stochastic,

@@ -30,7 +30,8 @@ DIGITS = 600  # images of the problem: enough for the anchors of graph methods, 
 NEIGHBOURS = 64  # in the list of an image, at most
 ROWS_ALONE = (5, 300, 17)  # rows that are encoded alone
 MARGIN = 0.1  # of mean average precision above chance; random codes stay below 0.03 over seeds
-ARRAYS = ("images", "features", "neighbours")  # that a method may consume
+ARRAYS = ("images", "features", *plugins.TRAINING_ARRAYS)  # that a method may consume
+VIEWS, NOISE = 4, 0.05  # of each image; the deviation of the noise that tells views apart
 DOCSTRING = ("Source:", "Differs from the paper:")
 OTHER_SEED = 2026  # seed of the global generators in a repeated training; 0 in the first
 
@@ -42,8 +43,8 @@ class Problem:
     Parameters
     ----------
     arrays : dict of str to ndarray
-        By the names of the arguments of `fit` and `encode`: ``images``, ``features`` and
-        ``neighbours``. They are read-only.
+        By the names of the arguments of `fit` and `encode`: ``images``, ``features``,
+        ``neighbours`` and ``views``. They are read-only.
     labels : ndarray of shape (n,), int64
         Classes, which no method sees.
     """
@@ -115,11 +116,11 @@ class Case:
         return hasher.encode(**self.arguments(hasher.encode, rows))
 
     def arguments(self, function: Callable, rows: slice = slice(None)) -> dict[str, np.ndarray]:
-        """Return what a function of the method consumes; neighbour lists are always whole."""
+        """Return what a function consumes; neighbour lists and views are always whole."""
         given = {}
         for name in inspect.signature(function).parameters:
             array = self.problem.arrays[name]
-            given[name] = array if name == "neighbours" else array[rows]
+            given[name] = array if name in plugins.TRAINING_ARRAYS else array[rows]
         return given
 
 
@@ -361,9 +362,17 @@ def digits() -> Problem:
     images, labels = collection.images[:DIGITS], collection.labels[:DIGITS]
     features = images[..., 0].reshape(len(images), -1).astype(np.float32) / np.float32(255)
     arrays = {"images": images, "features": features, "neighbours": neighbours(features)}
+    arrays["views"] = noisy_copies(features)
     for array in arrays.values():
         array.flags.writeable = False
     return Problem(arrays, labels)
+
+
+def noisy_copies(features: np.ndarray) -> np.ndarray:
+    """Return copies of features with noise, float32 (4, n, d), as views."""
+    shape = VIEWS, *features.shape
+    noise = np.random.default_rng(0).normal(scale=NOISE, size=shape).astype(np.float32)
+    return features + noise
 
 
 def neighbours(features: np.ndarray) -> np.ndarray:

@@ -113,6 +113,7 @@ def _check_inputs(run: Run, made_of: dict) -> None:
         "images": place.dataset_record,
         "features": place.features_record,
         "neighbours": place.neighbours_record,
+        "views": place.views_record,
     }
     for name, path in paths.items():
         if name not in made_of or not path.is_file():

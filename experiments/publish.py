@@ -213,7 +213,11 @@ def _present_inputs(run: Run, made_of: dict) -> dict[str, str]:
         for name, digest in _dataset_digests(place).items()
         if name in made_of and digest is not None
     }
-    records_of_arrays = {"features": place.features_record, "neighbours": place.neighbours_record}
+    records_of_arrays = {
+        "features": place.features_record,
+        "neighbours": place.neighbours_record,
+        "views": place.views_record,
+    }
     for name, path in records_of_arrays.items():
         if name in made_of and path.is_file():
             prepared[name] = records.read(path)["sha256"]

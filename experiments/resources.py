@@ -18,6 +18,7 @@ from harness.plan import PUBLISHED, Job, Place, Plan, Run, job_of
 from harness.user_data import CACHE
 
 LIST_NEIGHBOURS = 64  # of each training image, int32
+VIEWS = 4  # of each training image
 RECORD_BYTES = 20_000  # of a run beside its codes and real values: record, log and extras
 REPORT_BYTES = 20_000_000
 UNITS = ("bytes", "kB", "MB", "GB", "TB")
@@ -122,7 +123,7 @@ def _output_bytes(job: Job, plan: Plan, sizes: _Sizes) -> int | None:
     """Bytes of the outputs of a job; None if they depend on arrays that are not prepared."""
     if job.rule == "report":
         return REPORT_BYTES
-    if job.rule not in ("dataset", "features", "neighbours", "encode", "score"):
+    if job.rule not in ("dataset", "features", "neighbours", "views", "encode", "score"):
         return 0
     shape = sizes.images.get(job.key[0])
     if shape is None:
@@ -143,7 +144,10 @@ def _output_bytes(job: Job, plan: Plan, sizes: _Sizes) -> int | None:
     if job.rule == "neighbours":
         return sizes.parts.get(place.dataset, {}).get("train", 0) * LIST_NEIGHBOURS * 4
     dimensions = sizes.dimensions.get(place)
-    return None if dimensions is None else shape[0] * dimensions * 4
+    rows = shape[0]
+    if job.rule == "views":
+        rows = sizes.parts.get(place.dataset, {}).get("train", 0) * VIEWS
+    return None if dimensions is None else rows * dimensions * 4
 
 
 class _Sizes:

@@ -1,4 +1,4 @@
-"""`python -m features`: features of a prepared data set, and neighbours of its training images."""
+"""`python -m features`: features of a data set; neighbours and views of its training images."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import argparse
 import functools
 import json
+import math
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from features import _base, _runtime
+from features import _base, _runtime, _views
 from features._neighbours import nearest
 from harness import gpus, records, storage
 from harness.errors import BenchmarkError, one_line, raised_by
 from harness.plan import Place
-from harness.plugins import Plugin, checked_facts, load_class
+from harness.plugins import AUGMENTATIONS, Plugin, checked_facts, load_class
 from harness.progress import Progress
 from harness.user_data import CACHE, data_folder
 from harness.variants import METRICS, Variant, variant_of_text
@@ -37,6 +39,8 @@ def main() -> None:
     extraction.set_defaults(job=extract)
     listing = commands.add_parser("neighbours", help="write neighbours.npy, from features.npy")
     listing.set_defaults(job=neighbours)
+    augmentation = commands.add_parser("views", help="write views.npy, of augmented images")
+    augmentation.set_defaults(job=views)
     timing = commands.add_parser(
         "time",
         help="print the seconds that the features of an image take, on one thread or one GPU",
@@ -46,13 +50,13 @@ def main() -> None:
         "check", help="look for the files that features need, downloads included"
     )
     search.set_defaults(job=check)
-    for command in (extraction, listing, timing):
+    for command in (extraction, listing, augmentation, timing):
         command.add_argument("dataset", help="name of a prepared data set")
 
-    for command in (extraction, listing, timing, search):
+    for command in (extraction, listing, augmentation, timing, search):
         command.add_argument("features", help="name of the features in the results")
 
-    for command in (extraction, timing, search):
+    for command in (extraction, augmentation, timing, search):
         command.add_argument(
             "--entry",
             help='JSON {"of": plugin, "set": parameters}; default: the plugin FEATURES',
@@ -64,9 +68,9 @@ def main() -> None:
     search.add_argument(
         "--images", type=int, nargs="*", default=[], help="number of images of each data set"
     )
-    extraction.add_argument("--threads", type=int, default=1)
     listing.add_argument("--metric", choices=METRICS, default=METRICS[0])
-    listing.add_argument("--threads", type=int, default=1)
+    for command in (extraction, listing, augmentation):
+        command.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     try:
         maker = variant_of(arguments).plugin.name if "entry" in arguments else "_neighbours"
@@ -82,32 +86,17 @@ def main() -> None:
 
 
 def extract(arguments: argparse.Namespace) -> None:
-    """Write features.npy (n, d) float32 and features.json.
-
-    An interrupted job resumes at its last block.
-    """
+    """Write features.npy (n, d) float32 and features.json."""
     place, variant = Place(arguments.dataset, arguments.features), variant_of(arguments)
     images = storage.unchanged(place.images, place.dataset_record)
     made_of = records.of_features(variant, records.place_digests(place), arguments.data)
     n = len(_base.opened(images))
     extractor = ready(variant, place, arguments.data, n, arguments.threads)
-    facts = dict(extractor.facts_)
-    partial = CACHE / "checkpoints" / f"{records.digest_of([made_of, facts])}.npy"
-    with storage.writing(place.features_folder):
-        dimensions = write_features(partial, extractor, variant.plugin, images, n)
-        described = {
-            "name": variant.name,
-            "label": extractor.label,
-            "citation": extractor.citation,
-            "dimensions": dimensions,
-        }
-        described["sha256"] = storage.digest(partial)
-        described |= checked_facts(variant.plugin, facts, described)
-        place.features_folder.mkdir(parents=True, exist_ok=True)
-        storage.move(partial, place.features_array)
-
-    records.write(place.features_record, made_of, **described)
-    rows_done(partial).unlink(missing_ok=True)
+    described = {"name": variant.name, "label": extractor.label, "citation": extractor.citation}
+    opened = functools.partial(_base.opened, images)
+    dimensions = store(
+        place.features_array, extractor, variant.plugin, opened, (n,), made_of, described
+    )
     print(f"{variant.name}: {n:,} x {dimensions:,}")
 
 
@@ -162,18 +151,70 @@ def built(variant: Variant) -> _base.Extractor:
     return extractor
 
 
+def store(
+    path: Path,
+    extractor: _base.Extractor,
+    plugin: Plugin,
+    images: Callable,
+    shape: tuple[int, ...],
+    made_of: dict,
+    described: dict,
+) -> int:
+    """Write an array of features, with its record beside it; return its dimensions.
+
+    An interrupted job resumes at its last block.
+
+    Parameters
+    ----------
+    path : Path
+        Of the array.
+    extractor, plugin, images, shape
+        See `write_features`.
+    made_of : dict
+        What decides the array.
+    described : dict
+        Other facts for the record.
+    """
+    facts = dict(extractor.facts_)
+    partial = CACHE / "checkpoints" / f"{records.digest_of([made_of, facts])}.npy"
+    with storage.writing(path.parent):
+        dimensions = write_features(partial, extractor, plugin, images, shape)
+        described = described | {"dimensions": dimensions, "sha256": storage.digest(partial)}
+        described |= checked_facts(plugin, facts, described)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        storage.move(partial, path)
+
+    records.write(path.with_suffix(".json"), made_of, **described)
+    rows_done(partial).unlink(missing_ok=True)
+    return dimensions
+
+
 def rows_done(partial: Path) -> Path:
     """Return the file with the number of rows of an unfinished array that are written."""
     return partial.with_suffix(".json")
 
 
 def write_features(
-    partial: Path, extractor: _base.Extractor, plugin: Plugin, images: Path, n: int
+    partial: Path,
+    extractor: _base.Extractor,
+    plugin: Plugin,
+    images: Callable,
+    shape: tuple[int, ...],
 ) -> int:
     """Write the missing rows into one memory-mapped array; return its dimensions.
 
     Both arrays are opened again for every block, since all pages touched through a memory map count
     as memory while it is open.
+
+    Parameters
+    ----------
+    partial : Path
+    extractor : Extractor
+    plugin : Plugin
+    images : callable
+        Opens the images, or what gives blocks of them.
+    shape : tuple of int
+        Of the array, without the dimensions d. Its rows, in C order, are those of the images.
 
     Raises
     ------
@@ -181,23 +222,22 @@ def write_features(
         If features are not finite, or not one row for each image.
     """
     partial.parent.mkdir(parents=True, exist_ok=True)
+    n = math.prod(shape)
     done = (
         storage.read_json(rows_done(partial))["rows"]
         if partial.is_file() and rows_done(partial).is_file()
         else 0
     )
-    dimensions = _base.opened(partial).shape[1] if done else None
+    dimensions = _base.opened(partial).shape[-1] if done else None
     progress = Progress(plugin.name, total=n, unit="images", done=done)
     saved_at = -CHECKPOINT_SECONDS
-    for rows, block in _runtime.extracted(
-        extractor, plugin.consumes, lambda: _base.opened(images), n, done
-    ):
+    for rows, block in _runtime.extracted(extractor, plugin.consumes, images, n, done):
         _base.check_block(block, rows, dimensions, plugin.name)
         dimensions = block.shape[1]
         if not partial.is_file():
-            _create(partial, (n, dimensions))
+            _create(partial, (*shape, dimensions))
         array = np.lib.format.open_memmap(partial, mode="r+")
-        array[rows] = block
+        array.reshape(n, dimensions)[rows] = block
         if time.monotonic() - saved_at >= CHECKPOINT_SECONDS or rows.stop == n:
             array.flush()  # rows are stored before they count as done
             storage.write_json(rows_done(partial), {"rows": rows.stop})
@@ -207,7 +247,7 @@ def write_features(
     return dimensions
 
 
-def _create(path: Path, shape: tuple[int, int]) -> None:
+def _create(path: Path, shape: tuple[int, ...]) -> None:
     """Create a file with an array of zeros, float32, atomically.
 
     A job that was left behind may be writing into it.
@@ -233,6 +273,36 @@ def neighbours(arguments: argparse.Namespace) -> None:
 
     digest = storage.digest(place.neighbours_array)
     records.write(place.neighbours_record, made_of, sha256=digest, metric=arguments.metric)
+
+
+def views(arguments: argparse.Namespace) -> None:
+    """Write views.npy (m, n_train, d) float32 and views.json.
+
+    They are the features of m augmented copies of the training images, in the order of the split.
+    """
+    place, variant = Place(arguments.dataset, arguments.features), variant_of(arguments)
+    variant.check_views()
+    augmentation = variant.plugin.member("augmentation")
+    images = storage.unchanged(place.images, place.dataset_record)
+    split = storage.unchanged(place.split, place.dataset_record)
+    train = np.load(split, allow_pickle=False)["train"]
+    made_of = records.of_views(variant, records.place_digests(place), arguments.data)
+    extractor = ready(variant, place, arguments.data, len(_base.opened(images)), arguments.threads)
+
+    def augmented() -> _views.AugmentedImages:
+        return _views.AugmentedImages(_base.opened(images), train, augmentation)
+
+    shape = _views.VIEWS, len(train)
+    described = {
+        "name": variant.name,
+        "views": _views.VIEWS,
+        "operations": AUGMENTATIONS[augmentation],
+        "seed": _views.SEED,
+    }
+    dimensions = store(
+        place.views_array, extractor, variant.plugin, augmented, shape, made_of, described
+    )
+    print(f"{variant.name}: {_views.VIEWS} views, {len(train):,} x {dimensions:,}")
 
 
 if __name__ == "__main__":

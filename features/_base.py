@@ -76,6 +76,9 @@ class Extractor:
         of the features.
     network : str or None
         Name of the ImageNet network of harness/imagenet.py that computes the features.
+    augmentation : {"photographs", "shifts"} or None
+        How views are made, for methods that read views: see `harness.plugins.AUGMENTATIONS`. None
+        for an extractor that has no views. No code may depend on it.
     weights_param, digest_param : str or None
         Keywords that name the file of its weights below the data folder (None for the official
         file), and the SHA-256 of a file that is not the official one.
@@ -100,6 +103,7 @@ class Extractor:
     uses_gpu: bool = False
     file_params: tuple[str, ...] = ()
     network: str | None = None
+    augmentation: str | None = None
     weights_param: str | None = None
     digest_param: str | None = None
 

@@ -32,6 +32,7 @@ class NetworkExtractor(Extractor):
     """
 
     uses_gpu, weights_param, digest_param = True, "weights", "sha256"
+    augmentation = "photographs"
 
     def __init__(self, *, weights=None, sha256=None, resize=224, crop=224):
         self.weights, self.sha256 = weights, sha256

@@ -43,6 +43,7 @@ class GIST(Extractor):
     """
 
     label, citation, uses_gpu = "GIST", "oliva2001modeling", True
+    augmentation = "photographs"
 
     def __init__(self, *, side=256):
         self.side = side

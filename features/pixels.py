@@ -12,6 +12,7 @@ class Pixels(Extractor):
     """
 
     label = "Pixels"
+    augmentation = "shifts"
 
     def extract(self, images: np.ndarray) -> np.ndarray:
         """See Extractor.extract."""

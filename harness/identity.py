@@ -309,8 +309,8 @@ def sources(stage: str, name: str) -> list[Path]:
 
     These are its own file and what it imports, directly or not, from its stage and the `LIBRARIES`
     of its stage, from `DECISIVE_MODULES` and from the user's modules beside the stages.
-    ``_runtime.py`` of the stage is always one of them, and ``harness/imported_codes.py`` for a
-    method that consumes ``codes``.
+    ``_runtime.py`` of the stage is always one of them, ``harness/imported_codes.py`` for a method
+    that consumes ``codes``, and ``methods/_pool.py`` for one that consumes ``views``.
     Other core modules store, describe and show progress: a change there must not cost a week of
     training.
 
@@ -348,6 +348,7 @@ def _implied_sources(stage: str, name: str) -> list[Path]:
     if stage == "methods" and name in plugins.names(stage):
         consumed = plugins.read_plugin(stage, name).consumes
         files += [plugins.ROOT / "harness/imported_codes.py"] if "codes" in consumed else []
+        files += [plugins.ROOT / "methods/_pool.py"] if "views" in consumed else []
     return files
 
 

@@ -91,6 +91,14 @@ class Place:
     def neighbours_array(self) -> Path:
         return self.features_folder / "neighbours.npy"
 
+    @property
+    def views_record(self) -> Path:
+        return self.features_folder / "views.json"
+
+    @property
+    def views_array(self) -> Path:
+        return self.features_folder / "views.npy"
+
 
 @dataclass(frozen=True, order=True)
 class Run:
@@ -281,6 +289,7 @@ class Plan:
         places = _places(variants["datasets"], variants["features"])
         for place in places:
             _check_images(place, variants)
+            _check_views(place, variants)
             for method in variants["methods"].values():
                 _check_method(method, variants["datasets"][place.dataset])
 
@@ -404,8 +413,9 @@ class Plan:
         yield from (Job("dataset", (name,)) for name in self.datasets)
         for place in self.places:
             yield Job("features", (place.dataset, place.features))
-            if any("neighbours" in method.plugin.consumes for method in self.methods.values()):
-                yield Job("neighbours", (place.dataset, place.features))
+            for array in plugins.TRAINING_ARRAYS:
+                if any(array in method.consumes for method in self.methods.values()):
+                    yield Job(array, (place.dataset, place.features))
 
         yield from (encode_job(run) for run in self.runs)
         yield from (Job("score", score.key) for score in self.scores)
@@ -453,11 +463,21 @@ class Plan:
         place = Place(dataset, features)
         return [place.neighbours_array, place.neighbours_record]
 
+    def _inputs_of_views(self, dataset: str, features: str) -> list[Input]:
+        place = Place(dataset, features)
+        return _from(
+            dataset_job(place), place.images, place.split, place.image_names, place.dataset_record
+        )
+
+    def _outputs_of_views(self, dataset: str, features: str) -> list[Path]:
+        place = Place(dataset, features)
+        return [place.views_array, place.views_record]
+
     def _inputs_of_encode(
         self, dataset: str, features: str, variant: str, bits: int, seed: int
     ) -> list[Input]:
         """Labels are no input: every method is unsupervised."""
-        place, consumes = Place(dataset, features), self.methods[variant].plugin.consumes
+        place, consumes = Place(dataset, features), self.methods[variant].consumes
         inputs = _from(dataset_job(place), place.split, place.dataset_record)
         if "images" in consumes:
             inputs += _from(dataset_job(place), place.images)
@@ -467,6 +487,9 @@ class Plan:
 
         if "neighbours" in consumes:
             inputs += _from(neighbours_job(place), place.neighbours_array, place.neighbours_record)
+
+        if "views" in consumes:
+            inputs += _from(views_job(place), place.views_array, place.views_record)
 
         return inputs
 
@@ -496,7 +519,7 @@ class Plan:
         place_records = [
             Input(self.record(job), job)
             for job in self.jobs()
-            if job.rule in ("dataset", "features", "neighbours")
+            if job.rule in ("dataset", "features", *plugins.TRAINING_ARRAYS)
         ]
         runs = [Input(run.record, encode_job(run)) for run in self.runs]
         scores = [
@@ -589,6 +612,10 @@ def features_job(place: Place) -> Job:
 
 def neighbours_job(place: Place) -> Job:
     return Job("neighbours", (place.dataset, place.features))
+
+
+def views_job(place: Place) -> Job:
+    return Job("views", (place.dataset, place.features))
 
 
 def encode_job(run: Run) -> Job:
@@ -755,6 +782,7 @@ def _add_trials(base: Variant, trials: Iterable[dict], catalogue: Catalogue) -> 
             "set": overrides | base.overrides,
             "label": f"{plain_label(base.label)}, trial {number}",
             "note": base.note,
+            "fitted_on": base.fitted_on,
             "base": base.name,
             "trial": number,
         }
@@ -819,20 +847,44 @@ def _check_images(place: Place, variants: Mapping[str, Mapping[str, Variant]]) -
             )
 
 
+def _check_views(place: Place, variants: Mapping[str, Mapping[str, Variant]]) -> None:
+    """Raise BenchmarkError if a method reads views of the training images, and there are none."""
+    reading = [name for name, method in variants["methods"].items() if "views" in method.consumes]
+    if not reading:
+        return
+    try:
+        variants["features"][place.features].check_views()
+    except BenchmarkError as error:
+        raise BenchmarkError(f"methods: {reading[0]} reads views: {error}") from None
+
+
 def _check_method(method: Variant, dataset: Variant) -> None:
     """Raise BenchmarkError for a method that a data set does not allow, or that reads too much."""
     plugin = method.plugin
-    allowed = ("images", "features", "neighbours", "codes")
+    allowed = ("images", "features", *plugins.TRAINING_ARRAYS, "codes")
     unknown = [argument for argument in plugin.consumes if argument not in allowed]
     if unknown:
         raise BenchmarkError(
             f"methods/{plugin.name}.py asks for {unknown[0]!r}: "
             f"a method may consume {', '.join(allowed)}"
         )
-    if plugin.member("sample") and "neighbours" in plugin.consumes:
+    whole = [array for array in plugins.TRAINING_ARRAYS if array in plugin.consumes]
+    if plugin.member("sample") and whole:
         raise BenchmarkError(
-            f"methods/{plugin.name}.py declares `sample` and consumes neighbours, which are "
-            "positions among all training images: remove one of the two"
+            f"methods/{plugin.name}.py declares `sample` and consumes {whole[0]}, which are "
+            "of all training images: remove one of the two"
+        )
+    if plugin.member("sample") and plugin.member("pooled"):
+        raise BenchmarkError(
+            f"methods/{plugin.name}.py declares `sample` and `pooled`, for which the rows of all "
+            "views are needed: remove one of the two"
+        )
+    alone = set(plugin.consumes) == {"features"}
+    if method.fitted_on and not (alone or (plugin.member("pooled") and method.reads_features)):
+        raise BenchmarkError(
+            f"variants: methods: {method.name}: fitted_on is {method.fitted_on!r}, expected a "
+            "method that reads features alone, or declares `pooled` and has no encoder of its "
+            f"own; found one that reads {', '.join(plugin.consumes)}: remove `fitted_on`"
         )
     if not method.fits(dataset):
         raise BenchmarkError(

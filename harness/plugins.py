@@ -47,6 +47,7 @@ _PRETRAINED = {
 # pretrained network is in the columns `encoder` and `weights` of every row.
 TIERS = {
     "features": "the features of the training images only",
+    "views": "the features of augmented views of the training images",
     "images": "the training images too",
     "encoder": "the training images, on which a pretrained encoder is trained further",
     "text": "words or captions, or a network trained with them",
@@ -58,9 +59,28 @@ FIDELITY_LEVELS = {
     "B": "reproduces a published figure under its protocol",
     "C": "passes oracles and tests of its definition only",
 }
-# Members that describe a method and that no code may read: they are no part of its identity.
-DESCRIPTIVE = ("tier", "fidelity", "search_space")
-_VALUES = {"tier": (*TIERS,), "fidelity": (*FIDELITY_LEVELS, None)}
+# Of an extractor, how views are made from an image: see `features/_views.py`.
+AUGMENTATIONS = {
+    "photographs": (
+        "a random crop of 50 to 100 % of the area, resized to the size of the image, bilinear; a "
+        "flip with probability 0.5; jitter of brightness, contrast, saturation and hue by 0.4, "
+        "0.4, 0.4 and 0.1 with probability 0.7; grey with probability 0.2"
+    ),
+    "shifts": (
+        "a random shift by at most a sixteenth of each side, bilinear, edges repeated; intensity "
+        "times 0.9 to 1.1"
+    ),
+}
+# Members that no code of the plugin may read: they are no part of the identity of its result. What
+# an augmentation decides states it itself.
+DESCRIPTIVE = ("tier", "fidelity", "pooled", "search_space", "augmentation")
+_VALUES = {
+    "tier": (*TIERS,),
+    "fidelity": (*FIDELITY_LEVELS, None),
+    "augmentation": (*AUGMENTATIONS, None),
+}
+# Arrays of the training images alone, which `encode` cannot consume.
+TRAINING_ARRAYS = ("neighbours", "views")
 
 # A function that a class may define.
 OPTIONAL_WORK = {"datasets": (), "features": (), "methods": ("project",)}
@@ -75,7 +95,9 @@ MEMBERS: dict[str, dict[str, tuple]] = {
         "reads": (_TEXTS, ()),
         "needs_files": (_TRUTH, True),
     },
-    "features": _COMMON | _PRETRAINED | {"network": (_OPTIONAL_TEXT, None)},
+    "features": _COMMON
+    | _PRETRAINED
+    | {"network": (_OPTIONAL_TEXT, None), "augmentation": (_OPTIONAL_TEXT, None)},
     "methods": _COMMON
     | _PRETRAINED
     | {
@@ -84,6 +106,7 @@ MEMBERS: dict[str, dict[str, tuple]] = {
         "memory_params": (_TEXTS, ()),
         "tier": (_TEXT, "features"),
         "fidelity": (_OPTIONAL_TEXT, None),
+        "pooled": (_TRUTH, False),
         "search_space": (_SPACE, None),
     },
 }
@@ -505,11 +528,12 @@ def _arguments(stage: str, function: ast.FunctionDef, path: Path) -> list[str]:
         )
 
     names = [argument.arg for argument in [*function.args.posonlyargs, *function.args.args][1:]]
-    if function.name == "encode" and "neighbours" in names:
-        raise BenchmarkError(
-            f"{shown}: encode consumes 'neighbours', which are of the training images: "
-            "only fit may consume them"
-        )
+    for name in TRAINING_ARRAYS:
+        if function.name == "encode" and name in names:
+            raise BenchmarkError(
+                f"{shown}: encode consumes {name!r}, which are of the training images: "
+                "only fit may consume them"
+            )
 
     return names
 

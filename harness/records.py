@@ -20,6 +20,7 @@ from harness.user_data import content_digests, read_paths
 from harness.variants import Variant
 
 FORMAT = 2  # of the records and of the files that they describe
+ARRAYS = ("features", *plugins.TRAINING_ARRAYS)  # that a method may read, each with a record
 
 
 def write(path: Path, made_of: dict, **facts: object) -> None:
@@ -112,17 +113,21 @@ def place_digests(place: Place, *arrays: str) -> dict[str, str]:
     Parameters
     ----------
     place : Place
-    *arrays : {"features", "neighbours"}
+    *arrays : {"features", "neighbours", "views"}
         The arrays whose records are read, besides those of the data set.
     """
-    paths = {"features": place.features_record, "neighbours": place.neighbours_record}
+    paths = {
+        "features": place.features_record,
+        "neighbours": place.neighbours_record,
+        "views": place.views_record,
+    }
     digests = dataset_digests(read(place.dataset_record))
     return digests | {name: read(paths[name])["sha256"] for name in arrays}
 
 
 def consumed_arrays(variant: Variant) -> list[str]:
     """Return the names of the arrays that decide the codes of a method, without the data set's."""
-    return [name for name in ("features", "neighbours") if name in variant.plugin.consumes]
+    return [name for name in ARRAYS if name in variant.consumes]
 
 
 def of_dataset(variant: Variant, data: Path) -> dict:
@@ -153,17 +158,27 @@ def of_neighbours(metric: str, digests: dict[str, str]) -> dict:
     }
 
 
+def of_views(variant: Variant, digests: dict[str, str], data: Path) -> dict:
+    """Return what the views of the training images are made of. digests: of their place."""
+    facts = of_features(variant, digests, data)
+    return facts | {
+        "sources": facts["sources"] | source_digests("features", "_views"),
+        "augmentation": variant.plugin.member("augmentation"),
+        "split": digests.get("split"),
+    }
+
+
 def of_run(run: Run, variant: Variant, digests: dict[str, str], data: Path) -> dict:
     """Return what decides the codes of a run: the arrays that its method consumes, no labels."""
-    consumed = [
-        name for name in ("images", "features", "neighbours") if name in variant.plugin.consumes
-    ]
+    consumed = [name for name in ("images", *ARRAYS) if name in variant.consumes]
     arrays = {name: digests.get(name) for name in ("split", *consumed)}
     facts: dict = {
         "run": fields_of(run),
         **arrays,
         "files": content_digests(data, read_paths(variant, run.bits, run.seed)),
     }
+    if variant.fitted_on:  # the module that makes rows of views is no source of the method
+        facts["fitted_on"] = source_digests("methods", "_pool")
     return _of_plugin(variant) | facts
 
 

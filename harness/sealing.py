@@ -134,6 +134,7 @@ def read_files(run: Run, variant: Variant) -> list[Path]:
         *(place.images, place.split, place.dataset_record),
         *(place.features_array, place.features_record),
         *(place.neighbours_array, place.neighbours_record),
+        *(place.views_array, place.views_record),
         *(data / path for path in named if path),
         data / "weights",
     ]

@@ -29,7 +29,7 @@ DIGEST_KEYS = {  # of records: the keys that state digests of outputs, by rule
     "dataset": ("sha256", "split_sha256"),
     "encode": ("codes_sha256",),
     **dict.fromkeys(
-        ("features", "neighbours", "score", "collect", "timing", "report"), ("sha256",)
+        ("features", "neighbours", "views", "score", "collect", "timing", "report"), ("sha256",)
     ),
 }
 
@@ -195,7 +195,7 @@ class State:
                 continue
             if file_digest(path) == expected:
                 continue
-            if job.rule in ("dataset", "features", "neighbours"):
+            if job.rule in ("dataset", *records.ARRAYS):
                 os.utime(path)  # so that it is newer than its record
                 storage.unchanged(path, record)  # raises: recomputing would discard every run
             return f"{path} is not the file that {record.name} describes"
@@ -237,6 +237,10 @@ class State:
     def _made_of_neighbours(self, dataset: str, features: str) -> dict:
         digests = self._place_digests(Place(dataset, features), "features")
         return records.of_neighbours(self.plan.features[features].neighbours, digests)
+
+    def _made_of_views(self, dataset: str, features: str) -> dict:
+        digests = self._place_digests(Place(dataset, features))
+        return records.of_views(self.plan.features[features], digests, self.data)
 
     def _made_of_encode(
         self, dataset: str, features: str, variant: str, bits: int, seed: int
@@ -298,5 +302,5 @@ def _recorded_digests(record: dict) -> dict[str, str]:
     """Return {file name: SHA-256} of the outputs that a record describes."""
     digests = record.get("sha256", {})
     if isinstance(digests, str):
-        digests = {"features.npy": digests, "neighbours.npy": digests}
+        digests = {f"{name}.npy": digests for name in records.ARRAYS}
     return digests | {"codes.npz": record["codes_sha256"]} if "codes_sha256" in record else digests

@@ -31,7 +31,7 @@ PRODUCT_QUANTISER = "pq"  # has a value for each code length; other controls hav
 STAGES_OF_KEY = {
     "neighbours": ("features",),
     "datasets": ("features", "methods"),
-    **dict.fromkeys(("base", "tuned", "tuned_on"), ("methods",)),
+    **dict.fromkeys(("base", "tuned", "tuned_on", "fitted_on"), ("methods",)),
     **dict.fromkeys(("settings", "trials", "labels_used"), ("methods",)),
 }
 
@@ -54,6 +54,9 @@ class Variant:
         The data sets that the variant is restricted to.
     neighbours : str
         Of features: the metric of the neighbour lists.
+    fitted_on : str
+        Of methods: "views" if `fit` gets the views of the training images, each as a row of
+        features; empty if it gets the training images.
     base : str
         The variant that this one is a trial, a tuned version or the validation part of; else
         `name`.
@@ -84,6 +87,7 @@ class Variant:
     note: str = ""
     datasets: tuple[str, ...] | None = None
     neighbours: str = METRICS[0]
+    fitted_on: str = ""
     base: str = ""
     trial: int | None = None
     tuned: str = ""
@@ -129,6 +133,26 @@ class Variant:
         return self.params.get(self.plugin.member("digest_param"))
 
     @property
+    def consumes(self) -> tuple[str, ...]:
+        """Names of the arrays that a method reads."""
+        return (*self.plugin.consumes, *filter(None, [self.fitted_on]))
+
+    def check_views(self) -> None:
+        """Raise BenchmarkError if features cannot be computed from augmented images."""
+        if "rows" in self.plugin.consumes:
+            raise BenchmarkError(
+                f"features: {self.name} reads rows from a file, so there are no views of the "
+                "training images: use features that are computed from images, or remove the "
+                "methods that read views"
+            )
+        if self.plugin.member("augmentation") is None:
+            raise BenchmarkError(
+                f"features/{self.plugin.name}.py declares no `augmentation`, so there are no views "
+                f"of the training images: set it to one of {', '.join(plugins.AUGMENTATIONS)} in "
+                "the class, or remove the methods that read views"
+            )
+
+    @property
     def uses_gpu(self) -> bool:
         return bool(self.plugin.member("uses_gpu"))
 
@@ -148,6 +172,7 @@ class Variant:
         entry = {"of": self.plugin.name, "set": self.params}
         optional = {
             "validation": self.validation,
+            "fitted_on": self.fitted_on,
             "settings": self.origin if self.origin != "default" else "",
             "trials": self.trials,
             "labels_used": self.labels_used,
@@ -173,6 +198,8 @@ class Variant:
     def tier(self) -> str:
         """What decides the codes of a method besides the given features, of `plugins.TIERS`."""
         tier = self.plugin.member("tier")
+        if tier == "features" and self.fitted_on:
+            return self.fitted_on
         return "images" if tier == "encoder" and not self.pretrained_weights else tier
 
     @property
@@ -275,6 +302,7 @@ class Catalogue:
             note=entry.get("note") or "",
             datasets=tuple(restricted) if restricted else None,
             neighbours=entry.get("neighbours") or METRICS[0],
+            fitted_on=entry.get("fitted_on") or "",
             base=entry.get("base") or name,
             trial=entry.get("trial"),
             tuned=entry.get("tuned") or "",

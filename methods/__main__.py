@@ -27,7 +27,7 @@ from harness.plan import Run
 from harness.plugins import Plugin, checked_facts, imported_modules, load_class
 from harness.user_data import CACHE, data_folder, user_file
 from harness.variants import Variant, variant_of_text
-from methods import _checks, _runtime
+from methods import _checks, _pool, _runtime
 
 
 def main() -> None:
@@ -131,7 +131,7 @@ def learned(
         key = records.digest_of({"sources": sources_of_method, "params": variant.params})
         rebuild = partial(build, plugin, run, variant.params)
         repetition = _checks.Repetition(rebuild, CACHE / "repeated" / key)
-        outputs = learn(hasher, plugin, run, repetition)
+        outputs = learn(hasher, variant, run, repetition)
 
     codes = outputs.codes[outputs.coded]
     if (codes == codes[0]).all():
@@ -185,28 +185,27 @@ class Outputs:
     measured: dict
 
 
-def learn(hasher, plugin: Plugin, run: Run, repetition: _checks.Repetition) -> Outputs:
+def learn(hasher, variant: Variant, run: Run, repetition: _checks.Repetition) -> Outputs:
     """Fit on the training rows and encode every row.
 
     Imported codes may omit rows that are neither queries nor database, and have no times.
     Files are opened again for every block of rows: all pages that were read through a memory map
     count as memory while it is open.
     """
-    place, bits = run.place, run.bits
+    place, bits, plugin = run.place, run.bits, variant.plugin
     arrays = {
         "images": (place.images, place.dataset_record),
         "features": (place.features_array, place.features_record),
         "neighbours": (place.neighbours_array, place.neighbours_record),
+        "views": (place.views_array, place.views_record),
     }
     split = storage.unchanged(place.split, place.dataset_record)
     with np.load(split, allow_pickle=False) as indices:
         query, database, train = (indices[name] for name in ("query", "database", "train"))
 
-    train = _runtime.training_rows(train, plugin.member("sample"), run.seed)
-
     coded = slice(None)
     opened = {}
-    for name in plugin.consumes:
+    for name in variant.consumes:
         if name != "codes":
             opened[name] = partial(_opened, storage.unchanged(*arrays[name]))
 
@@ -219,7 +218,7 @@ def learn(hasher, plugin: Plugin, run: Run, repetition: _checks.Repetition) -> O
         imported, coded = imported_codes.of_images(paths, n, query, database, bits)
         opened["codes"] = lambda: imported
 
-    fitted_on = _runtime.training_arrays(hasher.fit, opened, train)
+    fitted_on = training_arrays(hasher, variant, run, opened, train)
     started = time.perf_counter()
     hasher.fit(**fitted_on)
     fit_seconds = time.perf_counter() - started
@@ -238,7 +237,8 @@ def learn(hasher, plugin: Plugin, run: Run, repetition: _checks.Repetition) -> O
             _checks.check_repeats(repetition, fitted_on, opened, codes, bits, plugin.name)
 
     n = len(codes[coded])
-    measured["fitted_rows"] = len(train)
+    rows = _runtime.training_rows(train, plugin.member("sample"), run.seed)
+    measured["fitted_rows"] = len(fitted_on["features"] if variant.fitted_on else rows)
     measured["bit_balance"] = float(np.minimum(ones, n - ones).mean() / n)
 
     extras = dict(getattr(hasher, "extras_", {}))
@@ -291,6 +291,21 @@ def _check_extras(extras: dict[str, np.ndarray], name: str) -> None:
             f"methods/{name}.py: extras_ holds {schemas.QUERY_VALUES!r}, which the job writes "
             "itself for a method with project: rename the array"
         )
+
+
+def training_arrays(
+    hasher, variant: Variant, run: Run, opened: _runtime.Opened, train: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return the arguments of `fit`."""
+    sample = variant.plugin.member("sample")
+    if variant.fitted_on:
+        return _pool.pooled_arrays(hasher.fit, opened, train, sample, run.seed)
+
+    if "views" in variant.consumes:
+        return _pool.training_arrays(hasher.fit, opened, train)
+
+    rows = _runtime.training_rows(train, sample, run.seed)
+    return _runtime.training_arrays(hasher.fit, opened, rows)
 
 
 def encoded(

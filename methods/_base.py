@@ -23,6 +23,8 @@ class Hasher:
     - ``images``: ndarray of uint8, shape (n, h, w, 3)
     - ``neighbours``, in `fit` only: ndarray of int32, shape (n, min(64, n)), the training images
       by distance from each one, which comes first itself
+    - ``views``, in `fit` only: ndarray of float32, shape (4, n, d), the features of augmented
+      copies of the training images, for features that are computed from images
     - ``codes``, in `encode` only: ndarray of bool, shape (m, n_bits), from the user's files
 
     Learned state ends in ``_``.
@@ -54,17 +56,21 @@ class Hasher:
         official file), and the SHA-256 of a file that is not the official one.
     memory_params : tuple of str
         Keywords that memory grows with, which an error for a lack of memory names.
-    tier : {"features", "images", "encoder", "text", "unknown"}
+    tier : {"features", "views", "images", "encoder", "text", "unknown"}
         What decides the codes besides the given features: see `harness.plugins.TIERS`. A method of
         the tier ``"encoder"`` is of ``"images"`` where a variant has no pretrained encoder.
     fidelity : {"A", "B", "C"} or None
         How the implementation was verified: it equals the authors' code numerically (A),
         reproduces a published figure under its protocol (B), or passes oracles only (C). None for
         a method of our own.
+    pooled : bool
+        Of a method that reads features and other arrays: whether it can be fitted on the pool of
+        views. Row r of the features is then a view of training image r % n. A method that reads
+        features alone always can.
     search_space : dict of str to tuple, or None
         Values of keywords that tuning tries, the default and the authors' values among them. None
-        for a method with nothing to tune. No code may depend on `tier`, `fidelity` and
-        `search_space`: they are no part of the identity of a result.
+        for a method with nothing to tune. No code may depend on `tier`, `fidelity`,
+        `pooled` and `search_space`: they are no part of the identity of a result.
     checkpoint : Path or None
         Set by the job: the file in which long training may save its state.
     device_ : torch.device or str
@@ -90,6 +96,7 @@ class Hasher:
     memory_params: tuple[str, ...] = ()
     tier: str = "features"
     fidelity: str | None = None
+    pooled: bool = False
     search_space: Mapping[str, tuple] | None = None
 
     # Set on an object.

@@ -58,6 +58,7 @@ class BGAN(Hasher):
       a quarter to a third of the bits (digits, 12 and 32 bits), and here about 1 %.
     - As in the code, the perceptual loss is on the last hidden layer of the discriminator, and the
       generator minimises -log D.
+    - With views as rows, all views of an image have its neighbours and its pixels.
     - Neither has PyTorch's initial weights, or logarithms that are not clipped.
 
     Parameters
@@ -110,7 +111,7 @@ class BGAN(Hasher):
     label, citation, uses_gpu = "BGAN (default)", "song2018binary", True
     encoder_param, weights_param, digest_param = "encoder", "weights", "sha256"
     memory_params = ("batch", "image_size", "width", "encoder_size")
-    tier, fidelity = "encoder", "C"
+    tier, fidelity, pooled = "encoder", "C", True
     search_space = {
         "weight_neighbourhood": (1.0, 10.0, 20.0, 100.0),
         "weight_quantisation": (0.0, 1.0, 10.0),
@@ -269,7 +270,7 @@ class BGAN(Hasher):
 
     def _train(self, inputs, pixels, similar):
         """Train the networks; return the curves of every batch (steps, curves) and their names."""
-        n = len(pixels)
+        n = len(inputs)
         per_epoch = n // self.batch
         steps = self.epochs * per_epoch
         checkpoint = training.Checkpoint(
@@ -287,8 +288,12 @@ class BGAN(Hasher):
             beta = self.betas[epoch * len(self.betas) // self.epochs]
             rate = training.learning_rate_at(step, steps, self.learning_rate, self.schedule)
             training.set_learning_rate(self.optimisers_, rate)
-            targets = torch.from_numpy(similar[rows][:, rows].toarray() * 2.0 - 1.0).float()
-            batch = [training.rows_of(tensor, rows, self.device_) for tensor in (inputs, pixels)]
+            shown = rows % len(pixels)  # the images, if the rows are views
+            targets = torch.from_numpy(similar[shown][:, shown].toarray() * 2.0 - 1.0).float()
+            batch = [
+                training.rows_of(inputs, rows, self.device_),
+                training.rows_of(pixels, shown, self.device_),
+            ]
             # Dropout has a stream for each step, so that a checkpoint needs no state of it.
             with training.initialised_by(self.seed, f"dropout/{step}"):
                 curves = self._step(*batch, training.to_device(targets, self.device_), beta)

@@ -14,6 +14,7 @@ from harness.storage import digest
 from harness.user_data import DATA_VARIABLE
 from methods import _nets as nets
 from methods._activations import ACTIVATIONS, app, straight_through
+from methods._neighbourhood import similar_pairs
 from methods._nets import PRETRAINED, Pretrained
 from methods._training import Checkpoint, learning_rate_at, optimiser_of
 from methods.bgan import BGAN, adversarial_loss, neighbourhood_loss, quantisation_loss
@@ -231,6 +232,29 @@ def test_each_step_has_the_learning_rate_of_the_schedule(images, neighbours, mon
     )
     fitted(images, neighbours)
     assert seen == [{learning_rate_at(number, 25, 3e-4, "cosine")} for number in range(25)]
+
+
+def test_views_as_rows_have_the_neighbours_and_pixels_of_their_images(
+    images, neighbours, monkeypatch
+):
+    seen = []
+    step = BGAN._step
+    monkeypatch.setattr(
+        BGAN, "_step", lambda self, *batch: seen.append(batch[:3]) or step(self, *batch)
+    )
+    params = SMALL | ONE_EPOCH | {"encoder": "features", "scaling": "none"}
+    index = np.tile(np.arange(100), 3)  # three views of each image, marked by its index
+    views = np.concatenate([flat(images), flat(images) / 2, flat(images) / 4])
+    views[:, 0], views[:, 1] = index, np.repeat(np.arange(3), 100)
+    BGAN(16, **params).fit(images, views, neighbours)
+
+    similar = similar_pairs(neighbours, 5, 8).toarray()
+    rows = torch.cat([inputs[:, :2] for inputs, _, _ in seen]).int().numpy()
+    assert len(np.unique(rows, axis=0)) == 300
+    for inputs, pixels, targets in seen:
+        shown = inputs[:, 0].int().numpy()
+        assert (pixels.permute(0, 2, 3, 1).numpy() == images[shown]).all()
+        assert (targets.numpy() == similar[np.ix_(shown, shown)] * 2.0 - 1.0).all()
 
 
 def objectives(hasher, inputs, pixels, targets, beta):

@@ -46,7 +46,8 @@ def written(tmp_path, extractor, images=IMAGES, consumes=("rows",)):
     """The array that `write_features` makes."""
     np.save(tmp_path / "images.npy", images)
     plugin, partial = Plugin("features", "mine", "Mine", {}, {}, consumes), tmp_path / "partial.npy"
-    write_features(partial, extractor, plugin, tmp_path / "images.npy", len(images))
+    opened = functools.partial(np.load, tmp_path / "images.npy")
+    write_features(partial, extractor, plugin, opened, (len(images),))
     return np.load(partial)
 
 

@@ -163,6 +163,7 @@ def test_no_training_rule_reads_the_labels():
         "dataset",
         "features",
         "neighbours",
+        "views",
         "encode",
         "score",
         "collect",

@@ -32,6 +32,7 @@ METHODS = [
 ]
 QUICK = {
     "bgan": {"epochs": 6, "k1": 10, "k2": 15},
+    "crovca": {"batch": 100},
     "imh": {"n_anchors": 60},
     "kmh": {"iterations": 10},
     "tbh": {"n_hidden": 64, "n_latent": 32, "batch": 100, "epochs": 30},
@@ -117,6 +118,7 @@ def problem(weights):
         "images": images,
         "features": features,
         "neighbours": nearest(features),
+        "views": contract.noisy_copies(features),
         "labels": labels,
     }
     arrays["network features"] = extractor.extract(images)

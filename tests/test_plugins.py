@@ -69,7 +69,7 @@ def test_declared_attributes_are_checked(plugin, attributes, message):
 @pytest.mark.parametrize(
     ("attributes", "message"),
     [
-        ("tier = 'labels'", "tier is 'labels': expected one of 'features', 'images', 'encoder'"),
+        ("tier = 'labels'", "tier is 'labels': expected one of 'features', 'views', 'images'"),
         ("fidelity = 'D'", "fidelity is 'D': expected one of 'A', 'B', 'C', None"),
         ("search_space = {'rate': (1, 2)}", "search_space names 'rate', which is not a parameter"),
     ],
@@ -157,6 +157,12 @@ def test_a_search_space_has_tuples_of_values(plugin, values):
             "encode(self)",
             "encode(self, features, neighbours)",
             "encode consumes 'neighbours', which are of the training",
+        ),
+        (
+            "methods",
+            "encode(self)",
+            "encode(self, features, views)",
+            "encode consumes 'views', which are of the training",
         ),
         (
             "methods",

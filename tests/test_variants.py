@@ -246,6 +246,8 @@ def test_error_for_an_invalid_option_entry(text, message):
     ("entry", "tier"),
     [
         ({"of": "itq"}, "features"),
+        ({"of": "itq", "fitted_on": "views"}, "views"),
+        ({"of": "crovca"}, "views"),
         ({"of": "bgan"}, "images"),  # an encoder trained from scratch
         ({"of": "bgan", "set": {"encoder": "features"}}, "images"),  # a head
         ({"of": "bgan", "set": {"encoder": "vgg19"}}, "encoder"),
