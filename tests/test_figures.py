@@ -7,6 +7,7 @@ import pytest
 from builders import write_extras, write_results
 
 from harness.plugins import ROOT
+from harness.variants import CONTROLS
 from report import results, summary
 from report.figures import plot_style, plots
 from report.tables.build import build_tables
@@ -234,9 +235,9 @@ def test_no_two_methods_look_alike():
 
 
 def test_controls_and_chance_look_like_no_method():
-    count = len(plot_style.CONTROL_DASHES)
-    others = [*map(plot_style.control_look, range(count)), plot_style.chance_look()]
-    assert len(set(map(style_of, others))) == count + 1
+    controls = [plot_style.control_look(index, name) for index, name in enumerate(CONTROLS)]
+    others = [*controls, plot_style.chance_look()]
+    assert len({str(look["linestyle"]) for look in others}) == len(CONTROLS) + 1
     for look in others:
         assert look["color"] not in plot_style.COLOURS
         assert "marker" not in look

@@ -87,7 +87,8 @@ def test_the_overview_draws_them_without_markers(quantised, monkeypatch):
     assert set(int8.get_ydata()) == {0.615}
     for line in (pq, int8):
         assert line.get_marker() == "None"
-        assert line.get_color() == plot_style.INK
+        assert line.get_color() == plot_style.QUANTISER_COLOUR
+        assert line.get_zorder() < lines["Exact cosine"].get_zorder()
         assert line.get_linestyle() == "--"
 
     tips = {series["name"]: series for series in figure.panels[0]["series"]}

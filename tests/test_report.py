@@ -925,7 +925,7 @@ def _luminance(colour):
     return float(np.dot([0.2126, 0.7152, 0.0722], linear))
 
 
-@pytest.mark.parametrize("colour", plot_style.COLOURS)
+@pytest.mark.parametrize("colour", [*plot_style.COLOURS, plot_style.QUANTISER_COLOUR])
 def test_lines_stand_out_on_light_and_on_dark(colour):
     dark = re.search(
         r"prefers-color-scheme: dark.*?--page: (#\w+)",

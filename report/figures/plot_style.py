@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.markers import MarkerStyle
 
+from harness.variants import QUANTISERS
 from report.latex_text import printable
 from report.results import Results
 
@@ -22,9 +23,12 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 # The lines of the first seven methods are solid, and each further seven methods have the next
 # pattern: no two methods of one colour look alike, whatever their markers.
 METHOD_DASHES = ((), (4, 1.5), (1.5, 1.5), (6, 1.5, 1.5, 1.5), (6, 1.5, 1.5, 1.5, 1.5, 1.5))
-# Controls are thin, have no markers, and have the colour of the text.
+# Controls are thin and have no markers. Exact ones have the colour of the text. Quantised features
+# are grey and below the other lines, since those of int8 features nearly cover the exact ones.
+QUANTISER_COLOUR = "#7a8088"
 CONTROL_DASHES = ((5, 2), (6, 2, 1, 2), (9, 2, 3, 2), (9, 2, 1, 2, 1, 2))
 CHANCE_DASHES = (1, 2)
+BELOW_LINES = 1.9  # lines have 2
 INK = "#010203"  # stands for the colour of the surrounding text, in the written SVG
 COLUMNS = 4
 CHANCE = "Chance level"
@@ -108,8 +112,9 @@ def legend(results: Results) -> list[Key]:
 
     for index, control in enumerate(results.controls):
         name, label = control["name"], control["label"]
+        colour = QUANTISER_COLOUR if name in QUANTISERS else "currentColor"
         dashes = _dash_array(_control_dashes(index))
-        keys.append(Key(len(keys), name, label, "currentColor", dashes=dashes))
+        keys.append(Key(len(keys), name, label, colour, dashes=dashes))
 
     dashes = _dash_array(CHANCE_DASHES)
     return [*keys, Key(len(keys), CHANCE_NAME, CHANCE, "currentColor", dashes=dashes)]
@@ -124,9 +129,12 @@ def look(index: int) -> dict:
     }
 
 
-def control_look(index: int) -> dict:
+def control_look(index: int, name: str) -> dict:
     """Return the line style of the control at this index of the configuration."""
-    return {"color": INK, "linestyle": _line_style(_control_dashes(index)), "linewidth": 0.9}
+    style = {"linestyle": _line_style(_control_dashes(index)), "linewidth": 0.9}
+    if name in QUANTISERS:
+        return style | {"color": QUANTISER_COLOUR, "zorder": BELOW_LINES}
+    return style | {"color": INK}
 
 
 def chance_look() -> dict:

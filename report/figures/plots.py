@@ -309,7 +309,7 @@ def _curves(
         styles.append((method, look(index) | {"markevery": 0.2}))
 
     for index, control in enumerate(results.controls):
-        styles.append((control, control_look(index)))
+        styles.append((control, control_look(index, control["name"])))
 
     traces = []
     for axis, bits in zip(axes, lengths, strict=True):
@@ -385,7 +385,8 @@ def _control_lines(axis: Axes, results: Results, pair: Pair, quantity: str) -> l
     """Draw the mAP of each control: a straight line, or a value for each code length."""
     traces, lengths = [], results.experiment["bits"]
     for index, control in enumerate(results.controls):
-        name, style = control["name"], control_look(index)
+        name = control["name"]
+        style = control_look(index, name)
         values = [results.of_control(pair, name, bits, "map") for bits in lengths]
         if None in values:
             continue
