@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -173,6 +174,7 @@ def test_a_job_ends_with_a_server_that_is_killed(job, server, tmp_path):
 
 
 def kill_server(parent):
+    shutil.rmtree(os.environ[fork_server.VARIABLE])  # which it cannot do itself
     children = run(["pgrep", "-P", str(parent.pid)]).stdout.split()
     os.kill(int(children[0]), signal.SIGKILL)
 
