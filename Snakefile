@@ -24,7 +24,7 @@ if set(workflow.basedir) & set("{}"):
     )
 sys.path.insert(0, workflow.basedir)
 
-from experiments import preflight, resources, search_spaces
+from experiments import launching, preflight, resources, search_spaces
 from experiments.screen import Filter, Screen
 from harness import configuration, errors, provenance
 from harness.plan import (
@@ -241,10 +241,13 @@ onstart:
     if not workflow.touch:
         quiet.screen = screen
         jobs = list(workflow.dag.needrun_jobs())
-        needs = resources.needs(plan, resources.planned(jobs))
+        planned = resources.planned(jobs)
+        needs = resources.needs(plan, planned)
         if workflow.local_exec and (problem := resources.shortage(needs)):
             sys.exit(problem)
         screen.start(jobs, *machine(), needs)
+        if workflow.local_exec:
+            launching.start_servers(plan, planned)
     if workflow.local_exec:
         screen.catch_interrupts()
 
@@ -375,9 +378,10 @@ rule encode:
         mem_mb=memory(4000, submission),
         runtime=lambda w, attempt: attempt * (720 if plan.methods[w.variant].uses_gpu else 15),
     params:
+        command=lambda w: launching.command(plan, w.variant),
         entry=lambda w: plan.methods[w.variant].entry_text,
     shell:
-        "logged {log:q} python -m methods {wildcards.dataset} {wildcards.features}"
+        "logged {log:q} python -m {params.command} {wildcards.dataset} {wildcards.features}"
         " {wildcards.variant} {wildcards.bits} {wildcards.seed}"
         " --entry {params.entry:q} --traceback {log:q}.traceback"
 

@@ -298,8 +298,7 @@ def clean(arguments: argparse.Namespace) -> bool:
 def new_method(arguments: argparse.Namespace) -> bool:
     from experiments import new_method as job
 
-    path = job.new_method(arguments.name)
-    print(f"{path}: edit it, then run `python -m experiments check {path.stem}`")
+    print(f"wrote {job.new_method(arguments.name)}", *job.next_steps(arguments.name), sep="\n")
     return True
 
 

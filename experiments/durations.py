@@ -6,12 +6,14 @@ import contextlib
 import csv
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from harness.plan import PUBLISHED, Plan, Run
 
 PLUGIN = "plugin"
-START_SECONDS = 1.5  # of one job: starting Python and its packages, reading, writing
+NOTHING: Mapping[Run, float] = MappingProxyType({})
+START_SECONDS = 1.0  # of one job: starting Python and its packages, reading, writing
 
 
 class Estimate:
@@ -47,9 +49,25 @@ class Estimate:
         self._left.pop(run, None)
         self._measured[_key(run)].append(seconds)
 
-    def left(self, cores: int) -> tuple[float, int]:
-        """Return the seconds that the remaining runs need, and how many of them are not known."""
-        known = [seconds for run in self._left if (seconds := self._seconds(run)) is not None]
+    def drop(self, run: Run) -> None:
+        """Expect a run no more, since it failed."""
+        self._left.pop(run, None)
+
+    def left(self, cores: int, running: Mapping[Run, float] = NOTHING) -> tuple[float, int]:
+        """Return the seconds that the remaining runs need, and how many of them are not known.
+
+        Parameters
+        ----------
+        cores : int
+            How many runs there are at the same time.
+        running : mapping of Run to float
+            Since how many seconds runs have been running.
+        """
+        known = [
+            max(0.0, seconds - running.get(run, 0.0))
+            for run in self._left
+            if (seconds := self._seconds(run)) is not None
+        ]
         shared = sum(known) / max(1, min(cores, len(self._left)))
         alone = sum(self._seconds(run) or 0.0 for run in self._alone)
         return shared + alone, len(self._left) - len(known)

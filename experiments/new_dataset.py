@@ -46,8 +46,17 @@ class @CLASS@(Dataset):
 
     def load(self, data: Path, cache: Path) -> Collection:
         """See Dataset.load. Reads `@NAME@/images.npy` and `@NAME@/labels.npy`."""
-        images = self._array(data / "@NAME@/images.npy")  # (n, h, w, 3) uint8
-        labels = self._array(data / "@NAME@/labels.npy").astype(np.int64)  # (n,), classes from 0
+        paths = data / "@NAME@/images.npy", data / "@NAME@/labels.npy"
+        missing = [str(path) for path in paths if not path.is_file()]
+        if missing:
+            raise BenchmarkError(
+                f"{self.label}: {', '.join(missing)} missing. Write each file with numpy.save"
+            )
+
+        # images: (n, h, w, 3) uint8; grey ones are np.repeat(images[..., None], 3, axis=3)
+        # classes: (n,), their names or numbers
+        images, classes = (np.load(path, allow_pickle=False) for path in paths)
+        labels = np.unique(classes, return_inverse=True)[1]  # (n,) int64, from 0
 
         order = shuffled(len(labels), "bgan-bench/@NAME@/1/query")
         query = draw_per_class(labels, QUERIES_PER_CLASS, order)
@@ -66,13 +75,6 @@ class @CLASS@(Dataset):
             ),
         )
         return fewer_training_images(collection, self.training_images, "@NAME@/1")
-
-    def _array(self, path: Path) -> np.ndarray:
-        if not path.is_file():
-            raise BenchmarkError(
-                f"{self.label} needs {path}, which is missing: save it with numpy.save"
-            )
-        return np.load(path, allow_pickle=False)
 '''
 
 

@@ -27,6 +27,15 @@ def new_method(name: str) -> Path:
     return path
 
 
+def next_steps(name: str) -> list[str]:
+    """Return what to do with the new file."""
+    return [
+        "next: edit it",
+        f"      python -m experiments check {name}",
+        f"      snakemake --cores all --config 'methods=[chance,lsh,itq,{name}]'",
+    ]
+
+
 def new_path(command: str, folder: Path, name: str) -> Path:
     """Return the path of a new plugin. Raise BenchmarkError for a name that it cannot have."""
     if not NAME.fullmatch(name) or keyword.iskeyword(name):

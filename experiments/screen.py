@@ -147,6 +147,7 @@ class Screen(logging.Handler):
         params = ()
         if rule == "encode":
             params = memory_params(self.plan, wildcards["variant"])
+            self._durations.drop(_run(wildcards))
 
         ended = ending(log, params) if log.is_file() else Ending("", "")
         if not ended.status:
@@ -154,12 +155,18 @@ class Screen(logging.Handler):
                 return
             ended = Ending("failed", "the job ended without a message; see Snakemake's log")
 
-        self.failures[log.as_posix()] = (_title(rule, wildcards), ended)
+        title = _title(rule, wildcards)
+        known = {_cause(*failure) for failure in self.failures.values()}
+        self.failures[log.as_posix()] = (title, ended)
+        if len(self.failures) > PRINTED_FAILURES + 1:
+            return
+
+        message = f"{ended.message}{_log_note(log, ended)}"
+        if _cause(title, ended) in known:
+            message = "the same error"
         if len(self.failures) <= PRINTED_FAILURES:
-            self._print(
-                f"failed: {_title(rule, wildcards)}: {ended.message}{_log_note(log, ended)}"
-            )
-        elif len(self.failures) == PRINTED_FAILURES + 1:
+            self._print(f"failed: {title}: {message}")
+        else:
             self._print("more jobs failed: the summary at the end counts them")
 
     # -------------------------------------------------------------- interrupt
@@ -251,7 +258,7 @@ class Screen(logging.Handler):
         """Yield one line for each method and message."""
         groups = defaultdict(list)
         for log, (title, ended) in self.failures.items():
-            groups[title.partition(",")[0], _without_notes(ended.message)].append(log)
+            groups[_cause(title, ended)].append(log)
         shown = list(groups.items())
         for (name, message), logs in shown[:PRINTED_FAILURES]:
             yield f"  {name}, {_count(len(logs), 'job')}: {message} (log: {logs[0]})"
@@ -265,21 +272,33 @@ class Screen(logging.Handler):
         runs, total = self._jobs["encode"], len(self.plan.runs)
         jobs = _count(sum(self._jobs.values()), "job")
         work = f"{runs:,} of {total:,} runs to do ({jobs}) on {machine}"
-        expected = self._expected() or "the time is not known before the first runs"
+        expected, unknown = self._expected()
+        if expected and unknown:
+            expected += f" + {_count(unknown, 'run')} of unknown time"
         if not runs:
             expected = "no training"
-        return [f"{name}: {work}", f"{expected}; {resources.summary(needs, self._parallel)}"]
+        expected = expected or "the time is not known before the first runs"
+        return [f"{name}: {work}", expected, resources.summary(needs, self._parallel)]
 
-    def _expected(self) -> str:
-        """Return the time that the remaining jobs need; empty if it is not known."""
-        seconds, unknown = self._durations.left(self._parallel)
+    def _expected(self) -> tuple[str, int]:
+        """Return the time that the remaining jobs need, and the number of runs of unknown time.
+
+        The time is empty if it is not known.
+        """
+        now = time.monotonic()
+        running = {
+            _run(wildcards): now - started
+            for rule, wildcards, _, started in self._running.values()
+            if rule == "encode"
+        }
+        seconds, unknown = self._durations.left(self._parallel, running)
         if not seconds:
-            return ""
+            return "", unknown
+
         jobs = self._jobs - self.finished
         others = jobs.total() - jobs["encode"]
         seconds += durations.START_SECONDS * others / self._parallel
-        more = f" and {unknown:,} runs of unknown time" if unknown else ""
-        return f"about {duration(seconds)}{more}"
+        return f"about {duration(seconds)}", unknown
 
     def status_line(self) -> str:
         """Return the live line: done, running with their rate, time left."""
@@ -291,14 +310,15 @@ class Screen(logging.Handler):
         if self.failures:
             parts.append(f"{len(self.failures):,} failed")
 
-        if done < total and (expected := self._expected()):
-            parts.append(f"{expected} left")
+        expected, unknown = self._expected()
+        if done < total and expected:
+            parts.append(f"{expected} left" + (f" ({unknown:,} unknown)" if unknown else ""))
 
         running = list(self._running.values())
         if running:
             rule, wildcards, log, _ = min(running, key=lambda job: job[3])
-            more = f" and {len(running) - 1} more" if len(running) > 1 else ""
-            parts.append(f"running: {_title(rule, wildcards)}{_rate(log)}{more}")
+            more = f" + {len(running) - 1} more" if len(running) > 1 else ""
+            parts.append(f"running: {_title(rule, wildcards)}{more}{_rate(log)}")
 
         return ", ".join(parts)
 
@@ -424,9 +444,9 @@ def _rate(log: Path) -> str:
     return f" ({progress})" if separator and "/s" in progress else ""
 
 
-def _without_notes(message: str) -> str:
-    """Return a message without the file of its traceback, which differs between runs."""
-    return message.partition(" (traceback: ")[0]
+def _cause(title: str, ended: Ending) -> tuple[str, str]:
+    """Return the method of a job and its message, without the file of its traceback."""
+    return title.partition(",")[0], ended.message.partition(" (traceback: ")[0]
 
 
 def _log_note(log: Path, ended: Ending) -> str:

@@ -10,6 +10,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import argparse
 import contextlib
 import gc
+import importlib
 import mmap
 import sys
 import time
@@ -150,7 +151,10 @@ def build(plugin: Plugin, run: Run, params: dict):
     """
     method = load_class(plugin)
     seed = run.seed if "seed" in plugin.defaults else None
-    return _runtime.build(method, run.bits, params, seed, torch=uses_torch(plugin))
+    torch = uses_torch(plugin)
+    if torch:  # else the first optimiser imports it, and `fit` would be a second slower
+        importlib.import_module("torch._dynamo")
+    return _runtime.build(method, run.bits, params, seed, torch=torch)
 
 
 def uses_torch(plugin: Plugin) -> bool:

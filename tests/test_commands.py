@@ -146,13 +146,13 @@ def test_a_new_data_set_follows_the_contract(tmp_path):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     dataset = module.MyBirds(training_images=30)
-    with pytest.raises(BenchmarkError, match=r"My birds needs .*images.npy, which is missing"):
+    with pytest.raises(BenchmarkError, match=r"My birds: .*images.npy, .*labels.npy missing"):
         dataset.load(tmp_path, tmp_path)
 
     (tmp_path / "my_birds").mkdir()
-    labels = np.arange(90) % 3
+    classes = np.array(["owl", "tit", "jay"])[np.arange(90) % 3]
     np.save(tmp_path / "my_birds/images.npy", np.zeros((90, 4, 4, 3), np.uint8))
-    np.save(tmp_path / "my_birds/labels.npy", labels)
+    np.save(tmp_path / "my_birds/labels.npy", classes)
     collection = dataset.load(tmp_path, tmp_path)
     _base.check(collection, "my_birds")
     sizes = (len(collection.query), len(collection.database), len(collection.train))

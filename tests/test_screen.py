@@ -195,6 +195,9 @@ class TestEstimate:
         assert estimate.left(2) == (15, 4)
         estimate.measured(plan.runs[-1], 2)
         assert estimate.left(100) == ((30 + 6) / 6, 0)
+        assert estimate.left(1, {plan.runs[1]: 4, plan.runs[2]: 40}) == (36 - 4 - 10, 0)
+        estimate.drop(plan.runs[1])
+        assert estimate.left(1) == (26, 0)
 
 
 class Output:
@@ -236,7 +239,7 @@ class TestEvents:
         values = ("digits", "pixels", "itq", "8", "0")
         job = {"jobid": 1, "job_id": 1, "rule_name": "encode", "log": ["a.log"]}
         job["wildcards"] = dict(zip(names, values, strict=True))
-        screen.emit(SimpleNamespace(event=SimpleNamespace(value=event), **job, **facts))
+        screen.emit(SimpleNamespace(event=SimpleNamespace(value=event), **(job | facts)))
 
     def test_control_characters_of_a_message_do_not_reach_the_terminal(self, screen):
         Path("a.log").write_text("methods: \x1b[31mred\x07\nexit status 1\n")
@@ -266,3 +269,13 @@ class TestEvents:
         self.emit(screen, "job_info")
         line = screen.status_line()
         assert "running: itq, 8 bits, seed 0 (3/50 iterations, 12.5/s, 4 s left)" in line
+
+    def test_the_same_error_is_printed_once(self, screen):
+        for log in ("a.log", "b.log"):
+            Path(log).write_text("methods: no luck\nexit status 1\n")
+            self.emit(screen, "job_info", log=[log])
+            self.emit(screen, "job_error")
+        assert screen.stream.text.splitlines() == [
+            "failed: itq, 8 bits, seed 0: no luck (log: a.log)",
+            "failed: itq, 8 bits, seed 0: the same error",
+        ]
