@@ -42,8 +42,8 @@ METRICS = ("map", "map_worst", "map_best", "map@1000[found]", "precision@100")
 TOLERANCE = 1e-9  # of a score: sums have another order on another processor
 
 NOT_KNOWN = (
-    "verified: scored correctly, not: honest. Whether the codes were trained without labels and "
-    "without the queries, and what the card states, cannot be verified"
+    "verified: the scores are those of the codes. How the codes were made cannot be verified: "
+    "whether without labels and without the queries, and what the card states"
 )
 
 
