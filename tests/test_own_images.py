@@ -75,7 +75,7 @@ class TestFolder:
         with pytest.raises(
             BenchmarkError,
             match=r"animals/cat has 6 images, expected more than 100: "
-            r"set queries_per_class, here 5 at most",
+            r"set queries_per_class to 5 or less",
         ):
             image_folder.ImageFolder(path="animals").load(animals, animals)
 
