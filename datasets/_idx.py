@@ -58,7 +58,7 @@ def load(
             problems.append(str(error))
 
     if problems:
-        raise BenchmarkError("; ".join(problems))
+        raise BenchmarkError("; ".join(problem.rstrip(".") for problem in problems))
 
     grey = np.concatenate([arrays["train-images-idx3-ubyte"], arrays["t10k-images-idx3-ubyte"]])
     labels = np.concatenate([arrays["train-labels-idx1-ubyte"], arrays["t10k-labels-idx1-ubyte"]])

@@ -279,8 +279,8 @@ def _archive(data: Path, cache: Path) -> Path:
     sha256 = digest(local)
     if sha256 != PUBLISHED_ARCHIVE.sha256:
         raise BenchmarkError(
-            f"{local} has SHA-256 {sha256}, expected {PUBLISHED_ARCHIVE.sha256}: "
-            f"download it again from {ARCHIVE_URL}"
+            f"{local} has SHA-256 {sha256}, expected {PUBLISHED_ARCHIVE.sha256}: get it again from "
+            f"{ARCHIVE_URL}"
         )
 
     return local
@@ -291,7 +291,7 @@ def _checked(shown: str, name: str, content: bytes) -> bytes:
     if md5 != BATCH_MD5[name]:
         raise BenchmarkError(
             f"{shown} has {len(content):,} bytes and MD5 {md5}, expected MD5 {BATCH_MD5[name]}: "
-            f"download it again from {ARCHIVE_URL}"
+            f"get it again from {ARCHIVE_URL}"
         )
     return content
 

@@ -120,14 +120,11 @@ class ImageFolder(Dataset):
             return
 
         most = counts[smallest] - 1
-        advice = (
-            f"set queries_per_class, here {most} at most"
-            if most
-            else "one alone has nothing to find"
-        )
+        advice = f"set queries_per_class to {most} or less" if most else "add images to this folder"
+        count = f"{most + 1} image{'s' if most else ''}"
         raise BenchmarkError(
-            f"{folder / listing.classes()[smallest]} has {most + 1} images, expected more than "
-            f"{self.queries_per_class}: {advice}"
+            f"{folder / listing.classes()[smallest]} has {count}, expected more than "
+            f"{self.queries_per_class}, the number of queries: {advice}"
         )
 
 

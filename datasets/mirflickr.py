@@ -61,7 +61,7 @@ class MIRFlickr(Dataset):
     training_images : int, optional
         Number of the protocol's training images, drawn without labels. Default: all.
     size : int
-        Side length in pixels.
+        Pixels of a side.
     leave_out_unreadable : bool
         Run without the images that cannot be decoded. They are an error otherwise.
 
@@ -144,7 +144,7 @@ def read_concepts(files: Files, protocol: str) -> np.ndarray:
     if labelled != LABELLED_IMAGES:
         raise BenchmarkError(
             f"{files.shown('')}: {labelled:,} images carry a concept, expected "
-            f"{LABELLED_IMAGES:,}: download it again from {SITE}"
+            f"{LABELLED_IMAGES:,}: get it again from {SITE}"
         )
 
     return labels

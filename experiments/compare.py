@@ -427,7 +427,9 @@ def text(lines: list[Line], place: Place, own: Method) -> str:
     width = max(len(line.label) for line in lines)
     printed = []
     for bits, group in _by_length(lines):
-        printed.append(f"{place.dataset}, {place.features}, {bits} bits: mean average precision")
+        printed.append(f"{place.dataset}, {place.features}, {bits} bits")
+        columns = [f"{'':{width}}", f"{'mAP':20}", f"{'':6}", f"{own.label} minus this method"]
+        printed.append(f"  {'  '.join(columns)}")
         for line in group:
             runs = f"{line.seeds} run{'' if line.seeds == 1 else 's'}"
             cells = [f"{line.label:{width}}", _mean(line), f"{runs:6}", _difference(line)]
@@ -473,9 +475,11 @@ def latex(lines: list[Line], own: Method, escape: Callable[[str], str]) -> str:
 def notes(own: Method) -> list[str]:
     """Return how a table is to be read."""
     sentences = [
-        "In brackets: 95 % intervals over queries and seeds. The verdict on the own codes is that "
-        "of a t-test that is paired over the queries, at p < 0.05 after Holm's correction over the "
-        "methods of a code length; not tested: too few seeds."
+        "mAP: mean average precision over all ranks. In brackets: 95 % intervals over queries and "
+        f"seeds. The verdict is whether {own.label} is significantly better or worse, by a t-test "
+        "that is paired over the queries (p < 0.05 after Holm's correction over the methods of a "
+        "code length). Not tested: one of the two methods has too few seeds. A method with "
+        "randomness needs five seeds, or three seeds at two or more code lengths.",
     ]
     if all(len(values) == 1 for values in own.runs.values()):
         sentences.append(

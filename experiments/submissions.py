@@ -42,8 +42,8 @@ METRICS = ("map", "map_worst", "map_best", "map@1000[found]", "precision@100")
 TOLERANCE = 1e-9  # of a score: sums have another order on another processor
 
 NOT_KNOWN = (
-    "verified: scored correctly, not: honest. Whether the codes were trained without labels and "
-    "without the queries, and what the card states, cannot be verified"
+    "verified: the scores are those of the codes. How the codes were made cannot be verified: "
+    "whether without labels and without the queries, and what the card states"
 )
 
 
@@ -204,7 +204,9 @@ def _check_record(folder: Path, stated: dict, expected: dict) -> None:
     if stated.get("sha256") != digests:
         changed = [name for name in digests if stated.get("sha256", {}).get(name) != digests[name]]
         name = changed[0] if changed else "a file of codes"
-        raise BenchmarkError(f"{folder / name} is not the file that {RECORD} describes")
+        raise BenchmarkError(
+            f"{folder / name} is not the file that {RECORD} describes. Submit the codes again"
+        )
     if len(stated.get("scores", [])) != len(expected["sha256"]):
         raise BenchmarkError(f"{path}: expected the scores of {len(expected['sha256'])} seeds")
 
@@ -219,7 +221,9 @@ def _check_duplicates(paths: list[Path]) -> None:
     for path in paths:
         digest = storage.digest(path)
         if digest in seen:
-            raise BenchmarkError(f"{path} has the codes of {seen[digest]}: expected other codes")
+            raise BenchmarkError(
+                f"{path} has the codes of {seen[digest]}: expected those of another seed"
+            )
         seen[digest] = path.name
 
 

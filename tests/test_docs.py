@@ -220,6 +220,7 @@ def project(request, tmp_path_factory):
         pytest.skip("the tutorials take a minute and more: make docs")
     folder = tmp_path_factory.mktemp("tutorials") / "bgan-bench"
     Copy(folder)
+    shutil.copytree(ROOT / "results/published", folder / "results/published")
     return folder
 
 

@@ -74,8 +74,8 @@ class TestFolder:
     def test_the_error_for_too_few_images_names_the_parameter(self, animals):
         with pytest.raises(
             BenchmarkError,
-            match=r"animals/cat has 6 images, expected more than 100: "
-            r"set queries_per_class, here 5 at most",
+            match=r"animals/cat has 6 images, expected more than 100, the number of queries: "
+            r"set queries_per_class to 5 or less",
         ):
             image_folder.ImageFolder(path="animals").load(animals, animals)
 

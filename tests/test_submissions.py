@@ -193,5 +193,5 @@ def test_the_command_states_what_is_not_known(submission, monkeypatch, capsys):
         main()
     assert done.value.code == 0
     printed = capsys.readouterr().out
-    assert "not: honest" in printed
+    assert "cannot be verified" in printed
     assert "unranked" in printed
