@@ -8,7 +8,9 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
@@ -51,6 +53,8 @@ JSON_COLUMNS = ("keywords", "versions")
 STATES = ("done", "failed", "interrupted", "missing")
 # Metrics with this prefix are curves over k: a few hundred values a run, stored as arrays.
 CURVES = "pr_"
+# Methods in a figure, and in a long table of the page: more are unreadable, and slow to load.
+MOST_SHOWN = 40
 
 
 class Pair(NamedTuple):
@@ -224,6 +228,33 @@ class Results:
             for value in self.scores.get((*pair, variant, bits, metric, None), {}).values():
                 return value
         return None
+
+    def leading(self, pair: Pair) -> set[str]:
+        """Return the names of the methods that figures and long tables of the page show.
+
+        These are all methods, or the MOST_SHOWN with the highest mean average precision, averaged
+        over code lengths and seeds.
+        """
+        return self._leading[pair]
+
+    @cached_property
+    def _leading(self) -> dict[Pair, set[str]]:
+        names = {method["name"] for method in self.methods}
+        if len(names) <= MOST_SHOWN:
+            return dict.fromkeys(self.pairs, names)
+
+        values: dict[Pair, dict[str, list[float]]] = {}
+        for (dataset, features, variant, _, metric, _), of_seeds in self.scores.items():
+            if metric == "map" and variant in names:
+                of_pair = values.setdefault(Pair(dataset, features), defaultdict(list))
+                of_pair[variant].append(fmean(of_seeds.values()))
+
+        leading = {}
+        for pair in self.pairs:
+            of_variants = values.get(pair, {})
+            means = {variant: fmean(of_bits) for variant, of_bits in of_variants.items()}
+            leading[pair] = set(sorted(means, key=means.__getitem__, reverse=True)[:MOST_SHOWN])
+        return leading
 
     def omission(self, pair: Pair, metric: str, k: int | None) -> str | None:
         """Return why a metric is omitted for a data set and its features; None if it is not."""

@@ -1356,3 +1356,45 @@ def test_every_entry_of_the_bibliography_is_read():
         "Jun Wang",
     ]
     assert entries["song2018binary"].link == "https://doi.org/10.1609/aaai.v32i1.11276"
+
+
+# Many methods
+
+
+N_METHODS = results.MOST_SHOWN + 5
+
+
+@pytest.fixture(scope="module")
+def long_report(tmp_path_factory):
+    """A report of many methods, the first of which are the worst."""
+    folder = tmp_path_factory.mktemp("many")
+    methods = [(f"m{i}", f"Method {i}", 0.2 + 0.01 * i, False) for i in range(N_METHODS)]
+    write_results(folder / "results", methods=methods, bits=(16,))
+    command.write(folder / "results", folder / "report")
+    return folder / "report"
+
+
+class TestManyMethods:
+    def rows(self, report, table):
+        page = (report / "index.html").read_text()
+        section = page.split(f'id="table-{table}"')[1].split("</section>")[0]
+        return set(re.findall(r'data-words="Method \d+ (m\d+)"', section))
+
+    def test_the_table_of_map_has_all_methods_and_the_others_the_best(self, long_report):
+        best = {f"m{i}" for i in range(5, N_METHODS)}
+        assert self.rows(long_report, "map") == best | {f"m{i}" for i in range(5)}
+        assert self.rows(long_report, "map-at-1000") == best
+        assert (
+            len(rows_of(long_report / "tables/map-at-1000.csv")) == N_METHODS + 2
+        )  # with the controls
+
+    def test_figures_draw_the_best_methods(self, long_report):
+        names = {row["method"] for row in rows_of(long_report / "figures/overview.csv")}
+        assert {f"m{i}" for i in range(5, N_METHODS)} <= names
+        assert not names & {f"m{i}" for i in range(5)}
+
+    def test_the_page_lists_the_runs_of_the_best_methods(self, long_report):
+        page = (long_report / "index.html").read_text()
+        runs = page.split('id="runs-table"')[1]
+        assert len(re.findall(r'<tr class="done"', runs)) == results.MOST_SHOWN
+        assert 'data-run="digits/pixels/m0/' not in page

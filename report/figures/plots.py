@@ -28,7 +28,7 @@ from report.figures.plot_style import (
     report_style,
     shortened,
 )
-from report.results import Pair, Results
+from report.results import MOST_SHOWN, Pair, Results
 from report.tables.cells import method_cell
 from report.tables.table import Cell, Column
 from report.tables.table_specs import FigureSpec, Value, read_figures, selected
@@ -66,10 +66,12 @@ def draw(results: Results, processes: int = 1) -> list[Figure]:
 
 def overview(results: Results) -> Figure | None:
     """Draw mAP against bits, with a panel for each data set and features."""
-    canvas, axes = canvas_of(len(results.pairs), _legend_labels(results), "mAP over all ranks")
+    methods = _leading(results, results.pairs)
+    labels = _legend_labels(results, methods)
+    canvas, axes = canvas_of(len(results.pairs), labels, "mAP over all ranks")
     traces, incomplete = [], []
     for axis, pair in zip(axes, results.pairs, strict=True):
-        lines, points = _lines(axis, results, pair, results.methods, Value(metric="map"), "mAP")
+        lines, points = _lines(axis, results, pair, methods, Value(metric="map"), "mAP")
         traces += lines + _control_lines(axis, results, pair, "mAP")
         traces += _chance_line(axis, results, pair, "map_chance", results.experiment["bits"])
         incomplete += points
@@ -94,7 +96,8 @@ def overview(results: Results) -> Figure | None:
 
     caption = ". ".join(sentences) + "." + _incomplete_sentence(incomplete)
     title = "Mean average precision against code length"
-    return _finish(results, canvas, traces, ("overview", title, caption))
+    caption += _leading_sentence(results, methods)
+    return _finish(canvas, traces, labels, ("overview", title, caption))
 
 
 def precision_at_k(results: Results, pair: Pair) -> Figure | None:
@@ -148,11 +151,13 @@ def by_radius(results: Results, pair: Pair) -> Figure | None:
 def times(results: Results, pair: Pair) -> Figure | None:
     """Draw seconds to fit and microseconds to encode an image, against bits, logarithmically."""
     quantities = {"fit_seconds": "Fit (s)", "encode_microseconds": "Encode (µs per image)"}
-    canvas, axes = canvas_of(len(quantities), _legend_labels(results))
+    methods = _leading(results, [pair])
+    labels = _legend_labels(results, methods)
+    canvas, axes = canvas_of(len(quantities), labels)
     traces, incomplete = [], []
     for axis, (fact, label) in zip(axes, quantities.items(), strict=True):
         value = Value(fact=fact, deviation=False)
-        lines, incomplete = _lines(axis, results, pair, results.methods, value, label)
+        lines, incomplete = _lines(axis, results, pair, methods, value, label)
         traces += lines
         axis.set_yscale("log")
         _plain_ticks(axis.yaxis)
@@ -161,24 +166,27 @@ def times(results: Results, pair: Pair) -> Figure | None:
     caption = (
         "Wall time against code length, mean over the seeds that are done, on a logarithmic scale."
         + _incomplete_sentence(incomplete)
+        + _leading_sentence(results, methods)
     )
     name = f"time--{pair.file_part}"
     title = f"Time to fit and to encode: {results.label(pair)}"
-    return _finish(results, canvas, traces, (name, title, caption))
+    return _finish(canvas, traces, labels, (name, title, caption))
 
 
 def own_figure(results: Results, spec: FigureSpec) -> Figure | None:
     """Draw a figure of the key `figures` of the configuration: one value against code length."""
     datasets = selected(spec.select, "datasets", list(results.experiment["datasets"]))
     pairs = [pair for pair in results.pairs if pair.dataset in datasets]
-    names = selected(spec.select, "methods", [method["name"] for method in results.methods])
+    leading = [method["name"] for method in _leading(results, pairs)]
+    names = selected(spec.select, "methods", leading)
     methods = [method for method in results.methods if method["name"] in names]
     lengths = selected(spec.select, "bits", results.experiment["bits"])
     if not pairs or not methods or not lengths:
         return None
 
     label = spec.label or spec.metric or spec.fact
-    canvas, axes = canvas_of(len(pairs), _legend_labels(results), label)
+    labels = _legend_labels(results, methods)
+    canvas, axes = canvas_of(len(pairs), labels, label)
     value = Value(metric=spec.metric, fact=spec.fact, k=spec.k)
     traces, incomplete = [], []
     for axis, pair in zip(axes, pairs, strict=True):
@@ -191,12 +199,27 @@ def own_figure(results: Results, spec: FigureSpec) -> Figure | None:
             _plain_ticks(axis.yaxis)
 
     note = spec.note + _incomplete_sentence(incomplete)
-    figure = _finish(results, canvas, traces, (spec.name, spec.title, spec.caption))
+    figure = _finish(canvas, traces, labels, (spec.name, spec.title, spec.caption))
     return figure and replace(figure, note=note.strip(), latex=spec.latex)
 
 
-def _legend_labels(results: Results) -> list[str]:
-    return [*(printed_label(entry) for entry in results.methods + results.controls), CHANCE]
+def _leading(results: Results, pairs: list[Pair]) -> list[dict]:
+    """Return the methods that a figure of these data sets and features draws."""
+    names = set().union(*(results.leading(pair) for pair in pairs))
+    return [method for method in results.methods if method["name"] in names]
+
+
+def _leading_sentence(results: Results, methods: list[dict]) -> str:
+    if len(methods) == len(results.methods):
+        return ""
+    return (
+        f" Of {len(results.methods)} methods, the {MOST_SHOWN} with the highest mAP over all code "
+        "lengths are drawn."
+    )
+
+
+def _legend_labels(results: Results, methods: list[dict]) -> list[str]:
+    return [*(printed_label(entry) for entry in methods + results.controls), CHANCE]
 
 
 def _lines(
@@ -302,11 +325,14 @@ def _curves(
         Of x.
     """
     lengths = results.experiment["bits"]
-    canvas, axes = canvas_of(len(lengths), _legend_labels(results), axis_labels[1])
+    methods = _leading(results, [pair])
+    labels = _legend_labels(results, methods)
+    canvas, axes = canvas_of(len(lengths), labels, axis_labels[1])
 
     styles = []
     for index, method in enumerate(results.methods):
-        styles.append((method, look(index) | {"markevery": 0.2}))
+        if method in methods:
+            styles.append((method, look(index) | {"markevery": 0.2}))
 
     for index, control in enumerate(results.controls):
         styles.append((control, control_look(index, control["name"])))
@@ -327,7 +353,8 @@ def _curves(
 
     name, title, caption = words
     name, title = f"{name}--{pair.file_part}", f"{title}: {results.label(pair)}"
-    return _finish(results, canvas, traces, (name, title, caption))
+    caption += _leading_sentence(results, methods)
+    return _finish(canvas, traces, labels, (name, title, caption))
 
 
 def _recall_precision(
@@ -418,7 +445,7 @@ def _straight_line(
 
 
 def _finish(
-    results: Results, canvas: Canvas, traces: list[Trace], words: tuple[str, str, str]
+    canvas: Canvas, traces: list[Trace], labels: list[str], words: tuple[str, str, str]
 ) -> Figure | None:
     """Add one legend for all panels. Return None if nothing was drawn."""
     if not traces:
@@ -429,7 +456,6 @@ def _finish(
         lines, names = axis.get_legend_handles_labels()
         handles |= dict(zip(names, lines, strict=True))
 
-    labels = _legend_labels(results)
     entries = [label for label in dict.fromkeys(labels) if label in handles]
     canvas.legend(
         [handles[label] for label in entries],

@@ -6,6 +6,8 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator
 
+import numpy as np
+
 from harness.schemas import VERDICTS
 from harness.variants import QUANTISERS
 from report.results import Pair, Results
@@ -223,42 +225,35 @@ def orders(panels: list[Panel], columns: list[Column]) -> list[str]:
     panels_by_sentence: dict[str, list[str]] = {}
     for panel in panels:
         rows = [row for row in panel.rows if row.cells[0].state == "complete"]
-        pairs = list(itertools.combinations(rows, 2))
-        if not pairs:
+        if len(rows) < 2:
             continue
-        sentence = _order_sentence(pairs, columns)
-        panels_by_sentence.setdefault(sentence, []).append(panel.label)
+        panels_by_sentence.setdefault(_order_sentence(rows, columns), []).append(panel.label)
 
     return [f"{'; '.join(labels)}: {text}" for text, labels in panels_by_sentence.items()]
 
 
-def _order_sentence(pairs: list[tuple[Row, Row]], columns: list[Column]) -> str:
-    differences = []
-    for index, column in enumerate(columns):
-        swapped = [pair for pair in pairs if _is_swapped(*pair, index)]
-        if swapped:
-            differences.append(f"{column.label}: {_named_pairs(swapped)}")
+def _order_sentence(rows: list[Row], columns: list[Column]) -> str:
+    # Numbers are compared as printed: what cannot be seen is no difference.
+    printed = np.array([[_printed(cell) for cell in row.cells] for row in rows])  # (rows, columns)
+    one, other = np.triu_indices(len(rows), k=1)  # of each pair
+    differences = printed[one] - printed[other]  # (pairs, columns)
+    swapped = differences[:, :1] * differences < 0  # false where a number is missing
 
-    start = f"of {len(pairs)} pairs of methods ordered by {columns[0].label}"
-    if not differences:
+    texts = []
+    for index, column in enumerate(columns):
+        pairs = [(rows[one[i]], rows[other[i]]) for i in np.flatnonzero(swapped[:, index])]
+        if pairs:
+            texts.append(f"{column.label}: {_named_pairs(pairs)}")
+
+    start = f"of {len(one)} pairs of methods ordered by {columns[0].label}"
+    if not texts:
         return f"{start}, all have the same order under every convention."
 
-    return f"{start}, these have another order under {'; '.join(differences)}."
+    return f"{start}, these have another order under {'; '.join(texts)}."
 
 
-def _is_swapped(one: Row, other: Row, index: int) -> bool:
-    """Return whether two rows are in opposite orders in the first column and in another one.
-
-    Numbers are compared as printed: what cannot be seen is no difference.
-    """
-    differences = []
-    for column in (0, index):
-        cells = one.cells[column], other.cells[column]
-        if any(cell.state != "complete" for cell in cells):
-            return False
-        first, second = (float(cell.text.replace(",", "")) for cell in cells)
-        differences.append(first - second)
-    return differences[0] * differences[1] < 0
+def _printed(cell: Cell) -> float:
+    return float(cell.text.replace(",", "")) if cell.state == "complete" else np.nan
 
 
 def _named_pairs(pairs: list[tuple[Row, Row]]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
@@ -19,7 +20,7 @@ from report.figures.gallery import METHODS, Gallery
 from report.figures.plot_style import legend
 from report.figures.training_curves import Training, methods_shown
 from report.references import Reference
-from report.results import Results
+from report.results import MOST_SHOWN, Pair, Results
 from report.tables import claims
 from report.tables.table import Cell, Column, Panel, Row, Table
 
@@ -67,7 +68,7 @@ def render(
             not_tested=claims.NOT_TESTED,
             gallery=galleries,
             gallery_shown=METHODS,
-            tables=tables,
+            tables=[_shortened(table, results) for table in tables],
             overview=next((figure for figure in figures if figure.name == "overview"), None),
             figures=[figure for figure in figures if figure.name != "overview"],
             legend=legend(results),
@@ -78,11 +79,38 @@ def render(
             references=references,
             numbers={reference.key: number for number, reference in enumerate(references, 1)},
             citations=citations,
-            runs=[_run_facts(run, output) for run in results.all_runs()],
+            runs=[_run_facts(run, output) for run in _shown_runs(results)],
+            planned=results.all_runs(),
             root=_address(output, source),
         )
     )
     return page.lstrip()
+
+
+def _shortened(table: Table, results: Results) -> Table:
+    """Return a table with the leading methods only, if it is long; the first one has all rows."""
+    n = len(results.methods)
+    if table.name == "map" or n <= MOST_SHOWN:
+        return table
+
+    panels = []
+    for panel in table.panels:
+        leading = results.leading(panel.pair)
+        panels.append(replace(panel, rows=[row for row in panel.rows if row.name in leading]))
+
+    note = f"The page shows the {MOST_SHOWN} of {n} methods with the highest mAP; the files, all."
+    return replace(table, panels=panels, notes=[*table.notes, note])
+
+
+def _shown_runs(results: Results) -> list[dict]:
+    """Return the runs of the leading methods, and all runs that are not done."""
+    leading = {pair: results.leading(pair) for pair in results.pairs}
+    return [
+        run
+        for run in results.all_runs()
+        if run["status"] != "done"
+        or run["variant"] in leading[Pair(run["dataset"], run["features"])]
+    ]
 
 
 def environment() -> jinja2.Environment:
@@ -121,6 +149,9 @@ def _origin(results: Results, panel: Panel, row: Row, column: Column, cell: Cell
     `data-values` has the value of each seed behind a mean.
     """
     is_control = row.name in [control["name"] for control in results.controls]
+    if not is_control and row.name not in results.leading(panel.pair):
+        return {}
+
     bits = panel.bits if column.bits is None else column.bits
     is_of_all_lengths = bits is None and column.value.per == "row"
     if cell.state == "omitted" or not (is_control or bits or is_of_all_lengths):

@@ -18,6 +18,9 @@ NOTE_POINTS, NOTE_LINE = 7, 8  # size of the type of the notes, and height of it
 CONTINUED = " (continued)"
 
 
+HEADING_LINES = 2.5  # of a panel, with its rules
+
+
 @dataclass(frozen=True)
 class Size:
     """The type of a table.
@@ -245,29 +248,30 @@ def _pieces(panel: Panel, most: float, layout: Layout) -> list[Panel]:
     """Return the panel in pieces of at most so many lines."""
     if _lines(panel, layout) <= most or len(panel.rows) < 2:
         return [panel]
-    count = len(panel.rows) - 1
-    while count > 1 and _lines(_first_rows(panel, count), layout) > most:
-        count -= 1
+    count, lines = 1, HEADING_LINES + _row_lines(panel.rows[0], layout)
+    for row in panel.rows[1:-1]:
+        lines += _row_lines(row, layout)
+        if lines > most:
+            break
+        count += 1
+
     heading = panel.label.removesuffix(CONTINUED) + CONTINUED
     rest = replace(panel, label=heading, rows=panel.rows[count:])
-    return [_first_rows(panel, count), *_pieces(rest, most, layout)]
-
-
-def _first_rows(panel: Panel, count: int) -> Panel:
-    return replace(panel, rows=panel.rows[:count], controls=[])
+    first = replace(panel, rows=panel.rows[:count], controls=[])
+    return [first, *_pieces(rest, most, layout)]
 
 
 def _lines(panel: Panel, layout: Layout) -> float:
     """Return how many lines a panel takes, its heading and rules included."""
-    lines = 2.5
-    for row in panel.rows + panel.controls:
-        if is_broken(row.label, layout):
-            lines += math.ceil(1.1 * width(row.label, layout.size.points) / layout.label)
-        else:
-            lines += 1
-        if any(cell.below for cell in row.cells):
-            lines += 1.3
+    return HEADING_LINES + sum(_row_lines(row, layout) for row in panel.rows + panel.controls)
 
+
+def _row_lines(row: Row, layout: Layout) -> float:
+    lines = 1.0
+    if is_broken(row.label, layout):
+        lines = math.ceil(1.1 * width(row.label, layout.size.points) / layout.label)
+    if any(cell.below for cell in row.cells):
+        lines += 1.3
     return lines
 
 
