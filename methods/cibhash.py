@@ -31,7 +31,7 @@ class CIBHash(FeatureHead):
     and schedule and epochs are those of `_heads`; a parameter has the authors' value of each.
 
     Sensitivity: a change of 1e-7 in the initial weights of the last layer changes 5 % of the bits
-    (digits, 32 bits, one seed), since the codes that the loss sees are binary.
+    on digits, and 12 % on CIFAR-10 with SqueezeNet (32 bits, one seed): the loss sees binary codes.
 
     Parameters
     ----------

@@ -27,7 +27,7 @@ class SDCContrastive(FeatureHead):
     and epochs are those of `_heads`; a parameter has the authors' value of each.
 
     Sensitivity: a change of 1e-7 in the initial weights of the last layer changes 4 % of the bits
-    (digits, 32 bits, one seed).
+    on digits, and 1 % on CIFAR-10 with SqueezeNet (32 bits, one seed).
 
     Parameters
     ----------
