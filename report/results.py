@@ -16,7 +16,7 @@ import pandas as pd
 
 from harness import families, records, schemas, storage
 from harness.errors import BenchmarkError
-from report.plain_text import plain, plain_values
+from harness.plain_text import plain, plain_values
 from report.tables.table_specs import NUMBER_FACTS
 
 # Keys of experiment.json, and their types.
