@@ -166,7 +166,7 @@ def _add_catalogue(add) -> None:
 
 
 def _add_method_jobs(add) -> None:
-    """The jobs of a new method: write its file, and check its contract."""
+    """Add the jobs for authors of a method: write a file to start from, and check the contract."""
     creating = add("new-method", new_method, "write methods/NAME.py, a template with comments")
     creating.add_argument("name")
 

@@ -262,9 +262,10 @@ def _key(row: dict) -> tuple[str, ...]:
 
 
 def _tried(experiment: dict, runs: list[Tried]) -> dict[str, dict]:
-    """Each method with trials: its plugin, the parameters and the mean value of every trial.
+    """Return the entry of each method with trials: its plugin, and what was tried.
 
-    `chosen` is the index of the chosen trial.
+    An entry has the parameters and the mean value of every trial, and in `chosen` the index of the
+    trial with the highest value.
     """
     by_variant = defaultdict(list)
     for run in runs:

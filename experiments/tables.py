@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from harness import storage
 from harness.errors import BenchmarkError, one_line
-
-FORMULA = ("=", "+", "-", "@")  # a spreadsheet evaluates a cell that begins with one of these
-PROTECTION = "'"  # a spreadsheet shows such a cell as text
-CONTROL_CATEGORIES = ("Cc", "Cs", "Zl", "Zp")  # of Unicode
-INVISIBLE = (
-    "\ufeff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # byte order mark, directions
-)
+from harness.plain_text import spreadsheet_text
 
 
 def write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -27,7 +20,7 @@ def write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     path : Path
     columns : sequence of str
     rows : iterable of sequence of object
-        One value for each column. Texts are written as `safe_text` gives them.
+        One value for each column. Texts are written as `spreadsheet_text` gives them.
     """
     with storage.new_file(path) as temporary:
         temporary.write_text(text_of(columns, rows), encoding="utf-8")
@@ -67,7 +60,7 @@ def read(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
             "--results"
         ) from None
     except (UnicodeDecodeError, csv.Error) as error:
-        raise _damaged(path, f"is no CSV file in UTF-8 ({one_line(error)})") from None
+        raise _damaged(path, f"is not a CSV file in UTF-8 ({one_line(error)})") from None
 
     missing = [column for column in columns if column not in header]
     if missing:
@@ -84,29 +77,5 @@ def _damaged(path: Path, problem: str) -> BenchmarkError:
     return BenchmarkError(f"{path} {problem}. Delete it and rerun the command of the experiment")
 
 
-def safe_text(text: str) -> str:
-    """Return a text without control characters that no spreadsheet evaluates.
-
-    An apostrophe is put before a text that a spreadsheet would evaluate as a formula. A number
-    stays a number, also if it is negative.
-    """
-    printable = "".join(" " if _is_control(character) else character for character in text)
-    if printable.lstrip().startswith(FORMULA) and not _is_number(printable):
-        return PROTECTION + printable
-    return printable
-
-
 def _cell(value: object) -> object:
-    return safe_text(value) if isinstance(value, str) else value
-
-
-def _is_control(character: str) -> bool:
-    return unicodedata.category(character) in CONTROL_CATEGORIES or character in INVISIBLE
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    return spreadsheet_text(value) if isinstance(value, str) else value

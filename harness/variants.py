@@ -460,7 +460,7 @@ def _same_type(value: object, default: object) -> bool:
 
 
 def _advice_on_number(value: object, default: object) -> str:
-    """YAML reads 1e-4, without a decimal point, as a text."""
+    """Return how to write a number such as 1e-4, which YAML reads as a text without the point."""
     if not (isinstance(default, float) and isinstance(value, str)):
         return ""
     parts = re.fullmatch(r"([+-]?\d+)[eE]([+-]?\d+)", value)

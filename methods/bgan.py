@@ -35,7 +35,7 @@ class BGAN(Hasher):
     """An encoder of near-binary codes, trained with a generator and a discriminator.
 
     The encoder learns codes that preserve the neighbours of an image. The generator reconstructs
-    the image from its code, and the discriminator compares both images.
+    the image from its code, and the discriminator learns to distinguish such images from real ones.
 
     Source: Song et al., AAAI 2018 (arXiv 1708.04150), and the authors' code,
     github.com/htconquer/BGAN at 1c121b9.
@@ -59,7 +59,8 @@ class BGAN(Hasher):
     - As in the code, the perceptual loss is on the last hidden layer of the discriminator, and the
       generator minimises -log D.
     - With views as rows, all views of an image have its neighbours and its pixels.
-    - Neither has PyTorch's initial weights, or logarithms that are not clipped.
+    - Unlike in the paper and the code, the initial weights are PyTorch's, and logarithms are not
+      clipped.
 
     Parameters
     ----------

@@ -10,8 +10,8 @@ from methods._rotations import itq_rotation, random_rotation
 class KMeansCells(Hasher):
     """Each image has the ITQ code of the centre of its k-means cell.
 
-    All images of a cell share one code: of an image's neighbours, only its cell is left. A method
-    that scores no more than this control may owe its score to smoothing alone.
+    All images of a cell share one code, which does not order the neighbours inside the cell. A
+    method that scores no more than this control may owe its score to smoothing alone.
 
     Source: none, a control.
 

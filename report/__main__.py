@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from harness import records, storage
 from harness.errors import BenchmarkError, one_line
+from harness.plain_text import plain
 from harness.plan import EXPERIMENTS
-from report.plain_text import plain
 
 if TYPE_CHECKING:
     from report.figures.figure import Figure

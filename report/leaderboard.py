@@ -22,8 +22,8 @@ import yaml
 from harness import plugins
 from harness.errors import BenchmarkError
 from harness.families import LEVEL
+from harness.plain_text import plain_values
 from harness.variants import QUANTISERS
-from report.plain_text import plain_values
 
 PUBLISHED = Path("results/published")
 VARIANTS = Path("config/variants.yaml")

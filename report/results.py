@@ -18,8 +18,8 @@ import pandas as pd
 
 from harness import families, records, schemas, storage
 from harness.errors import BenchmarkError
+from harness.plain_text import plain, plain_values
 from harness.variants import control_bits
-from report.plain_text import plain, plain_values
 from report.tables.table_specs import NUMBER_FACTS
 
 # Keys of experiment.json, and their types.

@@ -300,7 +300,7 @@ def test_a_table_that_was_changed_is_refused(tmp_path, name):
     [
         ("runs.csv", b"", "has no column 'dataset'"),
         ("runs.csv", b"dataset,features\n", "has no column 'variant'"),
-        ("runs.csv", b"caf\xe9\n", "is no CSV file in UTF-8"),
+        ("runs.csv", b"caf\xe9\n", "is not a CSV file in UTF-8"),
         ("metrics.csv", b"dataset,features,variant,bits,seed,metric,k,value\na,b,c", "row 2"),
         ("metrics.csv", b"dataset,features,variant,bits,seed,metric,k,value\n", "has no map of"),
         ("experiment.json", b"{}", "has format 1"),

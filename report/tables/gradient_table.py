@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness import records
 from harness.errors import BenchmarkError
-from report.plain_text import plain
+from harness.plain_text import plain
 from report.results import Pair, Results
 from report.tables import captions
 from report.tables.cells import OMITTED_CELL

@@ -5,11 +5,10 @@ from __future__ import annotations
 import csv
 import io
 
+from harness.plain_text import spreadsheet_text
 from report.figures.figure import NO_DEVIATION, Figure
 from report.tables.table import Cell, Column, Row, Table
 
-# A spreadsheet takes a text that begins with one of these for a formula.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 FIGURE_COLUMNS = ("panel", "method", "x is", "x", "y is", "y", "deviation", "rank or radius")
 
 
@@ -57,21 +56,6 @@ def of_figure(figure: Figure) -> str:
     return _csv(list(FIGURE_COLUMNS), lines)
 
 
-def neutral(text: str) -> str:
-    """Return a text that no spreadsheet takes for a formula; a number stays as it is."""
-    if not text.startswith(FORMULA_STARTS) or _is_number(text):
-        return text
-    return f"'{text}"
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _group(table: Table, index: int) -> str:
     """Return the heading above a column and others, if there is one."""
     labels = []
@@ -105,5 +89,5 @@ def _csv(header: list[str], lines: list[list[str]]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     for line in [header, *lines]:
-        writer.writerow([neutral(text) for text in line])
+        writer.writerow([spreadsheet_text(text) for text in line])
     return file.getvalue()

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from harness import records, storage
-from report.plain_text import plain_values
+from harness.plain_text import plain_values
 from report.writers.html import TEMPLATES, environment
 
 

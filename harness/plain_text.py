@@ -11,6 +11,12 @@ TERMINAL_SEQUENCES = re.compile(
     r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"  # OSC, DCS
     r"|\x1b[ -/]*[0-~]?"  # two characters, or a lone escape
 )
+FORMULA = ("=", "+", "-", "@")  # a spreadsheet evaluates a cell that begins with one of these
+PROTECTION = "'"  # a spreadsheet shows such a cell as text
+CONTROL_CATEGORIES = ("Cc", "Cs", "Zl", "Zp")  # of Unicode
+INVISIBLE = (
+    "\ufeff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # byte order mark, directions
+)
 DIRECTIONS = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])  # reorder the text
 
 
@@ -20,6 +26,18 @@ def plain(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(_visible(character) for character in text)
+
+
+def spreadsheet_text(text: str) -> str:
+    """Return a text without control characters that no spreadsheet evaluates.
+
+    An apostrophe is put before a text that a spreadsheet would evaluate as a formula. A number
+    stays a number, also if it is negative.
+    """
+    printable = "".join(" " if _is_control(character) else character for character in text)
+    if printable.lstrip().startswith(FORMULA) and not _is_number(printable):
+        return PROTECTION + printable
+    return printable
 
 
 def plain_values(value: object) -> object:
@@ -38,3 +56,15 @@ def _visible(character: str) -> str:
     if category in ("Zl", "Zp") or character in "\t\n\r":
         return " "
     return "" if category in ("Cc", "Cs") else character
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) in CONTROL_CATEGORIES or character in INVISIBLE
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
