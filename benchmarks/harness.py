@@ -2,9 +2,11 @@
 
     python -m benchmarks.harness                  # 2,000 runs on 2 cores
     python -m benchmarks.harness --variants 5     # 400 runs
+    python -m benchmarks.harness --variants 1 --method greedyhash --set '{"epochs": 1}'
 
-The runs are a grid of variants of `chance`, which learns nothing, with 8 code lengths and 10 seeds,
-in a copy of the project in a temporary folder. Processor time is measured for Snakemake, which runs
+The runs are a grid of variants of one method, by default `chance`, which learns nothing. They have
+8 code lengths and 10 seeds. A method that imports torch is forked by a server. The runs are made in
+a copy of the project in a temporary folder. Processor time is measured for Snakemake, which runs
 at the same time as its jobs, and elapsed time for everything else. The start-up of a job is its
 elapsed time without the time that it records for its work. The time of the report is printed as a
 ratio to the time of collecting its tables.
@@ -13,13 +15,16 @@ ratio to the time of collecting its tables.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from harness import provenance, storage
 from harness.plan import EXPERIMENTS, Score
@@ -29,6 +34,7 @@ from harness.user_data import CACHE
 BITS, SEEDS = list(range(8, 72, 8)), list(range(10))
 # Seconds, for 2,000 runs on 2 cores: dry run, scheduling, start-up of scoring jobs, collecting.
 LIMIT = 75
+CHANCE: Mapping = MappingProxyType({"of": "chance", "set": {}})
 SAMPLE = 5  # jobs whose start-up is timed
 
 
@@ -38,10 +44,13 @@ def main() -> None:
     )
     parser.add_argument("--variants", type=int, default=25)
     parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--method", default="chance")
+    parser.add_argument("--set", type=json.loads, default={}, metavar="JSON")
     arguments = parser.parse_args()
+    entry = {"of": arguments.method, "set": arguments.set}
     with tempfile.TemporaryDirectory() as folder:
         copy = copied(Path(folder))
-        storage.write_json(copy / "grid.json", grid(arguments.variants))
+        storage.write_json(copy / "grid.json", grid(arguments.variants, entry))
         show(measure(copy, arguments.cores), arguments.variants, arguments.cores)
 
 
@@ -54,10 +63,10 @@ def copied(folder: Path) -> Path:
     return copy
 
 
-def grid(count: int) -> dict:
-    """Return a configuration with `count` variants of `chance`, each with all BITS and SEEDS."""
-    names = [f"chance.{index}" for index in range(count)]
-    variants = {name: {"of": "chance", "label": name} for name in names}
+def grid(count: int, entry: Mapping = CHANCE) -> dict:
+    """Return a configuration with `count` variants of a method, each with all BITS and SEEDS."""
+    names = [f"{entry['of']}.{index}" for index in range(count)]
+    variants = {name: {**entry, "label": name} for name in names}
     return {
         "methods": names,
         "bits": BITS,
@@ -79,7 +88,8 @@ def measure(copy: Path, cores: int) -> dict[str, float]:
     scores = [storage.read_json(path) for path in copy.glob(f"{root}/scores/*/*/*/score.json")]
     seconds["start-up of a scoring job"] = start_up_of_scoring(copy, root, scores[0])
     names = [scores[0][name] for name in ("dataset", "features", "variant")]
-    entry = '{"of": "chance", "set": {}}'
+    variant = storage.read_json(copy / "grid.json")["variants"]["methods"][names[2]]
+    entry = json.dumps({"of": variant["of"], "set": variant["set"]})
     training = ["python", "-m", "methods", *names, "8", "0", "--entry", entry]
     seconds["start-up of a training job"] = min(run(copy, training)[0] for _ in range(SAMPLE))
 
@@ -143,7 +153,7 @@ def processor_seconds(process: int) -> float:
 def show(seconds: dict[str, float], variants: int, cores: int) -> None:
     """Print the seconds of each stage, and their sum beside LIMIT."""
     runs, processor = variants * len(BITS) * len(SEEDS), provenance.processor()
-    print(f"{processor}, {cores} cores; {runs:,} runs of chance, {variants} scoring jobs")
+    print(f"{processor}, {cores} cores; {runs:,} runs, {variants} scoring jobs")
     for name, value in seconds.items():
         print(f"{name:<28} {value:8.2f} s")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 from collections import Counter
 from collections.abc import Iterable
 
@@ -34,7 +35,8 @@ def command(plan: Plan, variant: str) -> str:
 def start_servers(plan: Plan, jobs: Iterable[Job]) -> None:
     """Start a server for each set of slow modules that enough training jobs import.
 
-    Without a server, a job imports them itself.
+    Without a server, a job imports them itself. The environment variable of the servers, if set by
+    the user, prevents them.
 
     Parameters
     ----------
@@ -45,7 +47,7 @@ def start_servers(plan: Plan, jobs: Iterable[Job]) -> None:
     variants = [plan.methods[job.key[2]] for job in jobs if job.rule == "encode"]
     counts = Counter(map(_server_of, variants))
     servers = [modules for modules, n in counts.items() if modules and n >= FEWEST_RUNS]
-    if servers and fork_server.available():
+    if servers and fork_server.available() and fork_server.VARIABLE not in os.environ:
         with contextlib.suppress(OSError):  # no process or no file more
             fork_server.start(servers)
 

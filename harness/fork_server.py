@@ -40,6 +40,7 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 STOP_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 PARENT_DEATH_SIGNAL = 1  # of linux/prctl.h
 LONGEST_SOCKET_PATH = 107  # bytes, of Linux
+LONGEST_SOCKET_NAME = 70  # below the temporary folder
 LENGTH, CREDENTIALS = struct.Struct("!I"), struct.Struct("3i")
 START_NOTICE = b"s"
 PARENT = 0  # the standard input of a server, which ends with the process that started it
@@ -76,7 +77,7 @@ def start(servers: Iterable[str]) -> None:
 
 def available() -> bool:
     """Return whether servers can run on this machine."""
-    longest = len(os.fsencode(tempfile.gettempdir())) + 60
+    longest = len(os.fsencode(tempfile.gettempdir())) + LONGEST_SOCKET_NAME
     return hasattr(os, "pidfd_open") and longest <= LONGEST_SOCKET_PATH and not _is_confined("self")
 
 

@@ -110,6 +110,8 @@ class Victim(Copy):
             "FAULT_LINE": str(line),
         }
         environment |= {"FAULT_COUNTS": str(self.folder / "counts")}
+        if jobs:  # Python starts in each of them
+            environment["BGAN_BENCH_FORK_SERVERS"] = ""
         command = [
             sys.executable,
             "-m",
@@ -293,7 +295,7 @@ def jobs_of(group):
     return sorted(
         process
         for process, command in members(group)
-        if any(f"-m\0{job}\0" in command for job in JOBS)
+        if any(f"\0{job}\0" in command for job in JOBS)  # also those of a fork server
     )
 
 

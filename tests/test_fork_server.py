@@ -236,6 +236,7 @@ def planned(*methods):
 
 def test_methods_with_slow_imports_have_a_server(monkeypatch):
     started = []
+    monkeypatch.delenv(fork_server.VARIABLE, raising=False)
     monkeypatch.setattr(fork_server, "available", lambda: True)
     monkeypatch.setattr(fork_server, "start", started.extend)
     plan = planned("lsh", "agh", "bgan", "bihalf")
@@ -252,6 +253,9 @@ def test_methods_with_slow_imports_have_a_server(monkeypatch):
             ("bihalf", 0),
         )
     ]
+    launching.start_servers(plan, jobs)
+    assert started == ["torch,torch._dynamo"]
+    monkeypatch.setenv(fork_server.VARIABLE, "")
     launching.start_servers(plan, jobs)
     assert started == ["torch,torch._dynamo"]
 

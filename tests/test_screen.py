@@ -21,6 +21,7 @@ from experiments.screen import Screen
 from harness.plan import Plan
 
 LONG = "methods: [chance, bgan]\nbits: [8]\nseeds: [0, 1]\ncontrols: [exact-l2]\n"
+COLUMNS = 80
 RAISING = PARITY.replace("class Parity", "class Raising").replace(
     "return self\n", "raise ValueError('no luck')\n"
 )
@@ -34,6 +35,7 @@ def printed(folder, *arguments, stop=None):
     process, terminal = pty.fork()
     if process == 0:
         os.chdir(folder)
+        os.environ["COLUMNS"] = str(COLUMNS)
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored in the background of a shell
         command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
         os.execv(sys.executable, command)
@@ -89,6 +91,9 @@ def test_a_terminal_has_one_live_line(copy):
     lines = [line.rpartition("\x1b[K")[2] for line in output.split("\r\n")]
     lines = [line for line in lines if line.strip()]
     assert len(lines) < 15, output
+    states = re.findall(r"\x1b\[K(\d+/\d+ (?:runs|jobs)[^\r\n]*)", output)
+    assert states
+    assert max(map(len, states)) < COLUMNS
     text = "\n".join(lines)
     assert "experiment more: 4 of 4 runs to do" in text
     assert "results/experiments/more/report/index.html" in text
