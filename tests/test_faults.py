@@ -621,9 +621,8 @@ def test_a_gpu_that_torch_cannot_use_is_reported(project, monkeypatch, capsys):
     monkeypatch.chdir(project)
     monkeypatch.setattr(training.gpus, "lease", lambda: "3")
     codes = np.arange(1797)[:, None] % 2 == np.arange(8) % 2
-    monkeypatch.setattr(
-        training, "learn", lambda *arguments: (np.packbits(codes, axis=1), slice(None), {})
-    )
+    outputs = training.Outputs(np.packbits(codes, axis=1), slice(None), {}, {})
+    monkeypatch.setattr(training, "learn", lambda *arguments: outputs)
     training.train_and_encode(
         Run("digits", "pixels", "bgan", 8, 0), Catalogue().resolve("methods", "bgan"), None
     )
@@ -632,9 +631,8 @@ def test_a_gpu_that_torch_cannot_use_is_reported(project, monkeypatch, capsys):
 
 def test_a_collapse_is_reported_and_no_curves_are_saved(project, monkeypatch):
     monkeypatch.chdir(project)
-    monkeypatch.setattr(
-        training, "learn", lambda *arguments: (np.zeros((1797, 1), np.uint8), slice(None), {})
-    )
+    outputs = training.Outputs(np.zeros((1797, 1), np.uint8), slice(None), {}, {})
+    monkeypatch.setattr(training, "learn", lambda *arguments: outputs)
     with pytest.raises(
         BenchmarkError,
         match=r"bgan\.py collapsed: all 1,797 items have the same code. Change its parameters$",
