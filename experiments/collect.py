@@ -279,7 +279,29 @@ def _features(place: Place, variant: Variant) -> dict:
     record = _described(place.features_record, variant.label)
     dimensions = {"dimensions": record.get("dimensions")}
     entry = {"of": variant.plugin.name, "keywords": variant.params}
-    return {"label": variant.label, "note": variant.note} | dimensions | entry
+    dataset = _described(place.dataset_record, place.dataset)
+    notes = (variant.note.rstrip("."), preparation(record, dataset))
+    note = "; ".join(note for note in notes if note)
+    return {"label": variant.label, "note": note} | dimensions | entry
+
+
+def preparation(features: dict, dataset: dict) -> str:
+    """Return what captions state of the features of an ImageNet network; empty for others.
+
+    Parameters
+    ----------
+    features, dataset : dict
+        Records of features and of their data set.
+    """
+    if "preprocessing" not in features:
+        return ""
+
+    text = "network trained with ImageNet's labels"
+    side = features["preprocessing"]["resize"][0]
+    height, width = dataset["images"][1:3]
+    if max(height, width) < side:
+        text += f"; images of {width} x {height} pixels enlarged to {side} x {side}"
+    return text
 
 
 def _method(variant: Variant) -> dict:

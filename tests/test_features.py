@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import features.__main__ as extraction
 import features._neighbours as neighbours
+from experiments.collect import preparation
 from features import _base
 from features.__main__ import write_features
 from features._base import Extractor
@@ -423,3 +424,25 @@ def test_gist_of_one_colour_is_zero_and_a_wrong_side_is_named():
     assert not gist_of(np.full((1, 8, 8, 3), 9, np.uint8), 32).any()
     with pytest.raises(BenchmarkError, match="gist: side is 30, expected a multiple of 4 from 32"):
         gist_of(IMAGES, 30)
+
+
+@pytest.mark.parametrize(
+    ("features", "shape", "expected"),
+    [
+        ({}, (10, 32, 32, 3), ""),
+        (
+            {"preprocessing": {"resize": [224, 224]}},
+            (10, 32, 48, 3),
+            "network trained with ImageNet's labels; images of 48 x 32 pixels enlarged to 224 x 224",
+        ),
+        (
+            {"preprocessing": {"resize": [160, 160]}},
+            (10, 256, 256, 3),
+            "network trained with ImageNet's labels",
+        ),
+    ],
+)
+def test_captions_state_what_a_network_was_trained_with_and_enlarged_images(
+    features, shape, expected
+):
+    assert preparation(features, {"images": list(shape)}) == expected
