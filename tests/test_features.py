@@ -433,7 +433,8 @@ def test_gist_of_one_colour_is_zero_and_a_wrong_side_is_named():
         (
             {"preprocessing": {"resize": [224, 224]}},
             (10, 32, 48, 3),
-            "network trained with ImageNet's labels; images of 48 x 32 pixels enlarged to 224 x 224",
+            "network trained with ImageNet's labels; "
+            "images of 48 x 32 pixels enlarged to 224 x 224",
         ),
         (
             {"preprocessing": {"resize": [160, 160]}},
