@@ -207,13 +207,16 @@ class BGAN(Hasher):
 
         return self
 
-    def encode(self, images, features):
+    def project(self, images, features):
         array = features if self.encoder == "features" else images
         size = self.batch if self.encoder in nets.PRETRAINED else ENCODED_IMAGES
         with torch.no_grad():
             blocks = training.to_tensor(array, self.device_).split(size)
             represented = [self._represent(block.to(self.device_))[0] for block in blocks]
-        return torch.cat(represented).cpu().numpy() >= 0
+        return torch.cat(represented).cpu().numpy()  # (m, n_bits)
+
+    def encode(self, images, features):
+        return self.project(images, features) >= 0
 
     def _check(self):
         """Raise ValueError for parameters that are invalid, or that change nothing together."""

@@ -30,5 +30,8 @@ class ITQ(Hasher):
         self.projection_ = axes @ itq_rotation(projected, start, self.iterations)  # (d, n_bits)
         return self
 
+    def project(self, features):
+        return (features - self.mean_) @ self.projection_  # (m, n_bits)
+
     def encode(self, features):
-        return (features - self.mean_) @ self.projection_ >= 0
+        return self.project(features) >= 0

@@ -32,5 +32,8 @@ class LSH(Hasher):
         )  # (d, n_bits)
         return self
 
+    def project(self, features):
+        return (features - self.mean_) @ self.projection_  # (m, n_bits)
+
     def encode(self, features):
-        return (features - self.mean_) @ self.projection_ >= 0
+        return self.project(features) >= 0

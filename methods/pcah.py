@@ -23,5 +23,8 @@ class PCAH(Hasher):
         self.mean_, self.axes_ = principal_axes(features, self.n_bits)
         return self
 
+    def project(self, features):
+        return (features - self.mean_) @ self.axes_  # (m, n_bits)
+
     def encode(self, features):
-        return (features - self.mean_) @ self.axes_ >= 0
+        return self.project(features) >= 0

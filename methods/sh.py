@@ -42,6 +42,9 @@ class SH(Hasher):
         self.axis_, self.frequency_ = axis[smoothest], frequency[smoothest]  # (n_bits,) each
         return self
 
-    def encode(self, features):
+    def project(self, features):
         along = ((features - self.mean_) @ self.axes_ - self.low_)[:, self.axis_]  # (m, n_bits)
-        return np.sin(along * self.frequency_ + np.pi / 2) >= 0
+        return np.sin(along * self.frequency_ + np.pi / 2)
+
+    def encode(self, features):
+        return self.project(features) >= 0
