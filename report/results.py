@@ -235,13 +235,14 @@ class Results:
         These are all methods, or the MOST_SHOWN with the highest mean average precision, averaged
         over code lengths and seeds.
         """
-        return self._leading[pair]
+        everything = {method["name"] for method in self.methods}
+        return self._leading.get(pair, everything)  # the paper's pairs need not be measured
 
     @cached_property
     def _leading(self) -> dict[Pair, set[str]]:
         names = {method["name"] for method in self.methods}
         if len(names) <= MOST_SHOWN:
-            return dict.fromkeys(self.pairs, names)
+            return {}
 
         values: dict[Pair, dict[str, list[float]]] = {}
         for (dataset, features, variant, _, metric, _), of_seeds in self.scores.items():

@@ -165,7 +165,7 @@ def test_the_command_prints_a_line_for_each_clause(tmp_path):
         (["nothing"], "'nothing' is unknown"),
         (["nothing.py"], "nothing.py is missing"),
         (["lsh", "--set", "[1]"], "--set: found [1], expected a JSON object"),
-        (["itq", "--set", '{"iteration": 1}'], "methods/itq.py has no parameter 'iteration'; did"),
+        (["itq", "--set", '{"iteration": 1}'], "methods/itq.py has no parameter 'iteration' (did"),
     ],
 )
 def test_a_mistake_in_the_command_is_one_line(capsys, arguments, message):

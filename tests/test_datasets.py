@@ -250,7 +250,7 @@ def test_what_a_data_set_raises_is_one_line(few, tmp_path, check):
     done = run(tmp_path, "few", *check)
     assert done.returncode == 1
     assert re.fullmatch(
-        r"datasets: datasets/few\.py raised TypeError: .* "
+        r"datasets: datasets/few\.py raised TypeError at datasets/\S+: .* "
         r"\(traceback: logs/datasets/few\.log\.traceback\)\n",
         done.stderr,
     )

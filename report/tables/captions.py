@@ -234,7 +234,7 @@ def orders(panels: list[Panel], columns: list[Column]) -> list[str]:
 
 def _order_sentence(rows: list[Row], columns: list[Column]) -> str:
     # Numbers are compared as printed: what cannot be seen is no difference.
-    printed = np.array([[_printed(cell) for cell in row.cells] for row in rows])  # (rows, columns)
+    printed = np.array([_printed(row) for row in rows])  # (rows, columns)
     one, other = np.triu_indices(len(rows), k=1)  # of each pair
     differences = printed[one] - printed[other]  # (pairs, columns)
     swapped = differences[:, :1] * differences < 0  # false where a number is missing
@@ -252,8 +252,13 @@ def _order_sentence(rows: list[Row], columns: list[Column]) -> str:
     return f"{start}, these have another order under {'; '.join(texts)}."
 
 
-def _printed(cell: Cell) -> float:
-    return float(cell.text.replace(",", "")) if cell.state == "complete" else np.nan
+def _printed(row: Row) -> list[float]:
+    """Return the numbers of a row as printed; NaN for a cell that is not complete."""
+    numbers = []
+    for cell in row.cells:
+        complete = cell.state == "complete"
+        numbers.append(float(cell.text.replace(",", "")) if complete else np.nan)
+    return numbers
 
 
 def _named_pairs(pairs: list[tuple[Row, Row]]) -> str:
