@@ -269,3 +269,10 @@ def test_a_job_gets_what_its_row_uses():
     assert of_job.uses == variant.uses
     assert (variant.uses["settings"], variant.uses["trials"]) == ("tuned", 16)
     assert Catalogue().resolve("methods", "itq").uses["settings"] == "default"
+
+
+def test_a_row_that_is_called_released_has_released_settings():
+    entries = loaded()["variants"]["methods"]
+    named = {name for name, entry in entries.items() if "(released" in entry.get("label", "")}
+    declared = {name for name, entry in entries.items() if entry.get("settings") == "released"}
+    assert named == declared != set()
