@@ -428,6 +428,7 @@ def experiment(methods, grid, bits, seeds, runs):
     return {
         "format": FORMAT,
         "made_of": {},
+        "metric_version": 5,
         "name": "",
         "configfiles": [],
         "timed": [],

@@ -465,9 +465,8 @@ def test_omissions_with_one_reason_share_a_sentence(tmp_path):
 
 
 def test_captions_name_definition_protocol_and_provenance(tmp_path):
-    table = built(write_results(tmp_path, dirty=True, queries_left_out={"digits/pixels": 2}))[
-        "map-at-1000"
-    ]
+    folder = write_results(tmp_path, dirty=True, queries_left_out={"digits/pixels": 2})
+    table = built(folder)["map-at-1000"]
     assert table.explanation.startswith(
         "mAP@1,000[found]: average precision over the first 1,000 ranks, "
         "divided by the number of relevant"
@@ -479,7 +478,8 @@ def test_captions_name_definition_protocol_and_provenance(tmp_path):
         "2 queries without a relevant item omitted. Rules of ours: 30 queries a class."
     ]
     assert table.notes == [
-        "Commit 0123456789ab (modified), 2026-01-02. Features: Pixels (192 dimensions)."
+        "Commit 0123456789ab (modified), 2026-01-02. Features: Pixels (192 dimensions). "
+        "Task: digits/pixels, split cdcdcdcdcdcd; metrics version 5."
     ]
 
 

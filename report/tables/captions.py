@@ -339,7 +339,18 @@ def provenance(results: Results, pairs: list[Pair]) -> str:
     if features:
         sentences.append(f"Features: {'; '.join(features)}.")
 
+    tasks = [_task(results, pair) for pair in pairs]
+    if any(tasks):
+        version = experiment.get("metric_version", "unknown")
+        sentences.append(f"Task: {'; '.join(filter(None, tasks))}; metrics version {version}.")
+
     return " ".join(sentences)
+
+
+def _task(results: Results, pair: Pair) -> str:
+    """Return data set, features and split, which decide whether two tables can be compared."""
+    split = results.experiment["datasets"][pair.dataset].get("split_sha256")
+    return f"{'/'.join(pair)}, split {split[:12]}" if split else ""
 
 
 def _features_sentence(features: dict) -> str:
