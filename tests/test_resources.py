@@ -39,8 +39,9 @@ def test_sizes_are_those_of_published_experiments(plan):
     found = resources.needs(plan, plan.jobs())
     arrays = 1000 * 8 * 8 * 3 + 1000 * 192 * 4
     codes = 4 * resources.RECORD_BYTES + 2 * 1000 * (2 + 2)
+    values = 2 * 100 * (12 + 16) * 4  # of the queries, before the threshold
     histograms = 2 * 100 * (13 + 17) * 8
-    assert found.disk == arrays + codes + histograms + resources.REPORT_BYTES
+    assert found.disk == arrays + codes + values + histograms + resources.REPORT_BYTES
     assert found.unsized == ()
     assert found.memory == 900 * 192 * 4  # features of the training images
 
