@@ -165,7 +165,8 @@ def higher_than_all(folder):
 
 
 def _pooled(cells, pair, name, lengths, bits):
-    """The variance over seeds of a method at one code length, pooled over all."""
+    """The variance over seeds of a method at one code length, pooled over all of its own."""
+    lengths = [length for length in lengths if name in cells[*pair, length]]
     of_method = [np.array(cells[*pair, length][name]).mean(axis=1) for length in lengths]
     counts = [len(seeds) for seeds in of_method]
     spreads = [seeds.var(ddof=1) if len(seeds) > 1 else 0 for seeds in of_method]
