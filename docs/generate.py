@@ -105,8 +105,9 @@ def _tables_of(path: Path) -> Iterator[str]:
 
 
 def _cell(mean: str, deviation: str) -> str:
-    if not mean:
-        return ""
+    """Return a mean and its deviation; a dash, or what else stands for no number, stays."""
+    if not mean or not mean[0].isdigit():
+        return mean
     text = f"{float(mean):.3f}"
     return f"{text}\u00a0±\u00a0{float(deviation):.3f}" if deviation else text
 
