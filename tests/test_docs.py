@@ -312,11 +312,11 @@ def test_a_measured_table_keeps_the_dash_of_a_row_that_was_not_run(generate, tmp
     path = tmp_path / "map.csv"
     path.write_text(
         'Panel,Method,12 bits,"12 bits, deviation",16 bits,"16 bits, deviation"\n'
-        '"Digits, Pixels",ITQ,0.6126,0.0112,0.6267,\n"Digits, Pixels",DeepBit,–,,0.4919,0.03\n',
+        '"Digits, Pixels",ITQ,0.6126,0.0112,0.6267,\n"Digits, Pixels",DeepBit,\N{EN DASH},,0.4919,0.03\n',
         encoding="utf-8",
     )
     (table,) = generate._tables_of(path)
     assert table.splitlines()[2:] == [
         "| ITQ | 0.613\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.011 | 0.627 |",
-        "| DeepBit | – | 0.492\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.030 |",
+        "| DeepBit | \N{EN DASH} | 0.492\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.030 |",
     ]
