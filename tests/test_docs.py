@@ -312,7 +312,8 @@ def test_a_measured_table_keeps_the_dash_of_a_row_that_was_not_run(generate, tmp
     path = tmp_path / "map.csv"
     path.write_text(
         'Panel,Method,12 bits,"12 bits, deviation",16 bits,"16 bits, deviation"\n'
-        '"Digits, Pixels",ITQ,0.6126,0.0112,0.6267,\n"Digits, Pixels",DeepBit,\N{EN DASH},,0.4919,0.03\n',
+        '"Digits, Pixels",ITQ,0.6126,0.0112,0.6267,\n'
+        '"Digits, Pixels",DeepBit,\N{EN DASH},,0.4919,0.03\n',
         encoding="utf-8",
     )
     (table,) = generate._tables_of(path)
