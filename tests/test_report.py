@@ -1369,7 +1369,12 @@ def long_report(tmp_path_factory):
     """A report of many methods, the first of which are the worst."""
     folder = tmp_path_factory.mktemp("many")
     methods = [(f"m{i}", f"Method {i}", 0.2 + 0.01 * i, False) for i in range(N_METHODS)]
-    write_results(folder / "results", methods=methods, bits=(16,))
+    balance = {"title": "Bit balance", "fact": "bit_balance"}
+    figures = [
+        {"name": "all", **balance},
+        {"name": "worst", "select": {"methods": ["m0"]}, **balance},
+    ]
+    write_results(folder / "results", methods=methods, bits=(16,), figures=figures)
     command.write(folder / "results", folder / "report")
     return folder / "report"
 
@@ -1392,6 +1397,17 @@ class TestManyMethods:
         names = {row["method"] for row in rows_of(long_report / "figures/overview.csv")}
         assert {f"m{i}" for i in range(5, N_METHODS)} <= names
         assert not names & {f"m{i}" for i in range(5)}
+
+    def test_every_figure_states_that_it_draws_some_methods_only(self, long_report):
+        page = (long_report / "index.html").read_text()
+        captions = re.findall(r'<figcaption class="caption">(.*?)</figcaption>', page)
+        assert len(captions) == 7
+        stated = ["Of 45 methods, the 40 with the highest mAP" in text for text in captions]
+        assert stated == [True] * 6 + [False], "the last one selects its methods"
+
+    def test_a_figure_draws_every_method_that_it_selects(self, long_report):
+        (row,) = rows_of(long_report / "figures/worst.csv")
+        assert row["method"] == "m0"
 
     def test_the_page_lists_the_runs_of_the_best_methods(self, long_report):
         page = (long_report / "index.html").read_text()

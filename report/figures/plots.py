@@ -177,9 +177,10 @@ def own_figure(results: Results, spec: FigureSpec) -> Figure | None:
     """Draw a figure of the key `figures` of the configuration: one value against code length."""
     datasets = selected(spec.select, "datasets", list(results.experiment["datasets"]))
     pairs = [pair for pair in results.pairs if pair.dataset in datasets]
-    leading = [method["name"] for method in _leading(results, pairs)]
-    names = selected(spec.select, "methods", leading)
-    methods = [method for method in results.methods if method["name"] in names]
+    methods = _leading(results, pairs)
+    if "methods" in spec.select:
+        names = spec.select["methods"]
+        methods = [method for method in results.methods if method["name"] in names]
     lengths = selected(spec.select, "bits", results.experiment["bits"])
     if not pairs or not methods or not lengths:
         return None
@@ -199,6 +200,8 @@ def own_figure(results: Results, spec: FigureSpec) -> Figure | None:
             _plain_ticks(axis.yaxis)
 
     note = spec.note + _incomplete_sentence(incomplete)
+    if "methods" not in spec.select:
+        note += _leading_sentence(results, methods)
     figure = _finish(canvas, traces, labels, (spec.name, spec.title, spec.caption))
     return figure and replace(figure, note=note.strip(), latex=spec.latex)
 

@@ -98,7 +98,9 @@ def _shortened(table: Table, results: Results) -> Table:
         leading = results.leading(panel.pair)
         panels.append(replace(panel, rows=[row for row in panel.rows if row.name in leading]))
 
-    note = f"The page shows the {MOST_SHOWN} of {n} methods with the highest mAP; the files, all."
+    note = (
+        f"The page shows the {MOST_SHOWN} of {n} methods with the highest mAP. The files have all."
+    )
     return replace(table, panels=panels, notes=[*table.notes, note])
 
 
