@@ -63,11 +63,21 @@ def _reference() -> dict[str, str]:
 
 
 def measured() -> str:
-    """Return the curves and mean average precision of every published experiment, in Markdown."""
+    """Return the curves and mean average precision of every published experiment, in Markdown.
+
+    Those of the present code are first.
+    """
+    readme = (PUBLISHED / "README.md").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"^Out of date: (.*)\.$", readme, re.MULTILINE)
+    earlier = set(re.findall(r"`([^`]+)/`", listed))
+
     parts = []
-    for path in sorted(PUBLISHED.glob("*/map.csv")):
+    paths = PUBLISHED.glob("*/map.csv")
+    for path in sorted(paths, key=lambda path: (path.parent.name in earlier, path)):
         name = path.parent.name
         parts.append(f"## {name}")
+        if name in earlier:
+            parts.append("Measured with an earlier version of the code.")
         if (path.parent / "overview.svg").is_file():
             figure = _figure_of_page(path.parent)
             parts.append(f"```{{raw}} html\n:file: {figure}\n```")

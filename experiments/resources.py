@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness import plugins
 from harness.errors import memory_bytes
 from harness.plan import PUBLISHED, Job, Place, Plan, Run, job_of
 from harness.user_data import CACHE
 
 LIST_NEIGHBOURS = 64  # of each training image, int32
-VIEWS = 4  # of each training image
+VIEWS = plugins.constant(plugins.ROOT / "features/_views.py", "VIEWS")  # of each training image
 RECORD_BYTES = 20_000  # of a run beside its codes and real values: record, log and extras
 REPORT_BYTES = 20_000_000
 UNITS = ("bytes", "kB", "MB", "GB", "TB")

@@ -308,6 +308,16 @@ def test_the_site_has_the_leaderboard_in_its_navigation(site):
     assert 'href="../leaderboard.html"' in (site / "explanation/metrics.html").read_text()
 
 
+def test_measured_results_of_the_present_code_are_first(generate):
+    """The others are marked; a test of the published folders compares the list with the code."""
+    page = generate.measured()
+    headings = re.findall(r"^## (.*)$", page, re.MULTILINE)
+    parts = dict(zip(headings, re.split(r"^## .*$", page, flags=re.MULTILINE)[1:], strict=True))
+    marked = ["an earlier version of the code" in parts[name] for name in headings]
+    assert marked == sorted(marked)
+    assert set(marked) == {False, True}
+
+
 def test_a_measured_table_keeps_the_dash_of_a_row_that_was_not_run(generate, tmp_path):
     path = tmp_path / "map.csv"
     path.write_text(
