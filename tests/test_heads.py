@@ -8,6 +8,7 @@ import torch
 from scipy.linalg import solve
 from scipy.spatial.distance import pdist
 from scipy.stats import beta
+from tensors import check_gradient, random_batch
 from torch.nn import functional
 
 from methods import _heads as heads
@@ -24,16 +25,6 @@ def features():
     generator = np.random.default_rng(5)
     centres = generator.normal(size=(3, 10)) * 2 + 4
     return (np.repeat(centres, 40, axis=0) + generator.normal(size=(120, 10))).astype(np.float32)
-
-
-def check_gradient(function, *tensors):
-    """Compare the gradient of a function of float64 tensors with finite differences."""
-    inputs = [torch.as_tensor(tensor, dtype=torch.float64).requires_grad_() for tensor in tensors]
-    assert torch.autograd.gradcheck(function, inputs, eps=1e-6, atol=1e-6)
-
-
-def random_batch(rows, columns, seed=0):
-    return torch.from_numpy(np.random.default_rng(seed).normal(size=(rows, columns)))
 
 
 # Scaling, schedules and pairs

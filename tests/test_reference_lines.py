@@ -104,7 +104,7 @@ def test_curves_have_the_line_of_their_code_length(quantised):
     assert values == [("0.8120", "0.9150"), ("0.8160", "0.9150"), ("0.8320", "0.9150")]
 
 
-def test_the_plan_scores_product_quantisation_at_every_code_length(tmp_path):
+def test_the_plan_scores_product_quantisation_at_every_code_length():
     changes = {"methods": ["itq"], "bits": [16, 8], "controls": ["exact-l2", "int8", "pq"]}
     plan = Plan.load(loaded(**changes))
     scored = {score.variant: plan.scored(score) for score in plan.scores}

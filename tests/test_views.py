@@ -2,13 +2,12 @@
 
 import argparse
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
 from builders import loaded
+from tensors import check_gradient, random_batch
 from torch.nn import functional
 
 import features.__main__ as command
@@ -19,7 +18,6 @@ from harness.errors import BenchmarkError
 from harness.plan import Job, Place, Plan, encode_job, views_job
 from harness.plugins import ROOT
 from harness.stale import State
-from harness.user_data import job_environment
 from harness.variants import Catalogue
 from methods import _heads as heads
 from methods import _pool, cibhash, crovca
@@ -77,6 +75,9 @@ def test_crops_lie_in_the_image_and_have_their_share_of_it():
     uncut = np.maximum(right - left, bottom - top) < 100 - 1e-9
     assert shares[uncut].min() >= 0.5 - 1e-9
     assert shares.mean() == pytest.approx(0.75, abs=0.03)
+    aspects = ((right - left) / (bottom - top))[uncut]
+    assert aspects.min() == pytest.approx(3 / 4, abs=0.05)
+    assert aspects.max() == pytest.approx(4 / 3, abs=0.05)
 
 
 def test_a_photograph_is_flipped_half_the_time(monkeypatch):
@@ -87,6 +88,38 @@ def test_a_photograph_is_flipped_half_the_time(monkeypatch):
     views = [_views.photograph(ramp.repeat(3, axis=2), generator) for _ in range(400)]
     flipped = np.mean([int(view[0, 0, 0]) > int(view[0, -1, 0]) for view in views])
     assert flipped == pytest.approx(0.5, abs=0.08)
+
+
+def test_colours_change_as_often_as_declared():
+    """Neither a crop nor a flip changes an image of one colour."""
+    image = np.full((4, 4, 3), (200, 80, 80), np.uint8)
+    generator = np.random.default_rng(4)
+    views = [_views.photograph(image, generator) for _ in range(1000)]
+    grey = np.mean([np.ptp(view[0, 0]) == 0 for view in views])
+    unchanged = np.mean([(view == image).all() for view in views])
+    assert grey == pytest.approx(0.2, abs=0.04)
+    assert unchanged == pytest.approx(0.3 * 0.8, abs=0.04)
+
+
+@pytest.mark.parametrize("name", ["BRIGHTNESS", "CONTRAST", "SATURATION"])
+def test_each_part_of_the_jitter_scales_its_property_by_up_to_its_strength(name, monkeypatch):
+    for other in {"BRIGHTNESS", "CONTRAST", "SATURATION", "HUE"} - {name}:
+        monkeypatch.setattr(_views, other, 0.0)
+    image = np.full((4, 4, 3), (140, 90, 90), np.uint8)
+    image[:2] = (70, 40, 40)
+    measures = {
+        "BRIGHTNESS": lambda array: array.mean(),
+        "CONTRAST": lambda array: array[3].mean() - array[0].mean(),
+        "SATURATION": lambda array: np.ptp(array[3, 3]),
+    }
+    measure, generator = measures[name], np.random.default_rng(4)
+    factors = [
+        measure(np.array(_views.jittered(_views.Image.fromarray(image), generator), float))
+        / measure(image.astype(float))
+        for _ in range(300)
+    ]
+    assert min(factors) == pytest.approx(0.6, abs=0.06)
+    assert max(factors) == pytest.approx(1.4, abs=0.06)
 
 
 def test_the_jitter_changes_the_hue_of_colours_and_not_of_greys():
@@ -108,21 +141,28 @@ def test_a_shift_moves_a_ramp_by_at_most_a_sixteenth_of_the_side(monkeypatch):
     ramp = np.repeat(np.arange(32, dtype=np.uint8)[None, :, None] * 8, 32, axis=0)
     image = ramp.repeat(3, axis=2)
     generator = np.random.default_rng(2)
+    means = []
     for _ in range(50):
         moved = _views.shifted(image, generator)[16, 4:28, 0].astype(int) - image[16, 4:28, 0]
         assert np.ptp(moved) <= 1
-        assert abs(moved.mean()) <= 2 * 8 + 1
+        means.append(moved.mean())
+    assert min(means) == pytest.approx(-2 * 8, abs=2)
+    assert max(means) == pytest.approx(2 * 8, abs=2)
+
+
+def test_intensities_are_scaled_by_up_to_a_tenth():
+    image, generator = np.full((8, 8, 3), 100, np.uint8), np.random.default_rng(2)
+    values = [_views.shifted(image, generator)[0, 0, 0] for _ in range(200)]
+    assert (min(values), max(values)) == (90, 110)
 
 
 # The job
 
 
 @pytest.fixture
-def prepared(tmp_path, monkeypatch):
+def prepared(finished, tmp_path, monkeypatch):
     """The digits in a folder of their own."""
-    environment = job_environment("data") | {"PYTHONPATH": str(ROOT), "PATH": ""}
-    arguments = [sys.executable, "-m", "datasets", "digits"]
-    subprocess.run(arguments, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    shutil.copytree(finished / "cache/datasets", tmp_path / "cache/datasets")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -334,30 +374,10 @@ def rows():
     return {"features": features.astype(np.float32), "views": views.astype(np.float32)}
 
 
-def random_batch(count, columns, seed=0):
-    return torch.from_numpy(np.random.default_rng(seed).normal(size=(count, columns)))
-
-
-def check_gradient(function, *tensors):
-    """Compare the gradient of a function of float64 tensors with finite differences."""
-    inputs = [tensor.clone().requires_grad_() for tensor in tensors]
-    assert torch.autograd.gradcheck(function, inputs, eps=1e-6, atol=1e-6)
-
-
-class FixedSteps:
-    """Batches that a test gives instead of `Steps`."""
-
-    def __init__(self, batches):
-        self.batches = batches
-
-    def __iter__(self):
-        return iter(self.batches)
-
-
 def test_pairs_are_two_different_views_of_each_row(rows):
     scaling = heads.Scaling(rows["features"], "none")
     batch = torch.arange(120)
-    pairs = list(Pairs(rows["views"], scaling, seed=0).of(FixedSteps([batch] * 50)))
+    pairs = list(Pairs(rows["views"], scaling, seed=0).of([batch] * 50))
     counts = np.zeros((4, 4))
     for first, second in pairs:
         chosen = [
