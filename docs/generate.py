@@ -68,8 +68,8 @@ def measured() -> str:
     Those of the present code are first.
     """
     readme = (PUBLISHED / "README.md").read_text(encoding="utf-8")
-    (listed,) = re.findall(r"^Out of date: (.*)\.$", readme, re.MULTILINE)
-    earlier = set(re.findall(r"`([^`]+)/`", listed))
+    line = re.search(r"^Out of date: (.*)\.$", readme, re.MULTILINE)
+    earlier = set(re.findall(r"`([^`]+)/`", line[1])) if line else set()
 
     parts = []
     paths = PUBLISHED.glob("*/map.csv")
@@ -225,7 +225,7 @@ def described(rule: dict, schema: dict) -> str:
         name = reference.rpartition("/")[2]
         named = {
             **{"name": "name", "names": "list of names", "variants": "mapping of variants"},
-            **{"method": "name, or mapping of name, bits and timed,", "length": "code length"},
+            **{"method": "name, each alone or with bits and timed", "length": "code length"},
             "bits": "list of code lengths, 1 to 1024",
         }
         return named[name]
@@ -236,7 +236,8 @@ def described(rule: dict, schema: dict) -> str:
     if rule["type"] == "array" and "enum" in rule["items"]:
         text = "list of " + ", ".join(f"``{value}``" for value in rule["items"]["enum"])
     elif rule["type"] == "array":
-        text = f"list of {described(rule['items'], schema)}s"
+        item, comma, more = described(rule["items"], schema).partition(",")
+        text = f"list of {item}s{comma}{more}"
     if "maximum" in rule:
         text += f", {rule['minimum']} to {rule['maximum']}"
     return text
