@@ -162,7 +162,8 @@ def store(
 ) -> int:
     """Write an array of features, with its record beside it; return its dimensions.
 
-    An interrupted job resumes at its last block.
+    An interrupted job resumes at its last block. Of several jobs for the same array one extracts
+    it, and the others wait and share its file.
 
     Parameters
     ----------
@@ -177,16 +178,42 @@ def store(
     """
     facts = dict(extractor.facts_)
     partial = CACHE / "checkpoints" / f"{records.digest_of([made_of, facts])}.npy"
-    with storage.writing(path.parent):
-        dimensions = write_features(partial, extractor, plugin, images, shape)
-        described = described | {"dimensions": dimensions, "sha256": storage.digest(partial)}
+    with storage.writing(path.parent), storage.locked(partial.with_suffix(".lock")):
+        same = same_array(path, made_of)
+        if same is None:
+            write_features(partial, extractor, plugin, images, shape)
+
+        array = same or partial
+        dimensions = _base.opened(array).shape[-1]
+        described = described | {"dimensions": dimensions, "sha256": storage.digest(array)}
         described |= checked_facts(plugin, facts, described)
         path.parent.mkdir(parents=True, exist_ok=True)
-        storage.move(partial, path)
+        if same is None:
+            storage.move(partial, path)
+        else:
+            storage.link(same, path)
+        records.write(path.with_suffix(".json"), made_of, **described)
+        rows_done(partial).unlink(missing_ok=True)
 
-    records.write(path.with_suffix(".json"), made_of, **described)
-    rows_done(partial).unlink(missing_ok=True)
     return dimensions
+
+
+def same_array(path: Path, made_of: dict) -> Path | None:
+    """Return the undamaged array of another place that is made of the same, or None.
+
+    Protocols and the validation part of a collection have its images, so their features are equal.
+    """
+    for record in sorted((CACHE / "features").glob(f"*/*/{path.stem}.json")):
+        array = record.with_suffix(".npy")
+        if array == path:
+            continue
+        try:
+            if storage.read_json(record).get("made_of") == made_of:
+                return storage.unchanged(array, record)
+        except BenchmarkError as error:  # its own jobs report it
+            print(f"extracted anew: {one_line(error)}", file=sys.stderr)
+
+    return None
 
 
 def rows_done(partial: Path) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import glob
 import hashlib
 import json
@@ -130,6 +131,29 @@ def move(source: Path, path: Path) -> None:
         with new_file(path) as temporary:
             shutil.copyfile(source, temporary)
         source.unlink()
+
+
+def link(source: Path, path: Path) -> None:
+    """Make a second name of a file, or a copy where the file system has no such names."""
+    with new_file(path) as temporary:
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock between processes, which ends with the process at the latest.
+
+    The file is removed if the block succeeds. A process that waited then holds the lock of the
+    removed file, while a later one locks a new file: the block must look for the result first.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+        path.unlink(missing_ok=True)
 
 
 def _replace_folder(temporary: Path, path: Path) -> None:

@@ -53,6 +53,12 @@ class BiHalf(FeatureHead):
 
     label, citation, uses_gpu = "Bi-half head (default)", "li2021deep", False
     tier, fidelity = "features", "C"
+    search_space = {
+        "scaling": ("unit", "standard"),
+        "gamma": (1.0, 3.0, 6.0, 12.0),
+        "learning_rate": (0.0001, 0.0003, 0.001, 0.003),
+        "weight_decay": (0.0, 0.0005),
+    }
 
     def __init__(
         self,

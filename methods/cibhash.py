@@ -61,6 +61,7 @@ class CIBHash(FeatureHead):
     )
     tier, fidelity = "views", "C"
     search_space = {
+        "scaling": ("unit", "standard"),
         "temperature": (0.1, 0.2, 0.3, 0.5),
         "weight_bottleneck": (0.0, 0.001, 0.01),
         "learning_rate": (0.0001, 0.0003, 0.001),

@@ -57,6 +57,7 @@ class CroVCA(FeatureHead):
     label, citation, uses_gpu = "CroVCA head, pool of 4 views (default)", "moummad2026image", False
     tier, fidelity = "views", "C"
     search_space = {
+        "scaling": ("unit", "standard"),
         "weight_rate": (0.03, 0.1, 0.3, 1.0),
         "distortion": (0.05, 0.2, 0.5),
         "learning_rate": (0.0001, 0.0003, 0.001, 0.003),

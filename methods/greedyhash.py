@@ -52,6 +52,12 @@ class GreedyHash(FeatureHead):
 
     label, citation, uses_gpu = "GreedyHash head (default)", "su2018greedy", False
     tier, fidelity = "features", "C"
+    search_space = {
+        "scaling": ("unit", "standard"),
+        "weight_cubic": (0.01, 0.1, 1.0),
+        "learning_rate": (0.0001, 0.0003, 0.001, 0.003),
+        "weight_decay": (0.0, 0.0005),
+    }
 
     def __init__(
         self,

@@ -61,6 +61,13 @@ class MLS3RDUH(FeatureHead):
     label, citation, uses_gpu = "MLS3RDUH head (default)", "tu2020mls3rduh", False
     sample = 10_000
     tier, fidelity = "features", "C"
+    search_space = {
+        "scaling": ("unit", "standard"),
+        "share_cosine": (0.03, 0.06, 0.12),
+        "share_manifold": (0.06, 0.09, 0.18),
+        "learning_rate": (0.0001, 0.0003, 0.001, 0.003),
+        "weight_decay": (0.0, 0.00001),
+    }
 
     def __init__(
         self,

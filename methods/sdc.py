@@ -58,6 +58,12 @@ class SDC(FeatureHead):
 
     label, citation, uses_gpu = "SDC head (default)", "ng2023unsupervised", False
     tier, fidelity = "features", "C"
+    search_space = {
+        "scaling": ("unit", "standard"),
+        "concentration": (3.0, 5.0, 8.0),
+        "weight_quantisation": (0.1, 1.0, 10.0),
+        "learning_rate": (0.0001, 0.0003, 0.001),
+    }
 
     def __init__(
         self,

@@ -58,6 +58,7 @@ class SDCContrastive(FeatureHead):
     uses_gpu = False
     tier, fidelity = "views", "C"
     search_space = {
+        "scaling": ("unit", "standard"),
         "concentration": (3.0, 5.0, 8.0),
         "weight_contrastive": (0.1, 0.3, 1.0),
         "temperature": (0.2, 0.3, 0.5),

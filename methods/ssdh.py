@@ -58,6 +58,12 @@ class SSDH(FeatureHead):
     label, citation, uses_gpu = "SSDH head (default)", "yang2018semantic", False
     sample = 100_000
     tier, fidelity = "features", "C"
+    search_space = {
+        "scaling": ("unit", "standard"),
+        "left": (1.0, 1.5, 2.0, 2.5),
+        "right": (1.0, 1.5, 2.0, 2.5),
+        "learning_rate": (0.0001, 0.0003, 0.001),
+    }
 
     def __init__(
         self,

@@ -61,6 +61,12 @@ class TBH(FeatureHead):
     label, citation, uses_gpu = "TBH head (default)", "shen2020auto", False
     memory_params = ("batch", "n_hidden", "n_latent")
     tier, fidelity = "features", "C"
+    search_space = {
+        "scaling": ("unit", "standard"),
+        "weight_adversarial": (0.1, 1.0, 10.0),
+        "learning_rate": (0.0001, 0.0003, 0.001),
+        "schedule": ("cosine", "constant"),
+    }
 
     def __init__(
         self,

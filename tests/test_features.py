@@ -5,6 +5,8 @@ import functools
 import os
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -56,6 +58,64 @@ def from_file(folder, n=50):
     extractor = File(path="f.npy")
     extractor.open(folder, n)
     return extractor.extract(slice(0, n))
+
+
+def stored(place, extractor, made_of):
+    """Store the features of IMAGES at a place, as a job does."""
+    plugin = Plugin("features", "mine", "Mine", {}, {}, ("rows",))
+    described = {"name": "mine", "label": "Mine", "citation": None}
+    opened = functools.partial(np.load, "images.npy")
+    path, shape = place.features_array, (len(IMAGES),)
+    extraction.store(path, extractor, plugin, opened, shape, made_of, described)
+
+
+def test_two_data_sets_with_the_same_images_are_extracted_once_even_together(tmp_path, monkeypatch):
+    """Two protocols of one collection have the same images, and their jobs may run together."""
+    monkeypatch.chdir(tmp_path)
+    np.save("images.npy", IMAGES)
+    array = np.random.default_rng(1).normal(size=(len(IMAGES), 3)).astype(np.float32)
+    first, second, third = (Place(name, "mine") for name in ("toy", "toy-validation", "other"))
+    later = Given(array)
+    other_job = threading.Thread(target=stored, args=(second, later, {"images": "1"}))
+
+    class Interrupted(Given):
+        block = 20
+
+        def extract(self, rows):
+            if rows.start == 20:
+                other_job.start()
+                other_job.join(0.3)  # it waits, or has spoilt the half-written array by then
+            return super().extract(rows)
+
+    stored(first, Interrupted(array), {"images": "1"})
+    other_job.join()
+    assert later.calls == []
+    for place in (first, second):
+        assert (np.load(place.features_array) == array).all()
+        record = storage.read_json(place.features_record)
+        assert record["sha256"] == storage.digest(place.features_array)
+        assert record["dimensions"] == 3
+        assert record["name"] == "mine"
+
+    anew = Given(array)
+    stored(third, anew, {"images": "2"})
+    assert anew.calls == [0]
+    assert not list(Path("cache/checkpoints").iterdir())
+
+
+def test_a_damaged_array_of_another_data_set_is_not_taken(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("images.npy", IMAGES)
+    array = np.ones((len(IMAGES), 3), np.float32)
+    first, second = Place("toy", "mine"), Place("toy-validation", "mine")
+    stored(first, Given(array), {"images": "1"})
+    np.save(first.features_array, array + 1)
+    os.utime(first.features_array, (2e9, 2e9))
+
+    anew = Given(array)
+    stored(second, anew, {"images": "1"})
+    assert anew.calls == [0]
+    assert (np.load(second.features_array) == array).all()
 
 
 def test_grey_images_have_one_channel_and_names_no_folders(tmp_path, monkeypatch):
