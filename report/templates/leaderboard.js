@@ -4,7 +4,7 @@
   const tasks = new Map(board.tasks.map((task) => [task.id, task]));
   const ENCODERS = { frozen: "Frozen", trained: "Trained", any: "All" };
   const SETTINGS = { tuned: "Tuned", default: "Default", released: "Released" };
-  const NARROW = { trend: "By code length", seeds: "Seeds", fit: "Training time", trials: "Trials" };
+  const NARROW = { borda: "Borda", trend: "By code length", seeds: "Seeds", fit: "Training time", trials: "Trials" };
   const $ = (id) => document.getElementById(id);
 
   // Elements are built from text, so that no label can be markup.
@@ -82,7 +82,8 @@
 
   // The rows of the facet: those that are ranked, and those beside.
   function view() {
-    const ranked = (board.rankings[facet()] || []).map(([index, rank, low, high, best]) => ({ row: board.rows[index], rank, low, high, best }));
+    const { points = [] } = board.votes[facet()] || {};
+    const ranked = (board.rankings[facet()] || []).map(([index, rank, low, high], position) => ({ row: board.rows[index], rank, low, high, best: low === 1, borda: points[position] }));
     const inside = new Set(ranked.map((entry) => entry.row));
     const beside = rowsOf(state.task, state.bits)
       .filter((row) => !inside.has(row) && !row.control && (state.all || row.settings === "released"))
@@ -108,10 +109,10 @@
   }
 
   const KEYS = {
-    rank: (entry) => -entry.row.mean, method: (entry) => entry.row.label.toLowerCase(), map: (entry) => entry.row.mean,
+    rank: (entry) => -entry.row.mean, method: (entry) => entry.row.label.toLowerCase(), map: (entry) => entry.row.mean, borda: (entry) => entry.borda ?? -1,
     seeds: (entry) => entry.row.seeds.length, fit: (entry) => entry.row.fit_seconds, trials: (entry) => entry.row.trials,
   };
-  const FIRST = { map: "descending", seeds: "descending" };
+  const FIRST = { map: "descending", borda: "descending", seeds: "descending" };
   const direction = () => state.order || FIRST[state.sort] || "ascending";
   function sorted(entries) {
     const key = KEYS[state.sort] || KEYS.rank;
@@ -224,10 +225,11 @@
   function drawRanking() {
     const { groups, ranked } = view();
     const axis = scale();
-    const shown = (name) => !state.hide.has(name) && (name !== "trend" || lengths(state.task).length > 1);
+    const useful = { trend: lengths(state.task).length > 1, borda: voters().length > 1 };
+    const shown = (name) => !state.hide.has(name) && useful[name] !== false;
     const head = h("thead", {}, h("tr", {}, heading("rank", "Rank"), heading("method", "Method"), heading("map", "mAP"),
       h("th", { scope: "col", class: "plot" }, h("span", { class: "quiet" }, "Mean and 95 % interval"), ticks(axis)),
-      shown("trend") && h("th", { scope: "col", class: "trend" }, "By length"),
+      shown("borda") && heading("borda", "Borda", { class: "number" }), shown("trend") && h("th", { scope: "col", class: "trend" }, "By length"),
       shown("seeds") && heading("seeds", "Seeds", { class: "number" }), shown("fit") && heading("fit", "Training", { class: "number" }),
       shown("trials") && heading("trials", "Trials", { class: "number" })));
     const columns = head.firstChild.children.length;
@@ -238,7 +240,15 @@
     const total = groups.reduce((sum, group) => sum + group.entries.length, 0);
     $("ranking").replaceChildren(tools(total),
       total ? h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Rows of the ranking" }, table) : h("p", { class: "empty" }, ranked.length || state.all ? "No row fits the filter." : "Nothing is measured with these settings."),
-      total ? legend() : "");
+      total ? legend() : "", ranked.length && shown("borda") ? electorate() : "");
+  }
+  // The rankings that vote, grouped by data set and features.
+  const voters = () => board.votes[facet()]?.voters || [];
+  function electorate() {
+    const bits = new Map();
+    for (const [task, length] of voters().map((name) => name.split("|"))) bits.set(task, [...(bits.get(task) || []), length]);
+    const parts = [...bits].map(([name, all]) => `${tasks.get(name).dataset}, ${tasks.get(name).features} (${all.join(", ")} bits)`);
+    return h("p", { class: "legend" }, `Borda: ${count(voters().length, "ranking")} with all of these rows vote. ${parts.join("; ")}`);
   }
   function tableRow(entry, axis, shown) {
     const { row } = entry;
@@ -251,7 +261,7 @@
       h("th", { class: "method", scope: "row" }, h("span", { class: "who" }, row.label), h("small", {}, details, row.encoder === "trained" ? `, trains ${row.network}` : "", row.tested ? "" : ", too few seeds")),
       h("td", { class: "value" }, h("button", { type: "button", "data-record": row.variant, "aria-haspopup": "dialog", onclick: () => open(row.variant) }, fixed(row.mean)), h("small", {}, spread(row))),
       h("td", { class: "plot" }, plot(row, axis)),
-      shown("trend") && h("td", { class: "trend" }, trend(row)),
+      shown("borda") && h("td", { class: "number" }, entry.borda == null ? "–" : entry.borda.toFixed(2)), shown("trend") && h("td", { class: "trend" }, trend(row)),
       shown("seeds") && h("td", { class: "number" }, String(row.seeds.length)),
       shown("fit") && h("td", { class: "number" }, duration(row.fit_seconds)),
       shown("trials") && h("td", { class: "number" }, row.trials ? String(row.trials) : "–"));
@@ -294,6 +304,7 @@
     const files = record.configfiles.length ? ` --configfile ${record.configfiles.join(" ")}` : "";
     return `git checkout ${record.commit}\nsnakemake --cores all${files}`;
   }
+  const points = (row) => board.votes[facet()].points[board.rankings[facet()].findIndex(([index]) => board.rows[index] === row)];
   function open(variant) {
     const row = rowsOf(state.task, state.bits).find((other) => other.variant === variant);
     if (!row) { state.record = null; return; }
@@ -315,6 +326,7 @@
       h("h3", {}, "Record"),
       facts([
         ["Rank", place ? `${place[1]}, interval ${place[2]} to ${place[3]}` : "not in this ranking"],
+        ["Borda", place && voters().length > 1 ? `${points(row).toFixed(3)} of all points in ${voters().length} rankings` : ""],
         ["Settings", row.settings === "fixed" ? "the method has no parameters" : row.settings === "tuned" ? `tuned on validation labels, ${count(row.trials, "trial")}` : row.settings],
         ["Encoder", row.encoder === "frozen" ? "frozen" : `${row.network}, trained by the method`],
         ["Note", row.note], ["Peak memory", `${row.memory_mib.toLocaleString("en", { maximumFractionDigits: 0 })} MiB`],
@@ -351,8 +363,8 @@
       if (typeof value === "string" && /^[=+\-@\t]/.test(text)) text = `'${text}`;
       return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
     };
-    const header = ["rank", "rank_low", "rank_high", "group", "method", "variant", "bits", "map", "low", "high", "deviation", "seeds", "settings", "encoder", "fit_seconds", "trials", "task", "split_sha256", "metric_version"];
-    const lines = entriesShown().map(({ row, rank, low, high, group }) => [rank, low, high, group, row.label, row.variant, row.bits, row.mean, row.low, row.high, row.deviation, row.seeds.length, row.settings, row.encoder, row.fit_seconds, row.trials, row.task, row.record.split, row.record.metric_version]);
+    const header = ["rank", "rank_low", "rank_high", "borda", "group", "method", "variant", "bits", "map", "low", "high", "deviation", "seeds", "settings", "encoder", "fit_seconds", "trials", "task", "split_sha256", "metric_version"];
+    const lines = entriesShown().map(({ row, rank, low, high, borda, group }) => [rank, low, high, borda, group, row.label, row.variant, row.bits, row.mean, row.low, row.high, row.deviation, row.seeds.length, row.settings, row.encoder, row.fit_seconds, row.trials, row.task, row.record.split, row.record.metric_version]);
     return [header, ...lines].map((line) => line.map(cell).join(",")).join("\r\n") + "\r\n";
   }
   const ESCAPES = { "\\": "\\textbackslash{}", "&": "\\&", "%": "\\%", $: "\\$", "#": "\\#", _: "\\_", "{": "\\{", "}": "\\}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "<": "\\textless{}", ">": "\\textgreater{}" };
