@@ -280,7 +280,8 @@ def drawn_means(cells: list[Cell], draws: int = DRAWS) -> np.ndarray:
 def _drawn_queries(queries: int, draws: int) -> np.ndarray:
     """Return how often each query is drawn, uint8 (draws, Q)."""
     generator = np.random.default_rng(SEED)
-    return generator.multinomial(queries, np.full(queries, 1 / queries), size=draws).astype(np.uint8)
+    counts = generator.multinomial(queries, np.full(queries, 1 / queries), size=draws)
+    return counts.astype(np.uint8)
 
 
 def interval(means: np.ndarray) -> tuple[float, float]:
