@@ -25,6 +25,7 @@ from harness.errors import BenchmarkError
 from harness.families import LEVEL, holm
 from harness.plain_text import plain_values
 from harness.variants import QUANTISERS
+from report.tables import published_values
 
 PUBLISHED = Path("results/published")
 VARIANTS = Path("config/variants.yaml")
@@ -35,8 +36,14 @@ POOLED_SEEDS = 5  # from here, the pooled freedom is used: as in evaluation.sign
 SEED = 0
 CHANCE = "chance"  # the plugin of the control
 TUNED, DEFAULT, RELEASED, FIXED = "tuned", "default", "released", "fixed"
-FROZEN, TRAINED, ANY = "frozen", "trained", "any"
-ENCODERS = {FROZEN: (FROZEN,), TRAINED: (TRAINED,), ANY: (FROZEN, TRAINED)}
+FROZEN, VIEWS, TRAINED, ANY = "frozen", "views", "trained", "any"
+# The kinds of rows of each ranking, and those without which it would be another ranking.
+ENCODERS = {
+    FROZEN: ((FROZEN,), {FROZEN}),
+    VIEWS: ((FROZEN, VIEWS), {FROZEN, VIEWS}),
+    TRAINED: ((TRAINED,), {TRAINED}),
+    ANY: ((FROZEN, VIEWS, TRAINED), {FROZEN, TRAINED}),
+}
 
 CellKey = tuple[str, str, str, int]  # data set, features, variant and bits
 
@@ -141,6 +148,7 @@ def build(folder: Path = PUBLISHED) -> dict:
             "metric_version": version,
             "draws": DRAWS,
             "sources": [json.loads(text) for text in sources],
+            "reported": _reported({task["plugin"] for task in tasks}),
             "left_out": _left_out(folder),
         }
     )
@@ -416,16 +424,17 @@ def _means_by_name(entries: list[list], rows: list[dict]) -> dict[str, float]:
 
 def _is_facet(rows: list[dict], encoder: str) -> bool:
     """Whether the rows are of the facet's kind, and not only methods that have no settings."""
-    encoders = {row["encoder"] for row in rows}
+    _, required = ENCODERS[encoder]
     of_tuning = any(row["settings"] != FIXED for row in rows)
-    return of_tuning and len(encoders) == len(ENCODERS[encoder])
+    return of_tuning and required <= {row["encoder"] for row in rows}
 
 
 def _is_ranked(row: dict, encoder: str, tuning: str) -> bool:
     """Whether a row takes part: methods without parameters do, whatever the settings."""
     if row["control"] or row["ablation"]:
         return False
-    return row["settings"] in (tuning, FIXED) and row["encoder"] in ENCODERS[encoder]
+    kinds, _ = ENCODERS[encoder]
+    return row["settings"] in (tuning, FIXED) and row["encoder"] in kinds
 
 
 # ------------------------------------------------------------------ what a row shows
@@ -457,6 +466,11 @@ def _row(cell: Cell, ends: tuple[float, float], experiment: dict, sources: dict[
         "fit_seconds": float(np.mean([run["record"]["fit_seconds"] for run in cell.runs])),
         "memory_mib": max(run["record"].get("peak_memory_mib", 0) for run in cell.runs),
         "trials": _trials(cell, experiment),
+        "core_seconds": _core_seconds(cell),
+        "core_seconds_of_trials": _tried(cell, experiment).get("core_seconds"),
+        "sees": cell.method.get("tier"),
+        "fidelity": cell.method.get("fidelity"),
+        "labels_used": cell.method.get("labels_used"),
         "tested": cell.tested,
         "seeds": [_seed(run, float(value)) for run, value in zip(cell.runs, of_seeds, strict=True)],
         "record": {
@@ -498,10 +512,12 @@ def tuning_of(method: dict) -> str:
 
 
 def encoder_of(method: dict) -> str:
-    """Return whether a method trains the network through which it sees the images."""
+    """Return how a method sees the images: frozen features, views of them, or its own network."""
     encoder = method["keywords"].get("encoder", "features")
     frozen = encoder == "features" or method["note"].startswith("frozen")
-    return FROZEN if frozen else TRAINED
+    if not frozen:
+        return TRAINED
+    return VIEWS if VIEWS in (method.get("tier"), method.get("fitted_on")) else FROZEN
 
 
 def is_ablation(method: dict) -> bool:
@@ -524,12 +540,61 @@ def _named_methods() -> dict[str, dict]:
 
 def _trials(cell: Cell, experiment: dict) -> int:
     """Return the number of settings that were tried for the parameters of a tuned row."""
-    if tuning_of(cell.method) != TUNED:
-        return 0
-    base, _, dataset = cell.key[2].partition(".tuned-")
-    tried = experiment["tried"].get(dataset, {}).get("methods", {})
-    method = tried.get(base, {})
+    method = _tried(cell, experiment)
     return method.get("settings_tried", len(method.get("trials", ())))
+
+
+def _tried(cell: Cell, experiment: dict) -> dict:
+    """Return what is recorded of the settings that were tried for a tuned row."""
+    if tuning_of(cell.method) != TUNED:
+        return {}
+    base, _, dataset = cell.key[2].partition(".tuned-")
+    methods = experiment["tried"].get(dataset, {}).get("methods", {})
+    return methods.get(base, {})
+
+
+def _core_seconds(cell: Cell) -> float | None:
+    """Return the processor time of fitting all seeds; None if a GPU took part."""
+    run_records = [run["record"] for run in cell.runs]
+    if any(record["device"] != "cpu" for record in run_records):
+        return None
+    return sum(record["fit_seconds"] * record.get("threads", 1) for record in run_records)
+
+
+def _reported(names: set[str]) -> list[dict]:
+    """Return the values of report/published_values.csv of these files in datasets/.
+
+    Several runs of one source are one entry with the ends of their range. Entries of one metric and
+    protocol are together, the highest value first.
+    """
+    groups: dict[tuple, list[published_values.PublishedValue]] = defaultdict(list)
+    for value in published_values.read():
+        if value.dataset in names:
+            setting = value.dataset, value.metric, value.terms.protocol, value.features
+            groups[*setting, value.method, value.bits, value.origin].append(value)
+
+    reported = []
+    for values in groups.values():
+        first = values[0]
+        ends = [end for value in values for end in (value.value, value.to) if end is not None]
+        reported.append(
+            {
+                "plugin": first.dataset,
+                "protocol": first.terms.protocol,
+                "method": first.method,
+                "features": first.features,
+                "metric": first.metric,
+                "bits": first.bits,
+                "low": min(ends),
+                "high": max(ends),
+                "runs": len(values),
+                "qualifier": first.qualifier,
+                "status": first.status,
+                "source": first.source,
+                "note": first.note,
+            }
+        )
+    return sorted(reported, key=lambda entry: (entry["metric"], entry["protocol"], -entry["high"]))
 
 
 def _tasks(cells: dict[CellKey, Cell], experiments: dict[str, dict]) -> list[dict]:
@@ -546,6 +611,7 @@ def _tasks(cells: dict[CellKey, Cell], experiments: dict[str, dict]) -> list[dic
             "id": identifier,
             "dataset": data["label"],
             "name": dataset,
+            "plugin": data.get("plugin") or data.get("settings", {}).get("of", dataset),
             "protocol": data["protocol"],
             "features": entry["label"],
             "note": entry["note"],

@@ -14,6 +14,7 @@ from builders import checked_pages
 from harness.errors import BenchmarkError
 from report import leaderboard
 from report.leaderboard import Cell
+from report.tables import published_values
 from report.writers import site
 
 HOSTILE = '<img src=x onerror="window.hacked = 1"> & "q"'
@@ -24,7 +25,10 @@ METHODS = {  # name: label, plugin, mean, deviation over seeds, seeds, entry
     "lsh": ("LSH", "lsh", 0.3, 0.02, 3, {}),
     "sh": ("SH", "sh", 0.4, 0.0, 1, {"stochastic": False}),
     "itq.tuned-toy": ("ITQ (tuned)", "itq", 0.61, 0.01, 3, {"tuned": "own"}),
-    "best.tuned-toy": (HOSTILE, "best", 0.62, 0.01, 3, {"tuned": "own"}),
+    "best.tuned-toy": (
+        *(HOSTILE, "best", 0.62, 0.01, 3),
+        {"tuned": "own", "tier": "features", "fidelity": "A", "labels_used": 90},
+    ),
     "bgan-released": ("BGAN (released)", "bgan", 0.7, 0.01, 3, {}),
     "bgan-noise": ("BGAN: noise", "bgan", 0.5, 0.01, 3, {}),
     "bgan": ("BGAN", "bgan", 0.8, 0.01, 3, {"keywords": {"encoder": "conv"}}),
@@ -302,6 +306,32 @@ def test_a_facet_ranks_its_rows_only(board):
     assert not everywhere & {"chance", "bgan-released", "bgan-noise"}
 
 
+def test_a_method_that_reads_views_is_in_a_ranking_of_its_own(tmp_path):
+    crovca = {"crovca": ("CroVCA", "crovca", 0.9, 0.01, 3, {"tier": "views"})}
+    itq = {"itq-views": ("ITQ, views", "itq", 0.85, 0.01, 3, {"fitted_on": "views"})}
+    sgh = {"sgh": ("SGH", "sgh", 0.7, 0.01, 3, {"tier": "features"})}
+    write_published(tmp_path / "toy", methods=METHODS | crovca | itq | sgh)
+    board = leaderboard.build(tmp_path)
+    assert names(board, "toy/pixels|32|frozen|default")[0] == "sgh"
+    assert names(board, "toy/pixels|32|views|default")[:3] == ["crovca", "itq-views", "sgh"]
+    assert names(board, "toy/pixels|32|any|default")[:3] == ["crovca", "itq-views", "bgan"]
+    assert "toy/pixels|32|views|tuned" not in board["rankings"], "no row reads views"
+
+
+def test_runs_of_one_source_are_one_reported_entry():
+    reported = leaderboard._reported({"cifar10"})
+    values = [value for value in published_values.read() if value.dataset == "cifar10"]
+    assert sum(entry["runs"] for entry in reported) == len(values)
+    several = next(entry for entry in reported if entry["runs"] == 6 and entry["bits"] == 32)
+    of_source = [
+        value.value
+        for value in values
+        if (value.method, value.bits) == (several["method"], 32) and value.run
+    ]
+    assert (several["low"], several["high"]) == (min(of_source), max(of_source))
+    assert leaderboard._reported({"digits"}) == []
+
+
 def test_a_facet_without_rows_of_its_settings_does_not_exist(board):
     assert "toy/pixels|32|frozen|default" not in board["rankings"]
     assert "toy/pixels|32|trained|default" not in board["rankings"], "one row is no ranking"
@@ -357,10 +387,30 @@ def test_the_published_results_make_a_small_page(tmp_path):
 # The page
 
 
+REPORTED = [
+    {
+        "plugin": "toy",
+        "protocol": "",
+        "method": HOSTILE,
+        "features": "GIST",
+        "metric": "map@1000",
+        "bits": bits,
+        "low": 0.25,
+        "high": 0.5,
+        "runs": 6,
+        "qualifier": "about",
+        "status": "withdrawn",
+        "source": source,
+        "note": HOSTILE,
+    }
+    for bits, source in ((32, "https://example.org/a"), (16, "javascript:hacked = 1"))
+]
+
+
 @pytest.fixture(scope="module")
 def page_file(board, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "leaderboard.html"
-    path.write_text(site.render(board), encoding="utf-8")
+    path.write_text(site.render(board | {"reported": REPORTED}), encoding="utf-8")
     return path
 
 
@@ -440,7 +490,8 @@ def test_a_number_opens_its_record_and_the_address_leads_to_it(opened):
     page.locator('[data-record="itq.tuned-toy"]').click()
     record = page.locator("dialog")
     text = record.inner_text()
-    for expected in ("ITQ (tuned)", "3202320232023202", "c0ffee", "numpy 2", "3 trials", "ab" * 32):
+    expected_texts = ("ITQ (tuned)", "3202320232023202", "c0ffee", "numpy 2", "3 trials", "ab" * 32)
+    for expected in (*expected_texts, "4.5 to train all seeds"):
         assert expected in text
     assert "record=itq.tuned-toy" in page.url
     page.keyboard.press("Escape")
@@ -448,6 +499,37 @@ def test_a_number_opens_its_record_and_the_address_leads_to_it(opened):
     page.wait_for_function("document.activeElement.dataset.record === 'itq.tuned-toy'")
     assert "record=" not in page.url
     assert opened("?record=sh").locator("dialog[open] h2").inner_text() == "SH"
+    text = opened("?record=best.tuned-toy").locator("dialog").inner_text()
+    assert "A: equals the authors' code numerically" in text
+    assert "90, to choose the settings" in text
+
+
+def test_reported_values_are_beside_the_ranking_and_only_addresses_are_links(opened):
+    page = opened()
+    page.get_by_text("Reported elsewhere: 1 value at 32 bits").click()
+    (cells,) = page.locator(".reported tbody tr").all()
+    text = cells.inner_text()
+    for expected in (
+        "about 0.250",
+        "0.500",
+        "6 runs",
+        "map@1000",
+        "not stated",
+        "withdrawn",
+        HOSTILE,
+    ):
+        assert expected in text
+    assert cells.locator("a").get_attribute("href") == "https://example.org/a"
+    page = opened("?bits=16")
+    page.get_by_text("Reported elsewhere").click()
+    assert page.locator(".reported a").count() == 0
+
+
+def test_a_phone_has_a_menu_of_orders(opened):
+    page = opened(viewport={"width": 390, "height": 800})
+    page.get_by_label("Sort by").select_option("method")
+    assert page.locator("tbody.below .who").all_inner_texts() == ["LSH", "SH"]
+    assert "sort=method" in page.url
 
 
 def download(page, button):

@@ -2,7 +2,9 @@
 (() => {
   const board = JSON.parse(document.getElementById("data").textContent);
   const tasks = new Map(board.tasks.map((task) => [task.id, task]));
-  const ENCODERS = { frozen: "Frozen", trained: "Trained", any: "All" };
+  const ENCODERS = { frozen: "Frozen", views: "Views", trained: "Trained", any: "All" };
+  const SEES = { frozen: "frozen features", views: "frozen features, and of augmented views of the training images" };
+  const LEVELS = { A: "equals the authors' code numerically", B: "reproduces a published figure under its protocol", C: "passes oracles and tests of its definition" };
   const SETTINGS = { tuned: "Tuned", default: "Default", released: "Released" };
   const NARROW = { borda: "Borda", trend: "By code length", seeds: "Seeds", fit: "Training time", trials: "Trials" };
   const $ = (id) => document.getElementById(id);
@@ -76,6 +78,7 @@
     if (seconds < 60) return `${seconds < 10 ? seconds.toFixed(2) : seconds.toFixed(0)} s`;
     return seconds < 3600 ? `${(seconds / 60).toFixed(1)} min` : `${(seconds / 3600).toFixed(1)} h`;
   }
+  const seconds = (value) => value.toLocaleString("en", { maximumFractionDigits: value < 10 ? 2 : 0 });
   const count = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
   const rankText = (place) => (place.low === place.high ? `${place.low}` : `${place.low}–${place.high}`);
   const spread = (row) => (row.deviation == null ? "" : `± ${fixed(row.deviation)}`);
@@ -104,7 +107,7 @@
   function why(row) {
     if (row.settings === "released") return "released settings, not ranked";
     if (row.ablation) return "ablation, not ranked";
-    if (state.encoder !== "any" && row.encoder !== state.encoder) return row.encoder === "trained" ? "trains its encoder: another ranking" : "frozen features: another ranking";
+    if (state.encoder !== "any" && row.encoder !== state.encoder) return { trained: "trains its encoder", views: "reads views", frozen: "frozen features" }[row.encoder] + ": another ranking";
     return `${row.settings} settings: another ranking`;
   }
 
@@ -240,8 +243,23 @@
     const total = groups.reduce((sum, group) => sum + group.entries.length, 0);
     $("ranking").replaceChildren(tools(total),
       total ? h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Rows of the ranking" }, table) : h("p", { class: "empty" }, ranked.length || state.all ? "No row fits the filter." : "Nothing is measured with these settings."),
-      total ? legend() : "", ranked.length && shown("borda") ? electorate() : "");
+      total ? legend() : "", ranked.length && shown("borda") ? electorate() : "", reported() || "");
   }
+  // Values of other sources at this code length, which were not measured here.
+  function reported() {
+    const task = tasks.get(state.task);
+    const values = board.reported.filter((entry) => entry.plugin === task.plugin && entry.bits === state.bits);
+    if (!values.length) return null;
+    const number = (entry) => `${entry.qualifier} ${fixed(entry.low)}${entry.low === entry.high ? "" : `–${fixed(entry.high)}`}`.trim();
+    const source = ({ source: text }) => (/^https?:/.test(text) ? h("a", { href: text }, text.replace(/^https?:\/\/(github\.com\/)?/, "")) : text);
+    const titles = ["Metric", "Protocol", "Method", "Value", "Features", "Status", "Source"];
+    const line = (entry) => h("tr", { class: entry.status === "withdrawn" ? "withdrawn" : null }, h("td", {}, entry.metric), h("td", {}, entry.protocol || "not stated"), h("th", { scope: "row" }, entry.method), h("td", { class: "reported-value" }, number(entry), entry.runs > 1 ? h("small", {}, count(entry.runs, "run")) : ""), h("td", {}, entry.features || "not stated"),
+      h("td", {}, entry.status, entry.note ? h("small", {}, entry.note) : ""), h("td", {}, source(entry)));
+    return h("details", { class: "reported", open: reportedOpen, ontoggle: (event) => { reportedOpen = event.target.open; } }, h("summary", {}, `Reported elsewhere: ${count(values.length, "value")} at ${state.bits} bits`),
+      h("p", { class: "quiet" }, "None of these was measured here, and none is ranked. A value is comparable with a row above only if protocol, metric, features and training images are the same."),
+      h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Reported values" }, h("table", {}, h("thead", {}, h("tr", {}, titles.map((text) => h("th", { scope: "col" }, text)))), h("tbody", {}, values.map(line)))));
+  }
+  let reportedOpen = false;
   // The rankings that vote, grouped by data set and features.
   const voters = () => board.votes[facet()]?.voters || [];
   function electorate() {
@@ -282,13 +300,16 @@
       again.focus();
       again.setSelectionRange(caret, caret);
     } });
+    const orders = { rank: "rank", method: "method", map: "mAP", borda: "Borda", seeds: "seeds", fit: "training time", trials: "trials" };
+    const order = h("select", { class: "order", "aria-label": "Sort by", onchange: (event) => { Object.assign(state, { sort: event.target.value, order: null }); draw(); $("ranking").querySelector(".order").focus(); } },
+      Object.entries(orders).filter(([key]) => key !== "borda" || voters().length > 1).map(([key, text]) => h("option", { value: key, selected: key === state.sort }, `Sort by ${text}`)));
     const check = (checked, text, change) => h("label", { class: "check" }, h("input", { type: "checkbox", checked, onchange: change }), text);
     const menu = h("details", { class: "menu", open: columnsOpen, ontoggle: (event) => { columnsOpen = event.target.open; } }, h("summary", {}, "Columns"), h("div", {}, Object.entries(NARROW).map(([name, text]) => check(!state.hide.has(name), text, () => {
       if (!state.hide.delete(name)) state.hide.add(name);
       draw();
     }))));
     const button = (text, action) => h("button", { type: "button", onclick: action }, text);
-    return h("div", { class: "tools" }, search,
+    return h("div", { class: "tools" }, search, order,
       check(state.all, "Show all measured rows", (event) => { state.all = event.target.checked; draw(); $("ranking").querySelector(".check input").focus(); }),
       h("output", { class: "quiet" }, count(total, "row")), h("span", { class: "space" }), menu,
       h("span", { class: "files" }, button("CSV", () => save("csv", csv())), button("LaTeX", () => save("tex", latex())), button("BibTeX", () => save("bib", bibtex())), button("Copy link", share)));
@@ -328,7 +349,10 @@
         ["Rank", place ? `${place[1]}, interval ${place[2]} to ${place[3]}` : "not in this ranking"],
         ["Borda", place && voters().length > 1 ? `${points(row).toFixed(3)} of all points in ${voters().length} rankings` : ""],
         ["Settings", row.settings === "fixed" ? "the method has no parameters" : row.settings === "tuned" ? `tuned on validation labels, ${count(row.trials, "trial")}` : row.settings],
-        ["Encoder", row.encoder === "frozen" ? "frozen" : `${row.network}, trained by the method`],
+        ["Encoder", SEES[row.encoder] || `${row.network}, trained by the method`],
+        ["Fidelity", row.fidelity && `${row.fidelity}: ${LEVELS[row.fidelity]}`],
+        ["Labels used", row.labels_used == null ? "" : row.labels_used ? `${row.labels_used.toLocaleString("en")}, to choose the settings` : "none"],
+        ["Core-seconds", row.core_seconds == null ? "" : `${seconds(row.core_seconds)} to train all seeds${row.core_seconds_of_trials == null ? "" : `, ${seconds(row.core_seconds_of_trials)} for the trials`}`],
         ["Note", row.note], ["Peak memory", `${row.memory_mib.toLocaleString("en", { maximumFractionDigits: 0 })} MiB`],
         ["Versions", Object.entries(record.versions).map(([name, version]) => `${name} ${version}`).join(", ")],
         ["Machine", `${record.machine}, ${record.device}; repeats ${record.repeats || "unknown"}`],
