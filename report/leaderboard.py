@@ -99,17 +99,13 @@ class Standing:
         By the mean.
     low, high : int
         Ends of the interval of the rank: all positions that significant differences leave open.
-        With 95 % confidence, all intervals of a ranking contain the true ranks.
+        With 95 % confidence, all intervals of a ranking contain the true ranks. No row is
+        significantly above one whose interval contains 1.
     """
 
     rank: int
     low: int
     high: int
-
-    @property
-    def best(self) -> bool:
-        """Whether no row is significantly above this one."""
-        return self.low == 1
 
 
 def build(folder: Path = PUBLISHED) -> dict:

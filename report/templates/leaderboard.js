@@ -266,7 +266,7 @@
     const bits = new Map();
     for (const [task, length] of voters().map((name) => name.split("|"))) bits.set(task, [...(bits.get(task) || []), length]);
     const parts = [...bits].map(([name, all]) => `${tasks.get(name).dataset}, ${tasks.get(name).features} (${all.join(", ")} bits)`);
-    return h("p", { class: "legend" }, `Borda: ${count(voters().length, "ranking")} with all of these rows vote. ${parts.join("; ")}`);
+    return h("p", { class: "legend" }, `Borda: ${count(voters().length, "ranking")} with all of these rows vote: ${parts.join("; ")}.`);
   }
   function tableRow(entry, axis, shown) {
     const { row } = entry;
