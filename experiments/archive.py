@@ -76,22 +76,22 @@ def verify(name: str, folder: Path) -> int:
     digests = _digests(name)
     expected = {SUMS: hashlib.sha256(_sums(digests).encode()).hexdigest(), **digests}
     path = path_of(name, folder)
-    found = set()
+    names = set()
     try:
         for member, digest in _members(path):
-            if member not in expected or member in found:
+            if member not in expected or member in names:
                 raise BenchmarkError(
-                    f"{path}: found {member}{' twice' if member in found else ''}, expected one "
+                    f"{path}: found {member}{' twice' if member in names else ''}, expected one "
                     f"file for each run of {publish.PUBLISHED / name} and {SUMS}"
                 )
             _check(f"{path}: {member}", digest, expected[member])
-            found.add(member)
+            names.add(member)
     except (tarfile.TarError, EOFError, OSError) as error:
         raise BenchmarkError(
             f"{path} cannot be read ({error}): download or write the archive again"
         ) from None
 
-    if missing := [member for member in expected if member not in found]:
+    if missing := [member for member in expected if member not in names]:
         raise BenchmarkError(f"{path}: {missing[0]} is missing, and {len(missing) - 1} more")
     return len(digests)
 
@@ -130,9 +130,9 @@ def _members(path: Path) -> Iterator[tuple[str, str]]:
             yield member.name, digest
 
 
-def _check(what: str, found: str, expected: str) -> None:
-    if found != expected:
+def _check(what: str, digest: str, expected: str) -> None:
+    if digest != expected:
         raise BenchmarkError(
-            f"{what} has SHA-256 {found[:12] or 'of no file'}, expected {expected[:12]} as its "
+            f"{what} has SHA-256 {digest[:12] or 'of no file'}, expected {expected[:12]} as its "
             "published record states"
         )

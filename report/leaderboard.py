@@ -400,7 +400,8 @@ def votes(rankings: dict[str, list], rows: list[dict]) -> dict[str, dict]:
             for other, values in means.items()
             if other.split("|")[2:] == kind and by_name.keys() <= values.keys()
         ]
-        values = np.array([[means[voter][name] for name in by_name] for voter in voters])  # (V, M)
+        ballots = [list(map(means[voter].__getitem__, by_name)) for voter in voters]
+        values = np.array(ballots)  # (V, M)
         higher = (values[:, :, None] > values[:, None, :]).sum(axis=2)
         equal = (values[:, :, None] == values[:, None, :]).sum(axis=2) - 1  # not itself
         points = (higher + equal / 2).sum(axis=0) / (len(voters) * (len(by_name) - 1))
