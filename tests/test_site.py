@@ -460,6 +460,16 @@ def test_the_vote_has_a_column_that_sorts_and_names_its_voters(opened):
     assert "0.000 of all points in 2 rankings" in page.locator("dialog").inner_text()
 
 
+def test_the_copied_link_opens_the_same_view(opened):
+    page = opened("?bits=16&q=itq", permissions=["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy link").click()
+    page.wait_for_function("document.getElementById('toast').classList.contains('shown')")
+    address = page.evaluate("navigator.clipboard.readText()").partition("?")[2]
+    again = opened(f"?{address}")
+    assert shown(again) == ["ITQ (tuned)"]
+    assert again.get_by_label("16", exact=True).is_checked()
+
+
 def test_all_rows_state_why_they_are_not_ranked(opened):
     page = opened("?all=1")
     text = page.locator("tbody.beside").inner_text()
