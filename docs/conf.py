@@ -32,6 +32,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "bgan-bench"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+html_favicon = "static/icon.svg"
 templates_path = ["generated/templates"]
 html_show_sourcelink = False
 html_theme_options = {

@@ -96,7 +96,8 @@ def _figure_of_page(folder: Path) -> str:
     label = f"Mean average precision against code length: {folder.name}"
     svg = text.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
     GENERATED.mkdir(parents=True, exist_ok=True)
-    html = f'<div class="overview">\n{svg}</div>\n'
+    # A region that scrolls on a phone has to be reachable by keys.
+    html = f'<div class="overview" tabindex="0">\n{svg}</div>\n'
     (GENERATED / f"{folder.name}.html").write_text(html, encoding="utf-8")
     return f"generated/{folder.name}.html"
 

@@ -110,6 +110,15 @@ def _add_records_jobs(add) -> None:
         "--each-variant", action="store_true", help="recompute a run per variant of a method"
     )
 
+    archiving = add("archive-codes", archive_codes, "write the codes of published runs to a file")
+    archiving.add_argument("names", nargs="+", metavar="NAME", help="of results/published/")
+    archiving.add_argument(
+        "--folder", type=Path, default=Path("build"), help="folder of the files codes-NAME.tar"
+    )
+    archiving.add_argument(
+        "--verify", action="store_true", help="compare files that exist with the records instead"
+    )
+
     merging = add("merge", merge, "copy the runs of another checkout that are missing")
     merging.add_argument("results", type=Path, metavar="OTHER/results")
 
@@ -235,6 +244,19 @@ def attest(arguments: argparse.Namespace) -> bool:
     from experiments import attest as job
 
     return job.attest(arguments.folders, arguments.each_variant)
+
+
+def archive_codes(arguments: argparse.Namespace) -> bool:
+    from experiments import archive
+    from harness import storage
+
+    for name in arguments.names:
+        path = archive.path_of(name, arguments.folder)
+        if not arguments.verify:
+            archive.write(name, arguments.folder)
+        runs = archive.verify(name, arguments.folder)
+        print(f"{path}: {runs:,} runs, as published, SHA-256 {storage.digest(path)}")
+    return True
 
 
 def merge(arguments: argparse.Namespace) -> bool:

@@ -1,4 +1,4 @@
-"""The imports of every file, compared with the documented architecture."""
+"""The imports of every file, compared with the documented architecture; the README is short."""
 
 import ast
 import sys
@@ -25,6 +25,13 @@ COMMANDS = {
 }
 HARNESS_FILES = sorted((ROOT / "harness").rglob("*.py"))
 STAGE_FILES = [path for stage in ALLOWED for path in sorted((ROOT / stage).rglob("*.py"))]
+
+
+README_LINES = 120  # a newcomer reads this much; docs/ has the details
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= README_LINES
 
 
 def top_modules(path):

@@ -2,9 +2,11 @@
 (() => {
   const board = JSON.parse(document.getElementById("data").textContent);
   const tasks = new Map(board.tasks.map((task) => [task.id, task]));
-  const ENCODERS = { frozen: "Frozen", trained: "Trained", any: "All" };
+  const ENCODERS = { frozen: "Frozen", views: "Views", trained: "Trained", any: "All" };
+  const SEES = { frozen: "frozen features", views: "frozen features, and of augmented views of the training images" };
+  const LEVELS = { A: "equals the authors' code numerically", B: "reproduces a published figure under its protocol", C: "passes oracles and tests of its definition" };
   const SETTINGS = { tuned: "Tuned", default: "Default", released: "Released" };
-  const NARROW = { trend: "By code length", seeds: "Seeds", fit: "Training time", trials: "Trials" };
+  const NARROW = { borda: "Borda", trend: "By code length", seeds: "Seeds", fit: "Training time", trials: "Trials" };
   const $ = (id) => document.getElementById(id);
 
   // Elements are built from text, so that no label can be markup.
@@ -76,13 +78,15 @@
     if (seconds < 60) return `${seconds < 10 ? seconds.toFixed(2) : seconds.toFixed(0)} s`;
     return seconds < 3600 ? `${(seconds / 60).toFixed(1)} min` : `${(seconds / 3600).toFixed(1)} h`;
   }
+  const seconds = (value) => value.toLocaleString("en", { maximumFractionDigits: value < 10 ? 2 : 0 });
   const count = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
   const rankText = (place) => (place.low === place.high ? `${place.low}` : `${place.low}–${place.high}`);
   const spread = (row) => (row.deviation == null ? "" : `± ${fixed(row.deviation)}`);
 
   // The rows of the facet: those that are ranked, and those beside.
   function view() {
-    const ranked = (board.rankings[facet()] || []).map(([index, rank, low, high, best]) => ({ row: board.rows[index], rank, low, high, best }));
+    const { points = [] } = board.votes[facet()] || {};
+    const ranked = (board.rankings[facet()] || []).map(([index, rank, low, high], position) => ({ row: board.rows[index], rank, low, high, best: low === 1, borda: points[position] }));
     const inside = new Set(ranked.map((entry) => entry.row));
     const beside = rowsOf(state.task, state.bits)
       .filter((row) => !inside.has(row) && !row.control && (state.all || row.settings === "released"))
@@ -103,15 +107,15 @@
   function why(row) {
     if (row.settings === "released") return "released settings, not ranked";
     if (row.ablation) return "ablation, not ranked";
-    if (state.encoder !== "any" && row.encoder !== state.encoder) return row.encoder === "trained" ? "trains its encoder: another ranking" : "frozen features: another ranking";
+    if (state.encoder !== "any" && row.encoder !== state.encoder) return { trained: "trains its encoder", views: "reads views", frozen: "frozen features" }[row.encoder] + ": another ranking";
     return `${row.settings} settings: another ranking`;
   }
 
   const KEYS = {
-    rank: (entry) => -entry.row.mean, method: (entry) => entry.row.label.toLowerCase(), map: (entry) => entry.row.mean,
+    rank: (entry) => -entry.row.mean, method: (entry) => entry.row.label.toLowerCase(), map: (entry) => entry.row.mean, borda: (entry) => entry.borda ?? -1,
     seeds: (entry) => entry.row.seeds.length, fit: (entry) => entry.row.fit_seconds, trials: (entry) => entry.row.trials,
   };
-  const FIRST = { map: "descending", seeds: "descending" };
+  const FIRST = { map: "descending", borda: "descending", seeds: "descending" };
   const direction = () => state.order || FIRST[state.sort] || "ascending";
   function sorted(entries) {
     const key = KEYS[state.sort] || KEYS.rank;
@@ -224,10 +228,11 @@
   function drawRanking() {
     const { groups, ranked } = view();
     const axis = scale();
-    const shown = (name) => !state.hide.has(name) && (name !== "trend" || lengths(state.task).length > 1);
+    const useful = { trend: lengths(state.task).length > 1, borda: voters().length > 1 };
+    const shown = (name) => !state.hide.has(name) && useful[name] !== false;
     const head = h("thead", {}, h("tr", {}, heading("rank", "Rank"), heading("method", "Method"), heading("map", "mAP"),
       h("th", { scope: "col", class: "plot" }, h("span", { class: "quiet" }, "Mean and 95 % interval"), ticks(axis)),
-      shown("trend") && h("th", { scope: "col", class: "trend" }, "By length"),
+      shown("borda") && heading("borda", "Borda", { class: "number" }), shown("trend") && h("th", { scope: "col", class: "trend" }, "By length"),
       shown("seeds") && heading("seeds", "Seeds", { class: "number" }), shown("fit") && heading("fit", "Training", { class: "number" }),
       shown("trials") && heading("trials", "Trials", { class: "number" })));
     const columns = head.firstChild.children.length;
@@ -238,7 +243,30 @@
     const total = groups.reduce((sum, group) => sum + group.entries.length, 0);
     $("ranking").replaceChildren(tools(total),
       total ? h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Rows of the ranking" }, table) : h("p", { class: "empty" }, ranked.length || state.all ? "No row fits the filter." : "Nothing is measured with these settings."),
-      total ? legend() : "");
+      total ? legend() : "", ranked.length && shown("borda") ? electorate() : "", reported() || "");
+  }
+  // Values of other sources at this code length, which were not measured here.
+  function reported() {
+    const task = tasks.get(state.task);
+    const values = board.reported.filter((entry) => entry.plugin === task.plugin && entry.bits === state.bits);
+    if (!values.length) return null;
+    const number = (entry) => `${entry.qualifier} ${fixed(entry.low)}${entry.low === entry.high ? "" : `–${fixed(entry.high)}`}`.trim();
+    const source = ({ source: text }) => (/^https?:/.test(text) ? h("a", { href: text }, text.replace(/^https?:\/\/(github\.com\/)?/, "")) : text);
+    const titles = ["Metric", "Protocol", "Method", "Value", "Features", "Status", "Source"];
+    const line = (entry) => h("tr", { class: entry.status === "withdrawn" ? "withdrawn" : null }, h("td", {}, entry.metric), h("td", {}, entry.protocol || "not stated"), h("th", { scope: "row" }, entry.method), h("td", { class: "reported-value" }, number(entry), entry.runs > 1 ? h("small", {}, count(entry.runs, "run")) : ""), h("td", {}, entry.features || "not stated"),
+      h("td", {}, entry.status, entry.note ? h("small", {}, entry.note) : ""), h("td", {}, source(entry)));
+    return h("details", { class: "reported", open: reportedOpen, ontoggle: (event) => { reportedOpen = event.target.open; } }, h("summary", {}, `Reported elsewhere: ${count(values.length, "value")} at ${state.bits} bits`),
+      h("p", { class: "quiet" }, "None of these was measured here, and none is ranked. A value is comparable with a row above only if protocol, metric, features and training images are the same."),
+      h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Reported values" }, h("table", {}, h("thead", {}, h("tr", {}, titles.map((text) => h("th", { scope: "col" }, text)))), h("tbody", {}, values.map(line)))));
+  }
+  let reportedOpen = false;
+  // The rankings that vote, grouped by data set and features.
+  const voters = () => board.votes[facet()]?.voters || [];
+  function electorate() {
+    const bits = new Map();
+    for (const [task, length] of voters().map((name) => name.split("|"))) bits.set(task, [...(bits.get(task) || []), length]);
+    const parts = [...bits].map(([name, all]) => `${tasks.get(name).dataset}, ${tasks.get(name).features} (${all.join(", ")} bits)`);
+    return h("p", { class: "legend" }, `Borda: ${count(voters().length, "ranking")} with all of these rows vote: ${parts.join("; ")}.`);
   }
   function tableRow(entry, axis, shown) {
     const { row } = entry;
@@ -251,7 +279,7 @@
       h("th", { class: "method", scope: "row" }, h("span", { class: "who" }, row.label), h("small", {}, details, row.encoder === "trained" ? `, trains ${row.network}` : "", row.tested ? "" : ", too few seeds")),
       h("td", { class: "value" }, h("button", { type: "button", "data-record": row.variant, "aria-haspopup": "dialog", onclick: () => open(row.variant) }, fixed(row.mean)), h("small", {}, spread(row))),
       h("td", { class: "plot" }, plot(row, axis)),
-      shown("trend") && h("td", { class: "trend" }, trend(row)),
+      shown("borda") && h("td", { class: "number" }, entry.borda == null ? "–" : entry.borda.toFixed(2)), shown("trend") && h("td", { class: "trend" }, trend(row)),
       shown("seeds") && h("td", { class: "number" }, String(row.seeds.length)),
       shown("fit") && h("td", { class: "number" }, duration(row.fit_seconds)),
       shown("trials") && h("td", { class: "number" }, row.trials ? String(row.trials) : "–"));
@@ -272,13 +300,16 @@
       again.focus();
       again.setSelectionRange(caret, caret);
     } });
+    const orders = { rank: "rank", method: "method", map: "mAP", borda: "Borda", seeds: "seeds", fit: "training time", trials: "trials" };
+    const order = h("select", { class: "order", "aria-label": "Sort by", onchange: (event) => { Object.assign(state, { sort: event.target.value, order: null }); draw(); $("ranking").querySelector(".order").focus(); } },
+      Object.entries(orders).filter(([key]) => key !== "borda" || voters().length > 1).map(([key, text]) => h("option", { value: key, selected: key === state.sort }, `Sort by ${text}`)));
     const check = (checked, text, change) => h("label", { class: "check" }, h("input", { type: "checkbox", checked, onchange: change }), text);
     const menu = h("details", { class: "menu", open: columnsOpen, ontoggle: (event) => { columnsOpen = event.target.open; } }, h("summary", {}, "Columns"), h("div", {}, Object.entries(NARROW).map(([name, text]) => check(!state.hide.has(name), text, () => {
       if (!state.hide.delete(name)) state.hide.add(name);
       draw();
     }))));
     const button = (text, action) => h("button", { type: "button", onclick: action }, text);
-    return h("div", { class: "tools" }, search,
+    return h("div", { class: "tools" }, search, order,
       check(state.all, "Show all measured rows", (event) => { state.all = event.target.checked; draw(); $("ranking").querySelector(".check input").focus(); }),
       h("output", { class: "quiet" }, count(total, "row")), h("span", { class: "space" }), menu,
       h("span", { class: "files" }, button("CSV", () => save("csv", csv())), button("LaTeX", () => save("tex", latex())), button("BibTeX", () => save("bib", bibtex())), button("Copy link", share)));
@@ -294,6 +325,7 @@
     const files = record.configfiles.length ? ` --configfile ${record.configfiles.join(" ")}` : "";
     return `git checkout ${record.commit}\nsnakemake --cores all${files}`;
   }
+  const points = (row) => board.votes[facet()].points[board.rankings[facet()].findIndex(([index]) => board.rows[index] === row)];
   function open(variant) {
     const row = rowsOf(state.task, state.bits).find((other) => other.variant === variant);
     if (!row) { state.record = null; return; }
@@ -315,8 +347,12 @@
       h("h3", {}, "Record"),
       facts([
         ["Rank", place ? `${place[1]}, interval ${place[2]} to ${place[3]}` : "not in this ranking"],
+        ["Borda", place && voters().length > 1 ? `${points(row).toFixed(3)} of all points in ${voters().length} rankings` : ""],
         ["Settings", row.settings === "fixed" ? "the method has no parameters" : row.settings === "tuned" ? `tuned on validation labels, ${count(row.trials, "trial")}` : row.settings],
-        ["Encoder", row.encoder === "frozen" ? "frozen" : `${row.network}, trained by the method`],
+        ["Encoder", SEES[row.encoder] || `${row.network}, trained by the method`],
+        ["Fidelity", row.fidelity && `${row.fidelity}: ${LEVELS[row.fidelity]}`],
+        ["Labels used", row.labels_used == null ? "" : row.labels_used ? `${row.labels_used.toLocaleString("en")}, to choose the settings` : "none"],
+        ["Core-seconds", row.core_seconds == null ? "" : `${seconds(row.core_seconds)} to train all seeds${row.core_seconds_of_trials == null ? "" : `, ${seconds(row.core_seconds_of_trials)} for the trials`}`],
         ["Note", row.note], ["Peak memory", `${row.memory_mib.toLocaleString("en", { maximumFractionDigits: 0 })} MiB`],
         ["Versions", Object.entries(record.versions).map(([name, version]) => `${name} ${version}`).join(", ")],
         ["Machine", `${record.machine}, ${record.device}; repeats ${record.repeats || "unknown"}`],
@@ -351,8 +387,8 @@
       if (typeof value === "string" && /^[=+\-@\t]/.test(text)) text = `'${text}`;
       return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
     };
-    const header = ["rank", "rank_low", "rank_high", "group", "method", "variant", "bits", "map", "low", "high", "deviation", "seeds", "settings", "encoder", "fit_seconds", "trials", "task", "split_sha256", "metric_version"];
-    const lines = entriesShown().map(({ row, rank, low, high, group }) => [rank, low, high, group, row.label, row.variant, row.bits, row.mean, row.low, row.high, row.deviation, row.seeds.length, row.settings, row.encoder, row.fit_seconds, row.trials, row.task, row.record.split, row.record.metric_version]);
+    const header = ["rank", "rank_low", "rank_high", "borda", "group", "method", "variant", "bits", "map", "low", "high", "deviation", "seeds", "settings", "encoder", "fit_seconds", "trials", "task", "split_sha256", "metric_version"];
+    const lines = entriesShown().map(({ row, rank, low, high, borda, group }) => [rank, low, high, borda, group, row.label, row.variant, row.bits, row.mean, row.low, row.high, row.deviation, row.seeds.length, row.settings, row.encoder, row.fit_seconds, row.trials, row.task, row.record.split, row.record.metric_version]);
     return [header, ...lines].map((line) => line.map(cell).join(",")).join("\r\n") + "\r\n";
   }
   const ESCAPES = { "\\": "\\textbackslash{}", "&": "\\&", "%": "\\%", $: "\\$", "#": "\\#", _: "\\_", "{": "\\{", "}": "\\}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "<": "\\textless{}", ">": "\\textgreater{}" };
