@@ -110,6 +110,18 @@ def _add_records_jobs(add) -> None:
         "--each-variant", action="store_true", help="recompute a run per variant of a method"
     )
 
+    reproducing = add("reproduce", reproduce, "repeat random published runs, and compare them")
+    reproducing.add_argument(
+        "names", nargs="*", metavar="NAME", help="published folders; all if none is named"
+    )
+    reproducing.add_argument(
+        "--cells",
+        type=_positive,
+        default=3,
+        help="how many random cells (a method at one code length); of each, one seed is repeated",
+    )
+    reproducing.add_argument("--seed", type=int, help="of the draw; default: another one each time")
+
     merging = add("merge", merge, "copy the runs of another checkout that are missing")
     merging.add_argument("results", type=Path, metavar="OTHER/results")
 
@@ -125,6 +137,13 @@ def _add_records_jobs(add) -> None:
     )
     verifying = add("verify", verify, "score a submission again, and compare it with its card")
     verifying.add_argument("folder", type=Path)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"found {number}, expected at least 1")
+    return number
 
 
 def _add_comparison(add) -> None:
@@ -235,6 +254,15 @@ def attest(arguments: argparse.Namespace) -> bool:
     from experiments import attest as job
 
     return job.attest(arguments.folders, arguments.each_variant)
+
+
+def reproduce(arguments: argparse.Namespace) -> bool:
+    """Return whether all repeated runs are reproduced."""
+    from experiments import publish
+    from experiments import reproduce as job
+
+    folders = [publish.PUBLISHED / Path(name).name for name in arguments.names]
+    return job.reproduce(folders, arguments.cells, arguments.seed)
 
 
 def merge(arguments: argparse.Namespace) -> bool:
