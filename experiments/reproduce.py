@@ -361,12 +361,12 @@ def _check_inputs(record: dict, repeated: dict, other: str) -> None:
 
     Features depend on the processor, as codes do.
     """
-    facts = [entry["made_of"] for entry in (record, repeated)]
-    if other:
-        arrays = records.ARRAYS
-        facts = [{key: made_of[key] for key in made_of if key not in arrays} for made_of in facts]
+    before, now = dict(record["made_of"]), dict(repeated["made_of"])
+    for array in records.ARRAYS if other else ():
+        before.pop(array, None)
+        now.pop(array, None)
 
-    problem = identity.difference(*facts)
+    problem = identity.difference(before, now)
     if problem:
         raise BenchmarkError(
             f"the prepared data are not those of the published run: {problem}. Prepare them again"
