@@ -15,6 +15,7 @@ from report.tables import (
     paper_tables,
     published_values,
     reference_table,
+    stability_table,
     tuning_table,
 )
 from report.tables.cells import (
@@ -56,7 +57,14 @@ def build_tables(results: Results, specs: list[TableSpec] | None = None) -> list
         if _concerns(results, spec):
             tables += [_table(results, spec, pairs) for pairs in _files(results, spec)]
 
-    modules = (reference_table, gradient_table, tuning_table, paper_tables, published_values)
+    modules = (
+        reference_table,
+        stability_table,
+        gradient_table,
+        tuning_table,
+        paper_tables,
+        published_values,
+    )
     for module in modules:
         tables += module.build(results)
 
@@ -135,6 +143,8 @@ def _table(results: Results, spec: TableSpec, pairs: list[Pair]) -> Table:
     pairs_with_panels = list(dict.fromkeys(panel.pair for panel in panels))
 
     notes = [*shared, *omissions]
+    if _is_timed(spec):
+        notes += captions.spreads(results, pairs)
     if spec.order:
         notes += captions.orders(panels, columns)
 
@@ -237,6 +247,10 @@ def _omission(results: Results, pair: Pair, column: Column) -> str | None:
 def _has_optional(results: Results, pair: Pair, column: Column) -> bool:
     """Return whether some run on a data set and features has a metric or a fact."""
     value = column.value
+    if value.fact in TIMING_VALUES:
+        compute = TIMING_VALUES[value.fact]
+        rows = [row for key, row in results.timing.items() if key[:2] == pair]
+        return any(compute(row) is not None for row in rows)
     if value.metric:
         cell = (*pair, value.metric, column.k)
         return any((*key[:2], *key[-2:]) == cell for key in results.scores)

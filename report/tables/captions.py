@@ -29,6 +29,23 @@ def filled(spec: TableSpec) -> str:
     return spec.note.replace("{k}", f"{spec.k:,}") if isinstance(spec.k, int) else spec.note
 
 
+def spreads(results: Results, pairs: list[Pair]) -> Iterator[str]:
+    """Yield how much repeated searches differ; nothing for times of an earlier version."""
+    ratios = []
+    for (*pair, _, _), row in results.timing.items():
+        for name in ("search", "rerank"):
+            median, spread = (row.get(f"{name}{part}_microseconds", "") for part in ("", "_spread"))
+            if tuple(pair) in pairs and median and spread:
+                ratios.append(float(spread) / float(median))
+
+    if ratios:
+        middle, largest = 100 * np.median(ratios), 100 * max(ratios)
+        yield (
+            "Times of a search are medians of three repetitions. Slowest and fastest differ by "
+            f"{middle:.0f} % of the median in half of the cells, and by at most {largest:.0f} %."
+        )
+
+
 # ---------------------------------------------------------------- how to read the cells
 
 

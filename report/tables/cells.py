@@ -51,6 +51,8 @@ TIMING_VALUES = {
     "alone_encode_microseconds": lambda row: _number_or_none(row["encode_microseconds"]),
     "image_microseconds": _image_microseconds,
     "search_microseconds": lambda row: _number_or_none(row["search_microseconds"]),
+    # Earlier versions did not measure it.
+    "rerank_microseconds": lambda row: _number_or_none(row.get("rerank_microseconds", "")),
     "kept_bytes": lambda row: _number_or_none(row["bytes"]),
     "alone_device": lambda row: row["processor"] if row["device"] == "cpu" else row["device"],
 }
@@ -204,7 +206,7 @@ def control_cell(results: Results, pair: Pair, name: str, bits: int | None, colu
         dimensions = results.experiment["features"]["/".join(pair)]["dimensions"]
         if value.fact != "code_bytes" or not dimensions:
             return OMITTED_CELL
-        size = _stored_bytes(name, dimensions, length)
+        size = stored_bytes(name, dimensions, length)
         return Cell(value.printed(size), number=size)
 
     if results.omission(pair, value.metric, column.k):
@@ -221,8 +223,17 @@ def control_cell(results: Results, pair: Pair, name: str, bits: int | None, colu
     return replace(_mean_cell(series, value), interval=interval)
 
 
-def _stored_bytes(control: str, dimensions: int, bits: int) -> int:
-    """Return the bytes that a control stores for each item."""
+def stored_bytes(control: str, dimensions: int, bits: int) -> int:
+    """Return the bytes that a control stores for each item.
+
+    Parameters
+    ----------
+    control : str
+    dimensions : int
+        Of the features.
+    bits : int
+        Code length of product quantisation, else 0.
+    """
     if bits:
         return -(-bits // 8)
     return dimensions if control in QUANTISERS else FEATURE_BYTES * dimensions

@@ -40,7 +40,7 @@ TEXT_FACTS = ("device", "threads", "tier", "fidelity", "settings", "trials", "la
 DERIVED_FACTS = ("encode_microseconds", "distinct_share", "code_bytes")
 TIMED_FACTS = (
     *("alone_fit_seconds", "alone_encode_microseconds", "image_microseconds"),
-    *("search_microseconds", "kept_bytes", "alone_device"),
+    *("search_microseconds", "rerank_microseconds", "kept_bytes", "alone_device"),
 )
 FACTS = (*NUMBER_FACTS, *TEXT_FACTS, *DERIVED_FACTS, *TIMED_FACTS)
 

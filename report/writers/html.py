@@ -96,7 +96,11 @@ def _shortened(table: Table, results: Results) -> Table:
     panels = []
     for panel in table.panels:
         leading = results.leading(panel.pair)
-        panels.append(replace(panel, rows=[row for row in panel.rows if row.name in leading]))
+        omitted = results.labels.keys() - leading
+        panels.append(replace(panel, rows=[row for row in panel.rows if row.name not in omitted]))
+
+    if panels == table.panels:
+        return table
 
     note = (
         f"The page shows the {MOST_SHOWN} of {n} methods with the highest mAP. The files have all."
