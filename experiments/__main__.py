@@ -9,7 +9,7 @@ from pathlib import Path
 
 from experiments.errors import USER_ERRORS
 from harness.errors import one_line
-from harness.plan import TUNED_FOLDER, Plan
+from harness.plan import TUNED_FOLDER, Place, Plan
 
 KINDS = (
     *("methods", "datasets", "features", "protocols", "variants", "experiments"),
@@ -179,6 +179,12 @@ def _add_catalogue(add) -> None:
     showing.add_argument("name")
     creating = add("new-dataset", new_dataset, "write datasets/NAME.py to start from")
     creating.add_argument("name")
+    counting = add("duplicates", duplicates, "count queries with a near duplicate in the database")
+    counting.add_argument("dataset", help="name of a prepared data set")
+    counting.add_argument("features", help="name of its features")
+    counting.add_argument(
+        "--cosine", type=float, nargs="+", help="thresholds; default: 0.9 0.95 0.99 0.999"
+    )
     cleaning = add("clean", clean, "delete the results of a method or experiment, or the cache")
     cleaning.add_argument("name", metavar="METHOD|EXPERIMENT|default|cache")
     cleaning.add_argument("--dry-run", action="store_true", help="delete nothing")
@@ -313,6 +319,14 @@ def new_dataset(arguments: argparse.Namespace) -> bool:
     from experiments import new_dataset as job
 
     print(f"wrote {job.write(arguments.name)}", *job.next_steps(arguments.name), sep="\n")
+    return True
+
+
+def duplicates(arguments: argparse.Namespace) -> bool:
+    from experiments import duplicates as job
+
+    place = Place(arguments.dataset, arguments.features)
+    print(*job.report(place, arguments.cosine or job.THRESHOLDS), sep="\n")
     return True
 
 

@@ -29,6 +29,8 @@ from report.tables.cells import (
 from report.tables.table import Cell, Column, Panel, Row, Table
 from report.tables.table_specs import TableSpec, read, selected
 
+HIGH_CHANCE = 0.25  # mean average precision of a random ranking; lower ones change few readings
+
 
 def build_tables(results: Results, specs: list[TableSpec] | None = None) -> list[Table]:
     """Return every table of a report.
@@ -94,6 +96,9 @@ def _concerns(results: Results, spec: TableSpec) -> bool:
     if not _has_rankings(results, spec):
         return False
 
+    if not any(_is_shown(results, spec, pair) for pair in results.pairs):
+        return False
+
     experiment = results.experiment
     available = {
         "methods": {method["base"] for method in results.methods} | set(results.labels),
@@ -115,6 +120,13 @@ def _has_rankings(results: Results, spec: TableSpec) -> bool:
     return not optional or any(key[-2:] in metrics for key in results.scores)
 
 
+def _is_shown(results: Results, spec: TableSpec, pair: Pair) -> bool:
+    """Return whether a table shows a data set: values above chance only if chance is high."""
+    if not any(value.above_chance for value in spec.values):
+        return True
+    return (results.chance(pair, "map_chance") or 0.0) >= HIGH_CHANCE
+
+
 def _is_timed(spec: TableSpec) -> bool:
     return any(value.fact in TIMING_VALUES for value in spec.values)
 
@@ -124,6 +136,7 @@ def _files(results: Results, spec: TableSpec) -> list[list[Pair]]:
     pairs = []
     for dataset in selected(spec.select, "datasets", list(results.experiment["datasets"])):
         pairs += [pair for pair in results.pairs if pair.dataset == dataset]
+    pairs = [pair for pair in pairs if _is_shown(results, spec, pair)]
     return [[pair] for pair in pairs] if spec.split else [pairs]
 
 

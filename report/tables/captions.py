@@ -39,10 +39,9 @@ def spreads(results: Results, pairs: list[Pair]) -> Iterator[str]:
                 ratios.append(float(spread) / float(median))
 
     if ratios:
-        middle, largest = 100 * np.median(ratios), 100 * max(ratios)
         yield (
-            "Times of a search are medians of three repetitions. Slowest and fastest differ by "
-            f"{middle:.0f} % of the median in half of the cells, and by at most {largest:.0f} %."
+            "Times of a search are medians of three repetitions, which differ by at most "
+            f"{100 * max(ratios):.0f} % of the median."
         )
 
 
@@ -213,6 +212,8 @@ def _protocol(results: Results, pair: Pair, has_metric: bool) -> str:
     ]
     if has_metric:
         facts += [_relevant(results, pair), _omitted_queries(results, pair)]
+    if dataset.get("duplicate_queries"):
+        facts.append(f"{dataset['duplicate_queries']:,} queries equal a database image")
 
     ours = [rule["rule"].rstrip(".") for rule in dataset["rules"] if rule["source"] == "ours"]
     rules = f"Rules of ours: {'; '.join(ours)}." if ours else "All rules as published."

@@ -120,7 +120,15 @@ def _metric_cell(results: Results, key: tuple, done: list[dict], column: Column)
 
 def _score(results: Results, key: tuple, run: dict, metric: str, column: Column) -> float | None:
     score = results.scores.get((*key, run["bits"], metric, column.k), {}).get(run["seed"])
-    return None if score is None else score * column.value.scale
+    return None if score is None else shown_number(results, Pair(*key[:2]), score, column.value)
+
+
+def shown_number(results: Results, pair: Pair, score: float, value: Value) -> float:
+    """Return a score as a cell shows it: its share of the range above chance, and scaled."""
+    if value.above_chance:
+        chance = results.chance(pair, "map_chance") or 0.0
+        score = (score - chance) / (1 - chance)
+    return score * value.scale
 
 
 def _fact_cell(done: list[dict], value: Value) -> Cell:
@@ -217,7 +225,7 @@ def control_cell(results: Results, pair: Pair, name: str, bits: int | None, colu
         score = results.of_control(pair, name, bits, metric, column.k)
         if score is None:
             return MISSING_CELL
-        series.append([score * value.scale])
+        series.append([shown_number(results, pair, score, value)])
 
     interval = _interval(results, (*pair, name, length), value)
     return replace(_mean_cell(series, value), interval=interval)
