@@ -241,10 +241,12 @@ def search_reranked(
     """
     first_items = search_by_codes(query_codes, database_codes, RERANKED_ITEMS)
     _, inverse = _norms(database)
+    rows = np.empty((min(RERANKED_ITEMS, len(database)), database.shape[1]), np.float32)
 
     def search(query: int) -> np.ndarray:
         items = first_items(query)
-        return items[_smallest(-(database[items] @ queries[query]) * inverse[items])]
+        np.take(database, items, axis=0, out=rows, mode="clip")  # the only mode without a copy
+        return items[_smallest(-(rows @ queries[query]) * inverse[items])]
 
     return search
 
