@@ -35,7 +35,7 @@ from report.tables.table import Cell, Column
 from report.tables.table_specs import FigureSpec, Value, read_figures, selected
 
 Points = dict[str, list[str] | str]  # x, y, deviation, at and what of a Trace
-RERANKED = ("map_reranked@k", 1000)  # metric and cut
+RERANKING = ("map_reranked@k", 1000)  # metric and cut
 Numbers = tuple[np.ndarray, np.ndarray, Points]  # x and y of a line, and its points
 
 
@@ -181,7 +181,7 @@ def quality_and_cost(results: Results, pair: Pair) -> Figure | None:
     Without quantised features, re-ranking and times, it would show what the overview shows.
     """
     is_timed = any(key[:2] == pair for key in results.timing)
-    is_reranked = any(key[:2] == pair and key[-2:] == RERANKED for key in results.scores)
+    is_reranked = any(key[:2] == pair and key[-2:] == RERANKING for key in results.scores)
     names = {control["name"] for control in results.controls}
     if not is_timed and not is_reranked and names.isdisjoint(QUANTISERS):
         return None
@@ -200,7 +200,7 @@ def quality_and_cost(results: Results, pair: Pair) -> Figure | None:
             if method in methods:
                 traces += draw_line(method, look(index), ("map", None))
                 open_markers = look(index) | {"markerfacecolor": "none", "linewidth": 0.6}
-                traces += draw_line(method, open_markers, RERANKED)
+                traces += draw_line(method, open_markers, RERANKING)
 
         for index, control in enumerate(results.controls):
             style = control_look(index, control["name"]) | {"marker": control_marker(index)}
@@ -251,7 +251,7 @@ def _cost_line(
     if is_control:
         lengths = list(dict.fromkeys(control_bits(entry["name"], bits) for bits in lengths))
     for bits in lengths:
-        cost = cost_of(entry, bits, metric == RERANKED)
+        cost = cost_of(entry, bits, metric == RERANKING)
         values = results.scores.get((*pair, entry["name"], bits, *metric))
         if cost is not None and values:
             costs.append(cost)
@@ -260,7 +260,7 @@ def _cost_line(
     if not costs:
         return []
 
-    label = "_nolegend_" if metric == RERANKED else printed_label(entry)
+    label = "_nolegend_" if metric == RERANKING else printed_label(entry)
     line = axis.plot(costs, means, label=label, **style)
     costs = [f"{cost:.4g}" for cost in costs]
     return [Trace(entry["name"], axis, line, "mAP", **_points([], means) | {"x": costs})]
