@@ -127,6 +127,8 @@ def _print(line: str) -> None:
 
 
 # ------------------------------------------------------------------------------- drawing
+
+
 def _available(folders: Sequence[Path]) -> tuple[list[Repeatable], Counter[str]]:
     """Return the cells that can be repeated here, and why others cannot, with their numbers."""
     available, reasons = [], Counter[str]()
@@ -203,13 +205,15 @@ def _producer(path: Path, place: Place, inputs: Catalogue) -> Variant:
 
 def _is_reproduced(drawn: Repeatable, index: int, level: float) -> bool:
     """Repeat the run of one seed of a cell, and print one line on the comparison."""
-    run = Run(**drawn.cell.run_records[index]["made_of"]["run"])
+    published = drawn.cell.run_records[index]
+    run = Run(**published["made_of"]["run"])
     started = time.monotonic()
     try:
         _prepare(run.place, drawn)
         with tempfile.TemporaryDirectory(prefix="bgan-bench-") as temporary:
             folder = Path(temporary, "run")
             record = repetition.repeat(run, drawn.variant, folder)
+            check_inputs(published, record)
             precisions = _average_precision(run, folder / run.codes.name, drawn.cell.queries)
         outcome = compared(drawn.cell, index, record, precisions, level)
     except BenchmarkError as error:
@@ -293,7 +297,6 @@ def compared(cell: Cell, index: int, repeated: dict, precisions: np.ndarray, lev
     """
     record = cell.run_records[index]
     other = _other_machine(record, repeated)
-    _check_inputs(record, repeated, other)
     mean, published = float(precisions.mean()), cell.precisions[index]
     if repeated["codes_sha256"] == record["codes_sha256"]:
         difference = float(np.abs(precisions - published).max())
@@ -356,18 +359,24 @@ def _other_machine(record: dict, repeated: dict) -> str:
     return ""
 
 
-def _check_inputs(record: dict, repeated: dict, other: str) -> None:
-    """Raise BenchmarkError if the runs were made of other things.
+def check_inputs(record: dict, repeated: dict) -> None:
+    """Raise BenchmarkError if a repeated run was made of other things than the published one.
 
-    Features depend on the processor, as codes do.
+    Features and what follows from them depend on the processor, as codes do.
+
+    Parameters
+    ----------
+    record, repeated : dict
+        Records of the published and the repeated run.
     """
     before, now = dict(record["made_of"]), dict(repeated["made_of"])
-    for array in records.ARRAYS if other else ():
+    for array in records.ARRAYS if _other_machine(record, repeated) else ():
         before.pop(array, None)
         now.pop(array, None)
 
     problem = identity.difference(before, now)
     if problem:
         raise BenchmarkError(
-            f"the prepared data are not those of the published run: {problem}. Prepare them again"
+            f"the prepared data are not those of the published run: {problem}. Delete their folder "
+            "in cache/ and rerun the command"
         )

@@ -140,9 +140,17 @@ def test_without_seeds_the_printed_decimals_must_agree():
 
 
 def test_features_may_differ_on_another_machine_only():
-    assert compared(record_of(processor="two", features="f1"), MEANS[0])
+    reproduce.check_inputs(record_of(), record_of(processor="two", features="f1"))
     with pytest.raises(BenchmarkError, match="features was f0, now f1"):
-        compared(record_of(features="f1"), MEANS[0])
+        reproduce.check_inputs(record_of(), record_of(features="f1"))
+
+
+def test_another_split_is_an_error_on_any_machine():
+    for processor in ("one", "two"):
+        repeated = record_of(processor=processor)
+        repeated["made_of"]["split"] = "a2"
+        with pytest.raises(BenchmarkError, match="split was a1, now a2"):
+            reproduce.check_inputs(record_of(), repeated)
 
 
 def test_nine_of_ten_new_seeds_are_within_the_interval_of_level_a_tenth():
