@@ -14,7 +14,7 @@ from report.tables.cells import OMITTED_CELL
 from report.tables.table import Cell, Column, Panel, Row, Table
 from report.tables.table_specs import Value
 
-TITLE = "Stability of the order of the methods"
+TITLE = "Stability of the order of the methods: Kendall's rank correlation"
 MIN_METHODS = 5  # an order of fewer says little
 RANDOM_CODES = "chance"  # the method that every other one exceeds, whatever is compared
 MAP = ("map", None)
@@ -53,7 +53,7 @@ def build(results: Results) -> list[Table]:
         Table(
             name="stability",
             title=TITLE,
-            caption=f"{TITLE}: Kendall's rank correlation.",
+            caption=f"{TITLE}.",
             note=NOTE,
             groups=[],
             columns=columns,
