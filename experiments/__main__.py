@@ -9,7 +9,7 @@ from pathlib import Path
 
 from experiments.errors import USER_ERRORS
 from harness.errors import one_line
-from harness.plan import TUNED_FOLDER, Plan
+from harness.plan import TUNED_FOLDER, Place, Plan
 
 KINDS = (
     *("methods", "datasets", "features", "protocols", "variants", "experiments"),
@@ -119,6 +119,18 @@ def _add_records_jobs(add) -> None:
         "--verify", action="store_true", help="compare files that exist with the records instead"
     )
 
+    reproducing = add("reproduce", reproduce, "repeat random published runs, and compare them")
+    reproducing.add_argument(
+        "names", nargs="*", metavar="NAME", help="published folders; all if none is named"
+    )
+    reproducing.add_argument(
+        "--cells",
+        type=_positive,
+        default=3,
+        help="how many random cells (a method at one code length); of each, one seed is repeated",
+    )
+    reproducing.add_argument("--seed", type=int, help="of the draw; default: another one each time")
+
     merging = add("merge", merge, "copy the runs of another checkout that are missing")
     merging.add_argument("results", type=Path, metavar="OTHER/results")
 
@@ -134,6 +146,13 @@ def _add_records_jobs(add) -> None:
     )
     verifying = add("verify", verify, "score a submission again, and compare it with its card")
     verifying.add_argument("folder", type=Path)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"found {number}, expected at least 1")
+    return number
 
 
 def _add_comparison(add) -> None:
@@ -169,6 +188,12 @@ def _add_catalogue(add) -> None:
     showing.add_argument("name")
     creating = add("new-dataset", new_dataset, "write datasets/NAME.py to start from")
     creating.add_argument("name")
+    counting = add("duplicates", duplicates, "count queries with a near duplicate in the database")
+    counting.add_argument("dataset", help="name of a prepared data set")
+    counting.add_argument("features", help="name of its features")
+    counting.add_argument(
+        "--cosine", type=float, nargs="+", help="thresholds; default: 0.9 0.95 0.99 0.999"
+    )
     cleaning = add("clean", clean, "delete the results of a method or experiment, or the cache")
     cleaning.add_argument("name", metavar="METHOD|EXPERIMENT|default|cache")
     cleaning.add_argument("--dry-run", action="store_true", help="delete nothing")
@@ -259,6 +284,15 @@ def archive_codes(arguments: argparse.Namespace) -> bool:
     return True
 
 
+def reproduce(arguments: argparse.Namespace) -> bool:
+    """Return whether all repeated runs are reproduced."""
+    from experiments import publish
+    from experiments import reproduce as job
+
+    folders = [publish.PUBLISHED / Path(name).name for name in arguments.names]
+    return job.reproduce(folders, arguments.cells, arguments.seed)
+
+
 def merge(arguments: argparse.Namespace) -> bool:
     """Return whether no run was refused."""
     from experiments import merge as job
@@ -307,6 +341,14 @@ def new_dataset(arguments: argparse.Namespace) -> bool:
     from experiments import new_dataset as job
 
     print(f"wrote {job.write(arguments.name)}", *job.next_steps(arguments.name), sep="\n")
+    return True
+
+
+def duplicates(arguments: argparse.Namespace) -> bool:
+    from experiments import duplicates as job
+
+    place = Place(arguments.dataset, arguments.features)
+    print(*job.report(place, arguments.cosine or job.THRESHOLDS), sep="\n")
     return True
 
 

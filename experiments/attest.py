@@ -8,9 +8,6 @@ this method with the same earlier sources get the present digests, and state thi
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
@@ -19,12 +16,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from experiments import publish
+from experiments import publish, repetition
 from harness import identity, plugins, provenance, records, storage
 from harness.errors import BenchmarkError, one_line
 from harness.plan import RESULTS, Run
 from harness.progress import duration
-from harness.user_data import data_folder, job_environment
+from harness.user_data import data_folder
 from harness.variants import Variant, variant_of_text
 
 RECORDS = "*/*/*/*bit/seed*/run.json"  # below the folder of all runs
@@ -254,7 +251,7 @@ def _proof(group: list[dict], folder_records: Records, proofs: dict[str, Proof])
     if key in proofs:
         return proofs[key]
 
-    variant = _variant(record)
+    variant = repetition.variant_of(record)
     _check_prepared(run, variant, folder_records)
     data = data_folder()
     digests = records.place_digests(run.place, *records.consumed_arrays(variant))
@@ -272,7 +269,8 @@ def _proof(group: list[dict], folder_records: Records, proofs: dict[str, Proof])
     shown = f"{folder_records.folder}: {run.name}"
     _print(f"{shown}: recomputing, {duration(_seconds(record))} before")
     started = time.monotonic()
-    recomputed = _recomputed(run, variant)
+    with tempfile.TemporaryDirectory(prefix="bgan-bench-") as temporary:
+        recomputed = repetition.repeat(run, variant, Path(temporary, "run"))
     if recomputed["made_of"] != present or recomputed["commit"] != provenance.commit():
         raise BenchmarkError("the checkout or the cache changed meanwhile: rerun the command")
     if recomputed["codes_sha256"] != record["codes_sha256"]:
@@ -305,18 +303,9 @@ def _check_parameters(group: list[dict]) -> None:
     """Raise BenchmarkError if a run has a parameter that its method no longer has."""
     for record in group:
         try:
-            _variant(record)
+            repetition.variant_of(record)
         except BenchmarkError as error:
             raise BenchmarkError(f"{Run(**record['made_of']['run']).name}: {error}") from None
-
-
-def _variant(record: dict) -> Variant:
-    """Return the variant of a record; parameters that are new since have their defaults."""
-    made_of = record["made_of"]
-    entry = {"of": made_of["plugin"], "set": made_of["params"]}
-    name = made_of["run"]["variant"]
-    # Through text, as a job receives it.
-    return variant_of_text("methods", name, json.dumps(entry))
 
 
 def _repeatable(group: list[dict]) -> list[dict]:
@@ -351,35 +340,10 @@ def _has_networks(plugin: str) -> bool:
 
 def _check_prepared(run: Run, variant: Variant, folder_records: Records) -> None:
     """Raise BenchmarkError, with the command to run, if the cache lacks what a run reads."""
-    place, consumes = run.place, variant.consumes
-    needed = [place.dataset_record]
-    if "features" in consumes or "codes" in consumes:
-        needed.append(place.features_record)
-
-    if "neighbours" in consumes:
-        needed.append(place.neighbours_record)
-
-    if "views" in consumes:
-        needed.append(place.views_record)
-
+    needed = repetition.needed_records(run.place, variant)
     missing = [path.as_posix() for path in needed if not path.is_file()]
     if missing:
         raise BenchmarkError(
             f"{missing[0]} is missing: "
             f"prepare it with `{folder_records.targets_command()} {' '.join(missing)}`"
         )
-
-
-def _recomputed(run: Run, variant: Variant) -> dict:
-    """Return the record of a run that the present sources make in a temporary folder."""
-    names = [run.dataset, run.features, run.variant, str(run.bits), str(run.seed)]
-    environment = os.environ | job_environment(str(data_folder())) | {"CUDA_VISIBLE_DEVICES": ""}
-    with tempfile.TemporaryDirectory(prefix="bgan-bench-") as temporary:
-        output = Path(temporary, "run")
-        options = ["--entry", variant.entry_text, "--output", str(output)]
-        command = [sys.executable, "-m", "methods", *names, *options]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
-        if done.returncode:
-            lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
-            raise BenchmarkError(f"{run.name} failed: {lines[-1] if lines else done.returncode}")
-        return records.read(output / run.record.name)

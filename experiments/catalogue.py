@@ -182,7 +182,7 @@ def _state(variant: Variant) -> str:
     """Return whether a variant can be used: what it needs is prepared, present or missing."""
     if _is_prepared(variant):
         return "prepared"
-    files, absent = _files(variant), _absent(variant)
+    files, absent = _files(variant), missing_files(variant)
     if absent:
         return "missing" if absent == files else f"missing: {', '.join(absent)}"
     return "present" if files else "ready"
@@ -192,8 +192,8 @@ def _is_prepared(variant: Variant) -> bool:
     return variant.stage == "datasets" and Place(variant.name, "").dataset_record.is_file()
 
 
-def _absent(variant: Variant) -> list[str]:
-    """The files that a variant needs and does not find; none for a prepared data set."""
+def missing_files(variant: Variant) -> list[str]:
+    """Return the files that a variant needs and does not find; none for a prepared data set."""
     if _is_prepared(variant):
         return []
     return [names for names in _files(variant) if not _is_present(names)]
@@ -215,7 +215,7 @@ def _is_present(names: str) -> bool:
 def _missing(plan: Plan) -> list[str]:
     """The files that the data sets, features and methods of a plan need and do not find."""
     variants = [*plan.datasets.values(), *plan.features.values(), *plan.methods.values()]
-    return list(dict.fromkeys(names for variant in variants for names in _absent(variant)))
+    return list(dict.fromkeys(names for variant in variants for names in missing_files(variant)))
 
 
 # ------------------------------------------------------------------------ descriptions

@@ -125,7 +125,7 @@ def add(results: Path, name: str, shown: list[str]) -> list[str]:
         other metrics, queries, labels or features.
     """
     target = PUBLISHED / name
-    old = _published(target)
+    old = contents_of(target)
     rows = _rows(results / TABLE)
     unfinished = {_cell(row) for row in rows if row["status"] != "done"}
     new = _current(results, [row for row in rows if _cell(row) not in unfinished])
@@ -285,33 +285,6 @@ def _report_files(results: Path, shown: list[str]) -> list[Path]:
 # ------------------------------------------------------------------------------ joining
 
 
-def _published(folder: Path) -> Contents:
-    """Return the contents of a published folder. Raise BenchmarkError if it cannot be joined."""
-    if not (folder / RUNS).is_file():
-        names = ", ".join(path.name for path in folders())
-        raise BenchmarkError(
-            f"{folder} is not a published folder: expected one of {names or 'none'}. "
-            "Publish without --add first"
-        )
-
-    experiment = storage.read_json(folder / EXPERIMENT)
-    version = experiment.get("metric_version")
-    if version != METRIC_VERSION or not (folder / QUERIES).is_file():
-        raise BenchmarkError(
-            f"{folder} has version {version} of the metrics and "
-            f"{'a' if (folder / QUERIES).is_file() else 'no'} file {QUERIES}: expected version "
-            f"{METRIC_VERSION} and the file. Publish the folder again without --add"
-        )
-
-    rows = _rows(folder / TABLE)
-    pairs = zip(rows, records_of(folder), strict=True)
-    runs = {_run(row).name: (row, record) for row, record in pairs}
-    with np.load(folder / QUERIES, allow_pickle=False) as stored:
-        queries = {name: stored[name] for name in stored.files}
-
-    return Contents(runs, queries, experiment)
-
-
 def _joined(old: Contents, new: Contents) -> tuple[Contents, list[str]]:
     """Return the union of a published folder and new cells, and lines on what was joined."""
     cells, lines, counts = old.cells(), [], Counter()
@@ -454,6 +427,40 @@ def write_records(path: Path, run_records: list[dict]) -> None:
 
 
 # ------------------------------------------------------------------------------ reading
+
+
+def contents_of(folder: Path) -> Contents:
+    """Return the contents of a published folder.
+
+    Raises
+    ------
+    BenchmarkError
+        For another folder, and for one that was published with other metrics or without the
+        average precision of its queries.
+    """
+    if not (folder / RUNS).is_file():
+        names = ", ".join(path.name for path in folders())
+        raise BenchmarkError(
+            f"{folder} is not a published folder: expected one of {names or 'none'}. "
+            "Publish it first, without --add"
+        )
+
+    experiment = storage.read_json(folder / EXPERIMENT)
+    version = experiment.get("metric_version")
+    if version != METRIC_VERSION or not (folder / QUERIES).is_file():
+        raise BenchmarkError(
+            f"{folder} has version {version} of the metrics and "
+            f"{'a' if (folder / QUERIES).is_file() else 'no'} file {QUERIES}: expected version "
+            f"{METRIC_VERSION} and the file. Publish the folder again without --add"
+        )
+
+    rows = _rows(folder / TABLE)
+    pairs = zip(rows, records_of(folder), strict=True)
+    runs = {_run(row).name: (row, record) for row, record in pairs}
+    with np.load(folder / QUERIES, allow_pickle=False) as stored:
+        queries = {name: stored[name] for name in stored.files}
+
+    return Contents(runs, queries, experiment)
 
 
 def folders() -> list[Path]:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from builders import write_extras, write_results
@@ -206,6 +207,48 @@ def test_the_caption_of_the_overview_names_what_is_drawn(tmp_path):
         bare == "Mean average precision over all ranks (expected over ties) against code length. "
         "The straight line is the chance level."
     )
+
+
+def test_quality_is_drawn_against_bytes_and_measured_times(tmp_path):
+    """Re-ranked codes store their features too, and have a time of their own."""
+    collected = results.read(write_results(tmp_path / "results", bits=(16, 32), quantised=True))
+    pair = collected.pairs[0]
+    scores = collected.scores | {(*pair, "itq", 32, "map_reranked@k", 1000): {0: 0.6, 1: 0.62}}
+    times = {"itq": "60", "pq": "120", "exact-l2": "9000"}
+    timing = {
+        (*pair, name, 0 if name == "exact-l2" else 32): {"search_microseconds": time}
+        for name, time in times.items()
+    }
+    timing[*pair, "itq", 32]["rerank_microseconds"] = "170"
+    with plot_style.report_style():
+        without_times = plots.quality_and_cost(collected, pair)
+        collected = replace(collected, scores=scores, timing=timing)
+        figure = plots.quality_and_cost(collected, pair)
+
+    assert len(without_times.panels) == 1
+    of_bytes, of_times = (points_by_name(panel) for panel in figure.panels)
+    assert of_bytes["itq"][1] == [("772", "0.6100")]  # 4 bytes of the code, 192 dimensions
+    assert [x for x, _ in of_bytes["itq"][0]] == ["2", "4"]
+    assert [x for x, _ in of_bytes["pq"][0]] == ["2", "4"]
+    assert [x for x, _ in of_bytes["int8"][0]] == ["192"]
+    assert [x for x, _ in of_bytes["exact-l2"][0]] == ["768"]
+    assert of_times.keys() == times.keys()
+    assert [x for line in of_times["itq"] for x, _ in line] == ["60", "170"]
+    assert of_times["exact-l2"] == [[("9000", "0.6000")]]
+
+
+def points_by_name(panel):
+    """{method or control: lines of its points (x, y)} of a panel."""
+    lines = {}
+    for line in panel["series"]:
+        points = list(zip(line["x"].split(), line["y"].split(), strict=True))
+        lines.setdefault(line["name"], []).append(points)
+    return lines
+
+
+def test_quality_against_cost_is_omitted_where_it_repeats_the_overview(tmp_path):
+    collected = results.read(write_results(tmp_path / "results", bits=(16,)))
+    assert plots.quality_and_cost(collected, collected.pairs[0]) is None
 
 
 def test_rows_with_one_label_are_distinguished(tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import pytrec_eval
 
+import evaluation
 from evaluation import histograms, metrics
 from evaluation.relevance import Relevance
 from harness.plugins import ROOT
@@ -64,6 +65,24 @@ def test_average_precision_is_that_of_trec_eval_without_ties():
             assert metrics.measure("ndcg_linear@k", k, n[row], r[row], g[row])[0] == pytest.approx(
                 found[str(query)][f"ndcg_cut_{k}"], rel=1e-12
             )
+
+
+def test_the_preset_of_trec_eval_is_its_value_for_codes_with_ties():
+    """Ties are in the order of the database, which the scores of the run state."""
+    rng = np.random.default_rng(1)
+    queries, database = rng.random((8, 6)) < 0.5, rng.random((1300, 6)) < 0.5
+    labels = rng.integers(0, 4, 8), rng.integers(0, 4, 1300)
+    judged, run = {}, {}
+    for query, code in enumerate(queries):
+        order = np.argsort((code != database).sum(axis=1), kind="stable")
+        relevant = (labels[1] == labels[0][query]).astype(int)
+        judged[str(query)] = {str(item): int(value) for item, value in enumerate(relevant)}
+        run[str(query)] = {str(item): float(-rank) for rank, item in enumerate(order)}
+
+    values = pytrec_eval.RelevanceEvaluator(judged, {"map_cut.1000"}).evaluate(run).values()
+    expected = np.mean([value["map_cut_1000"] for value in values])
+    scored = evaluation.score(queries, database, *labels, metrics=["as-trec"])
+    assert scored["as-trec"] == pytest.approx(expected, rel=1e-12)
 
 
 def test_scoring_does_not_import_torch():

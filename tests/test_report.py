@@ -94,6 +94,24 @@ def test_mean_and_deviation_of_an_artificial_column(tmp_path):
     ]  # 0.41 both, as printed
 
 
+def test_values_above_chance_are_shown_where_chance_is_high(tmp_path):
+    """(mAP - chance) / (1 - chance) at chance 0.52: 0.76 is halfway between chance and 1."""
+    values = {"lsh": [0.52, 0.64, 0.76], "pcah": [0.76], "itq": [1.0] * 3, "bgan": [0.4] * 3}
+    folder = write_results(tmp_path, map_of=lambda name, bits, seed: values[name][seed])
+    assert "map-above-chance" not in built(folder)
+
+    path = folder / "metrics.csv"
+    path.write_text(path.read_text().replace(",map_chance,,0.104", ",map_chance,,0.52"))
+    table = built(describe(folder))["map-above-chance"]
+    assert [printed(cells(table, name)[0]) for name in values] == [
+        "0.250 ± 0.250",
+        "0.500",
+        "1.000 ± 0.000",
+        "-0.250 ± 0.000",
+    ]
+    assert cells(table, "exact-cosine")[0].text == "0.208"  # 0.62
+
+
 def test_controls_are_set_apart_and_never_best(tmp_path):
     table = built(write_results(tmp_path))["map"]
     control = cells(table, "exact-cosine")
@@ -738,6 +756,10 @@ def test_every_selected_method_is_a_variant():
         (
             "{name: a, title: t, values: [{metric: map_best, interval: true}]}",
             "an interval of map_best, expected one of map",
+        ),
+        (
+            "{name: a, title: t, values: [{metric: map_best, above_chance: true}]}",
+            "expected it for map, without an interval",
         ),
         (
             "{name: a, title: t, values: [{metric: map, to: map_best}], best: true}",

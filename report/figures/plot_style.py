@@ -27,6 +27,7 @@ METHOD_DASHES = ((), (4, 1.5), (1.5, 1.5), (6, 1.5, 1.5, 1.5), (6, 1.5, 1.5, 1.5
 # are grey and below the other lines, since those of int8 features nearly cover the exact ones.
 QUANTISER_COLOUR = "#7a8088"
 CONTROL_DASHES = ((5, 2), (6, 2, 1, 2), (9, 2, 3, 2), (9, 2, 1, 2, 1, 2))
+CONTROL_MARKERS = ("*", "x", "h", "+")  # where a control has a single point
 CHANCE_DASHES = (1, 2)
 BELOW_LINES = 1.9  # lines have 2
 INK = "#010203"  # stands for the colour of the surrounding text, in the written SVG
@@ -135,6 +136,11 @@ def control_look(index: int, name: str) -> dict:
     if name in QUANTISERS:
         return style | {"color": QUANTISER_COLOUR, "zorder": BELOW_LINES}
     return style | {"color": INK}
+
+
+def control_marker(index: int) -> str:
+    """Return the marker of the points of the control at this index of the configuration."""
+    return CONTROL_MARKERS[index % len(CONTROL_MARKERS)]
 
 
 def chance_look() -> dict:

@@ -21,6 +21,7 @@ from report.figures.plot_style import (
     canvas_of,
     chance_look,
     control_look,
+    control_marker,
     legend_columns,
     look,
     printed_label,
@@ -29,11 +30,12 @@ from report.figures.plot_style import (
     shortened,
 )
 from report.results import MOST_SHOWN, Pair, Results
-from report.tables.cells import method_cell
+from report.tables.cells import FEATURE_BYTES, TIMING_VALUES, method_cell, stored_bytes
 from report.tables.table import Cell, Column
 from report.tables.table_specs import FigureSpec, Value, read_figures, selected
 
 Points = dict[str, list[str] | str]  # x, y, deviation, at and what of a Trace
+RERANKING = ("map_reranked@k", 1000)  # metric and cut
 Numbers = tuple[np.ndarray, np.ndarray, Points]  # x and y of a line, and its points
 
 
@@ -54,7 +56,7 @@ def draw(results: Results, processes: int = 1) -> list[Figure]:
     """
     jobs = [partial(overview, results)]
     for pair in results.pairs:
-        kinds = (precision_at_k, by_rank, by_radius, times)
+        kinds = (quality_and_cost, precision_at_k, by_rank, by_radius, times)
         jobs += [partial(kind, results, pair) for kind in kinds]
 
     specs = read_figures(results.experiment.get("figures") or [])
@@ -171,6 +173,117 @@ def times(results: Results, pair: Pair) -> Figure | None:
     name = f"time--{pair.file_part}"
     title = f"Time to fit and to encode: {results.label(pair)}"
     return _finish(canvas, traces, labels, (name, title, caption))
+
+
+def quality_and_cost(results: Results, pair: Pair) -> Figure | None:
+    """Draw mAP against bytes per image, and against the time of a search if it was measured.
+
+    Without quantised features, re-ranking and times, it would show what the overview shows.
+    """
+    is_timed = any(key[:2] == pair for key in results.timing)
+    is_reranked = any(key[:2] == pair and key[-2:] == RERANKING for key in results.scores)
+    names = {control["name"] for control in results.controls}
+    if not is_timed and not is_reranked and names.isdisjoint(QUANTISERS):
+        return None
+
+    costs_of = {"Bytes per image": partial(_bytes, results, pair)}
+    if is_timed:
+        costs_of["Search (µs per query)"] = partial(_search_microseconds, results, pair)
+
+    methods = _leading(results, [pair])
+    labels = _legend_labels(results, methods)
+    canvas, axes = canvas_of(len(costs_of), labels, "mAP over all ranks")
+    traces = []
+    for axis, (label, cost_of) in zip(axes, costs_of.items(), strict=True):
+        draw_line = partial(_cost_line, axis, results, pair, cost_of)
+        for index, method in enumerate(results.methods):
+            if method in methods:
+                traces += draw_line(method, look(index), ("map", None))
+                open_markers = look(index) | {"markerfacecolor": "none", "linewidth": 0.6}
+                traces += draw_line(method, open_markers, RERANKING)
+
+        for index, control in enumerate(results.controls):
+            style = control_look(index, control["name"]) | {"marker": control_marker(index)}
+            traces += draw_line(control, style, ("map", None))
+
+        axis.set_xlabel(label)
+        axis.set_xscale("log")
+        _plain_ticks(axis.xaxis)
+
+    sentences = [
+        "Mean average precision against the bytes that are stored for an image, a point for each "
+        "code length, mean over the seeds that are done, on a logarithmic scale"
+    ]
+    if is_timed:
+        sentences[0] += (
+            "; and against the time in which one query finds its 100 nearest items in the whole "
+            "database, at the code lengths that were timed, on an otherwise idle machine"
+        )
+
+    if is_reranked:
+        sentences.append(
+            "Open markers are the same codes with the first 1,000 items in the order of their "
+            "float32 features, which are stored too"
+        )
+
+    if results.controls:
+        sentences.append("Rankings by real-valued features are no hash codes")
+
+    name = f"quality-and-cost--{pair.file_part}"
+    title = f"Quality against storage and time: {results.label(pair)}"
+    caption = ". ".join(sentences) + "." + _leading_sentence(results, methods)
+    return _finish(canvas, traces, labels, (name, title, caption))
+
+
+def _cost_line(
+    axis: Axes,
+    results: Results,
+    pair: Pair,
+    cost_of: Callable[[dict, int, bool], float | None],
+    entry: dict,
+    style: dict,
+    metric: tuple[str, int | None],
+) -> list[Trace]:
+    """Draw a metric of a method or control against its cost, where both are known."""
+    costs, means = [], []
+    is_control = entry in results.controls
+    lengths = results.experiment["bits"]
+    if is_control:
+        lengths = list(dict.fromkeys(control_bits(entry["name"], bits) for bits in lengths))
+    for bits in lengths:
+        cost = cost_of(entry, bits, metric == RERANKING)
+        values = results.scores.get((*pair, entry["name"], bits, *metric))
+        if cost is not None and values:
+            costs.append(cost)
+            means.append(float(np.mean(list(values.values()))))
+
+    if not costs:
+        return []
+
+    label = "_nolegend_" if metric == RERANKING else printed_label(entry)
+    line = axis.plot(costs, means, label=label, **style)
+    costs = [f"{cost:.4g}" for cost in costs]
+    return [Trace(entry["name"], axis, line, "mAP", **_points([], means) | {"x": costs})]
+
+
+def _bytes(results: Results, pair: Pair, entry: dict, bits: int, is_reranked: bool) -> float | None:
+    """Return what a method or control stores for an image."""
+    dimensions = results.experiment["features"]["/".join(pair)]["dimensions"]
+    if entry in results.controls:
+        return stored_bytes(entry["name"], dimensions, bits) if dimensions else None
+    code_bytes = -(-bits // 8)
+    if not is_reranked:
+        return code_bytes
+    return code_bytes + FEATURE_BYTES * dimensions if dimensions else None
+
+
+def _search_microseconds(
+    results: Results, pair: Pair, entry: dict, bits: int, is_reranked: bool
+) -> float | None:
+    """Return the measured time of a search; None if it was not measured."""
+    row = results.timing.get((*pair, entry["name"], bits))
+    fact = "rerank_microseconds" if is_reranked else "search_microseconds"
+    return TIMING_VALUES[fact](row) if row else None
 
 
 def own_figure(results: Results, spec: FigureSpec) -> Figure | None:

@@ -15,6 +15,7 @@ from report.tables import (
     paper_tables,
     published_values,
     reference_table,
+    stability_table,
     tuning_table,
 )
 from report.tables.cells import (
@@ -27,6 +28,8 @@ from report.tables.cells import (
 )
 from report.tables.table import Cell, Column, Panel, Row, Table
 from report.tables.table_specs import TableSpec, read, selected
+
+HIGH_CHANCE = 0.25  # mean average precision of a random ranking; lower ones change few readings
 
 
 def build_tables(results: Results, specs: list[TableSpec] | None = None) -> list[Table]:
@@ -56,7 +59,14 @@ def build_tables(results: Results, specs: list[TableSpec] | None = None) -> list
         if _concerns(results, spec):
             tables += [_table(results, spec, pairs) for pairs in _files(results, spec)]
 
-    modules = (reference_table, gradient_table, tuning_table, paper_tables, published_values)
+    modules = (
+        reference_table,
+        stability_table,
+        gradient_table,
+        tuning_table,
+        paper_tables,
+        published_values,
+    )
     for module in modules:
         tables += module.build(results)
 
@@ -86,6 +96,9 @@ def _concerns(results: Results, spec: TableSpec) -> bool:
     if not _has_rankings(results, spec):
         return False
 
+    if not any(_is_shown(results, spec, pair) for pair in results.pairs):
+        return False
+
     experiment = results.experiment
     available = {
         "methods": {method["base"] for method in results.methods} | set(results.labels),
@@ -107,6 +120,13 @@ def _has_rankings(results: Results, spec: TableSpec) -> bool:
     return not optional or any(key[-2:] in metrics for key in results.scores)
 
 
+def _is_shown(results: Results, spec: TableSpec, pair: Pair) -> bool:
+    """Return whether a table shows a data set: values above chance only if chance is high."""
+    if not any(value.above_chance for value in spec.values):
+        return True
+    return (results.chance(pair, "map_chance") or 0.0) >= HIGH_CHANCE
+
+
 def _is_timed(spec: TableSpec) -> bool:
     return any(value.fact in TIMING_VALUES for value in spec.values)
 
@@ -116,6 +136,7 @@ def _files(results: Results, spec: TableSpec) -> list[list[Pair]]:
     pairs = []
     for dataset in selected(spec.select, "datasets", list(results.experiment["datasets"])):
         pairs += [pair for pair in results.pairs if pair.dataset == dataset]
+    pairs = [pair for pair in pairs if _is_shown(results, spec, pair)]
     return [[pair] for pair in pairs] if spec.split else [pairs]
 
 
@@ -135,6 +156,8 @@ def _table(results: Results, spec: TableSpec, pairs: list[Pair]) -> Table:
     pairs_with_panels = list(dict.fromkeys(panel.pair for panel in panels))
 
     notes = [*shared, *omissions]
+    if _is_timed(spec):
+        notes += captions.spreads(results, pairs)
     if spec.order:
         notes += captions.orders(panels, columns)
 
@@ -237,6 +260,10 @@ def _omission(results: Results, pair: Pair, column: Column) -> str | None:
 def _has_optional(results: Results, pair: Pair, column: Column) -> bool:
     """Return whether some run on a data set and features has a metric or a fact."""
     value = column.value
+    if value.fact in TIMING_VALUES:
+        compute = TIMING_VALUES[value.fact]
+        rows = [row for key, row in results.timing.items() if key[:2] == pair]
+        return any(compute(row) is not None for row in rows)
     if value.metric:
         cell = (*pair, value.metric, column.k)
         return any((*key[:2], *key[-2:]) == cell for key in results.scores)

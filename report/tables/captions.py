@@ -29,6 +29,22 @@ def filled(spec: TableSpec) -> str:
     return spec.note.replace("{k}", f"{spec.k:,}") if isinstance(spec.k, int) else spec.note
 
 
+def spreads(results: Results, pairs: list[Pair]) -> Iterator[str]:
+    """Yield how much repeated searches differ; nothing for times of an earlier version."""
+    ratios = []
+    for (*pair, _, _), row in results.timing.items():
+        for name in ("search", "rerank"):
+            median, spread = (row.get(f"{name}{part}_microseconds", "") for part in ("", "_spread"))
+            if tuple(pair) in pairs and median and spread:
+                ratios.append(float(spread) / float(median))
+
+    if ratios:
+        yield (
+            "Times of a search are medians of three repetitions, which differ by at most "
+            f"{100 * max(ratios):.0f} % of the median."
+        )
+
+
 # ---------------------------------------------------------------- how to read the cells
 
 
@@ -196,6 +212,8 @@ def _protocol(results: Results, pair: Pair, has_metric: bool) -> str:
     ]
     if has_metric:
         facts += [_relevant(results, pair), _omitted_queries(results, pair)]
+    if dataset.get("duplicate_queries"):
+        facts.append(f"{dataset['duplicate_queries']:,} queries equal a database image")
 
     ours = [rule["rule"].rstrip(".") for rule in dataset["rules"] if rule["source"] == "ours"]
     rules = f"Rules of ours: {'; '.join(ours)}." if ours else "All rules as published."

@@ -51,6 +51,8 @@ TIMING_VALUES = {
     "alone_encode_microseconds": lambda row: _number_or_none(row["encode_microseconds"]),
     "image_microseconds": _image_microseconds,
     "search_microseconds": lambda row: _number_or_none(row["search_microseconds"]),
+    # Earlier versions did not measure it.
+    "rerank_microseconds": lambda row: _number_or_none(row.get("rerank_microseconds", "")),
     "kept_bytes": lambda row: _number_or_none(row["bytes"]),
     "alone_device": lambda row: row["processor"] if row["device"] == "cpu" else row["device"],
 }
@@ -118,7 +120,15 @@ def _metric_cell(results: Results, key: tuple, done: list[dict], column: Column)
 
 def _score(results: Results, key: tuple, run: dict, metric: str, column: Column) -> float | None:
     score = results.scores.get((*key, run["bits"], metric, column.k), {}).get(run["seed"])
-    return None if score is None else score * column.value.scale
+    return None if score is None else shown_number(results, Pair(*key[:2]), score, column.value)
+
+
+def shown_number(results: Results, pair: Pair, score: float, value: Value) -> float:
+    """Return a score as a cell shows it: its share of the range above chance, and scaled."""
+    if value.above_chance:
+        chance = results.chance(pair, "map_chance") or 0.0
+        score = (score - chance) / (1 - chance)
+    return score * value.scale
 
 
 def _fact_cell(done: list[dict], value: Value) -> Cell:
@@ -204,7 +214,7 @@ def control_cell(results: Results, pair: Pair, name: str, bits: int | None, colu
         dimensions = results.experiment["features"]["/".join(pair)]["dimensions"]
         if value.fact != "code_bytes" or not dimensions:
             return OMITTED_CELL
-        size = _stored_bytes(name, dimensions, length)
+        size = stored_bytes(name, dimensions, length)
         return Cell(value.printed(size), number=size)
 
     if results.omission(pair, value.metric, column.k):
@@ -215,14 +225,23 @@ def control_cell(results: Results, pair: Pair, name: str, bits: int | None, colu
         score = results.of_control(pair, name, bits, metric, column.k)
         if score is None:
             return MISSING_CELL
-        series.append([score * value.scale])
+        series.append([shown_number(results, pair, score, value)])
 
     interval = _interval(results, (*pair, name, length), value)
     return replace(_mean_cell(series, value), interval=interval)
 
 
-def _stored_bytes(control: str, dimensions: int, bits: int) -> int:
-    """Return the bytes that a control stores for each item."""
+def stored_bytes(control: str, dimensions: int, bits: int) -> int:
+    """Return the bytes that a control stores for each item.
+
+    Parameters
+    ----------
+    control : str
+    dimensions : int
+        Of the features.
+    bits : int
+        Code length of product quantisation, else 0.
+    """
     if bits:
         return -(-bits // 8)
     return dimensions if control in QUANTISERS else FEATURE_BYTES * dimensions

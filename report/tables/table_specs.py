@@ -40,7 +40,7 @@ TEXT_FACTS = ("device", "threads", "tier", "fidelity", "settings", "trials", "la
 DERIVED_FACTS = ("encode_microseconds", "distinct_share", "code_bytes")
 TIMED_FACTS = (
     *("alone_fit_seconds", "alone_encode_microseconds", "image_microseconds"),
-    *("search_microseconds", "kept_bytes", "alone_device"),
+    *("search_microseconds", "rerank_microseconds", "kept_bytes", "alone_device"),
 )
 FACTS = (*NUMBER_FACTS, *TEXT_FACTS, *DERIVED_FACTS, *TIMED_FACTS)
 
@@ -60,6 +60,7 @@ class Value:
     significant: int = 0
     deviation: bool = True
     interval: bool = False
+    above_chance: bool = False
     optional: bool = False
 
     def printed(self, number: float) -> str:
@@ -296,6 +297,10 @@ def _value(entry: object, where: str) -> Value:
         raise BenchmarkError(f"{where}: found {entry}, expected either a metric or a fact")
     if value.interval and value.metric != "map":
         raise BenchmarkError(f"{where}: found an interval of {value.metric}, expected one of map")
+    if value.above_chance and (value.metric != "map" or value.interval):
+        raise BenchmarkError(
+            f"{where}: found above_chance in {entry}, expected it for map, without an interval"
+        )
 
     _check_known(value, where)
     return value

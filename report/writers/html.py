@@ -22,6 +22,7 @@ from report.figures.training_curves import Training, methods_shown
 from report.references import Reference
 from report.results import MOST_SHOWN, Pair, Results
 from report.tables import claims
+from report.tables.cells import shown_number
 from report.tables.table import Cell, Column, Panel, Row, Table
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
@@ -96,7 +97,11 @@ def _shortened(table: Table, results: Results) -> Table:
     panels = []
     for panel in table.panels:
         leading = results.leading(panel.pair)
-        panels.append(replace(panel, rows=[row for row in panel.rows if row.name in leading]))
+        omitted = results.labels.keys() - leading
+        panels.append(replace(panel, rows=[row for row in panel.rows if row.name not in omitted]))
+
+    if panels == table.panels:
+        return table
 
     note = (
         f"The page shows the {MOST_SHOWN} of {n} methods with the highest mAP. The files have all."
@@ -171,8 +176,9 @@ def _origin(results: Results, panel: Panel, row: Row, column: Column, cell: Cell
 
     scores = results.scores.get((*panel.pair, row.name, bits, column.value.metric, column.k), {})
     if scores and not column.value.to:
-        scaled = {seed: score * column.value.scale for seed, score in sorted(scores.items())}
-        attributes["data-values"] = " ".join(f"{seed}:{n:.6f}" for seed, n in scaled.items())
+        shown = partial(shown_number, results, panel.pair, value=column.value)
+        numbers = {seed: shown(score) for seed, score in sorted(scores.items())}
+        attributes["data-values"] = " ".join(f"{seed}:{n:.6f}" for seed, n in numbers.items())
 
     return attributes
 
