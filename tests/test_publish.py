@@ -214,7 +214,8 @@ PAGES = ("README.md", "docs/explanation/findings.md")
 def tables_of(page):
     """Yield (folder, lines) of each table of a page below a comment that names its folder."""
     text = (ROOT / page).read_text(encoding="utf-8")
-    for name, table in re.findall(r"^<!-- results/published/(.*) -->\n((?:\|.*\n)+)", text, re.M):
+    marked = r"^<!-- results/published/(.*) -->\n((?:\|.*\n)+)"
+    for name, table in re.findall(marked, text, re.MULTILINE):
         lines = [line.strip("|").split("|") for line in table.splitlines()]
         yield ROOT / publish.PUBLISHED / name, [[cell.strip() for cell in line] for line in lines]
 
@@ -242,7 +243,7 @@ def test_tables_in_the_text_are_the_published_ones(page):
             numbers = {
                 name: float(row[bits])
                 for name, row in measured[quantity].items()
-                if name not in controls and row[bits] != "–"
+                if name not in controls and row[bits] != "\N{EN DASH}"
             }
             assert max(numbers, key=numbers.get) in [name for name, *_ in lines]
 
