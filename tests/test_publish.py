@@ -250,6 +250,8 @@ def test_tables_in_the_text_are_the_published_ones(page):
 
 def _printed(row, bits):
     deviation = row[f"{bits}, deviation"]
+    if row[bits] == "\N{EN DASH}":
+        return row[bits]
     return f"{float(row[bits]):.3f}" + (f" ± {float(deviation):.3f}" if deviation else "")
 
 
