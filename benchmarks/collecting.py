@@ -12,6 +12,8 @@ medians of the processor times over the rounds are saved in benchmarks/collectin
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import shutil
 import subprocess
@@ -101,7 +103,8 @@ def finish(plan: Plan) -> None:
         write_run(planned_run, items, machine | {"made_of": state.made_of(encode_job(planned_run))})
 
     (first, *others) = plan.scores
-    scoring.score(first, [(each.bits, each.seed) for each in plan.runs_of(first)])
+    with contextlib.redirect_stdout(io.StringIO()):
+        scoring.score(first, plan.scored(first))
     for score in others:
         copy_score(first, score, State(plan).made_of(Job("score", score.key)))
 
