@@ -2,7 +2,7 @@
 
     python -m benchmarks.planning                                # 5,000 runs, 2,000 finished
     python -m benchmarks.planning --variants 5 --finished 80     # 400 runs, 80 finished
-    python -m benchmarks.planning --variants 250 --finished 20000 --repeats 1
+    python -m benchmarks.planning --variants 250 --finished 20000 --repeats 0
 
 The runs are a grid of variants of `chance`, in a copy of the project in a temporary folder.
 Finished results are synthetic: files of a few bytes with the records that jobs write. The dry run
@@ -46,7 +46,7 @@ def main() -> None:
         "--part", choices=("load", "check"), help="one figure; started by this module in the copy"
     )
     parser.add_argument(
-        "--repeats", type=int, default=REPEATS, help="dry runs of each kind, of which one counts"
+        "--repeats", type=int, default=REPEATS, help="dry runs of each kind, 0 for none"
     )
     arguments = parser.parse_args()
     if arguments.part:
@@ -60,7 +60,8 @@ def main() -> None:
         jobs = f"{runs:,} runs of chance, {arguments.variants} scoring jobs"
         print(f"{provenance.processor()}; {jobs}")
         save(f"Plan.load of {runs:,} runs", *part(copy, "load"))
-        compare_dry_runs(copy, runs, arguments.repeats)
+        if arguments.repeats:
+            compare_dry_runs(copy, runs, arguments.repeats)
 
         finished = max(1, arguments.finished // (len(BITS) * len(SEEDS)))
         storage.write_json(copy / "grid.json", grid(finished))
