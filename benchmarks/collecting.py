@@ -51,7 +51,10 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         copies = {runs: finished(Path(folder, str(runs)), runs) for runs in arguments.runs}
-        rounds = [[measure(copy) for copy in copies.values()] for _ in range(arguments.rounds)]
+        rounds = []
+        for _ in range(arguments.rounds):
+            seconds = list(map(measure, copies.values()))
+            rounds.append(seconds)
         medians = np.median(rounds, axis=0)  # (sizes, 2)
         for (runs, copy), (collecting, reporting) in zip(copies.items(), medians, strict=True):
             page = (copy / "results/experiments/grid/report/index.html").stat().st_size

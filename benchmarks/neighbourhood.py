@@ -108,9 +108,9 @@ def compare_with_faiss(features: np.ndarray) -> None:
         lists, seconds = timed(_neighbours._block, space, start, rows, length, clock=clock)
         own.append(seconds * n / rows)
         queries = space.single[start : start + more]
-        (_, found), seconds = timed(index.search, queries, length, clock=clock)
+        (_, faiss_lists), seconds = timed(index.search, queries, length, clock=clock)
         other.append(seconds * n / len(queries))
-        pairs = zip(lists, found[:rows], strict=True)
+        pairs = zip(lists, faiss_lists[:rows], strict=True)
         equal.append(np.mean([np.isin(*pair).mean() for pair in pairs]))
 
     assert np.mean(equal) > 0.999, "faiss finds other neighbours, beyond equal distances"

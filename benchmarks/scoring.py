@@ -357,7 +357,11 @@ def by_size(queries: int, sizes: Sequence[int]) -> None:
         measure_all([("map", None)], *histograms)
 
     measure(min(sizes))  # compiles the kernel
-    rounds = [[_seconds(measure, items) for items in sizes] for _ in range(ROUNDS)]
+    rounds = []
+    for _ in range(ROUNDS):
+        seconds_by_size = [_seconds(measure, items) for items in sizes]
+        rounds.append(seconds_by_size)
+
     for items, seconds in zip(sizes, np.median(rounds, axis=0), strict=True):
         problem = f"{queries:,} queries x {items:,} codes of {SIZE_BITS} bits, mAP"
         each = f"{1e9 * seconds / queries / items:.3g} ns"

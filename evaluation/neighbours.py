@@ -131,7 +131,7 @@ def _candidates(rows: np.ndarray, database: np.ndarray, centre: np.ndarray) -> l
     The database is read once, block by block, and no cosine is stored that is already too small.
     """
     largest = np.full((len(rows), COUNT), -np.inf)  # cosines so far, the smallest of them first
-    found = []
+    blocks = []
     step = 16 * BLOCK
     for start in range(0, len(database), step):
         block = unit_rows(database[start : start + step], centre)
@@ -143,9 +143,9 @@ def _candidates(rows: np.ndarray, database: np.ndarray, centre: np.ndarray) -> l
         joined = np.concatenate([largest, cosines], axis=1)
         largest = np.partition(joined, -COUNT, axis=1)[:, -COUNT:]
         row, item = np.nonzero(cosines >= largest[:, :1] - MARGIN)
-        found.append((row, item + start, cosines[row, item]))
+        blocks.append((row, item + start, cosines[row, item]))
 
-    row, item, cosine = map(np.concatenate, zip(*found, strict=True))
+    row, item, cosine = map(np.concatenate, zip(*blocks, strict=True))
     near = np.flatnonzero(cosine >= largest[row, 0] - MARGIN)
     order = near[np.argsort(row[near], kind="stable")]
     ends = np.cumsum(np.bincount(row[order], minlength=len(rows)))
