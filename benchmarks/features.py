@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks import results
 from features.__main__ import write_features
 from features._base import BLOCK, Extractor, opened
 from harness import imagenet, plugins, provenance, storage
@@ -108,8 +109,9 @@ def extract(arguments: argparse.Namespace) -> None:
         blocks = FirstBlocks(extractor)
         dimensions = write_features(output, blocks, plugin, lambda: opened(images), (n,))
 
-    peak = f"peak {provenance.peak_memory_mib():,.0f} MiB"
-    print(f"{name}: {n:,} images, {dimensions:,} dimensions: {peak}", flush=True)
+    peak = results.mebibytes(provenance.peak_memory_mib())
+    problem = f"{name}: {n:,} images of {arguments.side} pixels, {dimensions:,} dimensions"
+    results.save("features", problem, {"peak": peak})
 
 
 def rate(arguments: argparse.Namespace) -> None:
@@ -118,7 +120,7 @@ def rate(arguments: argparse.Namespace) -> None:
     images = np.random.default_rng(0).integers(0, 256, (n, side, side, 3), dtype=np.uint8)
     print(f"{provenance.processor()}, {n} images of {side} x {side}")
     for name in arguments.extractors:
-        rates = []
+        rates = {}
         for threads in sorted({1, arguments.threads}):
             with tempfile.TemporaryDirectory(dir=CACHE) as temporary:
                 extractor, _ = built(name, Path(temporary), threads)
@@ -130,8 +132,8 @@ def rate(arguments: argparse.Namespace) -> None:
                 started = time.perf_counter()
                 extractor.extract(images)
                 seconds = time.perf_counter() - started
-                rates.append(f"{n / seconds:10.1f} /s on {device}")
-        print(f"{name:20}{'  '.join(rates)}", flush=True)
+                rates[f"on {device}"] = f"{n / seconds:.1f} /s"
+        results.save("features", f"{name}: {n} images of {side} pixels", rates)
 
 
 if __name__ == "__main__":

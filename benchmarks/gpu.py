@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks import training
+from benchmarks import results, training
 from datasets.digits import Digits
 from evaluation import score
 from features._neighbours import nearest
@@ -109,6 +109,7 @@ def run(work: dict[str, Callable[[], Figures]], only: str | None, output: Path) 
         figures[name]["seconds"] = time.perf_counter() - started
         if torch.cuda.is_available():
             figures[name]["gpu_memory_mib"] = torch.cuda.max_memory_allocated() / 2**20
+        figures[name]["measured"] = results.measured() | {"machine": machine["device"]}
         storage.write_json(output, machine | {"pieces": figures})
 
     return machine | {"pieces": {name: figures[name] for name in work if name in figures}}
@@ -223,18 +224,14 @@ def features_of(images: np.ndarray, params: dict) -> np.ndarray:
     return torch.cat([network(block) for block in blocks]).numpy()
 
 
-def print_table(results: dict) -> None:
-    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
-    print(f"{results['device']}; {versions}")
-    for piece, figures in results["pieces"].items():
+def print_table(stored: dict) -> None:
+    versions = ", ".join(f"{name} {version}" for name, version in stored["versions"].items())
+    print(f"{stored['device']}; {versions}")
+    for piece, figures in stored["pieces"].items():
         for name, value in figures.items():
-            print(f"{piece:<24}{name:<30}{shown(value)}")
-
-
-def shown(value: object) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(shown, value))
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+            if name == "measured":
+                continue
+            print(f"{piece:<24}{name:<30}{results.text(value)}")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from benchmarks import results
 from harness import provenance, storage
 from harness.plan import EXPERIMENTS, Score
 from harness.plugins import ROOT
@@ -118,14 +119,17 @@ def start_up_of_scoring(copy: Path, root: Path, record: dict) -> float:
     return elapsed - sum(entry["seconds"] for entry in repeated["runs"])
 
 
-def run(folder: Path, command: list[str]) -> tuple[float, float]:
-    """Run a command in a folder. Return its elapsed and its processor seconds, without its jobs."""
+def run(folder: Path, command: list[str], root: Path | None = None) -> tuple[float, float]:
+    """Run a command in a folder. Return its elapsed and its processor seconds, without its jobs.
+
+    root: of the project; by default the folder.
+    """
     environment = {
         key: value for key, value in os.environ.items() if not key.startswith("BGAN_BENCH")
     }
     environment |= {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(folder),
+        "PYTHONPATH": str(root or folder),
     }
     log = folder / "benchmark.log"
     started, processor = time.perf_counter(), 0.0
@@ -151,11 +155,13 @@ def processor_seconds(process: int) -> float:
 
 
 def show(seconds: dict[str, float], variants: int, cores: int) -> None:
-    """Print the seconds of each stage, and their sum beside LIMIT."""
+    """Print the seconds of each stage and their sum beside LIMIT, and save the stages."""
     runs, processor = variants * len(BITS) * len(SEEDS), provenance.processor()
     print(f"{processor}, {cores} cores; {runs:,} runs, {variants} scoring jobs")
     for name, value in seconds.items():
         print(f"{name:<28} {value:8.2f} s")
+    stages = {name: results.seconds(value) for name, value in seconds.items()}
+    results.save("harness", f"{runs:,} runs in {variants} scoring jobs, {cores} cores", stages)
 
     scoring = seconds["start-up of a scoring job"] * variants / cores
     total = seconds["dry run"] + seconds["Snakemake, processor"] + scoring + seconds["collecting"]

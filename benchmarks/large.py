@@ -2,12 +2,15 @@
 
     python -m benchmarks.large 1000000                       # items
     python -m benchmarks.large 10000 100000 1000000 --plot   # writes benchmarks/large.svg
+    python -m benchmarks.large 1000000 --dimensions 512 --methods itq agh bihalf --bits 64
+    python -m benchmarks.large 10000000 --dimensions 16 --methods lsh --bits 64
 
 By default ITQ learns 32 bits from 128 features per item, and there are 1,000 queries. The items are
-centres of a hundred classes with noise, drawn in blocks. Each stage is the job of the workflow with
-one thread, in a process of its own. All database items are training images, and the method draws
-its sample of them. Memory is the largest resident size of the process. It includes the pages of the
-block of a file that is being read, and the interpreter with its libraries.
+centres of a hundred classes with noise, or noise alone with `--distribution random`. They are drawn
+in blocks. Each stage is the job of the workflow with one thread, in a process of its own. All
+database items are training images, and a method with `sample` draws its sample of them. Memory is
+the largest resident size of the process. It includes the pages of the block of a file that is being
+read, and the interpreter with its libraries. The figures are saved in benchmarks/large.json.
 """
 
 from __future__ import annotations
@@ -24,13 +27,18 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import results
 from harness import provenance, records, storage
 from harness.plan import RESULTS, Place, Run, Score
 from harness.plugins import ROOT
+from harness.user_data import DATA_VARIABLE
 
-QUERIES, CLASSES, DIMENSIONS, BLOCK = 1000, 100, 128, 50_000
+QUERIES, CLASSES, BLOCK = 1000, 100, 50_000
+DISTRIBUTIONS = ("clustered", "random")
 PLACE = Place("synthetic", "given")
 PLOT = Path(__file__).with_name("large.svg")
+
+Cost = tuple[float, float, float]  # elapsed seconds, processor seconds, peak memory in MiB
 
 
 def main() -> None:
@@ -38,58 +46,94 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("items", type=int, nargs="+", help="in the database")
-    parser.add_argument("--method", default="itq")
+    parser.add_argument("--dimensions", type=int, default=128)
+    parser.add_argument("--distribution", choices=DISTRIBUTIONS, default=DISTRIBUTIONS[0])
+    parser.add_argument("--methods", nargs="+", default=["itq"])
+    parser.add_argument(
+        "--set",
+        type=json.loads,
+        default={},
+        metavar="JSON",
+        help='parameters by method: {"bihalf": {"epochs": 1}}',
+    )
     parser.add_argument("--bits", type=int, default=32)
     parser.add_argument(
         "--folder",
         type=Path,
-        help="temporary files are written here, about 1.1 GB per million items",
+        help="temporary files are written here: 8 bytes per item and dimension",
     )
-    parser.add_argument("--plot", action="store_true", help=f"write {PLOT.name}")
+    parser.add_argument(
+        "--plot", action="store_true", help=f"write {PLOT.name} of the first method"
+    )
     arguments = parser.parse_args()
-    method, bits = arguments.method, arguments.bits
-    size = f"{QUERIES:,} queries, {DIMENSIONS} features per item"
-    print(f"{provenance.processor()}; {method}, {bits} bits, {size}")
+    print(f"{provenance.processor()}; {QUERIES:,} queries, {arguments.bits} bits")
 
     costs = {}
     for items in arguments.items:
         with tempfile.TemporaryDirectory(dir=arguments.folder) as temporary:
             folder = Path(temporary)
-            write(folder, items)
-            jobs = stages(method, bits)
-            costs[items] = {stage: run(*job, folder) for stage, job in jobs.items()}
-            record = Run(PLACE.dataset, PLACE.features, method, bits, 0).record
-            show(items, costs[items], storage.read_json(folder / record))
+            write(folder, items, arguments.dimensions, arguments.distribution)
+            costs[items] = measure(folder, items, arguments)
 
     if arguments.plot:
         draw(costs)
 
 
-def show(items: int, costs: dict[str, tuple[float, float, float]], record: dict) -> None:
-    """Print the costs of each stage, and the times of training from the record of the run."""
-    for stage, (seconds, processor, memory) in costs.items():
-        cost = f"{seconds:8.1f} s, {processor:6.1f} s of a core, {memory:8,.0f} MiB"
-        print(f"{items:>12,} items  {stage:<10} {cost}")
-    fit = f"fit {record['fit_seconds']:.1f} s on {record['fitted_rows']:,} rows"
-    encode = f"encode {record['encode_seconds']:.1f} s"
-    print(f"{'':>19} of which {fit}, {encode}", flush=True)
+def measure(folder: Path, items: int, arguments: argparse.Namespace) -> dict[str, Cost]:
+    """Measure all stages, and save their figures. Return the costs of the first method."""
+    size = f"{items:,} x {arguments.dimensions} {arguments.distribution}"
+    job = extraction()
+    costs = {"features": run(*job, folder)}
+    results.save("large", f"{size}: features", figures(costs["features"]))
+    for method in arguments.methods:
+        params = arguments.set.get(method, {})
+        own = {
+            stage: run(*job, folder)
+            for stage, job in training_and_scoring(method, arguments.bits, params).items()
+        }
+        record = storage.read_json(folder / run_of(method, arguments.bits).record)
+        problem = f"{size}: {method}, {arguments.bits} bits"
+        if params:
+            problem += f", {', '.join(f'{name} {value}' for name, value in params.items())}"
+        facts = {
+            "fit": results.seconds(record["fit_seconds"]),
+            "fitted rows": f"{record['fitted_rows']:,}",
+            "encode": results.seconds(record["encode_seconds"]),
+        }
+        results.save("large", problem, figures(own["codes"]) | facts)
+        scored = f"{size}: scoring of {method}, {arguments.bits} bits, {QUERIES:,} queries"
+        results.save("large", scored, figures(own["metrics"]))
+        for stage, cost in own.items():
+            costs.setdefault(stage, cost)
+
+    return costs
 
 
-def write(folder: Path, items: int) -> None:
+def figures(cost: Cost) -> dict[str, str]:
+    """Return the figures of a job as the table of results shows them."""
+    elapsed, processor, memory = cost
+    return {
+        "elapsed": results.seconds(elapsed),
+        "processor": results.seconds(processor),
+        "peak": results.mebibytes(memory),
+    }
+
+
+def write(folder: Path, items: int, dimensions: int, distribution: str) -> None:
     """Write a prepared data set without images, and a feature file as a user would give it."""
     n = QUERIES + items
     generator = np.random.default_rng(0)
-    centres = generator.standard_normal((CLASSES, DIMENSIONS), dtype=np.float32)
+    centres = generator.standard_normal((CLASSES, dimensions), dtype=np.float32)
     labels = generator.integers(CLASSES, size=n)
     data = folder / PLACE.dataset_folder
     data.mkdir(parents=True)
-    header = {"descr": "<f4", "fortran_order": False, "shape": (n, DIMENSIONS)}
+    header = {"descr": "<f4", "fortran_order": False, "shape": (n, dimensions)}
     with open(folder / "given.npy", "wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for start in range(0, n, BLOCK):
             rows = labels[start : start + BLOCK]
-            noise = generator.standard_normal((len(rows), DIMENSIONS), dtype=np.float32)
-            file.write(centres[rows] + 2 * noise)
+            noise = generator.standard_normal((len(rows), dimensions), dtype=np.float32)
+            file.write(centres[rows] + 2 * noise if distribution == "clustered" else noise)
 
     np.save(data / "images.npy", np.empty((n, 0, 0, 3), np.uint8))
     np.save(data / "labels.npy", labels)
@@ -102,22 +146,41 @@ def write(folder: Path, items: int) -> None:
     records.write(folder / PLACE.dataset_record, {"plugin": PLACE.dataset}, **facts)
 
 
-def stages(method: str, bits: int) -> dict[str, tuple[list[str], Path]]:
-    """Return the jobs as the Snakefile runs them, each with the record that it writes."""
+def run_of(method: str, bits: int) -> Run:
+    return Run(PLACE.dataset, PLACE.features, method, bits, 0)
+
+
+def extraction() -> tuple[list[str], Path]:
+    """Return the job of the features, as the Snakefile runs it, with the record that it writes."""
     entry = json.dumps({"of": "file", "set": {"path": "given.npy"}})
-    names = [PLACE.dataset, PLACE.features]
-    extract = ["features", "extract", *names, "--entry", entry, "--data", "."]
-    score = ["evaluation", "score", *names, method, "--runs", f"{bits}:0", "--threads", "1"]
+    command = ["features", "extract", PLACE.dataset, PLACE.features, "--entry", entry]
+    return command, PLACE.features_record
+
+
+def training_and_scoring(method: str, bits: int, params: dict) -> dict[str, tuple[list[str], Path]]:
+    """Return the jobs of a method, as the Snakefile runs them, with their records."""
+    names = [PLACE.dataset, PLACE.features, method]
+    train = [
+        "methods",
+        *names,
+        str(bits),
+        "0",
+        "--entry",
+        json.dumps({"of": method, "set": params}),
+    ]
+    score = ["evaluation", "score", *names, "--runs", f"{bits}:0", "--threads", "1"]
     return {
-        "features": (extract, PLACE.features_record),
-        "codes": (["methods", *names, method, str(bits), "0"], Run(*names, method, bits, 0).record),
-        "metrics": (score, Score(RESULTS, *names, method).record),
+        "codes": (train, run_of(method, bits).record),
+        "metrics": (score, Score(RESULTS, *names).record),
     }
 
 
-def run(command: list[str], record: Path, folder: Path) -> tuple[float, float, float]:
+def run(command: list[str], record: Path, folder: Path) -> Cost:
     """Return the elapsed and the processor seconds of a job, and its peak memory in MiB."""
-    job, environment = [sys.executable, "-m", *command], os.environ | {"PYTHONPATH": str(ROOT)}
+    job, environment = (
+        [sys.executable, "-m", *command],
+        os.environ | {"PYTHONPATH": str(ROOT), DATA_VARIABLE: "."},
+    )
     started, processor = time.perf_counter(), processor_seconds()
     subprocess.run(job, cwd=folder, env=environment, stdout=subprocess.DEVNULL, check=True)
     seconds = time.perf_counter() - started, processor_seconds() - processor
@@ -130,7 +193,7 @@ def processor_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def draw(costs: dict[int, dict[str, tuple[float, float, float]]]) -> None:
+def draw(costs: dict[int, dict[str, Cost]]) -> None:
     """Write PLOT: processor time and memory of each stage by the number of items."""
     # Imported first: a report does not depend on the user's Matplotlib.
     from report.figures.plot_style import report_style  # isort: skip

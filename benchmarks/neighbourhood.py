@@ -1,10 +1,15 @@
 """Compare neighbour lists and BGAN's neighbourhood with their definitions in plain Python.
 
     python -m benchmarks.neighbourhood 10000 --dimensions 1024
+    python -m benchmarks.neighbourhood 200000 --dimensions 256 --faiss
 
 The features are clustered Gaussians, since the cost of the second step depends on how many
 neighbourhoods overlap. The definitions run on a sample of the images, and their time is multiplied.
 On the sample, both results must be equal.
+
+`--faiss` compares the lists with those of faiss's exact search instead, both with one thread. They
+search consecutive images in turn, each as many at a time as it is fast with, and their processor
+time is multiplied. The figures are saved in benchmarks/neighbourhood.json.
 """
 
 from __future__ import annotations
@@ -19,11 +24,15 @@ import time
 
 import numpy as np
 
+from benchmarks import results
+from features import _neighbours
 from features._neighbours import nearest
 from harness import provenance
 from methods._neighbourhood import similar_pairs
 
 K1, K2 = 20, 30
+ROUNDS = 5
+FAISS_ROWS = 1024  # images that faiss searches at a time; with 80 it takes five times as long
 
 
 def main() -> None:
@@ -36,7 +45,14 @@ def main() -> None:
     parser.add_argument(
         "--sample", type=int, default=20, help="images for which the definitions are computed"
     )
+    parser.add_argument(
+        "--faiss", action="store_true", help="compare with the exact search of faiss, one thread"
+    )
     arguments = parser.parse_args()
+    if arguments.faiss:
+        compare_with_faiss(clustered(arguments.images, arguments.dimensions))
+        return
+
     n, dimensions, threads = arguments.images, arguments.dimensions, arguments.threads
     print(f"{n:,} images x {dimensions} dimensions, {threads} threads, {provenance.processor()}")
 
@@ -57,7 +73,13 @@ def main() -> None:
     compare("lists by sorting:", sorting_seconds, list_seconds)
     compare("neighbourhood by sets:", set_seconds, pair_seconds)
     compare("together:", total, own)
-    print(f"peak memory of this process:{provenance.peak_memory_mib():8.0f} MiB")
+    figures = {
+        "lists": results.seconds(list_seconds),
+        "neighbourhood": results.seconds(pair_seconds),
+        "by sorting and sets": f"{total / own:,.0f} times as long",
+        "peak": results.mebibytes(provenance.peak_memory_mib()),
+    }
+    results.save("neighbourhood", f"{n:,} x {dimensions}, {threads} threads", figures)
 
     equal = (lists[sample] == sorted_lists).mean()
     assert equal > 0.999, "sorting gives other lists, beyond equal distances"
@@ -65,6 +87,41 @@ def main() -> None:
         start, stop = similar.indptr[image : image + 2]
         neighbours = set(similar.indices[start:stop].tolist())
         assert row <= neighbours, "an image that is similar by definition is missing"
+
+
+def compare_with_faiss(features: np.ndarray) -> None:
+    """Save the processor times of lists by both searches, and their median ratio."""
+    import faiss
+
+    faiss.omp_set_num_threads(1)
+    n, length = len(features), _neighbours.LENGTH
+    space = _neighbours._Space.of(features, "centred-cosine")
+    index = faiss.IndexFlatIP(features.shape[1])
+    index.add(space.single)
+    rows = max(1, min(_neighbours.ROWS, _neighbours.CELLS // n))  # as `nearest` at a time
+    more = min(FAISS_ROWS, n - 1)
+    starts = np.random.default_rng(0).integers(n - max(rows, more), size=ROUNDS)
+
+    own, other, equal = [], [], []
+    clock = time.process_time
+    for start in starts:
+        lists, seconds = timed(_neighbours._block, space, start, rows, length, clock=clock)
+        own.append(seconds * n / rows)
+        queries = space.single[start : start + more]
+        (_, faiss_lists), seconds = timed(index.search, queries, length, clock=clock)
+        other.append(seconds * n / len(queries))
+        pairs = zip(lists, faiss_lists[:rows], strict=True)
+        equal.append(np.mean([np.isin(*pair).mean() for pair in pairs]))
+
+    assert np.mean(equal) > 0.999, "faiss finds other neighbours, beyond equal distances"
+    ratio = np.median(np.divide(other, own))
+    figures = {
+        "lists": results.seconds(np.median(own)),
+        "faiss": results.seconds(np.median(other)),
+        "ratio": f"{ratio:.2f}",
+    }
+    problem = f"{n:,} x {features.shape[1]}, {length} neighbours, one thread, from samples"
+    results.save("neighbourhood", problem, figures)
 
 
 def compare(name: str, seconds: float, own: float) -> None:
@@ -80,11 +137,11 @@ def clustered(images: int, dimensions: int) -> np.ndarray:
     return centres[clusters] + 2 * noise
 
 
-def timed(function, *args, **kwargs):
+def timed(function, *args, clock=time.perf_counter, **kwargs):
     """Call a function. Return its result and its seconds."""
-    started = time.perf_counter()
+    started = clock()
     result = function(*args, **kwargs)
-    return result, time.perf_counter() - started
+    return result, clock() - started
 
 
 def sorted_by_cosine(features: np.ndarray, sample: np.ndarray, length: int) -> np.ndarray:

@@ -2,12 +2,13 @@
 
     python -m benchmarks.planning                                # 5,000 runs, 2,000 finished
     python -m benchmarks.planning --variants 5 --finished 80     # 400 runs, 80 finished
+    python -m benchmarks.planning --variants 250 --finished 20000 --repeats 0
 
 The runs are a grid of variants of `chance`, in a copy of the project in a temporary folder.
 Finished results are synthetic: files of a few bytes with the records that jobs write. The dry run
 is compared with that of a Snakefile that has the same rules, inputs and outputs as literal paths,
-without Python functions. That is the cost of Snakemake itself. Each time is measured in a new
-process.
+without Python functions. That is the cost of Snakemake itself. Each time is the processor time of
+a new process. The figures are saved in benchmarks/planning.json.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks import results
 from benchmarks.harness import BITS, SEEDS, copied, grid, run
 from harness import configuration, provenance, records, storage
 from harness.plan import Job, Plan, fields_of
@@ -43,6 +45,9 @@ def main() -> None:
     parser.add_argument(
         "--part", choices=("load", "check"), help="one figure; started by this module in the copy"
     )
+    parser.add_argument(
+        "--repeats", type=int, default=REPEATS, help="dry runs of each kind, 0 for none"
+    )
     arguments = parser.parse_args()
     if arguments.part:
         {"load": load, "check": check}[arguments.part]()
@@ -54,16 +59,19 @@ def main() -> None:
         runs = arguments.variants * len(BITS) * len(SEEDS)
         jobs = f"{runs:,} runs of chance, {arguments.variants} scoring jobs"
         print(f"{provenance.processor()}; {jobs}")
-        seconds, memory = part(copy, "load")
-        print(f"Plan.load: {seconds:.2f} s, peak {memory:,.0f} MiB")
-        compare_dry_runs(copy)
+        save(f"Plan.load of {runs:,} runs", *part(copy, "load"))
+        if arguments.repeats:
+            compare_dry_runs(copy, runs, arguments.repeats)
 
         finished = max(1, arguments.finished // (len(BITS) * len(SEEDS)))
         storage.write_json(copy / "grid.json", grid(finished))
-        seconds, memory = part(copy, "check")
         runs = finished * len(BITS) * len(SEEDS)
-        cost = f"{seconds:.2f} s, peak {memory:,.0f} MiB"
-        print(f"State.check of {runs:,} finished runs: {cost}")
+        save(f"State.check of {runs:,} finished runs", *part(copy, "check"))
+
+
+def save(problem: str, seconds: float, memory: float) -> None:
+    figures = {"processor": results.seconds(seconds), "peak": results.mebibytes(memory)}
+    results.save("planning", problem, figures)
 
 
 def part(copy: Path, name: str) -> list[float]:
@@ -80,9 +88,9 @@ def planned() -> Plan:
 
 
 def load() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     planned()
-    print(json.dumps([time.perf_counter() - started, provenance.peak_memory_mib()]))
+    print(json.dumps([time.process_time() - started, provenance.peak_memory_mib()]))
 
 
 def check() -> None:
@@ -90,9 +98,9 @@ def check() -> None:
     finish(plan)
     seconds = []
     for _ in range(REPEATS):
-        state, started = State(plan), time.perf_counter()
+        state, started = State(plan), time.process_time()
         state.check()
-        seconds.append(time.perf_counter() - started)
+        seconds.append(time.process_time() - started)
 
     stale = [job for job in plan.jobs() if state.problem(job)]
     if stale:
@@ -122,8 +130,8 @@ def finish(plan: Plan) -> None:
         record.write_text(json.dumps(machine | facts, indent=2))
 
 
-def compare_dry_runs(copy: Path) -> None:
-    """Print the seconds of a dry run with the project's Snakefile and with literal rules."""
+def compare_dry_runs(copy: Path, runs: int, repeats: int) -> None:
+    """Save the seconds of a dry run with the project's Snakefile and with literal rules."""
     own = ["snakemake", "--cores", "1", "--dry-run", "--quiet", "--configfile", "grid.json"]
     run(copy, [*own, "--until", "dataset"])  # compiles the modules, and writes the plan
     (path,) = (copy / "cache/plans").glob("*.json")
@@ -131,13 +139,15 @@ def compare_dry_runs(copy: Path) -> None:
     (copy / "literal.smk").write_text(literal_rules(plan), encoding="utf-8")
     literal = ["snakemake", "--cores", "1", "--dry-run", "--quiet", "--snakefile", "literal.smk"]
 
-    # Alternately, so that other load slows both. Processor seconds depend less on it.
-    measured = [(run(copy, own), run(copy, literal)) for _ in range(REPEATS)]
-    for index, clock in enumerate(("seconds", "processor seconds")):
-        ours = min(times[index] for times, _ in measured)
-        least = min(times[index] for _, times in measured)
-        ratio = f"ratio {ours / least:.2f}, at most {LIMIT}"
-        print(f"dry run: {ours:.1f} {clock}; with literal rules {least:.1f}; {ratio}")
+    # Alternately, so that other load slows both.
+    measured = [(run(copy, own)[1], run(copy, literal)[1]) for _ in range(repeats)]
+    ours, least = (min(seconds) for seconds in zip(*measured, strict=True))
+    figures = {
+        "processor": results.seconds(ours),
+        "with literal rules": results.seconds(least),
+        "ratio": f"{ours / least:.2f}, at most {LIMIT}",
+    }
+    results.save("planning", f"dry run of {runs:,} runs", figures)
 
 
 def literal_rules(plan: Plan) -> str:

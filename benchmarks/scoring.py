@@ -4,6 +4,8 @@
     python -m benchmarks.scoring speed --items 1000000 --bits 64
     python -m benchmarks.scoring speed --dataset nuswide-21  # labels and split of prepared data
     python -m benchmarks.scoring scaling                     # writes benchmarks/scaling.svg
+    python -m benchmarks.scoring sizes                       # 1,000 to 1,000,000 codes of 64 bits
+    python -m benchmarks.scoring sizes 10000000
 
 Codes are noisy class codes, so that ties and distances are distributed as in real codes. A time is
 the minimum of several repetitions. `score` is the public function, from boolean arrays. Common
@@ -13,6 +15,10 @@ The popcount limit is the time of one exclusive or and one popcount per pair of 
 stores no distance, and is therefore a lower bound of any kernel that compares packed codes. The
 fast kernel has four phases beyond it: transposing the codes, adding the planes with full adders,
 marking the relevant items, and counting the marked items by distance.
+
+`sizes` measures the processor time of histograms and mean average precision from packed random
+codes. Every round measures all sizes one after the other, and the median over the rounds is saved
+in benchmarks/scoring.json.
 """
 
 from __future__ import annotations
@@ -20,13 +26,14 @@ from __future__ import annotations
 import argparse
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 import evaluation
+from benchmarks import results
 from evaluation.compiling import compiled, popcount
 from evaluation.histograms import hamming
 from evaluation.kernels import bitsliced, plain
@@ -46,6 +53,9 @@ FULL = [*SHORT, *(f"map@{k}[{name}]" for name in ("found", "hits") for k in (100
 PRESET = ["as-bgan"]
 PEER_QUERIES = 20
 DRAWN = 2**22  # random numbers that are drawn at a time for codes
+SIZES = (1_000, 10_000, 100_000, 1_000_000)
+SIZE_BITS, ROUNDS = 64, 5
+SHORTEST = 0.05  # seconds that are measured
 SCALING = Path(__file__).with_name("scaling.svg")
 
 
@@ -53,7 +63,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("speed", "scaling"))
+    parser.add_argument("what", choices=("speed", "scaling", "sizes"))
+    parser.add_argument("sizes", type=int, nargs="*", default=SIZES, help="codes of the database")
     parser.add_argument("--queries", type=int, default=1000)
     parser.add_argument("--items", type=int, default=59_000)
     parser.add_argument("--bits", type=int, default=48)
@@ -63,6 +74,8 @@ def main() -> None:
 
     if arguments.what == "scaling":
         draw(scaling())
+    elif arguments.what == "sizes":
+        by_size(arguments.queries, arguments.sizes)
     elif arguments.dataset:
         place = Place(arguments.dataset, "")
         with np.load(place.split, allow_pickle=False) as split:
@@ -133,6 +146,8 @@ def speed(queries: int, labels: np.ndarray, bits: int) -> None:
     value = best(lambda: measure_all(keys, *hamming(*split, bits, Relevance.of(*arrays[2:]))))
     show("the same short list from packed codes", value, "")
 
+    figures = {name: results.seconds(value) for name, value in seconds.items()}
+    results.save("scoring", f"{queries:,} queries x {items:,} items x {bits} bits", figures)
     if labels.ndim == 1 and items <= 100_000:
         for name, value in peers(*split, *arrays[2:], bits):
             show(name, value, f"{value / seconds['map']:,.0f} times as long as score: map")
@@ -327,6 +342,43 @@ def draw(curves: dict[str, tuple[list[int], list[float]]]) -> None:
         axes.set(title=f"{provenance.processor()}, {THREADS} threads")
         axes.legend(fontsize="small")
         figure.savefig(SCALING)
+
+
+def by_size(queries: int, sizes: Sequence[int]) -> None:
+    """Save the median processor time of each size of the database, and the peak memory."""
+    generator = np.random.default_rng(0)
+    codes = generator.integers(0, 256, (queries + max(sizes), SIZE_BITS // 8), dtype=np.uint8)
+    labels = generator.integers(0, 10, len(codes), dtype=np.int8)
+
+    def measure(items: int) -> None:
+        database = slice(queries, queries + items)
+        relevance = Relevance.of(labels[:queries], labels[database])
+        histograms = hamming(codes[:queries], codes[database], SIZE_BITS, relevance)
+        measure_all([("map", None)], *histograms)
+
+    measure(min(sizes))  # compiles the kernel
+    rounds = []
+    for _ in range(ROUNDS):
+        seconds_by_size = [_seconds(measure, items) for items in sizes]
+        rounds.append(seconds_by_size)
+
+    for items, seconds in zip(sizes, np.median(rounds, axis=0), strict=True):
+        problem = f"{queries:,} queries x {items:,} codes of {SIZE_BITS} bits, mAP"
+        each = f"{1e9 * seconds / queries / items:.3g} ns"
+        figures = {"processor": results.seconds(seconds), "per pair": each}
+        results.save("scoring", problem, figures)
+
+    memory = results.mebibytes(provenance.peak_memory_mib())
+    results.save("scoring", f"memory of up to {max(sizes):,} codes", {"peak": memory})
+
+
+def _seconds(function: Callable[[int], None], items: int) -> float:
+    """Return the processor time of a call. A short call is repeated until it is measurable."""
+    calls, started = 0, time.process_time()
+    while time.process_time() - started < SHORTEST:
+        function(items)
+        calls += 1
+    return (time.process_time() - started) / calls
 
 
 def best(function, repetitions: int = 25, clock=time.perf_counter) -> float:

@@ -33,6 +33,7 @@ from dataclasses import astuple, dataclass
 
 import numpy as np
 
+from benchmarks import results
 from evaluation.significance import (
     Estimate,
     Floats,
@@ -97,11 +98,21 @@ def main() -> None:
     for seeds, (methods, lengths) in itertools.product(arguments.seeds, SIZES):
         print(f"\n{seeds} seeds, {methods} methods, {lengths} code lengths")
         print(f"{'standard deviation of seeds':28}", *(f"{name:>8}" for name in HEADINGS))
+        of_cases = []
         for case in CASES:
             case_rates = rates(
                 case, methods, lengths, seeds, arguments.experiments, rule=arguments.rule
             )
             print(f"{case:28}", *(f"{rate:8.3f}" for rate in astuple(case_rates)), flush=True)
+            of_cases.append(case_rates)
+
+        figures = {
+            "claim": f"at most {max(each.claim for each in of_cases):.3f}",
+            "dagger": f"at most {max(each.dagger for each in of_cases):.3f}",
+            "coverage": f"at least {min(each.coverage for each in of_cases):.3f}",
+        }
+        problem = f"{seeds} seeds, {methods} methods, {lengths} code lengths, {arguments.rule}"
+        results.save("significance", f"{problem}, {len(CASES)} cases", figures)
 
 
 def rates(

@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks import results
 from harness import imagenet, provenance, storage
 from harness.user_data import DATA_VARIABLE
 from methods._nets import PRETRAINED
@@ -92,15 +93,12 @@ def report(
     """Print the images per second, and the share of the peak that training reaches."""
     trained, encoded = speed(encoder, batch, batches, precision, exact)
     way = precision + (" without TF32" if exact else "")
-    line = (
-        f"{encoder}, {SIZES[encoder]} px, {batch} per batch, {way}: "
-        f"{trained:.4g} images/s in training, {encoded:.4g} encoded"
-    )
+    figures = {"trained": f"{trained:.4g} images/s", "encoded": f"{encoded:.4g} images/s"}
     if encoder in PRETRAINED:
         share = trained * flops(encoder, SIZES[encoder]) / peak
-        line += f"; {share:.0%} of the peak in training"
+        figures["share of the peak in training"] = f"{share:.0%}"
 
-    print(line, flush=True)
+    results.save("training", f"{encoder}, {SIZES[encoder]} px, {batch} per batch, {way}", figures)
 
 
 def speed(

@@ -25,6 +25,7 @@ from numpydoc.docscrape_sphinx import SphinxDocString
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks import results  # noqa: E402
 from harness import plugins, variants  # noqa: E402
 
 GENERATED = ROOT / "docs/generated"
@@ -41,7 +42,8 @@ def write(folder: Path = GENERATED) -> None:
     """Write all pages. A page that has not changed keeps its time, so Sphinx does not reread it."""
     folder.mkdir(parents=True, exist_ok=True)
     pages = {f"{name}.rst": text for name, text in _reference().items()}
-    pages |= {"measured.md": measured(), **included_pages()}
+    pages |= {"measured.md": measured(), "benchmarks.md": f"{results.table()}\n"}
+    pages |= included_pages()
     for name, text in pages.items():
         path = folder / name
         if not path.is_file() or path.read_text(encoding="utf-8") != text:

@@ -10,12 +10,12 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from .controls import BLOCK, DISTANCES, cosine_distances, unit_rows
+from .controls import BLOCK, cosine_distances, unit_rows
 from .errors import EvaluationError
 from .relevance import THREADS, parts
 
 COUNT = 100  # nearest items of a query
-QUERIES = 256  # queries that a thread processes at a time
+QUERIES = 512  # queries that a thread processes at a time
 # Far above the rounding error of a product of two unit vectors, and far below a difference that
 # matters: items within it are compared by exact sums.
 MARGIN = 1e-9
@@ -89,9 +89,10 @@ def nearest_items(queries: np.ndarray, database: np.ndarray, train: np.ndarray) 
     queries : ndarray of float, shape (Q, d)
         Features of the queries.
     database : ndarray of float, shape (N, d)
-        Features of the database, at least `COUNT` rows.
+        Features of the database, at least `COUNT` rows. Anything with a length that is indexed by
+        slices and arrays of indices serves, so that they need not be in memory.
     train : ndarray of float, shape (n_train, d)
-        Features of the training images.
+        Features of the training images, or anything else with a method `mean`.
 
     Returns
     -------
@@ -109,12 +110,11 @@ def nearest_items(queries: np.ndarray, database: np.ndarray, train: np.ndarray) 
 
     def of_part(part: slice) -> list[tuple[np.ndarray, np.ndarray]]:
         rows = unit_rows(queries[part], centre)
-        products = _products(rows, database, centre)
-        return list(_ranked(rows, products, database, centre))
+        candidates = _candidates(rows, database, centre)
+        return list(_ranked(rows, candidates, database, centre))
 
-    size = min(QUERIES, max(1, DISTANCES // len(database)))
     with ThreadPoolExecutor(THREADS) as pool:
-        lists = chain.from_iterable(pool.map(of_part, parts(len(queries), size)))
+        lists = chain.from_iterable(pool.map(of_part, parts(len(queries), QUERIES)))
         items, weights = zip(*lists, strict=True)
 
     lengths = [len(row) for row in items]
@@ -125,30 +125,42 @@ def nearest_items(queries: np.ndarray, database: np.ndarray, train: np.ndarray) 
     )
 
 
-def _products(rows: np.ndarray, database: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    """Return the cosines (C, N), up to rounding. A block of the database is prepared at a time."""
-    products = np.empty((len(rows), len(database)))
+def _candidates(rows: np.ndarray, database: np.ndarray, centre: np.ndarray) -> list[np.ndarray]:
+    """Return for each of C rows the items that may be among its nearest ones, increasing.
+
+    The database is read once, block by block, and no cosine is stored that is already too small.
+    """
+    largest = np.full((len(rows), COUNT), -np.inf)  # cosines so far, the smallest of them first
+    blocks = []
     step = 16 * BLOCK
     for start in range(0, len(database), step):
         block = unit_rows(database[start : start + step], centre)
-        np.matmul(rows, block.T, out=products[:, start : start + len(block)])
-    if not np.isfinite(products).all():
-        raise EvaluationError("features have values that are not finite. Recompute the features")
-    return products
+        cosines = rows @ block.T  # (C, step), up to rounding
+        if not np.isfinite(cosines).all():
+            raise EvaluationError(
+                "features have values that are not finite. Recompute the features"
+            )
+        joined = np.concatenate([largest, cosines], axis=1)
+        largest = np.partition(joined, -COUNT, axis=1)[:, -COUNT:]
+        row, item = np.nonzero(cosines >= largest[:, :1] - MARGIN)
+        blocks.append((row, item + start, cosines[row, item]))
+
+    row, item, cosine = map(np.concatenate, zip(*blocks, strict=True))
+    near = np.flatnonzero(cosine >= largest[row, 0] - MARGIN)
+    order = near[np.argsort(row[near], kind="stable")]
+    ends = np.cumsum(np.bincount(row[order], minlength=len(rows)))
+    return np.split(item[order], ends[:-1])
 
 
 def _ranked(
-    rows: np.ndarray, products: np.ndarray, database: np.ndarray, centre: np.ndarray
+    rows: np.ndarray, candidates: list[np.ndarray], database: np.ndarray, centre: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the nearest items and their weights, query by query."""
-    last = len(database) - COUNT
-    for row, cosines in zip(rows, products, strict=True):
-        lowest = np.partition(cosines, last)[last] - MARGIN
-        candidates = np.flatnonzero(cosines >= lowest)
-        distances = cosine_distances(row[None], database[candidates], centre)[0]
+    for row, items in zip(rows, candidates, strict=True):
+        distances = cosine_distances(row[None], database[items], centre)[0]
 
         limit = np.partition(distances, COUNT - 1)[COUNT - 1]
         inside, tied = distances < limit, distances == limit
         weights = inside + tied * (COUNT - inside.sum()) / tied.sum()
         nearest = weights > 0
-        yield candidates[nearest], weights[nearest]
+        yield items[nearest], weights[nearest]

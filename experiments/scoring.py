@@ -31,6 +31,7 @@ from harness.variants import CONTROLS, QUANTISERS, control_bits
 
 CUTS = [(metric, k) for metric, ranks in schemas.CUTS.items() for k in ranks]
 ASYMMETRIC = {"map_asymmetric": "product", "map_sigmoid": "sigmoid"}  # metric: its distance
+READ_ROWS = 16_384  # of features at a time
 CURVE_RANKS = 40  # log-spaced ranks of the curve of precision and recall
 
 Rows = list[tuple[str, int | None, float]]  # metric, k, value
@@ -213,10 +214,9 @@ def _neighbours(place: Place, items: int, split: Arrays) -> Neighbours:
 
     started = time.perf_counter()
     source = storage.unchanged(place.features_array, place.features_record)
-    features = _features(source, items)
+    rows = {name: StoredRows(source, items, split[name]) for name in schemas.SPLIT_NPZ}
     with _naming(source):
-        arrays = [features[split[name]] for name in ("query", "database", "train")]
-        neighbours = nearest_items(*arrays)
+        neighbours = nearest_items(rows["query"][:], rows["database"], rows["train"])
 
     with storage.new_file(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, items=neighbours.items, starts=neighbours.starts, weights=neighbours.weights)
@@ -224,6 +224,40 @@ def _neighbours(place: Place, items: int, split: Arrays) -> Neighbours:
     seconds = time.perf_counter() - started
     print(f"{place.dataset}, {place.features}: nearest items of the queries in {seconds:.2f} s")
     return neighbours
+
+
+class StoredRows:
+    """Rows of stored features as `nearest_items` reads them, without all of them in memory.
+
+    The file is opened again for every block: all pages that were read through a memory map count
+    as memory while it is open.
+
+    Parameters
+    ----------
+    source : Path
+        Of the features.
+    items : int
+        Number of rows of the file.
+    rows : ndarray of int64
+        The rows that are read, in this order.
+    """
+
+    def __init__(self, source: Path, items: int, rows: np.ndarray):
+        self.source, self.items, self.rows = source, items, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: slice | np.ndarray) -> np.ndarray:
+        return _features(self.source, self.items)[self.rows[index]]
+
+    def mean(self, axis: int, dtype: type) -> np.ndarray:
+        """Return the mean row, the same to the last bit as the method of an array."""
+        total = np.add.reduce(self[:READ_ROWS], axis=axis, dtype=dtype)
+        for start in range(READ_ROWS, len(self), READ_ROWS):
+            block = self[start : start + READ_ROWS].astype(dtype)
+            total = np.add.reduce(np.concatenate([total[None], block]), axis=axis)
+        return total / len(self)
 
 
 def _features(source: Path, items: int) -> np.ndarray:

@@ -395,6 +395,8 @@ def difference(recorded: Mapping, expected: Mapping) -> str:
         For example ``methods/itq.py changed`` or ``iterations was 50, now 49``; empty if the
         facts are equal. Expected keys come first, in their order.
     """
+    if recorded == expected:  # of thousands of results, almost all
+        return ""
     phrase = _difference(_plain(recorded), _plain(expected), ())
     return " ".join(phrase.split())  # a key may be the path of a user file
 

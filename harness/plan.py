@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import hashlib
 import json
 import re
@@ -47,57 +48,61 @@ class Place:
     dataset: str
     features: str
 
-    @property
+    @cached_property
     def dataset_folder(self) -> Path:
         return CACHE / "datasets" / self.dataset
 
-    @property
+    @cached_property
     def dataset_record(self) -> Path:
         return self.dataset_folder / "dataset.json"
 
-    @property
+    @cached_property
     def images(self) -> Path:
         return self.dataset_folder / "images.npy"
 
-    @property
+    @cached_property
     def labels(self) -> Path:
         return self.dataset_folder / "labels.npy"
 
-    @property
+    @cached_property
     def split(self) -> Path:
         return self.dataset_folder / "split.npz"
 
-    @property
+    @cached_property
     def image_names(self) -> Path:
         return self.dataset_folder / "names.json"
 
-    @property
+    @cached_property
     def features_folder(self) -> Path:
         return CACHE / "features" / self.dataset / self.features
 
-    @property
+    @cached_property
     def features_record(self) -> Path:
         return self.features_folder / "features.json"
 
-    @property
+    @cached_property
     def features_array(self) -> Path:
         return self.features_folder / "features.npy"
 
-    @property
+    @cached_property
     def neighbours_record(self) -> Path:
         return self.features_folder / "neighbours.json"
 
-    @property
+    @cached_property
     def neighbours_array(self) -> Path:
         return self.features_folder / "neighbours.npy"
 
-    @property
+    @cached_property
     def views_record(self) -> Path:
         return self.features_folder / "views.json"
 
-    @property
+    @cached_property
     def views_array(self) -> Path:
         return self.features_folder / "views.npy"
+
+
+# One object for each place, since it builds each of its paths only once.
+place_of = functools.cache(Place)
 
 
 @dataclass(frozen=True, order=True)
@@ -112,7 +117,7 @@ class Run:
 
     @property
     def place(self) -> Place:
-        return Place(self.dataset, self.features)
+        return place_of(self.dataset, self.features)
 
     @property
     def name(self) -> str:
@@ -121,19 +126,23 @@ class Run:
 
     @property
     def folder(self) -> Path:
-        return RESULTS / "runs" / self.name
+        return self._path("")
 
     @property
     def codes(self) -> Path:
-        return self.folder / "codes.npz"
+        return self._path("codes.npz")
 
     @property
     def record(self) -> Path:
-        return self.folder / "run.json"
+        return self._path("run.json")
 
     @property
     def extras(self) -> Path:
-        return self.folder / "extras.npz"
+        return self._path("extras.npz")
+
+    def _path(self, name: str) -> Path:
+        # In one step: plans of thousands of runs have hundreds of thousands of paths.
+        return Path(f"{RESULTS}/runs/{self.name}/{name}")
 
     @property
     def log(self) -> Path:
@@ -151,7 +160,7 @@ class Score:
 
     @property
     def place(self) -> Place:
-        return Place(self.dataset, self.features)
+        return place_of(self.dataset, self.features)
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -441,43 +450,43 @@ class Plan:
         return []
 
     def _outputs_of_dataset(self, dataset: str) -> list[Path]:
-        place = Place(dataset, "")
+        place = place_of(dataset, "")
         return [place.images, place.labels, place.split, place.image_names, place.dataset_record]
 
     def _inputs_of_features(self, dataset: str, features: str) -> list[Input]:
-        place = Place(dataset, features)
+        place = place_of(dataset, features)
         return _from(dataset_job(place), place.images, place.image_names, place.dataset_record)
 
     def _outputs_of_features(self, dataset: str, features: str) -> list[Path]:
-        place = Place(dataset, features)
+        place = place_of(dataset, features)
         return [place.features_array, place.features_record]
 
     def _inputs_of_neighbours(self, dataset: str, features: str) -> list[Input]:
-        place = Place(dataset, features)
+        place = place_of(dataset, features)
         return [
             *_from(dataset_job(place), place.split, place.dataset_record),
             *_from(features_job(place), place.features_array, place.features_record),
         ]
 
     def _outputs_of_neighbours(self, dataset: str, features: str) -> list[Path]:
-        place = Place(dataset, features)
+        place = place_of(dataset, features)
         return [place.neighbours_array, place.neighbours_record]
 
     def _inputs_of_views(self, dataset: str, features: str) -> list[Input]:
-        place = Place(dataset, features)
+        place = place_of(dataset, features)
         return _from(
             dataset_job(place), place.images, place.split, place.image_names, place.dataset_record
         )
 
     def _outputs_of_views(self, dataset: str, features: str) -> list[Path]:
-        place = Place(dataset, features)
+        place = place_of(dataset, features)
         return [place.views_array, place.views_record]
 
     def _inputs_of_encode(
         self, dataset: str, features: str, variant: str, bits: int, seed: int
     ) -> list[Input]:
         """Labels are no input: every method is unsupervised."""
-        place, consumes = Place(dataset, features), self.methods[variant].consumes
+        place, consumes = place_of(dataset, features), self.methods[variant].consumes
         inputs = _from(dataset_job(place), place.split, place.dataset_record)
         if "images" in consumes:
             inputs += _from(dataset_job(place), place.images)
@@ -500,7 +509,7 @@ class Plan:
         return [run.codes, run.extras, run.record]
 
     def _inputs_of_score(self, dataset: str, features: str, variant: str) -> list[Input]:
-        place = Place(dataset, features)
+        place = place_of(dataset, features)
         inputs = _from(dataset_job(place), place.labels, place.split, place.dataset_record)
         inputs += _from(features_job(place), place.features_array, place.features_record)
         if variant in CONTROLS:
@@ -512,7 +521,7 @@ class Plan:
         ]
 
     def _outputs_of_score(self, dataset: str, features: str, variant: str) -> list[Path]:
-        score = self.score(Place(dataset, features), variant)
+        score = self.score(place_of(dataset, features), variant)
         return [score.metrics, score.histograms, score.record]
 
     def _inputs_of_collect(self) -> list[Input]:
@@ -928,4 +937,4 @@ def check_citations(plan: Plan) -> None:
 
 def fields_of(run: Run) -> dict:
     """Return the fields of a run as a dictionary."""
-    return dataclasses.asdict(run)
+    return dict(vars(run))  # `dataclasses.asdict` copies each value, which takes ten times as long

@@ -152,12 +152,13 @@ class State:
                 self._derived.add(job)
                 return f"{self.plan.record(producer)}: {problem}"
 
-        if not all(path.exists() for path in self.plan.outputs(job)):
+        outputs = self.plan.outputs(job)
+        if not all(path.exists() for path in outputs):
             return MISSING
         if self._forced(job):
             return FORCED
 
-        path = self.plan.record(job)
+        path = outputs[-1]
         try:
             record = self.record(path)
         except records.FormatError:
@@ -173,18 +174,18 @@ class State:
 
         expected = self.made_of(job)
         _ignore_unknown_files(recorded, expected)
-        return identity.difference(recorded, expected) or self._changed(job)
+        return identity.difference(recorded, expected) or self._changed(job, outputs)
 
-    def _changed(self, job: Job) -> str:
+    def _changed(self, job: Job, outputs: list[Path]) -> str:
         """Return which output is not the file that the record describes. Only newer ones are read.
 
         A file that was replaced by one with an older time is newer by the time of its last change,
         which no program can set.
         """
-        record = self.plan.record(job)
+        record = outputs[-1]
         digests = _recorded_digests(self.record(record))
         written = record.stat()
-        paths = {path: digests.get(path.name) for path in self.plan.outputs(job)}
+        paths = {path: digests.get(path.name) for path in outputs}
         if job.rule == "report":  # its folders of tables and figures
             paths = {record.parent / name: digest for name, digest in digests.items()}
 

@@ -3,14 +3,35 @@
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
-from benchmarks import features, harness, planning, scoring, training
+from benchmarks import (
+    collecting,
+    features,
+    harness,
+    neighbourhood,
+    planning,
+    results,
+    scoring,
+    training,
+)
+from experiments import collect
 from harness import storage
 from harness.plan import Job
+from harness.plugins import ROOT
 from harness.stale import State
 from methods.bgan import BGAN
+
+
+@pytest.fixture(autouse=True)
+def folder_of_results(monkeypatch, tmp_path):
+    """Figures of tests replace none of those that are stored beside the code."""
+    folder = tmp_path / "figures"
+    folder.mkdir()
+    monkeypatch.setattr(results, "FOLDER", folder)
+    return folder
 
 
 def test_vgg19s_work_is_that_of_its_layers():
@@ -42,7 +63,8 @@ def test_it_runs_and_states_what_it_could_not_time(monkeypatch, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(",")[0] for line in lines[2:4]] == ["features", "squeezenet1_1"]
     assert "24 px, 8 per batch, float32: " in lines[3]
-    assert lines[3].endswith("% of the peak in training")
+    assert "share of the peak in training" in lines[3]
+    assert "share of the peak in training" not in lines[2]
     assert lines[4].startswith("found no GPU: bfloat16 and the released way")
 
 
@@ -85,7 +107,7 @@ def test_a_rate_states_its_device(monkeypatch, capsys, tmp_path):
             ["features", "rate", "pixels", "--images", "4", "--side", "8", "--threads", "1"],
         )
         features.main()
-        assert capsys.readouterr().out.splitlines()[-1].endswith(f"/s on {device}")
+        assert f": on {device} " in capsys.readouterr().out.splitlines()[-1]
 
 
 @pytest.fixture
@@ -127,3 +149,68 @@ def test_literal_rules_have_the_files_of_the_plan(plan):
     )
     assert rules["score"].count("codes.npz") == 80
     assert not any(word in text for word in ("lambda", "def ", "import ", "expand"))
+
+
+def test_the_table_has_the_last_figures_of_every_problem_and_every_machine(folder_of_results):
+    results.save("large", "10 items", {"peak": "9 MiB"})
+    results.save("large", "20 items", {"peak": "2 MiB"})
+    results.save("large", "10 items", {"peak": "1 MiB", "fit": results.seconds(0.25)})
+    gpu = {"map": [0.5, 0.25], "measured": results.measured() | {"machine": "H100"}}
+    storage.write_json(folder_of_results / "gpu.json", {"device": "H100", "pieces": {"a": gpu}})
+
+    lines = results.table(folder_of_results).splitlines()
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if "|" in line]
+    shown = [row[:3] for row in cells[2:]]
+    assert shown == [
+        ["`gpu`", "a", "map 0.5, 0.25"],
+        ["`large`", "10 items", "peak 1 MiB; fit 250 ms"],
+        ["`large`", "20 items", "peak 2 MiB"],
+    ]
+    assert all(len(row) == len(results.HEADER) for row in cells)
+    assert "Machine 1: H100." in lines
+    assert cells[-1][3].endswith("machine 2")
+
+
+def test_durations_have_a_unit():
+    assert [results.seconds(value) for value in (0.5, 90, 900)] == ["500 ms", "90 s", "15 min"]
+
+
+def test_the_sizes_are_scored_as_the_library_scores_them(monkeypatch, folder_of_results):
+    calls = []
+    monkeypatch.setattr(scoring, "SHORTEST", 0)
+    monkeypatch.setattr(scoring, "hamming", lambda *arrays: calls.append(arrays) or ())
+    monkeypatch.setattr(scoring, "measure_all", lambda *arrays: None)
+    monkeypatch.setattr(scoring, "_seconds", lambda measure, items: (measure(items), items)[1])
+    scoring.by_size(7, [20, 40])
+    sizes = [(len(queries), len(database)) for queries, database, *_ in calls]
+    assert sizes == [(7, 20)] + [(7, 20), (7, 40)] * scoring.ROUNDS
+    stored = storage.read_json(folder_of_results / "scoring.json")
+    assert [entry.get("processor") for entry in stored.values()] == ["20 s", "40 s", None]
+
+
+def test_lists_are_compared_with_those_of_faiss(folder_of_results):
+    pytest.importorskip("faiss")
+    neighbourhood.compare_with_faiss(neighbourhood.clustered(300, 8))
+    (figures,) = storage.read_json(folder_of_results / "neighbourhood.json").values()
+    assert float(figures["ratio"]) > 0
+
+
+def test_synthetic_runs_are_collected(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    storage.write_json("grid.json", harness.grid(2) | {"bits": [8], "seeds": [0, 1]})
+    harness.run(tmp_path, ["python", "-m", "datasets", "digits"], ROOT)
+    harness.run(tmp_path, ["python", "-m", "features", "extract", "digits", "pixels"], ROOT)
+    plan = planning.planned()
+    collecting.finish(plan)
+    collect.collect(plan)
+
+    assert len(pd.read_csv(plan.root / "runs.csv")) == 4
+    scores = dict(list(pd.read_csv(plan.root / "metrics.csv").groupby("variant").value))
+    first, second = (scores[f"chance.{index}"].to_numpy() for index in (0, 1))
+    np.testing.assert_array_equal(first, second)
+    assert len(first) > 100
+
+
+def test_the_grids_have_the_numbers_of_runs_that_they_state():
+    for runs, shape in collecting.GRIDS.items():
+        assert runs == np.prod(shape)

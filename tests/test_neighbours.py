@@ -28,10 +28,12 @@ def cosines(queries, database, train):
 
 
 @pytest.mark.parametrize("count", [1, 10, 100])
-@pytest.mark.parametrize("queries_at_a_time", [1, 7, 256])
-def test_the_nearest_items_are_those_of_a_full_sort(monkeypatch, count, queries_at_a_time):
+@pytest.mark.parametrize("queries_at_a_time", [1, 7, 512])
+@pytest.mark.parametrize("block", [1, neighbours.BLOCK])  # the database in many parts, and in one
+def test_the_nearest_items_are_those_of_a_full_sort(monkeypatch, count, queries_at_a_time, block):
     monkeypatch.setattr(neighbours, "COUNT", count)
     monkeypatch.setattr(neighbours, "QUERIES", queries_at_a_time)
+    monkeypatch.setattr(neighbours, "BLOCK", block)
     queries, database, train = sample()
     found = neighbours.nearest_items(queries, database, train)
     _, copy_of = np.unique(database, axis=0, return_inverse=True)

@@ -366,6 +366,21 @@ def test_a_ranking_by_features_finds_all_neighbours(project):
     assert table[0, 0, "neighbour_recall@k", "100"] == 1
 
 
+def test_stored_rows_are_those_of_the_array(tmp_path, monkeypatch):
+    """Rounding of the mean decides ties, so it is equal to the last bit for every block size."""
+    random = np.random.default_rng(0)
+    features = random.standard_normal((900, 37), dtype=np.float32) * 1e3
+    np.save(tmp_path / "features.npy", features)
+    rows = random.permutation(900)[:500]
+    expected = features[rows].mean(axis=0, dtype=np.float64)
+    for block in (1, 64, 500):
+        monkeypatch.setattr(scoring, "READ_ROWS", block)
+        stored = scoring.StoredRows(tmp_path / "features.npy", 900, rows)
+        np.testing.assert_array_equal(stored.mean(axis=0, dtype=np.float64), expected)
+        np.testing.assert_array_equal(stored[490:600], features[rows][490:600])
+        assert len(stored) == 500
+
+
 def test_the_nearest_items_are_computed_once_for_the_same_features(project, monkeypatch):
     counted, nearest_items = [], scoring.nearest_items
 
