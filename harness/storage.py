@@ -136,6 +136,7 @@ def move(source: Path, path: Path) -> None:
 def link(source: Path, path: Path) -> None:
     """Make a second name of a file, or a copy where the file system has no such names."""
     with new_file(path) as temporary:
+        temporary.unlink(missing_ok=True)  # of a killed job: may be a name of another file
         try:
             os.link(source, temporary)
         except OSError:
