@@ -125,7 +125,7 @@ def _add_records_jobs(add) -> None:
     )
     reproducing.add_argument(
         "--cells",
-        type=_positive,
+        type=positive_integer,
         default=3,
         help="how many random cells (a method at one code length); of each, one seed is repeated",
     )
@@ -148,7 +148,7 @@ def _add_records_jobs(add) -> None:
     verifying.add_argument("folder", type=Path)
 
 
-def _positive(text: str) -> int:
+def positive_integer(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"found {number}, expected at least 1")
@@ -275,7 +275,7 @@ def archive_codes(arguments: argparse.Namespace) -> bool:
     from experiments import archive
     from harness import storage
 
-    for name in arguments.names:
+    for name in (Path(name).name for name in arguments.names):
         path = archive.path_of(name, arguments.folder)
         if not arguments.verify:
             archive.write(name, arguments.folder)

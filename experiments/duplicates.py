@@ -89,13 +89,12 @@ def _line(count: Count) -> str:
 
 def _prepared(place: Place) -> dict:
     """Return the record of the data set."""
-    commands = {
-        place.dataset_record: f"python -m datasets {place.dataset}",
-        place.features_record: f"python -m features extract {place.dataset} {place.features}",
-    }
-    for path, command in commands.items():
+    for path in (place.dataset_record, place.features_record):
         if not path.is_file():
-            raise BenchmarkError(f"{path} is missing: prepare it with `{command}`")
+            raise BenchmarkError(
+                f"{path} is missing: prepare it with `snakemake --cores all --configfile FILE "
+                f"{path}`, where FILE is an experiment with this data set and these features"
+            )
     return records.read(place.dataset_record)
 
 

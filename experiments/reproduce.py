@@ -130,7 +130,7 @@ def _print(line: str) -> None:
 
 
 def _available(folders: Sequence[Path]) -> tuple[list[Repeatable], Counter[str]]:
-    """Return the cells that can be repeated here, and why others cannot, with their numbers."""
+    """Return the cells that can be repeated here, and the number of others for each reason."""
     available, reasons = [], Counter[str]()
     for folder in folders:
         try:
@@ -360,9 +360,10 @@ def _other_machine(record: dict, repeated: dict) -> str:
 
 
 def check_inputs(record: dict, repeated: dict) -> None:
-    """Raise BenchmarkError if a repeated run was made of other things than the published one.
+    """Raise BenchmarkError if the inputs of a repeated run differ from those of the published one.
 
-    Features and what follows from them depend on the processor, as codes do.
+    Features, and the neighbours and views that are computed from them, depend on the processor.
+    They are compared only on the same machine.
 
     Parameters
     ----------
@@ -377,6 +378,7 @@ def check_inputs(record: dict, repeated: dict) -> None:
     problem = identity.difference(before, now)
     if problem:
         raise BenchmarkError(
-            f"the prepared data are not those of the published run: {problem}. Delete their folder "
-            "in cache/ and rerun the command"
+            f"the inputs are not those of the published run: {problem}. If an array differs, "
+            "delete its folder in cache/ and rerun the command. If it still differs, your files "
+            "are not those of the published run"
         )

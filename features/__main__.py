@@ -162,8 +162,8 @@ def store(
 ) -> int:
     """Write an array of features, with its record beside it; return its dimensions.
 
-    An interrupted job resumes at its last block. Of several jobs for the same array one extracts
-    it, and the others wait and share its file.
+    An interrupted job resumes at its last block. If several jobs need the same array, one of them
+    extracts it. The others wait, and link to its file.
 
     Parameters
     ----------
@@ -199,9 +199,9 @@ def store(
 
 
 def same_array(path: Path, made_of: dict) -> Path | None:
-    """Return the undamaged array of another place that is made of the same, or None.
+    """Return an undamaged array of another data set with the same inputs, or None.
 
-    Protocols and the validation part of a collection have its images, so their features are equal.
+    All protocols of a collection, and its validation part, have the same images.
     """
     for record in sorted((CACHE / "features").glob(f"*/*/{path.stem}.json")):
         array = record.with_suffix(".npy")
@@ -211,7 +211,7 @@ def same_array(path: Path, made_of: dict) -> Path | None:
             if storage.read_json(record).get("made_of") == made_of:
                 return storage.unchanged(array, record)
         except BenchmarkError as error:  # its own jobs report it
-            print(f"extracted anew: {one_line(error)}", file=sys.stderr)
+            print(f"not shared: {one_line(error)}", file=sys.stderr)
 
     return None
 

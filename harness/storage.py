@@ -134,8 +134,9 @@ def move(source: Path, path: Path) -> None:
 
 
 def link(source: Path, path: Path) -> None:
-    """Make a second name of a file, or a copy where the file system has no such names."""
+    """Create a hard link to a file, or a copy if the file system has no hard links."""
     with new_file(path) as temporary:
+        temporary.unlink(missing_ok=True)  # of a killed job: may be a link to another array
         try:
             os.link(source, temporary)
         except OSError:
@@ -144,10 +145,10 @@ def link(source: Path, path: Path) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a lock between processes, which ends with the process at the latest.
+    """Hold a lock between processes. It is released when the process ends, at the latest.
 
     The file is removed if the block succeeds. A process that waited then holds the lock of the
-    removed file, while a later one locks a new file: the block must look for the result first.
+    removed file, while a later one locks a new file. So a block must first look for the result.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as lock:

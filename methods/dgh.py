@@ -26,8 +26,8 @@ class DGH(Hasher):
     n_anchors : int, default 300
         Centres of k-means, m in the paper.
     kmeans_iterations : int, default 10
-        Maximum number of iterations of k-means. It was 5 until test results on CIFAR-10 were seen:
-        one trial more than the rows state.
+        Maximum number of iterations of k-means. It was changed from 5 after test results on
+        CIFAR-10 had been seen. The rows do not count this trial.
     n_nearest : int, default 3
         Anchors that a row is connected with, s in the paper.
     weight_balance : float, default 0.1

@@ -145,7 +145,7 @@ def test_the_command_writes_and_verifies(project):
 
     written = command("mine")
     assert written.stdout.startswith("build/codes-mine.tar: 4 runs, as published, SHA-256 ")
-    assert command("mine", "--verify").stdout == written.stdout
+    assert command("results/published/mine/", "--verify").stdout == written.stdout
     refused = command("yours")
     assert refused.returncode == 1
     assert refused.stderr.strip() == (

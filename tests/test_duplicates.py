@@ -48,6 +48,9 @@ def test_all_pairs_from_a_cosine_on_are_counted(features, monkeypatch, block):
 
     equal = counted[-1]
     assert (equal.queries, equal.pairs, equal.relevant) == (1, 3, 1)
+    every = Relevance.of(labels, labels)
+    (itself,) = duplicates.counts(features, features, centre, every, [1.0])
+    assert itself.queries == 25, "a cosine of float32 with itself can be below 1"
 
 
 def test_the_report_of_a_prepared_data_set(features, tmp_path, monkeypatch):
@@ -56,18 +59,21 @@ def test_the_report_of_a_prepared_data_set(features, tmp_path, monkeypatch):
     place.dataset_folder.mkdir(parents=True)
     place.features_folder.mkdir(parents=True)
     np.save(place.labels, np.arange(25) % 3)
-    np.savez(place.split, query=np.arange(5), database=np.arange(5, 25), train=np.arange(5, 25))
+    np.savez(place.split, query=np.arange(5), database=np.arange(5, 25), train=np.arange(5, 12))
     write_dataset_record(place.dataset_folder)
-    with pytest.raises(BenchmarkError, match="python -m features extract toy given"):
+    with pytest.raises(BenchmarkError, match=r"snakemake .* cache/features/toy/given/"):
         duplicates.report(place)
 
     np.save(place.features_array, features)
     digest = storage.digest(place.features_array)
     storage.write_json(place.features_record, {"format": FORMAT, "sha256": digest})
-    assert duplicates.report(place, [1.0]) == [
+    pairs = np.array(list(cosines(features[:5], features[5:], features[5:12].mean(axis=0))))
+    *lines, last = duplicates.report(place, [1.0, 0.5])
+    assert lines == [
         "toy, given: 5 queries, 20 database images",
         "equal pixels: unknown",
         "cosine of centred features >= 1: 1 queries, 3 pairs, 1 of them relevant",
     ]
+    assert f" {(pairs > 0.5).sum()} pairs" in last
     with pytest.raises(BenchmarkError, match="found the threshold 99"):
         duplicates.report(place, [99])

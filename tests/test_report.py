@@ -111,6 +111,9 @@ def test_values_above_chance_are_shown_where_chance_is_high(tmp_path):
     ]
     assert cells(table, "exact-cosine")[0].text == "0.208"  # 0.62
 
+    path.write_text(path.read_text().replace(",map_chance,,0.52", ",map_chance,,1.0"))
+    assert "map-above-chance" not in built(describe(folder)), "all items are relevant"
+
 
 def test_controls_are_set_apart_and_never_best(tmp_path):
     table = built(write_results(tmp_path))["map"]

@@ -166,6 +166,31 @@ def test_nine_of_ten_new_seeds_are_within_the_interval_of_level_a_tenth():
 # ------------------------------------------------------------------------------ drawing
 
 
+def drawn_runs(monkeypatch, seed, outcome=True):
+    """Name, index of the run and level of each repeated run of four of eight cells."""
+    cells = [reproduce.Cell(f"cell{index}", [{}] * 5, [], np.arange(1)) for index in range(8)]
+    available = [reproduce.Repeatable(cell, None, None) for cell in cells]
+    calls = []
+
+    def repeated(drawn, index, level):
+        calls.append((drawn.cell.name, index, level))
+        return outcome or len(calls) > 1
+
+    monkeypatch.setattr(reproduce, "_available", lambda folders: (available, {}))
+    monkeypatch.setattr(reproduce, "_is_reproduced", repeated)
+    assert reproduce.reproduce([publish.PUBLISHED], 4, seed) == outcome
+    return calls
+
+
+def test_cells_and_seeds_are_drawn_and_share_the_level(monkeypatch):
+    runs = drawn_runs(monkeypatch, 1)
+    assert drawn_runs(monkeypatch, 1, outcome=False) == runs
+    assert drawn_runs(monkeypatch, 2) != runs
+    assert len({name for name, *_ in runs}) == 4
+    assert len({index for _, index, _ in runs}) > 1
+    assert sum(level for *_, level in runs) == pytest.approx(0.05)
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A published folder of two runs of ITQ, in a checkout without data."""

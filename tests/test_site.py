@@ -161,6 +161,11 @@ def test_a_difference_between_two_rows_is_not_enough_among_many():
     assert not any(one.low == 1 for one in many[2:])
 
 
+def test_the_smallest_p_value_is_significant_after_a_correction_for_all_pairs():
+    draws = len(leaderboard.drawn_means([cell(0.5)] * 10, draws=1))
+    assert 45 / (1 + draws) < leaderboard.LEVEL
+
+
 def test_rank_intervals_follow_from_the_significant_pairs():
     """A counted example: 0.9 is above both others, which p does not separate."""
     p = np.array([[1, 0.3, 0.01], [0.3, 1, 0.02], [0.01, 0.02, 1]])

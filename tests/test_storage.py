@@ -224,3 +224,15 @@ def test_a_file_that_another_process_is_writing_stays(tmp_path):
     with storage.new_file(tmp_path / "stamp") as temporary:
         temporary.touch()
     assert other.exists()
+
+
+def test_a_second_name_never_writes_into_the_file_that_a_killed_job_left(tmp_path):
+    """A job in a container may have the process id of a killed one, whose file is a link too."""
+    source, shared, path = (tmp_path / name for name in ("new.npy", "shared.npy", "array.npy"))
+    source.write_bytes(b"new")
+    shared.write_bytes(b"of another")
+    os.link(shared, tmp_path / f".array.{os.getpid()}.part.npy")
+    storage.link(source, path)
+    assert path.read_bytes() == b"new"
+    assert path.samefile(source)
+    assert shared.read_bytes() == b"of another"

@@ -211,23 +211,24 @@ def quality_and_cost(results: Results, pair: Pair) -> Figure | None:
         _plain_ticks(axis.xaxis)
 
     sentences = [
-        "Mean average precision against the bytes that are stored for an image, a point for each "
-        "code length, mean over the seeds that are done, on a logarithmic scale"
+        "Mean average precision against the bytes that are stored for an image, on a logarithmic "
+        "scale",
+        "Each point is one code length, the mean over the seeds that are done",
     ]
     if is_timed:
-        sentences[0] += (
-            "; and against the time in which one query finds its 100 nearest items in the whole "
-            "database, at the code lengths that were timed, on an otherwise idle machine"
+        sentences.append(
+            "The second panel has the time in which one query finds its 100 nearest items in the "
+            "whole database, on an otherwise idle machine, at the code lengths that were timed"
         )
 
     if is_reranked:
         sentences.append(
-            "Open markers are the same codes with the first 1,000 items in the order of their "
-            "float32 features, which are stored too"
+            "Open markers are the same codes, re-ranked: the first 1,000 items are ordered by "
+            "their float32 features, which are stored too"
         )
 
     if results.controls:
-        sentences.append("Rankings by real-valued features are no hash codes")
+        sentences.append("Rankings by real-valued features are not hash codes")
 
     name = f"quality-and-cost--{pair.file_part}"
     title = f"Quality against storage and time: {results.label(pair)}"

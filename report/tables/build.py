@@ -124,7 +124,8 @@ def _is_shown(results: Results, spec: TableSpec, pair: Pair) -> bool:
     """Return whether a table shows a data set: values above chance only if chance is high."""
     if not any(value.above_chance for value in spec.values):
         return True
-    return (results.chance(pair, "map_chance") or 0.0) >= HIGH_CHANCE
+    chance = results.chance(pair, "map_chance") or 0.0
+    return HIGH_CHANCE <= chance < 1
 
 
 def _is_timed(spec: TableSpec) -> bool:

@@ -15,7 +15,7 @@ from report.tables.table import Cell, Column, Panel, Row, Table
 from report.tables.table_specs import Value
 
 TITLE = "Stability of the order of the methods: Kendall's rank correlation"
-MIN_METHODS = 5  # an order of fewer says little
+MIN_METHODS = 5  # the correlation of fewer methods is too coarse
 RANDOM_CODES = "chance"  # the method that every other one exceeds, whatever is compared
 MAP = ("map", None)
 METRICS = {  # of the same codes, besides mAP: metric and cut, and label
