@@ -18,6 +18,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from harness.errors import BenchmarkError, one_line
 
@@ -145,16 +146,30 @@ def link(source: Path, path: Path) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a lock between processes. It is released when the process ends, at the latest.
+    """Hold a lock between processes, which ends with the process at the latest.
 
-    The file is removed if the block succeeds. A process that waited then holds the lock of the
-    removed file, while a later one locks a new file. So a block must first look for the result.
+    The file is removed at the end. A process that waited for the lock of a removed file waits
+    again, for that of the present one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-        path.unlink(missing_ok=True)
+    with contextlib.ExitStack() as stack:
+        while True:
+            lock = stack.enter_context(path.open("ab"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if _is_open_at(lock, path):
+                break
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _is_open_at(file: BinaryIO, path: Path) -> bool:
+    """Return whether an open file is still the one at the path."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _replace_folder(temporary: Path, path: Path) -> None:

@@ -5,6 +5,8 @@ import hashlib
 import os
 import shutil
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -236,3 +238,21 @@ def test_a_second_name_never_writes_into_the_file_that_a_killed_job_left(tmp_pat
     assert path.read_bytes() == b"new"
     assert path.samefile(source)
     assert shared.read_bytes() == b"of another"
+
+
+def test_one_thread_at_a_time_holds_a_lock_although_its_file_is_removed(tmp_path):
+    inside, most = 0, 0
+
+    def enter(_):
+        nonlocal inside, most
+        for _ in range(20):
+            with storage.locked(tmp_path / "folder" / "one.lock"):
+                inside += 1
+                most = max(most, inside)
+                time.sleep(0.0005)
+                inside -= 1
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(enter, range(8)))
+    assert most == 1
+    assert not list((tmp_path / "folder").iterdir())
