@@ -135,7 +135,8 @@ def included_pages() -> dict[str, str]:
 
 
 def with_links_of_the_site(text: str) -> str:
-    """Return Markdown in which links to included pages lead to the pages that include them."""
+    """Return Markdown in which links to docs/ and to included pages lead to pages of the site."""
+    text = re.sub(r"\]\((?:\.\./)+docs/", "](/", text)
     for path, name in INCLUDED.items():
         text = re.sub(rf"\]\((?:\.\./)+{re.escape(path)}", f"](/{name}.md", text)
     return text
