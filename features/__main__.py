@@ -179,7 +179,7 @@ def store(
     facts = dict(extractor.facts_)
     partial = CACHE / "checkpoints" / f"{records.digest_of([made_of, facts])}.npy"
     with storage.writing(path.parent), storage.locked(partial.with_suffix(".lock")):
-        same = same_array(path, made_of)
+        same = same_array(path, {"made_of": made_of, **facts})
         if same is None:
             write_features(partial, extractor, plugin, images, shape)
 
@@ -198,17 +198,18 @@ def store(
     return dimensions
 
 
-def same_array(path: Path, made_of: dict) -> Path | None:
-    """Return an undamaged array of another data set with the same inputs, or None.
+def same_array(path: Path, facts: dict) -> Path | None:
+    """Return an undamaged array of another data set whose record has the same facts, or None.
 
-    All protocols of a collection, and its validation part, have the same images.
+    All protocols of a collection, and its validation part, have the same images. `facts` are
+    what decides the array, and those of the extractor, such as its device.
     """
     for record in sorted((CACHE / "features").glob(f"*/*/{path.stem}.json")):
         array = record.with_suffix(".npy")
         if array == path:
             continue
         try:
-            if storage.read_json(record).get("made_of") == made_of:
+            if facts.items() <= storage.read_json(record).items():
                 return storage.unchanged(array, record)
         except BenchmarkError as error:  # its own jobs report it
             print(f"not shared: {one_line(error)}", file=sys.stderr)

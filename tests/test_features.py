@@ -97,9 +97,9 @@ def test_two_data_sets_with_the_same_images_are_extracted_once_even_together(tmp
         assert record["dimensions"] == 3
         assert record["name"] == "mine"
 
-    anew = Given(array)
-    stored(third, anew, {"images": "2"})
-    assert anew.calls == [0]
+    extractor = Given(array)
+    stored(third, extractor, {"images": "2"})
+    assert extractor.calls == [0]
     assert not list(Path("cache/checkpoints").iterdir())
 
 
@@ -112,10 +112,27 @@ def test_a_damaged_array_of_another_data_set_is_not_taken(tmp_path, monkeypatch)
     np.save(first.features_array, array + 1)
     os.utime(first.features_array, (2e9, 2e9))
 
-    anew = Given(array)
-    stored(second, anew, {"images": "1"})
-    assert anew.calls == [0]
+    extractor = Given(array)
+    stored(second, extractor, {"images": "1"})
+    assert extractor.calls == [0]
     assert (np.load(second.features_array) == array).all()
+
+
+def test_an_array_of_another_device_is_not_taken(tmp_path, monkeypatch):
+    """Its values differ by rounding, and the record states the device."""
+    monkeypatch.chdir(tmp_path)
+    np.save("images.npy", IMAGES)
+    array = np.ones((len(IMAGES), 3), np.float32)
+    first, second, third = (Place(name, "mine") for name in ("toy", "toy-validation", "other"))
+    extractors = [Given(array) for _ in range(3)]
+    for extractor, place, device in zip(
+        extractors, (first, second, third), ("cpu", "NVIDIA H200", "cpu"), strict=True
+    ):
+        extractor.facts_ = {"device": device}
+        stored(place, extractor, {"images": "1"})
+
+    assert [extractor.calls for extractor in extractors] == [[0], [0], []]
+    assert storage.read_json(second.features_record)["device"] == "NVIDIA H200"
 
 
 def test_grey_images_have_one_channel_and_names_no_folders(tmp_path, monkeypatch):

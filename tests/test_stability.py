@@ -10,6 +10,7 @@ from scipy import stats
 from report import results
 from report.tables import stability_table
 from report.tables.stability_table import kendall
+from report.writers import csv_files, latex
 
 # Levels so close that the noise of the builder exchanges the order of seeds and of features.
 METHODS = [
@@ -89,3 +90,9 @@ def test_another_split_of_the_same_data_set_is_compared(tmp_path):
 def test_few_methods_have_no_table(tmp_path):
     folder = write_results(tmp_path / "results", methods=[*METHODS[:4], METHODS[-1]], bits=(16,))
     assert stability_table.build(results.read(folder)) == []
+
+
+def test_the_rows_are_no_methods_and_are_not_called_so(folder):
+    (table,) = stability_table.build(results.read(folder))
+    assert csv_files.of_table(table).startswith("Panel,Compared with,16 bits\n")
+    assert str(latex.header(table)).endswith("Compared with & 16 bits \\\\")

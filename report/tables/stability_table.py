@@ -60,6 +60,7 @@ def build(results: Results) -> list[Table]:
             panels=panels,
             notes=[captions.provenance(results, [panel.pair for panel in panels])],
             cites=["kendall1945treatment"],
+            row_heading="Compared with",
         )
     ]
 
@@ -162,6 +163,7 @@ def kendall(values: list[float], others: list[float]) -> float | None:
     ----------
     Kendall, "The treatment of ties in ranking problems", Biometrika 1945.
     """
+    # Not scipy.stats.kendalltau: importing scipy.stats would take a second of every report.
     signs = [np.sign(np.subtract.outer(series, series)) for series in (values, others)]
     concordant = float((signs[0] * signs[1]).sum())
     untied = [float(np.abs(sign).sum()) for sign in signs]

@@ -157,6 +157,8 @@ class Table:
         Keys of references.bib that the note rests on.
     latex : bool
         Whether caption and note are LaTeX source.
+    row_heading : str
+        Heading of the labels of the rows.
     """
 
     name: str
@@ -171,6 +173,7 @@ class Table:
     notes: list[str] = field(default_factory=list)
     cites: list[str] = field(default_factory=list)
     latex: bool = False
+    row_heading: str = "Method"
 
     @property
     def explanation(self) -> str:

@@ -19,7 +19,7 @@ def of_table(table: Table) -> str:
     deviations and of seeds follow the column of a mean that has any.
     """
     rows = [(panel, row) for panel in table.panels for row in [*panel.rows, *panel.controls]]
-    header = ["Panel", "Method"]
+    header = ["Panel", table.row_heading]
     lines = [[panel.label, row.label] for panel, row in rows]
     for index, column in enumerate(table.columns):
         group = _group(table, index)

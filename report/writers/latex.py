@@ -162,7 +162,9 @@ def header(table: Table) -> Source:
     if table.groups:
         groups = [_spanning(escape(label), span) for label, span in table.groups]
         lines += [_line(["", *groups]), _group_rules(table)]
-    lines.append(_line(["Method", *(escape(column.label) for column in table.columns)]))
+    lines.append(
+        _line([escape(table.row_heading), *(escape(column.label) for column in table.columns)])
+    )
     return Source("\n".join(line for line in lines if line))
 
 
