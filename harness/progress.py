@@ -56,13 +56,18 @@ class Progress:
         left = (self.total - self.done) / rate if rate else 0.0
         figures = "".join(f"  {name} {value:.4g}" for name, value in values.items())
         return (
-            f"{self.task}: {self.done}/{self.total} {self.unit}, {rate:.3g}/s, "
+            f"{self.task}: {self.done}/{self.total} {self.unit}, {rate_text(rate)}/s, "
             f"{duration(left)} left{figures}"
         )
 
     def _show(self, text: str) -> None:
         sys.stderr.write(f"\r\x1b[K{text}" if self.terminal else f"{text}\n")
         sys.stderr.flush()
+
+
+def rate_text(rate: float) -> str:
+    """Return a number of steps per second with three digits, or whole from 1,000 on."""
+    return f"{rate:.3g}" if rate < 999.5 else f"{rate:,.0f}"
 
 
 def duration(seconds: float) -> str:

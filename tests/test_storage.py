@@ -240,6 +240,11 @@ def test_a_second_name_never_writes_into_the_file_that_a_killed_job_left(tmp_pat
     assert shared.read_bytes() == b"of another"
 
 
+@pytest.mark.parametrize(("rate", "shown"), [(0.5, "0.5"), (12.34, "12.3"), (1050.4, "1,050")])
+def test_a_rate_has_three_digits_and_no_exponent(rate, shown):
+    assert progress.rate_text(rate) == shown
+
+
 def test_one_thread_at_a_time_holds_a_lock_although_its_file_is_removed(tmp_path):
     inside, most = 0, 0
 
