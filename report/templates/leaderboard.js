@@ -42,13 +42,20 @@
     return facet(part) in board.rankings;
   };
 
+  // The data set and features that the page opens with: measured with the present metrics if there
+  // are any, then tuned.
+  function firstTask() {
+    const keys = Object.keys(board.rankings).filter((key) => key.includes("|frozen|"));
+    const present = keys.filter((key) => board.rows[board.rankings[key][0][0]].record.metric_version === board.metric_version);
+    const candidates = present.length ? present : keys;
+    const key = candidates.find((name) => name.endsWith("|tuned")) || candidates[0] || Object.keys(board.rankings)[0];
+    return key ? key.split("|")[0] : board.tasks[0].id;
+  }
+
   // Replace what does not exist by the closest facet that does: tuned and frozen first. What the
   // reader has just chosen stays.
   function settle(chosen) {
-    if (!tasks.has(state.task)) {
-      const tuned = Object.keys(board.rankings).find((key) => key.endsWith("|frozen|tuned"));
-      state.task = (tuned || Object.keys(board.rankings)[0] || board.tasks[0].id).split("|")[0];
-    }
+    if (!tasks.has(state.task)) state.task = firstTask();
     const known = lengths(state.task);
     if (!known.includes(state.bits)) state.bits = known.includes(32) ? 32 : known[known.length - 1];
     const settings = [state.settings, "tuned", "default", "released"].filter((name) => name in SETTINGS);
