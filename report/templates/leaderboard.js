@@ -42,14 +42,17 @@
     return facet(part) in board.rankings;
   };
 
-  // The data set and features that the page opens with: measured with the present metrics if there
-  // are any, then tuned.
+  // The data set and features that the page opens with: those measured with the present metrics
+  // before others, then tuned ones, then those with the most methods.
   function firstTask() {
     const keys = Object.keys(board.rankings).filter((key) => key.includes("|frozen|"));
     const present = keys.filter((key) => board.rows[board.rankings[key][0][0]].record.metric_version === board.metric_version);
-    const candidates = present.length ? present : keys;
-    const key = candidates.find((name) => name.endsWith("|tuned")) || candidates[0] || Object.keys(board.rankings)[0];
-    return key ? key.split("|")[0] : board.tasks[0].id;
+    const candidates = [present, keys, Object.keys(board.rankings)].find((names) => names.length);
+    if (!candidates) return board.tasks[0].id;
+    const tuned = candidates.filter((key) => key.endsWith("|tuned"));
+    const methods = (key) => board.rankings[key].length;
+    const [first] = (tuned.length ? tuned : candidates).toSorted((a, b) => methods(b) - methods(a));
+    return first.split("|")[0];
   }
 
   // Replace what does not exist by the closest facet that does: tuned and frozen first. What the
@@ -167,7 +170,9 @@
     const task = tasks.get(state.task);
     const { query: queries, database, train } = task.sizes;
     const chance = chanceRow();
-    const versions = [...new Set(rowsOf(state.task, state.bits).map((row) => row.record.metric_version))];
+    const ranking = board.rankings[facet()];
+    const rows = ranking ? ranking.map(([index]) => board.rows[index]) : rowsOf(state.task, state.bits);
+    const versions = [...new Set(rows.map((row) => row.record.metric_version))];
     const old = versions.some((version) => version !== board.metric_version);
     $("task").replaceChildren(
       h("p", {}, h("strong", {}, `${task.dataset}, protocol ${task.protocol}`), ` · ${count(queries, "query").replace("querys", "queries")} · ${count(database, "database image")} · ${count(train, "training image")}`,
