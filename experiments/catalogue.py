@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -200,9 +201,15 @@ def missing_files(variant: Variant) -> list[str]:
 
 
 def _is_present(names: str) -> bool:
-    """Whether a file exists, or one of several alternatives; {bits} and {seed} fit any number."""
+    """Whether a file exists, or one of several alternatives; {bits} and {seed} fit any number.
+
+    Weights may be in an installed package instead of the data folder.
+    """
     data = data_folder()
     for name in names.split(" or "):
+        if name.startswith(_package_folders()):
+            package = importlib.util.find_spec(name.partition("/")[0])
+            return package is not None and (Path(package.origin).parent.parent / name).exists()
         path = user_file(name, "*", "*", data)
         if "{" in name:
             if path.parent.is_dir() and any(path.parent.glob(path.name)):
@@ -210,6 +217,11 @@ def _is_present(names: str) -> bool:
         elif path.exists():
             return True
     return False
+
+
+def _package_folders() -> tuple[str, ...]:
+    folders = plugins.constant(plugins.ROOT / "harness/imagenet.py", "PACKAGES").values()
+    return tuple(f"{folder}/" for folder in folders)
 
 
 def _missing(plan: Plan) -> list[str]:

@@ -51,6 +51,18 @@ def test_a_line_states_whether_the_files_are_there(in_root, tmp_path, monkeypatc
     assert state().endswith("  present")
 
 
+def test_weights_of_an_installed_package_are_present(in_root, tmp_path, monkeypatch):
+    monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
+
+    def state():
+        lines = catalogue.lines(["features"])
+        return next(line for line in lines if line.startswith("efficientnet_lite0_pool "))
+
+    assert state().endswith("  present")
+    monkeypatch.setattr(catalogue.importlib.util, "find_spec", lambda name: None)
+    assert state().endswith("  missing")
+
+
 def test_a_description_has_the_parameters_and_the_needs(in_root):
     text = "\n".join(catalogue.description("bgan-tanh"))
     assert " * betas: [1.0]" in text
