@@ -28,7 +28,7 @@ from benchmarks import results, training
 from datasets.digits import Digits
 from evaluation import score
 from features._neighbours import nearest
-from harness import identity, plugins, provenance, records, storage
+from harness import gpus, identity, plugins, provenance, records, storage
 from harness.errors import BenchmarkError
 from harness.user_data import CACHE, DATA_VARIABLE
 from harness.variants import Catalogue
@@ -60,7 +60,10 @@ def main() -> None:
     tiny = bool(os.environ.get("TINY"))
     work = pieces(tiny)
     parser.add_argument("--only", choices=work, metavar="PIECE", help=f"one of {', '.join(work)}")
-    only = parser.parse_args().only
+    parser.add_argument(
+        "--output", type=Path, default=TINY_OUTPUT if tiny else OUTPUT, help="default: %(default)s"
+    )
+    arguments = parser.parse_args()
     if tiny:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
         torch.set_num_threads(1)
@@ -68,7 +71,8 @@ def main() -> None:
         sys.exit("gpu: found no GPU. `TINY=1 make gpu` runs small sizes on the CPU")
 
     try:
-        print_table(run(work, only, TINY_OUTPUT if tiny else OUTPUT))
+        gpus.use_deterministic_algorithms()
+        print_table(run(work, arguments.only, arguments.output))
     except BenchmarkError as error:
         sys.exit(f"gpu: {error}")
 
@@ -81,6 +85,7 @@ def pieces(tiny: bool) -> dict[str, Callable[[], Figures]]:
     return {
         "tests": gpu_tests,
         "repeat": lambda: repeat(tiny),
+        "repeat-deterministic": repeat_deterministic,
         **{f"encoder-{name}": lambda n=name: throughput(n, tiny) for name in sizes},
         **{f"cell-{variant.name}": lambda v=variant: cell(v.name, tiny) for variant in variants},
     }
@@ -149,6 +154,21 @@ def repeat(tiny: bool) -> Figures:
         "differing_bits": float((first != second).mean()),
         "map": [problem.map(first), problem.map(second)],
     }
+
+
+def repeat_deterministic() -> Figures:
+    """Return the figures of `repeat` with deterministic algorithms, which need a new process."""
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder, "gpu.json")
+        command = [sys.executable, "-m", "benchmarks.gpu", "--only", "repeat"]
+        environment = os.environ | {gpus.DETERMINISTIC_VARIABLE: "1"}
+        done = subprocess.run(
+            [*command, "--output", str(output)], env=environment, capture_output=True, text=True
+        )
+        if done.returncode:
+            raise BenchmarkError(f"deterministic training failed:\n{done.stderr[-2000:]}")
+        figures = storage.read_json(output)["pieces"]["repeat"]
+    return {name: figures[name] for name in ("differing_bits", "map", "seconds")}
 
 
 def throughput(encoder: str, tiny: bool) -> Figures:

@@ -102,10 +102,14 @@ def gpu_present() -> bool:
 def repeatability(device: str) -> str:
     """Return how exactly a second run of a job repeats its codes on `device`.
 
-    Versions and kind of processor are the same. A GPU adds numbers in no fixed order, so that the
-    mean average precision stays within GPU_TOLERANCE only.
+    Versions and kind of processor are the same. A GPU adds numbers in no fixed order unless torch
+    uses deterministic algorithms, so that the mean average precision stays within GPU_TOLERANCE
+    only.
     """
-    return "within tolerance" if device.startswith("cuda") else "bit for bit"
+    if not device.startswith("cuda"):
+        return "bit for bit"
+    deterministic = sys.modules["torch"].are_deterministic_algorithms_enabled()
+    return "bit for bit" if deterministic else "within tolerance"
 
 
 def device_name(device: str) -> str:

@@ -225,14 +225,15 @@ def test_a_machine_without_devices_has_no_gpu(tmp_path, monkeypatch):
     assert provenance.gpu_present()
 
 
-def test_a_job_takes_its_device_before_it_imports_torch(tmp_path):
+def test_a_job_takes_its_device_and_chooses_algorithms_before_it_imports_torch(tmp_path):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
 
-    def job(text):
+    def job(text, lease='os._exit("torch" in sys.modules or 7)'):
         program = f"""
 import os, runpy, sys
 from harness import gpus
-gpus.lease = lambda: os._exit("torch" in sys.modules or 7)
+gpus.lease = lambda: {lease}
+gpus.use_deterministic_algorithms = lambda: os._exit("torch" in sys.modules or 9)
 sys.argv = {text.split()}
 runpy.run_module(sys.argv[0], run_name="__main__")
 """
@@ -248,6 +249,45 @@ runpy.run_module(sys.argv[0], run_name="__main__")
         assert job(prepared) == 0
     assert job("methods digits pixels bgan 8 0") == 7
     assert job("features extract digits squeezenet1_1_pool") == 7
+    assert job("methods digits pixels bgan 8 0", lease="'a device'") == 9
+    assert job("features extract digits squeezenet1_1_pool", lease="'a device'") == 9
+
+
+DETERMINISTIC = """
+import os, sys
+from harness import gpus, provenance
+gpus.use_deterministic_algorithms()
+import torch
+print(
+    torch.are_deterministic_algorithms_enabled(),
+    os.environ.get("CUBLAS_WORKSPACE_CONFIG"),
+    provenance.repeatability("cuda"),
+    provenance.repeatability("cpu"),
+    sep=",",
+)
+"""
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("1", "True,:4096:8,bit for bit,bit for bit"),
+        ("0", "False,None,within tolerance,bit for bit"),
+        ("", "False,None,within tolerance,bit for bit"),
+    ],
+)
+def test_deterministic_algorithms_are_used_if_the_variable_is_set(value, expected):
+    environment = {k: v for k, v in os.environ.items() if k != "CUBLAS_WORKSPACE_CONFIG"}
+    environment |= {gpus.DETERMINISTIC_VARIABLE: value, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", DETERMINISTIC]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == expected
+
+
+def test_another_value_of_the_variable_is_refused(monkeypatch):
+    monkeypatch.setenv(gpus.DETERMINISTIC_VARIABLE, "yes")
+    with pytest.raises(BenchmarkError, match=r"BGAN_BENCH_DETERMINISTIC: found 'yes', expected 1"):
+        gpus.use_deterministic_algorithms()
 
 
 ON_GPU = '''
