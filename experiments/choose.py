@@ -147,7 +147,7 @@ def _trials(results: Path, by: str) -> dict[str, Trials]:
     if not experiment["trials"]:
         raise BenchmarkError(
             f"{results}/experiment.json has no trials: expected an experiment with the key "
-            "`trials`, as config/tuning.yaml. Name its folder in --results"
+            "`trials`, as config/tuning-search.yaml. Name its folder in --results"
         )
 
     runs = _runs(results, by)

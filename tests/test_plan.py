@@ -526,7 +526,8 @@ REFUSED = (
 class TestSaving:
     def test_a_saved_plan_is_read_as_it_was(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        plan = Plan.load(loaded("tuning.yaml", timed=[12]), ["config/tuning.yaml"])
+        trials = {"itq": [{}, {"iterations": 3}]}
+        plan = Plan.load(loaded(methods=["itq"], trials=trials, timed=[12]), ["config/mine.yaml"])
         path = plan.save()
         assert path.parent == Path("cache/plans")
         assert Plan.read(path) == plan
