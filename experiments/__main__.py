@@ -249,7 +249,12 @@ def publish(arguments: argparse.Namespace) -> bool:
     from experiments import publish as job
 
     if arguments.add:
-        print(*job.add(arguments.results, arguments.name, arguments.shown), sep="\n")
+        from report.__main__ import write_tables_and_figures
+
+        lines = job.add(
+            arguments.results, arguments.name, arguments.shown, write_tables_and_figures
+        )
+        print(*lines, sep="\n")
     else:
         print(job.publish(arguments.results, arguments.name, arguments.shown))
     return True

@@ -2,7 +2,8 @@
 
 Each folder has `runs.jsonl.gz` (every run.json, one per line), `runs.csv` (in the same order),
 `average_precision.npz` (of every query of every run, so that a method can be tested against others
-without training them), `experiment.json`, and tables and figures of the report.
+without training them), `metrics.csv.gz` (all metrics but curves, from which the tables are written
+again when runs are added), `experiment.json`, and tables and figures of the report.
 """
 
 from __future__ import annotations
@@ -10,21 +11,26 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+import tempfile
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from evaluation import METRIC_VERSION
-from experiments import statistics, tables
+from experiments import collected, statistics, tables
 from harness import identity, plugins, records, schemas, storage
 from harness.errors import BenchmarkError
 from harness.plan import PUBLISHED, Place, Run, Score
+from harness.variants import CONTROLS
 
 RUNS, EXPERIMENT, TABLE = "runs.jsonl.gz", "experiment.json", "runs.csv"
-QUERIES = "average_precision.npz"
+QUERIES, METRICS = "average_precision.npz", "metrics.csv.gz"
 RERUN = "Rerun the command of the experiment"
+T = TypeVar("T")
 # Keys of experiment.json whose values are lists or dictionaries that a joined folder unites.
 LISTS = ("bits", "seeds", "timed", "configfiles", "grid", "omitted")
 NAMED_LISTS = ("methods", "controls")
@@ -41,12 +47,17 @@ class Contents:
         Row of runs.csv and record of each run, by its name `DATASET/FEATURES/VARIANT/8bit/seed0`.
     queries : dict of str to ndarray
         Average precision of each query, float32 (Q,), by the name of the run; the indices of these
-        images, int64 (Q,), by `DATASET/FEATURES/query`.
+        images, int64 (Q,), by `DATASET/FEATURES/query`. A control has the name
+        `DATASET/FEATURES/CONTROL/0bit/seed0`.
+    metrics : dict of str to list of tuple
+        Metric, cut and value, as in metrics.csv, by the same names. Curves are left out. Empty if
+        the folder was published without them.
     experiment : dict
     """
 
     runs: dict[str, tuple[dict, dict]]
     queries: dict[str, np.ndarray]
+    metrics: dict[str, list[tuple[str, str, str]]]
     experiment: dict
 
     def cells(self) -> dict[str, list[str]]:
@@ -101,8 +112,10 @@ def publish(results: Path, name: str, shown: list[str]) -> Path:
     return PUBLISHED / name
 
 
-def add(results: Path, name: str, shown: list[str]) -> list[str]:
-    """Join the complete cells of an experiment to a published folder.
+def add(
+    results: Path, name: str, shown: list[str], render: Callable[[Path, Path], None]
+) -> list[str]:
+    """Join the complete cells of an experiment to a published folder, and write its tables again.
 
     A cell is a variant at one code length on one data set and its features. It is complete if all
     its seeds are done. Runs that are equal to published ones change nothing. If a run differs from
@@ -111,7 +124,11 @@ def add(results: Path, name: str, shown: list[str]) -> list[str]:
     Parameters
     ----------
     results, name, shown
-        As of `publish`; the named tables and figures are replaced, others stay.
+        As of `publish`. These tables and figures, and those of the folder, are written from the
+        joined runs. Times are not joined: a table of times stays as it is.
+    render : callable
+        Writes the folders `tables` and `figures` of a report into its second argument, from the
+        collected tables in its first one.
 
     Returns
     -------
@@ -126,16 +143,26 @@ def add(results: Path, name: str, shown: list[str]) -> list[str]:
     """
     target = PUBLISHED / name
     old = contents_of(target)
+    if not old.metrics:
+        raise BenchmarkError(
+            f"{target / METRICS} is missing, and the tables cannot be written without it. Publish "
+            "all runs again without --add"
+        )
+
     rows = _rows(results / TABLE)
     unfinished = {_cell(row) for row in rows if row["status"] != "done"}
     new = _current(results, [row for row in rows if _cell(row) not in unfinished])
 
     joined, lines = _joined(old, new)
     _check_comparable(old, new, joined, target)
-    files = _report_files(results, shown)
-    with storage.new_folder(target) as folder:
+    with tempfile.TemporaryDirectory() as root, storage.new_folder(target) as folder:
+        collected.write(Path(root), joined)
+        render(Path(root), Path(root, "report"))
+        files = _files(Path(root, "report"), shown)
         for path in target.iterdir():
             shutil.copyfile(path, folder / path.name)
+            written = _path(Path(root, "report"), path.name)
+            files += [written] if written.is_file() else []
         _write(folder, joined, files)
 
     return [f"{target}: {line}" for line in lines]
@@ -166,10 +193,11 @@ def _current(results: Path, rows: list[dict]) -> Contents:
             f"{results / EXPERIMENT}: found version {version} of the metrics, "
             f"expected {METRIC_VERSION}. {RERUN}"
         )
-    if experiment.get("sha256", {}).get(TABLE) != storage.digest(results / TABLE):
-        raise BenchmarkError(
-            f"{results / TABLE} is not the table that {EXPERIMENT} describes. {RERUN}"
-        )
+    for name in (TABLE, "metrics.csv"):
+        if experiment.get("sha256", {}).get(name) != storage.digest(results / name):
+            raise BenchmarkError(
+                f"{results / name} is not the table that {EXPERIMENT} describes. {RERUN}"
+            )
 
     runs, scored = {}, defaultdict(list)
     for row in rows:
@@ -182,7 +210,20 @@ def _current(results: Path, rows: list[dict]) -> Contents:
         codes = {run: runs[run.name][1]["codes_sha256"] for run in group}
         queries |= _average_precision(score, codes)
 
-    return Contents(runs, queries, experiment)
+    queries |= _controls(experiment, scored)
+    return Contents(runs, queries, _metrics(results / "metrics.csv", runs), experiment)
+
+
+def _metrics(path: Path, runs: Collection[str]) -> dict[str, list[tuple[str, str, str]]]:
+    """Return the metrics of these runs and of controls, without curves."""
+    metrics = defaultdict(list)
+    for row in tables.read(path, schemas.METRICS_CSV):
+        key = [row[column] for column in schemas.RUN_KEY]
+        name = Run(*key).name
+        is_shown = name in runs or key[2] in CONTROLS
+        if is_shown and not row["metric"].startswith(schemas.CURVES):
+            metrics[name].append((row["metric"], row["k"], row["value"]))
+    return dict(metrics)
 
 
 def _current_record(run: Run, row: dict) -> dict:
@@ -239,9 +280,7 @@ def _average_precision(score: Score, codes: dict[Run, str]) -> dict[str, np.ndar
     present = sources | _present_inputs(next(iter(codes)), made_of)
     if problem := identity.difference({name: made_of.get(name) for name in present}, present):
         raise BenchmarkError(f"{score.folder} is out of date: {problem}. {RERUN}")
-    if storage.digest(score.histograms) != record["sha256"][score.histograms.name]:
-        raise BenchmarkError(f"{score.histograms} was changed after it was written. {RERUN}")
-
+    _check_histograms(score, record)
     arrays = {}
     for (bits, seed), queries, values in statistics.read(score.histograms):
         run = Run(score.dataset, score.features, score.variant, bits, seed)
@@ -259,8 +298,27 @@ def _average_precision(score: Score, codes: dict[Run, str]) -> dict[str, np.ndar
     return arrays
 
 
+def _controls(experiment: dict, scored: Collection[Score]) -> dict[str, np.ndarray]:
+    """Return the average precision of the controls beside these scores."""
+    names = [control["name"] for control in experiment["controls"]]
+    scores = dict.fromkeys(replace(score, variant=name) for score in scored for name in names)
+    arrays = {}
+    for score in (score for score in scores if score.record.is_file()):
+        _check_histograms(score, records.read(score.record))
+        for (bits, seed), _, values in statistics.read(score.histograms):
+            run = Run(score.dataset, score.features, score.variant, bits, seed)
+            arrays[run.name] = values.astype(np.float32)
+
+    return arrays
+
+
+def _check_histograms(score: Score, record: dict) -> None:
+    if storage.digest(score.histograms) != record["sha256"][score.histograms.name]:
+        raise BenchmarkError(f"{score.histograms} was changed after it was written. {RERUN}")
+
+
 def _report_files(results: Path, shown: list[str]) -> list[Path]:
-    """Return the paths of tables and figures. Raise BenchmarkError if the report shows others."""
+    """Return the paths of tables and figures of a report of these results."""
     if not shown:
         return []
 
@@ -269,17 +327,23 @@ def _report_files(results: Path, shown: list[str]) -> list[Path]:
     if read.get(EXPERIMENT) != storage.digest(results / EXPERIMENT):
         raise BenchmarkError(f"{report} shows other results than {results / TABLE}. {RERUN}")
 
-    files = []
-    for name in shown:
-        folder = report / ("tables" if name.endswith((".tex", ".csv")) else "figures")
-        if not (folder / name).is_file():
+    return _files(report, shown)
+
+
+def _files(report: Path, shown: list[str]) -> list[Path]:
+    """Return the paths of tables and figures. Raise BenchmarkError for one that is missing."""
+    for path in (paths := [_path(report, name) for name in shown]):
+        if not path.is_file():
+            folder = path.parent
             present = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
             raise BenchmarkError(
-                f"{folder / name} is missing: expected one of {', '.join(present) or 'none'}"
+                f"{path} is missing: expected one of {', '.join(present) or 'none'}"
             )
-        files.append(folder / name)
+    return paths
 
-    return files
+
+def _path(report: Path, name: str) -> Path:
+    return report / ("tables" if name.endswith((".tex", ".csv")) else "figures") / name
 
 
 # ------------------------------------------------------------------------------ joining
@@ -308,13 +372,31 @@ def _joined(old: Contents, new: Contents) -> tuple[Contents, list[str]]:
     source = {name: new if name in taken else old for name in order}
     pairs = sorted({f"{name.rsplit('/', 3)[0]}/query" for name in order})
     queries = {name: {**new.queries, **old.queries}[name] for name in pairs}
+    controls = _of_controls(old.queries) | _of_controls(new.queries)
     joined = Contents(
         {name: source[name].runs[name] for name in order},
-        queries | {name: source[name].queries[name] for name in order},
+        queries | {name: source[name].queries[name] for name in order} | controls,
+        _joined_metrics(old, new, source),
         _united(old.experiment, new.experiment, taken) if taken else old.experiment,
     )
     summary = ", ".join(f"{counts[kind]} {kind}" for kind in ("added", "replaced", "equal"))
     return joined, [f"{len(order)} runs: {summary}", *lines]
+
+
+def _joined_metrics(
+    old: Contents, new: Contents, source: dict[str, Contents]
+) -> dict[str, list[tuple[str, str, str]]]:
+    """Return the metrics of the joined runs, then those of all controls."""
+    runs = {name: contents.metrics[name] for name, contents in source.items()}
+    return runs | _of_controls(old.metrics) | _of_controls(new.metrics)
+
+
+def _of_controls(values: dict[str, T]) -> dict[str, T]:
+    return {name: value for name, value in values.items() if _is_of_control(name)}
+
+
+def _is_of_control(name: str) -> bool:
+    return name.split("/")[2] in CONTROLS
 
 
 def _equal(old: Contents, new: Contents, name: str) -> bool:
@@ -415,6 +497,10 @@ def _write(folder: Path, contents: Contents, files: list[Path]) -> None:
     tables.write_rows(folder / TABLE, columns, rows)
     write_records(folder / RUNS, [record for _, record in contents.runs.values()])
     np.savez_compressed(folder / QUERIES, **contents.queries)
+    metrics = {name: contents.metrics[name] for name in contents.runs}
+    metrics |= _of_controls(contents.metrics)
+    text = tables.text_of(schemas.METRICS_CSV, collected.metrics_rows(metrics))
+    (folder / METRICS).write_bytes(gzip.compress(text.encode(), mtime=0))
     storage.write_json(folder / EXPERIMENT, contents.experiment)
     for path in files:
         shutil.copyfile(path, folder / path.name)
@@ -460,7 +546,9 @@ def contents_of(folder: Path) -> Contents:
     with np.load(folder / QUERIES, allow_pickle=False) as stored:
         queries = {name: stored[name] for name in stored.files}
 
-    return Contents(runs, queries, experiment)
+    path = folder / METRICS
+    metrics = _metrics(path, runs) if path.is_file() else {}
+    return Contents(runs, queries, metrics, experiment)
 
 
 def folders() -> list[Path]:

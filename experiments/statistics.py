@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,6 +61,11 @@ class Cell:
         return float(self.of_seeds.var(ddof=1)) if len(self.of_seeds) > 1 else 0.0
 
 
+def cell_of(average_precision: Floats, complete: bool = True) -> Cell:
+    """Return the cell of average precision float64 (S, Q), by seed and query."""
+    return Cell(average_precision.mean(axis=0), average_precision.mean(axis=1), complete)
+
+
 def write(root: Path, plan: Plan, scores: Iterable[Score]) -> None:
     """Write statistics.csv and comparisons.csv into `root`, from the histograms.npz of each score.
 
@@ -81,18 +86,45 @@ def write(root: Path, plan: Plan, scores: Iterable[Score]) -> None:
         For a file that cannot be read, and for two files with different queries.
     """
     scores = list(scores)
+    cells = {
+        (place.dataset, place.features): _cells(
+            plan, [score for score in scores if score.place == place]
+        )
+        for place in plan.places
+    }
+    seeded = {name: method.seeded for name, method in plan.methods.items()}
+    write_cells(root, cells, seeded, plan.bits)
+
+
+def write_cells(
+    root: Path,
+    cells: Mapping[tuple[str, str], dict[CellKey, Cell]],
+    seeded: Mapping[str, bool],
+    lengths: Collection[int],
+) -> None:
+    """Write the same files from the cells of each data set and its features.
+
+    Parameters
+    ----------
+    root : Path
+    cells : dict
+        By data set and features; the value by variant and code length.
+    seeded : dict of str to bool
+        Whether each method takes a seed.
+    lengths : sequence of int
+        Code lengths of the experiment.
+    """
     statistics: list[tuple[object, ...]] = []
     compared: list[tuple[tuple[object, ...], Estimate, bool]] = []
-    for place in plan.places:
-        cells = _cells(plan, [score for score in scores if score.place == place])
-        names = place.dataset, place.features
-        statistics += [(*names, *key, *_statistics(cell)) for key, cell in cells.items()]
-        compared += [((*names, *key), *test) for key, *test in _comparisons(plan, cells)]
+    for names, of_place in cells.items():
+        statistics += [(*names, *key, *_statistics(cell)) for key, cell in of_place.items()]
+        tests = _comparisons(of_place, seeded, lengths)
+        compared += [((*names, *key), *test) for key, *test in tests]
 
     corrected = holm([float(difference.p) for _, difference, _ in compared])
     comparisons = []
     for (key, difference, tested), p_holm in zip(compared, corrected, strict=True):
-        columns = _comparison_columns(difference, p_holm, tested, len(plan.bits))
+        columns = _comparison_columns(difference, p_holm, tested, len(lengths))
         comparisons.append((*key, *columns))
 
     tables.write(root / "statistics.csv", schemas.STATISTICS_CSV, statistics)
@@ -145,9 +177,9 @@ def _cells(plan: Plan, scores: Iterable[Score]) -> dict[CellKey, Cell]:
     cells = {}
     groups = itertools.groupby(sorted(runs), key=lambda key: (key[0], key[1][0]))
     for (score, bits), group in groups:
-        values = np.stack([runs[key] for key in group])  # (S, Q)
+        values = np.stack([runs[key] for key in group])
         complete = len(values) == _planned_seeds(plan, score, bits)
-        cells[score.variant, bits] = Cell(values.mean(axis=0), values.mean(axis=1), complete)
+        cells[score.variant, bits] = cell_of(values, complete)
 
     return cells
 
@@ -170,19 +202,19 @@ def _statistics(cell: Cell) -> tuple[object, ...]:
 
 
 def _comparisons(
-    plan: Plan, cells: dict[CellKey, Cell]
+    cells: dict[CellKey, Cell], seeded: Mapping[str, bool], lengths: Iterable[int]
 ) -> Iterator[tuple[tuple[object, ...], Estimate, bool]]:
     """Yield bits and two variants, the higher mean first; their difference; if it is tested."""
     complete = {key: cell for key, cell in cells.items() if cell.complete}
     variances, tested = {}, {}
-    for name, method in plan.methods.items():
+    for name, takes_seed in seeded.items():
         of_method = {bits: cell for (variant, bits), cell in complete.items() if variant == name}
         variances[name] = variances_of_seeds(of_method)
         # Codes from files may be random, even if there is only one seed.
-        tested[name] = not method.seeded or has_enough_seeds(of_method.values())
+        tested[name] = not takes_seed or has_enough_seeds(of_method.values())
 
-    for bits in plan.bits:
-        present = [name for name in plan.methods if (name, bits) in complete]
+    for bits in lengths:
+        present = [name for name in seeded if (name, bits) in complete]
         present.sort(key=lambda name: -complete[name, bits].of_queries.mean())
         for name, other in itertools.combinations(present, 2):
             differences = complete[name, bits].of_queries - complete[other, bits].of_queries

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from harness import storage
 from harness.errors import BenchmarkError, one_line
 from harness.plain_text import spreadsheet_text
+
+DAMAGED = (gzip.BadGzipFile, EOFError, zlib.error)  # of a compressed file
 
 
 def write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -42,7 +46,7 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, o
 
 
 def read(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Return the rows of a CSV file.
+    """Return the rows of a CSV file, which may be compressed as `.csv.gz`.
 
     Raises
     ------
@@ -50,7 +54,8 @@ def read(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
         If the file is missing, is not UTF-8, was cut, or lacks one of `columns`.
     """
     try:
-        with open(path, newline="", encoding="utf-8") as file:
+        opened = gzip.open if path.suffix == ".gz" else open
+        with opened(path, "rt", newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file, strict=True)
             rows = list(reader)
             header = reader.fieldnames or ()
@@ -59,7 +64,7 @@ def read(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
             f"{path} is missing: rerun the command of the experiment, or name its folder in "
             "--results"
         ) from None
-    except (UnicodeDecodeError, csv.Error) as error:
+    except (UnicodeDecodeError, csv.Error, *DAMAGED) as error:
         raise _damaged(path, f"is not a CSV file in UTF-8 ({one_line(error)})") from None
 
     missing = [column for column in columns if column not in header]

@@ -40,6 +40,9 @@ RANKINGS: dict[str, dict[str, tuple[int | None, ...]]] = {
     "reranked": {"map_reranked@k": (1000,)},
 }
 
+# Metrics with this prefix are curves over k: a few hundred values a run.
+CURVES = "pr_"
+
 # metrics.csv: the scores of all variants. Controls have seed 0, and 0 bits unless they have a value
 # for each code length.
 METRICS_CSV = ("dataset", "features", "variant", *SCORES_CSV)

@@ -137,6 +137,18 @@ def write(source: Path, output: Path, partial: bool = False, processes: int = 1)
     print(f"{output / 'index.html'}: {len(tables)} tables, {len(figures)} figures")
 
 
+def write_tables_and_figures(source: Path, output: Path) -> None:
+    """Write the folders `tables` and `figures` of a report alone; source, output as of `write`."""
+    from report import results
+    from report.figures import plots
+    from report.tables.build import build_tables
+
+    collected = results.read(source)
+    output.mkdir()
+    _write_tables(output / "tables", collected, build_tables(collected))
+    _write_figures(output / "figures", list(plots.draw(collected, processes=1)))
+
+
 def _check_output(output: Path) -> None:
     """Raise BenchmarkError if the folder has other files than a report, which would be deleted."""
     names = {path.name for path in output.iterdir()} if output.is_dir() else set()

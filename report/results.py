@@ -51,8 +51,6 @@ ENTRY_KEYS = {
 # Columns of runs.csv that have a JSON object or nothing.
 JSON_COLUMNS = ("keywords", "versions")
 STATES = ("done", "failed", "interrupted", "missing")
-# Metrics with this prefix are curves over k: a few hundred values a run, stored as arrays.
-CURVES = "pr_"
 # Methods in a figure, and in a long table of the page: more are unreadable, and slow to load.
 MOST_SHOWN = 40
 
@@ -277,7 +275,7 @@ def read(folder: Path) -> Results:
     experiment = _read_experiment(folder / "experiment.json")
     _check_digests(folder / "experiment.json", experiment, schemas.COLLECTED_TABLES)
     metrics = _read_metrics(folder / "metrics.csv")
-    is_curve = metrics["metric"].str.startswith(CURVES)
+    is_curve = metrics["metric"].str.startswith(schemas.CURVES)
     timed = experiment.get("timed") and not experiment["partial"]
     return Results(
         experiment=experiment,

@@ -1,6 +1,7 @@
 """results/published/: the README lists outdated results, and records match tables and history."""
 
 import csv
+import gzip
 import json
 import os
 import re
@@ -13,8 +14,8 @@ import numpy as np
 import pytest
 
 from evaluation import METRIC_VERSION, significance
-from experiments import publish
-from harness import identity, storage
+from experiments import publish, tables
+from harness import identity, schemas, storage
 from harness.errors import BenchmarkError
 from harness.families import is_best
 from harness.plan import Place, Run, Score, fields_of
@@ -319,7 +320,19 @@ class Finished:
             writer = csv.DictWriter(file, list(rows[0]))
             writer.writeheader()
             writer.writerows(rows)
+        self.write_metrics([run for run in runs if run in codes])
         self.write_experiment(runs)
+
+    def write_metrics(self, runs):
+        """Write a metric and a point of a curve of each run, and a metric of a control."""
+        with open(self.root / "metrics.csv", "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(schemas.METRICS_CSV)
+            for run in runs:
+                key = list(fields_of(run).values())
+                writer.writerow([*key, "map", "", (run.seed + 1) / 10])
+                writer.writerow([*key, "pr_recall", 3, 0.5])
+            writer.writerow(["digits", "pixels", "exact-cosine", 0, 0, "map", "", 0.75])
 
     def write_experiment(self, runs, **changes):
         names = list(dict.fromkeys(run.variant for run in runs))
@@ -333,13 +346,16 @@ class Finished:
         }
         experiment |= {
             "date": "2026-11-30",
-            "methods": [{"name": name} for name in names],
+            "methods": [{"name": name, "method": "itq", "stochastic": True} for name in names],
             "datasets": {"digits": {}},
+            "controls": [],
         }
         experiment |= {
             "bits": [8],
             "seeds": seeds,
-            "sha256": {"runs.csv": storage.digest(self.root / "runs.csv")},
+            "sha256": {
+                name: storage.digest(self.root / name) for name in ("runs.csv", "metrics.csv")
+            },
         }
         write_json(self.root / "experiment.json", **experiment | changes)
         self.write_report()
@@ -409,7 +425,8 @@ def test_publishing_copies_the_record_of_every_run(results, root):
     finished = Finished(root).write()
     folder = publish.publish(finished.root, "mine", ["map.tex"])
     assert {path.name for path in folder.iterdir()} == {
-        *("map.tex", "runs.csv", "runs.jsonl.gz", "average_precision.npz", "experiment.json")
+        *("map.tex", "runs.csv", "runs.jsonl.gz", "average_precision.npz", "metrics.csv.gz"),
+        "experiment.json",
     }
     codes, queries = published()
     assert codes == {f"{ITQ}/seed0": "c0itq0", f"{ITQ}/seed1": "c0itq1"}
@@ -531,11 +548,20 @@ def test_the_error_for_a_missing_table_lists_the_names(results):
 # Joining
 
 
+def rendered(root, report):
+    """Write a table with the lines of statistics.csv as a report of collected tables."""
+    with open(root / "statistics.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    (report / "tables").mkdir(parents=True)
+    text = "".join(f"{row['variant']}: {row['seeds']} seeds, {row['map']}\n" for row in rows)
+    (report / "tables/map.tex").write_text(text)
+
+
 def test_complete_cells_are_joined(results):
     results.write()
     publish.publish(results.root, "mine", ["map.tex"])
     results.write(variants=("itq", "lsh", "pcah"), failed=[("itq", 1), ("pcah", 0)])
-    lines = publish.add(results.root, "mine", [])
+    lines = publish.add(results.root, "mine", [], rendered)
     codes, queries = published()
     assert codes == {
         f"{cell}/seed{seed}": f"c0{cell.split('/')[2]}{seed}"
@@ -550,6 +576,53 @@ def test_complete_cells_are_joined(results):
     assert (experiment["bits"], experiment["seeds"]) == ([8], [0, 1])
 
 
+def test_tables_of_a_folder_are_written_again_from_all_runs(results):
+    results.write(seeds=(0, 1, 2))
+    folder = publish.publish(results.root, "mine", ["map.tex"])
+    results.write(variants=("lsh",))
+    publish.add(results.root, "mine", [], rendered)
+    table = (folder / "map.tex").read_text().splitlines()
+    assert [line.split(",")[0] for line in table] == ["itq: 3 seeds", "lsh: 2 seeds"]
+    values = [float(line.split(",")[1]) for line in table]
+    assert values == pytest.approx([0.205, 0.155])
+
+
+def test_metrics_of_runs_and_controls_are_joined_without_curves(results):
+    results.write()
+    folder = publish.publish(results.root, "mine", ["map.tex"])
+    results.write(variants=("lsh",))
+    publish.add(results.root, "mine", [], rendered)
+    rows = [list(row.values()) for row in tables.read(folder / publish.METRICS, ())]
+    assert rows == [
+        ["digits", "pixels", "itq", "8", "0", "map", "", "0.1"],
+        ["digits", "pixels", "itq", "8", "1", "map", "", "0.2"],
+        ["digits", "pixels", "lsh", "8", "0", "map", "", "0.1"],
+        ["digits", "pixels", "lsh", "8", "1", "map", "", "0.2"],
+        ["digits", "pixels", "exact-cosine", "0", "0", "map", "", "0.75"],
+    ]
+
+
+def test_a_table_that_no_report_writes_is_named(results):
+    results.write()
+    publish.publish(results.root, "mine", ["map.tex"])
+    before = published()
+    results.write(variants=("lsh",))
+    with pytest.raises(BenchmarkError, match=r"mapp.tex is missing: expected one of map.tex"):
+        publish.add(results.root, "mine", ["mapp.tex"], rendered)
+    assert published() == before
+
+
+@pytest.mark.parametrize("damage", [None, b"text", gzip.compress(b"a,b\n1,2\n")])
+def test_a_folder_without_its_metrics_is_not_joined_to(results, damage):
+    results.write()
+    folder = publish.publish(results.root, "mine", ["map.tex"])
+    (folder / publish.METRICS).unlink()
+    if damage:
+        (folder / publish.METRICS).write_bytes(damage)
+    with pytest.raises(BenchmarkError, match=r"metrics\.csv\.gz (is missing|is not|has no column)"):
+        publish.add(results.root, "mine", [], rendered)
+
+
 def test_joining_equal_runs_changes_no_run(results):
     results.write()
     folder = publish.publish(results.root, "mine", ["map.tex"])
@@ -558,7 +631,7 @@ def test_joining_equal_runs_changes_no_run(results):
     change_json(
         Run("digits", "pixels", "itq", 8, 1).record, date="2026-12-01"
     )  # the same, measured again
-    lines = publish.add(results.root, "mine", ["map.tex"])
+    lines = publish.add(results.root, "mine", ["map.tex"], rendered)
     assert [(folder / name).read_bytes() for name in files] == before
     assert "0 added, 0 replaced, 2 equal" in lines[0]
 
@@ -567,7 +640,7 @@ def test_more_seeds_are_added_to_a_cell(results):
     results.write()
     publish.publish(results.root, "mine", ["map.tex"])
     results.write(seeds=(1, 2))
-    publish.add(results.root, "mine", [])
+    publish.add(results.root, "mine", [], rendered)
     assert list(published()[0]) == [f"{ITQ}/seed{seed}" for seed in (0, 1, 2)]
 
 
@@ -575,7 +648,7 @@ def test_all_runs_of_a_cell_that_differs_are_replaced(results):
     results.write(variants=("itq", "lsh"))
     publish.publish(results.root, "mine", ["map.tex"])
     results.write(fill="d0")
-    lines = publish.add(results.root, "mine", [])
+    lines = publish.add(results.root, "mine", [], rendered)
     codes, _ = published()
     assert codes == {
         **{f"{ITQ}/seed{seed}": f"d0itq{seed}" for seed in (0, 1)},
@@ -589,7 +662,7 @@ def test_a_cell_that_differs_is_not_joined_without_its_published_seeds(results):
     publish.publish(results.root, "mine", ["map.tex"])
     before = published()
     results.write(seeds=(0, 1, 3), fill="d0")
-    lines = publish.add(results.root, "mine", [])
+    lines = publish.add(results.root, "mine", [], rendered)
     assert published() == before
     assert f"{ITQ}/seed2" in lines[1]
 
@@ -601,14 +674,14 @@ def test_runs_on_other_queries_are_not_joined(results, change):
     before = published()
     results.write(variants=("lsh",), **change)
     with pytest.raises(BenchmarkError, match="differ"):
-        publish.add(results.root, "mine", [])
+        publish.add(results.root, "mine", [], rendered)
     assert published() == before
 
 
 def test_only_a_published_folder_can_be_joined_to(results):
     results.write()
     with pytest.raises(BenchmarkError, match="mine is not a published folder"):
-        publish.add(results.root, "mine", [])
+        publish.add(results.root, "mine", [], rendered)
     assert not publish.PUBLISHED.exists()
 
 
@@ -617,7 +690,7 @@ def test_joining_refuses_a_stale_run_of_a_complete_cell(results):
     publish.publish(results.root, "mine", ["map.tex"])
     other_sources(results)
     with pytest.raises(BenchmarkError, match=r"methods/itq\.py"):
-        publish.add(results.root, "mine", [])
+        publish.add(results.root, "mine", [], rendered)
 
 
 @pytest.mark.parametrize("arguments", [("mine",), ("mine", "--add")])
@@ -651,5 +724,8 @@ def test_results_of_the_workflow_are_published_and_joined(copy):
     run("map.tex", "overview.svg")
     records = publish.records_of(copy.folder / publish.PUBLISHED / "mine")
     assert len(records) == len(list((copy.folder / "results/runs").rglob("run.json")))
+    folder = copy.folder / publish.PUBLISHED / "mine"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert f"0 added, 0 replaced, {len(records)} equal" in run("--add")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert publish.outdated(copy.folder / publish.PUBLISHED / "mine") == []

@@ -207,7 +207,7 @@ def folder(tmp_path, monkeypatch):
             record = {"made_of": made_of, "device": device, "codes_sha256": "aa"}
             runs[run.name] = ({}, record)
             queries[run.name] = np.zeros(2, np.float32)
-        contents = publish.Contents(runs, queries, {})
+        contents = publish.Contents(runs, queries, {}, {})
         monkeypatch.setattr(publish, "contents_of", lambda folder: contents)
         return [publish.PUBLISHED / "mine"]
 
