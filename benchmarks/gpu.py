@@ -28,7 +28,7 @@ from benchmarks import results, training
 from datasets.digits import Digits
 from evaluation import score
 from features._neighbours import nearest
-from harness import gpus, identity, plugins, provenance, records, storage
+from harness import determinism, identity, plugins, provenance, records, storage
 from harness.errors import BenchmarkError
 from harness.user_data import CACHE, DATA_VARIABLE
 from harness.variants import Catalogue
@@ -71,7 +71,7 @@ def main() -> None:
         sys.exit("gpu: found no GPU. `TINY=1 make gpu` runs small sizes on the CPU")
 
     try:
-        gpus.use_deterministic_algorithms()
+        determinism.use_deterministic_algorithms()
         print_table(run(work, arguments.only, arguments.output))
     except BenchmarkError as error:
         sys.exit(f"gpu: {error}")
@@ -161,7 +161,7 @@ def repeat_deterministic() -> Figures:
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder, "gpu.json")
         command = [sys.executable, "-m", "benchmarks.gpu", "--only", "repeat"]
-        environment = os.environ | {gpus.DETERMINISTIC_VARIABLE: "1"}
+        environment = os.environ | {determinism.DETERMINISTIC_VARIABLE: "1"}
         done = subprocess.run(
             [*command, "--output", str(output)], env=environment, capture_output=True, text=True
         )

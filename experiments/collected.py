@@ -42,8 +42,8 @@ def write(root: Path, contents: Contents) -> None:
 def metrics_rows(metrics: dict[str, list[tuple[str, str, str]]]) -> Iterator[tuple[str, ...]]:
     """Yield the rows of metrics.csv; metrics: as of `Contents`."""
     for name, values in metrics.items():
-        *place, length, seed = name.split("/")
-        key = *place, length.removesuffix("bit"), seed.removeprefix("seed")
+        *variant, length, seed = name.split("/")
+        key = *variant, length.removesuffix("bit"), seed.removeprefix("seed")
         yield from ((*key, *value) for value in values)
 
 
@@ -58,15 +58,15 @@ def _cells(
     contents: Contents,
 ) -> dict[tuple[str, str], dict[statistics.CellKey, statistics.Cell]]:
     """Return the cells of each data set and its features."""
-    values = defaultdict(lambda: defaultdict(list))
+    values = defaultdict(list)
     for name in (*contents.runs, *filter(_is_of_control, contents.queries)):
         dataset, features, variant, length, _ = name.split("/")
-        key = variant, int(length.removesuffix("bit"))
-        values[dataset, features][key].append(contents.queries[name].astype(np.float64))
-    return {
-        place: {key: statistics.cell_of(np.stack(seeds)) for key, seeds in of_place.items()}
-        for place, of_place in values.items()
-    }
+        key = dataset, features, variant, int(length.removesuffix("bit"))
+        values[key].append(contents.queries[name].astype(np.float64))
+    cells = defaultdict(dict)
+    for (dataset, features, variant, bits), seeds in values.items():
+        cells[dataset, features][variant, bits] = statistics.cell_of(np.stack(seeds))
+    return dict(cells)
 
 
 def _is_of_control(name: str) -> bool:

@@ -86,12 +86,10 @@ def write(root: Path, plan: Plan, scores: Iterable[Score]) -> None:
         For a file that cannot be read, and for two files with different queries.
     """
     scores = list(scores)
-    cells = {
-        (place.dataset, place.features): _cells(
-            plan, [score for score in scores if score.place == place]
-        )
-        for place in plan.places
-    }
+    cells = {}
+    for place in plan.places:
+        of_place = [score for score in scores if score.place == place]
+        cells[place.dataset, place.features] = _cells(plan, of_place)
     seeded = {name: method.seeded for name, method in plan.methods.items()}
     write_cells(root, cells, seeded, plan.bits)
 

@@ -13,7 +13,7 @@ from harness import storage
 from harness.errors import BenchmarkError, one_line
 from harness.plain_text import spreadsheet_text
 
-DAMAGED = (gzip.BadGzipFile, EOFError, zlib.error)  # of a compressed file
+UNREADABLE = (gzip.BadGzipFile, EOFError, zlib.error)  # of a compressed file
 
 
 def write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -64,7 +64,7 @@ def read(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
             f"{path} is missing: rerun the command of the experiment, or name its folder in "
             "--results"
         ) from None
-    except (UnicodeDecodeError, csv.Error, *DAMAGED) as error:
+    except (UnicodeDecodeError, csv.Error, *UNREADABLE) as error:
         raise _damaged(path, f"is not a CSV file in UTF-8 ({one_line(error)})") from None
 
     missing = [column for column in columns if column not in header]

@@ -103,7 +103,9 @@ def extract(arguments: argparse.Namespace) -> None:
 def ready(variant: Variant, place: Place, data: Path, n: int, threads: int) -> _base.Extractor:
     """Return the extractor, with its files open for n images, and a GPU leased if it uses one."""
     if variant.uses_gpu and gpus.lease():
-        gpus.use_deterministic_algorithms()  # before the extractor's module imports torch
+        from harness import determinism  # imports torch
+
+        determinism.use_deterministic_algorithms()
 
     extractor = built(variant)
     extractor.threads = threads

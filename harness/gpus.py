@@ -4,7 +4,7 @@ A lease is an abstract socket of Linux named after the UUID of the device. It is
 cleaned folder or another TMPDIR cannot lease the device twice. The kernel removes it when the
 process ends, however it ends. Leases hold between all jobs of a machine (more exactly, of a network
 namespace). filelock is not used: if its file is deleted, the next job gets the same lock.
-Standard library only; torch if deterministic algorithms are asked for.
+Standard library only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from harness.errors import BenchmarkError, one_line
 
 DEVICES = Path("/dev")
 NVIDIA_SMI = ("nvidia-smi", "-L")
-DETERMINISTIC_VARIABLE = "BGAN_BENCH_DETERMINISTIC"
 LISTED_DEVICE = re.compile(r"\s*(GPU|MIG) .*\(UUID: ([^)]+)\)")
 
 _leases: dict[str, socket.socket] = {}  # by UUID; of this process
@@ -42,27 +41,6 @@ def visible_names() -> list[str]:
             break
         names.append(name.strip())
     return names
-
-
-def use_deterministic_algorithms() -> None:
-    """Let torch add numbers in a fixed order on a GPU, if BGAN_BENCH_DETERMINISTIC is 1.
-
-    Call it before CUDA starts: cuBLAS reads its variable once. An operation without a deterministic
-    form then raises RuntimeError, which names it.
-
-    Raises
-    ------
-    BenchmarkError
-        If the variable has another value than 0, 1 or none.
-    """
-    value = os.environ.get(DETERMINISTIC_VARIABLE, "")
-    if value not in ("", "0", "1"):
-        raise BenchmarkError(f"{DETERMINISTIC_VARIABLE}: found {value!r}, expected 1 or 0")
-    if value == "1":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        import torch
-
-        torch.use_deterministic_algorithms(True)
 
 
 def lease(wait: bool = True) -> str | None:

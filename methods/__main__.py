@@ -88,7 +88,9 @@ def train_and_encode(
         # Before the job is sealed, since the locks of GPUs are then out of reach.
         leased = gpus.lease() if variant.uses_gpu else None
         if leased:
-            gpus.use_deterministic_algorithms()
+            from harness import determinism  # imports torch
+
+            determinism.use_deterministic_algorithms()
         writable = [path.parent for path in (folder, Path(traceback_file or folder))]
         sealed = seal and stack.enter_context(sealing.sealed_job(run, variant, writable))
         hasher, outputs = learned(variant, run, checkpoint, traceback_file, sealed)

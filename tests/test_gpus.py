@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from builders import Copy
 
-from harness import gpus, provenance
+from harness import determinism, gpus, provenance
 from harness.errors import BenchmarkError
 from harness.plugins import ROOT
 
@@ -225,15 +225,16 @@ def test_a_machine_without_devices_has_no_gpu(tmp_path, monkeypatch):
     assert provenance.gpu_present()
 
 
-def test_a_job_takes_its_device_and_chooses_algorithms_before_it_imports_torch(tmp_path):
+def test_a_job_takes_its_device_before_it_imports_torch_and_chooses_algorithms(tmp_path):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
 
     def job(text, lease='os._exit("torch" in sys.modules or 7)'):
         program = f"""
-import os, runpy, sys
+import os, runpy, sys, types
+import harness
 from harness import gpus
 gpus.lease = lambda: {lease}
-gpus.use_deterministic_algorithms = lambda: os._exit("torch" in sys.modules or 9)
+harness.determinism = types.SimpleNamespace(use_deterministic_algorithms=lambda: os._exit(9))
 sys.argv = {text.split()}
 runpy.run_module(sys.argv[0], run_name="__main__")
 """
@@ -255,8 +256,8 @@ runpy.run_module(sys.argv[0], run_name="__main__")
 
 DETERMINISTIC = """
 import os, sys
-from harness import gpus, provenance
-gpus.use_deterministic_algorithms()
+from harness import determinism, gpus, provenance
+determinism.use_deterministic_algorithms()
 import torch
 print(
     torch.are_deterministic_algorithms_enabled(),
@@ -278,16 +279,16 @@ print(
 )
 def test_deterministic_algorithms_are_used_if_the_variable_is_set(value, expected):
     environment = {k: v for k, v in os.environ.items() if k != "CUBLAS_WORKSPACE_CONFIG"}
-    environment |= {gpus.DETERMINISTIC_VARIABLE: value, "PYTHONPATH": str(ROOT)}
+    environment |= {determinism.DETERMINISTIC_VARIABLE: value, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", DETERMINISTIC]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == expected
 
 
 def test_another_value_of_the_variable_is_refused(monkeypatch):
-    monkeypatch.setenv(gpus.DETERMINISTIC_VARIABLE, "yes")
+    monkeypatch.setenv(determinism.DETERMINISTIC_VARIABLE, "yes")
     with pytest.raises(BenchmarkError, match=r"BGAN_BENCH_DETERMINISTIC: found 'yes', expected 1"):
-        gpus.use_deterministic_algorithms()
+        determinism.use_deterministic_algorithms()
 
 
 ON_GPU = '''

@@ -50,6 +50,7 @@ def test_a_stage_imports_what_its_column_allows(path):
 # What modules of the harness may import besides the standard library.
 HEAVY = {
     "configuration": {"yaml"},
+    "determinism": {"torch"},
     "imagenet": {"torch"},
     "imported_codes": {"numpy", "scipy", "h5py", "torch"},
 }
@@ -116,6 +117,7 @@ HARNESS = {
     "downloads": {"errors", "progress", "storage"},
     "variants": {"errors", "plugins"},
     "user_data": {"errors", "plugins", "storage", "variants"},
+    "determinism": {"errors"},
     "imagenet": {"downloads", "errors", "storage", "user_data"},
     "plan": {"errors", "plugins", "schemas", "storage", "user_data", "variants"},
     "records": {
