@@ -249,6 +249,33 @@ def test_tables_in_the_text_are_the_published_ones(page):
             assert max(numbers, key=numbers.get) in [name for name, *_ in lines]
 
 
+def test_published_values_in_the_text_are_those_of_the_files():
+    """Rows are `METHOD, published by ...`, or `METHOD, measured`: the mean of all runs."""
+    text = (ROOT / "docs/explanation/findings.md").read_text(encoding="utf-8")
+    _, _, section = text.partition("## Published values")
+    table = re.search(r"(?:^\|.*\n)+", section, re.MULTILINE)[0]
+    header, _, *lines = [line.strip("|").split("|") for line in table.splitlines()]
+    lengths = [cell.split()[0] for cell in header[1:]]
+    assert {line[0].split(",")[0].strip() for line in lines} == {"ITQ", "SH", "LSH", "KNNH"}
+    with open(ROOT / "report/published_values.csv", newline="", encoding="utf-8") as file:
+        reported = [row for row in csv.DictReader(file) if row["features"] == "GIST"]
+    values = defaultdict(list)
+    with np.load(ROOT / publish.PUBLISHED / "cifar10-gist" / publish.QUERIES) as stored:
+        for name in stored.files:
+            if len(parts := name.split("/")) > 3:
+                values[parts[2], parts[3].removesuffix("bit")].append(stored[name].mean())
+
+    for name, *cells in lines:
+        label, _, origin = name.strip().partition(", ")
+        for bits, cell in zip(lengths, cells, strict=True):
+            if origin == "measured":
+                assert cell.strip() == f"{np.mean(values[label.lower(), bits]):.3f}", name
+            elif cell.strip():
+                of_cell = [row for row in reported if (row["method"], row["bits"]) == (label, bits)]
+                differences = [abs(float(cell) - float(row["value"])) for row in of_cell]
+                assert min(differences) <= 0.0005 + 1e-9, name  # 0.1195 may be 0.120
+
+
 def _printed(row, bits):
     deviation = row[f"{bits}, deviation"]
     if row[bits] == "\N{EN DASH}":
