@@ -15,6 +15,9 @@ import numpy as np
 import pytest
 from builders import PARITY, TINY, Copy, rows_of
 
+from experiments import search_spaces
+from harness import configuration
+from harness.plan import Plan
 from harness.plugins import ROOT
 
 END = [("all", ""), ("collect", ""), ("experiments", ""), ("report", "")]
@@ -407,7 +410,15 @@ EXPERIMENTS = [
 
 
 @pytest.mark.parametrize("config", EXPERIMENTS)
-def test_every_shipped_configuration_can_be_planned(config, copy):
+def test_every_shipped_configuration_can_be_planned(config, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    files = dict.fromkeys(["config/config.yaml", "config/variants.yaml", f"config/{config}"])
+    merged = configuration.merged(*map(Path, files))
+    assert Plan.load(search_spaces.with_drawn_trials(merged), [f"config/{config}"]).runs
+
+
+@pytest.mark.parametrize("config", ["config.yaml", "paper.yaml", "tuning-search.yaml"])
+def test_shipped_configurations_are_accepted_by_the_workflow(config, copy):
     copy.run("--dry-run", "--quiet", config=f"config/{config}")
 
 
