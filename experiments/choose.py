@@ -20,6 +20,7 @@ LABEL_CRITERIA = ("map",)
 TABLES = ("runs.csv", "metrics.csv")  # that are read
 EXPERIMENT_KEYS = ("trials", "tried", "grid", "datasets", "methods", "bits", "seeds", "commit")
 SECONDS = ("fit_seconds", "encode_seconds")
+ENDED = ("done", "failed")  # states of a run that has a value, and of one that never will
 FIRST_STAGE = "first"  # the value of the key `stage` of trials whose best ones are tried again
 
 
@@ -51,8 +52,9 @@ def choose(results: Path, output: Path, by: str = "map") -> None:
     Parameters
     ----------
     results : Path
-        Folder with experiment.json, runs.csv and metrics.csv of an experiment with `trials`. Each
-        of its data sets is a `NAME-validation`, so that no test query is ever used.
+        Folder with experiment.json, runs.csv and metrics.csv of an experiment with `trials`, or
+        with these files in `partial`, where the workflow writes them if trials fail. Each of its
+        data sets is a `NAME-validation`, so that no test query is ever used.
     output : Path
         Folder of NAME.json, one configuration per data set. Entries of the methods of this
         experiment are replaced, others stay: for each method X the variants `X.tuned-NAME`, and
@@ -143,6 +145,7 @@ def _best(row: str, tried: dict, count: int) -> list[dict]:
 
 def _trials(results: Path, by: str) -> dict[str, Trials]:
     """The trials of each data set of an experiment, by the name of the data set."""
+    results = _collected(results)
     experiment = _experiment(results)
     if not experiment["trials"]:
         raise BenchmarkError(
@@ -163,6 +166,13 @@ def _trials(results: Path, by: str) -> dict[str, Trials]:
         labels = facts["sizes"]["query"] + facts["sizes"]["database"] if by in LABEL_CRITERIA else 0
         trials_of[name] = Trials(methods, terms | {"metric": CRITERIA[by][0]}, labels)
     return trials_of
+
+
+def _collected(results: Path) -> Path:
+    """The folder of the collected tables: those of a workflow with failed runs are partial."""
+    partial = results / "partial"
+    is_partial = not (results / "experiment.json").is_file() and partial.is_dir()
+    return partial if is_partial else results
 
 
 def _add_first_stage(methods: dict[str, dict], tried: dict, by: str) -> None:
@@ -188,7 +198,7 @@ def _experiment(results: Path) -> dict:
     if not path.is_file():
         raise BenchmarkError(
             f"--results: {results} has no experiment.json: expected the results of an experiment "
-            "with trials that has run, as results/experiments/tuning"
+            "with trials that has run, as results/experiments/tuning-search"
         )
     experiment = records.read(path)
     missing = [key for key in (*EXPERIMENT_KEYS, "sha256") if key not in experiment]
@@ -240,9 +250,9 @@ def _runs(results: Path, by: str) -> list[Tried]:
 
     tried_runs = []
     for run in tables.read(results / "runs.csv", columns):
-        if run["status"] == "missing":
+        if run["status"] not in ENDED:
             raise BenchmarkError(
-                f"{run['folder']} is missing: rerun the command of the experiment before "
+                f"{run['folder']} is {run['status']}: rerun the command of the experiment before "
                 "parameters are chosen"
             )
         if run["status"] == "done" and _key(run) not in values:

@@ -325,6 +325,30 @@ def test_a_damaged_file_is_one_line(tmp_path, name, content, message):
     assert "\n" not in str(failure.value)
 
 
+def test_partial_tables_are_read_if_trials_failed(tmp_path):
+    whole = chosen(tmp_path, failed=("bgan.trial2",))
+    (tmp_path / "results").rename(tmp_path / "partial")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "partial").rename(tmp_path / "results/partial")
+    choose(tmp_path / "results", tmp_path / "again")
+    assert json.loads((tmp_path / "again/digits.json").read_text()) == whole
+    assert [trial["value"] for trial in whole["tried"]["digits"]["methods"]["bgan"]["trials"]] == [
+        pytest.approx(0.6),
+        None,
+        pytest.approx(0.6),
+    ]
+
+
+@pytest.mark.parametrize("state", ["missing", "interrupted"])
+def test_a_run_that_did_not_end_is_refused(tmp_path, state):
+    folder = results(tmp_path / "results", MAPS, failed=("bgan.trial2",))
+    text = (folder / "runs.csv").read_text()
+    (folder / "runs.csv").write_text(text.replace("failed", state, 1))
+    describe(folder)
+    with pytest.raises(BenchmarkError, match=f"bgan.trial2 is {state}: rerun the command"):
+        choose(folder, tmp_path / "tuned")
+
+
 # Two stages, and choices without labels
 
 
