@@ -20,7 +20,7 @@ LABEL_CRITERIA = ("map",)
 TABLES = ("runs.csv", "metrics.csv")  # that are read
 EXPERIMENT_KEYS = ("trials", "tried", "grid", "datasets", "methods", "bits", "seeds", "commit")
 SECONDS = ("fit_seconds", "encode_seconds")
-ENDED = ("done", "failed")  # states of a run that has a value, and of one that never will
+FINAL_STATES = ("done", "failed")  # states of a run that has a value, and of one that never will
 FIRST_STAGE = "first"  # the value of the key `stage` of trials whose best ones are tried again
 
 
@@ -250,7 +250,7 @@ def _runs(results: Path, by: str) -> list[Tried]:
 
     tried_runs = []
     for run in tables.read(results / "runs.csv", columns):
-        if run["status"] not in ENDED:
+        if run["status"] not in FINAL_STATES:
             raise BenchmarkError(
                 f"{run['folder']} is {run['status']}: rerun the command of the experiment before "
                 "parameters are chosen"
