@@ -209,7 +209,9 @@ def _is_present(names: str) -> bool:
     for name in names.split(" or "):
         if name.startswith(_package_folders()):
             package = importlib.util.find_spec(name.partition("/")[0])
-            return package is not None and (Path(package.origin).parent.parent / name).exists()
+            if package is None or package.origin is None:
+                return False
+            return (Path(package.origin).parent.parent / name).exists()
         path = user_file(name, "*", "*", data)
         if "{" in name:
             if path.parent.is_dir() and any(path.parent.glob(path.name)):

@@ -169,10 +169,9 @@ def _trials(results: Path, by: str) -> dict[str, Trials]:
 
 
 def _collected(results: Path) -> Path:
-    """The folder of the collected tables: those of a workflow with failed runs are partial."""
+    """The folder of the latest tables: partial ones if runs failed, until a workflow completes."""
     partial = results / "partial"
-    is_partial = not (results / "experiment.json").is_file() and partial.is_dir()
-    return partial if is_partial else results
+    return partial if (partial / "experiment.json").is_file() else results
 
 
 def _add_first_stage(methods: dict[str, dict], tried: dict, by: str) -> None:

@@ -59,7 +59,7 @@ def _cells(
 ) -> dict[tuple[str, str], dict[statistics.CellKey, statistics.Cell]]:
     """Return the cells of each data set and its features."""
     values = defaultdict(list)
-    for name in (*contents.runs, *filter(_is_of_control, contents.queries)):
+    for name in (*contents.runs, *filter(is_of_control, contents.queries)):
         dataset, features, variant, length, _ = name.split("/")
         key = dataset, features, variant, int(length.removesuffix("bit"))
         values[key].append(contents.queries[name].astype(np.float64))
@@ -69,5 +69,6 @@ def _cells(
     return dict(cells)
 
 
-def _is_of_control(name: str) -> bool:
+def is_of_control(name: str) -> bool:
+    """Whether a name of `Contents` is that of a control."""
     return name.split("/")[2] in CONTROLS

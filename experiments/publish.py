@@ -25,7 +25,6 @@ from experiments import collected, statistics, tables
 from harness import identity, plugins, records, schemas, storage
 from harness.errors import BenchmarkError
 from harness.plan import PUBLISHED, Place, Run, Score
-from harness.variants import CONTROLS
 
 RUNS, EXPERIMENT, TABLE = "runs.jsonl.gz", "experiment.json", "runs.csv"
 QUERIES, METRICS = "average_precision.npz", "metrics.csv.gz"
@@ -220,7 +219,7 @@ def _metrics(path: Path, runs: Collection[str]) -> dict[str, list[tuple[str, str
     for row in tables.read(path, schemas.METRICS_CSV):
         key = [row[column] for column in schemas.RUN_KEY]
         name = Run(*key).name
-        is_shown = name in runs or key[2] in CONTROLS
+        is_shown = name in runs or collected.is_of_control(name)
         if is_shown and not row["metric"].startswith(schemas.CURVES):
             metrics[name].append((row["metric"], row["k"], row["value"]))
     return dict(metrics)
@@ -392,11 +391,7 @@ def _joined_metrics(
 
 
 def _of_controls(values: dict[str, T]) -> dict[str, T]:
-    return {name: value for name, value in values.items() if _is_of_control(name)}
-
-
-def _is_of_control(name: str) -> bool:
-    return name.split("/")[2] in CONTROLS
+    return {name: value for name, value in values.items() if collected.is_of_control(name)}
 
 
 def _equal(old: Contents, new: Contents, name: str) -> bool:
