@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import product
 
 from harness.families import LEVEL, holm
 from report.results import Pair, Results
@@ -156,10 +157,11 @@ def _verdict(results: Results, pair: Pair, claim: Claim) -> Verdict:
 
 
 def _rule(claim: Claim) -> str:
+    others = ", ".join(_either(names) for names in claim.against)
     return (
-        "The mean average precision has to be significantly higher than that of each of "
-        f"{', '.join(claim.against)} at every code length of both (p < 0.05 after Holm's "
-        "correction over the comparisons of the claim)"
+        f"The mean average precision has to be significantly higher than that of each of {others} "
+        "at every code length of both (p < 0.05 after Holm's correction over the comparisons of "
+        "the claim)"
     )
 
 
@@ -194,11 +196,13 @@ def _words(comparisons: list[Comparison], is_partial: bool) -> str:
 
 
 def _pairings(results: Results, pair: Pair, claim: Claim) -> dict[str, tuple | None]:
-    """Return {name in `against`: (row, other, settings)}; None if there are no such two rows."""
-    return {other: _pairing(results, pair, claim, other) for other in claim.against}
+    """Return {entry of `against`: (row, other, settings)}; None if there are no such two rows."""
+    return {_either(others): _pairing(results, pair, claim, others) for others in claim.against}
 
 
-def _pairing(results: Results, pair: Pair, claim: Claim, other: str) -> tuple[str, str, str] | None:
+def _pairing(
+    results: Results, pair: Pair, claim: Claim, others: list[str]
+) -> tuple[str, str, str] | None:
     """Return the two rows to compare, and the settings that both have.
 
     Settings of one kind are compared: tuned with tuned, else the settings tuned for the first row
@@ -206,15 +210,28 @@ def _pairing(results: Results, pair: Pair, claim: Claim, other: str) -> tuple[st
     both were run on it).
     """
     kinds = [(TUNED, ""), (TUNED_FOR_FIRST, ""), (DEFAULT, claim.encoder), (DEFAULT, "")]
-    for tuning, encoder in kinds:
+    for (tuning, encoder), other, base in product(kinds, others, claim.row):
         opponent = _row(results, pair, other, tuning, encoder)
         # The first row is tuned for itself also where the other one shares its settings.
         own = TUNED if tuning == TUNED_FOR_FIRST else tuning
-        for base in claim.row:
-            row = _row(results, pair, base, own, encoder)
-            if row and opponent and _shared_lengths(results, pair, row, opponent):
-                return row, opponent, tuning
+        row = _row(results, pair, base, own, encoder)
+        if row and opponent and _are_comparable(results, pair, row, opponent):
+            return row, opponent, tuning
     return None
+
+
+def _are_comparable(results: Results, pair: Pair, row: str, other: str) -> bool:
+    """Return whether two rows share a code length, and two of one method an encoder."""
+    facts = {method["name"]: method for method in results.methods}
+    one, two = facts[row], facts[other]
+    encoders = {method["keywords"].get("encoder") for method in (one, two)}
+    if one["method"] == two["method"] and len(encoders) > 1:
+        return False
+    return bool(_shared_lengths(results, pair, row, other))
+
+
+def _either(names: list[str]) -> str:
+    return " or ".join(names)
 
 
 def _row(results: Results, pair: Pair, base: str, tuning: str, encoder: str) -> str | None:
@@ -247,11 +264,13 @@ def _is_tuned(method: dict, pair: Pair, tuning: str) -> bool:
 def _missing(results: Results, claim: Claim, pairings: dict[str, tuple | None]) -> list[str]:
     names = _names_run(results)
     if not names & set(claim.row):
-        return [" or ".join(claim.row)]
-    missing = [other for other in claim.against if other not in names]
-    for other, names_compared in pairings.items():
-        if other in names and not names_compared:
-            missing.append(f"{other} with the same kind of settings and code length")
+        return [_either(claim.row)]
+
+    missing = [_either(others) for others in claim.against if not names & set(others)]
+    for others in claim.against:
+        run = [other for other in others if other in names]
+        if run and not pairings[_either(others)]:
+            missing.append(f"{_either(run)} with the same kind of settings and code length")
     return missing
 
 

@@ -112,13 +112,16 @@ class FigureSpec:
 
 @dataclass(frozen=True)
 class Claim:
-    """One research question of the paper; the keys are explained in tables.yaml."""
+    """One research question of the paper; the keys are explained in tables.yaml.
+
+    Each entry of `against` is a list of rows, of which one is compared.
+    """
 
     name: str
     question: str
     claim: str
     row: list[str] = field(default_factory=list)
-    against: list[str] = field(default_factory=list)
+    against: list[list[str]] = field(default_factory=list)
     released: list[str] = field(default_factory=list)
     encoder: str = ""
     table: str = ""
@@ -207,7 +210,10 @@ def read_claims(path: Path = TABLES_FILE) -> list[Claim]:
         _check_keys(entry, Claim, ("name", "question", "claim"), where)
         if bool(entry.get("table")) == bool(entry.get("row") and entry.get("against")):
             raise BenchmarkError(f"{where}: expected either table, or row and against")
-        claims.append(Claim(**entry))
+        against = [
+            rows if isinstance(rows, list) else [rows] for rows in entry.get("against") or []
+        ]
+        claims.append(Claim(**entry | {"against": against}))
     return claims
 
 
