@@ -58,6 +58,11 @@ def use_included_pages(app, name, content) -> None:
     content[0] = generate.with_links_of_the_site(content[0])
 
 
+def keep_deviations_with_means(app, name, content) -> None:
+    """Let no line of a narrow table break between a mean and its deviation."""
+    content[0] = content[0].replace(" ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}")
+
+
 def use_leaderboard(app, name, template, context, tree) -> str | None:
     """Return the template of the leaderboard for its page: the page that the report wrote."""
     return "leaderboard.html" if name == "leaderboard" else None
@@ -73,4 +78,5 @@ def setup(app) -> None:
         f"{{% raw %}}{page.read_text(encoding='utf-8')}{{% endraw %}}", encoding="utf-8"
     )
     app.connect("source-read", use_included_pages)
+    app.connect("source-read", keep_deviations_with_means)
     app.connect("html-page-context", use_leaderboard)
