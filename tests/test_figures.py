@@ -181,6 +181,20 @@ def test_long_labels_stay_on_the_canvas(tmp_path, drawn):
     assert extent.y0 >= 0
 
 
+def test_the_legend_of_the_overview_has_the_order_in_which_its_lines_end(tmp_path, drawn):
+    values = {("lsh", 16): 0.9, ("lsh", 32): 0.1, ("pcah", 16): 0.2, ("pcah", 32): 0.6}
+    collected = results.read(
+        write_results(
+            tmp_path,
+            map_of=lambda name, bits, seed: values.get((name, bits), 0.3),
+            broken={("itq", 32, seed): "unplanned" for seed in range(3)},
+        )
+    )
+    plots.overview(collected)
+    shown = [text.get_text() for text in drawn[0][0].figure.legends[0].get_texts()]
+    assert shown[:4] == ["PCAH", "ITQ", "BGAN", "LSH"]
+
+
 def test_chance_is_its_average_precision_or_its_precision(tmp_path, drawn):
     collected = results.read(write_results(tmp_path))
     plots.overview(collected)

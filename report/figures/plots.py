@@ -69,7 +69,7 @@ def draw(results: Results, processes: int = 1) -> list[Figure]:
 def overview(results: Results) -> Figure | None:
     """Draw mAP against bits, with a panel for each data set and features."""
     methods = _leading(results, results.pairs)
-    labels = _legend_labels(results, methods)
+    labels = _legend_labels(results, _by_last_point(results, methods))
     canvas, axes = canvas_of(len(results.pairs), labels, "mAP over all ranks")
     traces, incomplete = [], []
     for axis, pair in zip(axes, results.pairs, strict=True):
@@ -324,6 +324,20 @@ def _leading(results: Results, pairs: list[Pair]) -> list[dict]:
     """Return the methods that a figure of these data sets and features draws."""
     names = set().union(*(results.leading(pair) for pair in pairs))
     return [method for method in results.methods if method["name"] in names]
+
+
+def _by_last_point(results: Results, methods: list[dict]) -> list[dict]:
+    """Sort methods by the height at which their lines end in the first panel, the highest first."""
+    pair = results.pairs[0]
+
+    def last_point(method: dict) -> float:
+        for bits in sorted(results.experiment["bits"], reverse=True):
+            scores = results.scores.get((*pair, method["name"], bits, "map", None))
+            if scores:
+                return float(np.mean(list(scores.values())))
+        return 0.0
+
+    return sorted(methods, key=last_point, reverse=True)
 
 
 def _leading_sentence(results: Results, methods: list[dict]) -> str:
