@@ -55,6 +55,7 @@ LEADERBOARD = ROOT / "docs/generated/templates"
 
 
 def use_included_pages(app, name, content) -> None:
+    content[0] = generate.with_published_figures(content[0], name)
     content[0] = generate.with_links_of_the_site(content[0])
 
 

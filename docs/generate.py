@@ -32,6 +32,8 @@ GENERATED = ROOT / "docs/generated"
 PUBLISHED = ROOT / "results/published"
 INCLUDED = {"CONTRIBUTING.md": "contributing", "results/published/README.md": "measured"}
 LIBRARY = "bgan_bench"  # name of evaluation/ when it is installed
+# A published figure in Markdown: its text, its folder and its name.
+PICTURE = r"!\[([^]]*)\]\((?:\.\./)+results/published/([^/]+)/([^)]+)\.svg\)"
 KINDS = {"methods": "Methods", "datasets": "Data sets", "features": "Feature extractors"}
 BASES = {"methods": "Hasher", "datasets": "Dataset", "features": "Extractor"}
 # Prints the parser of a command as JSON, instead of running it.
@@ -87,21 +89,22 @@ def measured() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _figure_of_page(folder: Path) -> str:
-    """Write the figure of a folder as a part of a page, which has the colours of its theme.
+def _figure_of_page(folder: Path, figure: str = "overview", label: str = "") -> str:
+    """Write a figure of a folder as a part of a page, which has the colours of its theme.
 
     The styles of the file would apply to the page, and its ids may be in other figures too.
     """
-    text = (folder / "overview.svg").read_text(encoding="utf-8")
+    name = f"{folder.name}-{figure}"
+    text = (folder / f"{figure}.svg").read_text(encoding="utf-8")
     text = re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL)
-    text = re.sub(r'(id="|#)overview-', rf"\1{folder.name}-", text)
-    label = f"Mean average precision against code length: {folder.name}"
+    text = re.sub(rf'(id="|#){figure}-', rf"\1{name}-", text)
+    label = label or f"Mean average precision against code length: {folder.name}"
     svg = text.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
     GENERATED.mkdir(parents=True, exist_ok=True)
     # A region that scrolls on a phone has to be reachable by keys.
     html = f'<div class="overview" tabindex="0">\n{svg}</div>\n'
-    (GENERATED / f"{folder.name}.html").write_text(html, encoding="utf-8")
-    return f"generated/{folder.name}.html"
+    (GENERATED / f"{name}.html").write_text(html, encoding="utf-8")
+    return f"generated/{name}.html"
 
 
 def _tables_of(path: Path) -> Iterator[str]:
@@ -132,6 +135,21 @@ def included_pages() -> dict[str, str]:
         text = (ROOT / path).read_text(encoding="utf-8")
         pages[f"included-{name}.md"] = with_links_of_the_site(text)
     return pages
+
+
+def with_published_figures(text: str, page: str) -> str:
+    """Return Markdown with the published figures that it shows as parts of the page.
+
+    page: its path below docs/.
+    """
+    root = "../" * page.count("/")
+
+    def part_of_page(picture: re.Match) -> str:
+        label, folder, figure = picture.groups()
+        file = _figure_of_page(PUBLISHED / folder, figure, label)
+        return f"```{{raw}} html\n:file: {root}{file}\n```"
+
+    return re.sub(PICTURE, part_of_page, text)
 
 
 def with_links_of_the_site(text: str) -> str:

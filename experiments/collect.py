@@ -316,6 +316,7 @@ def _method(variant: Variant) -> dict:
         "tuned": variant.tuned,
         "tuned_on": variant.tuned_on,
         "fitted_on": variant.fitted_on,
+        "tunable": bool(variant.plugin.member("search_space")),
         "set": variant.overrides,
         **variant.uses,
         "stochastic": variant.stochastic,

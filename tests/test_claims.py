@@ -7,9 +7,11 @@ import pytest
 import yaml
 from builders import DIGITS, SEEDS, Page, built, describe, described, tuned, write_results
 
+from experiments import collect
 from harness import plugins, records, schemas, storage
 from harness.errors import BenchmarkError
 from harness.plugins import ROOT
+from harness.variants import Catalogue
 from report import __main__ as command
 from report import results, summary
 from report.tables import claims, table_specs
@@ -315,18 +317,29 @@ def test_the_released_code_is_shown_and_decides_nothing(tmp_path):
     assert "For comparison: bgan-released against" in text
 
 
-def test_a_method_without_parameters_is_compared_with_tuned_rows(tmp_path):
-    levels = {"bgan.tuned-digits": 0.7, "itq.tuned-digits": 0.6, "lsh": 0.1, "pcah": 0.2}
+def test_a_method_with_nothing_to_tune_is_compared_with_tuned_rows(tmp_path):
+    levels = {"bgan.tuned-digits": 0.7, "itq.tuned-digits": 0.6}
+    levels |= {"lsh": 0.1, "isoh": 0.3, "pcah": 0.2}
     significant = {("bgan.tuned-digits", name): "yes" for name in levels}
-    shown = verdict(
-        experiment(tmp_path, levels, significant, rows={"lsh": {"keywords": {}}}), "rq3"
-    )
+    rows = {"lsh": {"keywords": {}}, "isoh": {"tunable": False}, "pcah": {"tunable": True}}
+    shown = verdict(experiment(tmp_path, levels, significant, rows=rows), "rq3")
     assert shown.words == "holds (for the rows that were compared)"
     assert [comparison.other for comparison in shown.comparisons] == [
         "LSH",
+        "isoh",
         "ITQtuned-digits",
-    ]  # PCAH, here with settings, has none chosen
+    ]  # PCAH, here with settings to choose, has none chosen
     assert "pcah with the same kind of settings and code length" in shown.missing
+
+
+def test_collected_methods_state_whether_they_have_something_to_tune():
+    resolved = Catalogue({}).resolve
+    facts = {name: collect._method(resolved("methods", name)) for name in ("lsh", "isoh", "itq")}
+    assert {name: method["tunable"] for name, method in facts.items()} == {
+        "lsh": False,
+        "isoh": False,
+        "itq": True,
+    }
 
 
 def test_every_row_of_a_rule_is_a_method_or_a_variant():

@@ -318,6 +318,24 @@ def test_measured_results_of_the_present_code_are_first(generate):
     assert not all(marked)
 
 
+def test_a_published_figure_becomes_a_part_of_the_page(generate, monkeypatch, tmp_path):
+    """Its ids are its own, since a page may show several figures, and its colours the page's."""
+    monkeypatch.setattr(generate, "GENERATED", tmp_path)
+    address = "../../results/published/cifar10-field/overview.svg"
+    page = generate.with_published_figures(f"before\n\n![Curves]({address})\n", "explanation/a")
+    assert page.splitlines() == [
+        "before",
+        "",
+        "```{raw} html",
+        ":file: ../generated/cifar10-field-overview.html",
+        "```",
+    ]
+    part = (tmp_path / "cifar10-field-overview.html").read_text(encoding="utf-8")
+    assert 'aria-label="Curves"' in part
+    assert 'id="cifar10-field-overview-figure_1"' in part
+    assert "prefers-color-scheme" not in part
+
+
 def test_a_measured_table_keeps_the_dash_of_a_row_that_was_not_run(generate, tmp_path):
     path = tmp_path / "map.csv"
     path.write_text(

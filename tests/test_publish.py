@@ -7,20 +7,22 @@ import os
 import re
 import subprocess
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from evaluation import METRIC_VERSION, significance
-from experiments import publish, tables
+from experiments import collected, publish, tables
 from harness import identity, schemas, storage
 from harness.errors import BenchmarkError
 from harness.families import is_best
 from harness.plan import Place, Run, Score, fields_of
 from harness.plugins import ROOT
 from harness.records import FORMAT, source_digests
+from report import results as report_results
+from report.tables import claims
 
 README = ROOT / publish.PUBLISHED / "README.md"
 FOLDERS = sorted(path for path in (ROOT / publish.PUBLISHED).iterdir() if path.is_dir())
@@ -247,6 +249,42 @@ def test_tables_in_the_text_are_the_published_ones(page):
                 if name not in controls and row[bits] != "\N{EN DASH}"
             }
             assert max(numbers, key=numbers.get) in [name for name, *_ in lines]
+
+
+def test_verdicts_in_the_text_follow_from_the_published_runs(tmp_path):
+    """A cell says in how many of its comparisons a claim of the paper holds."""
+    text = (ROOT / "docs/explanation/findings.md").read_text(encoding="utf-8")
+    marked = r"^<!-- results/published: (.*) -->\n((?:\|.*\n)+)"
+    names, table = re.search(marked, text, re.MULTILINE).groups()
+    _, _, *lines = [line.strip("|").split("|") for line in table.splitlines()]
+    for index, name in enumerate(names.split(", "), 1):
+        folder = tmp_path / name
+        collected.write(folder, publish.contents_of(ROOT / publish.PUBLISHED / name))
+        ((_, verdicts),) = claims.verdicts(report_results.read(folder))
+        for line, verdict in zip(lines[:3], verdicts[:3], strict=True):
+            counts = Counter()
+            for comparison in verdict.comparisons:
+                counts.update({what: len(bits) for what, bits in comparison.outcomes.items()})
+            assert line[0].strip().startswith(verdict.question), line[0]
+            shown = f"{counts[claims.BETTER]} of {counts.total()} comparisons"
+            assert line[index].strip().startswith(shown), (name, verdict.question)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/faq.md"])
+def test_what_conventions_and_ties_change_follows_from_the_published_runs(page):
+    values = defaultdict(list)
+    with gzip.open(ROOT / publish.PUBLISHED / "cifar10-field/metrics.csv.gz", "rt") as file:
+        for row in csv.DictReader(file):
+            if (row["variant"], row["bits"], row["k"] or "1000") == ("itq", "12", "1000"):
+                values[row["metric"]].append(float(row["value"]))
+
+    text = (ROOT / page).read_text(encoding="utf-8")
+    mean, found, worst, best = (
+        f"{np.mean(values[name]):.2f}" for name in ("map", "map@k[found]", "map_worst", "map_best")
+    )
+    assert f"from {worst} to {best}" in " ".join(text.split())
+    assert mean in text
+    assert found in text
 
 
 def test_published_values_in_the_text_are_those_of_the_files():

@@ -682,6 +682,20 @@ def test_settings_that_no_row_has_are_no_table(tmp_path):
     assert "settings-digits" not in built(write_results(tmp_path, tried={"digits": TRIED}))
 
 
+def test_a_table_states_which_cells_have_fewer_seeds(tmp_path):
+    """So have some of a published table to which rows of other experiments were joined."""
+    everything = built(write_results(tmp_path / "all"))["map"]
+    assert not [text for text in everything.conventions if text.startswith("Over ")]
+    fewer = {("bgan", 16, 2), ("bgan", 32, 2), ("itq", 32, 1), ("itq", 32, 2)}
+    table = built(write_results(tmp_path / "fewer", broken=dict.fromkeys(fewer, "unplanned")))[
+        "map"
+    ]
+    assert [text for text in table.conventions if text.startswith("Over ")] == [
+        "Over 1 seed: ITQ at 32 bits.",
+        "Over 2 seeds: BGAN at 16, 32 bits.",
+    ]
+
+
 def test_conventions_state_what_they_reorder(tmp_path):
     """as-trec falls with mAP here, so it reverses every pair; all other presets rise with mAP."""
     table = built(write_results(tmp_path))["conventions"]

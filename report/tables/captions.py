@@ -61,6 +61,7 @@ def conventions(results: Results, spec: TableSpec, panels: list[Panel]) -> Itera
         )
     elif cells and seeds > 1 and has_metric:
         yield f"Mean over {seeds} seeds. A method without randomness runs once."
+    yield from _fewer_seeds(results, panels)
 
     if has_metric:
         yield from _tuning(results, panels)
@@ -144,6 +145,25 @@ def marks(cells: list[Cell]) -> Iterator[str]:
             f"{example.mark}: {example.words}, fewer distinct codes than {share}. These runs are "
             "in the mean."
         )
+
+
+def _fewer_seeds(results: Results, panels: list[Panel]) -> Iterator[str]:
+    """Yield which cells have fewer planned seeds than others, as in a table of joined results."""
+    planned = len(results.experiment["seeds"])
+    with_seeds = {method["name"] for method in results.methods if method["stochastic"]}
+    rows = {(panel.pair, row.name) for panel in panels for row in panel.rows}
+    fewer: dict[int, dict[str, set[int]]] = {}
+    for (*pair, name, bits), runs in results.runs.items():
+        if (tuple(pair), name) in rows and name in with_seeds and len(runs) < planned:
+            of_count = fewer.setdefault(len(runs), {})
+            of_count.setdefault(results.labels[name], set()).add(bits)
+
+    for seeds, cells in sorted(fewer.items()):
+        texts = [
+            f"{label} at {', '.join(map(str, sorted(lengths)))} bits"
+            for label, lengths in cells.items()
+        ]
+        yield f"Over {seeds} seed{'s' if seeds > 1 else ''}: {'; '.join(texts)}."
 
 
 def _tuning(results: Results, panels: list[Panel]) -> Iterator[str]:

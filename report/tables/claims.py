@@ -237,13 +237,14 @@ def _either(names: list[str]) -> str:
 def _row(results: Results, pair: Pair, base: str, tuning: str, encoder: str) -> str | None:
     """Return the row `base` with settings of one kind; None if it was not run.
 
-    A row without parameters, such as LSH, is of every kind.
+    A row with nothing to tune, such as LSH, is of every kind. Tables of earlier versions do not
+    state it of rows with parameters.
     """
     plain = [method for method in results.methods if method["name"] == base]
     variants = [method for method in results.methods if method["base"] == base]
     variants = [method for method in variants if method["trial"] is None]
     if tuning != DEFAULT:
-        candidates = [method for method in plain if not method["keywords"]]
+        candidates = [m for m in plain if not m.get("tunable", bool(m["keywords"]))]
         candidates += [method for method in variants if _is_tuned(method, pair, tuning)]
     elif encoder:
         default = [method for method in variants if not method["tuned"]]
