@@ -181,6 +181,22 @@ def test_long_labels_stay_on_the_canvas(tmp_path, drawn):
     assert extent.y0 >= 0
 
 
+def test_a_panel_of_many_lines_is_taller_and_its_legend_has_columns(tmp_path, drawn):
+    def drawing(count):
+        methods = [(f"m{index}", f"{'A method, ' * 5}{index}", 0.3, True) for index in range(count)]
+        plots.overview(results.read(write_results(tmp_path / str(count), methods=methods)))
+        axis = drawn[-1][0]
+        legend = axis.figure.legends[0]
+        lefts = {round(text.get_window_extent().x0) for text in legend.get_texts()}
+        extent = legend.get_window_extent()
+        assert 0 <= extent.x0 < extent.x1 <= axis.figure.bbox.width
+        return len(lefts), axis.bbox.height
+
+    few, many = drawing(8), drawing(30)
+    assert (few[0], many[0]) == (1, 2)
+    assert many[1] > 1.5 * few[1]
+
+
 def test_the_legend_of_the_overview_has_the_order_in_which_its_lines_end(tmp_path, drawn):
     values = {("lsh", 16): 0.9, ("lsh", 32): 0.1, ("pcah", 16): 0.2, ("pcah", 32): 0.6}
     collected = results.read(

@@ -40,6 +40,8 @@ FEW_PANELS_INCHES = {1: (6.4, 2.7), 2: (3.6, 2.5)}
 PANEL_GAP, LABEL_INCHES, MARGIN_INCHES, TITLE_INCHES, AXIS_INCHES = 0.25, 0.6, 0.15, 0.3, 0.45
 LEGEND_ROW_INCHES = 0.2
 LEGEND_CHARACTERS = 40  # of a label; the page shows all of it
+# With more lines than MANY, a single panel is taller, and the legend has at least two columns.
+MANY, TALL_PANEL_INCHES, MANY_CHARACTERS = 20, 4.2, 34
 STYLE = {
     "text.parse_math": False,  # a $ in a name is a dollar
     "svg.fonttype": "none",
@@ -198,6 +200,8 @@ def canvas_of(panels: int, labels: list[str], y_label: str = "") -> tuple[Canvas
     rows = -(-panels // COLUMNS)
     columns = -(-panels // rows)
     panel = FEW_PANELS_INCHES.get(panels, PANEL_INCHES)
+    if panels == 1 and len(labels) > MANY:
+        panel = panel[0], TALL_PANEL_INCHES
     gap = PANEL_GAP if y_label else LABEL_INCHES
 
     width = LABEL_INCHES + columns * panel[0] + (columns - 1) * gap + MARGIN_INCHES
@@ -237,8 +241,12 @@ def printed_pair(results: Results, pair: tuple[str, str]) -> str:
     return label if printable(label) else ", ".join(pair)
 
 
-def shortened(label: str, characters: int = LEGEND_CHARACTERS) -> str:
-    """Return a label without its middle if it is too long: names often differ at their ends."""
+def shortened(label: str, labels: list[str]) -> str:
+    """Return a label without its middle if it is too long: names often differ at their ends.
+
+    labels: all labels of the legend.
+    """
+    characters = MANY_CHARACTERS if len(labels) > MANY else LEGEND_CHARACTERS
     if len(label) <= characters:
         return label
     tail = characters // 3
@@ -247,7 +255,7 @@ def shortened(label: str, characters: int = LEGEND_CHARACTERS) -> str:
 
 def legend_columns(labels: list[str], width: float) -> int:
     """Return how many entries fit into a row of the legend of a canvas `width` inches wide."""
-    longest = max((len(shortened(label)) for label in labels), default=0)
+    longest = max((len(shortened(label, labels)) for label in labels), default=0)
     return max(1, int(width / (0.5 + 0.08 * longest)))
 
 

@@ -590,7 +590,7 @@ def _finish(
     entries = [label for label in dict.fromkeys(labels) if label in handles]
     canvas.legend(
         [handles[label] for label in entries],
-        [shortened(label) for label in entries],
+        [shortened(label, labels) for label in entries],
         loc="lower center",
         ncols=legend_columns(labels, canvas.get_figwidth()),
         columnspacing=1.2,
