@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import kendalltau
 
 from evaluation import METRIC_VERSION, significance
 from experiments import collected, publish, tables
@@ -268,6 +269,23 @@ def test_verdicts_in_the_text_follow_from_the_published_runs(tmp_path):
             assert line[0].strip().startswith(verdict.question), line[0]
             shown = f"{counts[claims.BETTER]} of {counts.total()} comparisons"
             assert line[index].strip().startswith(shown), (name, verdict.question)
+
+
+@pytest.mark.parametrize("file", QUANTITIES.values())
+def test_the_rank_correlation_of_two_encoders_follows_from_the_published_tables(file):
+    def means(name):
+        with open(ROOT / publish.PUBLISHED / name / file, newline="", encoding="utf-8") as table:
+            rows = [row for row in csv.DictReader(table) if row["32 bits"] != "\N{EN DASH}"]
+        not_compared = ("Chance", "Exact")
+        rows = [row for row in rows if not row["Method"].startswith(not_compared)]
+        return {row["Method"]: float(row["32 bits"]) for row in rows}
+
+    one, two = means("cifar10-field"), means("cifar10-googlenet")
+    tau = kendalltau([one[name] for name in two], list(two.values())).statistic
+    text = (ROOT / "docs/explanation/findings.md").read_text(encoding="utf-8")
+    section = text.partition("## CIFAR-10, another encoder")[2].partition("\n## ")[0]
+    assert f"Kendall's tau of {len(two)} methods" in section
+    assert f"{tau:.2f} for" in " ".join(section.split())
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/faq.md"])
