@@ -178,7 +178,7 @@ def store(
     described : dict
         Other facts for the record.
     """
-    facts = dict(extractor.facts_)
+    facts = json.loads(json.dumps(dict(extractor.facts_)))  # as in a record: no tuples
     partial = CACHE / "checkpoints" / f"{records.digest_of([made_of, facts])}.npy"
     with storage.writing(path.parent), storage.locked(partial.with_suffix(".lock")):
         same = same_array(path, {"made_of": made_of, **facts})

@@ -70,11 +70,15 @@ def stored(place, extractor, made_of):
 
 
 def test_two_data_sets_with_the_same_images_are_extracted_once_even_together(tmp_path, monkeypatch):
-    """Two protocols of one collection have the same images, and their jobs may run together."""
+    """Two protocols of one collection have the same images, and their jobs may run together.
+
+    Facts with a tuple, as those of every network, count as equal to the lists of their record.
+    """
     monkeypatch.chdir(tmp_path)
     np.save("images.npy", IMAGES)
     array = np.random.default_rng(1).normal(size=(len(IMAGES), 3)).astype(np.float32)
     first, second, third = (Place(name, "mine") for name in ("toy", "toy-validation", "other"))
+    monkeypatch.setattr(Given, "facts_", {"preprocessing": {"mean": (0.5, 0.25)}})
     later = Given(array)
     other_job = threading.Thread(target=stored, args=(second, later, {"images": "1"}))
 
