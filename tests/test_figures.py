@@ -5,12 +5,13 @@ import sys
 from dataclasses import replace
 
 import pytest
-from builders import write_extras, write_results
+from builders import describe, write_extras, write_results
 
 from harness.plugins import ROOT
 from harness.variants import CONTROLS
 from report import results, summary
-from report.figures import plot_style, plots
+from report.figures import plot_style, plots, ranking
+from report.figures.figure import finished
 from report.tables.build import build_tables
 from report.writers import csv_files
 
@@ -323,3 +324,76 @@ def test_the_legend_of_the_page_shows_the_dashes_of_the_figures(tmp_path):
     keys = {key.name: key for key in plot_style.legend(shown)}
     assert [keys[f"m{index}"].dashes for index in (0, 6, 7, 8)] == ["", "", "4 1.5", "4 1.5"]
     assert keys["m0"].colour == keys["m7"].colour
+
+
+def values_in(figure, panel):
+    """{method: (row, value)} of the points in a panel of a ranking."""
+    series = figure.panels[panel]["series"]
+    return {each["name"]: (int(each["x"]), float(each["y"])) for each in series}
+
+
+def test_one_code_length_is_a_ranking_with_the_neighbour_recall_of_the_same_codes(tmp_path):
+    levels = {"lsh": 0.2, "pcah": 0.6, "itq": 0.4, "bgan": 0.3}
+    folder = write_results(
+        tmp_path, bits=(16,), map_of=lambda name, bits, seed: levels[name] + seed / 100
+    )
+    recalls = {"lsh": 0.1, "pcah": 0.2, "itq": 0.4, "bgan": 0.3, "exact-cosine": 1.0}
+    with open(folder / "metrics.csv", "a", encoding="utf-8") as file:
+        for name, level in recalls.items():
+            for seed in (0, 1, 2) if name in ("lsh", "itq", "bgan") else (0,):
+                length = 0 if name == "exact-cosine" else 16
+                value = level + seed / 100
+                file.write(f"digits,pixels,{name},{length},{seed},neighbour_recall@k,100,{value}\n")
+    collected = results.read(describe(folder))
+    figure = plots.draw(collected)[0]
+    assert figure.name == "overview"
+    assert all(panel["flipped"] for panel in figure.panels)
+    quality, recall = values_in(figure, 0), values_in(figure, 1)
+
+    methods = [name for name in quality if name in levels]
+    assert methods == ["pcah", "itq", "bgan", "lsh"]
+    assert quality["pcah"][1] == 0.6  # deterministic: seed 0 only
+    assert quality["itq"][1] == pytest.approx(0.41)
+    cosine = collected.of_control(GRID[0], "exact-cosine", 16, "map")
+    assert quality["exact-cosine"][1] == pytest.approx(cosine, abs=1e-4)
+    rows = [row for row, _ in quality.values()]
+    assert rows == list(range(1, 7))
+    assert [value for _, value in quality.values()] == sorted(
+        (value for _, value in quality.values()), reverse=True
+    )
+
+    assert {name: value for name, (_, value) in recall.items()} == pytest.approx(
+        {"lsh": 0.11, "pcah": 0.2, "itq": 0.41, "bgan": 0.31}
+    )
+    assert all(recall[name][0] == quality[name][0] for name in levels)
+
+
+def test_a_ranking_of_several_data_sets_has_the_order_of_the_first(tmp_path):
+    folder = write_results(tmp_path, grid=GRID[:2], bits=(16,))
+    figure = plots.draw(results.read(folder))[0]
+    first, second = values_in(figure, 0), values_in(figure, 1)
+    assert [panel["title"] for panel in figure.panels] == ["Digits, Pixels", "Digits, Gist"]
+    assert {name: row for name, (row, _) in first.items()} == {
+        name: row for name, (row, _) in second.items()
+    }
+    assert {panel["series"][0]["quantity"] for panel in figure.panels} == {"mAP over all ranks"}
+
+
+def test_a_ranking_leaves_out_what_has_no_value_and_says_what_is_incomplete(tmp_path):
+    broken = {("itq", 16, seed): "failed" for seed in range(3)} | {("lsh", 16, 1): "missing"}
+    figure = plots.draw(results.read(write_results(tmp_path, bits=(16,), broken=broken)))[0]
+    assert "itq" not in values_in(figure, 0)
+    assert "ITQ, 16 bits, on Digits, Pixels: failed" in figure.caption
+    assert "LSH, 16 bits, on Digits, Pixels: 2/3 seeds" in figure.caption
+
+
+def test_the_labels_of_a_ranking_stay_on_the_canvas(tmp_path, monkeypatch):
+    labels = ["W" * 60, "i" * 60, "LSH"]
+    methods = [(f"m{index}", label, 0.3, True) for index, label in enumerate(labels)]
+    shown = []
+    monkeypatch.setattr(
+        ranking, "finished", lambda canvas, *rest: shown.append(canvas) or finished(canvas, *rest)
+    )
+    plots.draw(results.read(write_results(tmp_path, methods=methods, bits=(16,))))
+    texts = shown[0].axes[0].get_yticklabels()
+    assert min(text.get_window_extent().x0 for text in texts) >= 0

@@ -43,6 +43,8 @@ class Trace:
         Rank or radius of each point.
     what : str
         Word for `at`: rank or radius.
+    flipped : bool
+        Whether y is drawn from left to right, and x, the number of a row, from the top down.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Trace:
     deviation: list[str] = field(default_factory=list)
     at: list[str] = field(default_factory=list)
     what: str = ""
+    flipped: bool = False
 
 
 @dataclass(frozen=True)
@@ -147,12 +150,14 @@ def _panel(axis: Axes, traces: list[Trace]) -> dict:
     position = axis.get_position()
     left, right = position.x0 * width, position.x1 * width
     top, bottom = (1 - position.y1) * height, (1 - position.y0) * height
+    flipped = any(trace.flipped for trace in traces)
     return {
         "title": axis.get_title(),
         "box": [round(number, 1) for number in (left, top, right, bottom)],
         "limits": [*axis.get_xlim(), *axis.get_ylim()],
         "logarithmic": [axis.get_xscale() == "log", axis.get_yscale() == "log"],
-        "x": axis.get_xlabel(),
+        "flipped": flipped,
+        "x": "row" if flipped else axis.get_xlabel(),
         "series": [_series(trace) for trace in traces if trace.x],
     }
 

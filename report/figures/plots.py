@@ -13,7 +13,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import LogLocator, NullLocator
 
 from harness.variants import QUANTISERS, control_bits
-from report.figures.figure import NO_DEVIATION, Figure, Trace, finished
+from report.figures.figure import Figure, Trace, finished
 from report.figures.parallel import in_parallel
 from report.figures.plot_style import (
     CHANCE,
@@ -29,12 +29,22 @@ from report.figures.plot_style import (
     report_style,
     shortened,
 )
-from report.results import MOST_SHOWN, Pair, Results
-from report.tables.cells import FEATURE_BYTES, TIMING_VALUES, method_cell, stored_bytes
-from report.tables.table import Cell, Column
+from report.figures.points import (
+    Points,
+    as_points,
+    cells_of,
+    incomplete_points,
+    incomplete_sentence,
+    leading,
+    leading_sentence,
+    points_of_cells,
+)
+from report.figures.ranking import ranking
+from report.results import Pair, Results
+from report.tables.cells import FEATURE_BYTES, TIMING_VALUES, stored_bytes
+from report.tables.table import Cell
 from report.tables.table_specs import FigureSpec, Value, read_figures, selected
 
-Points = dict[str, list[str] | str]  # x, y, deviation, at and what of a Trace
 RERANKING = ("map_reranked@k", 1000)  # metric and cut
 Numbers = tuple[np.ndarray, np.ndarray, Points]  # x and y of a line, and its points
 
@@ -51,10 +61,11 @@ def draw(results: Results, processes: int = 1) -> list[Figure]:
     Returns
     -------
     list of Figure
-        The overview first, then those of each data set and features, then those that the
-        configuration asks for.
+        First the overview, or the ranking if there is one code length; then those of each data set
+        and features, and those that the configuration asks for.
     """
-    jobs = [partial(overview, results)]
+    has_lengths = len(results.experiment["bits"]) > 1
+    jobs = [partial(overview if has_lengths else ranking, results)]
     for pair in results.pairs:
         kinds = (quality_and_cost, precision_at_k, by_rank, by_radius, times)
         jobs += [partial(kind, results, pair) for kind in kinds]
@@ -68,7 +79,7 @@ def draw(results: Results, processes: int = 1) -> list[Figure]:
 
 def overview(results: Results) -> Figure | None:
     """Draw mAP against bits, with a panel for each data set and features."""
-    methods = _leading(results, results.pairs)
+    methods = leading(results, results.pairs)
     labels = _legend_labels(results, _by_last_point(results, methods))
     canvas, axes = canvas_of(len(results.pairs), labels, "mAP over all ranks")
     traces, incomplete = [], []
@@ -96,9 +107,9 @@ def overview(results: Results) -> Figure | None:
     else:
         sentences.append("The straight line is the chance level")
 
-    caption = ". ".join(sentences) + "." + _incomplete_sentence(incomplete)
+    caption = ". ".join(sentences) + "." + incomplete_sentence(incomplete)
     title = "Mean average precision against code length"
-    caption += _leading_sentence(results, methods)
+    caption += leading_sentence(results, methods)
     return _finish(canvas, traces, labels, ("overview", title, caption))
 
 
@@ -116,7 +127,7 @@ def precision_at_k(results: Results, pair: Pair) -> Figure | None:
         k = np.array(list(series))
         means = np.array([np.mean(values) for values in series.values()])
         deviations = [_deviation(values) for values in series.values()]
-        return k, means, _points(k, means, deviations)
+        return k, means, as_points(k, means, deviations)
 
     caption = "Expected precision at k, mean over queries and over the seeds that are done."
     words = ("precision-at-k", "Precision at k", caption)
@@ -153,7 +164,7 @@ def by_radius(results: Results, pair: Pair) -> Figure | None:
 def times(results: Results, pair: Pair) -> Figure | None:
     """Draw seconds to fit and microseconds to encode an image, against bits, logarithmically."""
     quantities = {"fit_seconds": "Fit (s)", "encode_microseconds": "Encode (µs per image)"}
-    methods = _leading(results, [pair])
+    methods = leading(results, [pair])
     labels = _legend_labels(results, methods)
     canvas, axes = canvas_of(len(quantities), labels)
     traces, incomplete = [], []
@@ -167,8 +178,8 @@ def times(results: Results, pair: Pair) -> Figure | None:
 
     caption = (
         "Wall time against code length, mean over the seeds that are done, on a logarithmic scale."
-        + _incomplete_sentence(incomplete)
-        + _leading_sentence(results, methods)
+        + incomplete_sentence(incomplete)
+        + leading_sentence(results, methods)
     )
     name = f"time--{pair.file_part}"
     title = f"Time to fit and to encode: {results.label(pair)}"
@@ -190,7 +201,7 @@ def quality_and_cost(results: Results, pair: Pair) -> Figure | None:
     if is_timed:
         costs_of["Search (µs per query)"] = partial(_search_microseconds, results, pair)
 
-    methods = _leading(results, [pair])
+    methods = leading(results, [pair])
     labels = _legend_labels(results, methods)
     canvas, axes = canvas_of(len(costs_of), labels, "mAP over all ranks")
     traces = []
@@ -232,7 +243,7 @@ def quality_and_cost(results: Results, pair: Pair) -> Figure | None:
 
     name = f"quality-and-cost--{pair.file_part}"
     title = f"Quality against storage and time: {results.label(pair)}"
-    caption = ". ".join(sentences) + "." + _leading_sentence(results, methods)
+    caption = ". ".join(sentences) + "." + leading_sentence(results, methods)
     return _finish(canvas, traces, labels, (name, title, caption))
 
 
@@ -264,7 +275,7 @@ def _cost_line(
     label = "_nolegend_" if metric == RERANKING else printed_label(entry)
     line = axis.plot(costs, means, label=label, **style)
     costs = [f"{cost:.4g}" for cost in costs]
-    return [Trace(entry["name"], axis, line, "mAP", **_points([], means) | {"x": costs})]
+    return [Trace(entry["name"], axis, line, "mAP", **as_points([], means) | {"x": costs})]
 
 
 def _bytes(results: Results, pair: Pair, entry: dict, bits: int, is_reranked: bool) -> float | None:
@@ -291,7 +302,7 @@ def own_figure(results: Results, spec: FigureSpec) -> Figure | None:
     """Draw a figure of the key `figures` of the configuration: one value against code length."""
     datasets = selected(spec.select, "datasets", list(results.experiment["datasets"]))
     pairs = [pair for pair in results.pairs if pair.dataset in datasets]
-    methods = _leading(results, pairs)
+    methods = leading(results, pairs)
     if "methods" in spec.select:
         names = spec.select["methods"]
         methods = [method for method in results.methods if method["name"] in names]
@@ -313,17 +324,11 @@ def own_figure(results: Results, spec: FigureSpec) -> Figure | None:
             axis.set_yscale("log")
             _plain_ticks(axis.yaxis)
 
-    note = spec.note + _incomplete_sentence(incomplete)
+    note = spec.note + incomplete_sentence(incomplete)
     if "methods" not in spec.select:
-        note += _leading_sentence(results, methods)
+        note += leading_sentence(results, methods)
     figure = _finish(canvas, traces, labels, (spec.name, spec.title, spec.caption))
     return figure and replace(figure, note=note.strip(), latex=spec.latex)
-
-
-def _leading(results: Results, pairs: list[Pair]) -> list[dict]:
-    """Return the methods that a figure of these data sets and features draws."""
-    names = set().union(*(results.leading(pair) for pair in pairs))
-    return [method for method in results.methods if method["name"] in names]
 
 
 def _by_last_point(results: Results, methods: list[dict]) -> list[dict]:
@@ -338,15 +343,6 @@ def _by_last_point(results: Results, methods: list[dict]) -> list[dict]:
         return 0.0
 
     return sorted(methods, key=last_point, reverse=True)
-
-
-def _leading_sentence(results: Results, methods: list[dict]) -> str:
-    if len(methods) == len(results.methods):
-        return ""
-    return (
-        f" Of {len(results.methods)} methods, the {MOST_SHOWN} with the highest mAP over all code "
-        "lengths are drawn."
-    )
 
 
 def _legend_labels(results: Results, methods: list[dict]) -> list[str]:
@@ -371,17 +367,11 @@ def _lines(
     for index, method in enumerate(results.methods):
         if method not in methods:
             continue  # the index decides the colour, which is the same in every plot
-        key = (*pair, method["name"])
-        columns = [Column(value, bits, value.k, "") for bits in lengths]
-        cells = [method_cell(results, key, column.bits, column) for column in columns]
-        for bits, cell in zip(lengths, cells, strict=True):
-            if cell.state not in ("complete", "omitted"):
-                state = f"{cell.seeds} seeds" if cell.seeds else cell.text
-                point = f"{method['label']}, {bits} bits, on {results.label(pair)}"
-                incomplete.append(f"{point}: {state}")
+        cells = cells_of(results, pair, method, value, lengths)
+        incomplete += incomplete_points(results, pair, method, lengths, cells)
         if any(cell.number is not None for cell in cells):
             artists = _error_bars(axis, lengths, cells, value, printed_label(method), index)
-            points = _points_of_cells(lengths, cells, "{:.4f}" if value.metric else "{:.3g}")
+            points = points_of_cells(lengths, cells, "{:.4f}" if value.metric else "{:.3g}")
             traces.append(Trace(method["name"], axis, artists, quantity, **points))
 
     axis.set_xticks(lengths)
@@ -398,39 +388,6 @@ def _error_bars(
     bars = spreads if value.deviation and any(spreads) else None
     line = axis.errorbar(lengths, means, yerr=bars, capsize=2, label=label, **look(index))
     return line.get_children()
-
-
-def _points_of_cells(lengths: list[int], cells: list[Cell], number_format: str) -> Points:
-    pairs = zip(lengths, cells, strict=True)
-    complete = [(bits, cell) for bits, cell in pairs if cell.number is not None]
-    spreads = [cell.spread if cell.spread or cell.deviation else np.nan for _, cell in complete]
-    bits = [bits for bits, _ in complete]
-    return _points(bits, [cell.number for _, cell in complete], spreads, number_format)
-
-
-def _points(
-    x: list | np.ndarray,
-    y: list | np.ndarray,
-    spreads: list | np.ndarray = (),
-    number_format: str = "{:.4f}",
-) -> Points:
-    """Return points as text."""
-    deviations = [
-        NO_DEVIATION if np.isnan(spread) else number_format.format(spread) for spread in spreads
-    ]
-    return {
-        "x": [_coordinate(number) for number in np.asarray(x).tolist()],
-        "y": [number_format.format(number) for number in y],
-        "deviation": deviations if set(deviations) != {NO_DEVIATION} else [],
-    }
-
-
-def _coordinate(number: int | float) -> str:
-    return f"{number:.4f}" if isinstance(number, float) else str(number)
-
-
-def _incomplete_sentence(points: list[str]) -> str:
-    return f" Not complete: {'; '.join(points)}." if points else ""
 
 
 def _curves(
@@ -456,7 +413,7 @@ def _curves(
         Of x.
     """
     lengths = results.experiment["bits"]
-    methods = _leading(results, [pair])
+    methods = leading(results, [pair])
     labels = _legend_labels(results, methods)
     canvas, axes = canvas_of(len(lengths), labels, axis_labels[1])
 
@@ -484,7 +441,7 @@ def _curves(
 
     name, title, caption = words
     name, title = f"{name}--{pair.file_part}", f"{title}: {results.label(pair)}"
-    caption += _leading_sentence(results, methods)
+    caption += leading_sentence(results, methods)
     return _finish(canvas, traces, labels, (name, title, caption))
 
 
@@ -506,7 +463,7 @@ def _recall_precision(
         precision = results.curves.get((*key, f"{family}_precision"))
         if not recall or not precision:
             return None
-        points = _points(recall.mean, precision.mean, precision.deviation)
+        points = as_points(recall.mean, precision.mean, precision.deviation)
         points["at"] = [str(k) for k in recall.k.tolist()]
         points["what"] = what
         return recall.mean, precision.mean, points
@@ -552,7 +509,7 @@ def _control_lines(axis: Axes, results: Results, pair: Pair, quantity: str) -> l
             traces.append(_straight_line(axis, control, values[0], lengths, quantity, style))
             continue
         line = axis.plot(lengths, values, label=printed_label(control), **style)
-        traces.append(Trace(name, axis, line, quantity, **_points(lengths, values)))
+        traces.append(Trace(name, axis, line, quantity, **as_points(lengths, values)))
     return traces
 
 
@@ -571,7 +528,7 @@ def _straight_line(
 ) -> Trace:
     """Draw a horizontal line; its tooltips are at the code lengths."""
     line = axis.axhline(value, label=printed_label(entry), **style)
-    points = _points(lengths, [value] * len(lengths))
+    points = as_points(lengths, [value] * len(lengths))
     return Trace(entry["name"], axis, [line], quantity, **points)
 
 

@@ -144,20 +144,21 @@ addEventListener("scroll", positionTip, { passive: true, capture: true });
 
 /** Return the lines of a plot, each a list of points with their position in the drawing and their words. */
 function linesOf(panels) {
-  return panels.flatMap(({ title, box: [left, top, right, bottom], limits, logarithmic, x: axis, series }, panel) =>
+  return panels.flatMap(({ title, box: [left, top, right, bottom], limits, logarithmic, flipped, x: axis, series }, panel) =>
     series.map(({ name, quantity, x, y, deviation, at, what }) => {
       const [ys, deviations, ranks] = [y, deviation, at].map((text) => text?.split(" "));
-      return x.split(" ").map((number, index) => ({
-        name,
-        panel,
-        left: left + (right - left) * share(Number(number), limits[0], limits[1], logarithmic[0]),
-        top: bottom - (bottom - top) * share(Number(ys[index]), limits[2], limits[3], logarithmic[1]),
-        words: [
-          `${quantity} ${ys[index]}${deviations && deviations[index] !== "-" ? ` ± ${deviations[index]}` : ""}`,
-          `${axis === "bits" ? `${number} bits` : `${axis} ${number}`}${ranks ? `, ${what} ${ranks[index]}` : ""}`,
-          title,
-        ],
-      }));
+      return x.split(" ").map((number, index) => {
+        const [across, up] = (flipped ? [ys[index], number] : [number, ys[index]]).map(Number);
+        const value = `${quantity} ${ys[index]}${deviations && deviations[index] !== "-" ? ` ± ${deviations[index]}` : ""}`;
+        const at = `${axis === "bits" ? `${number} bits` : `${axis} ${number}`}${ranks ? `, ${what} ${ranks[index]}` : ""}`;
+        return {
+          name,
+          panel,
+          left: left + (right - left) * share(across, limits[0], limits[1], logarithmic[0]),
+          top: bottom - (bottom - top) * share(up, limits[2], limits[3], logarithmic[1]),
+          words: (flipped ? [value, title] : [value, at, title]).filter(Boolean),
+        };
+      });
     })
   );
 }
