@@ -159,7 +159,7 @@ def _canvas(panels: int, labels: list[str]) -> tuple[Canvas, list[Axes]]:
 
     All panels share the rows, and each has its own x axis.
     """
-    names = [shortened(label, labels) for label in labels]
+    names = [shortened(label, []) for label in labels]
     left = max(map(_width, names)) + 0.2
     panel_width = max(NARROWEST_INCHES, (PANELS_INCHES - (panels - 1) * PANEL_GAP) / panels)
     panel_height = ROW_INCHES * (len(names) + 0.5)
