@@ -39,6 +39,7 @@ BATCH_MD5 = {
     "test_batch": "40351d587109b95175f43aff81a1287e",
 }
 ROWS = 60_000
+OFFICIAL = ("deepbit", "greedyhash")  # protocols of the official test set, which is not drawn
 OFFICIAL_TRAINING = 50_000  # rows of the five data batches; the test batch follows
 
 
@@ -70,6 +71,9 @@ class CIFAR10(Dataset):
     protocol : str
     training_images : int, optional
         Number of the protocol's training images, drawn without labels. Default: all.
+    draw : int, optional
+        Number of the split: the same sizes, with other images. Tables have 0, and the others show
+        how far results depend on the images that were drawn.
 
     References
     ----------
@@ -80,24 +84,43 @@ class CIFAR10(Dataset):
     reads = ("cifar-10-batches-py", "cifar-10-python.tar.gz")
     protocols = ("bgan", "1", "2", "54k", "deepbit", "greedyhash", "cibhash")
 
-    def __init__(self, *, protocol="bgan", training_images=None):
+    def __init__(self, *, protocol="bgan", training_images=None, draw=0):
         self.protocol = known_protocol(CIFAR10, protocol)
         self.training_images = training_images
+        self.draw = draw
 
     def load(self, data: Path, cache: Path) -> Collection:
         """See Dataset.load. Reads the batches or the archive, else downloads the archive."""
         images, labels = read_batches(data, cache)
-        fields = split(labels, self.protocol)
+        fields = split(labels, self.protocol, self.draw)
         collection = Collection(images=images, labels=labels, **fields)
-        name = f"cifar10-{self.protocol}/{self.version}/fewer"
+        name = f"{_hashed_name(self.protocol, self.draw)}/fewer"
         return fewer_training_images(collection, self.training_images, name)
 
 
-def split(labels: np.ndarray, protocol: str) -> dict:
+def split(labels: np.ndarray, protocol: str, draw: int = 0) -> dict:
     """Return the split, sizes and rules of a protocol, as fields of a Collection.
 
-    labels: (60000,) int64 in the official order.
+    Parameters
+    ----------
+    labels : ndarray of int64, shape (60000,)
+        In the official order.
+    protocol : str
+    draw : int
+        Number of the split among those of equal sizes.
+
+    Raises
+    ------
+    BenchmarkError
+        For a negative number, or one above 0 in a protocol whose images are not drawn.
     """
+    if type(draw) is not int or draw < 0:
+        raise BenchmarkError(f"CIFAR-10: draw is {draw!r}, expected 0, 1, 2, ...")
+    if draw and protocol in OFFICIAL:
+        raise BenchmarkError(
+            f"CIFAR-10: draw is {draw}, expected 0: the protocol {protocol} has the official test "
+            "set as queries, which are not drawn"
+        )
     draws = {
         "bgan": _bgan,
         "1": _drawn,
@@ -107,22 +130,27 @@ def split(labels: np.ndarray, protocol: str) -> dict:
         "greedyhash": _official,
         "cibhash": _cibhash,
     }
-    return draws[protocol](labels, protocol)
+    return draws[protocol](labels, protocol, draw)
 
 
-def _order(rows: np.ndarray | int, protocol: str, part: str) -> np.ndarray:
+def _hashed_name(protocol: str, draw: int) -> str:
+    """Return what the order of a split is a hash of, without the part of the split."""
+    return f"cifar10-{protocol}/{CIFAR10.version}" + (f"/draw{draw}" if draw else "")
+
+
+def _order(rows: np.ndarray | int, protocol: str, draw: int, part: str) -> np.ndarray:
     """Return rows, or those of range(rows), in the order of the hash of a protocol's part."""
     rows = np.arange(rows) if isinstance(rows, int) else rows
-    return rows[shuffled(len(rows), f"bgan-bench/cifar10-{protocol}/{CIFAR10.version}/{part}")]
+    return rows[shuffled(len(rows), f"bgan-bench/{_hashed_name(protocol, draw)}/{part}")]
 
 
-def _bgan(labels: np.ndarray, protocol: str) -> dict:
-    query = draw_per_class(labels, 100, _order(ROWS, protocol, "query"))
+def _bgan(labels: np.ndarray, protocol: str, draw: int) -> dict:
+    query = draw_per_class(labels, 100, _order(ROWS, protocol, draw, "query"))
     database = others(ROWS, query)
     return {
         "query": query,
         "database": database,
-        "train": np.sort(_order(database, protocol, "train")[:10_000]),
+        "train": np.sort(_order(database, protocol, draw, "train")[:10_000]),
         "sizes": (1_000, 59_000, 10_000),
         "rules": (
             (
@@ -140,11 +168,11 @@ def _bgan(labels: np.ndarray, protocol: str) -> dict:
     }
 
 
-def _drawn(labels: np.ndarray, protocol: str) -> dict:
+def _drawn(labels: np.ndarray, protocol: str, draw: int) -> dict:
     """Draw queries and training images per class; the database depends on the protocol."""
     queries, training = (1_000, 5_000) if protocol == "2" else (100, 500)
-    query = draw_per_class(labels, queries, _order(ROWS, protocol, "query"))
-    train = draw_per_class(labels, training, _order(others(ROWS, query), protocol, "train"))
+    query = draw_per_class(labels, queries, _order(ROWS, protocol, draw, "query"))
+    train = draw_per_class(labels, training, _order(others(ROWS, query), protocol, draw, "train"))
     database = {
         "1": others(ROWS, query),
         "2": train,
@@ -178,7 +206,7 @@ def _drawn(labels: np.ndarray, protocol: str) -> dict:
     }
 
 
-def _official(labels: np.ndarray, protocol: str) -> dict:
+def _official(labels: np.ndarray, protocol: str, draw: int) -> dict:
     database = np.arange(OFFICIAL_TRAINING)
     return {
         "query": np.arange(OFFICIAL_TRAINING, ROWS),
@@ -195,14 +223,14 @@ def _official(labels: np.ndarray, protocol: str) -> dict:
     }
 
 
-def _cibhash(labels: np.ndarray, protocol: str) -> dict:
+def _cibhash(labels: np.ndarray, protocol: str, draw: int) -> dict:
     database = np.arange(OFFICIAL_TRAINING)
     return {
         "query": draw_per_class(
-            labels, 500, _order(np.arange(OFFICIAL_TRAINING, ROWS), protocol, "query")
+            labels, 500, _order(np.arange(OFFICIAL_TRAINING, ROWS), protocol, draw, "query")
         ),
         "database": database,
-        "train": draw_per_class(labels, 500, _order(database, protocol, "train")),
+        "train": draw_per_class(labels, 500, _order(database, protocol, draw, "train")),
         "sizes": (5_000, 50_000, 5_000),
         "rules": (
             (

@@ -151,6 +151,31 @@ def test_cifar10_protocols(protocol):
     assert _base.duplicate_queries(found) == 0
 
 
+def test_another_draw_has_the_same_sizes_and_other_images():
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(10), 6000))
+    for protocol in ("bgan", "54k", "cibhash"):
+        first, second = (cifar10.split(labels, protocol, draw) for draw in (0, 1))
+        assert first["sizes"] == second["sizes"]
+        for part, most in (("query", 3_000 if protocol == "cibhash" else 60), ("train", 2_000)):
+            assert len(first[part]) == len(second[part]) == len(np.unique(second[part]))
+            assert len(np.intersect1d(first[part], second[part])) < most
+        assert np.bincount(labels[second["query"]]).tolist() == [len(second["query"]) // 10] * 10
+        assert not np.intersect1d(second["query"], second["train"]).size
+
+
+@pytest.mark.parametrize(
+    ("protocol", "draw", "message"),
+    [
+        ("bgan", -1, "draw is -1, expected 0, 1, 2"),
+        ("bgan", True, "draw is True, expected 0, 1, 2"),
+        ("deepbit", 1, "draw is 1, expected 0: the protocol deepbit has the official test set"),
+    ],
+)
+def test_a_draw_that_does_not_exist_is_named(protocol, draw, message):
+    with pytest.raises(BenchmarkError, match=message):
+        cifar10.split(np.repeat(np.arange(10), 6000), protocol, draw)
+
+
 def test_the_splits_are_fixed_for_good():
     assert (
         _base.split_digest(digits())
