@@ -98,7 +98,7 @@ def _figure_of_page(folder: Path, figure: str = "overview", label: str = "") -> 
     text = (folder / f"{figure}.svg").read_text(encoding="utf-8")
     text = re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL)
     text = re.sub(rf'(id="|#){figure}-', rf"\1{name}-", text)
-    label = label or f"Mean average precision against code length: {folder.name}"
+    label = label or f"Mean average precision: {folder.name}"
     svg = text.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
     GENERATED.mkdir(parents=True, exist_ok=True)
     # A region that scrolls on a phone has to be reachable by keys.
