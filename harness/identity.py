@@ -9,17 +9,24 @@ Standard library only.
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness import plugins
+from harness import plugins, storage
 from harness.errors import BenchmarkError
 
 # Increase this with every change of the walk: digests of different walks are not comparable.
 WALK_VERSION = 1
+
+# Digests that earlier commands computed: a walk over all sources of an experiment takes a second.
+KNOWN_DIGESTS = Path("cache/source_digests.json")
+MOST_KNOWN = 2_000  # digests that are saved; a project has a few hundred sources
+SHA256, DIGEST = r"[0-9a-f]{64}", r"ast\d+:[0-9a-f]{64}"
 
 # The core, and the top-level modules that it consisted of before. A name stays here after its
 # module has moved or gone, so that the digest of an earlier source does not change.
@@ -74,7 +81,49 @@ def _digest_of(path: Path, modified: int, size: int) -> str:
     content = path.read_bytes()
     if path.suffix != ".py":
         return "bytes:" + hashlib.sha256(content).hexdigest()
-    return _digest_of_text(plugins.decoded(content, _name(path)), _name(path))
+    sha256 = hashlib.sha256(content).hexdigest()
+    known = _known_digests()
+    if sha256 not in known:
+        text = plugins.decoded(content, _name(path))
+        known[sha256] = _computed[sha256] = _digest_of_text(text, _name(path))
+    return known[sha256]
+
+
+_computed: dict[str, str] = {}  # {SHA-256 of a file: digest}, by this process
+
+
+@functools.cache  # read once per process
+def _known_digests() -> dict[str, str]:
+    """Return {SHA-256 of a file: digest}, as computed by earlier commands with the same walk."""
+    try:
+        stored = storage.read_json(KNOWN_DIGESTS) if KNOWN_DIGESTS.is_file() else {}
+    except BenchmarkError:  # digests that the cache lacks are computed
+        return {}
+
+    if stored.get("walk") != _digest_of_walk() or not isinstance(stored.get("digests"), dict):
+        return {}
+    return {
+        sha256: digest
+        for sha256, digest in stored["digests"].items()
+        if re.fullmatch(SHA256, sha256) and re.fullmatch(DIGEST, str(digest))
+    }
+
+
+def _digest_of_walk() -> str:
+    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+
+
+def save_digests() -> None:
+    """Save the digests of this process for the next command, which need not walk the same sources.
+
+    Two processes that save at the same moment may disturb each other. What is not saved is
+    computed again.
+    """
+    if not _computed:
+        return
+    saved = _known_digests() if len(_known_digests()) <= MOST_KNOWN else _computed
+    with contextlib.suppress(BenchmarkError):
+        storage.write_json(KNOWN_DIGESTS, {"walk": _digest_of_walk(), "digests": saved})
 
 
 def text_digest(text: str) -> str:

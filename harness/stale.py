@@ -77,6 +77,7 @@ class State:
         for job in self.plan.jobs():
             self.problem(job)
         save_digests()
+        identity.save_digests()
 
     def force(self, forced: Callable[[Job], bool]) -> None:
         """Take jobs with current outputs as out of date, and with them all that depend on them.

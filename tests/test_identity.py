@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -572,3 +573,64 @@ def test_any_other_assignment_changes_the_digest(old, new):
     assert identity.text_digest(PLAIN_METHOD.replace(old, new)) != identity.text_digest(
         PLAIN_METHOD
     )
+
+
+SAVING = """
+import json
+import sys
+from harness import identity
+
+walks = []
+walk = identity.canonical_text
+identity.canonical_text = lambda tree: walks.append(None) or walk(tree)
+print(json.dumps(identity.digests(sys.argv[1:])), len(walks))
+identity.save_digests()
+"""
+
+
+def digests_in(folder, *paths):
+    """What a process in a folder finds: the digests, and how many files it walked."""
+    command = [sys.executable, "-c", SAVING, *map(str, paths)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=True)
+    digests, _, walks = done.stdout.decode().rpartition(" ")
+    return json.loads(digests), int(walks)
+
+
+def test_a_source_is_walked_by_one_command_and_again_after_a_change(tmp_path):
+    sources = [tmp_path / "one.py", tmp_path / "two.py"]
+    for number, path in enumerate(sources):
+        path.write_text(f"value = {number}\n")
+    first, walks = digests_in(tmp_path, *sources)
+    assert walks == 2
+    assert digests_in(tmp_path, *sources) == (first, 0)
+
+    sources[0].write_text("value = 0  # the same meaning\n")
+    assert digests_in(tmp_path, *sources) == (first, 1)
+    sources[0].write_text("value = 3\n")
+    changed, walks = digests_in(tmp_path, *sources)
+    assert walks == 1
+    assert changed[str(sources[0])] != first[str(sources[0])]
+    assert changed == {str(path): identity.source_digest(path) for path in sources}
+
+
+@pytest.mark.parametrize("damage", ["{", '{"walk": 1}', "[]", "another walk", "another value"])
+def test_saved_digests_that_do_not_fit_are_computed_again(tmp_path, damage):
+    source = tmp_path / "one.py"
+    source.write_text("value = 1\n")
+    expected, _ = digests_in(tmp_path, source)
+    saved = tmp_path / identity.KNOWN_DIGESTS
+    stored = json.loads(saved.read_text())
+    if damage == "another walk":
+        damage = json.dumps(stored | {"walk": "0" * 64})
+    elif damage == "another value":
+        damage = json.dumps(stored | {"digests": dict.fromkeys(stored["digests"], "ast1:")})
+    saved.write_text(damage)
+    assert digests_in(tmp_path, source) == (expected, 1)
+
+
+def test_a_cache_that_cannot_be_written_stops_nothing(tmp_path):
+    (tmp_path / "one.py").write_text("value = 1\n")
+    (tmp_path / "cache").write_text("no folder")
+    _, walks = digests_in(tmp_path, tmp_path / "one.py")
+    assert walks == 1
