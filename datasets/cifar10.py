@@ -72,8 +72,8 @@ class CIFAR10(Dataset):
     training_images : int, optional
         Number of the protocol's training images, drawn without labels. Default: all.
     draw : int, optional
-        Number of the split: the same sizes, with other images. Tables have 0, and the others show
-        how far results depend on the images that were drawn.
+        Number of the split, 0 for the default one. Other numbers draw other images in the same
+        sizes, which shows how far results depend on the images that were drawn.
 
     References
     ----------
@@ -130,7 +130,10 @@ def split(labels: np.ndarray, protocol: str, draw: int = 0) -> dict:
         "greedyhash": _official,
         "cibhash": _cibhash,
     }
-    return draws[protocol](labels, protocol, draw)
+    fields = draws[protocol](labels, protocol, draw)
+    if draw:
+        fields["rules"] += ((f"draw {draw}: the order of another hash", OURS),)
+    return fields
 
 
 def _hashed_name(protocol: str, draw: int) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from experiments import publish, search_spaces
 from experiments.clean import DEFAULT_EXPERIMENT
 from harness import configuration, plugins, storage
-from harness.errors import BenchmarkError, did_you_mean
+from harness.errors import BenchmarkError, did_you_mean, one_line
 from harness.plan import DEFAULT_CONFIG, Place, Plan
 from harness.user_data import data_folder, file_and_array, user_file
 from harness.variants import STAGES, Catalogue, Variant
@@ -118,7 +118,11 @@ def _variants() -> Rows:
 def _experiment_rows() -> Rows:
     rows = []
     for name, path in _experiments().items():
-        plan = _plan(path)
+        try:
+            plan = _plan(path)
+        except BenchmarkError as error:  # one that cannot be used must not hide the others
+            rows.append((name, "", "", one_line(error)))
+            continue
         places = ", ".join(f"{place.dataset}/{place.features}" for place in plan.places)
         done = sum(run.record.is_file() for run in plan.runs)
         missing = _missing(plan)

@@ -293,7 +293,7 @@ def preparation(features: dict, dataset: dict) -> str:
     features, dataset : dict
         Records of features and of their data set.
     """
-    if "preprocessing" not in features:
+    if "weights_sha256" not in features:
         return ""
 
     text = "network trained with ImageNet's labels"

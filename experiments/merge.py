@@ -52,7 +52,7 @@ def merge(other: Path) -> bool:
             print(f"{path.parent}: refused: {one_line(error)}", flush=True)
         counts[outcome] += 1
 
-    kinds = ("copied", "replaced", "equal", "kept", "refused")
+    kinds = ("copied", "replaced", "equal", "retained", "refused")
     print(f"{other}: {', '.join(f'{counts[kind]:,} {kind}' for kind in kinds)}")
     return not counts["refused"]
 
@@ -77,7 +77,7 @@ def _merged(path: Path) -> str:
         return "equal"
     if _is_current(present) != _is_current(record):
         if _is_current(present):
-            return "kept"
+            return "retained"
         _copy(path.parent, run, record)
         return "replaced"
     if not equal_codes:
@@ -88,7 +88,7 @@ def _merged(path: Path) -> str:
             "the command"
         )
 
-    return "kept"
+    return "retained"
 
 
 def _run_of(path: Path, record: dict) -> Run:

@@ -32,7 +32,8 @@ def decoded(
     Parameters
     ----------
     quantiser : {"int8", "pq"}
-        "int8" rounds each dimension to 256 equal steps between the extremes of the training rows.
+        "int8" rounds each dimension to one of 256 equally spaced values between the extremes of the
+        training rows.
         "pq" is product quantisation (Jégou, Douze and Schmid, TPAMI 2011): the dimensions are
         divided into consecutive parts, and each part of a row becomes the nearest of the centres
         that k-means finds in that part of the training rows.

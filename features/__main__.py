@@ -178,7 +178,8 @@ def store(
     described : dict
         Other facts for the record.
     """
-    facts = json.loads(json.dumps(dict(extractor.facts_)))  # as in a record: no tuples
+    own = {"dimensions", "sha256", *described}  # names of the record's other facts
+    facts = checked_facts(plugin, extractor.facts_, dict.fromkeys(own))
     partial = CACHE / "checkpoints" / f"{records.digest_of([made_of, facts])}.npy"
     with storage.writing(path.parent), storage.locked(partial.with_suffix(".lock")):
         same = same_array(path, {"made_of": made_of, **facts})
@@ -187,8 +188,7 @@ def store(
 
         array = same or partial
         dimensions = _base.opened(array).shape[-1]
-        described = described | {"dimensions": dimensions, "sha256": storage.digest(array)}
-        described |= checked_facts(plugin, facts, described)
+        described = described | {"dimensions": dimensions, "sha256": storage.digest(array)} | facts
         path.parent.mkdir(parents=True, exist_ok=True)
         if same is None:
             storage.move(partial, path)

@@ -10,6 +10,7 @@ import ast
 import functools
 import importlib
 import importlib.util
+import json
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -269,12 +270,13 @@ def _plugin_of(stage: str, path: Path) -> Plugin:
 
 
 def checked_facts(plugin: Plugin, facts: Mapping, record: Mapping) -> dict:
-    """Return the `facts_` of an object.
+    """Return the `facts_` of an object as its record has them: lists instead of tuples.
 
     Raises
     ------
     BenchmarkError
-        If a fact has the name of one that the record of the result has already.
+        If a fact has the name of one that the record of the result has already, or a value that
+        JSON cannot have.
     """
     clashes = sorted(facts.keys() & record.keys())
     if clashes:
@@ -282,7 +284,13 @@ def checked_facts(plugin: Plugin, facts: Mapping, record: Mapping) -> dict:
             f"{plugin.stage}/{plugin.name}.py: facts_ holds {clashes[0]!r}, which every record "
             "has itself: rename the fact"
         )
-    return dict(facts)
+    try:
+        return {name: json.loads(json.dumps(value)) for name, value in facts.items()}
+    except (TypeError, ValueError) as error:
+        raise BenchmarkError(
+            f"{plugin.stage}/{plugin.name}.py: facts_ holds a value that JSON cannot have "
+            f"({error}). Convert NumPy values with float(), int() or .tolist()"
+        ) from None
 
 
 def _public_class(path: Path) -> ast.ClassDef:

@@ -17,6 +17,7 @@ STAGES = ("datasets", "features", "methods")
 DEFAULT_SUFFIX = " (default)"  # of the label of a row that has a tuned version
 FEATURES = "features"  # the encoder of a method that sees no images
 VALIDATION_SUFFIX = "-validation"
+TUNED_ON = ".tuned-"  # in the name of a row, between its method and a data set
 METRICS = ("centred-cosine", "cosine", "l2")  # of neighbour lists, the default first
 # Rankings by features, which are no hash codes. The quantised ones are the reference lines.
 CONTROLS = {
@@ -357,6 +358,12 @@ class Catalogue:
         return Variant("datasets", name, plugin, overrides, label, base=base, protocol=protocol)
 
     def _unknown(self, stage: str, name: str) -> BenchmarkError:
+        method, tuned, dataset = name.partition(TUNED_ON)
+        if tuned and stage == "methods":
+            return BenchmarkError(
+                f"methods: {name!r} is unknown: config/tuned/{dataset}.json has no parameters that "
+                f"were chosen for {method}. docs/howto/tune.md describes how to choose them"
+            )
         known = [*plugins.names(stage), *sorted(self._entries[stage])]
         return BenchmarkError(
             f"{stage}: {name!r} is unknown{did_you_mean(name, known)}: "

@@ -38,6 +38,16 @@ def test_every_kind_can_be_listed_and_every_name_described(in_root):
             assert catalogue.description(name)[0].startswith(f"{name}: ")
 
 
+def test_an_experiment_that_cannot_be_used_does_not_hide_the_others(in_root, tmp_path, monkeypatch):
+    broken = tmp_path / "mine.yaml"
+    broken.write_text("methods: [itq.tuned-elsewhere]\n")
+    shipped = catalogue._experiments()
+    monkeypatch.setattr(catalogue, "_experiments", lambda: {"mine": broken} | shipped)
+    lines = catalogue.lines(["experiments"])
+    assert len(lines) == len(shipped) + 2
+    assert "config/tuned/elsewhere.json has no parameters that were chosen for itq" in lines[1]
+
+
 def test_a_line_states_whether_the_files_are_there(in_root, tmp_path, monkeypatch):
     monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
 

@@ -511,14 +511,15 @@ def test_gist_of_one_colour_is_zero_and_a_wrong_side_is_named():
     ("features", "shape", "expected"),
     [
         ({}, (10, 32, 32, 3), ""),
+        ({"preprocessing": {"resize": [64, 64]}}, (10, 32, 32, 3), ""),  # GIST
         (
-            {"preprocessing": {"resize": [224, 224]}},
+            {"preprocessing": {"resize": [224, 224]}, "weights_sha256": "ab"},
             (10, 32, 48, 3),
             "network trained with ImageNet's labels; "
             "images of 48 x 32 pixels enlarged to 224 x 224",
         ),
         (
-            {"preprocessing": {"resize": [160, 160]}},
+            {"preprocessing": {"resize": [160, 160]}, "weights_sha256": "ab"},
             (10, 256, 256, 3),
             "network trained with ImageNet's labels",
         ),

@@ -1,11 +1,12 @@
 """Figures in their forms, the files beside tables and figures, and what a large report costs."""
 
+import itertools
 import subprocess
 import sys
 from dataclasses import replace
 
 import pytest
-from builders import describe, write_extras, write_results
+from builders import describe, described, write_extras, write_results
 
 from harness.plugins import ROOT
 from harness.variants import CONTROLS
@@ -377,6 +378,42 @@ def test_a_ranking_of_several_data_sets_has_the_order_of_the_first(tmp_path):
         name: row for name, (row, _) in second.items()
     }
     assert {panel["series"][0]["quantity"] for panel in figure.panels} == {"mAP over all ranks"}
+
+
+def test_a_ranking_has_the_recall_of_a_control_that_leaves_room_for_the_methods(tmp_path):
+    folder = write_results(tmp_path, bits=(16,), quantised=True)
+    recalls = {("itq", 16, seed): 0.2 for seed in range(3)}
+    recalls |= {("pq", 16, 0): 0.3, ("int8", 0, 0): 0.99, ("exact-cosine", 0, 0): 1.0}
+    with open(folder / "metrics.csv", "a", encoding="utf-8") as file:
+        file.writelines(
+            f"digits,pixels,{name},{bits},{seed},neighbour_recall@k,100,{value}\n"
+            for (name, bits, seed), value in recalls.items()
+        )
+    figure = plots.draw(results.read(describe(folder)))[0]
+    assert {"itq", "pq", "int8", "exact-cosine"} < set(values_in(figure, 0))
+    assert {name: value for name, (_, value) in values_in(figure, 1).items()} == {
+        "itq": 0.2,
+        "pq": 0.3,
+    }
+
+
+def test_titles_of_many_panels_of_a_ranking_do_not_overlap(tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr(
+        ranking, "finished", lambda canvas, *rest: shown.append(canvas) or finished(canvas, *rest)
+    )
+    grid = [*GRID, results.Pair("cifar10", "vgg19_fc7")]
+    folder = write_results(tmp_path, grid=grid, bits=(16,))
+    experiment = described(folder)
+    for facts in experiment["datasets"].values():
+        facts["label"] = "A data set with a long name"
+    plots.draw(results.read(describe(folder, experiment)))
+    boxes = [axis.title.get_window_extent() for axis in shown[0].axes]
+    assert len(boxes) == 5
+    for first, second in itertools.combinations(boxes, 2):
+        assert not first.overlaps(second)
+    assert all(0 <= box.x0 < box.x1 <= shown[0].bbox.width for box in boxes)
+    assert all(box.y1 <= shown[0].bbox.height for box in boxes)
 
 
 def test_a_ranking_leaves_out_what_has_no_value_and_says_what_is_incomplete(tmp_path):

@@ -117,7 +117,7 @@ def test_merging_again_changes_nothing(other, here, capsys):
     times = {path: path.stat().st_mtime_ns for path in here.rglob("*")}
     assert merge.merge(other)
     assert {path: path.stat().st_mtime_ns for path in here.rglob("*")} == times
-    assert "0 copied, 0 replaced, 1 equal, 0 kept, 0 refused" in capsys.readouterr().out
+    assert "0 copied, 0 replaced, 1 equal, 0 retained, 0 refused" in capsys.readouterr().out
 
 
 def test_other_codes_are_refused_and_ours_stay(other, here, capsys):

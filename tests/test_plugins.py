@@ -3,6 +3,7 @@
 import importlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from harness import identity, plugins, user_data
@@ -248,6 +249,16 @@ def test_a_fact_with_the_name_of_one_of_the_record_is_an_error(plugin):
     assert plugins.checked_facts(found, {"saturated": 0.5}, {"device": "cpu"}) == {"saturated": 0.5}
     with pytest.raises(BenchmarkError, match=r"^methods/mine.py: facts_ holds 'device', .*rename"):
         plugins.checked_facts(found, {"device": "mine"}, {"device": "cpu"})
+
+
+def test_facts_are_what_a_record_can_have(plugin):
+    plugin("", "label = 'Mine'")
+    found = plugins.read_plugin("methods", "mine")
+    assert plugins.checked_facts(found, {"mean": (1, 2)}, {}) == {"mean": [1, 2]}
+    with pytest.raises(
+        BenchmarkError, match=r"facts_ holds a value that JSON cannot have .*float32"
+    ):
+        plugins.checked_facts(found, {"loss": np.float32(1)}, {})
 
 
 @pytest.mark.parametrize("name", plugins.PARAM_MEMBERS)

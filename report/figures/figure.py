@@ -152,7 +152,7 @@ def _panel(axis: Axes, traces: list[Trace]) -> dict:
     top, bottom = (1 - position.y1) * height, (1 - position.y0) * height
     flipped = any(trace.flipped for trace in traces)
     return {
-        "title": axis.get_title(),
+        "title": axis.get_title().replace("\n", " "),
         "box": [round(number, 1) for number in (left, top, right, bottom)],
         "limits": [*axis.get_xlim(), *axis.get_ylim()],
         "logarithmic": [axis.get_xscale() == "log", axis.get_yscale() == "log"],

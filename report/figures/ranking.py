@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 
 from matplotlib import rcParams
@@ -16,11 +17,11 @@ from report.figures.plot_style import (
     AXIS_INCHES,
     CHANCE,
     CHANCE_NAME,
+    COLUMNS,
     INK,
     MARGIN_INCHES,
     PANEL_GAP,
     QUANTISER_COLOUR,
-    TITLE_INCHES,
     chance_look,
     control_marker,
     look,
@@ -43,6 +44,7 @@ MAP = Value(metric="map")
 RECALL = Value(metric="neighbour_recall@k", k=100)
 LABELS = {MAP: "mAP over all ranks", RECALL: "Neighbour recall@100"}
 ROW_INCHES, PANELS_INCHES, NARROWEST_INCHES = 0.19, 5.0, 1.6  # a row, all panels, one panel
+TITLES_INCHES, TITLE_CHARACTER_INCHES = 0.45, 0.075  # room for two lines of a title
 
 
 @dataclass(frozen=True)
@@ -74,14 +76,14 @@ def ranking(results: Results) -> Figure | None:
     incomplete: list[str] = []
     for axis, (pair, value) in zip(axes, panels, strict=True):
         for row, entry in enumerate(entries, start=1):
-            if entry.is_control and value == RECALL:
-                continue  # near 1, which would leave little room for the methods
+            if entry.is_control and value == RECALL and not _fits(results, pair, entry, bits):
+                continue
             traces += _point(axis, results, pair, value, entry, row, bits)
 
         axis.set_xlim(left=0)
         axis.set_xlabel(LABELS[value])
         if len(results.pairs) > 1:
-            axis.set_title(printed_pair(results, pair), y=1.0)
+            axis.set_title(_wrapped(printed_pair(results, pair), axis), y=1.0)
         chance = results.chance(pair, "map_chance") if value == MAP else None
         if chance is not None:
             line = axis.axvline(chance, label=CHANCE, **chance_look())
@@ -103,6 +105,21 @@ def _has_recall(results: Results, pair: Pair, bits: int) -> bool:
     return any(
         (*key[:2], *key[3:]) == (*pair, bits, RECALL.metric, RECALL.k) for key in results.scores
     )
+
+
+def _fits(results: Results, pair: Pair, control: Entry, bits: int) -> bool:
+    """Return whether the recall of a control leaves at least half of the panel to the methods.
+
+    That of exact and int8 features is near 1, and that of codes is often below 0.3.
+    """
+    recall = _value(results, pair, RECALL, control, bits)[0]
+    of_methods = [
+        value
+        for method in leading(results, [pair])
+        for value in [_value(results, pair, RECALL, Entry(method, {}, False), bits)[0]]
+        if value is not None
+    ]
+    return recall is not None and recall <= 2 * max(of_methods, default=0)
 
 
 def _ordered(results: Results, bits: int) -> list[Entry]:
@@ -155,35 +172,45 @@ def _point(
 
 
 def _canvas(panels: int, labels: list[str]) -> tuple[Canvas, list[Axes]]:
-    """Return a canvas with panels beside each other, whose rows have the labels, the first on top.
+    """Return a canvas with at most COLUMNS panels beside each other.
 
-    All panels share the rows, and each has its own x axis.
+    All panels have the same rows, the first one on top, and each has its own x axis. The labels are
+    beside the first panel of each line of panels.
     """
     names = [shortened(label, []) for label in labels]
+    lines = -(-panels // COLUMNS)
+    columns = -(-panels // lines)
     left = max(map(_width, names)) + 0.2
-    panel_width = max(NARROWEST_INCHES, (PANELS_INCHES - (panels - 1) * PANEL_GAP) / panels)
+    panel_width = max(NARROWEST_INCHES, (PANELS_INCHES - (columns - 1) * PANEL_GAP) / columns)
     panel_height = ROW_INCHES * (len(names) + 0.5)
-    width = left + panels * panel_width + (panels - 1) * PANEL_GAP + MARGIN_INCHES
-    height = TITLE_INCHES + panel_height + AXIS_INCHES
+    line_height = TITLES_INCHES + panel_height + AXIS_INCHES
+    width = left + columns * panel_width + (columns - 1) * PANEL_GAP + MARGIN_INCHES
+    height = lines * line_height
 
     canvas = Canvas(figsize=(width, height))
     axes = []
     for index in range(panels):
-        start = left + index * (panel_width + PANEL_GAP)
-        box = (
-            start / width,
-            AXIS_INCHES / height,
-            panel_width / width,
-            panel_height / height,
-        )
+        line, column = divmod(index, columns)
+        start = left + column * (panel_width + PANEL_GAP)
+        bottom = height - (line + 1) * line_height + AXIS_INCHES
+        box = (start / width, bottom / height, panel_width / width, panel_height / height)
         axis = canvas.add_axes(box)
-        axis.set_yticks(range(1, len(names) + 1), names if index == 0 else [""] * len(names))
+        axis.set_yticks(range(1, len(names) + 1), [""] * len(names) if column else names)
         axis.set_ylim(len(names) + 0.75, 0.25)
         axis.tick_params(axis="y", length=0)
         axis.grid(axis="y", linewidth=0.5, alpha=0.2, color=INK)
         axis.set_axisbelow(True)
         axes.append(axis)
     return canvas, axes
+
+
+def _wrapped(title: str, axis: Axes) -> str:
+    """Return a title in at most two lines that are as wide as its panel, or nearly so."""
+    characters = axis.get_position().width * axis.figure.get_figwidth() / TITLE_CHARACTER_INCHES
+    lines = textwrap.wrap(title, int(characters), break_long_words=False)
+    if len(lines) <= 2:
+        return "\n".join(lines)
+    return f"{lines[0]}\n{lines[1]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def _width(text: str) -> float:
@@ -208,7 +235,7 @@ def _caption(results: Results, panels: list[tuple[Pair, Value]], traces: list[Tr
     if results.controls:
         sentences.append(
             "Black and grey points are rankings by real-valued features, which are not upper bounds"
-            + (". Their neighbour recall is not shown" if with_recall else "")
+            + (". Their neighbour recall is shown if it is low enough" if with_recall else "")
         )
         names = {control["name"] for control in results.controls}
         if not names.isdisjoint(QUANTISERS):
