@@ -115,6 +115,8 @@ if workflow.is_main_process:
         reasons = [*reasons[:5], f"other jobs, for {len(reasons) - 5:,} more reasons"]
     for line in reasons:
         print(f"out of date: {line}", file=sys.stderr)
+    if advice := state.advice():
+        print(advice, file=sys.stderr)
     if plan.omitted:
         print(
             f"omitted: {', '.join(plan.omitted)}: none of their own bits is among "

@@ -10,6 +10,8 @@ import contextlib
 import hashlib
 import json
 import os
+import shlex
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -23,6 +25,7 @@ from harness.variants import CONTROLS, STAGES
 
 MISSING = "is missing"
 FORCED = "is rerun by an option of the command"
+DATA_RULES = ("dataset", "features", "neighbours", "views")  # what runs read
 STAMP = CACHE / "stamp"
 STAMP_DELAY = 10_000_000  # nanoseconds, more than the resolution of times of files
 DIGEST_KEYS = {  # of records: the keys that state digests of outputs, by rule
@@ -102,6 +105,33 @@ class State:
             f"{count:,} {rule} {'job' if count == 1 else 'jobs'} ({problem})"
             for (rule, problem), count in counts.most_common()
         ]
+
+    def advice(self) -> str:
+        """Return how finished runs need not be repeated; empty if there are no such runs.
+
+        A run depends on the content of its data, which is known once the data are recomputed. It
+        may stay the same, for example if a parameter was added to a data set.
+        """
+        data = [
+            job
+            for job, problem in self._problems.items()
+            if job.rule in DATA_RULES
+            and problem
+            and problem not in (MISSING, FORCED)
+            and job not in self._derived
+        ]
+        finished = [
+            job for job in self._derived if job.rule == "encode" and self.plan.record(job).is_file()
+        ]
+        if not data or not finished:
+            return ""
+
+        targets = [str(self.plan.record(job)) for job in data]
+        command = shlex.join(["snakemake", *targets, *sys.argv[1:]])
+        return (
+            f"{len(finished):,} finished runs depend on this. If the data stay the same, none has "
+            f"to be repeated: stop, and first run `{command}`"
+        )
 
     def write_stamp(self) -> None:
         """Write the file that makes Snakemake rerun what is out of date. Times of files do not.

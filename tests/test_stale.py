@@ -4,6 +4,7 @@ import base64
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -739,6 +740,22 @@ class TestSnakemake:
         assert record.stat().st_mtime < stamp.stat().st_mtime < started, (
             "outputs of another command may be newer"
         )
+
+    def test_a_data_set_that_may_be_the_same_is_recomputed_first_as_the_screen_advises(
+        self, own_project
+    ):
+        own_project.append("datasets/digits.py")
+        assert encodes("itq") <= own_project.reruns()
+        target = "cache/datasets/digits/dataset.json"
+        advice = re.search(
+            r"(\d+) finished runs depend on this\. .* first run `snakemake (.*)`",
+            own_project.printed,
+        )
+        assert advice[1] == str(len(list((own_project.folder / RUNS).rglob("run.json"))))
+        assert advice[2].split()[0] == target
+        own_project.run(target)
+        assert not any(job == "encode" for job, _ in own_project.reruns())
+        assert "finished runs depend" not in own_project.printed
 
     def test_after_touch(self, own_project):
         self.edit(own_project)

@@ -211,7 +211,9 @@ MESSAGES = {
 def test_methods_that_fail_are_shown_and_the_others_are_finished(copy):
     copy.write("methods/raising.py", RAISING)
     copy.write("methods/floating.py", FAILING.replace("% 2 == 0", "% 2.0"))
-    copy.write("failing.yaml", TINY.replace("itq, bgan-brief", "itq, bgan-brief, raising, floating"))
+    copy.write(
+        "failing.yaml", TINY.replace("itq, bgan-brief", "itq, bgan-brief, raising, floating")
+    )
     done = copy.snakemake(config="failing.yaml")
     assert done.returncode != 0
     page = (copy.folder / "results/experiments/failing/partial/report/index.html").read_text()
