@@ -112,7 +112,7 @@ HARNESS = {
     "storage": {"errors"},
     "imported_codes": {"errors", "user_data"},
     "fork_server": set(),
-    "identity": {"errors", "plugins"},
+    "identity": {"errors", "plugins", "storage"},
     "provenance": {"gpus", "plugins"},
     "downloads": {"errors", "progress", "storage"},
     "variants": {"errors", "plugins"},
