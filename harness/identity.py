@@ -23,7 +23,7 @@ from harness.errors import BenchmarkError
 # Increase this with every change of the walk: digests of different walks are not comparable.
 WALK_VERSION = 1
 
-# Digests that earlier commands computed: a walk over all sources of an experiment takes a second.
+# Digests that earlier commands computed: a walk over all sources takes half a second.
 KNOWN_DIGESTS = Path("cache/source_digests.json")
 MOST_KNOWN = 2_000  # digests that are saved; a project has a few hundred sources
 SHA256, DIGEST = r"[0-9a-f]{64}", r"ast\d+:[0-9a-f]{64}"

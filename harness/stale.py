@@ -14,7 +14,7 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from harness import identity, records, schemas, storage
@@ -96,11 +96,7 @@ class State:
 
     def reasons(self) -> list[str]:
         """Return why existing results are recomputed, a line per reason, frequent ones first."""
-        counts = Counter(
-            (job.rule, problem)
-            for job, problem in self._problems.items()
-            if problem and problem not in (MISSING, FORCED) and job not in self._derived
-        )
+        counts = Counter((job.rule, problem) for job, problem in self._changed_jobs())
         return [
             f"{count:,} {rule} {'job' if count == 1 else 'jobs'} ({problem})"
             for (rule, problem), count in counts.most_common()
@@ -112,14 +108,7 @@ class State:
         A run depends on the content of its data, which is known once the data are recomputed. It
         may stay the same, for example if a parameter was added to a data set.
         """
-        data = [
-            job
-            for job, problem in self._problems.items()
-            if job.rule in DATA_RULES
-            and problem
-            and problem not in (MISSING, FORCED)
-            and job not in self._derived
-        ]
+        data = [job for job, _ in self._changed_jobs() if job.rule in DATA_RULES]
         finished = [
             job for job in self._derived if job.rule == "encode" and self.plan.record(job).is_file()
         ]
@@ -132,6 +121,12 @@ class State:
             f"{len(finished):,} finished runs depend on this. If the data stay the same, none has "
             f"to be repeated: stop, and first run `{command}`"
         )
+
+    def _changed_jobs(self) -> Iterator[tuple[Job, str]]:
+        """Yield the jobs with existing results that something of their own makes out of date."""
+        for job, problem in self._problems.items():
+            if problem and problem not in (MISSING, FORCED) and job not in self._derived:
+                yield job, problem
 
     def write_stamp(self) -> None:
         """Write the file that makes Snakemake rerun what is out of date. Times of files do not.

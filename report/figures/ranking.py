@@ -76,7 +76,7 @@ def ranking(results: Results) -> Figure | None:
     incomplete: list[str] = []
     for axis, (pair, value) in zip(axes, panels, strict=True):
         for row, entry in enumerate(entries, start=1):
-            if entry.is_control and value == RECALL and not _fits(results, pair, entry, bits):
+            if value == RECALL and not _fits(results, pair, entry, entries, bits):
                 continue
             traces += _point(axis, results, pair, value, entry, row, bits)
 
@@ -107,18 +107,19 @@ def _has_recall(results: Results, pair: Pair, bits: int) -> bool:
     )
 
 
-def _fits(results: Results, pair: Pair, control: Entry, bits: int) -> bool:
-    """Return whether the recall of a control leaves at least half of the panel to the methods.
+def _fits(results: Results, pair: Pair, entry: Entry, entries: list[Entry], bits: int) -> bool:
+    """Return whether the recall of an entry leaves at least half of the panel to the methods.
 
     That of exact and int8 features is near 1, and that of codes is often below 0.3.
     """
-    recall = _value(results, pair, RECALL, control, bits)[0]
+    if not entry.is_control:
+        return True
     of_methods = [
-        value
-        for method in leading(results, [pair])
-        for value in [_value(results, pair, RECALL, Entry(method, {}, False), bits)[0]]
-        if value is not None
+        _value(results, pair, RECALL, other, bits)[0] or 0
+        for other in entries
+        if not other.is_control
     ]
+    recall = _value(results, pair, RECALL, entry, bits)[0]
     return recall is not None and recall <= 2 * max(of_methods, default=0)
 
 
